@@ -1,0 +1,63 @@
+# One word each, the same at home and in CI. `make help` lists them.
+PYTHON ?= python3
+SHARED ?= ../shared
+PHOTOS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check format test test-all bench docs default-model taxonomy clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/.all ## Make .venv with every extra that runs on a CPU, in exact versions
+
+demo: .venv/.labelling ## Label real photos (and PHOTOS=folder) with the model in the package; writes demo/report.html
+	$(BIN)/devise demo $(PHOTOS) --out demo
+
+check: .venv/.all ## Formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.all ## Format and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: .venv/.all ## The quick tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-all: .venv/.all ## All tests, the long ones too
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+
+bench: .venv/.all ## Speed and memory, as a table and as JSON
+	$(BIN)/python -m bench
+
+docs: .venv/.all ## Build the documentation into build/docs; a warning is an error
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/docs
+
+default-model: .venv/.all ## Build src/devise/default_model again; SHARED= says where the text and photos are
+	mkdir -p build/default-model
+	$(BIN)/python -m devise.training.default_model --out src/devise/default_model --work build/default-model \
+		--articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
+		--photos $(SHARED)/data/photos/ilsvrc-one-per-class $(SHARED)/data/photos/ilsvrc-five-per-class \
+		--splits $(SHARED)/data/splits/imagenet-testsets.json
+
+taxonomy: .venv/.all ## Pack WordNet's nouns again, from Debian's wordnet-base
+	$(BIN)/python -m devise.taxonomy.build /usr/share/wordnet --out src/devise/taxonomy/wordnet-3.0-nouns.bin
+
+clean: ## Remove what was made, .venv too
+	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The labelling install is a part of the whole one: no torch, no gensim.
+.venv/.labelling: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
+.venv/.all: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,train,weights]'
+	touch .venv/.labelling $@

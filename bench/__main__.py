@@ -1,0 +1,112 @@
+"""python -m bench: run the benchmarks, print a table, write the figures as JSON."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.coldstart import measure_cold_start, measure_import
+from bench.figures import Figure, table
+from bench.labelling import measure_candidates, measure_labelling
+from bench.machine import ROOT, facts, load
+from bench.memory import measure_memory
+from bench.photos import Photos, find_photos
+from bench.pieces import measure_pieces
+
+__all__ = ["main"]
+
+_PHOTOS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """How much is run."""
+
+    photos: int
+    part: int
+    rounds: int
+    runs: int
+    commands: int
+    many: int
+
+
+_FULL = _Size(photos=_PHOTOS, part=200, rounds=5, runs=7, commands=3, many=10 * _PHOTOS)
+_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is asked; 1 if a limit was missed, 0 else; --quick is always 0, it is too short to judge by."""
+    asked = _parser().parse_args(arguments)
+    size = _QUICK if asked.quick else _FULL
+    machine = facts()
+    with tempfile.TemporaryDirectory(prefix="devise-bench-") as folder:
+        scratch = Path(folder)
+        photos = find_photos(asked.photos, size.photos, scratch)
+        print(_heading(machine, photos), flush=True)
+        figures: list[Figure] = []
+        for name, measure in _sections(photos, scratch, size).items():
+            if not asked.only or name in asked.only:
+                found = measure()
+                figures += found
+                print(f"\n{table(found)}", flush=True)
+    result = {
+        "quick": asked.quick,
+        "photos": photos.what,
+        "machine": machine | {"load_after": load()},
+        "figures": [figure.to_dict() for figure in figures],
+    }
+    print(f"\nload {load()} after; figures in {_written(result, asked.json)}")
+    missed = [figure for figure in figures if figure.met is False]
+    return int(bool(missed) and not asked.quick)
+
+
+def _sections(photos: Photos, scratch: Path, size: _Size) -> dict[str, Callable[[], list[Figure]]]:
+    return {
+        "cold": lambda: measure_cold_start(photos.paths[0], runs=size.runs),
+        "import": lambda: measure_import(runs=size.runs),
+        "pieces": lambda: measure_pieces(photos, scratch, rounds=size.rounds),
+        "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
+        "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
+        "memory": lambda: measure_memory(photos, scratch, count=size.many),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of devise.")
+    parser.add_argument("--photos", type=Path, help="folder of JPEGs; default: the shared data, or generated ones")
+    parser.add_argument("--json", type=Path, help="file for the figures; default: bench/results/TIME.json")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute, no measurement")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=("cold", "import", "pieces", "labelling", "candidates", "memory"),
+        help="run this section only; may be repeated",
+    )
+    return parser
+
+
+def _heading(machine: dict[str, object], photos: Photos) -> str:
+    packages = machine["packages"]
+    assert isinstance(packages, dict)
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']}, python {machine['python']}\n"
+        f"{versions}; commit {machine['commit']}\n{photos.what}"
+    )
+
+
+def _written(result: dict[str, object], asked: Path | None) -> Path:
+    machine = result["machine"]
+    assert isinstance(machine, dict)
+    name = str(machine["time"]).replace(":", "").replace("+0000", "Z")
+    path = asked or ROOT / "bench" / "results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The steps of `devise label PHOTO`, one after the other, their times as JSON. Run by bench.coldstart.
+
+The command itself takes some of them side by side, so their sum may be above its time.
+"""
+
+import time
+
+_began = time.perf_counter()
+
+import contextlib  # noqa: E402
+import io  # noqa: E402
+import json  # noqa: E402
+import sys  # noqa: E402
+
+_times: dict[str, float] = {}
+
+
+def done(step: str) -> None:
+    global _began  # noqa: PLW0603  # one clock for a script
+    now = time.perf_counter()
+    _times[step] = now - _began
+    _began = time.perf_counter()
+
+
+import numpy as np  # noqa: E402, F401
+
+done("import numpy")
+import typer  # noqa: E402, F401
+
+done("import typer")
+from devise.cli.app import main  # noqa: E402
+
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    main(["--version"])
+done("import the commands")
+from devise.labeller.model import LabelRequest, load  # noqa: E402
+
+done("import the labeller")
+from devise.cli.output import Formatter  # noqa: E402
+
+done("import the output")
+import openvino  # noqa: E402, F401
+
+done("import openvino")
+model = load()
+done("open the bundle")
+model.labels  # noqa: B018
+done("read the label table")
+model.parts.space  # noqa: B018
+done("read the label vectors")
+request = LabelRequest()
+run = model.run(request)
+done("make the scorer")
+backbone = model.backbone(1)
+done("read and compile the network")
+extracted = list(model.features([sys.argv[1]]))
+done("decode the photo, run the network")
+model.parts.taxonomy  # noqa: B018
+done("read the taxonomy")
+model.labelled(model.labels[0])
+done("read the glosses")
+answers = run.answers_of(extracted)
+done("score")
+with contextlib.redirect_stdout(io.StringIO()) as printed:
+    Formatter.of("table", printed, request, run).write(answers)
+done("print")
+print(json.dumps(_times))

@@ -1,0 +1,207 @@
+"""How fast a folder is labelled, against what decoding and the network alone allow; what 39,990 labels cost."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import local
+from typing import Any
+
+import numpy as np
+
+from bench import command
+from bench.figures import Figure, Reading, interleaved, median, ratio
+from bench.machine import cores
+from bench.photos import Photos
+from devise.bundle.parts import BACKBONE
+from devise.labeller.model import LabelRequest, load
+from devise.vision.pictures import read_picture
+from devise.vision.preprocessing import Preprocessing
+
+__all__ = ["measure_candidates", "measure_labelling"]
+
+_SECTION = "Labelling a folder, every label a candidate"
+_SHARE = 0.85
+_MORE_LABELS = 1.05
+_BATCHES = (1, 2, 8)
+
+
+class Bare:
+    """The network without devise: OpenVINO compiled in float32 for a fixed batch, fed with the same input."""
+
+    def __init__(self, onnx: bytes, crop: int, batch: int, streams: int) -> None:
+        import openvino
+
+        core = openvino.Core()
+        network = core.read_model(onnx)
+        network.reshape([batch, 3, crop, crop])
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": streams}
+        self.name = f"batch {batch}, {streams} stream{'s' if streams > 1 else ''}"
+        self._batch = batch
+        self._compiled = core.compile_model(network, "CPU", settings)
+        self._queue = openvino.AsyncInferQueue(self._compiled, streams)
+        self._planes = np.random.default_rng(0).standard_normal((batch, 3, crop, crop), dtype=np.float32)
+        self._own = local()
+
+    def forward(self, count: int) -> None:
+        """So many pictures through the network, all streams busy."""
+        for _ in range(count // self._batch):
+            self._queue.start_async({0: self._planes})
+        self._queue.wait_all()
+
+    def one(self, plane: np.ndarray) -> None:
+        """One picture, from any thread."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        self._own.request.infer({0: plane[None]}, share_inputs=False)
+
+
+def measure_labelling(photos: Photos, *, rounds: int, part: int, commands: int) -> list[Figure]:
+    """rounds: of the in-process comparison, each on `part` photos. commands: runs of the whole command on all."""
+    model = load()
+    preprocessing = model.parts.bundle.preprocessing()
+    onnx = model.parts.bundle.part_bytes(BACKBONE)
+    bare = _fastest(onnx, preprocessing.crop, rounds)
+    one = Bare(onnx, preprocessing.crop, 1, cores()).one
+    some = photos.paths[:part]
+    forwards = max(_BATCHES) * -(-len(some) // max(_BATCHES))
+    answering = model.run(LabelRequest())
+    readings = interleaved(
+        {
+            "decode": lambda: _decode(some, preprocessing),
+            "forward": lambda: bare.forward(forwards),
+            "loop": lambda: _loop(some, preprocessing, one),
+            "devise": lambda: _drain(answering.answers(some)),
+        },
+        rounds,
+    )
+    counts = {name: forwards if name == "forward" else len(some) for name in readings}
+    each = {name: [reading.per(counts[name]) for reading in found] for name, found in readings.items()}
+    allowed = [cores() / (d.core + f.core) for d, f in zip(each["decode"], each["forward"], strict=True)]
+    return [
+        _milliseconds("decode and preprocess", each["decode"]),
+        _milliseconds(f"bare OpenVINO forward ({bare.name})", each["forward"]),
+        Figure.of(_SECTION, "what these two allow on all cores", allowed, "images/s"),
+        *_in_process(each, allowed),
+        *_whole_command(photos, preprocessing, one, median(allowed), commands),
+    ]
+
+
+def measure_candidates(photos: Photos, *, rounds: int, part: int) -> list[Figure]:
+    """The same photos with all labels and with the 1,000 trained ones as candidates."""
+    model = load()
+    runs = {"all": model.run(LabelRequest()), "1000": model.run(LabelRequest(candidates="seen"))}
+    numbers = {name: f"{len(run.candidates):,}" for name, run in runs.items()}
+    section = f"{numbers['all']} candidate labels against {numbers['1000']}"
+    some = photos.paths[:part]
+    whole = interleaved({name: _answering(run, some) for name, run in runs.items()}, rounds)
+    block = list(model.features(some[:32]))
+    scoring = interleaved({name: _scoring(run, block) for name, run in runs.items()}, 3 * rounds)
+    figures = [
+        Figure.of(
+            section,
+            f"{kind} of labelling with {numbers['all']} over {numbers['1000']}",
+            ratio([getattr(r, clock) for r in whole["all"]], [getattr(r, clock) for r in whole["1000"]]),
+            "",
+            limit=_MORE_LABELS,
+        )
+        for kind, clock in (("core time", "core"), ("wall time", "wall"))
+    ]
+    for name, number in numbers.items():
+        values = [1e3 * reading.per(len(block)).core for reading in scoring[name]]
+        figures.append(Figure.of(section, f"scoring alone, {number} labels", values, "core ms a photo"))
+    return figures
+
+
+def _answering(run: Any, photos: Sequence[Path]) -> Callable[[], None]:
+    return lambda: _drain(run.answers(photos))
+
+
+def _scoring(run: Any, block: Any) -> Callable[[], None]:
+    return lambda: _drain(run.answers_of(block))
+
+
+def _in_process(each: dict[str, list[Reading]], allowed: list[float]) -> list[Figure]:
+    devise, loop = each["devise"], each["loop"]
+    cost = [d.core + f.core for d, f in zip(each["decode"], each["forward"], strict=True)]
+    rates = [1 / reading.wall for reading in devise]
+    return [
+        _milliseconds("a bare loop of threads (decode, forward, no labels)", loop),
+        _milliseconds("devise, in one process", devise),
+        Figure.of(_SECTION, "devise, in one process", rates, "images/s"),
+        Figure.of(_SECTION, "its share of what is allowed", ratio(rates, allowed), "", limit=_SHARE, at_least=True),
+        Figure.of(
+            _SECTION,
+            "its share by core time",
+            ratio(cost, [reading.core for reading in devise]),
+            "",
+            limit=_SHARE,
+            at_least=True,
+            note="holds whatever else runs on the machine",
+        ),
+        Figure.of(
+            _SECTION,
+            "its speed over the bare loop's",
+            ratio([reading.wall for reading in loop], [reading.wall for reading in devise]),
+            "",
+            note="wall time, same disturbance for both",
+        ),
+    ]
+
+
+def _whole_command(
+    photos: Photos, preprocessing: Preprocessing, one: Callable[[np.ndarray], None], allowed: float, runs: int
+) -> list[Figure]:
+    """`devise label FOLDER`, start of the process included, in turn with the bare loop on the same photos."""
+    count = len(photos.paths)
+    readings = interleaved(
+        {
+            "command": lambda: command.run("label", str(photos.folder), "--format", "jsonl"),
+            "loop": lambda: _loop(photos.paths, preprocessing, one),
+        },
+        runs,
+        warm=False,
+    )
+    rates = [count / reading.wall for reading in readings["command"]]
+    shares = [rate / allowed for rate in rates]
+    by_core = [cores() / (allowed * reading.core / count) for reading in readings["command"]]
+    loop = ratio([r.wall for r in readings["loop"]], [r.wall for r in readings["command"]])
+    what = f"devise label FOLDER, {count:,} photos"
+    return [
+        Figure.of(_SECTION, what, rates, "images/s"),
+        Figure.of(_SECTION, "its share of what is allowed", shares, "", limit=_SHARE, at_least=True),
+        Figure.of(_SECTION, "its share by core time", by_core, "", limit=_SHARE, at_least=True),
+        Figure.of(_SECTION, "its speed over the bare loop's", loop, "", note="the loop loads no model and no label"),
+    ]
+
+
+def _fastest(onnx: bytes, crop: int, rounds: int) -> Bare:
+    """Of some settings the one that takes the fewest core seconds a picture."""
+    tried = [Bare(onnx, crop, batch, cores()) for batch in _BATCHES]
+    tried += [Bare(onnx, crop, 1, 1)] if cores() > 1 else []
+    count = 2 * max(_BATCHES)
+    found = interleaved({one.name: (lambda one=one: one.forward(count)) for one in tried}, rounds)
+    return min(tried, key=lambda one: min(reading.core for reading in found[one.name]))
+
+
+def _decode(paths: Sequence[Path], preprocessing: Preprocessing) -> None:
+    for path in paths:
+        preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))
+
+
+def _loop(paths: Sequence[Path], preprocessing: Preprocessing, forward: Callable[[np.ndarray], None]) -> None:
+    """What any program must do: each core takes a photo, decodes it and runs the network."""
+
+    def work(path: Path) -> None:
+        forward(preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side)))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        _drain(pool.map(work, paths))
+
+
+def _drain(items: Any) -> None:
+    for _ in items:
+        pass
+
+
+def _milliseconds(what: str, readings: Sequence[Reading]) -> Figure:
+    return Figure.of(_SECTION, what, [1e3 * reading.core for reading in readings], "core ms a photo")

@@ -1,0 +1,86 @@
+"""The machine a run was made on, as far as it bears on the figures."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ROOT", "cores", "facts", "load"]
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout."""
+
+_PACKAGES = ("jaxtyping", "numpy", "openvino", "pillow", "rich", "safetensors", "simplejpeg", "typer")
+_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
+
+
+def facts() -> dict[str, Any]:
+    """Plain values for JSON."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": _cpu(),
+        "cores": cores(),
+        "memory_gb": round(_memory() / 2**30, 1),
+        "load": load(),
+        "system": platform.platform(),
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "environment": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
+        "commit": _commit(),
+    }
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> list[float]:
+    """Mean number of running processes over 1, 5 and 15 minutes; empty where the system does not say."""
+    return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
+
+
+def _cpu() -> str:
+    """The model, and its numbers where the name alone says little."""
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return platform.processor() or platform.machine()
+    first = path.read_text(encoding="utf-8").split("\n\n")[0]
+    lines = (line.partition(":") for line in first.splitlines())
+    known = {key.strip(): value.strip() for key, _, value in lines}
+    name = known.get("model name", platform.machine())
+    return f"{name} (family {known.get('cpu family', '?')}, model {known.get('model', '?')})"
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str:
+    """The commit, and whether the checkout differs from it."""
+    head = _git("rev-parse", "--verify", "HEAD")
+    if head is None:
+        return "none"
+    return f"{head[:12]}{' and changes' if _git('status', '--porcelain') else ''}"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,51 @@
+"""DeViSE: name what is in any photo, with any noun.
+
+>>> import devise
+>>> model = devise.load()  # the model in the package
+>>> answer = model.label("cat.jpg", top=5)  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from devise.version import __version__
+
+if TYPE_CHECKING:
+    from devise.errors import DeviseError
+    from devise.labeller.answers import Answer, Explanation, Guess
+    from devise.labeller.model import Model, load
+    from devise.labels import Label, LabelSet
+    from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = [
+    "Answer",
+    "DeviseError",
+    "Explanation",
+    "Guess",
+    "Label",
+    "LabelSet",
+    "Model",
+    "Taxonomy",
+    "__version__",
+    "load",
+]
+
+_HOMES = {
+    "Answer": "devise.labeller.answers",
+    "DeviseError": "devise.errors",
+    "Explanation": "devise.labeller.answers",
+    "Guess": "devise.labeller.answers",
+    "Label": "devise.labels",
+    "LabelSet": "devise.labels",
+    "Model": "devise.labeller.model",
+    "Taxonomy": "devise.taxonomy.wordnet",
+    "load": "devise.labeller.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import devise` itself costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'devise' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

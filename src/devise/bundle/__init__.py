@@ -1,0 +1,1 @@
+"""The directory a model is kept in."""

@@ -1,0 +1,128 @@
+"""What the parts of a bundle hold, as bytes and back. Each `encode_` has its `decode_`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.arrays import LabelVectors, Surgery
+from devise.bundle.arrays_io import (
+    Array,
+    Stored,
+    codes_of,
+    from_bytes,
+    matrix_of,
+    narrowed,
+    quantized,
+    to_bytes,
+    vector_of,
+)
+from devise.bundle.manifest import Manifest
+from devise.errors import BundleError
+from devise.model.evidence import Classifier
+from devise.text.quantize import QuantizedRows
+
+__all__ = [
+    "BACKBONE",
+    "CLASSIFIER",
+    "LABEL_TABLE",
+    "LABEL_VECTORS",
+    "SURGERY",
+    "WORDS",
+    "SurgeryMap",
+    "decode_classifier",
+    "decode_label_codes",
+    "decode_label_vectors",
+    "decode_surgery",
+    "encode_classifier",
+    "encode_label_vectors",
+    "encode_surgery",
+]
+
+BACKBONE = "backbone.onnx"
+CLASSIFIER = "classifier.safetensors"
+LABEL_TABLE = "labels.json"
+LABEL_VECTORS = "labels.safetensors"
+SURGERY = "surgery.safetensors"
+WORDS = "words.safetensors"
+
+_Centre = Float32[np.ndarray, "length"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SurgeryMap:
+    """The map M from features to the label space, and what was centred on the way, by name.
+
+    centring: vectors as long as the features or as a label vector, such as the mean that was taken off all
+    label vectors and has to be taken off a new one.
+    """
+
+    map: Surgery
+    centring: Mapping[str, _Centre] = field(default_factory=dict)
+
+
+def encode_classifier(classifier: Classifier, stored: Stored = "float16") -> bytes:
+    """`weight` and `bias`; BundleError if a value is not finite or does not fit."""
+    return to_bytes({"weight": narrowed(classifier.weight, stored), "bias": narrowed(classifier.bias, stored)})
+
+
+def decode_classifier(data: bytes, manifest: Manifest) -> Classifier:
+    """The inverse of `encode_classifier`; BundleError if a shape is not the manifest's."""
+    arrays = _only(from_bytes(data), {"weight", "bias"})
+    rows = manifest.label_space.trained
+    weight = matrix_of(arrays, "weight", (rows, manifest.backbone.features))
+    return Classifier(weight, vector_of(arrays, "bias", rows))
+
+
+def encode_surgery(surgery: SurgeryMap, stored: Stored = "float16") -> bytes:
+    """`map` and the centring vectors by their names."""
+    if "map" in surgery.centring:
+        raise BundleError("a centring vector cannot be named map: name it otherwise")
+    arrays: dict[str, Array] = {"map": surgery.map, **surgery.centring}
+    return to_bytes({name: narrowed(array, stored) for name, array in arrays.items()})
+
+
+def decode_surgery(data: bytes, manifest: Manifest) -> SurgeryMap:
+    """The inverse of `encode_surgery`; BundleError if a shape is not the manifest's."""
+    arrays = from_bytes(data)
+    features, dim = manifest.backbone.features, manifest.label_space.dim
+    centring = {}
+    for name in sorted(arrays.keys() - {"map"}):
+        shape = arrays[name].shape
+        if shape not in ((features,), (dim,)):
+            raise BundleError(
+                f"array {name} must have {features} numbers, as features do, or {dim}, as label vectors do, "
+                f"got {shape}: build the bundle again"
+            )
+        centring[name] = vector_of(arrays, name, shape[0])
+    return SurgeryMap(matrix_of(arrays, "map", (dim, features)), centring)
+
+
+def encode_label_vectors(vectors: LabelVectors, stored: Stored | None = None) -> bytes:
+    """`vectors`, as int8 codes with float32 `scales`, each row keeping its length.
+
+    stored: keep them as these floats instead. BundleError if a value is not finite or does not fit.
+    """
+    if stored is not None:
+        return to_bytes({"vectors": narrowed(vectors, stored)})
+    rows = quantized(vectors)
+    return to_bytes({"vectors": rows.codes, "scales": rows.scales})
+
+
+def decode_label_vectors(data: bytes, manifest: Manifest) -> LabelVectors:
+    """The inverse of `encode_label_vectors`; BundleError if a shape is not the manifest's."""
+    space = manifest.label_space
+    return matrix_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
+
+
+def decode_label_codes(data: bytes, manifest: Manifest) -> QuantizedRows:
+    """The label vectors as they are stored in 8 bits; BundleError if they are stored as floats."""
+    space = manifest.label_space
+    return codes_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
+
+
+def _only(arrays: dict[str, Array], known: set[str]) -> dict[str, Array]:
+    for name in sorted(arrays.keys() - known):
+        raise BundleError(f"array {name} is unknown: upgrade devise or build the bundle again")
+    return arrays

@@ -1,0 +1,116 @@
+"""JSON read without forgiveness: every key is known, none stands twice, every value has its type."""
+
+import json
+import math
+import reprlib
+from collections.abc import Collection
+from typing import NoReturn, cast
+
+from devise.errors import BundleError
+
+__all__ = ["dump_json", "number", "parse_json", "plain", "record", "sequence", "text", "whole"]
+
+
+def parse_json(data: bytes) -> object:
+    """The value in a JSON file.
+
+    BundleError if the bytes are not UTF-8, not JSON, nested too deeply, or hold a key twice, NaN, a number
+    too large for a float64 or half of a surrogate pair.
+    """
+    try:
+        content = data.decode("utf-8")
+        value: object = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        if "\\u" in content:
+            dump_json(value).encode("utf-8")
+    except UnicodeError:
+        raise BundleError("is not UTF-8 text: get or build the bundle again") from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise BundleError(f"is not JSON ({reason}): get or build the bundle again") from None
+    return value
+
+
+def dump_json(value: object, *, indent: int | None = 2) -> str:
+    """Canonical JSON: keys sorted, text unescaped, one line end at the end; equal values give equal text.
+
+    BundleError if a value is not plain (text, whole and finite numbers, true, false, null, lists, and
+    mappings from text).
+    """
+    separators = (",", ":") if indent is None else (",", ": ")
+    try:
+        written = json.dumps(
+            value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(f"cannot be written as JSON ({error}): give plain, finite values") from None
+    return written + "\n"
+
+
+def record(value: object, keys: Collection[str], where: str = "") -> dict[str, object]:
+    """A JSON object with exactly these keys; `where` is the key it stands at, empty for the whole file."""
+    found = plain(value, where)
+    prefix = f"{where}." if where else ""
+    for key in sorted(found.keys() - set(keys)):
+        raise BundleError(f"key {prefix}{key} is unknown: upgrade devise or build the bundle again")
+    for key in sorted(set(keys) - found.keys()):
+        raise BundleError(f"key {prefix}{key} is missing: get or build the bundle again")
+    return found
+
+
+def plain(value: object, where: str) -> dict[str, object]:
+    """A JSON object with any keys."""
+    if not isinstance(value, dict):
+        _refuse(where, "an object", value)
+    return cast("dict[str, object]", value)
+
+
+def sequence(value: object, where: str) -> list[object]:
+    """A JSON list."""
+    if not isinstance(value, list):
+        _refuse(where, "a list", value)
+    return cast("list[object]", value)
+
+
+def text(value: object, where: str) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value:
+        _refuse(where, "text that is not empty", value)
+    return value
+
+
+def whole(value: object, where: str, least: int = 0) -> int:
+    """A whole number of at least `least`."""
+    if type(value) is not int or value < least:
+        _refuse(where, f"a whole number of at least {least}", value)
+    return value
+
+
+def number(value: object, where: str) -> int | float:
+    """A number, whole or not."""
+    if type(value) not in (int, float):
+        _refuse(where, "a number", value)
+    return cast("int | float", value)
+
+
+def _refuse(where: str, expected: str, got: object) -> NoReturn:
+    place = f"key {where}" if where else "the file"
+    raise BundleError(f"{place} must be {expected}, got {reprlib.repr(got)}: get or build the bundle again")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)} stands twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits} is too large a number")
+    return value

@@ -1,0 +1,60 @@
+"""devise demo: every method side by side on photos, in the terminal and on one HTML page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.options import ModelOption
+from devise.errors import UsageError
+
+__all__ = ["demo"]
+
+
+@app.command()
+def demo(
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Photos and folders of yours, shown before the samples.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html; made if it is not there.")] = Path(
+        "demo"
+    ),
+    top: Annotated[int, typer.Option("--top", "-k", help="Guesses for each photo and method.")] = 5,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            "-l",
+            help="Labels to type instead of the demo's own: 'kick scooter, zedonk: offspring of a zebra and a donkey'.",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+) -> None:
+    """Show softmax, ConSE, DeViSE and both together on photos, and labels typed by hand; write a page of it.
+
+    Exits with 1 if any photo could not be read; the others are still shown.
+    """
+    from devise.cli.demo_output import print_comparison, progress, write_report
+    from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
+    from devise.labeller.comparison import add_labels, compare
+    from devise.labeller.gallery import Gallery, gallery_html, printable
+    from devise.labeller.model import load
+    from devise.labeller.typed import parse_labels
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out needs a folder, got the file {out}")
+    typed = parse_labels(labels if labels is not None else sample_labels())
+    own = own_photos(photos or ())
+    shipped = samples(needed=not own, meant=labels is None)
+    loaded = load(model)
+    with progress(len(own) + len(shipped)) as step:
+        records, extracted = compare(loaded, [*own, *shipped], top=top, on_photo=step)
+        added = add_labels(loaded, extracted, typed)
+    facts = (loaded.parts.bundle.manifest.name, len(loaded.labels), len(loaded.parts.trained_ids))
+    print_comparison(records, added)
+    page = write_report(out, gallery_html(Gallery(*facts, records, added, (CREDITS,) if shipped else ())))
+    print(f"\nThe page: {printable(str(page))}")
+    if any(record.problem is not None for record in records) or (photos and not own):
+        raise typer.Exit(1)

@@ -1,0 +1,90 @@
+"""What devise demo prints and writes."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from devise.files import atomic_write
+from devise.labeller.comparison import Added, PhotoRecord
+from devise.labeller.gallery import TITLES, percent, printable, typed_summary
+
+__all__ = ["REPORT", "print_comparison", "progress", "write_report"]
+
+REPORT = "report.html"
+
+_PLAIN_WIDTH = 120  # columns, where no terminal says how many it has
+
+
+def write_report(folder: Path, page: str) -> Path:
+    """Write the page into the folder, made if it is not there; returns where it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / REPORT) as file:
+        file.write(page)
+    return folder / REPORT
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error where a person looks; yields what moves it by one photo."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("photos", total=total)
+        yield lambda: bar.advance(task)
+
+
+def print_comparison(records: Sequence[PhotoRecord], added: Added) -> None:
+    """Every photo with its columns, then the labels typed by hand; problems go to standard error."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    for record in records:
+        _print_photo(console, record)
+    if any(record.problem is None for record in records):
+        console.print("* no training photo carried this label\n")
+        _print_added(console, records, added)
+    for line in (*typed_summary(records, added), *added.notes):
+        console.print(line, soft_wrap=True)
+
+
+def _print_photo(console: Console, record: PhotoRecord) -> None:
+    name = printable(record.name)
+    if record.problem is not None:
+        print(f"devise: {name}: {record.problem}", file=sys.stderr)
+        return
+    console.print(f"{name}: {record.shows}" if record.shows else name, style="bold", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, expand=True, header_style="underline")
+    for column in record.columns:
+        table.add_column(f"{TITLES[column.method]} of {column.labels:,}", ratio=1, overflow="fold")
+    for row in zip(*(column.guesses for column in record.columns), strict=True):
+        cells = (f"{percent(g.score):>7} {g.label.name}{'' if g.label.seen else '*'}" for g in row)
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    console.print()
+
+
+def _print_added(console: Console, records: Sequence[PhotoRecord], added: Added) -> None:
+    """One row a photo: the best of the labels typed among all, and alone."""
+    table = Table(box=None, pad_edge=False, header_style="underline")
+    for head in (
+        "Labels typed by hand",
+        f"best typed of all {added.competing:,}",
+        f"of the {added.typed:,} typed alone",
+    ):
+        table.add_column(head, overflow="fold")
+    for record, told in zip(records, added.photos, strict=True):
+        if told is not None:
+            best = told.standings[0] if told.standings else None
+            choice = told.choice[0] if told.choice else None
+            table.add_row(
+                Text(printable(record.name)),
+                Text(f"number {best.rank:,} {printable(best.label.name)}" if best else "none is new"),
+                Text(f"{percent(choice.score):>7} {printable(choice.label.name)}" if choice else ""),
+            )
+    console.print(table)
+    console.print()

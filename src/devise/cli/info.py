@@ -1,0 +1,38 @@
+"""devise info: what the model is, where it came from, under which terms."""
+
+from typing import Annotated
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.options import ModelOption
+
+__all__ = ["info"]
+
+
+@app.command()
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every part and check its hash and form first.")
+    ] = False,
+    model: ModelOption = None,
+) -> None:
+    """Say what the model is: labels, network, scoring, calibration, parts, origins, licences.
+
+    Exits with 1 if --verify finds anything wrong.
+    """
+    import json
+
+    from devise.bundle.bundle import describe, open_bundle
+    from devise.cli.info_output import print_info
+    from devise.labeller.parts import DEFAULT_BUNDLE
+
+    bundle = open_bundle(DEFAULT_BUNDLE if model is None else model)
+    if verify:
+        bundle.verify()
+    described = describe(bundle)
+    if as_json:
+        print(json.dumps(described | ({"verified": True} if verify else {}), indent=1))
+    else:
+        print_info(bundle, described, verified=verify)

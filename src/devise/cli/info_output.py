@@ -1,0 +1,147 @@
+"""What a model is, in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from devise.bundle.bundle import Bundle
+from devise.bundle.manifest import Manifest, Provenance
+from devise.cli.page import facts, page, plain
+
+__all__ = ["calibration_in_words", "policy_in_words", "print_info", "scoring_in_words"]
+
+_Rows = Iterator[tuple[str, str]]
+
+_SCORING = {
+    ("fused", "confidence"): "a trained label's cosine gets {} x its probability added",
+    ("fused", "penalty"): "{} is taken off every trained label",
+    ("devise", "ridge"): "the map was fitted with a ridge of {}",
+    ("conse", "top"): "the picture is the mean of its {} most probable trained labels",
+}
+_WAYS = {
+    "fused": "the picture is at unit(DeViSE + ConSE), labels by cosine",
+    "devise": "the picture is at map x features, labels by cosine",
+    "conse": "labels by cosine",
+}
+_POLICY = frozenset(
+    ("name", "terms", "term_weight", "gloss_weight", "parents_weight", "parts_weight", "head_weight", "rarity")
+)
+
+
+def print_info(bundle: Bundle, described: Mapping[str, Any], *, verified: bool) -> None:
+    """Section by section. described: as `describe` gives it."""
+    manifest = bundle.manifest
+    sections: list[tuple[str, _Rows]] = [
+        (manifest.name, _identity(manifest, described, verified)),
+        ("pictures", _pictures(bundle)),
+        ("labels", _labels(manifest, described)),
+        ("scoring", iter(scoring_in_words(manifest.scoring).items())),
+        ("calibration", calibration_in_words(manifest.config)),
+        ("parts", ((part.name, f"{_size(part.bytes)}, sha256 {part.sha256[:12]}...") for part in manifest.parts)),
+        ("made of", ((item.what, _origin(item)) for item in manifest.provenance)),
+        ("licences", iter(manifest.licences.items())),
+    ]
+    blocks: list[RenderableType] = []
+    for title, rows in sections:
+        listed = list(rows) or [("", "the bundle does not say")]
+        blocks += [plain(title, "bold"), facts(listed), Text()]
+    page(blocks[:-1])
+
+
+def scoring_in_words(scoring: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """One sentence a scorer; a setting without a sentence of its own is printed by its name."""
+    return {scorer: "; ".join(_settings(scorer, settings)) for scorer, settings in scoring.items()}
+
+
+def _settings(scorer: str, settings: Mapping[str, float]) -> Iterator[str]:
+    if scorer in _WAYS:
+        yield _WAYS[scorer]
+    for name, value in settings.items():
+        if name == "temperature":
+            continue
+        yield _SCORING.get((scorer, name), f"{name} {{}}").format(f"{value:g}")
+    if "temperature" in settings:
+        yield f"scores are the softmax over the labels asked at temperature {settings['temperature']:g}"
+
+
+def policy_in_words(parameters: Mapping[str, Any]) -> str:
+    """How a label's vector is made of words' vectors; unknown parameters are printed by their names."""
+    numbers = all(isinstance(value, int | float) for name, value in parameters.items() if name != "name")
+    if set(parameters) != _POLICY or not numbers:
+        return ", ".join(f"{name} {value}" for name, value in parameters.items())
+    terms = f"its first {parameters['terms']} terms" if parameters["terms"] else "all its terms"
+    weighed = ((terms, "term_weight"), ("its definition", "gloss_weight"), ("its hypernyms", "parents_weight"))
+    summed = [f"{parameters[key]:g} x {what}" for what, key in weighed if parameters[key]]
+    parts = (
+        f"a term without a vector is made of its words, at length {parameters['parts_weight']:g}, its last word "
+        f"counted {parameters['head_weight']:g} times"
+    )
+    rare = f"; words of the definition weigh a/(a + frequency), a = {parameters['rarity']:g}"
+    return f"unit({' + '.join(summed)}); {parts}{rare if parameters['gloss_weight'] else ''}"
+
+
+def calibration_in_words(config: Mapping[str, Any]) -> _Rows:
+    """On what the stacking rule and the temperatures were chosen and how that went, as far as the bundle says."""
+    tried, result = config.get("calibration"), config.get("calibration_result")
+    if isinstance(tried, Mapping) and "folds" in tried:
+        yield "on", f"photos of trained classes; in each of {tried['folds']} folds some classes count as not trained"
+    if not isinstance(result, Mapping):
+        return
+    k = tried.get("unseen_k", "k") if isinstance(tried, Mapping) else "k"
+    words = {
+        "seen_hit1": "hit@1 of classes kept",
+        "softmax_hit1": "the softmax's hit@1",
+        "unseen_hit": f"hit@{k} of classes left out",
+        "unseen_only_hit": "trained labels away",
+    }
+    for name, value in result.items():
+        if isinstance(value, int | float):
+            yield words.get(str(name), str(name)), f"{value:.1f} %" if name in words else f"{value:g}"
+
+
+def _identity(manifest: Manifest, described: Mapping[str, Any], verified: bool) -> _Rows:
+    yield "format", f"{described['format']}, written by {manifest.created_by}"
+    yield "directory", str(described["path"])
+    yield "manifest sha256", str(described["manifest_sha256"])
+    yield "size", _size(described["bytes"])
+    if verified:
+        yield "verified", f"all {len(manifest.parts)} parts have the hashes the manifest says, and fit each other"
+
+
+def _pictures(bundle: Bundle) -> _Rows:
+    backbone, steps = bundle.manifest.backbone, bundle.preprocessing()
+    yield "backbone", f"{backbone.architecture}, {backbone.features:,} features"
+    yield (
+        "preprocessing",
+        f"short side to {steps.resize} pixels ({steps.interpolation}), the middle {steps.crop} x {steps.crop}, "
+        f"(byte - {_channels(steps.mean)}) / {_channels(steps.std)}",
+    )
+
+
+def _channels(numbers: Sequence[float]) -> str:
+    """One number if the three channels have the same."""
+    return "/".join(f"{number:g}" for number in (numbers[:1] if len(set(numbers)) == 1 else numbers))
+
+
+def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
+    from devise.labeller.senses import VECTOR_FROM
+
+    space = manifest.label_space
+    yield "labels", f"{space.labels:,}, of them {space.trained:,} trained on; vectors of {space.dim} numbers"
+    by_source = described["vector_sources"]
+    counts = (f"{words} {by_source[source]:,}" for source, words in VECTOR_FROM.items() if source in by_source)
+    yield "vectors from", ", ".join(counts)
+    yield "label policy", f"{manifest.label_policy.name}: {policy_in_words(manifest.label_policy.parameters)}"
+
+
+def _origin(item: Provenance) -> str:
+    version = f" {item.version}" if item.version else ""
+    digest = f"sha256 {item.sha256[:12]}..." if item.sha256 else ""
+    traces = [trace for trace in (item.url, digest) if trace]
+    return f"{item.source}{version}, {item.licence}, {', '.join(traces)}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"

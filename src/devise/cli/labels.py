@@ -1,0 +1,117 @@
+"""devise labels: what the model can call a thing, and how labels stand to each other."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.options import ModelOption
+
+if TYPE_CHECKING:
+    from devise.labeller.parts import ModelParts
+
+__all__ = ["labels"]
+
+
+@app.command()
+def labels(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A noun, a plural or a synset id; also any other words, or 'NAME: DEFINITION'.",
+            show_default=False,
+        ),
+    ] = None,
+    other: Annotated[
+        str | None, typer.Argument(help="A second one, to compare with the first.", show_default=False)
+    ] = None,
+    sense: Annotated[
+        str | None,
+        typer.Option(
+            help="Id of the sense whose nearest labels are listed; without it, the first that the model has a label for.",
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", "-k", help="At most so many nearest labels or pairs.")] = 10,
+    pairs: Annotated[
+        bool,
+        typer.Option("--pairs", help="List trained classes that look alike but are apart in meaning, and the reverse."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: ModelOption = None,
+) -> None:
+    """Look a name up: its senses and its nearest labels. With two names, compare them; with none, count labels.
+
+    Examples: devise labels 'snow leopard'; devise labels mouse --sense n03793489; devise labels guitar harp.
+    """
+    from devise.errors import UsageError
+    from devise.labeller.parts import ModelParts
+
+    if top < 1:
+        raise UsageError(f"--top must be at least 1, got {top}")
+    if pairs and name is not None:
+        raise UsageError(f"--pairs takes no name, got {name!r}: leave one of them out")
+    if sense is not None and (name is None or other is not None):
+        raise UsageError("--sense goes with one name: to compare two senses, give their ids as names")
+    parts = ModelParts.open(model)
+    if pairs:
+        _pairs(parts, top, as_json)
+    elif name is None:
+        _count(parts, as_json)
+    elif other is None:
+        _look_up(parts, name, sense, top, as_json)
+    else:
+        _compare(parts, name, other, as_json)
+
+
+def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_json: bool) -> None:
+    from devise.cli import labels_output as output
+    from devise.labeller.relations import nearest_labels
+    from devise.labeller.senses import ask
+
+    asked = ask(parts, name, sense)
+    nearest = nearest_labels(parts, asked, top)
+    if as_json:
+        output.print_json(output.lookup_record(asked, nearest))
+    else:
+        output.print_lookup(asked, nearest)
+
+
+def _compare(parts: "ModelParts", name: str, other: str, as_json: bool) -> None:
+    from devise.cli import labels_output as output
+    from devise.labeller.relations import relation, trained_below
+    from devise.labeller.senses import ask_both
+
+    both = ask_both(parts, name, other)
+    found = relation(parts, *both)
+    if parts.taxonomy.find(f"{name} {other}"):
+        print(f"devise: these are two names; '{name} {other}' in quotes is one", file=sys.stderr)
+    if as_json:
+        output.print_json(output.relation_record(both, found))
+    else:
+        untrained = {one.id: trained_below(parts, one) for one in (found.one, found.other) if not one.seen}
+        output.print_relation(both, found, untrained)
+
+
+def _pairs(parts: "ModelParts", top: int, as_json: bool) -> None:
+    from devise.cli import labels_output as output
+    from devise.labeller.relations import telling_pairs
+
+    found = telling_pairs(parts, top)
+    if as_json:
+        output.print_json(output.pairs_record(found))
+    else:
+        output.print_pairs(found)
+
+
+def _count(parts: "ModelParts", as_json: bool) -> None:
+    from devise.cli import labels_output as output
+    from devise.labeller.senses import coverage
+
+    facts = parts.bundle.manifest
+    counts = coverage(parts.bundle.labels)
+    if as_json:
+        output.print_json(output.counts_record(facts.name, counts))
+    else:
+        output.print_counts(facts, counts)

@@ -1,0 +1,296 @@
+"""Labels and how they stand to each other, as text and as JSON."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from devise.bundle.manifest import Manifest
+from devise.cli.page import facts, indented, page, plain
+from devise.labeller.relations import Nearest, Neighbour, Relation, Similarity, TellingPair, TellingPairs
+from devise.labeller.senses import VECTOR_FROM, Asked, Sense
+from devise.labels import Label, VectorSource
+from devise.taxonomy.synsets import Synset
+
+__all__ = [
+    "counts_record",
+    "lookup_record",
+    "pairs_record",
+    "print_counts",
+    "print_json",
+    "print_lookup",
+    "print_pairs",
+    "print_relation",
+    "relation_record",
+]
+
+_Counts = Mapping[VectorSource, tuple[int, int]]
+
+_STAR = "* a label no training photo carried"
+_NAMED = 3
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """Indented JSON; what ASCII does not have is escaped, so that any terminal and file can hold it."""
+    print(json.dumps(record, indent=1))
+
+
+# One name.
+
+
+def print_lookup(asked: Asked, nearest: Nearest) -> None:
+    """The senses, then the nearest labels of the chosen one."""
+    blocks: list[RenderableType] = [plain(note, "yellow") for note in asked.notes]
+    if asked.in_wordnet:
+        for sense in asked.senses:
+            blocks += _sense_block(sense)
+    chosen = asked.chosen
+    called = f"{chosen.name} ({chosen.id})" if asked.in_wordnet else chosen.name
+    if not nearest.labels:
+        blocks += [Text(), plain(f"{called} has no vector: nothing is near to it")]
+    else:
+        blocks += [Text(), plain(f"nearest labels to {called}, by cosine", "bold"), _table(nearest.labels)]
+        blocks += [Text(), plain("nearest among the labels trained on", "bold"), _table(nearest.trained)]
+        if not all(one.label.seen for one in nearest.labels):
+            blocks += [plain(_STAR, "dim")]
+    page(blocks)
+
+
+def lookup_record(asked: Asked, nearest: Nearest) -> dict[str, Any]:
+    """For JSON."""
+    return {
+        "name": asked.name,
+        "in_wordnet": asked.in_wordnet,
+        "notes": list(asked.notes),
+        "senses": [_sense_record(sense) for sense in asked.senses],
+        "chosen": asked.chosen.id,
+        "nearest": [_neighbour_record(one) for one in nearest.labels],
+        "nearest_trained": [_neighbour_record(one) for one in nearest.trained],
+    }
+
+
+def _sense_block(sense: Sense) -> Iterator[RenderableType]:
+    yield plain(", ".join(sense.terms), "bold") + plain(f"  {sense.id}", "dim")
+    ways = f" (one of {sense.ways} ways)" if sense.ways > 1 else ""
+    yield indented(plain(sense.gloss), plain(" > ".join(sense.path) + ways, "dim"), plain(_standing(sense), "dim"))
+
+
+def _standing(sense: Sense) -> str:
+    if sense.seen:
+        known = "a label of the model, trained on"
+    elif sense.in_model:
+        known = "a label of the model, no training photo carried it"
+    else:
+        known = "not among the model's labels"
+    return known if sense.source is None else f"{known}; vector from {VECTOR_FROM[sense.source]}"
+
+
+def _table(near: Iterable[Neighbour]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(style="dim")
+    for one in near:
+        name = plain(one.label.name) + Text("" if one.label.seen else " *", style="cyan")
+        gloss = Text(one.label.gloss, no_wrap=True, overflow="ellipsis")
+        table.add_row(_number(one.cosine), name, one.label.id, gloss)
+    return table
+
+
+# Two names.
+
+
+def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[str, Sequence[str]]) -> None:
+    """The two senses, then how they stand to each other; untrained: trained labels below those that are not."""
+    blocks: list[RenderableType] = []
+    for asked in both:
+        blocks += [plain(note, "yellow") for note in asked.notes]
+        sense = asked.chosen
+        blocks += [plain(sense.name, "bold") + plain(f"  {sense.id}" if asked.in_wordnet else "", "dim")]
+        blocks += [indented(plain(line)) for line in (sense.gloss, _others(asked)) if line]
+    missing = "; ".join(_untrained(one, untrained[one.id]) for one in (found.one, found.other) if one.id in untrained)
+    rows = [
+        ("looks", _alike(found.visual) if found.visual else f"not trained: no visual similarity ({missing})"),
+        ("meaning", _alike(found.semantic) if found.semantic else "no vector: no semantic similarity"),
+        ("in the tree", _apart(found.edges, found.ancestor)),
+    ]
+    page([*blocks, Text(), facts(rows)])
+
+
+def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
+    """For JSON; a similarity that does not exist is null."""
+    return {
+        "notes": [note for asked in both for note in asked.notes],
+        "one": _sense_record(found.one),
+        "other": _sense_record(found.other),
+        "visual": _similarity_record(found.visual),
+        "semantic": _similarity_record(found.semantic),
+        **_tree_record(found),
+    }
+
+
+def _others(asked: Asked) -> str:
+    if len(asked.senses) < 2:
+        return ""
+    return f"the sense taken of {len(asked.senses)}: devise labels {asked.name!r} lists them, an id chooses another"
+
+
+def _untrained(sense: Sense, below: Sequence[str]) -> str:
+    if not below:
+        return sense.name
+    rest = f" and {len(below) - _NAMED} more" if len(below) > _NAMED else ""
+    return f"{sense.name}, but trained below it: {', '.join(below[:_NAMED])}{rest}"
+
+
+def _alike(similarity: Similarity) -> str:
+    if similarity.above is None:
+        return _number(similarity.cosine)
+    return f"{_number(similarity.cosine)}, above {_share(similarity.above)} of all pairs of trained labels"
+
+
+def _apart(edges: int | None, ancestor: Synset | None) -> str:
+    if edges is None:
+        return "not both in WordNet: no distance"
+    over = f", lowest common ancestor: {ancestor.name} ({ancestor.id})" if ancestor else ", no common ancestor"
+    return f"{edges} {'edge' if edges == 1 else 'edges'} apart{over}"
+
+
+# Pairs.
+
+
+def print_pairs(found: TellingPairs) -> None:
+    """Two tables."""
+    page(
+        [
+            plain("look alike, apart in meaning", "bold"),
+            _pair_table(found.look_alike),
+            Text(),
+            plain("mean alike, look different", "bold"),
+            _pair_table(found.mean_alike),
+            Text(),
+            plain(
+                "looks: cosine of two rows of the classifier, the mean row taken off (what shares its photos is alike, "
+                "too); meaning: cosine of two label vectors; in brackets the share of all pairs of trained labels "
+                "that are less alike; ancestor: the lowest common one, in brackets the edges between the two",
+                "dim",
+            ),
+        ]
+    )
+
+
+def pairs_record(found: TellingPairs) -> dict[str, Any]:
+    """For JSON."""
+    return {
+        "look_alike": [_pair_record(pair) for pair in found.look_alike],
+        "mean_alike": [_pair_record(pair) for pair in found.mean_alike],
+    }
+
+
+def _pair_table(pairs: Sequence[TellingPair]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for head in ("looks", "meaning"):
+        table.add_column(head, justify="right", overflow="fold")
+    table.add_column("labels", overflow="fold")
+    table.add_column("ancestor", overflow="fold", style="dim")
+    names = [label.name for pair in pairs for label in (pair.one, pair.other)]
+    for pair in pairs:
+        called = " / ".join(_called(label, names) for label in (pair.one, pair.other))
+        ancestor = f"{pair.ancestor.name} ({pair.edges})" if pair.ancestor else "none"
+        table.add_row(_bracketed(pair.visual), _bracketed(pair.semantic), plain(called), plain(ancestor))
+    return table
+
+
+def _called(label: Label, names: Sequence[str]) -> str:
+    return f"{label.name} ({label.id})" if names.count(label.name) > 1 else label.name
+
+
+def _bracketed(similarity: Similarity) -> str:
+    return _number(similarity.cosine) + ("" if similarity.above is None else f" ({_share(similarity.above)})")
+
+
+# Counts.
+
+
+def print_counts(model: Manifest, counts: _Counts) -> None:
+    """How many labels, by how they got their vectors; and what to ask next."""
+    trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("vector from", overflow="fold")
+    for head in ("trained", "others"):
+        table.add_column(head, justify="right")
+    for source, pair in counts.items():
+        table.add_row(VECTOR_FROM[source], *(f"{count:,}" for count in pair))
+    page(
+        [
+            plain(
+                f"{trained + others:,} labels: {trained:,} trained on, {others:,} that no training photo carried; "
+                f"vectors of {model.label_space.dim} numbers, policy {model.label_policy.name}"
+            ),
+            Text(),
+            table,
+            Text(),
+            plain("devise labels 'snow leopard' looks a name up, devise labels guitar harp compares two", "dim"),
+        ]
+    )
+
+
+def counts_record(name: str, counts: _Counts) -> dict[str, Any]:
+    """For JSON."""
+    trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
+    return {
+        "model": name,
+        "labels": trained + others,
+        "trained": trained,
+        "vector_sources": {source: {"trained": pair[0], "others": pair[1]} for source, pair in counts.items()},
+    }
+
+
+# Pieces.
+
+
+def _sense_record(sense: Sense) -> dict[str, Any]:
+    return asdict(sense) | {"terms": list(sense.terms), "path": list(sense.path)}
+
+
+def _neighbour_record(one: Neighbour) -> dict[str, Any]:
+    return {"cosine": round(one.cosine, 6), **asdict(one.label)}
+
+
+def _similarity_record(similarity: Similarity | None) -> dict[str, Any] | None:
+    if similarity is None:
+        return None
+    above = None if similarity.above is None else round(similarity.above, 6)
+    return {"cosine": round(similarity.cosine, 6), "above_share_of_trained_pairs": above}
+
+
+def _pair_record(pair: TellingPair) -> dict[str, Any]:
+    return {
+        "one": asdict(pair.one),
+        "other": asdict(pair.other),
+        "visual": _similarity_record(pair.visual),
+        "semantic": _similarity_record(pair.semantic),
+        **_tree_record(pair),
+    }
+
+
+def _tree_record(found: Relation | TellingPair) -> dict[str, Any]:
+    ancestor = found.ancestor
+    return {
+        "edges": found.edges,
+        "common_ancestor": None if ancestor is None else {"id": ancestor.id, "name": ancestor.name},
+    }
+
+
+def _number(cosine: float) -> str:
+    """Three digits after the point, none of them a negative zero."""
+    return f"{round(cosine, 3) + 0.0:.3f}"
+
+
+def _share(share: float) -> str:
+    """Rounded down: only all is 100.0 %."""
+    return f"{int(1000 * share) / 10:.1f} %"

@@ -1,0 +1,48 @@
+"""DeviseError and its children: what went wrong, said in one line that tells what to do."""
+
+__all__ = [
+    "BundleError",
+    "DeviseError",
+    "LabelError",
+    "PictureError",
+    "TaxonomyError",
+    "TextError",
+    "UsageError",
+    "VectorsError",
+]
+
+
+class DeviseError(Exception):
+    """Base of all errors a user can mend. The message is one line; the command exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(DeviseError):
+    """The command or call was put wrongly; the command exits with 2."""
+
+    exit_code = 2
+
+
+class PictureError(DeviseError):
+    """A picture cannot be read; the message names why, not the file (the caller knows that)."""
+
+
+class BundleError(DeviseError):
+    """A model bundle is missing, truncated, altered or of another format version."""
+
+
+class TaxonomyError(DeviseError):
+    """A synset or name is not in the taxonomy, or its file is broken."""
+
+
+class LabelError(DeviseError):
+    """A label has no vector, stands twice, or is not in the label set asked."""
+
+
+class TextError(DeviseError):
+    """A corpus file cannot be read."""
+
+
+class VectorsError(DeviseError):
+    """A file of word vectors is broken or not of the form its name says."""

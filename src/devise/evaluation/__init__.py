@@ -1,0 +1,1 @@
+"""Flat hit@k and hierarchical precision@k."""

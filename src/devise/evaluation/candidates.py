@@ -1,0 +1,97 @@
+"""Lists of candidate labels: a text file with one synset id a line, or a list in a JSON file."""
+
+import json
+import re
+import reprlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devise.errors import LabelError, UsageError
+
+__all__ = ["CandidateList", "read_candidates"]
+
+_SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateList:
+    """Candidate labels in the order of their file, each once.
+
+    ids: WordNet 3.0 synset ids; whether a taxonomy knows them is not checked here.
+    duplicates: how many entries repeated an earlier one and were left out.
+    source: what was read, "FILE" or "FILE.json#KEY", without its folders.
+    """
+
+    ids: tuple[str, ...]
+    duplicates: int
+    source: str
+
+
+def read_candidates(spec: str) -> CandidateList:
+    """Read the candidate labels that `spec` names.
+
+    spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment); `FILE.json`, a list of
+    synset ids; or `FILE.json#KEY`, one of several such lists in an object.
+
+    Raises UsageError for a missing file or key (it names the keys there are) and LabelError for a file that
+    is not of this form, naming the line or item, or that holds no id.
+    """
+    path, key = _split(spec)
+    text = _text(path)
+    entries = _json_entries(text, path, key) if path.suffix.lower() == ".json" else _line_entries(text)
+    source = path.name if key is None else f"{path.name}#{key}"
+    ids: dict[str, None] = {}
+    count = 0
+    for place, entry in entries:
+        if not isinstance(entry, str) or not _SYNSET_ID.fullmatch(entry):
+            got = reprlib.repr(entry)
+            raise LabelError(f"{source}, {place}: expected a synset id like n02084071, got {got}: mend it")
+        ids[entry] = None
+        count += 1
+    if not ids:
+        raise LabelError(f"{source} holds no synset ids: expected at least one")
+    return CandidateList(tuple(ids), count - len(ids), source)
+
+
+def _split(spec: str) -> tuple[Path, str | None]:
+    """The file and the key; a `#` counts only after `.json`, so other names may hold one."""
+    found = re.fullmatch(r"(?P<file>.*?\.json)#(?P<key>.*)", spec, re.IGNORECASE | re.DOTALL)
+    return (Path(found["file"]), found["key"]) if found else (Path(spec), None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"no file of candidate labels at {path}: check the path") from None
+    except UnicodeDecodeError:
+        raise LabelError(f"{path.name} is not UTF-8 text: expected one synset id a line") from None
+    except OSError as error:
+        raise UsageError(f"candidate labels cannot be read from {path}: {error.strerror}") from None
+
+
+def _line_entries(text: str) -> Iterable[tuple[str, object]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.partition("#")[0].strip()
+        if entry:
+            yield f"line {number}", entry
+
+
+def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str, object]]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LabelError(f"{path.name} is not JSON ({error}): expected a list of synset ids") from None
+    if isinstance(content, dict):
+        keys = ", ".join(content) or "none"
+        if key is None:
+            raise UsageError(f"{path.name} holds several lists: name one as {path.name}#KEY, KEY one of {keys}")
+        if key not in content:
+            raise UsageError(f"{path.name} has no key {key!r}: use one of {keys}")
+        content = content[key]
+    elif key is not None:
+        raise UsageError(f"{path.name} holds one list, not keys: leave out #{key}")
+    if not isinstance(content, list):
+        raise LabelError(f"{path.name}: expected a list of synset ids, got {type(content).__name__}")
+    return ((f"item {number}", entry) for number, entry in enumerate(content, start=1))

@@ -1,0 +1,101 @@
+"""Test photos in class folders: one folder a class, named by its synset id."""
+
+import re
+from collections import Counter
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+
+from devise.errors import UsageError
+from devise.vision.folders import find_pictures
+
+__all__ = ["Skipped", "TestPhotos", "find_test_photos"]
+
+_SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or folder that gave no test photo.
+
+    pictures: how many pictures were left out with it; 0 for a file that is no picture.
+    """
+
+    path: Path
+    reason: str
+    pictures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TestPhotos:
+    """The photos of a folder with what they show, sorted by class and then as `find_pictures` goes.
+
+    pairs: the path of a photo and the synset id of its class.
+    skipped: all that was left out, each with its reason.
+    """
+
+    pairs: tuple[tuple[Path, str], ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The photos."""
+        return tuple(path for path, _ in self.pairs)
+
+    @property
+    def truth_ids(self) -> tuple[str, ...]:
+        """The true synset of each photo."""
+        return tuple(class_id for _, class_id in self.pairs)
+
+    @property
+    def skipped_counts(self) -> dict[str, int]:
+        """How many files and folders were left out, by reason, the reasons in alphabetical order."""
+        return dict(sorted(Counter(one.reason for one in self.skipped).items()))
+
+
+def find_test_photos(folder: Path, known: Container[str]) -> TestPhotos:
+    """The pictures in the folders of `folder` that are named by a known synset id, folders in them included.
+
+    known: the synset ids there are, such as a taxonomy.
+
+    Other folders, folders without a picture, files that are no pictures by their name and links that lead
+    nowhere are returned as skipped. Hidden files and folders are passed over. Pictures are not opened.
+    Raises UsageError if there is no such folder, it cannot be read, or no photo is in it.
+    """
+    pairs: list[tuple[Path, str]] = []
+    skipped: list[Skipped] = []
+    for path in _listing(folder):
+        if not path.is_dir():
+            skipped.append(Skipped(path, "not in a class folder"))
+            continue
+        pictures, others = _contents(path)
+        if not _SYNSET_ID.fullmatch(path.name):
+            skipped.append(Skipped(path, "the folder's name is not a synset id", len(pictures)))
+        elif path.name not in known:
+            skipped.append(Skipped(path, "the synset id is not in the taxonomy", len(pictures)))
+        elif not pictures:
+            skipped += [*others, Skipped(path, "no picture in the class folder")]
+        else:
+            skipped += others
+            pairs += [(picture, path.name) for picture in pictures]
+    found = TestPhotos(tuple(pairs), tuple(skipped))
+    if not pairs:
+        why = "".join(f"; {count} skipped: {reason}" for reason, count in found.skipped_counts.items())
+        raise UsageError(f"no test photos in {folder}: expected folders named by synset id, like n02084071{why}")
+    return found
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"no folder of test photos at {folder}: {error.strerror}") from None
+
+
+def _contents(folder: Path) -> tuple[list[Path], list[Skipped]]:
+    """The pictures, and what is there besides."""
+    others: list[Path] = []
+    found = list(find_pictures([folder], on_skip=others.append))
+    skipped = [Skipped(path, "not a picture by its name") for path in others]
+    skipped += [Skipped(one.path, one.problem) for one in found if one.problem is not None]
+    return [one.path for one in found if one.problem is None], sorted(skipped, key=lambda one: one.path)

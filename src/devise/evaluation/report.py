@@ -1,0 +1,55 @@
+"""The table of an evaluation as text cells and as Markdown."""
+
+from devise.evaluation.protocol import EvaluationResult
+
+__all__ = ["cells", "markdown"]
+
+
+def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[str, ...], ...]:
+    """The table as text, its header first: hit@k in percent with one decimal, hp@k as ".289", "-" for none.
+
+    per_class: means over classes in place of means over images.
+    """
+    names = result.settings.measures
+    rows = [("scorer", *names)]
+    for row in result.rows:
+        means = row.per_class if per_class else row.per_image
+        rows.append((row.scorer, *(_cell(name, means[name]) for name in names)))
+    return tuple(rows)
+
+
+def markdown(result: EvaluationResult, *, per_class: bool = False) -> str:
+    """A Markdown table, and under it what was evaluated by which rules; ends with a newline."""
+    header, *rows = cells(result, per_class=per_class)
+    rule = ("---", *("---:" for _ in header[1:]))
+    table = "".join(f"| {' | '.join(_escaped(cell) for cell in row)} |\n" for row in (header, rule, *rows))
+    return f"{table}\n{_caption(result, per_class)}\n"
+
+
+def _cell(measure: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" if measure.startswith("hit@") else f"{value:.3f}".removeprefix("0")
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def _caption(result: EvaluationResult, per_class: bool) -> str:
+    """Hit@k in percent, hp@k in [0, 1]: the numbers cannot be read without these."""
+    settings = result.settings
+    facts = [
+        f"{result.images:,} images of {result.classes:,} classes",
+        f"{result.candidates:,} candidate labels, {result.trained:,} trained labels",
+        f"hit@k in percent, hp@k from 0 to 1, means over the {'classes' if per_class else 'images'}",
+        settings.ties,
+        settings.valid_labels,
+        settings.label_policy,
+        f"is-a graph {settings.graph[:12]}",
+    ]
+    if result.absent_images:
+        facts.append(f"{settings.absent_truth} ({result.absent_images:,} images have no right candidate)")
+    if any(value is None for row in result.rows for value in row.per_image.values()):
+        facts.append("- where there are fewer than k labels")
+    return "; ".join(facts) + "."

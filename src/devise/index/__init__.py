@@ -1,0 +1,1 @@
+"""The nearest label vectors."""

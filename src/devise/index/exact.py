@@ -1,0 +1,140 @@
+"""Exact nearest labels: every label is scored, the best k are kept, ties go to the lower position."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.arrays import LabelVectors, Queries, Ranking, Scores
+from devise.errors import UsageError, VectorsError
+
+__all__ = ["TIE_RULE", "LabelBias", "Matches", "nearest", "top_k"]
+
+LabelBias = Float32[np.ndarray, "labels"]
+"""Added to each label's score."""
+_Bounds = Float32[np.ndarray, "images"]
+
+TIE_RULE = "equal scores are ordered by the lower position in the label list"
+"""What `top_k` promises, in words for reports."""
+
+_BLOCK_BYTES = 64 * 2**20
+_CACHE_BYTES = 2**20
+_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The best k labels of every image, best first.
+
+    positions: where each label stands in the label list that was scored.
+    scores: its score, up is better, never rising along a row.
+    """
+
+    positions: Ranking
+    scores: Float32[np.ndarray, "images k"]
+
+
+def top_k(scores: Scores, k: int) -> Matches:
+    """The k highest scores of every row, highest first; equal scores are ordered by the lower position.
+
+    Exact, and the same on every machine for the same scores. Infinite scores are allowed: minus infinity
+    ranks a label last. Raises UsageError when k is below 1 or above the number of labels, VectorsError when a
+    score is NaN.
+
+    >>> found = top_k(np.array([[0.5, 0.75, 0.5, 0.25]], dtype=np.float32), 3)
+    >>> found.positions.tolist(), found.scores.tolist()
+    ([[1, 0, 2]], [[0.75, 0.5, 0.5]])
+    """
+    return _top_k(scores, _checked(k, scores.shape[1]), first_image=0)
+
+
+def nearest(
+    queries: Queries,
+    label_vectors: LabelVectors,
+    k: int,
+    *,
+    bias: LabelBias | None = None,
+    block: int | None = None,
+) -> Matches:
+    """The k labels with the highest dot product (the cosine, if both are unit length) for every image.
+
+    bias: added to each label's score: a penalty on trained labels, or minus infinity to rank a label last.
+    block: images scored at once; by default as many as keep a block's scores within 64 MiB, at least one.
+
+    The product is float32, so its last digit may depend on the block and on the machine; the order of equal
+    scores does not. Raises UsageError for a bad k or block, VectorsError when a score is NaN.
+
+    >>> north, east = np.eye(2, dtype=np.float32)
+    >>> nearest(north[None], np.stack([east, north]), 1).positions.tolist()
+    [[1]]
+    """
+    images, labels = len(queries), len(label_vectors)
+    _checked(k, labels)
+    if block is None:
+        block = max(1, _BLOCK_BYTES // (4 * labels))
+    if block < 1:
+        raise UsageError(f"block needs at least 1 image at a time, got {block}: raise it or leave it out")
+    positions = np.empty((images, k), dtype=np.int64)
+    best = np.empty((images, k), dtype=np.float32)
+    buffer = np.empty((min(block, images), labels), dtype=np.float32)
+    for start in range(0, images, block):
+        rows = slice(start, min(start + block, images))
+        with np.errstate(invalid="ignore"):  # _top_k names the image
+            scores = np.matmul(queries[rows], label_vectors.T, out=buffer[: rows.stop - start])
+            if bias is not None:
+                scores += bias
+        found = _top_k(scores, k, first_image=start)
+        positions[rows], best[rows] = found.positions, found.scores
+    return Matches(positions, best)
+
+
+def _checked(k: int, labels: int) -> int:
+    if k < 1:
+        raise UsageError(f"the number of labels to keep needs to be at least 1, got {k}: raise k")
+    if k > labels:
+        raise UsageError(f"the best {k} labels were asked of {labels}: lower k or add labels")
+    return k
+
+
+def _top_k(scores: Scores, k: int, first_image: int) -> Matches:
+    """`top_k`, a few rows at a time so that they stay in the processor's cache."""
+    images, labels = scores.shape
+    positions = np.empty((images, k), dtype=np.int64)
+    best = np.empty((images, k), dtype=np.float32)
+    step = max(1, _CACHE_BYTES // (4 * labels))
+    for start in range(0, images, step):
+        rows = slice(start, start + step)
+        chunk = np.ascontiguousarray(scores[rows])
+        positions[rows] = _best_positions(chunk, _lower_bounds(chunk, k, first_image + start), k)
+        best[rows] = np.take_along_axis(chunk, positions[rows], axis=1)
+    return Matches(positions, best)
+
+
+def _lower_bounds(scores: Scores, k: int, first_image: int) -> _Bounds:
+    """For every row a score that at least k scores reach and few others do; VectorsError on NaN.
+
+    The row is cut into `depth` strips of equal width and the element-wise maximum of the strips is taken. The
+    k-th largest maximum is the bound: the k largest maxima stand at k different positions of the row. A short
+    rest of the row takes no part. Maxima carry NaN on, so looking at them and at the rest finds every NaN.
+    """
+    images, labels = scores.shape
+    depth = max(1, min(_DEPTH, labels // (4 * k)))
+    width = labels // depth
+    maxima = scores[:, : depth * width].reshape(images, depth, width).max(axis=1)
+    broken = np.isnan(maxima).any(axis=1) | np.isnan(scores[:, depth * width :]).any(axis=1)
+    if broken.any():
+        image = first_image + int(broken.argmax())
+        raise VectorsError(
+            f"scores need to be numbers, got NaN for image {image}: check its features and the label vectors"
+        )
+    return np.asarray(np.partition(maxima, width - k, axis=1)[:, width - k])
+
+
+def _best_positions(scores: Scores, bounds: _Bounds, k: int) -> Ranking:
+    """The first k of each row's scores that reach its bound; at least k must."""
+    images, labels = scores.shape
+    reached = np.flatnonzero(scores >= bounds[:, None])
+    rows, positions = np.divmod(reached, labels)
+    order = np.lexsort((-scores.ravel()[reached], rows))  # stable, so ties stay in order of position
+    first = np.searchsorted(rows, np.arange(images))
+    return np.asarray(positions[order[first[:, None] + np.arange(k)]])

@@ -1,0 +1,247 @@
+"""Model: pictures in, ranked labels out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.arrays import Features
+from devise.errors import PictureError, UsageError
+from devise.index.exact import top_k
+from devise.labeller.answers import Answer, Guess
+from devise.labeller.candidates import Candidates, choose_candidates
+from devise.labeller.explain import Explainer
+from devise.labeller.parts import ModelParts
+from devise.labeller.scorers import METHODS, Method, make_scorer
+from devise.labeller.typed import TypedLabel, parse_labels
+from devise.labels import Label, LabelSet
+from devise.model.scorer import Scorer
+from devise.vision.backbone import Backbone
+from devise.vision.folders import Found
+from devise.vision.pictures import PictureSource
+from devise.vision.pipeline import Extracted, cores, extract
+
+__all__ = ["LabelRequest", "LabelRun", "Model", "load"]
+
+Picture: TypeAlias = str | PictureSource | Found
+
+_BLOCK = 32  # pictures scored at once
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """What is asked of every picture.
+
+    top: guesses a picture. method: which scorer. candidates, under: see `choose_candidates`.
+    typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
+    explain: whether guesses carry an explanation.
+    """
+
+    top: int = 5
+    method: Method = "fused"
+    candidates: str = "all"
+    under: str | None = None
+    typed: tuple[TypedLabel, ...] = ()
+    reject: float = 0.0
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise UsageError(f"top must be at least 1, got {self.top}")
+        if self.method not in METHODS:
+            raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if not 0 <= self.reject <= 1:
+            raise UsageError(f"reject is a probability from 0 to 1, got {self.reject}")
+
+
+class Model:
+    """A loaded model. Safe to use from several threads.
+
+    >>> import devise
+    >>> model = devise.load()
+    >>> len(model.labels)
+    39990
+    """
+
+    def __init__(self, parts: ModelParts) -> None:
+        self.parts = parts
+        self._backbones: dict[int, Backbone] = {}
+
+    @property
+    def labels(self) -> LabelSet:
+        """All labels of the model; their glosses are empty, `labelled` fills them in."""
+        return self.parts.space.labels
+
+    def label(
+        self,
+        picture: Picture,
+        *,
+        top: int = 5,
+        method: Method = "fused",
+        candidates: str = "all",
+        under: str | None = None,
+        labels: str | None = None,
+        reject: float = 0.0,
+        explain: bool = False,
+    ) -> Answer:
+        """Name what is in a picture.
+
+        picture: a path, the bytes of a file, a PIL image or an array (see `read_picture`).
+        labels: labels to add, as text: "kick scooter, zedonk: offspring of a zebra and a donkey".
+        For the rest see `LabelRequest`. PictureError if the picture cannot be read.
+        """
+        if isinstance(picture, list | tuple):
+            raise UsageError("label takes one picture, got a list: use label_many")
+        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
+        answer = next(self.run(request).answers([picture]))
+        if answer.problem is not None:
+            raise PictureError(f"{answer.source}: {answer.problem}")
+        return answer
+
+    def label_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        top: int = 5,
+        method: Method = "fused",
+        candidates: str = "all",
+        under: str | None = None,
+        labels: str | None = None,
+        reject: float = 0.0,
+        explain: bool = False,
+    ) -> Iterator[Answer]:
+        """Name what is in each of many pictures, in order, in flat memory.
+
+        The arguments are those of `label`. A picture that cannot be read gets an answer with a problem.
+        """
+        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
+        return self.run(request).answers(pictures)
+
+    def run(self, request: LabelRequest) -> "LabelRun":
+        """The request made ready: its candidates chosen and its scorer built, once for any number of pictures."""
+        chosen = choose_candidates(self.parts, request.candidates, under=request.under, typed=request.typed)
+        return LabelRun(self, request, chosen)
+
+    def embed(self, picture: Picture) -> Float32[np.ndarray, " dim"]:
+        """The picture as a unit vector of the label space, where its labels are near: unit(DeViSE + ConSE)."""
+        features = next(self.features([picture]))
+        if features.features is None or features.problem is not None:
+            raise PictureError(features.problem)
+        scorer = make_scorer(self.parts, "fused", self.parts.space.subset([0]))
+        query: Float32[np.ndarray, " dim"] = scorer.queries(  # type: ignore[attr-defined]
+            self.parts.classifier.evidence(features.features[None])
+        )[0]
+        return query
+
+    def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
+        """What the backbone makes of each picture, in order; see `extract`."""
+        sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
+        single = isinstance(pictures, Sequence) and len(pictures) == 1
+        workers = 1 if single else cores()
+        return extract(sources, self.backbone(workers), workers=workers)
+
+    def backbone(self, streams: int) -> Backbone:
+        """The network compiled for so many calls side by side; kept."""
+        if streams not in self._backbones:
+            self._backbones[streams] = self.parts.backbone(streams=streams)
+        return self._backbones[streams]
+
+    def labelled(self, label: Label) -> Label:
+        """The label with its gloss, which the taxonomy keeps."""
+        if label.gloss or label.id not in self.parts.taxonomy:
+            return label
+        gloss = self.parts.taxonomy.synset(label.id).definition
+        return Label(label.id, label.name, gloss, label.seen, label.source)
+
+
+class LabelRun:
+    """A request made ready for any number of pictures; see `Model.run`.
+
+    candidates: the labels that compete. notes: what the user should know of them.
+    """
+
+    def __init__(self, model: Model, request: LabelRequest, candidates: Candidates) -> None:
+        self.request = request
+        self.candidates = candidates.space.labels
+        self.notes = candidates.notes
+        self._model = model
+        self._space = candidates.space
+        self._scorer: Scorer = make_scorer(model.parts, request.method, candidates.space)
+        self.ranked = self._scorer.labels
+        if request.top > len(self.ranked):
+            raise UsageError(
+                f"top is {request.top}, but {request.method} ranks {len(self.ranked)} labels here: lower it"
+            )
+        self._temperature = np.float32(
+            model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
+        )
+
+    def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
+        """One answer a picture, in order, a few pictures after it was taken; stops for none that is broken."""
+        extracted = self._model.features(pictures)
+        number = 0
+        while block := list(islice(extracted, _BLOCK)):
+            yield from self.answers_of(block, first=number)
+            number += len(block)
+
+    def answers_of(self, block: Sequence[Extracted], first: int = 0) -> list[Answer]:
+        """Answers for pictures whose features are known. first: the number of the first in its batch."""
+        good = [one.features for one in block if one.features is not None]
+        guesses = iter(self._guesses(np.stack(good)) if good else ())
+        return [self._answer(one, first + i, guesses) for i, one in enumerate(block)]
+
+    def _answer(self, one: Extracted, number: int, guesses: Iterator[tuple[Guess, ...]]) -> Answer:
+        source = str(one.source) if isinstance(one.source, Path) else f"#{number}"
+        if one.problem is not None:
+            return Answer(source, problem=one.problem)
+        found = next(guesses)
+        return Answer(source, found, rejected=found[0].score < self.request.reject)
+
+    def _guesses(self, features: Features) -> list[tuple[Guess, ...]]:
+        evidence = self._model.parts.classifier.evidence(features)
+        scores = self._scorer.scores(evidence)
+        matches = top_k(scores, self.request.top)
+        shares = self._shares(scores, matches.scores)
+        explainer = Explainer(self._model.parts, evidence) if self.request.explain else None
+        return [
+            tuple(
+                self._guess(position, share, image, explainer) for position, share in zip(positions, row, strict=True)
+            )
+            for image, (positions, row) in enumerate(zip(matches.positions.tolist(), shares.tolist(), strict=True))
+        ]
+
+    def _guess(self, position: int, share: float, image: int, explainer: Explainer | None) -> Guess:
+        label = self._model.labelled(self.ranked[position])
+        if explainer is None:
+            return Guess(label, share)
+        return Guess(label, share, explainer.explanation(image, label, self._vector(label)))
+
+    def _vector(self, label: Label) -> Float32[np.ndarray, " dim"]:
+        space = self._space if label.id in self._space.labels else self._model.parts.space
+        vector: Float32[np.ndarray, " dim"] = space.vectors[space.labels.position(label.id)]
+        return vector
+
+    def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:
+        """The best scores as probabilities over all labels ranked; `scores` is overwritten."""
+        if self.request.method == "softmax":
+            share: np.ndarray = best / scores.sum(axis=1, keepdims=True)
+            return share
+        highest = best[:, :1]
+        scores -= highest
+        scores /= self._temperature
+        np.exp(scores, out=scores)
+        shares: np.ndarray = np.exp((best - highest) / self._temperature) / scores.sum(axis=1, keepdims=True)
+        return shares
+
+
+def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
+    return parse_labels(labels) if labels is not None else ()
+
+
+def load(path: str | Path | None = None) -> Model:
+    """The model in a bundle directory; None is the one that ships in the package."""
+    return Model(ModelParts.open(None if path is None else Path(path)))

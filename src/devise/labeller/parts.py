@@ -1,0 +1,88 @@
+"""The parts of a model as the labeller uses them, each read from the bundle when it is first needed."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.parts import BACKBONE, SurgeryMap
+from devise.errors import BundleError
+from devise.model.evidence import Classifier
+from devise.model.space import CENTRE, Centre, LabelSpace
+from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.text.composition import LabelComposer, LabelPolicy
+from devise.vision.backbone import OpenVinoBackbone
+
+__all__ = ["DEFAULT_BUNDLE", "ModelParts"]
+
+DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_model"
+"""The model that ships in the package."""
+
+
+class ModelParts:
+    """A bundle's parts, decoded; safe to share between threads once a part was read."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    @classmethod
+    def open(cls, path: Path | None = None) -> "ModelParts":
+        """The model at `path`; None is the one that ships in the package. BundleError if it is none."""
+        return cls(open_bundle(DEFAULT_BUNDLE if path is None else path))
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """WordNet 3.0's nouns."""
+        return default_taxonomy()
+
+    @cached_property
+    def space(self) -> LabelSpace:
+        """All labels of the model and their vectors; glosses are empty."""
+        return LabelSpace(self.bundle.labels, self.bundle.label_vectors())
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The softmax that was trained."""
+        return self.bundle.classifier()
+
+    @property
+    def trained(self) -> Int64[np.ndarray, "trained"]:
+        """Where each row of the classifier stands among the labels."""
+        return self.bundle.trained
+
+    @cached_property
+    def trained_ids(self) -> tuple[str, ...]:
+        """The id of each row of the classifier."""
+        return tuple(self.space.labels.ids[position] for position in self.trained.tolist())
+
+    @cached_property
+    def surgery(self) -> SurgeryMap:
+        """The map M."""
+        return self.bundle.surgery()
+
+    @property
+    def centre(self) -> Centre:
+        """What is taken off a composed vector to place it in the label space."""
+        try:
+            return self.surgery.centring[CENTRE]
+        except KeyError:
+            raise BundleError(f"the model keeps no {CENTRE}, so no label can be added to it: build it again") from None
+
+    @cached_property
+    def composer(self) -> LabelComposer:
+        """Makes vectors for labels the model has none for."""
+        policy = self.bundle.manifest.label_policy
+        return LabelComposer(self.bundle.words(), self.taxonomy, LabelPolicy.from_dict(policy.parameters))
+
+    def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
+        """The network, compiled now; `streams`: see `OpenVinoBackbone`."""
+        return OpenVinoBackbone(self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing(), streams=streams)
+
+    def setting(self, scorer: str, name: str) -> float:
+        """A number the model keeps for a scorer; BundleError if it keeps none."""
+        try:
+            return float(self.bundle.manifest.scoring[scorer][name])
+        except KeyError:
+            raise BundleError(f"the model keeps no {name} for {scorer}: build the bundle again") from None

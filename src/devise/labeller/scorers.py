@@ -1,0 +1,74 @@
+"""Every method by its name, made for the labels asked."""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from devise.errors import UsageError
+from devise.labeller.parts import ModelParts
+from devise.labels import LabelSet
+from devise.model.baselines import ChanceScorer, SoftmaxScorer
+from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule, random_space
+from devise.model.scorer import Scorer
+from devise.model.space import LabelSpace
+from devise.model.surgery import image_free_surgery
+
+__all__ = ["METHODS", "ROWS", "Method", "Row", "make_scorer"]
+
+Method = Literal["fused", "devise", "conse", "softmax"]
+"""What a picture can be labelled with."""
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Row = Literal["fused", "devise", "conse", "softmax", "random", "chance"]
+"""What stands in a table of results."""
+ROWS: tuple[Row, ...] = get_args(Row)
+
+
+def make_scorer(parts: ModelParts, row: Row, space: LabelSpace, *, seed: int = 0) -> Scorer:
+    """The scorer of a name, for the labels of `space`.
+
+    The softmax ranks those of the labels it was trained on; if none of them is asked, all it was trained on,
+    as in the paper's zero-shot tables. UsageError for an unknown name.
+    """
+    match row:
+        case "softmax":
+            return _softmax(parts, space.labels)
+        case "devise":
+            return DeviseScorer(space, parts.surgery.map)
+        case "conse":
+            return _conse(parts, space)
+        case "fused":
+            return _fused(parts, space)
+        case "random":
+            return _random(parts, space, np.random.default_rng(seed))
+        case "chance":
+            return ChanceScorer(space.labels, np.random.default_rng(seed))
+    raise UsageError(f"the method must be one of {', '.join(ROWS)}, got {row!r}")
+
+
+def _softmax(parts: ModelParts, labels: LabelSet) -> Scorer:
+    columns = [column for column, label_id in enumerate(parts.trained_ids) if label_id in labels]
+    kept = np.array(columns or range(len(parts.trained_ids)), dtype=np.int64)
+    return SoftmaxScorer(parts.space.labels.subset(parts.trained[kept].tolist()), kept)
+
+
+def _conse(parts: ModelParts, space: LabelSpace) -> ConseScorer:
+    return ConseScorer(space, parts.space.vectors[parts.trained], int(parts.setting("conse", "top")))
+
+
+def _fused(parts: ModelParts, space: LabelSpace) -> Scorer:
+    """Where trained and other labels compete, the stacking rule holds; the trained alone keep the confidence."""
+    places = [space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids]
+    trained = np.array(places, dtype=np.int64)
+    rule = StackingRule(parts.setting("fused", "penalty"), parts.setting("fused", "confidence"))
+    return FusedScorer(DeviseScorer(space, parts.surgery.map), _conse(parts, space), trained, rule)
+
+
+def _random(parts: ModelParts, space: LabelSpace, rng: np.random.Generator) -> Scorer:
+    """DeViSE with random label vectors: the trained labels get theirs first, then the other labels asked."""
+    trained = parts.space.labels.subset(parts.trained.tolist())
+    others = [label for label in space.labels if label.id not in trained]
+    full = random_space(LabelSet([*trained, *others]), space.vectors.shape[1], rng)
+    ridge = parts.setting("devise", "ridge")
+    surgery = image_free_surgery(full.vectors[: len(trained)], parts.classifier.weight, ridge)
+    return DeviseScorer(full.subset([full.labels.position(i) for i in space.labels.ids]), surgery)

@@ -1,0 +1,1 @@
+"""The scorers: softmax, ConSE, DeViSE, random embeddings, chance, and what fuses them."""

@@ -1,0 +1,136 @@
+"""Scorers that place a picture in the label space and rank labels by cosine: DeViSE, ConSE and their fusion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
+from devise.errors import UsageError
+from devise.labels import LabelSet
+from devise.model.evidence import Evidence, Probabilities
+from devise.model.space import LabelSpace, unit_rows
+
+__all__ = ["ConseScorer", "DeviseScorer", "FusedScorer", "StackingRule", "conse_queries", "random_space"]
+
+
+def conse_queries(evidence: Evidence, trained_vectors: LabelVectors, top: int) -> Queries:
+    """ConSE (Norouzi et al. 2014): f(x) = (1/Z) * sum over the T most probable trained labels of p(y|x) s(y).
+
+    trained_vectors: one row a column of the logits. top: T, from 1; more than the trained labels means all of them.
+    Returned at unit length, which no cosine notices.
+    """
+    if top < 1:
+        raise UsageError(f"ConSE needs T of 1 or more, got {top}: raise it")
+    probabilities = evidence.probabilities
+    top = min(top, probabilities.shape[1])
+    leading = np.argpartition(probabilities, -top, axis=1)[:, -top:]
+    shares = np.take_along_axis(probabilities, leading, axis=1)
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    return unit_rows(np.einsum("it,itd->id", shares, trained_vectors[leading]))
+
+
+@dataclass(frozen=True, eq=False)
+class DeviseScorer:
+    """DeViSE (Frome et al. 2013): the picture at M f, labels by cosine.
+
+    space: the labels to rank. surgery: M.
+    """
+
+    space: LabelSpace
+    surgery: Surgery
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.space.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+        return unit_rows(evidence.features @ self.surgery.T)
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines."""
+        return self.space.cosines(self.queries(evidence))
+
+
+@dataclass(frozen=True, eq=False)
+class ConseScorer:
+    """ConSE (Norouzi et al. 2014): the picture at the mean of its most probable trained labels, labels by cosine.
+
+    trained_vectors: one row a column of the logits. top: the paper's T.
+    """
+
+    space: LabelSpace
+    trained_vectors: LabelVectors
+    top: int = 10
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.space.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+        return conse_queries(evidence, self.trained_vectors, self.top)
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines."""
+        return self.space.cosines(self.queries(evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class StackingRule:
+    """How trained labels compete with labels that no photo taught (calibrated stacking, Chao et al. 2016).
+
+    A trained label's cosine gets confidence * p(label | picture) added and penalty taken off. The penalty keeps the
+    trained labels from crowding out all others; the confidence gives them back what the classifier is sure of, and
+    with it the fine differences (a Chihuahua from a Papillon) that words do not carry.
+    """
+
+    penalty: float
+    confidence: float
+
+    def stacked(self, cosines: Logits, probabilities: Probabilities) -> Logits:
+        """The scores of trained labels: one column each, as in `probabilities`."""
+        scores: Logits = cosines + (np.float32(self.confidence) * probabilities - np.float32(self.penalty))
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class FusedScorer:
+    """The picture at unit(DeViSE + ConSE), labels by cosine, the trained ones under a stacking rule.
+
+    trained: for each trained label, in the order of the logits, its position among the labels to rank, or -1.
+    stacking: None ranks by cosine alone.
+    """
+
+    devise: DeviseScorer
+    conse: ConseScorer
+    trained: np.ndarray
+    stacking: StackingRule | None = None
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.devise.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+        return unit_rows(self.devise.queries(evidence) + self.conse.queries(evidence))
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines, those of trained labels under the stacking rule."""
+        scores = self.devise.space.cosines(self.queries(evidence))
+        if self.stacking is not None:
+            ranked = self.trained >= 0
+            columns = self.trained[ranked]
+            scores[:, columns] = self.stacking.stacked(scores[:, columns], evidence.probabilities[:, ranked])
+        return scores
+
+
+def random_space(labels: LabelSet, dim: int, rng: np.random.Generator) -> LabelSpace:
+    """Random unit vectors in place of the label vectors: the paper's "random embeddings" row.
+
+    A label's vector depends on the generator and on its position.
+    """
+    return LabelSpace(labels, unit_rows(rng.standard_normal((len(labels), dim), dtype=np.float32)))

@@ -1,0 +1,61 @@
+"""What is known of pictures before any label is scored: their features and the classifier's logits."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.arrays import Features, Logits
+
+__all__ = ["Classifier", "Evidence", "Probabilities", "softmax"]
+
+Probabilities = Float32[np.ndarray, "images trained"]
+"""Rows sum to 1."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Classifier:
+    """The softmax layer that was trained on top of the backbone: logits = features weight^T + bias.
+
+    weight: one row a trained label. bias: one number a trained label.
+    """
+
+    weight: Float32[np.ndarray, "trained features"]
+    bias: Float32[np.ndarray, "trained"]
+
+    def logits(self, features: Features) -> Logits:
+        """One column a trained label."""
+        logits: Logits = features @ self.weight.T + self.bias
+        return logits
+
+    def evidence(self, features: Features) -> "Evidence":
+        """The features and what the classifier says of them."""
+        return Evidence(features, self.logits(features))
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Pictures as the scorers see them; what follows from the logits is worked out once."""
+
+    features: Features
+    logits: Logits
+
+    @cached_property
+    def probabilities(self) -> Probabilities:
+        """The softmax over the trained labels."""
+        return softmax(self.logits)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def softmax(logits: Float32[np.ndarray, "images labels"]) -> Float32[np.ndarray, "images labels"]:
+    """exp(logit) / sum of exp(logit), row by row, without overflow.
+
+    >>> softmax(np.array([[1000.0, 1000.0]], dtype=np.float32)).tolist()
+    [[0.5, 0.5]]
+    """
+    shares: Float32[np.ndarray, "images labels"] = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares

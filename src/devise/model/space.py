@@ -1,0 +1,76 @@
+"""The label space: where pictures and labels meet, centred on the trained labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.arrays import LabelVectors, Queries, Scores
+from devise.errors import LabelError
+from devise.labels import LabelSet
+
+__all__ = ["CENTRE", "Centre", "LabelSpace", "centre_of", "placed", "unit_rows"]
+
+_Rows = Float32[np.ndarray, "rows dim"]
+Centre = Float32[np.ndarray, "dim"]
+CENTRE = "label_centre"
+"""Under this name a bundle's surgery part keeps the mean of the trained labels' composed vectors."""
+Positions = Int64[np.ndarray, "some"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSpace:
+    """Labels and their unit vectors, in the same order; a row of zeros is a label without a vector."""
+
+    labels: LabelSet
+    vectors: LabelVectors
+    without_vector: Positions = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert len(self.labels) == len(self.vectors), "one vector a label"
+        object.__setattr__(self, "without_vector", np.flatnonzero(~self.vectors.any(axis=1)))
+
+    def cosines(self, queries: Queries) -> Scores:
+        """Of every query with every label, both of unit length; a label without a vector comes last, at -inf."""
+        scores: Scores = queries @ self.vectors.T
+        if len(self.without_vector):
+            scores[:, self.without_vector] = -np.inf
+        return scores
+
+    def subset(self, positions: Sequence[int] | np.ndarray) -> "LabelSpace":
+        """The labels at these positions, in the order given."""
+        rows = np.asarray(positions, dtype=np.int64)
+        return LabelSpace(self.labels.subset(rows.tolist()), self.vectors[rows])
+
+    def joined(self, other: "LabelSpace") -> "LabelSpace":
+        """These labels, then the others; LabelError if one stands in both."""
+        return LabelSpace(LabelSet([*self.labels, *other.labels]), np.concatenate([self.vectors, other.vectors]))
+
+
+def unit_rows(rows: _Rows) -> _Rows:
+    """Every row at length 1; a row of zeros stays zeros.
+
+    >>> unit_rows(np.array([[3, 4], [0, 0]], dtype=np.float32)).round(2).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: _Rows = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return scaled
+
+
+def centre_of(trained_vectors: LabelVectors) -> Centre:
+    """The mean of the trained labels' vectors, those without one left out; LabelError if none has one."""
+    known = trained_vectors[trained_vectors.any(axis=1)]
+    if not len(known):
+        raise LabelError(f"no trained label has a vector, of {len(trained_vectors)}: use words that name some of them")
+    mean: Centre = known.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean
+
+
+def placed(vectors: LabelVectors, centre: Centre) -> Queries:
+    """Composed vectors as points of the label space: the centre taken off, unit length again.
+
+    What all labels share tells none of them apart; a label without a vector stays at zero.
+    """
+    return unit_rows(np.where(vectors.any(axis=1, keepdims=True), vectors - centre, np.float32(0)))

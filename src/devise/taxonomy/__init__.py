@@ -1,0 +1,1 @@
+"""WordNet's nouns: synsets, the is-a graph, balls and correct sets."""

@@ -1,0 +1,144 @@
+"""The is-a graph over positions: who is near whom, above whom and below whom."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.errors import TaxonomyError
+
+__all__ = ["Adjacency", "IsaGraph", "Nodes"]
+
+Nodes = Int64[np.ndarray, "_nodes"]
+"""Some positions of synsets."""
+Numbers = Int64[np.ndarray, "size"]
+"""One number for each synset."""
+Ends = Int64[np.ndarray, "edges"]
+Starts = Int64[np.ndarray, "size_and_one"]
+
+
+@dataclass(frozen=True)
+class Adjacency:
+    """Who follows whom, in compressed rows: node i is followed by `targets[starts[i]:starts[i + 1]]`."""
+
+    starts: Starts
+    targets: Ends
+
+    @classmethod
+    def of_pairs(cls, size: int, sources: Ends, targets: Ends) -> "Adjacency":
+        """Rows of the pairs; within a row the pairs keep their order."""
+        starts = np.zeros(size + 1, dtype=np.int64)
+        np.cumsum(np.bincount(sources, minlength=size), out=starts[1:])
+        return cls(starts, targets[np.argsort(sources, kind="stable")])
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return len(self.starts) - 1
+
+    def row(self, node: int) -> Nodes:
+        """What follows one node."""
+        return self.targets[self.starts[node] : self.starts[node + 1]]
+
+    def after(self, nodes: Nodes) -> Nodes:
+        """What follows any of the nodes, row after row; a node that follows two of them stands twice."""
+        first = self.starts[nodes]
+        counts = self.starts[nodes + 1] - first
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if len(ends) else 0
+        return self.targets[np.repeat(first - ends + counts, counts) + np.arange(total)]
+
+    def waves(self, start: Nodes) -> Iterator[Nodes]:
+        """Breadth-first: the start nodes, then those 1 step away, then 2 and so on, each wave ascending."""
+        seen = np.zeros(self.size, dtype=bool)
+        wave = np.unique(start)
+        while len(wave):
+            yield wave
+            seen[wave] = True
+            following = self.after(wave)
+            wave = np.unique(following[~seen[following]])
+
+    def steps(self, start: Nodes) -> Numbers:
+        """For each node the least number of steps to it from the start nodes, -1 where none leads there."""
+        steps = np.full(self.size, -1, dtype=np.int64)
+        for step, wave in enumerate(self.waves(start)):
+            steps[wave] = step
+        return steps
+
+
+class IsaGraph:
+    """Synsets and their is-a edges (instance edges too), by position."""
+
+    def __init__(self, size: int, child: Ends, parent: Ends) -> None:
+        self.size = size
+        self.child = child
+        self.parent = parent
+
+    @cached_property
+    def up(self) -> Adjacency:
+        """From a node to its parents, in WordNet's order."""
+        return Adjacency.of_pairs(self.size, self.child, self.parent)
+
+    @cached_property
+    def down(self) -> Adjacency:
+        """From a node to its children, ascending."""
+        return Adjacency.of_pairs(self.size, self.parent, self.child)
+
+    @cached_property
+    def around(self) -> Adjacency:
+        """From a node to its parents and children: the undirected graph."""
+        ends = np.concatenate([self.child, self.parent])
+        return Adjacency.of_pairs(self.size, ends, np.concatenate([self.parent, self.child]))
+
+    @cached_property
+    def heights(self) -> Numbers:
+        """Longest way down from each node to a leaf; TaxonomyError if the edges run in a circle."""
+        heights = np.full(self.size, -1, dtype=np.int64)
+        open_children = np.diff(self.down.starts)
+        leaves = np.flatnonzero(open_children == 0)
+        height = 0
+        while len(leaves):
+            heights[leaves] = height
+            above = self.up.after(leaves)
+            np.subtract.at(open_children, above, 1)
+            leaves = np.unique(above[open_children[above] == 0])
+            height += 1
+        if (heights < 0).any():
+            circle = int((heights < 0).sum())
+            raise TaxonomyError(f"{circle} synsets are on or above a circle of is-a edges: remove an edge of it")
+        return heights
+
+    @cached_property
+    def depths(self) -> Numbers:
+        """Shortest way from a root down to each node."""
+        return self.down.steps(np.flatnonzero(np.diff(self.up.starts) == 0))
+
+    def reach(self, adjacency: Adjacency, node: int) -> Nodes:
+        """The node and all that can be walked to from it, nearest first."""
+        return np.concatenate(list(adjacency.waves(np.array([node]))))
+
+    def ball(self, node: int, radius: int) -> Nodes:
+        """The nodes at most `radius` undirected edges away, nearest first, itself included."""
+        return np.concatenate(list(islice(self.around.waves(np.array([node])), radius + 1)))
+
+    def distance(self, one: int, other: int) -> int | None:
+        """Fewest undirected edges between two nodes; None where no way leads."""
+        for step, wave in enumerate(self.around.waves(np.array([one]))):
+            if other in wave:
+                return step
+        return None
+
+    def lowest_common_ancestors(self, one: int, other: int) -> Nodes:
+        """Nodes above (or equal to) both that have no child above both; closest first.
+
+        Closeness is the sum of the two shortest ways up; ties go by position.
+        """
+        from_one, from_other = (self.up.steps(np.array([node])) for node in (one, other))
+        common = (from_one >= 0) & (from_other >= 0)
+        lowest = common.copy()
+        lowest[self.up.after(np.flatnonzero(common))] = False
+        nodes = np.flatnonzero(lowest)
+        return nodes[np.argsort((from_one + from_other)[nodes], kind="stable")]

@@ -1,0 +1,95 @@
+"""Reads WordNet's own noun files (`data.noun`, `index.noun`, `noun.exc`; layout: manual page `wndb(5WN)`)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from devise.errors import TaxonomyError
+from devise.taxonomy.synsets import NounTables, Synset, id_of, tables_of
+
+__all__ = ["read_wordnet"]
+
+_HYPERNYM, _INSTANCE = "@", "@i"
+
+
+def read_wordnet(folder: Path) -> NounTables:
+    """The nouns of a WordNet folder, with sense order, irregular plurals and licence.
+
+    TaxonomyError, one line, if a file is missing, malformed, or the files contradict each other.
+    """
+    synsets = [_synset(path, number, line) for path, number, line in _entries(folder / "data.noun")]
+    order = _sense_order(folder / "index.noun")
+    senses = {}
+    for synset in synsets:
+        for lemma in synset.lemmas:
+            sense = order.get(lemma.lower(), {}).get(synset.id)
+            if sense is None:
+                raise TaxonomyError(f"index.noun does not list {lemma!r} for {synset.id}: take both from one WordNet")
+            senses[synset.id, lemma] = sense
+    return tables_of(synsets, _exceptions(folder / "noun.exc"), senses, _licence(folder / "data.noun"))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise TaxonomyError(f"cannot read {path}: {reason}; give the folder of WordNet's data.noun") from None
+
+
+def _entries(path: Path) -> Iterator[tuple[Path, int, str]]:
+    """The lines that are not the licence, with their numbers."""
+    yield from ((path, number, line) for number, line in enumerate(_lines(path), 1) if not line.startswith("  "))
+
+
+def _licence(path: Path) -> str:
+    """The licence at the head of the file, without its line numbers."""
+    lines = [line.split(maxsplit=1)[1:] for line in _lines(path) if line.startswith("  ")]
+    if not lines:
+        raise TaxonomyError(f"{path} has no licence at its head, and the data may only be copied with it")
+    return "\n".join("".join(line).rstrip() for line in lines) + "\n"
+
+
+def _synset(path: Path, number: int, line: str) -> Synset:
+    """One line of data.noun: offset file type count (word id)* count (symbol offset part field)* | gloss."""
+    try:
+        entry, gloss = line.split(" | ", 1)
+        fields = entry.split()
+        words = int(fields[3], 16)
+        lemmas = tuple(fields[4 + 2 * word].replace("_", " ") for word in range(words))
+        pointers = fields[5 + 2 * words :]
+        if fields[2] != "n" or len(pointers) != 4 * int(fields[4 + 2 * words]):
+            raise ValueError
+        edges = list(zip(pointers[0::4], pointers[1::4], strict=True))
+        return Synset(
+            id=id_of(int(fields[0])),
+            lemmas=lemmas,
+            gloss=gloss.strip(),
+            hypernyms=tuple(id_of(int(target)) for symbol, target in edges if symbol == _HYPERNYM),
+            instance_hypernyms=tuple(id_of(int(target)) for symbol, target in edges if symbol == _INSTANCE),
+        )
+    except (ValueError, IndexError):
+        raise TaxonomyError(f"{path} line {number} is not a noun synset in WordNet's layout") from None
+
+
+def _sense_order(path: Path) -> dict[str, dict[str, int]]:
+    """For each word (small letters, spaces) its synsets and their sense numbers, from 1."""
+    order = {}
+    for _, number, line in _entries(path):
+        fields = line.split()
+        try:
+            synsets = fields[-int(fields[2]) :]
+            order[fields[0].replace("_", " ")] = {id_of(int(at)): sense for sense, at in enumerate(synsets, 1)}
+        except (ValueError, IndexError):
+            raise TaxonomyError(f"{path} line {number} is not a word in WordNet's layout") from None
+    return order
+
+
+def _exceptions(path: Path) -> dict[str, tuple[str, ...]]:
+    """Irregular plurals and their singulars."""
+    exceptions = {}
+    for number, line in enumerate(_lines(path), 1):
+        plural, *bases = (word.replace("_", " ") for word in line.split()) if line.strip() else ("",)
+        if not bases:
+            raise TaxonomyError(f"{path} line {number} is not a plural and its singulars")
+        exceptions[plural] = tuple(bases)
+    return exceptions

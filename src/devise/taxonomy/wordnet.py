@@ -1,0 +1,263 @@
+"""Taxonomy: WordNet 3.0's nouns and how they hang together."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+
+from devise.errors import TaxonomyError
+from devise.taxonomy.correct_sets import CorrectSets, grow_correct_sets
+from devise.taxonomy.graph import IsaGraph, Nodes
+from devise.taxonomy.lexicon import Lexicon
+from devise.taxonomy.packing import unpack
+from devise.taxonomy.synsets import ID_PATTERN, NounTables, Synset, definition_of, id_of, tables_of
+
+__all__ = ["PACKAGED_FILE", "PHYSICAL_ENTITY", "Taxonomy", "default_taxonomy"]
+
+PACKAGED_FILE = Path(__file__).with_name("wordnet-3.0-nouns.bin")
+"""WordNet 3.0's 82,115 noun synsets, as `devise.taxonomy.build` packs them."""
+
+PHYSICAL_ENTITY = "n00001930"
+"""What can be in a photo is a kind of this."""
+
+
+class Taxonomy:
+    """Noun meanings and their is-a edges: "is a kind of" (hypernym), "is an instance of" (instance hypernym).
+
+    A taxonomy is not changed after it is made; what is costly is worked out when first asked.
+
+    >>> animals = Taxonomy.from_synsets(
+    ...     [
+    ...         Synset("n00000001", ("animal",)),
+    ...         Synset("n00000002", ("snow leopard", "ounce"), hypernyms=("n00000001",)),
+    ...     ]
+    ... )
+    >>> animals.find("Snow-Leopards")[0].name, sorted(animals.ball("n00000001", 1))
+    ('snow leopard', ['n00000001', 'n00000002'])
+    """
+
+    def __init__(self, tables: NounTables) -> None:
+        self._tables = tables
+        self.ids: tuple[str, ...] = tuple(map(id_of, tables.offsets.tolist()))
+        self._positions = dict(zip(self.ids, range(len(self.ids)), strict=True))
+        self._graph = IsaGraph(len(self.ids), tables.child, tables.parent)
+        self._lexicon = Lexicon(tables.lemmas, tables.senses, tables.exceptions)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "Taxonomy":
+        """The taxonomy packed at `path`; None is the packaged WordNet 3.0.
+
+        TaxonomyError if the file is missing, truncated, altered, or of another format version.
+        """
+        file = PACKAGED_FILE if path is None else path
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise TaxonomyError(f"cannot read the taxonomy {file}: {error.strerror}") from None
+        try:
+            return cls(unpack(data))
+        except TaxonomyError as error:
+            raise TaxonomyError(f"{file}: {error}") from None
+
+    @classmethod
+    def from_synsets(
+        cls, synsets: Iterable[Synset], exceptions: Mapping[str, Sequence[str]] | None = None
+    ) -> "Taxonomy":
+        """A taxonomy of one's own; the senses of a word are in the order in which the synsets come.
+
+        `exceptions` maps irregular plurals to singulars. TaxonomyError if an id is malformed or stands twice,
+        a hypernym is not among the synsets, or the edges run in a circle.
+        """
+        taxonomy = cls(tables_of(synsets, exceptions))
+        taxonomy.check()
+        return taxonomy
+
+    def check(self) -> None:
+        """TaxonomyError if the is-a edges run in a circle; `load` leaves this out, as `build` has done it."""
+        _ = self._graph.heights
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, synset_id: object) -> bool:
+        return synset_id in self._positions
+
+    @property
+    def licence(self) -> str:
+        """The licence of the data; it goes with every copy of them."""
+        return self._tables.licence
+
+    def summary(self) -> str:
+        """How much it holds, in words, such as "82,115 synsets, 84,427 edges (8,577 of instances), ..."."""
+        edges, instances = len(self._tables.instance), int(self._tables.instance.sum())
+        terms = len(self._tables.senses)
+        return f"{len(self):,} synsets, {edges:,} edges ({instances:,} of instances), {terms:,} terms"
+
+    # Synsets and names.
+
+    def synset(self, synset_id: str) -> Synset:
+        """The synset of an id; TaxonomyError if there is none."""
+        place = self._position(synset_id)
+        gloss = self._glosses[place]
+        parents = self._graph.up.row(place)
+        instance = self._tables.instance[self._graph.up.starts[place] : self._graph.up.starts[place + 1]]
+        return Synset(
+            id=synset_id,
+            lemmas=tuple(self._lemma_lines[place].split("\t")),
+            definition=definition_of(gloss),
+            gloss=gloss,
+            hypernyms=self._names(parents[~instance]),
+            instance_hypernyms=self._names(parents[instance]),
+        )
+
+    def find(self, name: str) -> tuple[Synset, ...]:
+        """All senses of a name, commonest first; empty when there are none.
+
+        The name may be an id, have any case, underscores or spare spaces. If no term is written so, it is
+        taken as a plural ("mice", "snow leopards"), then read whatever its spaces, hyphens and accents.
+        """
+        as_id = name.strip().lower()
+        if ID_PATTERN.fullmatch(as_id):
+            return (self.synset(as_id),) if as_id in self else ()
+        return tuple(self.synset(self.ids[place]) for place in self._lexicon.positions(name))
+
+    def lemma_names(self) -> tuple[str, ...]:
+        """All distinct terms, with spaces and original case, sorted."""
+        return tuple(sorted(set(self._tables.lemmas.replace("\n", "\t").split("\t"))))
+
+    # Up and down.
+
+    def parents(self, synset_id: str) -> tuple[str, ...]:
+        """The hypernyms, then the instance hypernyms."""
+        return self._names(self._graph.up.row(self._position(synset_id)))
+
+    def children(self, synset_id: str) -> tuple[str, ...]:
+        """What has this synset among its parents, instances included, ascending."""
+        return self._names(self._graph.down.row(self._position(synset_id)))
+
+    def is_instance(self, synset_id: str) -> bool:
+        """Whether it is one particular thing (it has instance hypernyms), such as a city or a person."""
+        return bool(self._is_instance[self._position(synset_id)])
+
+    def hypernym_paths(self, synset_id: str) -> tuple[tuple[str, ...], ...]:
+        """Every way from a root down to the synset, root first; the ways go in the order of the parents."""
+        parents = self.parents(synset_id)
+        if not parents:
+            return ((synset_id,),)
+        return tuple((*path, synset_id) for parent in parents for path in self.hypernym_paths(parent))
+
+    def ancestors(self, synset_id: str) -> frozenset[str]:
+        """All that is above the synset, itself not."""
+        return frozenset(self._names(self._graph.reach(self._graph.up, self._position(synset_id))[1:]))
+
+    def subtree(self, synset_id: str) -> frozenset[str]:
+        """The synset and all that is below it, instances included."""
+        return frozenset(self._names(self._graph.reach(self._graph.down, self._position(synset_id))))
+
+    def depth(self, synset_id: str) -> int:
+        """Edges on the shortest way down from a root; 0 for a root."""
+        return int(self._graph.depths[self._position(synset_id)])
+
+    def height(self, synset_id: str) -> int:
+        """Edges on the longest way down to a leaf; 0 for a leaf."""
+        return int(self._graph.heights[self._position(synset_id)])
+
+    def lowest_common_ancestors(self, a: str, b: str) -> tuple[str, ...]:
+        """What is above both (or is one of them) and has no child that is; closest first.
+
+        Closest is the smallest sum of the two shortest ways up, ties by id. Empty if nothing is above both.
+        """
+        return self._names(self._graph.lowest_common_ancestors(self._position(a), self._position(b)))
+
+    def lowest_common_ancestor(self, a: str, b: str) -> str | None:
+        """The closest of the lowest common ancestors; None if there is none."""
+        return next(iter(self.lowest_common_ancestors(a, b)), None)
+
+    def physical_nouns(self) -> tuple[str, ...]:
+        """All that is below "physical entity" and no instance: what a photo may show; ascending.
+
+        The physical entity itself is left out. TaxonomyError if the taxonomy has no n00001930.
+        """
+        below = np.sort(self._graph.reach(self._graph.down, self._position(PHYSICAL_ENTITY))[1:])
+        return self._names(below[~self._is_instance[below]])
+
+    # All around.
+
+    def ball(self, synset_id: str, radius: int) -> frozenset[str]:
+        """All synsets at most `radius` undirected is-a edges away, the synset itself included."""
+        if radius < 0:
+            raise TaxonomyError(f"the radius of a ball must be 0 or more, got {radius}")
+        return frozenset(self._names(self._graph.ball(self._position(synset_id), radius)))
+
+    def distance(self, a: str, b: str) -> int | None:
+        """Fewest undirected is-a edges between two synsets; None if nothing joins them."""
+        return self._graph.distance(self._position(a), self._position(b))
+
+    def correct_set(self, synset_id: str, k: int, valid: Collection[str]) -> frozenset[str]:
+        """The valid labels that count as right among the first k predictions (Frome et al. 2013, section 4).
+
+        The ball around the synset grows by one undirected edge at a time, through all synsets. At the first
+        radius (0 counts) where it holds at least k valid labels, these are the correct set: ties are kept, so
+        it may hold more than k. If the connected part holds fewer than k, all of them are the set.
+        """
+        order = sorted(set(valid))
+        members = self.correct_sets([synset_id], [k], order).members(synset_id, k)
+        return frozenset(order[place] for place in members.tolist())
+
+    def correct_sets(self, ids: Sequence[str], ks: Sequence[int], valid: Sequence[str]) -> CorrectSets:
+        """The correct sets of many classes for several k, one search a class; see `correct_set`.
+
+        The sets hold positions into `valid`. TaxonomyError if an id of either is unknown, one of `valid`
+        stands twice, or a k is below 1.
+        """
+        if not ks or min(ks) < 1:
+            raise TaxonomyError(f"a correct set needs k of 1 or more, got {tuple(ks)}")
+        if len(set(valid)) != len(valid):
+            raise TaxonomyError("a valid label stands twice: give each once")
+        nearest, counts = grow_correct_sets(self._graph.around, self._places(ids), tuple(ks), self._places(valid))
+        return CorrectSets(tuple(ids), tuple(ks), tuple(nearest), counts)
+
+    @cached_property
+    def graph_hash(self) -> str:
+        """SHA-256 of ids and edges in hex, whatever file holds them; tables print the first 12 characters."""
+        marks = np.where(self._tables.instance, "@i", "@").tolist()
+        edges = zip(self._tables.child.tolist(), marks, self._tables.parent.tolist(), strict=True)
+        lines = sorted(f"{self.ids[child]} {mark} {self.ids[parent]}" for child, mark, parent in edges)
+        return hashlib.sha256("\n".join([*self.ids, *lines]).encode()).hexdigest()
+
+    # Inside.
+
+    def _position(self, synset_id: str) -> int:
+        place = self._positions.get(synset_id)
+        if place is None:
+            raise TaxonomyError(
+                f"no synset {synset_id!r} among {len(self):,}: an id is n and the 8 digits of a WordNet 3.0 "
+                "noun, such as n02084071 (dog); find(name) gives the ids of a name"
+            )
+        return place
+
+    def _places(self, ids: Sequence[str]) -> Nodes:
+        return np.array([self._position(synset_id) for synset_id in ids], dtype=np.int64)
+
+    def _names(self, places: Nodes) -> tuple[str, ...]:
+        return tuple(self.ids[place] for place in places.tolist())
+
+    @cached_property
+    def _lemma_lines(self) -> list[str]:
+        return self._tables.lemmas.split("\n")
+
+    @cached_property
+    def _glosses(self) -> list[str]:
+        return self._tables.glosses().split("\n")
+
+    @cached_property
+    def _is_instance(self) -> np.ndarray:
+        return np.bincount(self._tables.child[self._tables.instance], minlength=len(self)) > 0
+
+
+@cache
+def default_taxonomy() -> Taxonomy:
+    """The packaged WordNet 3.0, loaded once."""
+    return Taxonomy.load()

@@ -1,0 +1,208 @@
+"""Label vectors: one a synset, composed from words under a named policy."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from devise.arrays import LabelVectors
+from devise.errors import LabelError
+from devise.labels import VECTOR_SOURCES, VectorSource
+from devise.taxonomy.synsets import Synset
+from devise.taxonomy.wordnet import Taxonomy
+from devise.text.phrases import JOINT, PhraseJoiner, term_key
+from devise.text.stopwords import STOP_WORDS
+from devise.text.tokens import tokenize
+from devise.text.vectors import WordTable, WordVector
+
+__all__ = ["POLICIES", "ComposedLabel", "ComposedLabels", "LabelComposer", "LabelPolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPolicy:
+    """How a synset's vector comes from the vectors of words; weights of 0 leave a part out.
+
+    terms: how many of the synset's terms count, from the first; 0 is all of them.
+    term_weight, gloss_weight, parents_weight: of the three unit vectors whose sum the label is. The parents'
+        part is the mean of the hypernyms' own composed vectors, so every ancestor has its share.
+    parts_weight: length of a term that has no vector of its own and is made of its words (a term has 1).
+    head_weight: how often the last word of such a term counts: a "kick scooter" is a scooter.
+    rarity: a word of the gloss with frequency f (of all words, 0 to 1) weighs rarity / (rarity + f)
+        (Arora et al. 2017, the smooth inverse frequency).
+    """
+
+    name: str
+    terms: int = 0
+    term_weight: float = 1.0
+    gloss_weight: float = 0.0
+    parents_weight: float = 0.0
+    parts_weight: float = 0.6
+    head_weight: float = 2.0
+    rarity: float = 3e-4
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "LabelPolicy":
+        """The inverse of `to_dict`; LabelError on an unknown or missing key."""
+        names = {field.name for field in fields(cls)}
+        if set(stored) != names:
+            raise LabelError(f"a label policy needs the keys {sorted(names)}, got {sorted(stored)}")
+        return cls(**stored)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON keeps them."""
+        return asdict(self)
+
+
+POLICIES = {
+    policy.name: policy
+    for policy in (
+        LabelPolicy("first-term", terms=1),
+        LabelPolicy("mean-of-terms"),
+        LabelPolicy("sense-aware", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0),
+    )
+}
+"""`first-term` is the paper's (footnote 4), `mean-of-terms` ConSE's (Norouzi et al. 2014), `sense-aware` ours."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ComposedLabel:
+    """A label's vector, unit length (zeros if the source is "none"), and how it came about."""
+
+    vector: WordVector
+    source: VectorSource
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ComposedLabels:
+    """One vector and one source a label, in the order asked."""
+
+    vectors: LabelVectors
+    sources: tuple[VectorSource, ...]
+
+    def coverage(self) -> dict[VectorSource, int]:
+        """How many labels each way of getting a vector served; the counts add up to the labels."""
+        return {source: self.sources.count(source) for source in VECTOR_SOURCES}
+
+
+class LabelComposer:
+    """Composes vectors for synsets and for names typed by a user.
+
+    words: word vectors of any length; counts, where the table has them, tell rare words from common ones,
+        without them Zipf's law over the order of the table does.
+    """
+
+    def __init__(self, words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> None:
+        self.policy = policy
+        self._words = words
+        self._taxonomy = taxonomy
+        self._memory: dict[str, ComposedLabel] = {}
+
+    def labels(self, synset_ids: Sequence[str]) -> ComposedLabels:
+        """The vectors of many synsets; TaxonomyError for an unknown id."""
+        composed = [self.synset(synset_id) for synset_id in synset_ids]
+        vectors = np.array([label.vector for label in composed], dtype=np.float32)
+        return ComposedLabels(
+            vectors.reshape(len(composed), self._words.dim), tuple(label.source for label in composed)
+        )
+
+    def synset(self, synset_id: str) -> ComposedLabel:
+        """The vector of a synset: its own terms, its gloss and its hypernyms, as the policy weighs them."""
+        if synset_id not in self._memory:
+            synset = self._taxonomy.synset(synset_id)
+            parents = (*synset.hypernyms, *synset.instance_hypernyms) if self.policy.parents_weight else ()
+            self._memory[synset_id] = self._compose(_terms_of(synset, self.policy), synset.definition, parents)
+        return self._memory[synset_id]
+
+    def typed(self, name: str, definition: str = "") -> ComposedLabel:
+        """The vector of a name that need not be in WordNet, with or without a definition.
+
+        The hypernym of a name of several words is what its end names ("kick scooter": scooter), if that is a noun
+        of WordNet; LabelError if the name holds no word.
+        """
+        if not term_key(name):
+            raise LabelError(f"a label needs a word in its name, got {name!r}")
+        return self._compose((name,), definition, self._head_synset(name))
+
+    def _head_synset(self, name: str) -> tuple[str, ...]:
+        words = tokenize(name)
+        for start in range(1, len(words)):
+            senses = self._taxonomy.find(" ".join(words[start:]))
+            if senses:
+                return (senses[0].id,)
+        return ()
+
+    def _compose(self, terms: Iterable[str], definition: str, parents: Sequence[str]) -> ComposedLabel:
+        policy = self.policy
+        own, source = self._of_terms(terms)
+        total = policy.term_weight * _unit(own)
+        if policy.gloss_weight:
+            gloss = self._of_gloss(definition)
+            total = total + policy.gloss_weight * _unit(gloss)
+            source = "gloss" if source == "none" and gloss.any() else source
+        if policy.parents_weight and parents:
+            above = np.sum([self.synset(parent).vector for parent in parents], axis=0)
+            total = total + policy.parents_weight * _unit(above)
+            source = "parents" if source == "none" and above.any() else source
+        return ComposedLabel(_unit(total), source if total.any() else "none")
+
+    def _of_terms(self, terms: Iterable[str]) -> tuple[WordVector, VectorSource]:
+        """Sum of the terms' unit vectors, a term made of parts shorter."""
+        total = np.zeros(self._words.dim, dtype=np.float32)
+        found: set[VectorSource] = set()
+        for term in terms:
+            key = term_key(term)
+            whole = self._words.get(key)
+            if whole is not None and whole.any():
+                total += _unit(whole)
+                found.add("term")
+                continue
+            parts = self._of_parts(key)
+            if parts.any():
+                total += self.policy.parts_weight * _unit(parts)
+                found.add("parts")
+        source: VectorSource = "term" if "term" in found else "parts" if found else "none"
+        return total, source
+
+    def _of_parts(self, key: str) -> WordVector:
+        words = key.replace("-", JOINT).split(JOINT)
+        total = np.zeros(self._words.dim, dtype=np.float32)
+        for place, word in enumerate(words):
+            vector = self._words.get(word)
+            if vector is not None:
+                weight = self.policy.head_weight if place == len(words) - 1 else 1.0
+                total += np.float32(weight) * _unit(vector)
+        return total
+
+    def _of_gloss(self, definition: str) -> WordVector:
+        total = np.zeros(self._words.dim, dtype=np.float32)
+        for word in self._joiner.join(tokenize(definition)):
+            position = self._words.position(word)
+            if position is not None and word not in STOP_WORDS:
+                total += self._rarity[position] * _unit(self._words.vectors[position])
+        return total
+
+    @cached_property
+    def _joiner(self) -> PhraseJoiner:
+        """Joins the multi-word terms that have vectors."""
+        return PhraseJoiner(word for word in self._words.words if JOINT in word)
+
+    @cached_property
+    def _rarity(self) -> np.ndarray:
+        counts = self._words.counts
+        if counts is None:
+            counts = 1 / np.arange(1, len(self._words) + 1)
+        frequencies = counts / counts.sum()
+        weights: np.ndarray = (self.policy.rarity / (self.policy.rarity + frequencies)).astype(np.float32)
+        return weights
+
+
+def _terms_of(synset: Synset, policy: LabelPolicy) -> tuple[str, ...]:
+    return synset.lemmas[: policy.terms] if policy.terms else synset.lemmas
+
+
+def _unit(vector: WordVector) -> WordVector:
+    """The vector at length 1; zeros stay zeros."""
+    norm = np.float32(np.linalg.norm(vector))
+    return vector / norm if norm > 0 else vector

@@ -1,0 +1,22 @@
+"""Document: one piece of text and what it is called."""
+
+from dataclasses import dataclass
+
+__all__ = ["Document"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An article, a definition or a line.
+
+    title: its name; "" if it has none.
+    text: may be empty.
+    defines: whether the text is a dictionary's definition of the title, so that the title belongs to it as
+        a word.
+    damaged: places in it that were not UTF-8; each holds U+FFFD now.
+    """
+
+    title: str
+    text: str
+    defines: bool = False
+    damaged: int = 0

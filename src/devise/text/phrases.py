@@ -1,0 +1,95 @@
+"""Multi-word nouns as single terms: "snow leopard" is one term, as in Frome et al. (2013)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from devise.text.tokens import tokenize
+
+__all__ = ["JOINT", "PhraseJoiner", "term_key"]
+
+JOINT = "_"
+"""Stands between the words of a term; no token holds it."""
+
+_END = None  # the key under which a node keeps the phrase that ends there
+
+_Node = dict[str | None, Any]  # token -> _Node, and _END -> the joined term
+
+
+def term_key(name: str) -> str:
+    """How a name is written in a vocabulary: its tokens joined; "" if the name holds no word.
+
+    >>> term_key("Snow Leopard"), term_key("snow_leopard"), term_key("St. Bernard")
+    ('snow_leopard', 'snow_leopard', 'st_bernard')
+    """
+    return JOINT.join(tokenize(name))
+
+
+class PhraseJoiner:
+    """Joins the phrases it was given wherever they stand in a list of tokens; never changes.
+
+    A name of one word joins nothing and is not held; a name given twice is held once.
+
+    >>> joiner = PhraseJoiner(["snow leopard", "Leopard", "leopard cat"])
+    >>> joiner.join(["a", "snow", "leopard", "cat"]), len(joiner), "snow_leopard" in joiner
+    (['a', 'snow_leopard', 'cat'], 2, True)
+    """
+
+    __slots__ = ("_longest", "_root", "_size")
+
+    def __init__(self, phrases: Iterable[str]) -> None:
+        root: _Node = {}
+        size = longest = 0
+        for phrase in phrases:
+            words = tokenize(phrase)
+            if len(words) < 2:
+                continue
+            node = root
+            for word in words:
+                node = node.setdefault(word, {})
+            size += _END not in node
+            node[_END] = JOINT.join(words)
+            longest = max(longest, len(words))
+        self._root = root
+        self._size = size
+        self._longest = longest
+
+    @property
+    def longest(self) -> int:
+        """Words of the longest phrase; 0 if none is held."""
+        return self._longest
+
+    def join(self, tokens: Sequence[str]) -> list[str]:
+        """The tokens with each phrase made one: leftmost first, and the longest that starts there.
+
+        One pass; a position looks ahead at most `longest` tokens.
+        """
+        first = self._root
+        joined: list[str] = []
+        add = joined.append
+        position, count = 0, len(tokens)
+        while position < count:
+            token = tokens[position]
+            position += 1
+            if token not in first:
+                add(token)
+                continue
+            node: _Node = first[token]
+            ahead = position
+            while ahead < count and (node := node.get(tokens[ahead], {})):
+                ahead += 1
+                if _END in node:
+                    token, position = node[_END], ahead
+            add(token)
+        return joined
+
+    def __contains__(self, key: object) -> bool:
+        """Whether the term, written as `term_key` writes it, is one of the phrases."""
+        if not isinstance(key, str):
+            return False
+        node: _Node = self._root
+        for word in key.split(JOINT):
+            node = node.get(word, {})
+        return _END in node
+
+    def __len__(self) -> int:
+        return self._size

@@ -1,0 +1,75 @@
+"""Corpus files as streams of documents, told apart by their names."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from devise.errors import TextError
+from devise.text.dictd import read_dictd
+from devise.text.documents import Document
+from devise.text.streams import decoded, inner_suffix, numbered_lines
+from devise.text.wordnetglosses import DATA_FILES, read_wordnet
+
+__all__ = ["open_corpus", "read_json_lines", "read_plain_text"]
+
+_KNOWN = "a folder of WordNet's data.* files, .dict or .dict.dz (dictd), .jsonl (title and text) or .txt"
+
+
+def open_corpus(path: Path | str) -> Iterator[Document]:
+    """The documents of a corpus file, read as they are asked for.
+
+    - a folder with WordNet's `data.*` files, or one of these files: `read_wordnet`
+    - `.dict`, `.dict.dz`: `read_dictd`
+    - `.jsonl`, `.ndjson`: `read_json_lines`
+    - `.txt`: `read_plain_text`
+
+    Any of the last three may be compressed (`.gz`, `.xz`, `.bz2`). TextError at once if the file is missing
+    or of another type; while reading if it is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise TextError(f"{path} does not exist: give the path of {_KNOWN}")
+    if path.is_dir() or path.name in DATA_FILES:
+        return read_wordnet(path)
+    match inner_suffix(path):
+        case ".dict":
+            return read_dictd(path)
+        case ".jsonl" | ".ndjson":
+            return read_json_lines(path)
+        case ".txt":
+            return read_plain_text(path)
+        case _:
+            raise TextError(f"{path} is of no known type of corpus: expected {_KNOWN}")
+
+
+def read_json_lines(path: Path) -> Iterator[Document]:
+    """One document a line: an object with `text` and, if it has one, `title`; other keys are not looked at.
+
+    Blank lines are no documents. TextError names a line that is not such an object or not UTF-8.
+    """
+    for number, raw in numbered_lines(path, TextError):
+        line = decoded(raw, path, number, TextError)
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as problem:
+            raise TextError(f"{path} line {number} is not JSON: {problem}") from None
+        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+            raise TextError(f'{path} line {number}: expected an object with a string "text", got {line[:40]!r}')
+        title = record.get("title")
+        if title is not None and not isinstance(title, str):
+            raise TextError(f'{path} line {number}: expected a string as "title", got {title!r}')
+        yield Document(title or "", record["text"])
+
+
+def read_plain_text(path: Path) -> Iterator[Document]:
+    """One document a line, without a title; blank lines are no documents.
+
+    Text whose paragraphs are wrapped over several lines should be unwrapped first: words of two
+    lines never share a window. TextError names a line that is not UTF-8.
+    """
+    for number, raw in numbered_lines(path, TextError):
+        text = decoded(raw, path, number, TextError).strip()
+        if text:
+            yield Document("", text)

@@ -1,0 +1,126 @@
+"""A table of words and their vectors."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.arrays import WordVectors
+from devise.errors import VectorsError
+
+__all__ = ["Neighbours", "WordCounts", "WordTable", "WordVector"]
+
+WordCounts = Int64[np.ndarray, "_"]
+"""How often each word stands in the corpus; `WordTable` checks that there is one a word."""
+WordVector = Float32[np.ndarray, "dim"]
+
+_PerWord = Float32[np.ndarray, "words"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Words and their cosine similarities to what was asked, nearest first."""
+
+    words: tuple[str, ...]
+    similarities: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WordTable:
+    """Words in a fixed order (most frequent first, as a rule), one vector each.
+
+    words: no word stands twice.
+    vectors: one finite row a word; not scaled to unit length unless the maker did.
+    counts: how often each word stands in the corpus, or None where the file does not say.
+    duplicates: rows left out by the reader because their word stood earlier in the file.
+
+    >>> table = WordTable(("cat", "dog", "car"), np.array([[2, 0], [1, 1], [0, 1]], dtype=np.float32))
+    >>> "cat" in table, table.dim, table.get("cow"), table.nearest("cat", 1).words
+    (True, 2, None, ('dog',))
+    """
+
+    words: tuple[str, ...]
+    vectors: WordVectors
+    counts: WordCounts | None = None
+    duplicates: int = 0
+
+    def __post_init__(self) -> None:
+        rows = len(self.vectors)
+        if len(self.words) != rows:
+            raise VectorsError(f"{len(self.words)} words but {rows} vectors: give one vector a word")
+        if self.counts is not None and len(self.counts) != rows:
+            raise VectorsError(f"{rows} words but {len(self.counts)} counts: give one count a word")
+        if len(self._positions) != rows:
+            twice = next(word for i, word in enumerate(self.words) if self._positions[word] != i)
+            raise VectorsError(f"word {twice!r} stands twice in a table of vectors: give each word once")
+        # A row's sum is finite only if no value is NaN; infinities show as inf or NaN.
+        with np.errstate(invalid="ignore"):
+            broken = np.flatnonzero(~np.isfinite(self.vectors.sum(axis=1, dtype=np.float64)))
+        if len(broken):
+            raise VectorsError(f"the vector of {self.words[broken[0]]!r} holds a value that is not finite")
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {word: position for position, word in enumerate(self.words)}
+
+    @cached_property
+    def _inverse_norms(self) -> _PerWord:
+        norms = np.sqrt(np.einsum("wd,wd->w", self.vectors, self.vectors, dtype=np.float64))
+        inverse: _PerWord = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)
+        return inverse
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        return int(self.vectors.shape[1])
+
+    def position(self, word: str) -> int | None:
+        """Where the word stands, or None."""
+        return self._positions.get(word)
+
+    def get(self, word: str) -> WordVector | None:
+        """The word's vector, or None."""
+        position = self._positions.get(word)
+        return None if position is None else self.vectors[position]
+
+    def unit(self) -> WordVectors:
+        """All vectors at unit length; a vector of zeros stays zeros."""
+        vectors: WordVectors = self.vectors * self._inverse_norms[:, None]
+        return vectors
+
+    def nearest(self, query: str | WordVector, k: int = 10) -> Neighbours:
+        """The k words of highest cosine to a vector, or to a word (then without the word itself).
+
+        Equal cosines go by position. Fewer than k if the table holds fewer. VectorsError for a word that
+        is not in the table, or a vector of another length.
+        """
+        vector = self.get(query) if isinstance(query, str) else query
+        if vector is None:
+            raise VectorsError(f"word {query!r} is not among the {len(self)} words of the table")
+        if len(vector) != self.dim:
+            raise VectorsError(f"the vector asked has {len(vector)} numbers, those of the table {self.dim}")
+        norm = float(np.linalg.norm(vector))
+        scores = (self.vectors @ vector) * self._inverse_norms / np.float32(norm if norm > 0 else 1)
+        if isinstance(query, str):
+            scores[self._positions[query]] = -np.inf
+        wanted = max(0, min(k, len(self) - isinstance(query, str)))
+        best = np.argsort(-scores, kind="stable")[:wanted].tolist()
+        return Neighbours(tuple(self.words[i] for i in best), tuple(float(scores[i]) for i in best))
+
+    def subset(self, positions: Sequence[int]) -> "WordTable":
+        """The rows at these positions, in the order given."""
+        rows = np.asarray(positions, dtype=np.int64)
+        counts = None if self.counts is None else self.counts[rows]
+        return WordTable(tuple(self.words[i] for i in positions), self.vectors[rows], counts)
+
+    def missing(self, words: Iterable[str]) -> tuple[str, ...]:
+        """Those of the words that have no vector here, in the order given."""
+        return tuple(word for word in words if word not in self._positions)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._positions
+
+    def __len__(self) -> int:
+        return len(self.words)

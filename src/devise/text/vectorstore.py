@@ -1,0 +1,139 @@
+"""The project's own file of word vectors: safetensors, with the words and counts inside."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+
+from devise.errors import VectorsError
+from devise.files import atomic_write
+from devise.text.quantize import dequantize_rows, quantize_rows
+from devise.text.vectors import WordTable
+from devise.text.wordrows import check_writable
+
+__all__ = ["FORMAT_VERSION", "Precision", "read_vector_store", "write_vector_store"]
+
+FORMAT_VERSION = 1
+
+Precision = Literal["float32", "float16", "int8"]
+"""How a number is kept: exactly, to about 3 digits, or as one of 255 steps of its row's largest value."""
+
+_FORMAT = "devise-word-vectors"
+
+
+def write_vector_store(path: Path, table: WordTable, *, precision: Precision = "float32") -> None:
+    """Write words, vectors and counts, whole or not at all; the same table gives the same bytes.
+
+    Tensors: `vectors` [words, dim], `words` (UTF-8, a line end between words), `counts` int64 if the
+    table has them, `scales` float32 [words] for int8. One metadata entry, `devise`, says format and
+    version as JSON: a single entry, since safetensors does not keep the order of several.
+    VectorsError if a word is empty or holds a line end, or if a value is too large for float16.
+    """
+    import safetensors.numpy
+
+    if precision not in get_args(Precision):
+        raise VectorsError(f"precision {precision!r} is not known: take one of {', '.join(get_args(Precision))}")
+    check_writable(table.words, "\n")
+    blob = np.frombuffer("\n".join(table.words).encode(), dtype=np.uint8)
+    tensors: dict[str, Any] = {"words": blob, **_encoded(table, precision)}
+    if table.counts is not None:
+        tensors["counts"] = np.ascontiguousarray(table.counts)
+    described = {"format": _FORMAT, "precision": precision, "version": FORMAT_VERSION}
+    data = safetensors.numpy.save(tensors, metadata={"devise": json.dumps(described, sort_keys=True)})
+    with atomic_write(path, "wb") as file:
+        file.write(data)
+
+
+def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[str] | None = None) -> WordTable:
+    """Read a file that `write_vector_store` wrote; the vectors come as float32 whatever its precision.
+
+    limit: look at the first so many vectors only. only: keep these words only.
+    VectorsError if the file is damaged, not of this form, or of a later version.
+    """
+    tensors = _load(path)
+    try:
+        words = bytes(tensors["words"]).decode("utf-8").split("\n") if len(tensors["words"]) else []
+    except UnicodeDecodeError:
+        raise VectorsError(f"{path}: its words are not UTF-8: the file is damaged, write it again") from None
+    counts = tensors.get("counts")
+    if len(words) != len(tensors["vectors"]) or (counts is not None and len(counts) != len(words)):
+        raise VectorsError(
+            f"{path}: {len(words)} words but {len(tensors['vectors'])} vectors and "
+            f"{'no' if counts is None else len(counts)} counts: the file is damaged, write it again"
+        )
+    wanted = None if only is None else frozenset(only)
+    rows = [i for i, word in enumerate(words[:limit]) if wanted is None or word in wanted]
+    if len(rows) < len(words):
+        words = [words[i] for i in rows]
+        tensors = {name: array if name == "words" else array[rows] for name, array in tensors.items()}
+        counts = tensors.get("counts")
+    try:
+        return WordTable(tuple(words), _decoded(tensors), counts)
+    except VectorsError as problem:
+        raise VectorsError(f"{path}: {problem}") from None
+
+
+def _encoded(table: WordTable, precision: Precision) -> dict[str, Any]:
+    if precision == "int8":
+        quantized = quantize_rows(table.vectors)
+        return {"vectors": quantized.codes, "scales": quantized.scales}
+    if precision == "float32":
+        return {"vectors": np.ascontiguousarray(table.vectors)}
+    with np.errstate(over="ignore"):
+        half = table.vectors.astype(np.float16)
+    broken = np.flatnonzero(~np.isfinite(half).all(axis=1))
+    if len(broken):
+        word = table.words[broken[0]]
+        raise VectorsError(f"the vector of {word!r} is too large for float16: write float32 or int8")
+    return {"vectors": half}
+
+
+def _decoded(tensors: dict[str, Any]) -> Any:
+    if "scales" in tensors:
+        return dequantize_rows(tensors["vectors"], tensors["scales"])
+    return tensors["vectors"].astype(np.float32, copy=False)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The tensors, after format, version and types were checked."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise VectorsError(f"{path} does not exist: give the path of a file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            precision = _precision(path, file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as problem:
+        raise VectorsError(f"{path} is not a whole safetensors file: {problem}; write or get it again") from problem
+    expected = {"words": (np.uint8, 1), "vectors": (np.dtype(precision), 2)}
+    expected |= {"scales": (np.float32, 1)} if precision == "int8" else {}
+    expected |= {"counts": (np.int64, 1)} if "counts" in tensors else {}
+    got = {name: (array.dtype, array.ndim) for name, array in tensors.items()}
+    if got != expected:
+        raise VectorsError(
+            f"{path}: its tensors {sorted(got)} are not those of {precision} word vectors: write it again"
+        )
+    if "scales" in tensors and len(tensors["scales"]) != len(tensors["vectors"]):
+        raise VectorsError(
+            f"{path}: {len(tensors['vectors'])} vectors but {len(tensors['scales'])} scales: write it again"
+        )
+    return tensors
+
+
+def _precision(path: Path, metadata: dict[str, str]) -> Precision:
+    try:
+        described = json.loads(metadata["devise"])
+        name, version, precision = described["format"], described["version"], described["precision"]
+    except (KeyError, TypeError, ValueError):
+        name = version = precision = None
+    if name != _FORMAT:
+        raise VectorsError(f"{path} does not hold word vectors of devise: expected the format {_FORMAT}")
+    if version != FORMAT_VERSION or precision not in get_args(Precision):
+        raise VectorsError(
+            f"{path} is word vectors of version {version} ({precision}), this devise reads {FORMAT_VERSION}: "
+            "update devise, or write the file again"
+        )
+    return cast("Precision", precision)

@@ -1,0 +1,1 @@
+"""What needs torch or gensim: building a model."""

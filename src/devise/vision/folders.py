@@ -1,0 +1,76 @@
+"""Pictures in files and folders, found one by one and in the same order every time."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["EXTENSIONS", "Found", "find_pictures"]
+
+EXTENSIONS = frozenset(
+    {".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
+    | {".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""What the name of a file in a folder must end with, in any case of letters, to be taken for a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A picture to read, or, where `problem` says why, a path that led to none."""
+
+    path: Path
+    problem: str | None = None
+
+
+def find_pictures(paths: Iterable[Path], on_skip: Callable[[Path], None] | None = None) -> Iterator[Found]:
+    """Files as given, folders with all folders in them, sorted by name within each folder.
+
+    A file given by name is yielded whatever it is called. In folders, hidden files and folders are passed
+    over, and so is every file that does not end as a picture does: `on_skip` is called with each of those,
+    so that the caller can count them. Links are followed, but no folder is entered twice. Dead links and
+    folders that cannot be read are yielded with their problem. Only the listing of the folders on the way
+    is held in memory.
+    """
+    entered: set[tuple[int, int]] = set()
+    for path in paths:
+        if os.path.isdir(path):
+            yield from _walk(path, entered, on_skip)
+        else:
+            yield _file(path)
+
+
+def _walk(root: Path, entered: set[tuple[int, int]], on_skip: Callable[[Path], None] | None) -> Iterator[Found]:
+    """Depth first, with a stack of its own: a tree may be deeper than Python's recursion."""
+    waiting = [iter([root])]
+    while waiting:
+        path = next(waiting[-1], None)
+        if path is None:
+            waiting.pop()
+        elif os.path.isdir(path):  # unlike Path.is_dir, False where there is no permission
+            try:
+                waiting.append(iter(_listing(path, entered)))
+            except OSError as error:
+                yield Found(path, f"the folder cannot be read ({error.strerror})")
+        elif path.suffix.lower() in EXTENSIONS:
+            yield _file(path)
+        elif on_skip is not None:
+            on_skip(path)
+
+
+def _listing(folder: Path, entered: set[tuple[int, int]]) -> list[Path]:
+    state = folder.stat()
+    if (state.st_dev, state.st_ino) in entered:
+        return []
+    entered.add((state.st_dev, state.st_ino))
+    return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+
+
+def _file(path: Path) -> Found:
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        if os.path.islink(path):
+            return Found(path, "a link that leads nowhere")
+        missing = isinstance(error, FileNotFoundError)
+        return Found(path, "no such file" if missing else f"cannot be read ({getattr(error, 'strerror', error)})")
+    return Found(path)

@@ -1,0 +1,198 @@
+"""Pictures: a file, its bytes, a Pillow image or an array, as upright sRGB pixels."""
+
+import os
+import stat
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from devise.arrays import Pixels
+from devise.errors import PictureError
+from devise.vision.colours import bytes_of_unit, on_white, orientation_of, to_srgb, upright
+from devise.vision.quiet import quiet_pillow
+
+__all__ = ["MAX_BYTES", "MAX_JPEG_PIXELS", "MAX_PIXELS", "PictureSource", "read_picture"]
+
+PictureSource = str | Path | bytes | Image.Image | NDArray[Any]
+"""A file by its path, the bytes of a file, or a picture that is decoded already."""
+
+MAX_PIXELS = 100_000_000
+"""Pixels that are decoded at most."""
+MAX_JPEG_PIXELS = 4 * MAX_PIXELS
+"""Pixels of a baseline JPEG at most; at the scale it is decoded at, it must come under `MAX_PIXELS`."""
+MAX_BYTES = 1 << 30
+"""Bytes that are read from one file at most."""
+
+_FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
+_DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's words for pixels that are lost
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+
+
+def read_picture(source: PictureSource, *, min_side: int | None) -> Pixels:
+    """The picture, upright, in sRGB; of an animation, the first frame.
+
+    min_side: a JPEG may be decoded at 1/2 of its size or less (in eighths) as long as its short side keeps
+        this many pixels; None decodes every pixel. Other formats are always decoded whole.
+
+    Arrays are [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] (straight transparency), of uint8 or of floats in
+    [0, 1]. Raises PictureError, whose line says why and not which file: empty, cut off, damaged, no picture,
+    over `MAX_PIXELS` or `MAX_BYTES`, not a regular file, not readable. Never blocks on a pipe, never returns
+    half a picture.
+    """
+    try:
+        with quiet_pillow():
+            if isinstance(source, np.ndarray):
+                return _from_array(source)
+            if isinstance(source, Image.Image):
+                return _from_image(source)
+            return _from_bytes(source if isinstance(source, bytes) else _contents(Path(source)), min_side)
+    except PictureError:
+        raise
+    except MemoryError:
+        raise PictureError("too large for the memory: make it smaller") from None
+    except Exception as error:  # whatever a decoder makes of hostile bytes, it must not stop a batch
+        raise PictureError(_reason(error)) from error
+
+
+def _contents(path: Path) -> bytes:
+    """The bytes of a regular file. Opening does not wait, so that a pipe without a writer cannot block."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise PictureError("a link that leads nowhere" if os.path.islink(path) else "no such file") from None
+    except PermissionError:
+        raise PictureError("no permission to read it") from None
+    try:
+        state = os.fstat(handle)
+        if stat.S_ISDIR(state.st_mode):
+            raise PictureError("a folder, not a picture")
+        if not stat.S_ISREG(state.st_mode):
+            raise PictureError("a pipe or a device, not a regular file")
+        if state.st_size > MAX_BYTES:
+            raise PictureError(f"{state.st_size >> 20} MiB, over the limit of {MAX_BYTES >> 20} MiB")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def _from_bytes(data: bytes, min_side: int | None) -> Pixels:
+    if not data:
+        raise PictureError("empty")
+    if data.startswith(b"\xff\xd8\xff"):
+        return _from_jpeg(data, min_side)
+    formats = [name for name in _FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
+    try:
+        image = Image.open(BytesIO(data), formats=formats)
+    except UnidentifiedImageError:
+        if _is_heic(data):
+            return _from_heic(data)
+        raise PictureError("not a picture of a known format") from None
+    with image:
+        return _from_image(image)
+
+
+def _from_image(image: Image.Image) -> Pixels:
+    _check_size(image.size)
+    image.load()
+    return upright(to_srgb(image), orientation_of(image))
+
+
+def _from_jpeg(data: bytes, min_side: int | None) -> Pixels:
+    """Through simplejpeg; through Pillow where simplejpeg cannot (CMYK) or finds a fault, maybe harmless."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        image = JpegImageFile(BytesIO(data))  # not Image.open, whose limit knows nothing of reduced scales
+    except SyntaxError:
+        raise PictureError("not a picture of a known format") from None
+    with image:
+        held_whole = "progressive" in image.info  # all its coefficients are, whatever the scale
+        _check_size(image.size, MAX_PIXELS if held_whole else MAX_JPEG_PIXELS)
+        pixels = _fast_jpeg(data, image, min_side or 0)
+        if pixels is not None:
+            return upright(pixels, orientation_of(image))
+        if min_side:
+            image.draft(None, (min_side, min_side))
+        return _from_image(image)
+
+
+def _fast_jpeg(data: bytes, header: Image.Image, min_side: int) -> Pixels | None:
+    """The pixels as stored, not yet upright; None where simplejpeg is not the one to decode them."""
+    import simplejpeg
+
+    profile = header.info.get("icc_profile")
+    if header.mode != "RGB" and not (header.mode == "L" and profile is None):
+        return None
+    scale = {"min_height": min_side, "min_width": min_side, "min_factor": 2}  # between 1 and 2 it is slower
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data, **scale)
+        _check_size((int(width), int(height)))
+        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", **scale)
+    except ValueError as error:
+        if any(fault in str(error) for fault in _DAMAGE):  # which Pillow would show as grey
+            raise PictureError(f"cut off or damaged ({error})") from None
+        return None  # any other fault: Pillow knows the harmless ones
+    if profile is None:
+        return pixels
+    image = Image.fromarray(pixels)
+    image.info["icc_profile"] = profile
+    return to_srgb(image)
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether the `ftyp` box at the start names a HEIC brand; AVIF, of the same family, is another format."""
+    if data[4:8] != b"ftyp":
+        return False
+    box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    brands = {box[i : i + 4] for i in range(0, len(box), 4)}
+    return bool(brands & _HEIC_BRANDS) and not brands & {b"avif", b"avis"}
+
+
+def _from_heic(data: bytes) -> Pixels:
+    try:
+        import pillow_heif  # type: ignore[import-not-found]  # optional, and without types
+    except ModuleNotFoundError:
+        raise PictureError("HEIC pictures need another package: pip install pillow-heif") from None
+    opened = pillow_heif.open_heif(BytesIO(data))
+    _check_size(opened.size)
+    return _from_image(opened.to_pillow())
+
+
+def _check_size(size: tuple[int, int], limit: int = MAX_PIXELS) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise PictureError("no pixels")
+    if width * height > limit:
+        raise PictureError(f"{width} x {height} pixels, over the limit of {limit // 10**6} megapixels: make it smaller")
+
+
+def _from_array(array: NDArray[Any]) -> Pixels:
+    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if not grey and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise PictureError(f"an array must be [h, w], [h, w, 3] or [h, w, 4], got {list(array.shape)}: move its axes")
+    _check_size((array.shape[1], array.shape[0]))
+    if array.dtype.kind == "f":
+        array = bytes_of_unit(array)
+    if array.dtype != np.uint8:
+        raise PictureError(f"an array must be of uint8, or of floats in [0, 1], got {array.dtype}: convert it first")
+    if grey:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    return on_white(array) if array.shape[2] == 4 else np.ascontiguousarray(array)
+
+
+def _reason(error: Exception) -> str:
+    """One line on what a decoder stumbled over."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"over the limit of {MAX_PIXELS // 10**6} megapixels: make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, EOFError) or any(word in text.lower() for word in ("truncated", "premature", "end of file")):
+        return f"cut off or damaged ({text})"
+    return f"cannot be decoded ({text})"

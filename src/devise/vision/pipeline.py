@@ -1,0 +1,79 @@
+"""From pictures to features on all cores: in the order given, in flat memory, past unreadable pictures."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.errors import PictureError
+from devise.vision.backbone import Backbone
+from devise.vision.folders import Found
+from devise.vision.pictures import PictureSource, read_picture
+
+__all__ = ["Extracted", "cores", "extract", "extract_one"]
+
+_AHEAD = 4  # pictures a worker may be ahead of the one that is waited for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extracted:
+    """The features of one picture, or the problem that kept it from having any: exactly one of the two."""
+
+    source: PictureSource
+    features: Float32[np.ndarray, " features"] | None
+    problem: str | None
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def extract_one(source: PictureSource, backbone: Backbone) -> Float32[np.ndarray, " features"]:
+    """Features of one picture; PictureError if it cannot be read."""
+    preprocessing = backbone.preprocessing
+    pixels = read_picture(source, min_side=preprocessing.decode_side)
+    features: Float32[np.ndarray, " features"] = backbone.features(preprocessing.apply(pixels)[None])[0]
+    return features
+
+
+def extract(
+    sources: Iterable[PictureSource | Found], backbone: Backbone, *, workers: int | None = None
+) -> Iterator[Extracted]:
+    """One result a source, in the order given; an unreadable picture gives its problem and stops nothing.
+
+    workers: threads, each of which takes a picture all the way from file to features; None means one per
+    core. Give
+        the backbone as many streams.
+    At most a few pictures a worker are held, however many the sources: they are taken only as results are
+    fetched. Stopping early (a break, Ctrl-C) waits for no further picture.
+    """
+    workers = workers or cores()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="devise-extract")
+    pending: deque[Future[Extracted]] = deque()
+    try:
+        for source in sources:
+            pending.append(pool.submit(_extracted, source, backbone))
+            if len(pending) >= _AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _extracted(source: PictureSource | Found, backbone: Backbone) -> Extracted:
+    problem = None
+    if isinstance(source, Found):
+        problem = source.problem
+        source = source.path
+    if problem is None:
+        try:
+            return Extracted(source, extract_one(source, backbone), None)
+        except PictureError as error:
+            problem = str(error)
+    return Extracted(source, None, problem)

@@ -1,0 +1,142 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from devise.cli import demo_photos
+from devise.cli.app import main
+from devise.cli.demo_photos import CONTROL, SAMPLES, sample_folder, sample_labels, sample_photos
+from devise.labeller.typed import parse_labels
+
+HOSTILE = '<b>&"[red].png'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, colour in ((HOSTILE, "red"), ("blue.png", "blue")):
+        Image.new("RGB", (40, 30), colour).save(own / name)
+    return own
+
+
+def run(*arguments: object) -> int:
+    try:
+        main(["demo", *(str(argument) for argument in arguments)])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def no_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_photos, "sample_folder", lambda: None)
+
+
+@pytest.mark.usefixtures("no_samples")
+def test_own_photos_are_labelled_without_scikit_image(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.txt").write_text("no picture")
+    assert run(folder, "--out", tmp_path / "new" / "out", "--top", 2, "-l", "zedonk: a foal; guitar") == 0
+    shown = capsys.readouterr()
+    assert f"{folder / HOSTILE}\nSoftmax of 1,000" in shown.out
+    assert str(folder / "blue.png") in shown.out
+    assert "1 label added without a photo and without training" in shown.out
+    assert "devise-zsl[demo]" in shown.err
+    assert "names are not those of pictures: 1" in shown.err
+    page = (tmp_path / "new" / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 2
+    assert "&lt;b&gt;&amp;&quot;[red].png</h2>" in page
+    assert "scikit-image" not in page
+
+
+@pytest.mark.usefixtures("no_samples")
+def test_without_scikit_image_and_photos_it_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--out", tmp_path / "out") == 2
+    assert "pip install 'devise-zsl[demo]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("no_samples")
+def test_a_photo_that_fails_is_told_and_the_rest_still_shown(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    assert run(folder, folder / "gone.png", "--out", tmp_path) == 1
+    shown = capsys.readouterr()
+    assert f"{folder / 'cut.jpg'}: " in shown.err
+    assert f"{folder / 'gone.png'}: no such file" in shown.err
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "2 photos could not be read" in page
+    assert f"{folder / 'gone.png'}: no such file" in page
+    assert page.count("<article") == 2
+
+
+def test_out_must_not_be_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--out", folder / "blue.png") == 2
+    assert "--out needs a folder" in capsys.readouterr().err
+    assert Image.open(folder / "blue.png").size == (40, 30)
+
+
+def test_a_folder_without_pictures_fails_but_the_samples_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = _fake_wheel(tmp_path, "coffee.png")
+    monkeypatch.setattr(demo_photos, "sample_folder", lambda: wheel)
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty", "--out", tmp_path / "out") == 1
+    shown = capsys.readouterr()
+    assert "there is no picture in what was given" in shown.err
+    assert f"lacks {len(SAMPLES) - 1} of {len(SAMPLES)} samples" in shown.err
+    assert "rocket.jpg" in shown.err
+    assert "coffee.png: A cup of espresso" in shown.out
+    assert "comes first for" in shown.out
+
+
+def test_a_wheel_that_lacks_samples_is_said_and_the_others_are_shown(tmp_path: Path) -> None:
+    photos, lacking = sample_photos(_fake_wheel(tmp_path, "rocket.jpg", "moon.png"), meant=True)
+    assert [photo.name for photo in photos] == ["moon.png", "rocket.jpg"]
+    assert [photo.meant for photo in photos] == ["moonscape", "space launch"]
+    assert sorted([*lacking, "moon.png", "rocket.jpg"]) == sorted(sample.file for sample in SAMPLES)
+    assert [photo.meant for photo in sample_photos(tmp_path / "wheel", meant=False)[0]] == ["", ""]
+
+
+def test_the_labels_to_type_are_one_a_sample_and_the_control() -> None:
+    typed = parse_labels(sample_labels())
+    assert len(typed) == len(SAMPLES) + 1
+    assert all(label.definition for label in typed)
+    assert f"{typed[-1].name}: {typed[-1].definition}" == CONTROL
+
+
+def test_the_installed_scikit_image_carries_every_sample() -> None:
+    folder = sample_folder()
+    if folder is None:
+        pytest.skip("scikit-image is not installed: pip install scikit-image")
+    assert sample_photos(folder, meant=True)[1] == []
+
+
+def test_finding_the_samples_does_not_import_scikit_image() -> None:
+    code = (
+        "import sys; from devise.cli.demo_photos import sample_folder; sample_folder(); print('skimage' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())
+    assert found.stdout.strip() == "False"
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(Path(demo_photos.__file__).parents[2])}
+
+
+def _fake_wheel(tmp_path: Path, *names: str) -> Path:
+    wheel = tmp_path / "wheel"
+    wheel.mkdir()
+    for name in names:
+        Image.new("RGB", (32, 32), "brown").save(wheel / name)
+    return wheel

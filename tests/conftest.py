@@ -1,0 +1,18 @@
+"""Turns on the checking of array types, and finds the data that is not part of the project."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("devise", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data: $DEVISE_SHARED, or `shared` beside the checkout."""
+    folder = Path(os.environ.get("DEVISE_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no shared data at {folder}: set DEVISE_SHARED to the folder that holds data/")
+    return folder

@@ -1,0 +1,129 @@
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from devise.errors import UsageError
+from devise.labeller.typed import TypedLabel, parse_labels, parse_lines, user_id
+from devise.text.phrases import term_key
+
+
+def pairs(text: str) -> list[tuple[str, str]]:
+    return [(label.name, label.definition) for label in parse_labels(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("dog", [("dog", "")]),
+        ("dog, cat", [("dog", ""), ("cat", "")]),
+        ("dog; cat", [("dog", ""), ("cat", "")]),
+        ("dog\ncat", [("dog", ""), ("cat", "")]),
+        ("dog\r\ncat, wild", [("dog", ""), ("cat, wild", "")]),
+        # Semicolons or line ends leave commas alone.
+        ("dog, wild; cat", [("dog, wild", ""), ("cat", "")]),
+        ("zedonk: part zebra, part donkey; cat", [("zedonk", "part zebra, part donkey"), ("cat", "")]),
+        # Commas part labels until a definition begins; a further label needs a colon of its own.
+        ("a: b, c", [("a", "b, c")]),
+        ("a, b: c", [("a", ""), ("b", "c")]),
+        ("a: b, c: d", [("a", "b"), ("c", "d")]),
+        ("a: b, c, d: e, f", [("a", "b, c"), ("d", "e, f")]),
+        ("a, b: c, d", [("a", ""), ("b", "c, d")]),
+        # Only the first colon starts the definition; an empty one is none.
+        ("a: b: c", [("a", "b: c")]),
+        ("a:", [("a", "")]),
+        ("a:, b: c", [("a", ""), ("b", "c")]),
+        # Spaces are made single, blank entries passed over.
+        ("  kick \t scooter :  a  thing ;; ; cat;", [("kick scooter", "a thing"), ("cat", "")]),
+        (", dog,, cat ,", [("dog", ""), ("cat", "")]),
+        # The same label twice, however it is written: the first stays.
+        ("Snow Leopard, snow_leopard, cat", [("Snow Leopard", ""), ("cat", "")]),
+        ("a: b; A:  b", [("a", "b")]),
+    ],
+)
+def test_the_rules(text: str, wanted: list[tuple[str, str]]):
+    assert pairs(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", ";", " ;\n; ", ",,"])
+def test_no_label_at_all(text: str):
+    with pytest.raises(UsageError, match="no label was given"):
+        parse_labels(text)
+
+
+@pytest.mark.parametrize("text", [": a thing", "dog, : a thing", "!?; cat", "dog; ;: x", "_"])
+def test_a_name_without_a_word(text: str):
+    with pytest.raises(UsageError, match="needs a word in its name"):
+        parse_labels(text)
+
+
+@pytest.mark.parametrize("text", ["a: b; a: c", "a; A: b", "a: b, a: c"])
+def test_two_definitions_of_one_name(text: str):
+    with pytest.raises(UsageError, match="twice with different definitions"):
+        parse_labels(text)
+
+
+WORD = st.text(st.characters(blacklist_characters=";:\n\r", blacklist_categories=("Cs",)), min_size=1, max_size=12)
+
+
+def tidy(text: str) -> str:
+    return " ".join(text.split())
+
+
+def letters(name: str) -> str:
+    """Empty if `term_key` is; the package's own functions are checked at random, which strategies must not be."""
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+LABEL = st.builds(
+    TypedLabel,
+    st.lists(WORD, min_size=1, max_size=3).map(lambda words: tidy(" ".join(words))).filter(letters),
+    st.lists(st.one_of(WORD, st.just(": ,")), max_size=3).map(lambda words: tidy(" ".join(words))),
+)
+LABELS = st.lists(LABEL, min_size=1, max_size=6, unique_by=lambda label: letters(label.name))
+
+
+@given(LABELS)
+@example([TypedLabel("a, b", "c, d: e, f"), TypedLabel("g")])
+def test_labels_written_with_semicolons_come_back(labels: list[TypedLabel]):
+    assume(len({term_key(label.name) for label in labels}) == len(labels))
+    written = [f"{label.name}: {label.definition}" if label.definition else label.name for label in labels]
+    assert parse_labels("; ".join(written) + ";") == tuple(labels)
+    assert parse_labels("\n".join(written) + "\n") == tuple(labels)
+    assert parse_lines(written) == tuple(labels)
+
+
+@given(LABELS.filter(lambda labels: all("," not in label.name + label.definition for label in labels)))
+def test_labels_without_definitions_may_be_written_with_commas(labels: list[TypedLabel]):
+    assume(len({term_key(label.name) for label in labels}) == len(labels))
+    plain = tuple(TypedLabel(label.name) for label in labels)
+    assert parse_labels(",".join(label.name for label in plain)) == plain
+
+
+@given(st.text(max_size=40))
+def test_any_text_gives_labels_or_one_line_that_says_why(text: str):
+    try:
+        labels = parse_labels(text)
+    except UsageError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    keys = [term_key(label.name) for label in labels]
+    assert all(keys)
+    assert len(set(keys)) == len(keys)
+    assert all(label.name == tidy(label.name) and label.definition == tidy(label.definition) for label in labels)
+
+
+def test_lines_keep_commas_and_semicolons():
+    lines = ["zedonk: part zebra, part donkey; sterile", "  ", "bass, largemouth", "cat"]
+    assert parse_lines(lines) == (
+        TypedLabel("zedonk", "part zebra, part donkey; sterile"),
+        TypedLabel("bass, largemouth"),
+        TypedLabel("cat"),
+    )
+    assert parse_lines(lines[2:3]) == (TypedLabel("bass, largemouth"),)
+    with pytest.raises(UsageError, match="no label was given"):
+        parse_lines(["", " "])
+
+
+def test_user_ids_do_not_depend_on_how_a_name_is_written():
+    assert user_id("Kick Scooter") == user_id(" kick_scooter ") == "user:kick_scooter"
+    assert user_id("naïve Œuvre") == "user:naïve_œuvre"

@@ -1,0 +1,71 @@
+"""A WordNet small enough for arithmetic by hand, and the whole one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from devise.taxonomy.synsets import Synset
+from devise.taxonomy.wordnet import Taxonomy
+
+DEBIAN_FOLDER = "/usr/share/wordnet"
+
+
+def numbered(number: int) -> str:
+    return f"n{number:08d}"
+
+
+@pytest.fixture(scope="session")
+def farm() -> Taxonomy:
+    """Thirteen synsets by name:
+
+    entity: animal: dog: puppy, hound, Lassie (an instance)
+                    cat: kitten
+            pet: dog, cat           so dog and cat have two parents
+            tool
+    idea: plan: plot                another root, not joined to the rest
+    """
+    return Taxonomy.from_synsets(farm_synsets(), exceptions={"mice": ["mouse"]})
+
+
+def farm_synsets() -> list[Synset]:
+    parents = {
+        "entity": (),
+        "animal": ("entity",),
+        "dog": ("animal", "pet"),
+        "cat": ("animal", "pet"),
+        "tool": ("entity",),
+        "puppy": ("dog",),
+        "hound": ("dog",),
+        "kitten": ("cat",),
+        "pet": ("entity",),
+        "Lassie": ("dog",),
+        "idea": (),
+        "plan": ("idea",),
+        "plot": ("plan",),
+    }
+    ids = {name: numbered(number) for number, name in enumerate(parents, 1)}
+    edges = {name: tuple(ids[parent] for parent in parents[name]) for name in parents}
+    return [
+        Synset(
+            ids[name],
+            (name,),
+            hypernyms=() if name == "Lassie" else edges[name],
+            instance_hypernyms=edges[name] if name == "Lassie" else (),
+        )
+        for name in parents
+    ]
+
+
+@pytest.fixture(scope="session")
+def wordnet() -> Taxonomy:
+    return Taxonomy.load()
+
+
+@pytest.fixture(scope="session")
+def wordnet_folder() -> Path:
+    """WordNet's own files: $WNSEARCHDIR, or where Debian's wordnet-base puts them."""
+    folder = Path(os.environ.get("WNSEARCHDIR", DEBIAN_FOLDER))
+    if not (folder / "data.noun").is_file():
+        pytest.skip(f"no data.noun in {folder}: install wordnet-base or set WNSEARCHDIR")
+    return folder

@@ -1,0 +1,123 @@
+"""From what people type to synsets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devise.taxonomy.morphology import base_forms, normalise
+from devise.taxonomy.synsets import Synset
+from devise.taxonomy.wordnet import Taxonomy
+
+DOG, SNOW_LEOPARD, MOUSE, CHURCH = "n02084071", "n02128757", "n02330245", "n08082602"
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("dog", DOG),
+        ("DOGS", DOG),
+        (DOG, DOG),
+        (f" {DOG.upper()} ", DOG),
+        ("snow leopard", SNOW_LEOPARD),
+        ("Snow_Leopard", SNOW_LEOPARD),
+        ("  snow   leopard ", SNOW_LEOPARD),
+        ("snow leopards", SNOW_LEOPARD),
+        ("snow-leopards", SNOW_LEOPARD),
+        ("snowleopard", SNOW_LEOPARD),
+        ("mice", MOUSE),
+        ("churches", CHURCH),
+        ("wolves", "n02114100"),
+        ("butterflies", "n02274259"),
+        ("foxes", "n02118333"),
+        ("snowmen", "n04251983"),
+        ("heads of state", "n10164747"),
+        ("boxesful", "n13765624"),
+        ("ice-creams", "n07614500"),
+        ("crème brûlée", "n07619409"),
+        ("t shirts", "n03595614"),
+    ],
+)
+def test_the_commonest_sense_of_a_name(wordnet: Taxonomy, name, first):
+    assert wordnet.find(name)[0].id == first
+
+
+def test_all_senses_in_wordnets_order(wordnet: Taxonomy):
+    """The numbers stand in this order in the line `dog` of WordNet 3.0's index.noun."""
+    offsets = ["02084071", "10114209", "10023039", "09886220", "07676602", "03901548", "02710044"]
+    assert [synset.id for synset in wordnet.find("dogs")] == [f"n{offset}" for offset in offsets]
+
+
+@pytest.mark.parametrize("name", ["", "   ", "-", "zzyzx quux", "n99999999"])
+def test_a_name_that_nothing_has(wordnet: Taxonomy, name):
+    assert wordnet.find(name) == ()
+
+
+def test_a_term_is_not_taken_for_a_plural(wordnet: Taxonomy):
+    assert {synset.name for synset in wordnet.find("glasses")} == {"spectacles"}
+    assert all("gas" in {lemma.lower() for lemma in synset.lemmas} for synset in wordnet.find("gas"))
+
+
+def test_a_plural_of_two_words_gives_both(wordnet: Taxonomy):
+    found = {synset.name for synset in wordnet.find("axes")}
+    assert {"ax", "axis"} <= found
+
+
+def test_a_taxonomy_of_ones_own():
+    taxonomy = Taxonomy.from_synsets(
+        [
+            Synset("n00000009", ("Bank", "money house")),
+            Synset("n00000002", ("bank",)),
+            Synset("n00000003", ("café",)),
+            Synset("n00000004", ("person", "Person")),
+        ],
+        exceptions={"people": ["person"]},
+    )
+    assert [synset.id for synset in taxonomy.find("banks")] == ["n00000009", "n00000002"]
+    assert [synset.id for synset in taxonomy.find("CAFÉ")] == ["n00000003"]
+    assert [synset.id for synset in taxonomy.find("cafe")] == ["n00000003"]
+    assert [synset.id for synset in taxonomy.find("people")] == ["n00000004"]
+    assert taxonomy.find("persons")[0].lemmas == ("person", "Person")
+    assert taxonomy.lemma_names() == ("Bank", "Person", "bank", "café", "money house", "person")
+
+
+@pytest.mark.parametrize(
+    ("plural", "forms"),
+    [
+        ("dogs", ("dog",)),
+        ("buses", ("buse", "bus")),
+        ("foxes", ("foxe", "fox")),
+        ("waltzes", ("waltze", "waltz")),
+        ("churches", ("churche", "church")),
+        ("dishes", ("dishe", "dish")),
+        ("firemen", ("fireman",)),
+        ("ladies", ("ladie", "lady")),
+        ("spoonsful", ("spoonful",)),
+        ("glass", ()),
+        ("is", ()),
+        ("dog", ()),
+        ("polar bears", ("polar bear",)),
+        ("lords of creation", ("lord of creation",)),
+        ("birds of passages", ("birds of passage", "bird of passages")),
+        ("", ()),
+    ],
+)
+def test_the_rules(plural, forms):
+    assert base_forms(plural, {}) == forms
+
+
+def test_exceptions_stand_for_the_rules():
+    exceptions = {"axes": ["ax", "axis"], "men": ["man"], "bureaux de change": ["bureau de change"]}
+    assert base_forms("axes", exceptions) == ("ax", "axis")
+    assert base_forms("battle axes", exceptions) == ("battle ax", "battle axis")
+    assert base_forms("men of letters", exceptions) == ("men of letter", "man of letters")
+    assert base_forms("bureaux de change", exceptions) == ("bureau de change",)
+
+
+@given(st.text())
+def test_normalising_twice_is_normalising_once(text):
+    assert normalise(normalise(text)) == normalise(text)
+
+
+@given(st.text(alphabet=st.sampled_from("abdems- '_.sy"), max_size=14))
+def test_any_name_finds_synsets_or_nothing(farm: Taxonomy, text):
+    assert all(synset.id in farm for synset in farm.find(text))

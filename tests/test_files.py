@@ -1,0 +1,193 @@
+import errno
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devise.files import atomic_write
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """Puts the process's umask back."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_text_is_utf8_and_line_ends_stay(tmp_path: Path):
+    with atomic_write(tmp_path / "a.txt") as file:
+        file.write("naïve\r\nentité\n")
+    assert (tmp_path / "a.txt").read_bytes() == "naïve\r\nentité\n".encode()
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_bytes(tmp_path: Path):
+    with atomic_write(tmp_path / "a", "wb") as file:
+        file.write(b"\x00\xff")
+    assert (tmp_path / "a").read_bytes() == b"\x00\xff"
+
+
+def test_the_file_is_not_there_before_it_is_whole(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(path) as file:
+        file.write("new")
+        file.flush()
+        assert path.read_text() == "old"
+        assert len(os.listdir(tmp_path)) == 2
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_longer_old_file_leaves_no_tail(tmp_path: Path):
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 10_000)
+    with atomic_write(path, "wb") as file:
+        file.write(b"short")
+    assert path.read_bytes() == b"short"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("old", ["old", None])
+def test_an_error_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, error: type[BaseException], old: str | None):
+    path = tmp_path / "a.txt"
+    if old is not None:
+        path.write_text(old)
+
+    def write() -> None:
+        with atomic_write(path) as file:
+            file.write("half")
+            raise error("stopped")
+
+    with pytest.raises(error):
+        write()
+    assert os.listdir(tmp_path) == ([] if old is None else ["a.txt"])
+    assert old is None or path.read_text() == old
+
+
+@pytest.mark.parametrize("call", ["fsync", "write"])
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write() -> None:
+        with atomic_write(path, "wb") as file:
+            if call == "write":
+                full()
+            file.write(b"new")
+
+    if call == "fsync":
+        monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write()
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has a file-size limit of this kind")
+def test_a_real_limit_on_file_size_keeps_the_old_file(tmp_path: Path):
+    import resource
+    import signal
+
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def write() -> None:
+        with atomic_write(path, "wb") as file:
+            file.write(b"x" * 1_000_000)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@POSIX
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600), (0o000, 0o666)])
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: None, mask: int, mode: int):
+    os.umask(mask)
+    with atomic_write(tmp_path / "a") as file:
+        file.write("x")
+    (tmp_path / "plain").write_text("x")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+    assert stat.S_IMODE((tmp_path / "plain").stat().st_mode) == mode
+    assert os.umask(mask) == mask
+
+
+def test_the_umask_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It belongs to the whole process: to change it for a moment changes the files of other threads."""
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was changed"))
+    with atomic_write(tmp_path / "a") as file:
+        file.write("x")
+
+
+def test_no_folder_to_write_in(tmp_path: Path):
+    def write() -> None:
+        with atomic_write(tmp_path / "absent" / "a") as file:
+            file.write("x")
+
+    with pytest.raises(FileNotFoundError):
+        write()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path):
+    (tmp_path / "a").mkdir()
+
+    def write() -> None:
+        with atomic_write(tmp_path / "a") as file:
+            file.write("x")
+
+    with pytest.raises(OSError, match="directory"):
+        write()
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_two_writers_do_not_mix(tmp_path: Path):
+    """The last to finish wins, whole."""
+    path, barrier = tmp_path / "a", threading.Barrier(4)
+    contents = [bytes([65 + i]) * 100_000 for i in range(4)]
+
+    def write(content: bytes) -> None:
+        with atomic_write(path, "wb") as file:
+            barrier.wait(timeout=10)
+            file.write(content)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in contents
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("length", [1, 200, 255])
+def test_names_of_any_length_the_system_takes(tmp_path: Path, length: int):
+    path = tmp_path / ("n" * length)
+    with atomic_write(path) as file:
+        file.write("x")
+    assert path.read_text() == "x"
+
+
+def test_no_file_is_opened_before_the_block(tmp_path: Path):
+    atomic_write(tmp_path / "a")
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,176 @@
+"""What the package offers, and what importing it costs."""
+
+import ast
+import doctest
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import devise
+
+SOURCE = Path(__file__).parents[1] / "src"
+PACKAGE = SOURCE / "devise"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = ["devise", *(found.name for found in pkgutil.walk_packages([str(PACKAGE)], "devise."))]
+
+TRAINING_ONLY = {"torch", "torchvision", "timm", "gensim", "onnx", "onnxruntime", "nncf", "scipy"}
+HEAVY = {"numpy", "torch", "openvino", "rich", "typer", "PIL", "safetensors", "jaxtyping", "simplejpeg"}
+
+
+def python(code: str, *arguments: str) -> str:
+    """What a fresh interpreter prints, in which nothing checks types."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def imported(name: str) -> ModuleType:
+    """The module; a test that needs a library which is not installed is skipped."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "devise":
+            raise
+        pytest.skip(f"{name} needs {error.name}")
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def listed(tree: ast.Module) -> list[str] | None:
+    """The names in `__all__`, which must be a plain list of texts."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
+        ):
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """Public functions, classes and aliases of the file's own."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+
+
+def natural(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest, each in the order of the letters: what ruff asks for."""
+    if name.isupper():
+        return 0, name
+    return (1 if name.lstrip("_")[0].isupper() else 2), name
+
+
+def test_there_are_modules_to_look_at():
+    assert len(FILES) > 40
+    assert {module_name(file) for file in FILES} == set(MODULES)
+
+
+def test_names_are_sorted_complete_and_importable():
+    assert devise.__all__ == sorted(devise.__all__)
+    assert len(set(devise.__all__)) == len(devise.__all__)
+    for name in devise.__all__:
+        assert getattr(devise, name) is not None
+    assert set(devise._HOMES) == set(devise.__all__) - {"__version__"}
+
+
+def test_names_are_where_the_package_says():
+    for name, home in devise._HOMES.items():
+        assert getattr(devise, name) is getattr(importlib.import_module(home), name)
+        assert name in importlib.import_module(home).__all__
+
+
+def test_what_the_type_checker_sees_is_what_there_is():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {name.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    assert seen == devise._HOMES
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'devise' has no attribute 'nonsense'"):
+        _ = devise.nonsense
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_every_module_lists_what_it_offers(file: Path):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names = listed(tree)
+    if file.name == "__init__.py" and file.parent != PACKAGE:
+        assert names is None
+        assert len(tree.body) == 1, "a package holds its docstring and nothing else"
+        return
+    if file.name == "__main__.py":
+        return
+    assert names is not None, "no __all__"
+    assert names == sorted(names, key=natural)
+    assert len(set(names)) == len(names)
+    if file.parent != PACKAGE or file.name != "__init__.py":
+        assert defined(tree) <= set(names)
+    assert ast.get_docstring(tree)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_listed_name_exists(name: str):
+    module = imported(name)
+    for listed_name in getattr(module, "__all__", ()):
+        assert hasattr(module, listed_name), listed_name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name: str):
+    failed, _ = doctest.testmod(imported(name))
+    assert failed == 0
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    loaded = json.loads(python("import sys, json, devise; print(json.dumps(sorted(sys.modules)))"))
+    assert "devise" in loaded
+    assert not {name.split(".")[0] for name in loaded} & (HEAVY | TRAINING_ONLY)
+    assert [name for name in loaded if name.startswith("devise.")] == ["devise.version"]
+
+
+def test_importing_the_package_is_quick():
+    code = "import time; start = time.perf_counter(); import devise; print(time.perf_counter() - start)"
+    assert min(float(python(code)) for _ in range(5)) < 0.2
+
+
+def test_the_command_line_starts_without_what_it_does_not_need():
+    loaded = json.loads(python("import sys, json, devise.cli.app; print(json.dumps(sorted(sys.modules)))"))
+    assert not {name.split(".")[0] for name in loaded} & (TRAINING_ONLY | {"openvino", "numpy", "PIL"})
+
+
+LABEL_ONE = """
+import json, sys
+import numpy as np
+import devise
+
+model = devise.load()
+picture = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+answer = model.label(picture, top=3, labels="zedonk: offspring of a zebra and a donkey", explain=True)
+print(json.dumps([[guess.label.name for guess in answer.guesses], sorted(sys.modules)]))
+"""
+
+
+def test_labelling_pays_for_no_training():
+    if not (PACKAGE / "default_model" / "manifest.json").is_file():
+        pytest.skip("the package has no model: build one with python -m devise.training.default_model")
+    guesses, loaded = json.loads(python(LABEL_ONE))
+    assert len(guesses) == 3
+    assert not {name.split(".")[0] for name in loaded} & TRAINING_ONLY
+    assert not [name for name in loaded if name.startswith(("devise.training", "devise.cli"))]

@@ -1,0 +1,71 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devise.text.phrases import JOINT, PhraseJoiner, term_key
+
+WORDS = st.lists(st.sampled_from("abcd"), max_size=12)
+PHRASES = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4), max_size=8)
+
+
+def slow_join(tokens: list[str], phrases: set[tuple[str, ...]]) -> list[str]:
+    """At each position, the longest phrase by trying all lengths."""
+    joined, position = [], 0
+    while position < len(tokens):
+        for length in range(len(tokens) - position, 0, -1):
+            words = tuple(tokens[position : position + length])
+            if length == 1 or words in phrases:
+                joined.append(JOINT.join(words))
+                position += length
+                break
+    return joined
+
+
+@given(WORDS, PHRASES)
+def test_joins_as_the_slow_search_does(tokens: list[str], phrases: list[list[str]]) -> None:
+    joiner = PhraseJoiner(map(" ".join, phrases))
+    assert joiner.join(tokens) == slow_join(tokens, {tuple(phrase) for phrase in phrases})
+
+
+@given(WORDS, PHRASES)
+def test_split_on_the_joints_gives_the_tokens_back(tokens: list[str], phrases: list[list[str]]) -> None:
+    joined = PhraseJoiner(map(" ".join, phrases)).join(tokens)
+    assert [word for term in joined for word in term.split(JOINT)] == tokens
+
+
+@given(WORDS, PHRASES)
+def test_no_phrase_that_stands_at_a_scan_position_is_missed(tokens: list[str], phrases: list[list[str]]) -> None:
+    joiner = PhraseJoiner(map(" ".join, phrases))
+    position = 0
+    for term in joiner.join(tokens):
+        words = term.split(JOINT)
+        longer = [p for p in phrases if len(p) > len(words) and tokens[position : position + len(p)] == p]
+        assert not longer
+        position += len(words)
+
+
+@given(PHRASES)
+def test_holds_the_phrases_of_several_words_once(phrases: list[list[str]]) -> None:
+    several = {JOINT.join(phrase) for phrase in phrases if len(phrase) > 1}
+    joiner = PhraseJoiner(map(" ".join, phrases))
+    assert len(joiner) == len(several)
+    assert all(key in joiner for key in several)
+    assert all(key not in joiner for key in ("a", "a_", "_a", "", "a__b", "d_c_b_a_d", 7))
+    assert joiner.longest == max((key.count(JOINT) + 1 for key in several), default=0)
+
+
+def test_long_phrase_that_breaks_off_leaves_the_shorter_one() -> None:
+    joiner = PhraseJoiner(["New York", "new york city hall", "City of London"])
+    assert joiner.join(["new", "york", "city", "of", "london"]) == ["new_york", "city_of_london"]
+    assert joiner.join(["new", "york", "city", "hall"]) == ["new_york_city_hall"]
+    assert joiner.join(["new", "york", "city"]) == ["new_york", "city"]
+
+
+def test_term_key_does_not_depend_on_how_a_name_is_written() -> None:
+    assert {term_key(name) for name in ("Snow Leopard", "snow_leopard", " snow  leopard.")} == {"snow_leopard"}
+    assert term_key("chow-chow") == "chow-chow"
+    assert term_key("...") == ""
+
+
+@given(st.text())
+def test_term_key_of_a_term_key_is_itself(name: str) -> None:
+    assert term_key(term_key(name)) == term_key(name)

