@@ -44,7 +44,7 @@ import openvino  # noqa: E402, F401
 done("import openvino")
 model = load()
 done("open the bundle")
-model.labels  # noqa: B018
+model.parts.bundle.labels  # noqa: B018
 done("read the label table")
 model.parts.space  # noqa: B018
 done("read the label vectors")

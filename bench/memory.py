@@ -27,6 +27,6 @@ def measure_memory(photos: Photos, scratch: Path, *, count: int) -> list[Figure]
     return [
         Figure(_SECTION, f"peak, {count:,} photos", peak, "MB", limit=_PEAK),
         Figure(_SECTION, f"after {tenth:,} photos", early, "MB"),
-        Figure(_SECTION, f"at the end", late, "MB"),
+        Figure(_SECTION, "at the end", late, "MB"),
         Figure(_SECTION, "growth", late / early, "", limit=_GROWTH),
     ]

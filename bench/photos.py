@@ -91,4 +91,5 @@ def _sources(rng: np.random.Generator) -> list[Image.Image]:
     except ModuleNotFoundError:
         noise = rng.integers(0, 256, (4, 12, 16, 3), dtype=np.uint8)
         return [Image.fromarray(one).resize((640, 480), Image.Resampling.BICUBIC) for one in noise]
-    return [Image.fromarray(one).convert("RGB") for one in (data.astronaut(), data.chelsea(), data.coffee())]
+    names = ("astronaut", "chelsea", "coffee")
+    return [Image.fromarray(getattr(data, name)()).convert("RGB") for name in names]

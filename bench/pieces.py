@@ -66,7 +66,7 @@ def _taxonomy(rounds: int) -> list[Figure]:
         "first gloss": lambda: kept[0].synset("n02084071"),
         "first look-up by name": lambda: kept[0].find("snow leopard"),
     }
-    found = {name: [] for name in cases}
+    found: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):  # in this order: the second and third are first uses of what the first loaded
         for name, work in cases.items():
             found[name] += [1e3 * one.wall for one in interleaved({name: work}, 1, warm=False)[name]]

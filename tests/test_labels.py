@@ -51,6 +51,24 @@ def test_subset_is_in_the_order_given(three: LabelSet):
         three.subset([1, 1])
 
 
+def test_columns_are_the_same_labels(three: LabelSet):
+    columns = zip(*((x.id, x.name, x.gloss, x.seen, x.source) for x in three), strict=True)
+    assert list(LabelSet.of_columns(*columns)) == list(three)
+    with pytest.raises(AssertionError, match="every column"):
+        LabelSet.of_columns(["a", "b"], ["a"], ["", ""], [True, False], ["term", "term"])
+    with pytest.raises(LabelError, match="a stands twice"):
+        LabelSet.of_columns(["a", "a"], ["a", "b"], ["", ""], [True, False], ["term", "term"])
+
+
+def test_joined_sets_keep_their_order(three: LabelSet):
+    more = LabelSet([Label("n02391049", "zebra", seen=True)])
+    assert list(three.joined(more)) == [TABBY, KIANG, ZEDONK, more[0]]
+    assert three.joined(more).seen.tolist() == [True, False, False, True]
+    assert list(more.joined(LabelSet([]))) == list(more)
+    with pytest.raises(LabelError, match="stands twice"):
+        three.joined(three.subset([1]))
+
+
 def test_labels_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         TABBY.name = "tiger"  # type: ignore[misc]

@@ -1,9 +1,9 @@
 """Label and LabelSet: what a picture can be called, in a fixed order, with the trained ones marked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -46,24 +46,59 @@ class LabelSet:
     """
 
     def __init__(self, labels: Iterable[Label]) -> None:
-        self._labels = tuple(labels)
-        if len(self._positions) != len(self._labels):
-            twice = next(label.id for i, label in enumerate(self._labels) if self._positions[label.id] != i)
+        rows = tuple(labels)
+        self._fill(
+            _Columns(
+                tuple(label.id for label in rows),
+                tuple(label.name for label in rows),
+                tuple(label.gloss for label in rows),
+                tuple(label.seen for label in rows),
+                tuple(label.source for label in rows),
+            )
+        )
+
+    @classmethod
+    def of_columns(
+        cls,
+        ids: Sequence[str],
+        names: Sequence[str],
+        glosses: Sequence[str],
+        seen: Sequence[bool],
+        sources: Sequence[VectorSource],
+    ) -> "LabelSet":
+        """The same from one sequence a field, all of one length: quicker for tens of thousands of labels.
+
+        >>> LabelSet.of_columns(["n02123045"], ["tabby"], [""], [True], ["term"])[0].name
+        'tabby'
+        """
+        return cls._of(_Columns(tuple(ids), tuple(names), tuple(glosses), tuple(seen), tuple(sources)))
+
+    @classmethod
+    def _of(cls, columns: "_Columns") -> "LabelSet":
+        made = cls.__new__(cls)
+        made._fill(columns)
+        return made
+
+    def _fill(self, columns: "_Columns") -> None:
+        assert len({len(column) for column in columns}) == 1, "one value a label in every column"
+        self._columns = columns
+        if len(self._positions) != len(self):
+            twice = next(label_id for i, label_id in enumerate(self.ids) if self._positions[label_id] != i)
             raise LabelError(f"label {twice} stands twice in a label set: give each label once")
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {label.id: position for position, label in enumerate(self._labels)}
+        return dict(zip(self.ids, range(len(self)), strict=True))
 
-    @cached_property
+    @property
     def ids(self) -> tuple[str, ...]:
         """The ids in order."""
-        return tuple(label.id for label in self._labels)
+        return self._columns.ids
 
     @cached_property
     def seen(self) -> LabelMask:
         """True where the classifier was trained on the label."""
-        return np.array([label.seen for label in self._labels], dtype=bool)
+        return np.array(self._columns.seen, dtype=bool)
 
     def position(self, label_id: str) -> int:
         """Where the label stands; LabelError if it is not in the set."""
@@ -74,16 +109,52 @@ class LabelSet:
 
     def subset(self, positions: Iterable[int]) -> "LabelSet":
         """The labels at these positions, in the order given."""
-        return LabelSet(self._labels[position] for position in positions)
+        places, of = tuple(positions), self._columns
+        return LabelSet._of(
+            _Columns(
+                tuple(of.ids[place] for place in places),
+                tuple(of.names[place] for place in places),
+                tuple(of.glosses[place] for place in places),
+                tuple(of.seen[place] for place in places),
+                tuple(of.sources[place] for place in places),
+            )
+        )
+
+    def joined(self, other: "LabelSet") -> "LabelSet":
+        """These labels, then the others; LabelError if one stands in both."""
+        mine, theirs = self._columns, other._columns
+        return LabelSet._of(
+            _Columns(
+                mine.ids + theirs.ids,
+                mine.names + theirs.names,
+                mine.glosses + theirs.glosses,
+                mine.seen + theirs.seen,
+                mine.sources + theirs.sources,
+            )
+        )
 
     def __contains__(self, label_id: object) -> bool:
         return label_id in self._positions
 
     def __getitem__(self, position: int) -> Label:
-        return self._labels[position]
+        of = self._columns
+        return Label(
+            of.ids[position], of.names[position], of.glosses[position], of.seen[position], of.sources[position]
+        )
 
     def __iter__(self) -> Iterator[Label]:
-        return iter(self._labels)
+        of = self._columns
+        return map(Label, of.ids, of.names, of.glosses, of.seen, of.sources)
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._columns.ids)
+
+
+class _Columns(NamedTuple):
+    """One tuple a field of `Label`: 40,000 labels are made of it one by one as they are asked for."""
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    glosses: tuple[str, ...]
+    seen: tuple[bool, ...]
+    sources: tuple[VectorSource, ...]

@@ -1,13 +1,18 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from devise.cli import demo_photos
-from devise.cli.app import main
+from devise.cli.demo import demo
 from devise.cli.demo_photos import CONTROL, SAMPLES, sample_folder, sample_labels, sample_photos
+from devise.errors import UsageError
+from devise.labeller import model
+from devise.labeller.model import Model, load
 from devise.labeller.typed import parse_labels
 
 HOSTILE = '<b>&"[red].png'
@@ -22,11 +27,22 @@ def folder(tmp_path: Path) -> Path:
     return own
 
 
-def run(*arguments: object) -> int:
+@pytest.fixture(scope="module")
+def loaded() -> Model:
+    return load()
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(loaded: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "load", lambda path: loaded)
+
+
+def run(*photos: Path, out: Path, labels: str | None = None) -> int:
+    """The command as Python calls it; its exit code."""
     try:
-        main(["demo", *(str(argument) for argument in arguments)])
-    except SystemExit as stop:
-        return int(stop.code or 0)
+        demo(list(photos) or None, out=out, top=2, labels=labels)
+    except typer.Exit as stop:
+        return stop.exit_code
     return 0
 
 
@@ -40,7 +56,7 @@ def test_own_photos_are_labelled_without_scikit_image(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "notes.txt").write_text("no picture")
-    assert run(folder, "--out", tmp_path / "new" / "out", "--top", 2, "-l", "zedonk: a foal; guitar") == 0
+    assert run(folder, out=tmp_path / "new" / "out", labels="zedonk: a foal; guitar") == 0
     shown = capsys.readouterr()
     assert f"{folder / HOSTILE}\nSoftmax of 1,000" in shown.out
     assert str(folder / "blue.png") in shown.out
@@ -54,11 +70,9 @@ def test_own_photos_are_labelled_without_scikit_image(
 
 
 @pytest.mark.usefixtures("no_samples")
-def test_without_scikit_image_and_photos_it_says_what_to_install(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("--out", tmp_path / "out") == 2
-    assert "pip install 'devise-zsl[demo]'" in capsys.readouterr().err
+def test_without_scikit_image_and_photos_it_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"pip install 'devise-zsl\[demo\]'"):
+        run(out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -67,7 +81,7 @@ def test_a_photo_that_fails_is_told_and_the_rest_still_shown(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff")
-    assert run(folder, folder / "gone.png", "--out", tmp_path) == 1
+    assert run(folder, folder / "gone.png", out=tmp_path) == 1
     shown = capsys.readouterr()
     assert f"{folder / 'cut.jpg'}: " in shown.err
     assert f"{folder / 'gone.png'}: no such file" in shown.err
@@ -77,9 +91,9 @@ def test_a_photo_that_fails_is_told_and_the_rest_still_shown(
     assert page.count("<article") == 2
 
 
-def test_out_must_not_be_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(folder, "--out", folder / "blue.png") == 2
-    assert "--out needs a folder" in capsys.readouterr().err
+def test_out_must_not_be_a_file(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--out needs a folder"):
+        run(folder, out=folder / "blue.png")
     assert Image.open(folder / "blue.png").size == (40, 30)
 
 
@@ -89,7 +103,7 @@ def test_a_folder_without_pictures_fails_but_the_samples_are_shown(
     wheel = _fake_wheel(tmp_path, "coffee.png")
     monkeypatch.setattr(demo_photos, "sample_folder", lambda: wheel)
     (tmp_path / "empty").mkdir()
-    assert run(tmp_path / "empty", "--out", tmp_path / "out") == 1
+    assert run(tmp_path / "empty", out=tmp_path / "out") == 1
     shown = capsys.readouterr()
     assert "there is no picture in what was given" in shown.err
     assert f"lacks {len(SAMPLES) - 1} of {len(SAMPLES)} samples" in shown.err
@@ -121,17 +135,27 @@ def test_the_installed_scikit_image_carries_every_sample() -> None:
 
 
 def test_finding_the_samples_does_not_import_scikit_image() -> None:
-    code = (
-        "import sys; from devise.cli.demo_photos import sample_folder; sample_folder(); print('skimage' in sys.modules)"
+    code = "import sys; from devise.cli.demo_photos import *; sample_folder(); print('skimage' in sys.modules)"
+    assert _python(code).stdout.strip() == "False"
+
+
+def test_the_command_line_reads_its_options_and_exits_with_1_when_a_photo_fails(folder: Path, tmp_path: Path) -> None:
+    code = "from devise.cli.app import main; main()"
+    (folder / "empty.jpg").touch()
+    told = _python(code, "demo", str(folder), "-o", str(tmp_path / "out"), "-k", "1", "-l", "guitar; zedonk: a foal")
+    assert told.returncode == 1
+    assert f"{folder / 'empty.jpg'}: empty" in told.stderr
+    assert "Traceback" not in told.stderr
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<li><details>") == 4 * page.count("<article")
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "report.html"]
+
+
+def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(demo_photos.__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, env=environment
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())
-    assert found.stdout.strip() == "False"
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return os.environ | {"PYTHONPATH": str(Path(demo_photos.__file__).parents[2])}
 
 
 def _fake_wheel(tmp_path: Path, *names: str) -> Path:

@@ -16,6 +16,7 @@ from devise.bundle.parts import (
     CLASSIFIER,
     LABEL_TABLE,
     LABEL_VECTORS,
+    RANDOM_SURGERY,
     SURGERY,
     WORDS,
     SurgeryMap,
@@ -25,7 +26,9 @@ from devise.bundle.parts import (
 )
 from devise.bundle.writer import write_bundle
 from devise.labeller.model import Model, load
+from devise.labeller.parts import DEFAULT_BUNDLE
 from devise.labels import Label, LabelSet
+from devise.model.embedding import random_space
 from devise.model.evidence import Classifier
 from devise.model.space import CENTRE, centre_of, placed
 from devise.model.surgery import image_free_surgery
@@ -104,6 +107,9 @@ def write_small_bundle(path: Path) -> None:
         Label(label_id, LABELS[label_id], seen=label_id in TRAINED, source=source)
         for label_id, source in zip(LABELS, composed.sources, strict=True)
     )
+    trained = LabelSet(Label(label_id, LABELS[label_id]) for label_id in TRAINED)
+    random = random_space(trained, DIM, np.random.default_rng(3))
+    control = image_free_surgery(random.vectors, classifier.weight, 0.5)
     policy = POLICIES["sense-aware"]
     manifest = Manifest(
         name="small",
@@ -115,6 +121,7 @@ def write_small_bundle(path: Path) -> None:
             "conse": {"top": 2, "temperature": 0.4},
             "devise": {"ridge": 0.5, "temperature": 0.25},
             "fused": {"confidence": 0.75, "penalty": 0.125, "temperature": 0.5},
+            "random": {"seed": 3},
         },
         provenance=(Provenance("taxonomy", "WordNet", "3.0", "WordNet-3.0", url="https://wordnet.princeton.edu"),),
         licences={"WordNet-3.0": "The notice would stand here."},
@@ -128,6 +135,7 @@ def write_small_bundle(path: Path) -> None:
             LABEL_TABLE: encode_label_table(labels, TRAINED),
             LABEL_VECTORS: encode_label_vectors(placed_vectors),
             SURGERY: encode_surgery(SurgeryMap(surgery, {CENTRE: centre}), "float32"),
+            RANDOM_SURGERY: encode_surgery(SurgeryMap(control), "float32"),
             WORDS: lambda target: write_vector_store(target, words, precision="float32"),
         },
     )
@@ -150,7 +158,7 @@ def small(small_bundle: Path) -> Model:
 @pytest.fixture(scope="session")
 def packaged() -> Model:
     """The model that ships in the package."""
-    if not (Path(load.__code__.co_filename).parents[1] / "default_model" / "manifest.json").is_file():
+    if not DEFAULT_BUNDLE.is_dir():
         pytest.skip("the package has no model: build one with python -m devise.training.default_model")
     return load()
 

@@ -10,12 +10,14 @@ from PIL import Image
 
 from devise.errors import UsageError
 from devise.labeller.candidates import choose_candidates
-from devise.labeller.comparison import COMPARED, DEFAULT, SIDE, Photo, add_labels, compare
-from devise.labeller.model import LabelRequest, Model, load
+from devise.labeller.comparison import COMPARED, DEFAULT, SIDE, Photo, PhotoRecord, add_labels, compare
+from devise.labeller.model import Model, load
 from devise.labeller.scorers import make_scorer
 from devise.labeller.typed import parse_labels
 from devise.vision.folders import Found
 from devise.vision.pipeline import Extracted
+
+Compared = tuple[tuple[PhotoRecord, ...], tuple[Extracted, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,21 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     ]
 
 
+@pytest.fixture(scope="module")
+def compared(model: Model, photos: list[Photo]) -> Compared:
+    return compare(model, photos, top=3)
+
+
 def _secret() -> Image.Exif:
     exif = Image.Exif()
     exif[0x9286] = "SECRET PLACE"
     return exif
 
 
-def test_every_method_says_what_the_model_says_on_its_own(model: Model, photos: list[Photo]) -> None:
-    records, _ = compare(model, photos, top=3)
+def test_every_method_says_what_the_model_says_on_its_own(
+    model: Model, photos: list[Photo], compared: Compared
+) -> None:
+    records, _ = compared
     for place in (0, 2):
         path = photos[place].found.path
         assert [column.method for column in records[place].columns] == list(COMPARED)
@@ -57,8 +66,8 @@ def test_every_method_says_what_the_model_says_on_its_own(model: Model, photos: 
             assert column.guesses[0].explanation is not None
 
 
-def test_the_columns_tell_how_many_labels_they_chose_from(model: Model, photos: list[Photo]) -> None:
-    columns = compare(model, photos[:1])[0][0].columns
+def test_the_columns_tell_how_many_labels_they_chose_from(model: Model, compared: Compared) -> None:
+    columns = compared[0][0].columns
     assert {column.method: column.labels for column in columns} == {
         method: len(model.parts.trained_ids) if method == "softmax" else len(model.labels) for method in COMPARED
     }
@@ -70,13 +79,14 @@ def test_photos_that_fail_keep_their_place_and_reason(model: Model, photos: list
     assert [record.name for record in records] == ["wide", "broken", "small", "gone"]
     assert [record.problem for record in records] == [None, "not a picture of a known format", None, "no such file"]
     assert [one.features is None for one in extracted] == [False, True, False, True]
-    assert not records[1].columns[0].guesses if records[1].columns else records[1].picture == ""
+    assert [bool(record.picture) for record in records] == [bool(record.columns) for record in records]
+    assert [bool(record.picture) for record in records] == [True, False, True, False]
     assert len(seen) == 4
     assert dumps([asdict(record) for record in records])
 
 
-def test_the_embedded_picture_is_small_and_holds_no_metadata(model: Model, photos: list[Photo]) -> None:
-    wide, _, small, _ = compare(model, photos)[0]
+def test_the_embedded_picture_is_small_and_holds_no_metadata(photos: list[Photo], compared: Compared) -> None:
+    wide, _, small, _ = compared[0]
     kind, _, data = wide.picture.partition(",")
     assert kind == "data:image/jpeg;base64"
     assert b"SECRET" in photos[0].found.path.read_bytes()
@@ -104,8 +114,8 @@ def test_too_many_guesses_are_refused_before_any_photo_is_read(model: Model, pho
     assert not seen
 
 
-def test_typed_labels_stand_where_a_full_sort_puts_them(model: Model, photos: list[Photo]) -> None:
-    _, extracted = compare(model, photos)
+def test_typed_labels_stand_where_a_full_sort_puts_them(model: Model, compared: Compared) -> None:
+    _, extracted = compared
     typed = parse_labels("zedonk: offspring of a zebra and a donkey; grey noise: a pattern of squares; guitar")
     added = add_labels(model, extracted, typed)
     assert [label.name for label in added.labels] == ["zedonk", "grey noise"]
@@ -126,16 +136,16 @@ def test_typed_labels_stand_where_a_full_sort_puts_them(model: Model, photos: li
         assert scores[scorer.labels.position(told.leader.id)] == by_score[0]
 
 
-def test_the_typed_labels_alone_share_all_of_the_score(model: Model, photos: list[Photo]) -> None:
-    _, extracted = compare(model, photos[:1])
+def test_the_typed_labels_alone_share_all_of_the_score(model: Model, compared: Compared) -> None:
+    extracted = compared[1][:1]
     told = add_labels(model, extracted, parse_labels("zedonk: offspring of a zebra; guitar")).photos[0]
     assert told is not None
     assert {guess.label.name for guess in told.choice} == {"zedonk", "guitar"}
     assert sum(guess.score for guess in told.choice) == pytest.approx(1, abs=1e-5)  # float32
 
 
-def test_one_label_alone_is_no_choice_and_a_known_one_is_not_new(model: Model, photos: list[Photo]) -> None:
-    _, extracted = compare(model, photos[:1])
+def test_one_label_alone_is_no_choice_and_a_known_one_is_not_new(model: Model, compared: Compared) -> None:
+    extracted = compared[1][:1]
     added = add_labels(model, extracted, parse_labels("guitar"))
     assert (added.labels, added.competing, added.typed) == ((), len(model.labels), 1)
     assert added.photos[0] is not None
@@ -152,11 +162,9 @@ def test_a_label_that_says_what_the_photo_shows_wins_over_one_that_does_not(mode
     assert told.standings[0].label.name == told.choice[0].label.name == "ginger cat"
 
 
-def test_many_photos_are_answered_in_blocks_as_one_by_one(model: Model, photos: list[Photo]) -> None:
-    good = next(model.features([photos[0].found]))
-    bad = Extracted(photos[1].found.path, None, "broken")
+def test_many_photos_are_answered_in_blocks_as_one_by_one(model: Model, compared: Compared) -> None:
+    good, bad = compared[1][:2]
     many = [good if i % 3 else bad for i in range(70)]
     added = add_labels(model, many, parse_labels("zedonk: offspring of a zebra; guitar"))
     assert [told is None for told in added.photos] == [i % 3 == 0 for i in range(70)]
     assert len({told.choice[0].label.id for told in added.photos if told is not None}) == 1
-    assert model.run(LabelRequest()).request.method == DEFAULT

@@ -1,6 +1,7 @@
 import re
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from json import dumps, loads
 
 import pytest
@@ -116,7 +117,7 @@ def test_it_says_its_language_title_and_what_every_image_is() -> None:
     assert sorted(page.values("scope")) == ["col"] * 5 + ["row"] * 2
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 @settings(max_examples=60, deadline=None)
@@ -136,9 +137,8 @@ def test_any_name_is_shown_as_it_is_and_never_read_as_html(name: str) -> None:
     assert page.values("title") == [printable(name)]
     shown = printable(name)
     assert "".join(d for path, d in page.text if path[-2:] == ("article", "h2")) == shown
-    assert "".join(
-        d for path, d in page.text if path[-2:] == ("ul", "li") and ": " in d
-    ) == f"{shown}: {shown}: {shown}"[: len(f"{shown}: {shown}")] or any(f"{shown}: {shown}" in d for _, d in page.text)
+    failed = [data for path, data in page.text if path[-2:] == ("ul", "li")]
+    assert failed[0] == f"{shown}: {shown}"
 
 
 def test_photos_that_failed_are_listed_with_their_reason_and_not_shown() -> None:
@@ -160,10 +160,8 @@ def test_a_typed_label_is_placed_and_the_one_meant_is_named_however_far_down() -
     standings = (*(Standing(label, i + 1) for i, label in enumerate(others)), Standing(ZEDONK, 20_000))
     told = Told(others[0], standings, (guess(others[1], 0.75), guess(ZEDONK, 0.25)))
     text = gallery_html(gallery(record(meant="zedonk"), extra=added(told)))
-    assert (
-        "other 0 is number 1; other 1 is number 2; other 2 is number 3; zedonk (typed for this photo) is number 20,000; 2 more further down"
-        in text
-    )
+    places = "other 0 is number 1; other 1 is number 2; other 2 is number 3"
+    assert f"{places}; zedonk (typed for this photo) is number 20,000; 2 more further down" in text
     assert "other 1 75.0 %; zedonk (typed for this photo) 25.0 %" in text
     assert "<li><b>zedonk</b>: offspring of a zebra &amp; a donkey</li>" in text
     assert "a &lt;note&gt;" in text
@@ -197,7 +195,7 @@ def test_percent(score: float, shown: str) -> None:
 @given(st.text(st.characters(categories=None)))
 def test_printable_text_can_be_written_and_stays_on_its_line(text: str) -> None:
     shown = printable(text)
-    assert shown.encode("utf-8")
+    assert shown.encode("utf-8").decode("utf-8") == shown
     assert shown.isprintable()
     assert shown == text or not text.isprintable()
 

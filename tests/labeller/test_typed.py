@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
@@ -62,6 +62,15 @@ def test_two_definitions_of_one_name(text: str):
         parse_labels(text)
 
 
+def test_several_texts_are_parted_each_in_its_own_way():
+    texts = ("cat, dog", "zedonk: part zebra, part donkey; kiang", "DOG")
+    assert [label.name for label in parse_labels(*texts)] == ["cat", "dog", "zedonk", "kiang"]
+    with pytest.raises(UsageError, match="twice with different definitions"):
+        parse_labels("cat", "cat: a pet")
+    with pytest.raises(UsageError, match="no label was given"):
+        parse_labels()
+
+
 WORD = st.text(st.characters(blacklist_characters=";:\n\r", blacklist_categories=("Cs",)), min_size=1, max_size=12)
 
 
@@ -92,6 +101,7 @@ def test_labels_written_with_semicolons_come_back(labels: list[TypedLabel]):
     assert parse_lines(written) == tuple(labels)
 
 
+@settings(max_examples=40)
 @given(LABELS.filter(lambda labels: all("," not in label.name + label.definition for label in labels)))
 def test_labels_without_definitions_may_be_written_with_commas(labels: list[TypedLabel]):
     assume(len({term_key(label.name) for label in labels}) == len(labels))

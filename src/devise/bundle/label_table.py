@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from devise.bundle.strict_json import dump_json, parse_json, record, sequence, text
 from devise.errors import BundleError, LabelError
-from devise.labels import VECTOR_SOURCES, Label, LabelSet, VectorSource
+from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
 
 __all__ = ["LabelTable", "TrainedPositions", "decode_label_table", "encode_label_table"]
 
@@ -38,8 +38,8 @@ class LabelTable:
         """
         seen = np.zeros(len(self.ids), dtype=bool)
         seen[self.trained] = True
-        glosses = [""] * len(self.ids) if gloss_of is None else map(gloss_of, self.ids)
-        return LabelSet(map(Label, self.ids, self.names, glosses, seen.tolist(), self.sources))
+        glosses = [""] * len(self.ids) if gloss_of is None else [gloss_of(label_id) for label_id in self.ids]
+        return LabelSet.of_columns(self.ids, self.names, glosses, seen.tolist(), self.sources)
 
 
 def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:

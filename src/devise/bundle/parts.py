@@ -28,6 +28,7 @@ __all__ = [
     "CLASSIFIER",
     "LABEL_TABLE",
     "LABEL_VECTORS",
+    "RANDOM_SURGERY",
     "SURGERY",
     "WORDS",
     "SurgeryMap",
@@ -45,6 +46,8 @@ CLASSIFIER = "classifier.safetensors"
 LABEL_TABLE = "labels.json"
 LABEL_VECTORS = "labels.safetensors"
 SURGERY = "surgery.safetensors"
+RANDOM_SURGERY = "random.safetensors"
+"""The map for random label vectors, of the same form: the control row of a table."""
 WORDS = "words.safetensors"
 
 _Centre = Float32[np.ndarray, "length"]

@@ -22,10 +22,11 @@ app = typer.Typer(
 _COMMANDS = ("label", "labels", "info", "evaluate", "demo")
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         print(f"devise-zsl {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

@@ -34,7 +34,6 @@ def evaluate(
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Print means over classes instead of over photos.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the random embeddings.")] = 0,
     model: ModelOption = None,
 ) -> None:
     """Measure flat hit@k and hierarchical precision@k of every scorer, random embeddings and chance.
@@ -56,7 +55,6 @@ def evaluate(
             folders,
             candidates,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-            seed=seed,
         )
     for problem in found.problems:
         print(f"devise: {problem}", file=sys.stderr)
@@ -109,6 +107,8 @@ def _facts(found: "Evaluation") -> Iterator[str]:
     if result.absent_images:
         yield f"{result.absent_images} photos of {result.absent_classes} classes have no right candidate: misses"
     yield f"vectors of the candidates by source: {_counts(found.coverage)}"
+    if all(row.scorer != "random" for row in result.rows):
+        yield "no row of random embeddings: this model keeps no map for them"
     yield f"left out: {_counts(found.skipped) or 'nothing'}"
     yield (
         f"{settings.label_policy}; {settings.valid_labels}; {settings.ties}; the softmax ranks the trained labels "

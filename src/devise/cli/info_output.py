@@ -50,12 +50,12 @@ def print_info(bundle: Bundle, described: Mapping[str, Any], *, verified: bool) 
     page(blocks[:-1])
 
 
-def scoring_in_words(scoring: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+def scoring_in_words(scoring: Mapping[str, Mapping[str, int | float]]) -> dict[str, str]:
     """One sentence a scorer; a setting without a sentence of its own is printed by its name."""
     return {scorer: "; ".join(_settings(scorer, settings)) for scorer, settings in scoring.items()}
 
 
-def _settings(scorer: str, settings: Mapping[str, float]) -> Iterator[str]:
+def _settings(scorer: str, settings: Mapping[str, int | float]) -> Iterator[str]:
     if scorer in _WAYS:
         yield _WAYS[scorer]
     for name, value in settings.items():
@@ -71,7 +71,8 @@ def policy_in_words(parameters: Mapping[str, Any]) -> str:
     numbers = all(isinstance(value, int | float) for name, value in parameters.items() if name != "name")
     if set(parameters) != _POLICY or not numbers:
         return ", ".join(f"{name} {value}" for name, value in parameters.items())
-    terms = f"its first {parameters['terms']} terms" if parameters["terms"] else "all its terms"
+    first = "its first term" if parameters["terms"] == 1 else f"its first {parameters['terms']} terms"
+    terms = first if parameters["terms"] else "all its terms"
     weighed = ((terms, "term_weight"), ("its definition", "gloss_weight"), ("its hypernyms", "parents_weight"))
     summed = [f"{parameters[key]:g} x {what}" for what, key in weighed if parameters[key]]
     parts = (

@@ -88,9 +88,7 @@ def label(
     from devise.labeller.model import LabelRequest, load
     from devise.labeller.typed import parse_labels
 
-    typed = parse_labels("; ".join(labels)) if labels and any(";" in text for text in labels) else ()
-    if labels and not typed:
-        typed = tuple(one for text in labels for one in parse_labels(text))
+    typed = parse_labels(*labels) if labels else ()
     request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
     run = load(model).run(request)
     for note in run.notes:

@@ -29,7 +29,7 @@ def labels(
     sense: Annotated[
         str | None,
         typer.Option(
-            help="Id of the sense whose nearest labels are listed; without it, the first that the model has a label for.",
+            help="Id of the sense to list nearest labels of; else the first that is a label of the model.",
             show_default=False,
         ),
     ] = None,

@@ -74,9 +74,13 @@ def lookup_record(asked: Asked, nearest: Nearest) -> dict[str, Any]:
 
 
 def _sense_block(sense: Sense) -> Iterator[RenderableType]:
-    yield plain(", ".join(sense.terms), "bold") + plain(f"  {sense.id}", "dim")
+    yield _headed(", ".join(sense.terms), sense.id)
     ways = f" (one of {sense.ways} ways)" if sense.ways > 1 else ""
     yield indented(plain(sense.gloss), plain(" > ".join(sense.path) + ways, "dim"), plain(_standing(sense), "dim"))
+
+
+def _headed(name: str, remark: str) -> Text:
+    return Text.assemble(plain(name, "bold"), plain(f"  {remark}" if remark else "", "dim"), overflow="fold")
 
 
 def _standing(sense: Sense) -> str:
@@ -111,7 +115,7 @@ def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[st
     for asked in both:
         blocks += [plain(note, "yellow") for note in asked.notes]
         sense = asked.chosen
-        blocks += [plain(sense.name, "bold") + plain(f"  {sense.id}" if asked.in_wordnet else "", "dim")]
+        blocks += [_headed(sense.name, sense.id if asked.in_wordnet else "")]
         blocks += [indented(plain(line)) for line in (sense.gloss, _others(asked)) if line]
     missing = "; ".join(_untrained(one, untrained[one.id]) for one in (found.one, found.other) if one.id in untrained)
     rows = [

@@ -140,8 +140,10 @@ def _with_typed(
 
 
 def _visible_first(parts: ModelParts, senses: Sequence[Synset]) -> Synset:
-    """The commonest sense that the model has a label for, else the commonest."""
-    return next((sense for sense in senses if sense.id in parts.space.labels), senses[0])
+    """The commonest sense that was trained on, else that the model has a label for, else the commonest of all."""
+    trained = frozenset(parts.trained_ids)
+    known = [sense for sense in senses if sense.id in parts.space.labels]
+    return next((sense for sense in known if sense.id in trained), (*known, *senses)[0])
 
 
 def _several(name: str, senses: Sequence[Synset], taken: Synset) -> str:

@@ -83,7 +83,6 @@ def evaluate_folders(
     candidates: str = "unseen",
     *,
     on_progress: Callable[[int, int], None] | None = None,
-    seed: int = 0,
 ) -> Evaluation:
     """Hit@k and hp@k of every scorer on the photos of class folders named by synset.
 
@@ -104,7 +103,9 @@ def evaluate_folders(
         raise UsageError(f"none of {len(pairs)} photos could be read, the first: {problems[0]}")
     truth = [pairs[place][1] for place in kept]
     rankings: dict[str, RankedIds] = {
-        row: _ranked(model, make_scorer(model.parts, row, space, seed=seed), features) for row in ROWS if row != CHANCE
+        row: _ranked(model, make_scorer(model.parts, row, space), features)
+        for row in ROWS
+        if row != CHANCE and (row != "random" or model.parts.random_surgery is not None)
     }
     skipped = _skipped(photos, len(problems), duplicates)
     ask = _Asked(model, space, rankings, truth)

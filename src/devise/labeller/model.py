@@ -1,6 +1,8 @@
 """Model: pictures in, ranked labels out."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -69,7 +71,8 @@ class Model:
 
     def __init__(self, parts: ModelParts) -> None:
         self.parts = parts
-        self._backbones: dict[int, Backbone] = {}
+        self._backbones: dict[int, Future[Backbone]] = {}
+        self._lock = threading.Lock()
 
     @property
     def labels(self) -> LabelSet:
@@ -97,6 +100,7 @@ class Model:
         if isinstance(picture, list | tuple):
             raise UsageError("label takes one picture, got a list: use label_many")
         request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
+        self.prepare([picture])
         answer = next(self.run(request).answers([picture]))
         if answer.problem is not None:
             raise PictureError(f"{answer.source}: {answer.problem}")
@@ -119,6 +123,7 @@ class Model:
         The arguments are those of `label`. A picture that cannot be read gets an answer with a problem.
         """
         request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
+        self.prepare(pictures)
         return self.run(request).answers(pictures)
 
     def run(self, request: LabelRequest) -> "LabelRun":
@@ -140,15 +145,28 @@ class Model:
     def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
         """What the backbone makes of each picture, in order; see `extract`."""
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
-        single = isinstance(pictures, Sequence) and len(pictures) == 1
-        workers = 1 if single else cores()
+        workers = _workers(pictures)
         return extract(sources, self.backbone(workers), workers=workers)
+
+    def prepare(self, pictures: Iterable[Picture] = ()) -> None:
+        """Start to compile the network for such pictures and come back at once.
+
+        In a new process nothing takes as long. What else has to be read can be read meanwhile; `backbone`, and
+        whoever needs it, waits for the end and raises what went wrong. No picture is taken or read.
+        """
+        self._compiling(_workers(pictures))
 
     def backbone(self, streams: int) -> Backbone:
         """The network compiled for so many calls side by side; kept."""
-        if streams not in self._backbones:
-            self._backbones[streams] = self.parts.backbone(streams=streams)
-        return self._backbones[streams]
+        return self._compiling(streams).result()
+
+    def _compiling(self, streams: int) -> "Future[Backbone]":
+        with self._lock:
+            if streams not in self._backbones:
+                pool = ThreadPoolExecutor(1, thread_name_prefix="devise-compile")
+                self._backbones[streams] = pool.submit(self.parts.backbone, streams=streams)
+                pool.shutdown(wait=False)
+            return self._backbones[streams]
 
     def labelled(self, label: Label) -> Label:
         """The label with its gloss, which the taxonomy keeps."""
@@ -182,6 +200,8 @@ class LabelRun:
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """One answer a picture, in order, a few pictures after it was taken; stops for none that is broken."""
+        self._model.prepare(pictures)
+        self._model.labelled(self.ranked[0])  # reads the glosses while the network compiles
         extracted = self._model.features(pictures)
         number = 0
         while block := list(islice(extracted, _BLOCK)):
@@ -240,6 +260,11 @@ class LabelRun:
 
 def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
     return parse_labels(labels) if labels is not None else ()
+
+
+def _workers(pictures: Iterable[Picture]) -> int:
+    """Pictures worked on side by side: a single one has all cores for itself."""
+    return 1 if isinstance(pictures, Sequence) and len(pictures) == 1 else cores()
 
 
 def load(path: str | Path | None = None) -> Model:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.bundle.parts import BACKBONE, SurgeryMap
+from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
 from devise.model.space import CENTRE, Centre, LabelSpace
@@ -61,6 +62,13 @@ class ModelParts:
     def surgery(self) -> SurgeryMap:
         """The map M."""
         return self.bundle.surgery()
+
+    @cached_property
+    def random_surgery(self) -> Surgery | None:
+        """The map made in the same way for random label vectors; None if the bundle keeps none."""
+        if RANDOM_SURGERY not in {part.name for part in self.bundle.manifest.parts}:
+            return None
+        return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
 
     @property
     def centre(self) -> Centre:

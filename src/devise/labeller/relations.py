@@ -34,6 +34,7 @@ Alikeness = Float32[np.ndarray, "trained trained"]
 """Cosine of every trained label with every other, in the order of the classifier's rows."""
 _Pairs = Int64[np.ndarray, "pairs"]
 _Cosines = Float32[np.ndarray, "pairs"]
+_Places = Int64[np.ndarray, "places"]
 
 _LEAST = 0.25
 
@@ -112,7 +113,7 @@ class TrainedPairs:
 
     visual: Alikeness
     semantic: Alikeness
-    known: _Pairs
+    known: _Places
 
     @classmethod
     def of(cls, parts: ModelParts) -> "TrainedPairs":
@@ -224,14 +225,14 @@ def telling_pairs(parts: ModelParts, count: int) -> TellingPairs:
     return TellingPairs(*(tuple(_told(parts, pairs, *rows) for rows in kind) for kind in chosen))
 
 
-def _ordered(high: _Cosines, low: _Cosines) -> _Pairs:
+def _ordered(high: _Cosines, low: _Cosines) -> _Places:
     """The pairs in the lowest quarter of one, by the other from its highest down."""
     least = np.flatnonzero(low <= np.quantile(low, _LEAST))
     return least[np.argsort(-high[least], kind="stable")]
 
 
 def _apart(
-    order: _Pairs, places: tuple[_Pairs, _Pairs], kin: Sequence[set[str]], count: int
+    order: _Places, places: tuple[_Pairs, _Pairs], kin: Sequence[set[str]], count: int
 ) -> Iterator[tuple[int, int]]:
     """The first pairs that share no kin with an earlier one."""
     used: set[str] = set()

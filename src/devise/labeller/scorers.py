@@ -4,14 +4,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from devise.errors import UsageError
+from devise.errors import BundleError, UsageError
 from devise.labeller.parts import ModelParts
 from devise.labels import LabelSet
 from devise.model.baselines import ChanceScorer, SoftmaxScorer
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule, random_space
 from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
-from devise.model.surgery import image_free_surgery
 
 __all__ = ["METHODS", "ROWS", "Method", "Row", "make_scorer"]
 
@@ -24,11 +23,12 @@ Row = Literal["fused", "devise", "conse", "softmax", "random", "chance"]
 ROWS: tuple[Row, ...] = get_args(Row)
 
 
-def make_scorer(parts: ModelParts, row: Row, space: LabelSpace, *, seed: int = 0) -> Scorer:
+def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
     """The scorer of a name, for the labels of `space`.
 
     The softmax ranks those of the labels it was trained on; if none of them is asked, all it was trained on,
-    as in the paper's zero-shot tables. UsageError for an unknown name.
+    as in the paper's zero-shot tables. UsageError for an unknown name, BundleError for the random embeddings if
+    the model keeps no map for them.
     """
     match row:
         case "softmax":
@@ -40,9 +40,9 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace, *, seed: int = 0
         case "fused":
             return _fused(parts, space)
         case "random":
-            return _random(parts, space, np.random.default_rng(seed))
+            return _random(parts, space)
         case "chance":
-            return ChanceScorer(space.labels, np.random.default_rng(seed))
+            return ChanceScorer(space.labels, np.random.default_rng(0))
     raise UsageError(f"the method must be one of {', '.join(ROWS)}, got {row!r}")
 
 
@@ -64,11 +64,12 @@ def _fused(parts: ModelParts, space: LabelSpace) -> Scorer:
     return FusedScorer(DeviseScorer(space, parts.surgery.map), _conse(parts, space), trained, rule)
 
 
-def _random(parts: ModelParts, space: LabelSpace, rng: np.random.Generator) -> Scorer:
+def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
     """DeViSE with random label vectors: the trained labels get theirs first, then the other labels asked."""
+    if parts.random_surgery is None:
+        raise BundleError("the model keeps no map for random label vectors: build the bundle again")
     trained = parts.space.labels.subset(parts.trained.tolist())
     others = [label for label in space.labels if label.id not in trained]
+    rng = np.random.default_rng(int(parts.setting("random", "seed")))
     full = random_space(LabelSet([*trained, *others]), space.vectors.shape[1], rng)
-    ridge = parts.setting("devise", "ridge")
-    surgery = image_free_surgery(full.vectors[: len(trained)], parts.classifier.weight, ridge)
-    return DeviseScorer(full.subset([full.labels.position(i) for i in space.labels.ids]), surgery)
+    return DeviseScorer(full.subset([full.labels.position(i) for i in space.labels.ids]), parts.random_surgery)

@@ -18,7 +18,7 @@ class TypedLabel:
     definition: str = ""
 
 
-def parse_labels(text: str) -> tuple[TypedLabel, ...]:
+def parse_labels(*texts: str) -> tuple[TypedLabel, ...]:
     """Labels parted by semicolons and line ends or, where there are none of these, by commas; a colon starts a
     definition.
 
@@ -30,7 +30,7 @@ def parse_labels(text: str) -> tuple[TypedLabel, ...]:
     >>> [label.name for label in parse_labels("kick scooter, zedonk: offspring of a zebra and a donkey")]
     ['kick scooter', 'zedonk']
     """
-    return _unique(_parsed(entry) for entry in _entries(text) if entry.strip())
+    return _unique(_parsed(entry) for text in texts for entry in _entries(text) if entry.strip())
 
 
 def parse_lines(lines: Iterable[str]) -> tuple[TypedLabel, ...]:

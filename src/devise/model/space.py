@@ -45,7 +45,7 @@ class LabelSpace:
 
     def joined(self, other: "LabelSpace") -> "LabelSpace":
         """These labels, then the others; LabelError if one stands in both."""
-        return LabelSpace(LabelSet([*self.labels, *other.labels]), np.concatenate([self.vectors, other.vectors]))
+        return LabelSpace(self.labels.joined(other.labels), np.concatenate([self.vectors, other.vectors]))
 
 
 def unit_rows(rows: _Rows) -> _Rows:

@@ -81,7 +81,7 @@ def distilled_surgery(
     for step in range(1, config.steps + 1):
         features = _made_up(directions, config, rng)
         wrong = softmax(features @ surgery.T @ trained_vectors.T) - softmax(features @ directions.T)
-        gradient = (trained_vectors.T @ (wrong.T @ features)) / np.float32(len(features))
+        gradient = (trained_vectors.T @ wrong.T) @ features / np.float32(len(features))
         first += np.float32(0.1) * (gradient - first)
         second += np.float32(0.001) * (gradient * gradient - second)
         mean, spread = first / np.float32(1 - 0.9**step), second / np.float32(1 - 0.999**step)

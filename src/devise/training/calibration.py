@@ -7,37 +7,45 @@ trained ones. No photo of a class that is a zero-shot test class is needed.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int64
 
-from devise.arrays import Features, LabelMask, LabelVectors, Scores, Truth
+from devise.arrays import Features, LabelVectors, Logits, Scores, Surgery, Truth
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 from devise.model.evidence import Classifier, Probabilities
 from devise.model.space import LabelSpace, centre_of, placed
-from devise.model.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["CalibrationConfig", "CalibrationSet", "Choice", "calibrate", "left_out_folds"]
+__all__ = ["CalibrationConfig", "CalibrationSet", "Choice", "Surgeon", "calibrate", "left_out_folds"]
 
+Surgeon = Callable[[LabelVectors, Float32[np.ndarray, "labels features"]], Surgery]
+"""Makes the map M from the vectors of trained labels and their rows of the classifier."""
+
+_Hits = Bool[np.ndarray, "_"]
 _BLOCK = 32  # photos whose scores are exponentiated at once
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationConfig:
-    """What is tried. most_seen_loss: hit@1 on trained classes that may be lost against the softmax, in points."""
+    """What is tried, and what a stacking rule must keep.
+
+    most_seen_loss: hit@1 on trained classes that may be lost against the softmax, in points.
+    least_unseen_share: of hit@unseen_k on classes left out, when the trained labels become candidates too.
+    """
 
     folds: int = 4
-    confidences: tuple[float, ...] = (0.4, 0.8, 1.6, 3.2)
+    confidences: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2)
     penalties: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
+    temperatures: tuple[float, ...] = tuple(round(float(0.01 * 1.2**step), 4) for step in range(20))
     most_seen_loss: float = 3.0
+    least_unseen_share: float = 0.8
     unseen_k: int = 5
-    temperatures: tuple[float, ...] = tuple(round(float(0.01 * 1.15**step), 4) for step in range(30))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,12 +58,13 @@ class CalibrationSet:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen, and how it did on the classes left out, in per cent.
+    """What was chosen on how many photos, and how it did on the classes left out, in per cent.
 
     seen_hit1: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
     unseen_hit: hit@unseen_k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
     """
 
+    photos: int
     stacking: StackingRule
     temperatures: dict[str, float]
     seen_hit1: float
@@ -74,23 +83,27 @@ class _Fold:
 
     cosines: dict[str, Scores]
     probabilities: Probabilities
-    trained: Truth
+    trained: Int64[np.ndarray, "trained"]
     truth: Truth
-    unseen: LabelMask
-    softmax_right: LabelMask
+    unseen: Bool[np.ndarray, "images"]
+    softmax_right: _Hits
 
 
 @dataclass(frozen=True, eq=False)
-class _Margins:
-    """What the hits of any stacking rule follow from, for the photos of one fold.
+class _Summary:
+    """What hits and likelihoods under any stacking rule follow from, for one scorer and the photos of one fold.
 
-    own: the true label's cosine. rivals: the best cosine among the labels that are not trained.
-    above: how many of those score above the true label.
+    trained: cosines of the trained labels. own: the true label's cosine. rivals: the best cosine among the labels
+    that are not trained. above: how many of those score above the true label. mass: log of the sum over them of
+    exp(cosine / temperature), a column a temperature.
     """
 
+    fold: _Fold
+    trained: Logits
     own: Float32[np.ndarray, "images"]
     rivals: Float32[np.ndarray, "images"]
     above: Truth
+    mass: Float64[np.ndarray, "images temperatures"]
 
 
 def left_out_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> np.ndarray:
@@ -105,56 +118,107 @@ def calibrate(
     raw: LabelVectors,
     folds: np.ndarray,
     *,
-    ridge: float,
+    surgeon: Surgeon,
     conse_top: int,
     config: CalibrationConfig,
 ) -> Choice:
-    """The stacking rule with the best unseen hit@k that keeps the trained classes' hit@1, and temperatures for it.
+    """The stacking rule and its temperature of the highest likelihood among the rules that keep the hits asked.
+
+    Likelihood: of the true label, all labels candidates; photos of trained and of left-out classes weigh the same in
+    all. DeViSE and ConSE get the temperature of the highest likelihood, without a rule.
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
-        trained labels. UsageError if no rule keeps the hit@1 asked.
+        trained labels. surgeon: makes the map M from the vectors and rows of trained labels.
+    UsageError if no rule keeps what `config` asks.
     """
-    made = list(_folds(photos, classifier, raw, folds, ridge, conse_top))
-    margins = [_margins(fold) for fold in made]
+    made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top))
+    by_name = {name: [_summary(fold, name, config) for fold in made] for name in ("fused", "devise", "conse")}
+    fused = by_name["fused"]
     softmax = _percent([fold.softmax_right for fold in made])
-    rules = [StackingRule(*pair) for pair in product(config.penalties, config.confidences)]
-    tried = [(*_hits(made, margins, rule, config.unseen_k), rule) for rule in rules]
-    good = [one for one in tried if one[1] >= softmax - config.most_seen_loss]
-    if not good:
+    only = _percent([one.above[one.fold.unseen] < config.unseen_k for one in fused])
+    least = config.least_unseen_share * only
+    tried = []
+    for rule in (StackingRule(*pair) for pair in product(config.penalties, config.confidences)):
+        unseen, seen = _hits(fused, rule, config.unseen_k)
+        if seen >= softmax - config.most_seen_loss and unseen >= least:
+            loss, temperature = _best_temperature(fused, rule, config)
+            tried.append((loss, temperature, rule, seen, unseen))
+    if not tried:
         raise UsageError(
-            f"no stacking rule keeps the trained classes within {config.most_seen_loss} points of the softmax: "
-            "try larger confidences"
+            f"no stacking rule keeps the trained classes within {config.most_seen_loss} points of the softmax and "
+            f"{config.least_unseen_share:.0%} of the unseen hits: try other penalties and confidences"
         )
-    unseen, seen, rule = max(good, key=lambda one: (one[0], one[1]))
-    only = _percent([m.above[f.unseen] < config.unseen_k for m, f in zip(margins, made, strict=True)])
-    temperatures = {name: _temperature(made, name, None, config) for name in ("devise", "conse")}
-    temperatures["fused"] = _temperature(made, "fused", rule, config)
-    return Choice(rule, temperatures, seen, softmax, unseen, only)
+    _, temperature, rule, seen, unseen = min(tried, key=lambda one: one[0])
+    none = StackingRule(0.0, 0.0)
+    temperatures = {name: _best_temperature(by_name[name], none, config)[1] for name in ("devise", "conse")}
+    return Choice(len(photos.truth), rule, {"fused": temperature, **temperatures}, seen, softmax, unseen, only)
 
 
-def _hits(made: Sequence[_Fold], margins: Sequence[_Margins], rule: StackingRule, k: int) -> tuple[float, float]:
-    """Per cent: hit@k of the classes left out and hit@1 of the trained ones, all labels candidates."""
-    unseen, seen = [], []
-    for fold, margin in zip(made, margins, strict=True):
-        stacked = rule.stacked(fold.cosines["fused"][:, fold.trained], fold.probabilities)
-        missing = fold.unseen
-        above = margin.above + (stacked > margin.own[:, None]).sum(axis=1)
-        unseen.append(above[missing] < k)
-        best = fold.trained[stacked.argmax(axis=1)]
-        seen.append(((best == fold.truth) & (stacked.max(axis=1) >= margin.rivals))[~missing])
-    return _percent(unseen), _percent(seen)
-
-
-def _margins(fold: _Fold) -> _Margins:
-    cosines = fold.cosines["fused"]
+def _summary(fold: _Fold, name: str, config: CalibrationConfig) -> _Summary:
+    cosines = fold.cosines[name]
     own = np.take_along_axis(cosines, fold.truth[:, None], axis=1)
     others = np.ones(cosines.shape[1], dtype=bool)
     others[fold.trained] = False
     rivals = cosines[:, others]
-    return _Margins(own[:, 0], rivals.max(axis=1), (rivals > own).sum(axis=1).astype(np.int64))
+    mass = np.stack([_log_mass(rivals, temperature) for temperature in config.temperatures], axis=1)
+    above = (rivals > own).sum(axis=1).astype(np.int64)
+    return _Summary(fold, cosines[:, fold.trained], own[:, 0], rivals.max(axis=1), above, mass)
 
 
-def _percent(hits: Sequence[LabelMask]) -> float:
+def _hits(summaries: Sequence[_Summary], rule: StackingRule, k: int) -> tuple[float, float]:
+    """Per cent: hit@k of the classes left out and hit@1 of the trained ones, all labels candidates."""
+    unseen, seen = [], []
+    for one in summaries:
+        stacked = rule.stacked(one.trained, one.fold.probabilities)
+        missing = one.fold.unseen
+        above = one.above + (stacked > one.own[:, None]).sum(axis=1)
+        unseen.append(above[missing] < k)
+        best = one.fold.trained[stacked.argmax(axis=1)]
+        seen.append(((best == one.fold.truth) & (stacked.max(axis=1) >= one.rivals))[~missing])
+    return _percent(unseen), _percent(seen)
+
+
+def _best_temperature(
+    summaries: Sequence[_Summary], rule: StackingRule, config: CalibrationConfig
+) -> tuple[float, float]:
+    """The least loss, and the temperature that has it; see `calibrate` for what is weighed."""
+    stacked = [rule.stacked(one.trained, one.fold.probabilities) for one in summaries]
+    losses = []
+    for column, temperature in enumerate(config.temperatures):
+        surprises = [
+            _surprise(one, scores, column, temperature) for one, scores in zip(summaries, stacked, strict=True)
+        ]
+        sides = (
+            np.concatenate([s[one.fold.unseen == side] for s, one in zip(surprises, summaries, strict=True)])
+            for side in (False, True)
+        )
+        losses.append(sum(float(side.mean()) for side in sides))
+    best = int(np.argmin(losses))
+    return losses[best], config.temperatures[best]
+
+
+def _surprise(one: _Summary, stacked: Logits, column: int, temperature: float) -> Float64[np.ndarray, "images"]:
+    """-log of the true label's share among all labels."""
+    total = np.logaddexp(_log_mass(stacked, temperature), one.mass[:, column])
+    own = one.own.astype(np.float64)
+    rows, columns = np.nonzero(one.fold.trained == one.fold.truth[:, None])
+    own[rows] = stacked[rows, columns]
+    loss: Float64[np.ndarray, "images"] = total - own / temperature
+    return loss
+
+
+def _log_mass(scores: Scores, temperature: float) -> Float64[np.ndarray, "images"]:
+    """Log of the sum of exp(score / temperature), a few photos at a time."""
+    mass = np.empty(len(scores))
+    for start in range(0, len(scores), _BLOCK):
+        scaled = scores[start : start + _BLOCK] / np.float32(temperature)
+        highest = scaled.max(axis=1)
+        scaled -= highest[:, None]
+        mass[start : start + _BLOCK] = np.log(np.exp(scaled, out=scaled).sum(axis=1)) + highest
+    return mass
+
+
+def _percent(hits: Sequence[_Hits]) -> float:
     return 100 * float(np.concatenate(hits).mean())
 
 
@@ -163,7 +227,7 @@ def _folds(
     classifier: Classifier,
     raw: LabelVectors,
     folds: np.ndarray,
-    ridge: float,
+    surgeon: Surgeon,
     conse_top: int,
 ) -> Iterator[_Fold]:
     labels = LabelSet(Label(str(i), str(i)) for i in range(len(raw)))
@@ -171,7 +235,7 @@ def _folds(
         kept = np.flatnonzero(folds != fold)
         rest = Classifier(classifier.weight[kept], classifier.bias[kept])
         space = LabelSpace(labels, placed(raw, centre_of(raw[kept])))
-        surgery = image_free_surgery(space.vectors[kept], rest.weight, ridge)
+        surgery = surgeon(space.vectors[kept], rest.weight)
         evidence = rest.evidence(photos.features)
         devise = DeviseScorer(space, surgery)
         conse = ConseScorer(space, space.vectors[kept], conse_top)
@@ -189,45 +253,3 @@ def _folds(
             unseen,
             (kept[evidence.logits.argmax(axis=1)] == photos.truth)[~unseen],
         )
-
-
-def _temperature(made: Sequence[_Fold], name: str, rule: StackingRule | None, config: CalibrationConfig) -> float:
-    """The temperature of least mean negative log likelihood; trained and left-out photos weigh the same in all.
-
-    The loss has one minimum, so that the middle of three neighbours tells on which side it is.
-    """
-    scores = [fold.cosines[name] for fold in made]
-    if rule is not None:
-        for one, fold in zip(scores, made, strict=True):
-            one[:, fold.trained] = rule.stacked(one[:, fold.trained], fold.probabilities)
-
-    def loss(step: int) -> float:
-        parts = [
-            (_surprise(one, fold.truth, config.temperatures[step]), fold.unseen)
-            for one, fold in zip(scores, made, strict=True)
-        ]
-        return sum(
-            float(np.concatenate([losses[unseen == side] for losses, unseen in parts]).mean()) for side in (False, True)
-        )
-
-    low, high = 0, len(config.temperatures) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if loss(middle) <= loss(middle + 1):
-            high = middle
-        else:
-            low = middle + 1
-    return config.temperatures[low]
-
-
-def _surprise(scores: Scores, truth: Truth, temperature: float) -> Float64[np.ndarray, "images"]:
-    """-log of the true label's share in softmax(scores / temperature), a few photos at a time."""
-    losses = np.empty(len(scores))
-    for start in range(0, len(scores), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        scaled = scores[rows] / np.float32(temperature)
-        own = np.take_along_axis(scaled, truth[rows, None], axis=1)[:, 0]
-        highest = scaled.max(axis=1)
-        scaled -= highest[:, None]
-        losses[rows] = np.log(np.exp(scaled, out=scaled).sum(axis=1)) + highest - own
-    return losses

@@ -7,12 +7,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
+from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, file_sha256, open_bundle
 from devise.bundle.label_table import encode_label_table
 from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest, Provenance
@@ -21,6 +23,7 @@ from devise.bundle.parts import (
     CLASSIFIER,
     LABEL_TABLE,
     LABEL_VECTORS,
+    RANDOM_SURGERY,
     SURGERY,
     WORDS,
     SurgeryMap,
@@ -33,13 +36,14 @@ from devise.errors import DeviseError, UsageError
 from devise.evaluation.candidates import read_candidates
 from devise.labels import Label, LabelSet
 from devise.model import evidence
+from devise.model.embedding import random_space
 from devise.model.space import CENTRE, centre_of, placed
-from devise.model.surgery import image_free_surgery
+from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
 from devise.text.composition import POLICIES, LabelComposer
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
-from devise.training.calibration import CalibrationConfig, CalibrationSet, Choice, calibrate, left_out_folds
+from devise.training.calibration import CalibrationConfig, CalibrationSet, Choice, Surgeon, calibrate, left_out_folds
 from devise.training.licences import LICENCES
 from devise.training.photos import photo_features
 from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
@@ -52,12 +56,19 @@ __all__ = ["BuildConfig", "Inputs", "build", "main"]
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
-    """The recipe. words_kept: the most words in the bundle for labels typed by a user."""
+    """The recipe.
+
+    resize: short side in pixels before the crop; chosen on photos of trained classes. words_kept: the most words
+    in the bundle for labels typed by a user. seed: of the distillation.
+    """
 
     name: str = "devise-default"
     backbone: str = "lite2"
     policy: str = "sense-aware"
-    ridge: float = 1.0
+    resize: int = 280
+    ridge: float = 0.1
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    seed: int = 0
     conse_top: int = 10
     words_kept: int = 80_000
     skipgram: SkipGramConfig = field(default_factory=SkipGramConfig)
@@ -82,12 +93,14 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
     words = train_words(inputs.words, config.skipgram, taxonomy, inputs.work)
     composed = LabelComposer(words, taxonomy, POLICIES[config.policy]).labels(ids)
     _say(f"labels: {len(ids)}, vectors from {composed.coverage()}")
-    onnx, classifier, preprocessing = _backbone(config.backbone)
+    onnx, classifier, preprocessing = _backbone(config.backbone, config.resize)
     backbone = OpenVinoBackbone(onnx, preprocessing, streams=cores())
     trained_count = len(inputs.trained)
     centre = centre_of(composed.vectors[:trained_count])
     vectors = placed(composed.vectors, centre)
-    surgery = image_free_surgery(vectors[:trained_count], classifier.weight, config.ridge)
+    surgery = _surgeon(config)(vectors[:trained_count], classifier.weight)
+    random = random_space(LabelSet(Label(i, i) for i in inputs.trained), words.dim, np.random.default_rng(config.seed))
+    control = _surgeon(config)(random.vectors, classifier.weight)
     choice = _calibrated(config, inputs, backbone, classifier, composed.vectors)
     labels = LabelSet(
         Label(synset_id, taxonomy.synset(synset_id).name, "", place < trained_count, source)
@@ -115,10 +128,20 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
             LABEL_TABLE: encode_label_table(labels, inputs.trained),
             LABEL_VECTORS: encode_label_vectors(vectors),
             SURGERY: encode_surgery(SurgeryMap(surgery, {CENTRE: centre}), "float32"),
+            RANDOM_SURGERY: encode_surgery(SurgeryMap(control), "float16"),
             WORDS: lambda path: write_vector_store(path, kept, precision="int8"),
         },
         overwrite=True,
     )
+
+
+def _surgeon(config: BuildConfig) -> Surgeon:
+    def operate(vectors: LabelVectors, weight: Float32[np.ndarray, "labels features"]) -> Surgery:
+        start = image_free_surgery(vectors, weight, config.ridge)
+        rng = np.random.default_rng(config.seed)
+        return distilled_surgery(start, vectors, weight, config.distillation, rng)
+
+    return operate
 
 
 def _label_ids(taxonomy: Taxonomy, inputs: Inputs) -> tuple[str, ...]:
@@ -128,7 +151,7 @@ def _label_ids(taxonomy: Taxonomy, inputs: Inputs) -> tuple[str, ...]:
     return (*inputs.trained, *sorted(others))
 
 
-def _backbone(variant: str) -> tuple[bytes, evidence.Classifier, Preprocessing]:
+def _backbone(variant: str, resize: int) -> tuple[bytes, evidence.Classifier, Preprocessing]:
     from devise.vision.efficientnet import EfficientNetLite, load_pip_weights
     from devise.vision.export import onnx_bytes
 
@@ -138,7 +161,7 @@ def _backbone(variant: str) -> tuple[bytes, evidence.Classifier, Preprocessing]:
     classifier = evidence.Classifier(
         layer.weight.detach().numpy().astype(np.float32), layer.bias.detach().numpy().astype(np.float32)
     )
-    return onnx_bytes(network, half=True), classifier, network.preprocessing
+    return onnx_bytes(network, half=True), classifier, replace(network.preprocessing, resize=resize)
 
 
 def _calibrated(
@@ -150,14 +173,14 @@ def _calibrated(
 ) -> Choice:
     if not inputs.photos:
         raise UsageError("choosing the stacking rule needs photos of trained classes: give --photos FOLDER")
-    found = photo_features(inputs.photos, backbone, config.backbone, inputs.trained, inputs.work)
+    found = photo_features(inputs.photos, backbone, f"{config.backbone} {config.resize}", inputs.trained, inputs.work)
     folds = left_out_folds(inputs.trained, default_taxonomy(), config.calibration.folds)
     choice = calibrate(
         CalibrationSet(found.features, found.truth),
         classifier,
         raw,
         folds,
-        ridge=config.ridge,
+        surgeon=_surgeon(config),
         conse_top=config.conse_top,
         config=config.calibration,
     )
@@ -175,6 +198,7 @@ def _scoring(config: BuildConfig, choice: Choice) -> dict[str, dict[str, int | f
             "penalty": rule.penalty,
             "temperature": choice.temperatures["fused"],
         },
+        "random": {"seed": config.seed},
     }
 
 

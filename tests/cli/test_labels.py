@@ -1,0 +1,240 @@
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import devise
+from devise.cli.app import main
+from devise.labeller.parts import ModelParts
+
+OLD_BUNDLE = Path(__file__).parents[1] / "data" / "bundle-v1"
+
+
+class Cli:
+    """Runs the command in this process; what it printed is kept apart."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main(list(arguments))
+        written = self._capsys.readouterr()
+        assert (caught.value.code or 0) == code, written.err
+        return written.out, written.err
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self(*arguments, "--json")[0])
+
+
+@pytest.fixture(scope="module")
+def packaged() -> ModelParts:
+    return ModelParts.open()
+
+
+@pytest.fixture(autouse=True)
+def _opened_once(packaged: ModelParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packaged model is read once for all tests here, as reading is most of a short command's time."""
+    read = ModelParts.open
+    monkeypatch.setattr(ModelParts, "open", lambda path=None: packaged if path is None else read(path))
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, *arguments: str) -> list[str]:
+    screen = Terminal()
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", screen)
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    assert not caught.value.code
+    return re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+
+
+def test_a_name_gives_its_senses_and_nearest_labels(cli: Cli) -> None:
+    lines = cli("labels", "snow-leopards", "--top", "3")[0].splitlines()
+    assert lines[0] == "snow leopard, ounce, Panthera uncia  n02128757"
+    assert lines[1] == "    large feline of upland central Asia having long thick whitish fur"
+    assert lines[2].startswith("    entity > physical entity > ")
+    assert lines[2].endswith(" > big cat > snow leopard")
+    assert lines[3].startswith("    a label of the model, trained on; vector from ")
+    heads = [i for i, line in enumerate(lines) if line.startswith("nearest ")]
+    assert [lines[i] for i in heads] == [
+        "nearest labels to snow leopard (n02128757), by cosine",
+        "nearest among the labels trained on",
+    ]
+    assert all(len(lines[i + 1 : i + 4]) == 3 and lines[i + 3].strip() for i in heads)
+    assert all(line == line.rstrip() and "\x1b" not in line for line in lines)
+
+
+def test_json_says_the_same(cli: Cli) -> None:
+    found = cli.json("labels", "mouse", "--sense", "n03793489", "-k", "4")
+    assert found["chosen"] == "n03793489"
+    assert found["senses"][0]["id"] == "n02330245"
+    trained = {sense["id"]: sense["seen"] for sense in found["senses"]}
+    assert trained["n03793489"] is True
+    assert trained["n02330245"] is False
+    assert found["senses"][0]["path"][0] == "entity"
+    assert len(found["nearest"]) == len(found["nearest_trained"]) == 4
+    assert all(one["seen"] for one in found["nearest_trained"])
+    cosines = [one["cosine"] for one in found["nearest"]]
+    assert cosines == sorted(cosines, reverse=True)
+    text = cli("labels", "mouse", "--sense", "n03793489", "-k", "4")[0]
+    assert f"{cosines[0]:.3f}  {found['nearest'][0]['name']}" in text
+
+
+def test_a_label_no_photo_carried_has_a_star(cli: Cli) -> None:
+    found = cli.json("labels", "guitar", "--top", "30")
+    lines = cli("labels", "guitar", "--top", "30")[0].splitlines()
+    for one in found["nearest"]:
+        row = next(line for line in lines if one["id"] in line)
+        assert (f"{one['name']} *" in row) != one["seen"]
+
+
+def test_more_neighbours_than_labels_are_all_labels(cli: Cli) -> None:
+    found = cli.json("labels", "guitar", "--top", "1500")
+    assert len(found["nearest"]) == 1500
+    assert len(found["nearest_trained"]) == cli.json("labels")["trained"]
+
+
+def test_two_names_are_compared(cli: Cli) -> None:
+    found = cli.json("labels", "komondor", "swab")
+    assert [found["one"]["id"], found["other"]["id"]] == ["n02105505", "n04367480"]
+    assert found["visual"]["cosine"] > 0.05 > found["semantic"]["cosine"]
+    text, _ = cli("labels", "komondor", "swab")
+    assert f"looks        {found['visual']['cosine']:.3f}, above " in text
+    assert f"meaning      {found['semantic']['cosine']:.3f}, above " in text
+    assert f"{found['edges']} edges apart, lowest common ancestor: {found['common_ancestor']['name']} (" in text
+
+
+def test_without_training_there_is_no_visual_similarity(cli: Cli) -> None:
+    text, _ = cli("labels", "guitar", "harp")
+    assert "not trained: no visual similarity (guitar, but trained below it: acoustic guitar, electric guitar)" in text
+    assert "lowest common ancestor: stringed instrument (n04338517)" in text
+    assert cli.json("labels", "guitar", "harp")["visual"] is None
+
+
+def test_a_name_in_two_pieces_is_pointed_out(cli: Cli) -> None:
+    assert "'snow leopard' in quotes is one" in cli("labels", "snow", "leopard")[1]
+    assert cli("labels", "guitar", "harp")[1] == ""
+
+
+def test_pairs_are_listed(cli: Cli) -> None:
+    text, _ = cli("labels", "--pairs", "--top", "4")
+    found = cli.json("labels", "--pairs", "--top", "4")
+    assert [len(found[kind]) for kind in ("look_alike", "mean_alike")] == [4, 4]
+    for pair in (*found["look_alike"], *found["mean_alike"]):
+        assert any(
+            pair["one"]["name"] in line and pair["other"]["name"] in line and f"{pair['visual']['cosine']:.3f}" in line
+            for line in text.splitlines()
+        )
+
+
+def test_no_name_counts_the_labels(cli: Cli) -> None:
+    found = cli.json("labels")
+    sides = found["vector_sources"].values()
+    assert found["trained"] == sum(side["trained"] for side in sides)
+    assert found["labels"] == found["trained"] + sum(side["others"] for side in sides)
+    text, _ = cli("labels")
+    assert text.startswith(f"{found['labels']:,} labels: {found['trained']:,} trained on")
+
+
+def test_words_that_wordnet_lacks_still_have_neighbours(cli: Cli) -> None:
+    text, _ = cli("labels", "kick scooter")
+    assert text.startswith("'kick scooter' is not a noun of WordNet: vector from its parts")
+    assert "nearest labels to kick scooter, by cosine" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["giutarr"], 1, "close spellings: guitar"),
+        (["guitar", "giutarr"], 1, "close spellings: guitar"),
+        (["n00000000"], 1, "no synset n00000000"),
+        (["xyzzyqq"], 1, "no noun of WordNet"),
+        ([""], 1, "needs a word"),
+        (["dog", "--sense", "n03793489"], 2, "no sense of 'dog'"),
+        (["--sense", "n03793489"], 2, "--sense goes with one name"),
+        (["dog", "cat", "--sense", "n03793489"], 2, "--sense goes with one name"),
+        (["dog", "--pairs"], 2, "--pairs takes no name"),
+        (["dog", "--top", "0"], 2, "at least 1, got 0"),
+        (["dog", "--model", "/nonexistent"], 1, "does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(cli: Cli, arguments: list[str], code: int, message: str) -> None:
+    out, err = cli("labels", *arguments, code=code)
+    assert out == ""
+    assert err.startswith("devise: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+@pytest.mark.parametrize("width", [30, 80])
+@pytest.mark.parametrize("arguments", [["mouse", "-k3"], ["guitar", "harp"], ["--pairs"], [], ["kick scooter"]])
+def test_no_line_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int, arguments: list[str]) -> None:
+    lines = on_terminal(monkeypatch, width, "labels", *arguments)
+    assert max(map(len, lines)) <= width
+
+
+def test_a_narrow_terminal_loses_no_name_and_no_number(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = cli.json("labels", "guitar")
+    lines = on_terminal(monkeypatch, 40, "labels", "guitar")
+    start = next(i for i, line in enumerate(lines) if line.startswith("nearest labels"))
+    shown = "\n".join(lines[start:])
+    for one in (*found["nearest"], *found["nearest_trained"]):
+        assert f"{one['cosine']:.3f}" in shown
+        assert one["id"] in shown
+
+
+def test_control_characters_do_not_reach_the_terminal(cli: Cli) -> None:
+    text, _ = cli("labels", "snow \x1b[2Jx")
+    assert "\x1b" not in text
+
+
+def test_another_model_is_asked(cli: Cli) -> None:
+    assert cli("labels", "--model", str(OLD_BUNDLE))[0].startswith("6 labels: 3 trained on, 3 that ")
+
+
+def test_looking_up_loads_no_network_and_no_torch() -> None:
+    code = (
+        "import sys\nfrom devise.cli.app import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'openvino', 'gensim', 'onnx') if name in sys.modules])"
+    )
+    done = python("-c", code, "labels", "guitar", "harp")
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "lowest common ancestor" in done.stdout
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = python("-m", "devise", "labels", "xyzzyqq")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("devise: 'xyzzyqq' is no noun of WordNet")
+
+
+def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    source = str(Path(devise.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": source},
+    )

@@ -1,0 +1,273 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devise.errors import DeviseError, LabelError, TaxonomyError, UsageError
+from devise.labeller.candidates import Candidates, choose_candidates, synset_space
+from devise.labeller.model import Model
+from devise.labeller.typed import TypedLabel
+from devise.model.space import placed
+
+ALL = (
+    "n02390738", "n02123045", "n03467517", "n02391049", "n02390101",
+    "n00001740", "n02128757", "n04149374", "n03272010",
+)  # fmt: skip
+SEEN = ("n02123045", "n02391049", "n02128757", "n03272010")
+HORSE, DOG = "n02374451", "n02084071"
+ZEDONK = TypedLabel("zedonk", "offspring of a zebra and a donkey")
+
+Choose = Callable[..., Candidates]
+
+
+@pytest.fixture
+def choose(small: Model) -> Choose:
+    def chosen(candidates: str = "all", **options: object) -> Candidates:
+        return choose_candidates(small.parts, candidates, **options)  # type: ignore[arg-type]
+
+    return chosen
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Callable[[str | bytes], str]:
+    """Writes a file of labels."""
+
+    def written(content: str | bytes, name: str = "labels.txt") -> str:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return written
+
+
+def composed(small: Model, name: str, definition: str = "") -> np.ndarray:
+    """The vector of a typed label, as it should stand in the label space."""
+    vector = small.parts.composer.typed(name, definition).vector
+    return placed(vector[None], small.parts.centre)[0]
+
+
+def test_the_models_own_lists(choose: Choose, small: Model):
+    assert choose("all").space.labels.ids == ALL
+    assert choose("seen").space.labels.ids == SEEN
+    assert choose("unseen").space.labels.ids == tuple(i for i in ALL if i not in SEEN)
+    for name in ("all", "seen", "unseen"):
+        found = choose(name)
+        assert found.notes == ()
+        for label, vector in zip(found.space.labels, found.space.vectors, strict=True):
+            np.testing.assert_array_equal(vector, small.parts.space.vectors[ALL.index(label.id)])
+
+
+# Below a name.
+
+
+def test_under_a_name_keeps_its_subtree(choose: Choose):
+    animals = ("n02390738", "n02123045", "n02391049", "n02390101", "n02128757")
+    assert choose(under="animal").space.labels.ids == animals
+    assert choose(under="n02374149").space.labels.ids == ("n02390738", "n02391049", "n02390101")  # equine
+    assert choose("seen", under="feline").space.labels.ids == ("n02123045", "n02128757")
+    assert choose(under="guitars").space.labels.ids == ("n03467517", "n03272010")  # the name itself counts
+
+
+def test_under_a_name_of_several_senses_takes_them_all(choose: Choose, small: Model):
+    assert small.parts.taxonomy.find("scooter")[1].id == "n04149374"  # its second sense
+    assert choose(under="scooter").space.labels.ids == ("n04149374",)
+
+
+def test_under_an_unknown_name(choose: Choose):
+    with pytest.raises(UsageError, match="--under needs a noun of WordNet or its id, got 'zorblax'"):
+        choose(under="zorblax")
+
+
+def test_under_a_name_that_leaves_nothing(choose: Choose):
+    with pytest.raises(UsageError, match="no candidate label is under 'fruit'"):
+        choose(under="fruit")
+
+
+def test_typed_labels_are_kept_whatever_is_under(choose: Choose):
+    found = choose(under="fruit", typed=(ZEDONK,))
+    assert found.space.labels.ids == ("user:zedonk",)
+    found = choose(under="guitar", typed=(TypedLabel("horse"), ZEDONK))
+    assert found.space.labels.ids == ("n03467517", "n03272010", HORSE, "user:zedonk")
+
+
+def test_labels_of_a_file_that_under_leaves_out_are_told(choose: Choose, listing: Callable[..., str]):
+    path = listing("zedonk: offspring of a zebra\ntabby\nkick scooter\n")
+    found = choose(path, under="animal")
+    assert found.space.labels.ids == ("n02123045",)
+    assert any("2 labels" in note for note in found.notes)
+
+
+# Typed by the user.
+
+
+def test_typed_label_that_wordnet_knows_is_its_synset(choose: Choose, small: Model):
+    found = choose("typed", typed=(TypedLabel("Snow_Leopards"), TypedLabel("horse")))
+    assert found.space.labels.ids == ("n02128757", HORSE)
+    leopard, horse = found.space.labels
+    assert (leopard.seen, leopard.source, leopard.name) == (True, "term", "snow leopard")
+    np.testing.assert_array_equal(found.space.vectors[0], small.parts.space.vectors[6])
+    # The horse is no label of the model: its vector is composed as the model's own were.
+    assert (horse.seen, horse.source, horse.name) == (False, "term", "horse")
+    assert horse.gloss.startswith("solid-hoofed")
+    wanted = placed(small.parts.composer.synset(HORSE).vector[None], small.parts.centre)[0]
+    np.testing.assert_array_equal(found.space.vectors[1], wanted)
+    assert len(found.notes) == 1
+    assert "'horse' has" in found.notes[0]
+    assert HORSE in found.notes[0]
+
+
+def test_typed_label_with_several_senses_is_the_commonest_visible_one(choose: Choose, small: Model):
+    senses = small.parts.taxonomy.find("scooter")
+    assert senses[0].id != "n04149374"
+    found = choose("typed", typed=(TypedLabel("scooter"),))
+    assert found.space.labels.ids == ("n04149374",)
+    assert found.notes == (
+        f"'scooter' has {len(senses)} senses, took n04149374 (child's two-wheeled vehicle operated by foot): "
+        "`devise labels 'scooter'` lists them, an id or a definition chooses another",
+    )
+    # None of its senses is a label of the model: the commonest.
+    assert choose("typed", typed=(TypedLabel("dog"),)).space.labels.ids == (DOG,)
+
+
+def test_typed_label_by_id(choose: Choose):
+    found = choose("typed", typed=(TypedLabel("n04562122"), TypedLabel("N02084071")))
+    assert found.space.labels.ids == ("n04562122", DOG)
+    assert found.notes == ()
+
+
+def test_a_definition_makes_a_label_of_its_own(choose: Choose, small: Model):
+    found = choose("typed", typed=(ZEDONK, TypedLabel("Dog", "a striped horse")))
+    zedonk, dog = found.space.labels
+    assert (zedonk.id, zedonk.name, zedonk.gloss) == ("user:zedonk", "zedonk", ZEDONK.definition)
+    assert (zedonk.seen, zedonk.source) == (False, "gloss")
+    assert (dog.id, dog.name, dog.source) == ("user:dog", "Dog", "gloss")
+    np.testing.assert_array_equal(found.space.vectors[0], composed(small, "zedonk", ZEDONK.definition))
+    np.testing.assert_array_equal(found.space.vectors[1], composed(small, "Dog", "a striped horse"))
+
+
+def test_a_name_of_known_words_needs_no_definition(choose: Choose, small: Model):
+    found = choose("typed", typed=(TypedLabel("striped kick scooter"),))
+    assert found.space.labels.ids == ("user:striped_kick_scooter",)
+    assert found.space.labels[0].source == "parts"
+    np.testing.assert_array_equal(found.space.vectors[0], composed(small, "striped kick scooter"))
+
+
+def test_a_name_that_nothing_is_known_about(choose: Choose):
+    with pytest.raises(LabelError, match=r"nothing is known about 'frabjous wabe'.*'frabjous wabe: a kind of"):
+        choose("typed", typed=(TypedLabel("frabjous wabe"),))
+    with pytest.raises(LabelError, match="nothing is known about 'brillig'"):
+        choose("all", typed=(TypedLabel("brillig", "slithy toves"),))
+
+
+def test_typed_labels_join_the_others_once(choose: Choose):
+    found = choose("seen", typed=(TypedLabel("zebra"), ZEDONK, TypedLabel("kiang")))
+    assert found.space.labels.ids == (*SEEN, "n02390738", "user:zedonk")
+    assert found.notes == ()
+
+
+def test_two_names_of_one_synset_are_one_label_and_that_is_told(choose: Choose):
+    found = choose("typed", typed=(TypedLabel("snow leopard"), TypedLabel("ounce"), TypedLabel("Panthera uncia")))
+    assert "n02128757" in found.space.labels
+    kept_once = [note for note in found.notes if "kept once" in note]
+    assert len(kept_once) == 3 - len(found.space.labels)
+    assert any("'Panthera uncia'" in note and "n02128757" in note for note in kept_once)
+
+
+def test_typed_alone_needs_labels(choose: Choose):
+    with pytest.raises(UsageError, match="no candidate labels in 'typed'"):
+        choose("typed")
+
+
+# Files.
+
+
+def test_a_file_of_ids_names_and_definitions(choose: Choose, listing: Callable[..., str]):
+    path = listing(
+        "# what may be in the picture\n"
+        "n02084071   # by its id\n"
+        "\n"
+        "Snow Leopard\n"
+        "zedonk: part zebra, part donkey; striped\r\n"
+        "kick scooter, striped\n"
+    )
+    found = choose(path)
+    assert found.space.labels.ids == (DOG, "n02128757", "user:zedonk", "user:kick_scooter_striped")
+    assert found.space.labels[2].gloss == "part zebra, part donkey; striped"
+
+
+def test_a_file_of_one_line_is_read_as_one_of_many_lines(choose: Choose, listing: Callable[..., str]):
+    assert choose(listing("kick scooter, striped")).space.labels.ids == ("user:kick_scooter_striped",)
+    assert choose(listing("zedonk: a zebra, a cat: striped")).space.labels.ids == ("user:zedonk",)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_label(choose: Choose, listing: Callable[..., str]):
+    assert choose(listing(b"\xef\xbb\xbfn02084071\nkiang\n")).space.labels.ids == (DOG, "n02390738")
+
+
+def test_a_file_name_may_hold_a_hash(choose: Choose, listing: Callable[..., str]):
+    assert choose(listing("kiang\n", "list#1.txt")).space.labels.ids == ("n02390738",)
+
+
+def test_json_lists(choose: Choose, listing: Callable[..., str]):
+    lists = {"two": [HORSE, "n02123045", HORSE], "none": []}
+    path = listing(json.dumps(lists), "lists.json")
+    found = choose(f"{path}#two")
+    assert found.space.labels.ids == (HORSE, "n02123045")
+    assert found.notes == (f"1 labels stood twice in {path}#two",)
+    assert choose(listing(json.dumps(["n02390738"]), "LIST.JSON")).space.labels.ids == ("n02390738",)
+    with pytest.raises(UsageError, match="has no key 'three': use one of two, none"):
+        choose(f"{path}#three")
+    with pytest.raises(LabelError, match="holds no synset ids"):
+        choose(f"{path}#none")
+    with pytest.raises(UsageError, match="name one as"):
+        choose(path)
+
+
+def test_an_id_that_wordnet_does_not_have(choose: Choose, listing: Callable[..., str]):
+    with pytest.raises(TaxonomyError, match="n99999999"):
+        choose(listing('["n99999999"]', "list.json"))
+    with pytest.raises(DeviseError, match="n99999999"):
+        choose(listing("n99999999\n"))
+
+
+@pytest.mark.parametrize("name", ["every", "absent.txt", "absent.json#key", ""])
+def test_no_such_list_or_file(choose: Choose, name: str):
+    with pytest.raises(UsageError, match="one of all, seen, unseen, typed or a file"):
+        choose(name)
+
+
+def test_files_that_hold_no_labels(choose: Choose, listing: Callable[..., str]):
+    with pytest.raises(UsageError, match="no label was given"):
+        choose(listing("# nothing\n\n"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        choose(listing(b"\xff\xfe\x00"))
+
+
+# Synsets in any order.
+
+
+def test_synset_space_mixes_labels_of_the_model_and_new_ones(small: Model):
+    ids = [DOG, "n02123045", HORSE, "n02390738"]
+    space = synset_space(small.parts, ids)
+    assert list(space.labels.ids) == ids
+    np.testing.assert_array_equal(space.vectors[1], small.parts.space.vectors[1])
+    np.testing.assert_array_equal(space.vectors[3], small.parts.space.vectors[0])
+    raw = small.parts.composer.labels([DOG, HORSE]).vectors
+    np.testing.assert_array_equal(space.vectors[[0, 2]], placed(raw, small.parts.centre))
+    assert [label.seen for label in space.labels] == [False, True, False, False]
+
+
+def test_synset_space_of_nothing_and_of_unknown(small: Model):
+    assert len(synset_space(small.parts, []).labels) == 0
+    with pytest.raises(TaxonomyError, match="n99999999"):
+        synset_space(small.parts, ["n02123045", "n99999999"])
+
+
+def test_what_the_small_model_composed_is_composed_the_same_again(small: Model):
+    raw = small.parts.composer.labels(ALL)
+    points = placed(raw.vectors, small.parts.centre)
+    np.testing.assert_allclose(points, small.parts.space.vectors, atol=0.01)  # stored in 8 bits
+    assert raw.sources == tuple(label.source for label in small.labels)
+    assert raw.sources[ALL.index("n00001740")] == "none"
