@@ -1,10 +1,10 @@
 """How fast a folder is labelled, against what decoding and the network alone allow; what 39,990 labels cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import local
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from bench.figures import Figure, Reading, interleaved, median, ratio
 from bench.machine import cores
 from bench.photos import Photos
 from devise.bundle.parts import BACKBONE
-from devise.labeller.model import LabelRequest, load
+from devise.labeller.model import LabelRequest, LabelRun, load
 from devise.vision.pictures import read_picture
 from devise.vision.preprocessing import Preprocessing
 
@@ -41,6 +41,7 @@ class Bare:
         self._queue = openvino.AsyncInferQueue(self._compiled, streams)
         self._planes = np.random.default_rng(0).standard_normal((batch, 3, crop, crop), dtype=np.float32)
         self._own = local()
+        self.forward(batch)  # the first run of a process must be alone, see devise.vision.backbone
 
     def forward(self, count: int) -> None:
         """So many pictures through the network, all streams busy."""
@@ -70,7 +71,7 @@ def measure_labelling(photos: Photos, *, rounds: int, part: int, commands: int) 
             "decode": lambda: _decode(some, preprocessing),
             "forward": lambda: bare.forward(forwards),
             "loop": lambda: _loop(some, preprocessing, one),
-            "devise": lambda: _drain(answering.answers(some)),
+            "devise": lambda: _answer(answering, some),
         },
         rounds,
     )
@@ -93,9 +94,9 @@ def measure_candidates(photos: Photos, *, rounds: int, part: int) -> list[Figure
     numbers = {name: f"{len(run.candidates):,}" for name, run in runs.items()}
     section = f"{numbers['all']} candidate labels against {numbers['1000']}"
     some = photos.paths[:part]
-    whole = interleaved({name: _answering(run, some) for name, run in runs.items()}, rounds)
+    whole = interleaved({name: partial(_answer, run, some) for name, run in runs.items()}, rounds)
     block = list(model.features(some[:32]))
-    scoring = interleaved({name: _scoring(run, block) for name, run in runs.items()}, 3 * rounds)
+    scoring = interleaved({name: partial(run.answers_of, block) for name, run in runs.items()}, 3 * rounds)
     figures = [
         Figure.of(
             section,
@@ -112,12 +113,8 @@ def measure_candidates(photos: Photos, *, rounds: int, part: int) -> list[Figure
     return figures
 
 
-def _answering(run: Any, photos: Sequence[Path]) -> Callable[[], None]:
-    return lambda: _drain(run.answers(photos))
-
-
-def _scoring(run: Any, block: Any) -> Callable[[], None]:
-    return lambda: _drain(run.answers_of(block))
+def _answer(run: LabelRun, photos: Sequence[Path]) -> None:
+    _drain(run.answers(photos))
 
 
 def _in_process(each: dict[str, list[Reading]], allowed: list[float]) -> list[Figure]:
@@ -179,7 +176,7 @@ def _fastest(onnx: bytes, crop: int, rounds: int) -> Bare:
     tried = [Bare(onnx, crop, batch, cores()) for batch in _BATCHES]
     tried += [Bare(onnx, crop, 1, 1)] if cores() > 1 else []
     count = 2 * max(_BATCHES)
-    found = interleaved({one.name: (lambda one=one: one.forward(count)) for one in tried}, rounds)
+    found = interleaved({one.name: partial(one.forward, count) for one in tried}, rounds)
     return min(tried, key=lambda one: min(reading.core for reading in found[one.name]))
 
 
@@ -198,7 +195,7 @@ def _loop(paths: Sequence[Path], preprocessing: Preprocessing, forward: Callable
         _drain(pool.map(work, paths))
 
 
-def _drain(items: Any) -> None:
+def _drain(items: Iterable[object]) -> None:
     for _ in items:
         pass
 

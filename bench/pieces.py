@@ -1,6 +1,8 @@
 """Single pieces: bundle, taxonomy, typed labels, the best k of many scores, large photos."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -100,10 +102,11 @@ def _best(rounds: int) -> list[Figure]:
     figures = []
     for labels, k in ((39_990, 5), (39_990, 20), (1000, 5)):
         scores = rng.standard_normal((32, labels), dtype=np.float32)
-        found = interleaved(
-            {"top_k": lambda s=scores, k=k: top_k(s, k), "partition": lambda s=scores, k=k: _partitioned(s, k)},
-            4 * rounds,
-        )
+        cases: dict[str, Callable[[], object]] = {
+            "top_k": partial(top_k, scores, k),
+            "partition": partial(_partitioned, scores, k),
+        }
+        found = interleaved(cases, 4 * rounds)
         walls = {name: [1e3 * one.per(32).wall for one in readings] for name, readings in found.items()}
         section = "The best k of the scores"
         figures.append(Figure.of(section, f"top_k, {k} of {labels:,}", walls["top_k"], "ms a photo"))

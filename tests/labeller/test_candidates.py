@@ -131,6 +131,18 @@ def test_typed_label_with_several_senses_is_the_commonest_visible_one(choose: Ch
     assert choose("typed", typed=(TypedLabel("dog"),)).space.labels.ids == (DOG,)
 
 
+def test_the_name_of_a_trained_class_is_never_another_sense(packaged: Model):
+    parts = packaged.parts
+    trained = frozenset(parts.trained_ids)
+    names = dict.fromkeys(parts.taxonomy.synset(label_id).name.lower() for label_id in parts.trained_ids)
+    found = choose_candidates(parts, "typed", typed=[TypedLabel(name) for name in names])
+    assert set(found.space.labels.ids) <= trained
+    kept_once = [note for note in found.notes if "kept once" in note]
+    assert len(found.space.labels) + len(kept_once) == len(names) > 990
+    # Among them are names whose commonest sense is a label that was not trained on.
+    assert any(parts.taxonomy.find(name)[0].id not in trained for name in names)
+
+
 def test_typed_label_by_id(choose: Choose):
     found = choose("typed", typed=(TypedLabel("n04562122"), TypedLabel("N02084071")))
     assert found.space.labels.ids == ("n04562122", DOG)

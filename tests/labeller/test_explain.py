@@ -8,6 +8,7 @@ from devise.labeller.explain import Explainer
 from devise.labeller.model import Model
 from devise.labels import Label
 from devise.model.evidence import Evidence
+from devise.model.space import unit_rows
 
 Plain = Callable[[tuple[int, int, int]], np.ndarray]
 RED = (250, 20, 40)
@@ -43,6 +44,19 @@ def test_shares_fall_and_stay_within_one(small: Model, plain: Plain):
         assert len(shares) <= 3
         assert sum(shares) <= 1 + 1e-6
         assert all(share > 0 for share in shares)
+
+
+def test_the_three_largest_of_four(slow: ModuleType, small: Model):
+    parts = small.parts
+    trained = parts.space.vectors[parts.trained]
+    # A vector that is as near to each trained label, and shares of 2, 8, 4 and 1 in 15.
+    vector = unit_rows((np.linalg.pinv(trained) @ np.ones(4, np.float32)).astype(np.float32)[None])[0]
+    logits = np.log(np.array([[2, 8, 4, 1]], np.float32))
+    leans = Explainer(parts, Evidence(np.zeros((1, 3), np.float32), logits)).explanation(
+        0, parts.space.labels[0], vector
+    )
+    assert [one.label.id for one in leans.leans_on] == ["n02123045", "n02391049", "n03272010"]
+    assert [one.share for one in leans.leans_on] == pytest.approx([8 / 15, 4 / 15, 2 / 15], abs=1e-3)
 
 
 def test_the_path_leads_from_the_root_to_the_label(small: Model, plain: Plain):

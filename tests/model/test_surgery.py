@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import LabelError
-from devise.model.surgery import image_free_surgery
+from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 
 
 def problem(seed: int, labels: int, dim: int, features: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,3 +135,93 @@ def test_another_number_of_rows_is_refused():
     vectors, weight = problem(1, 4, 2, 2)
     with pytest.raises(LabelError, match="got 3 vectors and 4 rows"):
         image_free_surgery(vectors[:3], weight, 1.0)
+
+
+# Distillation.
+
+
+def kullback_leibler(surgery: np.ndarray, vectors: np.ndarray, weight: np.ndarray, features: np.ndarray) -> float:
+    """Mean over the features of KL(softmax(w . f) || softmax(t . M f)), in float64."""
+    made = features @ surgery.astype(np.float64).T @ vectors.T.astype(np.float64)
+    true = features @ weight.T.astype(np.float64)
+    logs = [scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)) for scores in (true, made)]
+    return float((np.exp(logs[0]) * (logs[0] - logs[1])).sum(axis=1).mean())
+
+
+def made_up(directions: np.ndarray, config: DistillationConfig, rng: np.random.Generator) -> np.ndarray:
+    """The features of one step: of a class drawn at random, with noise as long as its share says."""
+    chosen = config.scale * directions[rng.integers(len(directions), size=config.batch)]
+    noise = rng.standard_normal(chosen.shape, dtype=np.float32)
+    return chosen + config.noise * noise * np.linalg.norm(chosen, axis=1, keepdims=True) / chosen.shape[1] ** 0.5
+
+
+def test_distillation_comes_nearer_to_the_classifier_on_features_it_never_saw():
+    vectors, weight = problem(12, labels=12, dim=4, features=8)
+    start = image_free_surgery(vectors, weight, 0.1)
+    config = DistillationConfig(steps=150, batch=64, rate=2e-2)
+    found = distilled_surgery(start, vectors, weight, config, np.random.default_rng(0))
+    fresh = made_up(weight - weight.mean(axis=0), replace(config, batch=500), np.random.default_rng(99))
+    before, after = (kullback_leibler(surgery, vectors, weight, fresh) for surgery in (start, found))
+    assert after < 0.9 * before
+
+
+def test_the_first_step_goes_down_the_gradient_of_the_divergence():
+    """Adam's first step is `rate` against the sign of each derivative; here these are taken by differences."""
+    vectors, weight = problem(13, labels=5, dim=3, features=4)
+    start = image_free_surgery(vectors, weight, 0.5)
+    config = DistillationConfig(steps=1, batch=16, rate=1e-3)
+    step = distilled_surgery(start, vectors, weight, config, np.random.default_rng(7)) - start
+    features = made_up(weight - weight.mean(axis=0), config, np.random.default_rng(7)).astype(np.float64)
+    for place in np.ndindex(*start.shape):
+        nudge = np.zeros(start.shape)
+        nudge[place] = 1e-5
+        ahead, behind = (
+            kullback_leibler(start.astype(np.float64) + sign * nudge, vectors, weight, features) for sign in (1, -1)
+        )
+        slope = (ahead - behind) / 2e-5
+        if abs(slope) > 1e-4:
+            assert step[place] == pytest.approx(-1e-3 * np.sign(slope), rel=1e-2)
+
+
+@pytest.mark.parametrize("unknown", [[], [1], [0, 5]])
+def test_distillation_is_adam_by_loops(unknown: list[int]):
+    """A label without a vector takes no part, as in the closed form, but its row is in the mean."""
+    vectors, weight = problem(14, labels=6, dim=3, features=4)
+    vectors[unknown] = 0
+    start = image_free_surgery(vectors, weight, 0.5)
+    config = DistillationConfig(steps=15, batch=8, rate=3e-3, scale=1.2, noise=0.4)
+    found = distilled_surgery(start, vectors, weight, config, np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    known = [label for label in range(6) if label not in unknown]
+    labels, directions = vectors[known].astype(np.float64), (weight - weight.mean(axis=0))[known]
+    surgery, first, second = start.astype(np.float64), np.zeros(start.shape), np.zeros(start.shape)
+    for step in range(1, 16):
+        gradient = np.zeros(start.shape)
+        for feature in made_up(directions, config, rng).astype(np.float64):
+            made, true = np.exp(labels @ surgery @ feature), np.exp(directions @ feature)
+            gradient += np.outer(labels.T @ (made / made.sum() - true / true.sum()), feature) / 8
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        surgery -= 3e-3 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    assert np.abs(surgery - start).max() > 0.02
+    np.testing.assert_allclose(found, surgery, atol=5e-5)
+
+
+def test_distillation_follows_the_generator_and_leaves_its_arguments_alone():
+    vectors, weight = problem(15, labels=6, dim=3, features=4)
+    start = image_free_surgery(vectors, weight, 0.5)
+    kept = [array.copy() for array in (start, vectors, weight)]
+    config = DistillationConfig(steps=10, batch=8)
+    one, two = (distilled_surgery(start, vectors, weight, config, np.random.default_rng(3)) for _ in range(2))
+    other = distilled_surgery(start, vectors, weight, config, np.random.default_rng(4))
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
+    for array, before in zip((start, vectors, weight), kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+def test_no_step_changes_nothing():
+    vectors, weight = problem(16, labels=4, dim=2, features=3)
+    start = image_free_surgery(vectors, weight, 0.5)
+    found = distilled_surgery(start, vectors, weight, DistillationConfig(steps=0), np.random.default_rng(0))
+    np.testing.assert_array_equal(found, start)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devise.errors import UsageError
+from devise.errors import DeviseError, UsageError
 from devise.model.embedding import StackingRule
 from devise.model.evidence import Classifier
 from devise.model.space import unit_rows
@@ -319,3 +319,21 @@ def test_the_folds_of_the_thousand_classes_are_about_as_large(shared: object):
     counts = np.bincount(left_out_folds(trained, default_taxonomy(), 4))
     assert len(trained) == counts.sum() == 1000
     assert counts.min() > 150
+
+
+def test_one_fold_leaves_nothing_to_train_on():
+    problem = replace(made_up(0), folds=np.zeros(9, dtype=np.int64))
+    with pytest.raises(DeviseError, match="no trained label has a vector"):
+        calibrated(problem)
+
+
+@pytest.mark.xfail(strict=True, reason="one infinite loss makes all temperatures alike, and the first is taken")
+def test_a_class_without_a_vector_does_not_decide_the_temperatures():
+    problem = made_up(2)
+    problem.raw[3] = 0  # photos of it can never be named
+    config = replace(CONFIG, most_seen_loss=100.0, least_unseen_share=0.0)
+    try:
+        found = calibrated(problem, config)
+    except DeviseError:
+        return
+    assert set(found.temperatures.values()) != {config.temperatures[0]}

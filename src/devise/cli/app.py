@@ -1,25 +1,48 @@
 """The command `devise`: arguments in, tables out."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from devise.cli.terminal import tell
 from devise.errors import DeviseError
 from devise.version import __version__
 
 __all__ = ["app", "main"]
 
+_COMMANDS = ("label", "labels", "info", "evaluate", "demo")
+
+_STOPPED = 130  # by Ctrl-C, as shells count it
+_PIPE_CLOSED = 141
+
+
+class _Commands(TyperGroup):
+    """The commands, with one place that turns what went wrong into a line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with _told():
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a full disk must be told, not found out at the very end
+            return result
+
+
 app = typer.Typer(
     name="devise",
+    cls=_Commands,
     help="Name what is in any photo, with any noun, also nouns no training photo carried. Works offline.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # which would take [brackets] in a help text for a style, and leave them out
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_COMMANDS = ("label", "labels", "info", "evaluate", "demo")
 
 
 def _version(asked: bool) -> bool:
@@ -39,21 +62,63 @@ def _root(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C."""
-    for name in _COMMANDS:
-        import_module(f"devise.cli.{name}")
+    """Run the command line; None takes the arguments of the process, and ends it.
+
+    Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C, 141 nobody reads the output.
+    """
     try:
-        app(args=arguments)
+        with _told():
+            for name in _COMMANDS:
+                import_module(f"devise.cli.{name}")
+        app(args=arguments, prog_name="devise")
+    except SystemExit as stop:
+        if stop.code == _STOPPED and arguments is None:
+            _leave(_STOPPED)
+        raise
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Ends the command with a line on standard error for everything but our own bugs."""
+    try:
+        yield
     except DeviseError as error:
-        print(f"devise: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        tell(str(error))
+        code = error.exit_code
     except KeyboardInterrupt:
-        print("devise: stopped", file=sys.stderr)
-        sys.exit(130)
+        tell("stopped")
+        code = _STOPPED
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        _silence()
+        code = _PIPE_CLOSED
+    except MemoryError:
+        tell("out of memory: close other programs, or give fewer labels")
+        code = 1
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        print(f"devise: {name}{error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
+        tell(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        code = 1
+    else:
+        return
+    _flushed_or_silent()
+    sys.exit(code)
+
+
+def _flushed_or_silent() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _silence()
+
+
+def _silence() -> None:
+    """Nothing more is written to standard output, neither now nor when Python flushes it at its end."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _leave(code: int) -> None:
+    """End the process now: a thread in the middle of a large picture would be waited for otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)

@@ -1,20 +1,33 @@
 """devise label: name what is in photos."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devise.cli.app import app
 from devise.cli.options import ModelOption
+from devise.cli.terminal import counted, tell
+from devise.errors import DeviseError, UsageError
 
 if TYPE_CHECKING:
+    from devise.labeller.answers import Answer
+    from devise.labeller.model import LabelRequest, LabelRun, Model
     from devise.vision.folders import Found
+    from devise.vision.pipeline import Extracted
 
 __all__ = ["label"]
+
+_TOP = 5
+_BLOCK = 32  # pictures scored at once, at most
+_PATIENCE = 0.5  # seconds after which a smaller block is scored
+_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
 
 
 class Format(StrEnum):
@@ -39,28 +52,43 @@ class MethodName(StrEnum):
 def label(
     paths: Annotated[
         list[str],
-        typer.Argument(help="Photos and folders (with all folders in them); - reads a list of paths from stdin."),
+        typer.Argument(
+            metavar="PATHS...",
+            help="Photos and folders (with all folders in them); - takes a list of paths from standard input.",
+        ),
     ],
-    top: Annotated[int, typer.Option("--top", "-k", help="Guesses for each photo.")] = 5,
-    method: Annotated[MethodName, typer.Option(help="How pictures and labels are joined.")] = MethodName.fused,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", "-k", help="Guesses for each photo. [default: 5]", show_default=False),
+    ] = None,
+    method: Annotated[
+        MethodName,
+        typer.Option(metavar="METHOD", help="How pictures and labels are joined: fused, devise, conse or softmax."),
+    ] = MethodName.fused,
     candidates: Annotated[
         str,
         typer.Option(
+            metavar="LIST",
             help="Which labels compete: all, seen (trained on), unseen, typed (only --labels), or a file: one synset "
-            "id, name or 'name: definition' a line, or FILE.json#KEY."
+            "id, name or 'name: definition' a line, or FILE.json#KEY.",
         ),
     ] = "all",
     labels: Annotated[
         list[str] | None,
         typer.Option(
-            "--labels", "-l", help="Labels to add: 'kick scooter, zedonk: offspring of a zebra and a donkey'."
+            "--labels",
+            "-l",
+            metavar="LABELS",
+            help="Labels to add: 'kick scooter, zedonk: offspring of a zebra and a donkey'.",
         ),
     ] = None,
     under: Annotated[
-        str | None, typer.Option(help="Only labels below this one in WordNet, such as 'musical instrument'.")
+        str | None,
+        typer.Option(metavar="NAME", help="Only labels below this one in WordNet, such as 'musical instrument'."),
     ] = None,
     reject: Annotated[
-        float, typer.Option(help="Say 'none of these' when the best score is below this (0 to 1).")
+        float,
+        typer.Option(metavar="SCORE", help="Say 'none of these' when the best score is below this (0 to 1)."),
     ] = 0.0,
     explain: Annotated[
         bool,
@@ -71,12 +99,14 @@ def label(
         typer.Option(
             "--format",
             "-f",
-            help="[default: table; csv, json or jsonl by the ending of --output]",
+            metavar="FORM",
+            help="table, csv, json or jsonl. [default: by the ending of --output, else table]",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write answers here instead, whole or not at all.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write answers here instead, whole or not at all."),
     ] = None,
     model: ModelOption = None,
 ) -> None:
@@ -84,23 +114,69 @@ def label(
 
     Exits with 1 if any photo could not be read; the others are still labelled.
     """
-    from devise.cli.output import Formatter, open_output
+    from devise.cli.forms import form_of
+    from devise.cli.output import Tally, check_output, open_output, write_answers
     from devise.labeller.model import LabelRequest, load
     from devise.labeller.typed import parse_labels
 
+    if "" in paths:
+        raise UsageError("a path is empty: give a photo or a folder, . is this one")
+    if output is not None:
+        check_output(output)
     typed = parse_labels(*labels) if labels else ()
-    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
-    run = load(model).run(request)
-    for note in run.notes:
-        print(f"devise: {note}", file=sys.stderr)
+    request = LabelRequest(_TOP if top is None else top, method.value, candidates, under, typed, reject, explain)
+    loaded = load(model)
+    run = _ready(loaded, request, fewer=top is None)
     chosen = form.value if form else _form_of(output)
-    with open_output(output) as target:
-        writer = Formatter.of(chosen, target, request, run)
-        tally = writer.write(run.answers(_found(paths, writer.skip)))
+    tally = Tally()
+
+    def skip(path: Path) -> None:
+        tally.skipped += 1
+
+    with open_output(output, tally) as target:
+        answers = _answers(loaded, run, _few(_found(paths, skip)))
+        write_answers(answers, form_of(chosen, target.file, run.request), target, tally)
     for line in tally.lines():
-        print(f"devise: {line}", file=sys.stderr)
+        tell(line)
     if tally.failed or not tally.labelled:
         raise typer.Exit(1)
+
+
+def _ready(model: "Model", request: "LabelRequest", *, fewer: bool) -> "LabelRun":
+    """The request made ready; fewer: give fewer guesses than it asks for where there are fewer labels."""
+    from devise.labeller.candidates import OWN_CANDIDATES, choose_candidates
+    from devise.labeller.model import LabelRun
+
+    listed = request.candidates
+    try:
+        chosen = choose_candidates(model.parts, listed, under=request.under, typed=request.typed)
+    except DeviseError as error:
+        if listed in OWN_CANDIDATES or listed in str(error):
+            raise
+        raise type(error)(f"with --candidates {listed}: {error}") from None
+    for note in chosen.notes:
+        tell(note)
+    ranked = LabelRun(model, replace(request, top=1), chosen).ranked
+    beyond = sum(label_id not in ranked for label_id in chosen.space.labels.ids)
+    if beyond and (request.typed or request.under or listed != "all"):
+        out = counted(beyond, "label")
+        tell(f"{request.method} ranks trained labels only, {len(ranked):,} here: left out {out}")
+    return LabelRun(model, replace(request, top=min(request.top, len(ranked))) if fewer else request, chosen)
+
+
+def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
+    """Answers in order; scored in blocks, which is faster, that take no longer than a person likes to wait."""
+    extracted = model.features(pictures)
+    while block := list(_block(extracted)):
+        yield from run.answers_of(block)
+
+
+def _block(extracted: "Iterator[Extracted]") -> "Iterator[Extracted]":
+    begun = monotonic()
+    for one in islice(extracted, _BLOCK):
+        yield one
+        if monotonic() - begun > _PATIENCE:
+            return
 
 
 def _form_of(output: Path | None) -> str:
@@ -112,13 +188,31 @@ def _found(paths: list[str], on_skip: Callable[[Path], None]) -> Iterator["Found
     from devise.vision.folders import find_pictures
 
     listed = (path for argument in paths for path in (_stdin_paths() if argument == "-" else (argument,)))
-    return find_pictures((Path(path) for path in listed), on_skip)
+    return find_pictures(
+        (Path(path) for path in listed), on_skip, lambda folder: tell(f"{folder}: no picture in this folder")
+    )
+
+
+def _few(pictures: "Iterator[Found]") -> "Iterable[Found]":
+    """A list where there is one picture at most, so that it is known to be alone and gets all the cores."""
+    first = list(islice(pictures, 2))
+    return first if len(first) < 2 else chain(first, pictures)
 
 
 def _stdin_paths() -> Iterator[str]:
     """One path a line; parted by zero bytes instead if there is one, as `find -print0` writes."""
-    data = sys.stdin.buffer.read()
-    separator = b"\0" if b"\0" in data else b"\n"
-    for line in data.split(separator):
-        if line.strip():
-            yield line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+    if sys.stdin is None:
+        raise DeviseError("standard input is closed, and - takes a list of paths from it")
+    try:
+        data = sys.stdin.buffer.read()
+    except OSError as error:
+        raise DeviseError(f"standard input cannot be read: {error.strerror}") from None
+    if data.startswith(_PICTURE_STARTS):
+        raise UsageError("- takes a list of paths, and standard input holds a picture: give its path instead")
+    if not data.strip(b"\0\r\n\t "):
+        tell("standard input: no path in it")
+    nul = b"\0" in data
+    for line in data.split(b"\0" if nul else b"\n"):
+        path = line if nul else line.rstrip(b"\r")
+        if path.strip():
+            yield path.decode("utf-8", "surrogateescape")

@@ -58,7 +58,7 @@ class DistillationConfig:
     noise: length of the noise, as a share of the feature's, on average.
     """
 
-    steps: int = 250
+    steps: int = 300
     batch: int = 512
     rate: float = 2e-3
     scale: float = 1.5
@@ -76,12 +76,13 @@ def distilled_surgery(
 
     trained_vectors, weight: as in `image_free_surgery`. The same generator state gives the same M.
     """
-    directions = weight - weight.mean(axis=0)
+    known = trained_vectors.any(axis=1)
+    vectors, directions = trained_vectors[known], (weight - weight.mean(axis=0))[known]
     surgery, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for step in range(1, config.steps + 1):
         features = _made_up(directions, config, rng)
-        wrong = softmax(features @ surgery.T @ trained_vectors.T) - softmax(features @ directions.T)
-        gradient = (trained_vectors.T @ wrong.T) @ features / np.float32(len(features))
+        wrong = softmax(features @ surgery.T @ vectors.T) - softmax(features @ directions.T)
+        gradient = (vectors.T @ wrong.T) @ features / np.float32(len(features))
         first += np.float32(0.1) * (gradient - first)
         second += np.float32(0.001) * (gradient * gradient - second)
         mean, spread = first / np.float32(1 - 0.9**step), second / np.float32(1 - 0.999**step)

@@ -51,5 +51,5 @@ def quantize_rows(rows: Rows) -> QuantizedRows:
 
 def dequantize_rows(codes: Codes, scales: Scales) -> Rows:
     """The rows the codes stand for: code * scale."""
-    rows: Rows = codes.astype(np.float32) * scales[:, None]
+    rows: Rows = np.multiply(codes, scales[:, None], dtype=np.float32)
     return rows

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from devise.errors import UsageError
 from devise.evaluation.folders import find_test_photos
+from devise.files import atomic_write
 from devise.training.calibration import CalibrationSet
 from devise.vision.backbone import Backbone
 from devise.vision.pipeline import extract
@@ -23,17 +24,19 @@ def photo_features(
 ) -> CalibrationSet:
     """Features of all photos in class folders named by trained synsets.
 
-    key: names the backbone; features are read from `work` again if it, the files and their sizes are the same.
-    UsageError if there is no photo.
+    key: names the backbone; features are read from `work` again if it, the trained classes, the files and their
+        sizes are the same.
+    UsageError if there is no photo, or none can be read.
     """
     rows = {synset_id: row for row, synset_id in enumerate(trained)}
     pairs = [pair for folder in folders for pair in find_test_photos(folder, rows).pairs]
     if not pairs:
         raise UsageError(f"no photo of a trained class in {', '.join(map(str, folders))}: name folders by synset")
-    listing = "\n".join([key, *(f"{path} {path.stat().st_size}" for path, _ in pairs)])
+    listing = "\n".join([key, *trained, *(f"{path} {path.stat().st_size}" for path, _ in pairs)])
     stored = work / f"features-{hashlib.sha256(listing.encode()).hexdigest()[:12]}.safetensors"
     if not stored.exists():
-        save_file(_extracted(pairs, backbone, rows), stored)
+        with atomic_write(stored, "wb") as file:
+            file.write(save(_extracted(pairs, backbone, rows)))
     arrays = load_file(stored)
     return CalibrationSet(arrays["features"], arrays["truth"])
 
@@ -48,4 +51,6 @@ def _extracted(pairs: Sequence[tuple[Path, str]], backbone: Backbone, rows: dict
         features.append(one.features)
         truth.append(rows[synset_id])
     print(f"features of {len(truth)} photos, {unread} unreadable", file=sys.stderr)
+    if not truth:
+        raise UsageError(f"none of {unread} photos can be read: check the folders of photos")
     return {"features": np.stack(features), "truth": np.array(truth, dtype=np.int64)}

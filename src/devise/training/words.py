@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
+from devise.errors import TextError
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
 from devise.text.documents import Document
@@ -75,7 +76,7 @@ def words_provenance(config: WordsConfig) -> tuple[Provenance, ...]:
         sha256=_wordnet_hash(config.wordnet),
     )
     articles = (
-        Provenance("text", f"Wikipedia, {path.name}", "", "CC-BY-SA-4.0", sha256=file_sha256(path))
+        Provenance("text", f"Wikipedia, {path.name}", "", "CC-BY-SA-4.0", sha256=_article_hash(path))
         for path in config.articles
     )
     return (wordnet, *articles)
@@ -102,11 +103,18 @@ def _sentences(config: WordsConfig, taxonomy: Taxonomy) -> Iterator[Sequence[str
 def _key(config: WordsConfig, skipgram: SkipGramConfig) -> str:
     facts = {
         "wordnet": _wordnet_hash(config.wordnet),
-        "articles": [file_sha256(path) for path in config.articles],
+        "articles": [_article_hash(path) for path in config.articles],
         "lead": config.lead,
         **asdict(skipgram),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _article_hash(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise TextError(f"{path} cannot be read ({error.strerror}): give the path of a file") from None
 
 
 def _wordnet_hash(folder: Path) -> str:

@@ -22,19 +22,28 @@ class Found:
     problem: str | None = None
 
 
-def find_pictures(paths: Iterable[Path], on_skip: Callable[[Path], None] | None = None) -> Iterator[Found]:
+def find_pictures(
+    paths: Iterable[Path],
+    on_skip: Callable[[Path], None] | None = None,
+    on_empty: Callable[[Path], None] | None = None,
+) -> Iterator[Found]:
     """Files as given, folders with all folders in them, sorted by name within each folder.
 
     A file given by name is yielded whatever it is called. In folders, hidden files and folders are passed
     over, and so is every file that does not end as a picture does: `on_skip` is called with each of those,
-    so that the caller can count them. Links are followed, but no folder is entered twice. Dead links and
-    folders that cannot be read are yielded with their problem. Only the listing of the folders on the way
-    is held in memory.
+    so that the caller can count them. `on_empty` is called with each folder of `paths` that led to nothing.
+    Links are followed, but no folder is entered twice. Dead links and folders that cannot be read are yielded
+    with their problem. Only the listing of the folders on the way is held in memory.
     """
     entered: set[tuple[int, int]] = set()
     for path in paths:
         if os.path.isdir(path):
-            yield from _walk(path, entered, on_skip)
+            fresh, empty = len(entered), True
+            for found in _walk(path, entered, on_skip):
+                empty = False
+                yield found
+            if empty and len(entered) > fresh and on_empty is not None:
+                on_empty(path)
         else:
             yield _file(path)
 

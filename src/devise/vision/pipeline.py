@@ -76,4 +76,6 @@ def _extracted(source: PictureSource | Found, backbone: Backbone) -> Extracted:
             return Extracted(source, extract_one(source, backbone), None)
         except PictureError as error:
             problem = str(error)
+        except MemoryError:
+            problem = "too large for the memory: make it smaller"
     return Extracted(source, None, problem)

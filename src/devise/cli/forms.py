@@ -1,0 +1,267 @@
+"""The forms answers are written in: JSON, JSON lines and CSV for programs, a table for people."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import IO, Any, Protocol, cast, runtime_checkable
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from devise.cli.terminal import Stream, one_line
+from devise.labeller.answers import Answer, Explanation, Guess
+from devise.labeller.gallery import percent
+from devise.labeller.model import LabelRequest
+
+__all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
+
+_INDENT = " " * 10  # of what belongs to a guess: below its name
+_NAMES = 22  # columns for names, so that most blocks of a table stand in line
+_WIDEST = 44  # columns for names at most; a longer one moves what follows it
+_LEAST = 8  # columns, below which a definition is not begun
+_STAR = " *"
+
+
+@runtime_checkable
+class Form(Protocol):
+    """Text of answers, piece by piece, so that nothing is ever written by halves."""
+
+    def begin(self) -> str:
+        """What stands before the first answer."""
+
+    def one(self, answer: Answer) -> str:
+        """One answer, whole."""
+
+    def end(self) -> str:
+        """What stands after the last answer, also when the work was cut off."""
+
+
+def form_of(name: str, file: Stream, request: LabelRequest) -> Form:
+    """The form of this name (table, json, jsonl or csv) for this file."""
+    unicode = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    match name:
+        case "json":
+            return Json(unicode)
+        case "jsonl":
+            return JsonLines(unicode)
+        case "csv":
+            return Csv(explain=request.explain, escaped=file.isatty())
+    return Table(request, Console(file=cast(IO[str], file), highlight=False) if file.isatty() else None)
+
+
+class JsonLines:
+    """One JSON object a picture and line, each with the same keys."""
+
+    def __init__(self, unicode: bool = True) -> None:
+        self._unicode = unicode
+
+    def begin(self) -> str:
+        """Nothing."""
+        return ""
+
+    def one(self, answer: Answer) -> str:
+        """One answer, whole."""
+        return _json(answer, self._unicode) + "\n"
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class Json:
+    """One JSON list of all pictures, the same objects."""
+
+    def __init__(self, unicode: bool = True) -> None:
+        self._unicode = unicode
+        self._before = "\n"
+
+    def begin(self) -> str:
+        """What stands before the first answer."""
+        return "["
+
+    def one(self, answer: Answer) -> str:
+        """One answer, whole."""
+        before, self._before = self._before, ",\n"
+        return before + _json(answer, self._unicode)
+
+    def end(self) -> str:
+        """What stands after the last answer."""
+        return "\n]\n"
+
+
+class Csv:
+    """One row a guess; a picture that cannot be read has one row that says why.
+
+    explain: two columns more. escaped: paths as the table shows them, for a terminal; else they are the true
+    ones, quoted where they hold line ends, with \\udcXX for bytes that are not UTF-8.
+    """
+
+    _COLUMNS = ("path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem")
+    _EXPLAINED = ("wordnet_path", "leans_on")
+
+    def __init__(self, explain: bool = False, escaped: bool = False) -> None:
+        self._columns = self._COLUMNS + (self._EXPLAINED if explain else ())
+        self._escaped = escaped
+
+    def begin(self) -> str:
+        """The names of the columns."""
+        return _csv([self._columns])
+
+    def one(self, answer: Answer) -> str:
+        """All rows of one answer."""
+        return _csv(self._rows(answer))
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+    def _rows(self, answer: Answer) -> Iterator[list[object]]:
+        path = one_line(answer.source) if self._escaped else _encodable(answer.source)
+        if answer.problem is not None:
+            cells = {"path": path, "problem": one_line(answer.problem)}
+            yield [cells.get(column, "") for column in self._columns]
+        for rank, guess in enumerate(answer.guesses, start=1):
+            label = guess.label
+            facts = (label.id, label.name, f"{guess.score:.6f}", label.gloss, int(label.seen), label.source)
+            why = _explained_cells(guess.explanation) if guess.explanation else ()
+            yield [path, rank, *facts, int(answer.rejected), "", *why]
+
+
+class Table:
+    """A block a picture, for people.
+
+    console: the terminal it is shown on, to whose width lines are cut; None writes whole lines without colours.
+    """
+
+    def __init__(self, request: LabelRequest, console: Console | None = None) -> None:
+        self._request = request
+        self._console = console
+        self._blocks = 0
+        self._starred = False
+
+    def begin(self) -> str:
+        """Nothing."""
+        return ""
+
+    def one(self, answer: Answer) -> str:
+        """One block; nothing for a picture that cannot be read, which standard error tells."""
+        if answer.problem is not None:
+            return ""
+        before = "\n" if self._blocks and (self._request.top > 1 or self._request.explain) else ""
+        self._blocks += 1
+        head = Text(one_line(answer.source), style="bold")
+        if answer.rejected:
+            head.append(
+                f"  none of these: no score is {percent(self._request.reject)} or more", style="not bold yellow"
+            )
+        return before + self._line(head, soft_wrap=True) + self._guesses(answer.guesses)
+
+    def end(self) -> str:
+        """What the star means, if there was one."""
+        if not self._starred:
+            return ""
+        return "\n" + self._line(
+            Text.assemble((_STAR.strip(), "cyan"), (" no training photo carried this label", "dim"))
+        )
+
+    def _guesses(self, guesses: tuple[Guess, ...]) -> str:
+        self._starred |= not all(guess.label.seen for guess in guesses)
+        names = [guess.label.name for guess in guesses]
+        heads = [_name(guess, names.count(guess.label.name) > 1) for guess in guesses]
+        width = min(_WIDEST, max(_NAMES, *(head.cell_len for head in heads)))
+        room = _LEAST if self._console is None else self._console.width - len(_INDENT) - width - 2
+        written = ""
+        for guess, head in zip(guesses, heads, strict=True):
+            head.pad_right(max(0, width - head.cell_len))
+            row = Text.assemble(f"{percent(guess.score):>8}  ", head)
+            if guess.explanation is None and room >= _LEAST:
+                row.append(f"  {one_line(guess.label.gloss)}", style="dim")
+            written += self._line(row, no_wrap=True, overflow="ellipsis")
+            if guess.explanation is not None:
+                written += "".join(map(self._below, _explained(guess, guess.explanation)))
+        return written
+
+    def _below(self, line: str) -> str:
+        """A line that belongs to a guess, broken in front of the terminal's edge and moved in under its name."""
+        if self._console is None:
+            return f"{_INDENT}{line}\n"
+        return self._line(Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, len(_INDENT)), expand=False))
+
+    def _line(self, line: Text | Padding, **layout: Any) -> str:
+        if self._console is None:
+            return f"{line.plain.rstrip()}\n" if isinstance(line, Text) else ""
+        if isinstance(line, Text):
+            line.rstrip()
+        with self._console.capture() as written:
+            self._console.print(line, **layout)
+        return written.get()
+
+
+def _name(guess: Guess, twice: bool) -> Text:
+    """The name, a star if it was never trained on, and its id where two labels have the name."""
+    label = guess.label
+    return Text.assemble(
+        one_line(label.name),
+        ("" if label.seen else _STAR, "cyan"),
+        (f"  {one_line(label.id)}" if twice else "", "dim"),
+    )
+
+
+def _explained(guess: Guess, why: Explanation) -> Iterator[str]:
+    label = guess.label
+    leans = ", ".join(f"{one.label.name} {percent(one.share)}" for one in why.leans_on)
+    for line in (
+        label.gloss,
+        f"is a: {' > '.join(why.path)}" if why.path else "",
+        f"leans on: {leans or 'no trained label'}",
+        f"id: {label.id}, vector from: {label.source}",
+    ):
+        if line:
+            yield one_line(line)
+
+
+def _explained_cells(why: Explanation) -> tuple[str, str]:
+    leans = "; ".join(f"{one.label.name} {one.share:.4f}" for one in why.leans_on)
+    return " > ".join(why.path), leans
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    for row in rows:
+        bare = any("\r" in cell for cell in row if isinstance(cell, str))  # which Python 3.11 forgets to quote
+        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL).writerow(row)
+    return text.getvalue()
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _json(answer: Answer, unicode: bool) -> str:
+    """One line; what cannot be printed is escaped: a byte that is not UTF-8 as os.fsdecode has it, \\udcXX."""
+    record = _record(answer)
+    line = json.dumps(record, ensure_ascii=not unicode)
+    return line if line.isprintable() else json.dumps(record)
+
+
+def _record(answer: Answer) -> dict[str, Any]:
+    return {
+        "path": answer.source,
+        "problem": answer.problem,
+        "rejected": answer.rejected,
+        "guesses": [_guess_record(guess) for guess in answer.guesses],
+    }
+
+
+def _guess_record(guess: Guess) -> dict[str, Any]:
+    record: dict[str, Any] = {"score": round(guess.score, 6), **asdict(guess.label)}
+    if guess.explanation is not None:
+        record["wordnet_path"] = list(guess.explanation.path)
+        record["leans_on"] = [
+            {"id": one.label.id, "name": one.label.name, "share": round(one.share, 4)}
+            for one in guess.explanation.leans_on
+        ]
+    return record

@@ -1,0 +1,52 @@
+"""What goes to standard error, and text that cannot harm the terminal it is shown on."""
+
+import sys
+import unicodedata
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = ["Stream", "counted", "one_line", "tell"]
+
+_JOINERS = "\u200c\u200d"  # between letters of Persian names and parts of emoji
+_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What text goes to: a file, a pipe or a terminal."""
+
+    def write(self, text: str, /) -> Any:
+        """Write the text."""
+
+    def flush(self) -> Any:
+        """Pass on what is written so far."""
+
+    def isatty(self) -> bool:
+        """Whether a person looks."""
+
+
+def one_line(text: str) -> str:
+    """The text on one line: control characters, marks that turn the writing direction and broken bytes are escaped.
+
+    >>> one_line("a\\nb\\x1b\\u202e")
+    'a\\\\nb\\\\x1b\\\\u202e'
+    """
+    return "".join(c if _harmless(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _harmless(c: str) -> bool:
+    return c.isprintable() or c in _JOINERS or unicodedata.category(c) not in _HARMFUL
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun.
+
+    >>> counted(1, "photo"), counted(2000, "photo")
+    ('1 photo', '2,000 photos')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def tell(message: str) -> None:
+    """A line for people on standard error; nothing where that is closed."""
+    if sys.stderr is not None:
+        print(f"devise: {one_line(message)}", file=sys.stderr, flush=True)
