@@ -36,7 +36,8 @@ done("import the commands")
 from devise.labeller.model import LabelRequest, load  # noqa: E402
 
 done("import the labeller")
-from devise.cli.output import Formatter  # noqa: E402
+from devise.cli.forms import form_of  # noqa: E402
+from devise.cli.output import Output, Tally, write_answers  # noqa: E402
 
 done("import the output")
 import openvino  # noqa: E402, F401
@@ -48,6 +49,10 @@ model.parts.bundle.labels  # noqa: B018
 done("read the label table")
 model.parts.space  # noqa: B018
 done("read the label vectors")
+model.parts.taxonomy  # noqa: B018
+done("read the taxonomy")
+model.labelled(model.labels[0])
+done("read the glosses")
 request = LabelRequest()
 run = model.run(request)
 done("make the scorer")
@@ -55,13 +60,9 @@ backbone = model.backbone(1)
 done("read and compile the network")
 extracted = list(model.features([sys.argv[1]]))
 done("decode the photo, run the network")
-model.parts.taxonomy  # noqa: B018
-done("read the taxonomy")
-model.labelled(model.labels[0])
-done("read the glosses")
 answers = run.answers_of(extracted)
 done("score")
-with contextlib.redirect_stdout(io.StringIO()) as printed:
-    Formatter.of("table", printed, request, run).write(answers)
+printed = io.StringIO()
+write_answers(answers, form_of("table", printed, request), Output(printed, "the answers"), Tally())
 done("print")
 print(json.dumps(_times))

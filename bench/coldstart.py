@@ -8,7 +8,7 @@ from bench.figures import Figure, Reading, interleaved
 
 __all__ = ["STEPS", "measure_cold_start", "measure_import"]
 
-_SECTION = "One photo, new process, to the printed answer (page cache warm)"
+_SECTION = "One photo, new process, page cache warm"
 _SECONDS = 1.5
 _IMPORT_SECONDS = 0.3
 
@@ -19,12 +19,13 @@ STEPS = Path(__file__).with_name("cold_steps.py")
 def measure_cold_start(photo: Path, *, runs: int) -> list[Figure]:
     """The whole command, then each of its steps in a process of its own."""
     command.run("label", str(photo))  # modules compiled, files in the page cache
-    found = [command.run("label", str(photo)) for _ in range(runs)]
-    walls = [reading.wall for reading in found]
+    answers = [command.answered("label", str(photo)) for _ in range(runs)]
+    ends = [command.run("label", str(photo)) for _ in range(runs)]
     figures = [
-        Figure.of(_SECTION, "devise label PHOTO", walls, "s", limit=_SECONDS),
-        Figure(_SECTION, "the slowest of them", max(walls), "s", limit=_SECONDS),
-        Figure.of(_SECTION, "its core time", [reading.core for reading in found], "core s"),
+        Figure.of(_SECTION, "devise label PHOTO, the answer is printed", answers, "s", limit=_SECONDS),
+        Figure(_SECTION, "the slowest of them", max(answers), "s", limit=_SECONDS),
+        Figure.of(_SECTION, "the process has ended", [reading.wall for reading in ends], "s"),
+        Figure.of(_SECTION, "its core time", [reading.core for reading in ends], "core s"),
     ]
     steps: dict[str, list[float]] = {}
     for _ in range(runs):

@@ -12,7 +12,7 @@ from typing import IO
 
 from bench.figures import Reading, timed
 
-__all__ = ["Sample", "environment", "python", "run", "watched"]
+__all__ = ["Sample", "answered", "environment", "python", "run", "watched"]
 
 _MAIN = "from devise.cli.app import main; main()"
 
@@ -43,6 +43,27 @@ def python(*arguments: str) -> str:
 def run(*arguments: str) -> Reading:
     """`devise ARGUMENTS` from its start to its end."""
     return timed(lambda: python("-c", _MAIN, *arguments))
+
+
+def answered(*arguments: str) -> float:
+    """Seconds from the start of `devise ARGUMENTS` to the last piece of its output.
+
+    The process then still takes itself down, which nobody waits for who reads the answer.
+    """
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", _MAIN, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        seconds = 0.0
+        while os.read(process.stdout.fileno(), 1 << 16):
+            seconds = time.perf_counter() - began
+    if process.returncode or not seconds:
+        raise RuntimeError(f"devise {' '.join(arguments)[:200]} failed with exit code {process.returncode}")
+    return seconds
 
 
 def watched(*arguments: str, every: float = 0.05) -> list[Sample]:

@@ -146,6 +146,12 @@ def test_a_command_is_watched():
         command.watched("no-such-command")
 
 
+def test_a_command_has_answered_before_it_ends():
+    assert 0 < command.answered("--help") <= command.run("--help").wall + 1  # another process, another time
+    with pytest.raises(RuntimeError, match="exit code 2"):
+        command.answered("no-such-command")
+
+
 def test_a_failing_script_says_why():
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         command.python("-c", "1 / 0")

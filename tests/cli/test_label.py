@@ -199,8 +199,6 @@ def test_hostile_names_come_back_as_they_are(label: Any, scene: Image.Image, tmp
     got = label(tmp_path, "-k", 1, "--format", "json")
     assert got.code == 0
     assert [record["path"] for record in json.loads(got.out)] == expected
-    lines = label(tmp_path, "-k", 1, "--format", "jsonl").out.splitlines()
-    assert [json.loads(line)["path"] for line in lines] == expected
     paths = [row["path"] for row in rows_of(label(tmp_path, "-k", 1, "--format", "csv").out)]
     assert paths == [path.replace("\udcff\udcfe", r"\udcff\udcfe") for path in expected]
     table = label(tmp_path, "-k", 1).out
@@ -317,8 +315,9 @@ def test_first_answers_do_not_wait_for_a_whole_block(
         return answers_of(run, block, first)
 
     monkeypatch.setattr(LabelRun, "answers_of", noted)
-    label(*[photo] * 35)
-    assert sum(blocks) == 35
+    monkeypatch.setattr(sys.modules["devise.cli.label"], "_PATIENCE", 1e9)
+    label(*[photo] * 3)
+    assert blocks == [3]
     blocks.clear()
     monkeypatch.setattr(sys.modules["devise.cli.label"], "_PATIENCE", 0.0)
     label(*[photo] * 3)

@@ -1,5 +1,6 @@
 """devise label: name what is in photos."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -53,7 +54,7 @@ def label(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATHS...",
+            metavar="PATHS",
             help="Photos and folders (with all folders in them); - takes a list of paths from standard input.",
         ),
     ],
@@ -114,6 +115,8 @@ def label(
 
     Exits with 1 if any photo could not be read; the others are still labelled.
     """
+    # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
     from devise.cli.output import Tally, check_output, open_output, write_answers
     from devise.labeller.model import LabelRequest, load
@@ -126,6 +129,7 @@ def label(
     typed = parse_labels(*labels) if labels else ()
     request = LabelRequest(_TOP if top is None else top, method.value, candidates, under, typed, reject, explain)
     loaded = load(model)
+    loaded.prepare()  # the network compiles while labels and glosses are read
     run = _ready(loaded, request, fewer=top is None)
     chosen = form.value if form else _form_of(output)
     tally = Tally()

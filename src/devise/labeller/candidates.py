@@ -127,6 +127,9 @@ def _with_typed(
             if len(senses) > 1:
                 notes.append(_several(label.name, senses, sense))
             continue
+        if user_id(label.name) in space.labels:
+            notes.append(f"{label.name!r} is in the label file too: the file's is kept")
+            continue
         composed = parts.composer.typed(label.name, label.definition)
         if composed.source == "none":
             raise LabelError(

@@ -91,7 +91,8 @@ def evaluate_folders(
     on_progress: called with photos done and photos in all.
     UsageError if there is no photo.
     """
-    photos = [find_test_photos(folder, model.parts.taxonomy) for folder in folders]
+    given = {folder.resolve(): folder for folder in reversed(folders)}  # a folder given twice counts once
+    photos = [find_test_photos(folder, model.parts.taxonomy) for folder in reversed(given.values())]
     pairs = [pair for found in photos for pair in found.pairs]
     if not pairs:
         raise UsageError(

@@ -190,6 +190,8 @@ class LabelRun:
         self._space = candidates.space
         self._scorer: Scorer = make_scorer(model.parts, request.method, candidates.space)
         self.ranked = self._scorer.labels
+        if request.method == "softmax":
+            self.notes = (*self.notes, *_softmax_notes(request, self.candidates))
         if request.top > len(self.ranked):
             raise UsageError(
                 f"top is {request.top}, but {request.method} ranks {len(self.ranked)} labels here: lower it"
@@ -197,11 +199,10 @@ class LabelRun:
         self._temperature = np.float32(
             model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
         )
+        model.labelled(self.ranked[0])  # the glosses are read now, while the network may still be compiling
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """One answer a picture, in order, a few pictures after it was taken; stops for none that is broken."""
-        self._model.prepare(pictures)
-        self._model.labelled(self.ranked[0])  # reads the glosses while the network compiles
         extracted = self._model.features(pictures)
         number = 0
         while block := list(islice(extracted, _BLOCK)):
@@ -256,6 +257,17 @@ class LabelRun:
         np.exp(scores, out=scores)
         shares: np.ndarray = np.exp((best - highest) / self._temperature) / scores.sum(axis=1, keepdims=True)
         return shares
+
+
+def _softmax_notes(request: LabelRequest, asked: LabelSet) -> tuple[str, ...]:
+    """What the user should know; UsageError if no label asked is one that the softmax can name."""
+    others = int((~asked.seen).sum())
+    if others == len(asked):
+        raise UsageError("the softmax can name trained labels only, and none is asked here: take another method")
+    narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen")
+    return (f"the softmax can name trained labels only: {others} of the labels asked are left out",) * bool(
+        narrowed and others
+    )
 
 
 def _typed(labels: str | None) -> tuple[TypedLabel, ...]:

@@ -126,7 +126,7 @@ class LabelComposer:
         return self._compose((name,), definition, self._head_synset(name))
 
     def _head_synset(self, name: str) -> tuple[str, ...]:
-        words = tokenize(name)
+        words = tokenize(name.replace("-", " "))
         for start in range(1, len(words)):
             senses = self._taxonomy.find(" ".join(words[start:]))
             if senses:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from devise.arrays import Features, LabelVectors, Logits, Scores, Surgery, Truth
-from devise.errors import UsageError
+from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 from devise.model.evidence import Classifier, Probabilities
@@ -129,8 +129,10 @@ def calibrate(
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
         trained labels. surgeon: makes the map M from the vectors and rows of trained labels.
-    UsageError if no rule keeps what `config` asks.
+    UsageError if no rule keeps what `config` asks, LabelError if a class with photos has no vector.
     """
+    if not raw[photos.truth].any(axis=1).all():
+        raise LabelError("a trained class with photos has no vector under this label policy: leave its photos out")
     made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top))
     by_name = {name: [_summary(fold, name, config) for fold in made] for name in ("fused", "devise", "conse")}
     fused = by_name["fused"]

@@ -77,7 +77,11 @@ class BuildConfig:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Where things are. ids: (trained ids, all ImageNet ids). photos: class folders for the calibration, or none."""
+    """What the model is made of.
+
+    trained: ids in the order of the classifier's rows. imagenet: other ids to be labels whatever their place in
+    the taxonomy. photos: class folders for the calibration. work: keeps what took long.
+    """
 
     words: WordsConfig
     trained: tuple[str, ...]
@@ -88,6 +92,8 @@ class Inputs:
 
 def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
     """Build the bundle; what took long is kept in `inputs.work` and used again if its inputs are the same."""
+    if not inputs.photos:
+        raise UsageError("choosing the stacking rule needs photos of trained classes: give --photos FOLDER")
     taxonomy = default_taxonomy()
     ids = _label_ids(taxonomy, inputs)
     words = train_words(inputs.words, config.skipgram, taxonomy, inputs.work)
@@ -171,8 +177,6 @@ def _calibrated(
     classifier: evidence.Classifier,
     raw: np.ndarray,
 ) -> Choice:
-    if not inputs.photos:
-        raise UsageError("choosing the stacking rule needs photos of trained classes: give --photos FOLDER")
     found = photo_features(inputs.photos, backbone, f"{config.backbone} {config.resize}", inputs.trained, inputs.work)
     folds = left_out_folds(inputs.trained, default_taxonomy(), config.calibration.folds)
     choice = calibrate(

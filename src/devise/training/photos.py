@@ -29,7 +29,11 @@ def photo_features(
     UsageError if there is no photo, or none can be read.
     """
     rows = {synset_id: row for row, synset_id in enumerate(trained)}
-    pairs = [pair for folder in folders for pair in find_test_photos(folder, rows).pairs]
+    found = [find_test_photos(folder, rows) for folder in folders]
+    pairs = [pair for one in found for pair in one.pairs]
+    for one in found:
+        for reason, count in one.skipped_counts.items():
+            print(f"left out {count}: {reason}", file=sys.stderr)
     if not pairs:
         raise UsageError(f"no photo of a trained class in {', '.join(map(str, folders))}: name folders by synset")
     listing = "\n".join([key, *trained, *(f"{path} {path.stat().st_size}" for path, _ in pairs)])

@@ -38,7 +38,7 @@ class WordsConfig:
 
 def train_words(config: WordsConfig, skipgram: SkipGramConfig, taxonomy: Taxonomy, work: Path) -> WordTable:
     """The vectors; kept in `work` under a name made of all that they depend on, and read from there again."""
-    key = _key(config, skipgram)
+    key = _key(config, skipgram, taxonomy)
     stored = work / f"words-{key}.safetensors"
     if not stored.exists():
         tokens = work / f"tokens-{key}.txt"
@@ -100,11 +100,12 @@ def _sentences(config: WordsConfig, taxonomy: Taxonomy) -> Iterator[Sequence[str
             yield [term_key(document.title), *joiner.join(tokenize(document.text, config.lead))]
 
 
-def _key(config: WordsConfig, skipgram: SkipGramConfig) -> str:
+def _key(config: WordsConfig, skipgram: SkipGramConfig, taxonomy: Taxonomy) -> str:
     facts = {
         "wordnet": _wordnet_hash(config.wordnet),
         "articles": [_article_hash(path) for path in config.articles],
         "lead": config.lead,
+        "names": hashlib.sha256("\n".join(taxonomy.lemma_names()).encode()).hexdigest(),
         **asdict(skipgram),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
