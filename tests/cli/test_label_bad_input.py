@@ -609,20 +609,35 @@ def test_a_reader_that_leaves_is_no_error(many: Path) -> None:
 # Threads
 
 
+FOUR_AT_ONCE = """
+import sys, threading
+from pathlib import Path
+from devise.labeller.parts import ModelParts
+from devise.vision.pipeline import extract
+
+sys.setswitchinterval(1e-6)
+backbone = ModelParts.open().backbone(streams=4)
+together = threading.Barrier(4)
+
+class Together:
+    preprocessing, dim = backbone.preprocessing, backbone.dim
+
+    def features(self, planes):
+        together.wait()
+        return backbone.features(planes)
+
+print(sum(one.features is not None for one in extract(sorted(Path(sys.argv[1]).iterdir()), Together(), workers=4)))
+"""
+
+
 @pytest.mark.slow
 def test_the_first_pictures_of_several_threads_never_wait_for_each_other(tmp_path: Path) -> None:
+    """Where the first inferences are not kept apart, about half of such processes hang for ever."""
     for number in range(4):
         Image.new("RGB", (8, 8), (60 * number, 0, 0)).save(tmp_path / f"{number}.png")
-    code = (
-        "import sys; from pathlib import Path; from devise.labeller.parts import ModelParts\n"
-        "from devise.vision.pipeline import extract\n"
-        "backbone = ModelParts.open().backbone(streams=4)\n"
-        "found = list(extract(sorted(Path(sys.argv[1]).iterdir()), backbone, workers=4))\n"
-        "print(sum(one.features is not None for one in found))"
-    )
     for _ in range(30):
         done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)],
+            [sys.executable, "-c", FOUR_AT_ONCE, str(tmp_path)],
             check=False,
             capture_output=True,
             text=True,
