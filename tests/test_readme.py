@@ -1,0 +1,58 @@
+"""What README and docs/python.md show is run, with pictures of the names they use."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devise.cli.app import main
+
+ROOT = Path(__file__).parents[1]
+PYTHON_PAGES = ("README.md", "docs/python.md")
+COMMAND_PAGES = ("README.md", "docs/command-line.md")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with every picture the pages name, as the working directory."""
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    for name in ("cat.jpg", "a.jpg", "b.jpg", "photo.jpg", "holiday.jpg", "photos/n02084071/one.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES)
+def test_python_runs(page: str, pictures: Path, capsys: pytest.CaptureFixture[str]):
+    names: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, page, "exec"), names)
+    assert capsys.readouterr().out
+
+
+def commands() -> list[str]:
+    """Every devise command of the pages that needs nothing but the pictures: no pipe, no $DATA, no second model."""
+    lines = (line for page in COMMAND_PAGES for block in blocks(page, "sh") for line in block.splitlines())
+    plain = (line.partition(" #")[0].strip() for line in lines)
+    return sorted({line for line in plain if line.startswith("devise ") and not re.search(r"[|$]|seen/", line)})
+
+
+def test_commands_are_found():
+    assert len(commands()) >= 8
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command_runs(command: str, pictures: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as done:
+        main(shlex.split(command)[1:])
+    assert not done.value.code
+    assert capsys.readouterr().out or any(pictures.glob("*.csv")) or any(pictures.glob("*.json"))
