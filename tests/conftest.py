@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook("devise", "beartype.beartype")
+
+# A loaded machine is no failure: examples have no deadline.
+settings.register_profile("devise", deadline=None)
+settings.load_profile("devise")
 
 
 @pytest.fixture(scope="session")

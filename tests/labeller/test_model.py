@@ -250,7 +250,8 @@ def test_more_guesses_than_labels(small: Model, plain: Plain):
     with pytest.raises(UsageError, match="top is 10, but fused ranks 9 labels here"):
         small.label(plain(RED), top=10)
     with pytest.raises(UsageError, match="top is 5, but softmax ranks 4 labels"):
-        small.label(plain(RED), method="softmax")
+        small.label(plain(RED), top=5, method="softmax")
+    assert len(small.label(plain(RED), method="softmax").guesses) == 4
     assert len(small.label(plain(RED), top=2, candidates="typed", labels="kiang, zebra").guesses) == 2
 
 

@@ -22,44 +22,30 @@ class Compiler:
     def backbone(self, *, streams: int) -> Any:
         self.asked.append(streams)
         assert self.let_go.wait(10)
-        return SimpleNamespace(streams=streams)
-
-
-@pytest.fixture
-def compiler() -> Compiler:
-    return Compiler()
+        return SimpleNamespace(preprocessing=None, dim=3, features=len)
 
 
 def model_of(parts: Any) -> Model:
     """A model of parts that only compile."""
     model = Model.__new__(Model)
     model.parts = parts
-    model._backbones = {}
+    model._compiling = None
     model._lock = threading.Lock()
     return model
 
 
-def test_it_comes_back_before_the_network_is_compiled(compiler: Compiler):
+def test_it_comes_back_before_the_network_is_compiled():
+    compiler = Compiler()
     model = model_of(compiler)
     model.prepare()
     model.prepare()
-    waiting = ThreadPoolExecutor(2)
-    found = [waiting.submit(model._compiling(cores()).result) for _ in range(2)]
-    assert not any(future.done() for future in found)
-    compiler.let_go.set()
-    first, second = (future.result(10) for future in found)
-    assert first is second
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(model.backbone) for _ in range(2)]
+        assert not any(future.done() for future in found)
+        compiler.let_go.set()
+        first, second = (future.result(10) for future in found)
+    assert first is second is model.backbone()
     assert compiler.asked == [cores()]
-
-
-def test_a_single_picture_has_all_cores(compiler: Compiler):
-    model = model_of(compiler)
-    compiler.let_go.set()
-    model.prepare([b"one"])
-    model.prepare([b"one", b"two"])
-    model.prepare(iter([b"one"]))  # not counted, so that nothing is taken from it
-    assert model._compiling(1).result(10).streams == 1
-    assert sorted(compiler.asked) == sorted({1, cores()})
 
 
 def test_what_went_wrong_is_told_to_who_needs_the_network():
@@ -69,4 +55,4 @@ def test_what_went_wrong_is_told_to_who_needs_the_network():
     model = model_of(SimpleNamespace(backbone=broken))
     model.prepare()
     with pytest.raises(BundleError, match="altered"):
-        model.backbone(cores())
+        model.backbone()

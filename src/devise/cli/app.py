@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -99,7 +99,8 @@ def _told() -> Iterator[None]:
         code = 1
     else:
         return
-    _flushed_or_silent()
+    if code != _STOPPED:  # a second Ctrl-C must not wait for a reader that does not read
+        _flushed_or_silent()
     sys.exit(code)
 
 
@@ -118,7 +119,4 @@ def _silence() -> None:
 
 def _leave(code: int) -> None:
     """End the process now: a thread in the middle of a large picture would be waited for otherwise."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
     os._exit(code)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from devise.cli.app import app
 from devise.cli.options import ModelOption
+from devise.errors import UsageError
 
 if TYPE_CHECKING:
     from devise.labeller.evaluate import Evaluation
@@ -25,7 +26,10 @@ def evaluate(
     folders: Annotated[list[Path], typer.Argument(help="Folders of class folders named by synset (n02084071).")],
     candidates: Annotated[
         str,
-        typer.Option(help="all, seen, unseen, test-classes, or a file of synset ids (text, or JSON as FILE.json#KEY)."),
+        typer.Option(
+            help="all labels, seen (trained), unseen (the others), test-classes (those of FOLDERS), or a file of "
+            "synset ids (text, or JSON as FILE.json#KEY)."
+        ),
     ] = "unseen",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the result here too, the same bytes each time.")
@@ -39,7 +43,7 @@ def evaluate(
     """Measure flat hit@k and hierarchical precision@k of every scorer, random embeddings and chance.
 
     With photos of trained and of other classes (two folders, say) the two sides and their harmonic means are
-    printed too.
+    printed too. Exits with 1 if a photo could not be read; the others are still measured.
     """
     from devise.evaluation.report import cells
     from devise.evaluation.report import markdown as as_markdown
@@ -47,6 +51,8 @@ def evaluate(
     from devise.labeller.evaluate import evaluate_folders
     from devise.labeller.model import load
 
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)
@@ -76,6 +82,8 @@ def evaluate(
     if json_file is not None:
         with atomic_write(json_file) as file:
             file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def _print(rows: tuple[tuple[str, ...], ...]) -> None:

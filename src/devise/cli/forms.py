@@ -150,7 +150,7 @@ class Table:
         """One block; nothing for a picture that cannot be read, which standard error tells."""
         if answer.problem is not None:
             return ""
-        before = "\n" if self._blocks and (self._request.top > 1 or self._request.explain) else ""
+        before = "\n" if self._blocks and (len(answer.guesses) > 1 or self._request.explain) else ""
         self._blocks += 1
         head = Text(one_line(answer.source), style="bold")
         if answer.rejected:

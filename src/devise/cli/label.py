@@ -3,9 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import ModelOption
-from devise.cli.terminal import counted, tell
+from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["label"]
 
-_TOP = 5
 _BLOCK = 32  # pictures scored at once, at most
 _PATIENCE = 0.5  # seconds after which a smaller block is scored
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
@@ -127,18 +125,18 @@ def label(
     if output is not None:
         check_output(output)
     typed = parse_labels(*labels) if labels else ()
-    request = LabelRequest(_TOP if top is None else top, method.value, candidates, under, typed, reject, explain)
-    loaded = load(model)
-    loaded.prepare()  # the network compiles while labels and glosses are read
-    run = _ready(loaded, request, fewer=top is None)
+    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
     chosen = form.value if form else _form_of(output)
     tally = Tally()
 
     def skip(path: Path) -> None:
         tally.skipped += 1
 
+    loaded = load(model)
+    loaded.prepare()  # the network compiles while labels and glosses are read
+    run = _ready(loaded, request)
     with open_output(output, tally) as target:
-        answers = _answers(loaded, run, _few(_found(paths, skip)))
+        answers = _answers(loaded, run, _found(paths, skip))
         write_answers(answers, form_of(chosen, target.file, run.request), target, tally)
     for line in tally.lines():
         tell(line)
@@ -146,26 +144,20 @@ def label(
         raise typer.Exit(1)
 
 
-def _ready(model: "Model", request: "LabelRequest", *, fewer: bool) -> "LabelRun":
-    """The request made ready; fewer: give fewer guesses than it asks for where there are fewer labels."""
-    from devise.labeller.candidates import OWN_CANDIDATES, choose_candidates
-    from devise.labeller.model import LabelRun
+def _ready(model: "Model", request: "LabelRequest") -> "LabelRun":
+    """The request made ready; what the user should know of its labels is told."""
+    from devise.labeller.candidates import OWN_CANDIDATES
 
     listed = request.candidates
     try:
-        chosen = choose_candidates(model.parts, listed, under=request.under, typed=request.typed)
+        run = model.run(request)
     except DeviseError as error:
         if listed in OWN_CANDIDATES or listed in str(error):
             raise
         raise type(error)(f"with --candidates {listed}: {error}") from None
-    for note in chosen.notes:
+    for note in run.notes:
         tell(note)
-    ranked = LabelRun(model, replace(request, top=1), chosen).ranked
-    beyond = sum(label_id not in ranked for label_id in chosen.space.labels.ids)
-    if beyond and (request.typed or request.under or listed != "all"):
-        out = counted(beyond, "label")
-        tell(f"{request.method} ranks trained labels only, {len(ranked):,} here: left out {out}")
-    return LabelRun(model, replace(request, top=min(request.top, len(ranked))) if fewer else request, chosen)
+    return run
 
 
 def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
@@ -195,12 +187,6 @@ def _found(paths: list[str], on_skip: Callable[[Path], None]) -> Iterator["Found
     return find_pictures(
         (Path(path) for path in listed), on_skip, lambda folder: tell(f"{folder}: no picture in this folder")
     )
-
-
-def _few(pictures: "Iterator[Found]") -> "Iterable[Found]":
-    """A list where there is one picture at most, so that it is known to be alone and gets all the cores."""
-    first = list(islice(pictures, 2))
-    return first if len(first) < 2 else chain(first, pictures)
 
 
 def _stdin_paths() -> Iterator[str]:

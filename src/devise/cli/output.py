@@ -2,12 +2,16 @@
 
 import io
 import os
+import select
+import signal
 import stat
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -86,19 +90,79 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
 
 
 class Output:
-    """Takes text; DeviseError, which names it, if it cannot be written."""
+    """Takes text; DeviseError, which names it, if it cannot be written.
 
-    def __init__(self, file: Stream, name: str, *, at_once: bool = False) -> None:
+    file: a file, or standard output. name: what it is called in that error.
+    """
+
+    def __init__(self, file: Stream, name: str) -> None:
         self.file = file
         self._name = name
-        self._at_once = at_once
 
     def write(self, text: str) -> None:
-        """Write the text; at_once: so that who reads along sees it now."""
+        """Write the text."""
         with _named(self._name):
-            self.file.write(text)
-            if self._at_once:
-                self.file.flush()
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        self.file.write(text)
+
+
+class _StandardOutput(Output):
+    """Who reads along sees each text at once and whole, also when Ctrl-C comes while it is written.
+
+    Python's own buffers lose or double parts of a text that a signal finds half accepted by a pipe (3.11), so the
+    bytes go past them. Ctrl-C then waits for the end of the text, for a second at most: the reader may have stopped
+    reading.
+    """
+
+    _stopped = False
+
+    def _write(self, text: str) -> None:
+        file: Any = self.file
+        raw = getattr(getattr(file, "buffer", None), "raw", None)
+        if raw is None or sys.platform == "win32":
+            file.write(text)
+            file.flush()
+            return
+        file.flush()
+        left = memoryview(text.encode(file.encoding, file.errors))
+        with self._stop_put_off():
+            while left:
+                accepted = raw.write(left)
+                if accepted is None:  # a pipe that does not wait
+                    select.select((), (raw,), ())
+                left = left[accepted or 0 :]
+
+    @contextmanager
+    def _stop_put_off(self) -> Iterator[None]:
+        """Ctrl-C raises at the end of the block, or in it when a second is over or at the second Ctrl-C."""
+        default = signal.default_int_handler
+        if signal.getsignal(signal.SIGINT) is not default or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        late = self._stopped
+
+        def stop(*_: object) -> None:
+            if self._stopped:
+                raise KeyboardInterrupt
+            self._stopped = True
+            signal.alarm(1)
+
+        def ring(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.signal(signal.SIGINT, stop)
+        signal.alarm(int(late))
+        try:
+            yield
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGINT, default)
+            signal.signal(signal.SIGALRM, before)
+        if self._stopped and not late:
+            raise KeyboardInterrupt
 
 
 def _standard_output() -> Output:
@@ -106,7 +170,7 @@ def _standard_output() -> Output:
         raise DeviseError("standard output is closed: open it, or give --output FILE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    return Output(sys.stdout, "standard output", at_once=True)
+    return _StandardOutput(sys.stdout, "standard output")
 
 
 def _is_stream(path: Path) -> bool:

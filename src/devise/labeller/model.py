@@ -31,6 +31,7 @@ __all__ = ["LabelRequest", "LabelRun", "Model", "load"]
 
 Picture: TypeAlias = str | PictureSource | Found
 
+_TOP = 5
 _BLOCK = 32  # pictures scored at once
 
 
@@ -38,12 +39,13 @@ _BLOCK = 32  # pictures scored at once
 class LabelRequest:
     """What is asked of every picture.
 
-    top: guesses a picture. method: which scorer. candidates, under: see `choose_candidates`.
+    top: guesses a picture; None is 5, or all labels where there are fewer. method: which scorer.
+    candidates, under: see `choose_candidates`.
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
     explain: whether guesses carry an explanation.
     """
 
-    top: int = 5
+    top: int | None = None
     method: Method = "fused"
     candidates: str = "all"
     under: str | None = None
@@ -52,7 +54,7 @@ class LabelRequest:
     explain: bool = False
 
     def __post_init__(self) -> None:
-        if self.top < 1:
+        if self.top is not None and self.top < 1:
             raise UsageError(f"top must be at least 1, got {self.top}")
         if self.method not in METHODS:
             raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
@@ -71,7 +73,7 @@ class Model:
 
     def __init__(self, parts: ModelParts) -> None:
         self.parts = parts
-        self._backbones: dict[int, Future[Backbone]] = {}
+        self._compiling: Future[Backbone] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -83,7 +85,7 @@ class Model:
         self,
         picture: Picture,
         *,
-        top: int = 5,
+        top: int | None = None,
         method: Method = "fused",
         candidates: str = "all",
         under: str | None = None,
@@ -100,7 +102,7 @@ class Model:
         if isinstance(picture, list | tuple):
             raise UsageError("label takes one picture, got a list: use label_many")
         request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
-        self.prepare([picture])
+        self.prepare()
         answer = next(self.run(request).answers([picture]))
         if answer.problem is not None:
             raise PictureError(f"{answer.source}: {answer.problem}")
@@ -110,7 +112,7 @@ class Model:
         self,
         pictures: Iterable[Picture],
         *,
-        top: int = 5,
+        top: int | None = None,
         method: Method = "fused",
         candidates: str = "all",
         under: str | None = None,
@@ -122,8 +124,10 @@ class Model:
 
         The arguments are those of `label`. A picture that cannot be read gets an answer with a problem.
         """
+        if isinstance(pictures, str | bytes):
+            raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
         request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
-        self.prepare(pictures)
+        self.prepare()
         return self.run(request).answers(pictures)
 
     def run(self, request: LabelRequest) -> "LabelRun":
@@ -145,28 +149,25 @@ class Model:
     def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
         """What the backbone makes of each picture, in order; see `extract`."""
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
-        workers = _workers(pictures)
-        return extract(sources, self.backbone(workers), workers=workers)
+        return extract(sources, self.backbone())
 
-    def prepare(self, pictures: Iterable[Picture] = ()) -> None:
-        """Start to compile the network for such pictures and come back at once.
+    def prepare(self) -> None:
+        """Start to compile the network and come back at once.
 
         In a new process nothing takes as long. What else has to be read can be read meanwhile; `backbone`, and
-        whoever needs it, waits for the end and raises what went wrong. No picture is taken or read.
+        whoever needs it, waits for the end and raises what went wrong.
         """
-        self._compiling(_workers(pictures))
-
-    def backbone(self, streams: int) -> Backbone:
-        """The network compiled for so many calls side by side; kept."""
-        return self._compiling(streams).result()
-
-    def _compiling(self, streams: int) -> "Future[Backbone]":
         with self._lock:
-            if streams not in self._backbones:
+            if self._compiling is None:
                 pool = ThreadPoolExecutor(1, thread_name_prefix="devise-compile")
-                self._backbones[streams] = pool.submit(self.parts.backbone, streams=streams)
+                self._compiling = pool.submit(self.parts.backbone, streams=cores())
                 pool.shutdown(wait=False)
-            return self._backbones[streams]
+
+    def backbone(self) -> Backbone:
+        """The network, compiled for one picture on each core; kept."""
+        self.prepare()
+        assert self._compiling is not None
+        return self._compiling.result()
 
     def labelled(self, label: Label) -> Label:
         """The label with its gloss, which the taxonomy keeps."""
@@ -192,10 +193,9 @@ class LabelRun:
         self.ranked = self._scorer.labels
         if request.method == "softmax":
             self.notes = (*self.notes, *_softmax_notes(request, self.candidates))
-        if request.top > len(self.ranked):
-            raise UsageError(
-                f"top is {request.top}, but {request.method} ranks {len(self.ranked)} labels here: lower it"
-            )
+        self._top = min(_TOP, len(self.ranked)) if request.top is None else request.top
+        if self._top > len(self.ranked):
+            raise UsageError(f"top is {self._top}, but {request.method} ranks {len(self.ranked)} labels here: lower it")
         self._temperature = np.float32(
             model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
         )
@@ -225,7 +225,7 @@ class LabelRun:
     def _guesses(self, features: Features) -> list[tuple[Guess, ...]]:
         evidence = self._model.parts.classifier.evidence(features)
         scores = self._scorer.scores(evidence)
-        matches = top_k(scores, self.request.top)
+        matches = top_k(scores, self._top)
         shares = self._shares(scores, matches.scores)
         explainer = Explainer(self._model.parts, evidence) if self.request.explain else None
         return [
@@ -271,12 +271,9 @@ def _softmax_notes(request: LabelRequest, asked: LabelSet) -> tuple[str, ...]:
 
 
 def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
+    if labels is not None and not isinstance(labels, str):
+        raise UsageError(f"labels are one text, as in 'kick scooter; zedonk: part zebra', got {labels!r}")
     return parse_labels(labels) if labels is not None else ()
-
-
-def _workers(pictures: Iterable[Picture]) -> int:
-    """Pictures worked on side by side: a single one has all cores for itself."""
-    return 1 if isinstance(pictures, Sequence) and len(pictures) == 1 else cores()
 
 
 def load(path: str | Path | None = None) -> Model:
