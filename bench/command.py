@@ -12,9 +12,17 @@ from typing import IO
 
 from bench.figures import Reading, timed
 
-__all__ = ["Sample", "answered", "environment", "python", "run", "watched"]
+__all__ = ["Answered", "Sample", "answered", "environment", "python", "run", "watched"]
 
 _MAIN = "from devise.cli.app import main; main()"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Seconds from the start of a command to the last piece of its output, and to the end of its process."""
+
+    printed: float
+    ended: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +53,8 @@ def run(*arguments: str) -> Reading:
     return timed(lambda: python("-c", _MAIN, *arguments))
 
 
-def answered(*arguments: str) -> float:
-    """Seconds from the start of `devise ARGUMENTS` to the last piece of its output.
-
-    The process then still takes itself down, which nobody waits for who reads the answer.
-    """
+def answered(*arguments: str) -> Answered:
+    """`devise ARGUMENTS`, its output watched as it comes."""
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-c", _MAIN, *arguments],
@@ -58,12 +63,13 @@ def answered(*arguments: str) -> float:
         env=environment(),
     ) as process:
         assert process.stdout is not None
-        seconds = 0.0
+        printed = 0.0
         while os.read(process.stdout.fileno(), 1 << 16):
-            seconds = time.perf_counter() - began
-    if process.returncode or not seconds:
+            printed = time.perf_counter() - began
+    ended = time.perf_counter() - began
+    if process.returncode or not printed:
         raise RuntimeError(f"devise {' '.join(arguments)[:200]} failed with exit code {process.returncode}")
-    return seconds
+    return Answered(printed, ended)
 
 
 def watched(*arguments: str, every: float = 0.05) -> list[Sample]:

@@ -552,6 +552,51 @@ def test_ctrl_c_keeps_what_standard_output_got(many: Path, form: str) -> None:
     assert 1 <= len(paths) < 2000
 
 
+def wait_until_nobody_reads(process: "subprocess.Popen[bytes]") -> None:
+    """Until the pipe is as good as full, and fills no more."""
+    import fcntl
+    import termios
+
+    assert process.stdout is not None
+    waiting, deadline = -1, time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.5)
+        (now,) = struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, b"\0" * 4))
+        if now == waiting and now > 40_000:
+            return
+        waiting = now
+
+
+@POSIX
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_ctrl_c_leaves_no_half_record_where_the_reader_is_slow(
+    many: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONUNBUFFERED", unbuffered)
+    with started(many, "--format", "json", "-k", 100) as process:
+        wait_until_nobody_reads(process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        out, err = process.communicate(timeout=10)
+    records = json.loads(out)
+    assert (process.returncode, err) == (130, b"devise: stopped\n")
+    assert {len(record["guesses"]) for record in records} == {100}
+
+
+@POSIX
+def test_ctrl_c_ends_also_where_the_reader_has_stopped(many: Path) -> None:
+    with started(many, "--format", "jsonl", "-k", 100) as process:
+        wait_until_nobody_reads(process)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert time.monotonic() - begun < 3
+        assert process.stderr is not None
+        assert process.stderr.read() == b"devise: stopped\n"
+
+
 @POSIX
 def test_ctrl_c_keeps_what_is_finished_in_the_output(many: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.csv"

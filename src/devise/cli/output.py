@@ -111,28 +111,31 @@ class Output:
 class _StandardOutput(Output):
     """Who reads along sees each text at once and whole, also when Ctrl-C comes while it is written.
 
-    Python's own buffers lose or double parts of a text that a signal finds half accepted by a pipe (3.11), so the
-    bytes go past them. Ctrl-C then waits for the end of the text, for a second at most: the reader may have stopped
-    reading.
+    The bytes go past Python's own streams: these lose the rest of a text of which a pipe took a part before a
+    signal (with PYTHONUNBUFFERED, usual in containers). Ctrl-C waits for the end of the text, but for a second
+    at most: the reader may have stopped reading.
     """
 
     _stopped = False
 
     def _write(self, text: str) -> None:
         file: Any = self.file
-        raw = getattr(getattr(file, "buffer", None), "raw", None)
-        if raw is None or sys.platform == "win32":
+        file.flush()
+        try:
+            handle = file.fileno()
+        except (AttributeError, OSError):  # not a stream of the system's
+            handle = None
+        if handle is None or sys.platform == "win32":
             file.write(text)
             file.flush()
             return
-        file.flush()
         left = memoryview(text.encode(file.encoding, file.errors))
         with self._stop_put_off():
             while left:
-                accepted = raw.write(left)
-                if accepted is None:  # a pipe that does not wait
-                    select.select((), (raw,), ())
-                left = left[accepted or 0 :]
+                try:
+                    left = left[os.write(handle, left) :]
+                except BlockingIOError:  # a pipe set not to wait
+                    select.select((), (handle,), ())
 
     @contextmanager
     def _stop_put_off(self) -> Iterator[None]:
