@@ -1,6 +1,7 @@
 """Turns on the checking of array types, and finds the data that is not part of the project."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook("devise", "beartype.beartype")
+
+# Started in the background by a shell, we and our children would be deaf to Ctrl-C, which some tests press.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine is no failure: examples have no deadline.
 settings.register_profile("devise", deadline=None)

@@ -191,3 +191,21 @@ def test_names_of_any_length_the_system_takes(tmp_path: Path, length: int):
 def test_no_file_is_opened_before_the_block(tmp_path: Path):
     atomic_write(tmp_path / "a")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_device_stays_a_device_and_a_link_a_link(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    with atomic_write(tmp_path / "pipe") as file:
+        file.write("x")
+    reader.join()
+    assert read == ["x"]
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with atomic_write(tmp_path / "link") as file:
+        file.write("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"

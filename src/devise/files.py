@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, overload
+from typing import IO, Any, Literal, cast, overload
 
 __all__ = ["atomic_write"]
 
@@ -24,8 +24,12 @@ def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> AbstractContextM
     """Open a temporary file beside `path`; rename it over `path` only if the block ends without an error.
 
     `mode` is "w" (UTF-8, no newline translation) or "wb". On any error, a full disk too, the temporary
-    file is removed and what stood at `path` before is untouched.
+    file is removed and what stood at `path` before is untouched. A link is followed; a device or a pipe, which
+    a rename would replace by a file, is written as it is.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return cast("AbstractContextManager[IO[Any]]", path.open(mode))
     return _written(path, mode)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from devise.vision.folders import Found
     from devise.vision.pipeline import Extracted
 
-__all__ = ["label"]
+__all__ = ["Format", "MethodName", "label"]
 
 _BLOCK = 32  # pictures scored at once, at most
 _PATIENCE = 0.5  # seconds after which a smaller block is scored
