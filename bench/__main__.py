@@ -33,7 +33,7 @@ class _Size:
     many: int
 
 
-_FULL = _Size(photos=_PHOTOS, part=200, rounds=5, runs=7, commands=3, many=10 * _PHOTOS)
+_FULL = _Size(photos=_PHOTOS, part=80, rounds=12, runs=7, commands=3, many=10 * _PHOTOS)
 _QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40)
 
 
@@ -67,7 +67,7 @@ def _sections(photos: Photos, scratch: Path, size: _Size) -> dict[str, Callable[
     return {
         "cold": lambda: measure_cold_start(photos.paths[0], runs=size.runs),
         "import": lambda: measure_import(runs=size.runs),
-        "pieces": lambda: measure_pieces(photos, scratch, rounds=size.rounds),
+        "pieces": lambda: measure_pieces(photos, scratch, rounds=size.runs),
         "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),

@@ -39,9 +39,9 @@ class OpenVinoBackbone:
     """An ONNX network run by OpenVINO on the CPU, in float32.
 
     OpenVINO's own choice on newer CPUs is bfloat16, which moves logits by as much as 0.34: float32 is asked
-    for instead. The network is compiled for exactly one picture a run, which costs least: with EfficientNet-Lite2,
-    two cores and two streams, batches of 2 to 16 took 1.03 to 1.3 times the core time a picture, a batch of any
-    size 1.1 times.
+    for instead. The network is compiled for exactly one picture a run: with EfficientNet-Lite2, two
+    cores and two streams, a batch of any size took about 1.1 times the core time a picture, batches of 4 to 16
+    1.2 to 1.3 times; a batch of 2 could not be told from one.
 
     onnx: the file, or its bytes.
     streams: calls of `features` that run side by side, each on its share of the threads: 1 answers a single
