@@ -133,7 +133,6 @@ def label(
         tally.skipped += 1
 
     loaded = load(model)
-    loaded.prepare()  # the network compiles while labels and glosses are read
     run = _ready(loaded, request)
     with open_output(output, tally) as target:
         answers = _answers(loaded, run, _found(paths, skip))

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -73,7 +72,7 @@ class Model:
 
     def __init__(self, parts: ModelParts) -> None:
         self.parts = parts
-        self._compiling: Future[Backbone] | None = None
+        self._backbone: Backbone | None = None
         self._lock = threading.Lock()
 
     @property
@@ -102,7 +101,6 @@ class Model:
         if isinstance(picture, list | tuple):
             raise UsageError("label takes one picture, got a list: use label_many")
         request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
-        self.prepare()
         answer = next(self.run(request).answers([picture]))
         if answer.problem is not None:
             raise PictureError(f"{answer.source}: {answer.problem}")
@@ -127,7 +125,6 @@ class Model:
         if isinstance(pictures, str | bytes):
             raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
         request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
-        self.prepare()
         return self.run(request).answers(pictures)
 
     def run(self, request: LabelRequest) -> "LabelRun":
@@ -151,23 +148,12 @@ class Model:
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
         return extract(sources, self.backbone())
 
-    def prepare(self) -> None:
-        """Start to compile the network and come back at once.
-
-        In a new process nothing takes as long. What else has to be read can be read meanwhile; `backbone`, and
-        whoever needs it, waits for the end and raises what went wrong.
-        """
-        with self._lock:
-            if self._compiling is None:
-                pool = ThreadPoolExecutor(1, thread_name_prefix="devise-compile")
-                self._compiling = pool.submit(self.parts.backbone, streams=cores())
-                pool.shutdown(wait=False)
-
     def backbone(self) -> Backbone:
-        """The network, compiled for one picture on each core; kept."""
-        self.prepare()
-        assert self._compiling is not None
-        return self._compiling.result()
+        """The network, compiled when it is first asked for, for one picture on each core; kept."""
+        with self._lock:
+            if self._backbone is None:
+                self._backbone = self.parts.backbone(streams=cores())
+            return self._backbone
 
     def labelled(self, label: Label) -> Label:
         """The label with its gloss, which the taxonomy keeps."""
@@ -199,7 +185,6 @@ class LabelRun:
         self._temperature = np.float32(
             model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
         )
-        model.labelled(self.ranked[0])  # the glosses are read now, while the network may still be compiling
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """One answer a picture, in order, a few pictures after it was taken; stops for none that is broken."""
