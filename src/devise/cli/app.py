@@ -16,7 +16,7 @@ from devise.version import __version__
 
 __all__ = ["app", "main"]
 
-_COMMANDS = ("label", "labels", "info", "evaluate", "demo")
+_COMMANDS = ("label", "labels", "info", "evaluate", "demo", "text")
 
 _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141
@@ -68,13 +68,18 @@ def main(arguments: list[str] | None = None) -> None:
     """
     try:
         with _told():
-            for name in _COMMANDS:
+            for name in _wanted(sys.argv[1:] if arguments is None else arguments):
                 import_module(f"devise.cli.{name}")
         app(args=arguments, prog_name="devise")
     except SystemExit as stop:
         if stop.code == _STOPPED and arguments is None:
             _leave(_STOPPED)
         raise
+
+
+def _wanted(arguments: list[str]) -> tuple[str, ...]:
+    """The commands to load: the one that is asked for, or all of them for a help text or an error."""
+    return (arguments[0],) if arguments and arguments[0] in _COMMANDS else _COMMANDS
 
 
 @contextmanager
