@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from devise.labeller.candidates import Candidates, choose_candidates
 from devise.labeller.explain import Explainer
 from devise.labeller.parts import ModelParts
 from devise.labeller.scorers import METHODS, Method, make_scorer
+from devise.labeller.threads import one_thread
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.labels import Label, LabelSet
 from devise.model.scorer import Scorer
@@ -31,7 +33,7 @@ __all__ = ["LabelRequest", "LabelRun", "Model", "load"]
 Picture: TypeAlias = str | PictureSource | Found
 
 _TOP = 5
-_BLOCK = 32  # pictures scored at once
+_BLOCK = 64  # pictures scored at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,9 @@ class LabelRun:
         extracted = self._model.features(pictures)
         number = 0
         while block := list(islice(extracted, _BLOCK)):
-            yield from self.answers_of(block, first=number)
+            with one_thread() if len(block) > 1 else nullcontext():
+                answers = self.answers_of(block, first=number)
+            yield from answers
             number += len(block)
 
     def answers_of(self, block: Sequence[Extracted], first: int = 0) -> list[Answer]:

@@ -46,13 +46,12 @@ def extract(
 ) -> Iterator[Extracted]:
     """One result a source, in the order given; an unreadable picture gives its problem and stops nothing.
 
-    workers: threads, each of which takes a picture all the way from file to features; None means one per
-    core. Give
-        the backbone as many streams.
+    workers: threads, each of which takes a picture all the way from file to features; None means one more
+        than there are cores, so that a core has a picture to decode while another waits for the network.
     At most a few pictures a worker are held, however many the sources: they are taken only as results are
     fetched. Stopping early (a break, Ctrl-C) waits for no further picture.
     """
-    workers = workers or cores()
+    workers = workers or cores() + 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="devise-extract")
     pending: deque[Future[Extracted]] = deque()
     try:
