@@ -18,12 +18,14 @@ from devise.bundle.parts import (
     CLASSIFIER,
     LABEL_TABLE,
     LABEL_VECTORS,
+    PRIOR,
     SURGERY,
     WORDS,
     SurgeryMap,
     decode_classifier,
     decode_label_codes,
     decode_label_vectors,
+    decode_prior,
     decode_surgery,
 )
 from devise.bundle.strict_json import parse_json
@@ -168,6 +170,7 @@ class Bundle:
             LABEL_VECTORS: self.label_vectors,
             SURGERY: self.surgery,
             WORDS: self.words,
+            PRIOR: lambda: decode_prior(self.part_bytes(PRIOR), self.manifest),
         }
         for part in self.manifest.parts:
             if part.name in readers:

@@ -8,7 +8,7 @@ from jaxtyping import Int64
 
 from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
+from devise.bundle.parts import BACKBONE, PRIOR, RANDOM_SURGERY, PriorFacts, SurgeryMap, decode_prior, decode_surgery
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
 from devise.model.space import CENTRE, Centre, LabelSpace
@@ -69,6 +69,13 @@ class ModelParts:
         if RANDOM_SURGERY not in {part.name for part in self.bundle.manifest.parts}:
             return None
         return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
+
+    @cached_property
+    def prior_facts(self) -> PriorFacts | None:
+        """What is known of each label before a picture is looked at; None if the bundle keeps nothing."""
+        if PRIOR not in {part.name for part in self.bundle.manifest.parts}:
+            return None
+        return decode_prior(self.bundle.part_bytes(PRIOR), self.bundle.manifest)
 
     @property
     def centre(self) -> Centre:

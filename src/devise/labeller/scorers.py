@@ -6,6 +6,7 @@ import numpy as np
 
 from devise.errors import BundleError, UsageError
 from devise.labeller.parts import ModelParts
+from devise.labeller.prior import label_prior
 from devise.labels import LabelSet
 from devise.model.baselines import ChanceScorer, SoftmaxScorer
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule, random_space
@@ -61,7 +62,8 @@ def _fused(parts: ModelParts, space: LabelSpace) -> Scorer:
     places = [space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids]
     trained = np.array(places, dtype=np.int64)
     rule = StackingRule(parts.setting("fused", "penalty"), parts.setting("fused", "confidence"))
-    return FusedScorer(DeviseScorer(space, parts.surgery.map), _conse(parts, space), trained, rule)
+    devise = DeviseScorer(space, parts.surgery.map)
+    return FusedScorer(devise, _conse(parts, space), trained, rule, label_prior(parts, space))
 
 
 def _random(parts: ModelParts, space: LabelSpace) -> Scorer:

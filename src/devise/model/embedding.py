@@ -8,6 +8,7 @@ from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
 from devise.errors import UsageError
 from devise.labels import LabelSet
 from devise.model.evidence import Evidence, Probabilities
+from devise.model.prior import LabelPrior
 from devise.model.space import LabelSpace, unit_rows
 
 __all__ = ["ConseScorer", "DeviseScorer", "FusedScorer", "StackingRule", "conse_queries", "random_space"]
@@ -101,13 +102,14 @@ class FusedScorer:
     """The picture at unit(DeViSE + ConSE), labels by cosine, the trained ones under a stacking rule.
 
     trained: for each trained label, in the order of the logits, its position among the labels to rank, or -1.
-    stacking: None ranks by cosine alone.
+    prior: what each label expects beforehand; None ranks by cosine alone. stacking: None treats all labels alike.
     """
 
     devise: DeviseScorer
     conse: ConseScorer
     trained: np.ndarray
     stacking: StackingRule | None = None
+    prior: LabelPrior | None = None
 
     @property
     def labels(self) -> LabelSet:
@@ -119,8 +121,10 @@ class FusedScorer:
         return unit_rows(self.devise.queries(evidence) + self.conse.queries(evidence))
 
     def scores(self, evidence: Evidence) -> Scores:
-        """Cosines, those of trained labels under the stacking rule."""
+        """Cosines and the prior, those of trained labels under the stacking rule."""
         scores = self.devise.space.cosines(self.queries(evidence))
+        if self.prior is not None:
+            scores += self.prior
         if self.stacking is not None:
             ranked = self.trained >= 0
             columns = self.trained[ranked]

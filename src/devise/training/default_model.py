@@ -23,12 +23,15 @@ from devise.bundle.parts import (
     CLASSIFIER,
     LABEL_TABLE,
     LABEL_VECTORS,
+    PRIOR,
     RANDOM_SURGERY,
     SURGERY,
     WORDS,
+    PriorFacts,
     SurgeryMap,
     encode_classifier,
     encode_label_vectors,
+    encode_prior,
     encode_surgery,
 )
 from devise.bundle.writer import write_bundle
@@ -37,6 +40,7 @@ from devise.evaluation.candidates import read_candidates
 from devise.labels import Label, LabelSet
 from devise.model import evidence
 from devise.model.embedding import random_space
+from devise.model.prior import Familiarity, PriorRule, label_strength
 from devise.model.space import CENTRE, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
@@ -44,6 +48,7 @@ from devise.text.composition import POLICIES, LabelComposer
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.calibration import CalibrationConfig, CalibrationSet, Choice, Surgeon, calibrate, left_out_folds
+from devise.training.familiarity import familiarity, term_counts
 from devise.training.licences import LICENCES
 from devise.training.photos import photo_features
 from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
@@ -107,7 +112,9 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
     surgery = _surgeon(config)(vectors[:trained_count], classifier.weight)
     random = random_space(LabelSet(Label(i, i) for i in inputs.trained), words.dim, np.random.default_rng(config.seed))
     control = _surgeon(config)(random.vectors, classifier.weight)
-    choice = _calibrated(config, inputs, backbone, classifier, composed.vectors)
+    known = familiarity(ids, term_counts(inputs.words.articles, taxonomy, inputs.work), taxonomy)
+    choice = _calibrated(config, inputs, backbone, classifier, composed.vectors, known)
+    strength = label_strength(vectors, surgery, vectors[:trained_count])
     labels = LabelSet(
         Label(synset_id, taxonomy.synset(synset_id).name, "", place < trained_count, source)
         for place, (synset_id, source) in enumerate(zip(ids, composed.sources, strict=True))
@@ -134,6 +141,7 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
             LABEL_TABLE: encode_label_table(labels, inputs.trained),
             LABEL_VECTORS: encode_label_vectors(vectors),
             SURGERY: encode_surgery(SurgeryMap(surgery, {CENTRE: centre}), "float32"),
+            PRIOR: encode_prior(PriorFacts(known, strength)),
             RANDOM_SURGERY: encode_surgery(SurgeryMap(control), "float16"),
             WORDS: lambda path: write_vector_store(path, kept, precision="int8"),
         },
@@ -176,6 +184,7 @@ def _calibrated(
     backbone: Backbone,
     classifier: evidence.Classifier,
     raw: np.ndarray,
+    known: Familiarity,
 ) -> Choice:
     found = photo_features(inputs.photos, backbone, f"{config.backbone} {config.resize}", inputs.trained, inputs.work)
     folds = left_out_folds(inputs.trained, default_taxonomy(), config.calibration.folds)
@@ -187,19 +196,22 @@ def _calibrated(
         surgeon=_surgeon(config),
         conse_top=config.conse_top,
         config=config.calibration,
+        familiarity=known,
     )
     _say(f"calibration on {len(found.truth)} photos: {choice}")
     return choice
 
 
 def _scoring(config: BuildConfig, choice: Choice) -> dict[str, dict[str, int | float]]:
-    rule = choice.stacking
+    rule, prior = choice.stacking, choice.prior or PriorRule(0.0, 0.0)
     return {
         "conse": {"top": config.conse_top, "temperature": choice.temperatures["conse"]},
         "devise": {"ridge": config.ridge, "temperature": choice.temperatures["devise"]},
         "fused": {
             "confidence": rule.confidence,
+            "familiarity": prior.familiarity,
             "penalty": rule.penalty,
+            "strength": prior.strength,
             "temperature": choice.temperatures["fused"],
         },
         "random": {"seed": config.seed},
