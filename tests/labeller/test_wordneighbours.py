@@ -16,9 +16,9 @@ def near(name: str, top: int) -> NearWords:
 
 def test_a_term_of_its_own():
     found = near("Tiger Shark", 2)
-    # (1, 3) against (0.1, 1) and (0, 2): 3.1 / sqrt(10.1) and 3, each over sqrt(10)
+    # (1, 3) against (0.1, 1) and (0, 2): 3.1 / sqrt(1.01) and 6 / 2, each over sqrt(10)
     assert found.words == ("reef", "shark")
-    assert found.cosines == pytest.approx((3.1 / 10.1**0.5 / 10**0.5, 3 / 10**0.5), abs=1e-6)
+    assert found.cosines == pytest.approx((3.1 / 1.01**0.5 / 10**0.5, 3 / 10**0.5), abs=1e-6)
     assert found.made_of == ()
 
 
