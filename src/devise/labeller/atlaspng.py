@@ -31,7 +31,12 @@ def picture_png(picture: Picture) -> bytes:
     except ImportError:
         raise DeviseError("a PNG needs matplotlib: pip install 'devise-zsl[plots]', or write .html") from None
     several = len(picture.panels) > 1
-    figure = Figure(figsize=(13, 6.6) if several else (10, 8.6), dpi=_DPI, layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(13, 6.6) if several else (10, _height(picture.panels[0])),
+        dpi=_DPI,
+        layout="constrained",
+        facecolor="white",
+    )
     FigureCanvasAgg(figure)
     for place, panel in enumerate(picture.panels):
         _draw(figure.add_subplot(1, len(picture.panels), place + 1), panel)
@@ -40,6 +45,12 @@ def picture_png(picture: Picture) -> bytes:
     data = BytesIO()
     figure.savefig(data, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
     return data.getvalue()
+
+
+def _height(panel: Panel) -> float:
+    """Inches: as the points need, and room for title, legend and note."""
+    rows = [point.y for point in panel.points]
+    return 1.8 + 9 * min(0.85, max(0.35, max(rows) - min(rows) + 0.1))
 
 
 def _draw(axes: "Axes", panel: Panel) -> None:
@@ -57,7 +68,7 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     if panel.title:
         axes.set_title(panel.title, color=_INK, fontsize=11)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0.06)
+    axes.margins(0.09, 0.06)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
