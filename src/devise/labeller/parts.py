@@ -14,6 +14,7 @@ from devise.model.evidence import Classifier
 from devise.model.space import CENTRE, Centre, LabelSpace
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelComposer, LabelPolicy
+from devise.text.vectors import WordTable
 from devise.vision.backbone import OpenVinoBackbone
 
 __all__ = ["DEFAULT_BUNDLE", "ModelParts"]
@@ -86,10 +87,19 @@ class ModelParts:
             raise BundleError(f"the model keeps no {CENTRE}, so no label can be added to it: build it again") from None
 
     @cached_property
+    def words(self) -> WordTable:
+        """The words that labels are made of."""
+        return self.bundle.words()
+
+    @cached_property
+    def policy(self) -> LabelPolicy:
+        """How a label is made of words."""
+        return LabelPolicy.from_dict(self.bundle.manifest.label_policy.parameters)
+
+    @cached_property
     def composer(self) -> LabelComposer:
         """Makes vectors for labels the model has none for."""
-        policy = self.bundle.manifest.label_policy
-        return LabelComposer(self.bundle.words(), self.taxonomy, LabelPolicy.from_dict(policy.parameters))
+        return LabelComposer(self.words, self.taxonomy, self.policy)
 
     def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
         """The network, compiled now; `streams`: see `OpenVinoBackbone`."""

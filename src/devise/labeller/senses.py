@@ -162,7 +162,7 @@ def _typed(parts: ModelParts, text: str) -> Asked:
         )
     notes = [f"{name!r} is not a noun of WordNet: vector from {_typed_source(composed.source)}{spellings}"]
     words = list(dict.fromkeys(tokenize(name.replace("-", " "))))
-    missing = sorted(set(words) - set(parts.bundle.words(only=words).words), key=words.index)
+    missing = parts.words.missing(words)
     if missing and composed.source != "term":
         notes.append(f"no vector for: {', '.join(missing)}")
     sense = Sense(user_id(name), (name,), definition, source=composed.source)

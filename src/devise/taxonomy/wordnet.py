@@ -1,7 +1,7 @@
 """Taxonomy: WordNet 3.0's nouns and how they hang together."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from devise.errors import TaxonomyError
 from devise.taxonomy.correct_sets import CorrectSets, grow_correct_sets
+from devise.taxonomy.distances import DistanceRows, distance_rows
 from devise.taxonomy.graph import IsaGraph, Nodes
 from devise.taxonomy.lexicon import Lexicon
 from devise.taxonomy.packing import unpack
@@ -194,6 +195,10 @@ class Taxonomy:
     def distance(self, a: str, b: str) -> int | None:
         """Fewest undirected is-a edges between two synsets; None if nothing joins them."""
         return self._graph.distance(self._position(a), self._position(b))
+
+    def distances(self, sources: Sequence[str], targets: Sequence[str]) -> Iterator[DistanceRows]:
+        """The same for many pairs, in blocks of at most 64 sources, in their order; see `distance_rows`."""
+        return distance_rows(self._graph.around, self._places(sources), self._places(targets))
 
     def correct_set(self, synset_id: str, k: int, valid: Collection[str]) -> frozenset[str]:
         """The valid labels that count as right among the first k predictions (Frome et al. 2013, section 4).

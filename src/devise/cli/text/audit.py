@@ -1,0 +1,68 @@
+"""devise text audit: what the label space is worth, without a photo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.options import ModelOption
+from devise.cli.text import text
+from devise.cli.text.options import PolicyOption, VectorsOption
+
+__all__ = ["audit"]
+
+
+@text.command()
+def audit(
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Synset ids to join to the trained classes: a text file, or JSON as FILE.json#KEY. "
+            "[default: all labels of the model]",
+            show_default=False,
+        ),
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=2, help="Pairs of classes ranked at most; of more, a sample.")] = 1_000_000,
+    worst: Annotated[int, typer.Option(min=1, help="Worst cases shown of each kind.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all of it here too, the same bytes each time.")
+    ] = None,
+    vectors: VectorsOption = None,
+    policy: PolicyOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Measure label vectors against WordNet: nearest classes, rank correlation, hubs, worst cases, the talk's pairs.
+
+    Example: devise text audit --classes imagenet-testsets.json#all --json audit.json
+    """
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from devise.cli.text.audit_output import print_audit
+    from devise.errors import UsageError
+    from devise.evaluation.candidates import read_candidates
+    from devise.evaluation.labelspace import LabelSpaceConfig
+    from devise.files import atomic_write
+    from devise.labeller.audit import audit_label_space
+    from devise.labeller.otherwords import open_parts
+
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+    others = None if classes is None else read_candidates(classes).ids
+    parts = open_parts(model, vectors, policy, others)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("vectors", total=None)
+        found = audit_label_space(
+            parts,
+            classes,
+            LabelSpaceConfig(pairs=pairs, worst=worst, seed=seed),
+            lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+        )
+    print_audit(found, seed)
+    if json_file is not None:
+        with atomic_write(json_file) as file:
+            file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,69 @@
+"""devise text neighbors: what is near to a name, as a word and as a label."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devise.cli.options import ModelOption
+from devise.cli.text import text
+from devise.cli.text.options import PolicyOption, VectorsOption
+
+if TYPE_CHECKING:
+    from devise.cli.text.neighbors_output import Near
+    from devise.labeller.parts import ModelParts
+
+__all__ = ["neighbors"]
+
+
+@text.command(no_args_is_help=True)
+def neighbors(
+    names: Annotated[list[str], typer.Argument(help="Words, phrases or synset ids.", show_default=False)],
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="So many of each kind.")] = 10,
+    words: Annotated[bool, typer.Option("--words", help="Words of the language model only.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Labels of the label space only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    vectors: VectorsOption = None,
+    policy: PolicyOption = None,
+    model: ModelOption = None,
+) -> None:
+    """List the nearest words and the nearest labels of each name, side by side.
+
+    A word has one vector for all its senses; a label has one for each. `devise labels NAME` says more of the senses.
+
+    Examples: devise text neighbors "tiger shark" car --words; devise text neighbors sorrel --labels.
+    """
+    import json
+
+    from devise.cli.text import neighbors_output as output
+    from devise.errors import UsageError
+    from devise.labeller.otherwords import open_parts
+
+    if words and labels:
+        raise UsageError("--words and --labels together leave nothing out: give one of them or none")
+    parts = open_parts(model, vectors, policy)
+    found = [_near(parts, name, top, words=not labels, labels=not words) for name in names]
+    if as_json:
+        print(json.dumps([output.record(one) for one in found], indent=1))
+    else:
+        output.print_near(found)
+
+
+def _near(parts: "ModelParts", name: str, top: int, *, words: bool, labels: bool) -> "Near":
+    """A name that only words know still gets its words; one that neither knows is an error."""
+    from devise.cli.text.neighbors_output import Near
+    from devise.errors import LabelError
+    from devise.labeller.relations import nearest_labels
+    from devise.labeller.senses import ask
+    from devise.labeller.wordneighbours import NearWords, near_words
+    from devise.taxonomy.synsets import ID_PATTERN
+
+    asked = ask(parts, name) if labels else None
+    near = None if asked is None else nearest_labels(parts, asked, top).labels
+    word = asked.chosen.name if asked is not None and ID_PATTERN.fullmatch(name.strip().lower()) else name
+    try:
+        found = near_words(parts.words, parts.taxonomy, word, top) if words else None
+    except LabelError:
+        if not labels:
+            raise
+        found = NearWords((), ())
+    return Near(name, found, asked, near)

@@ -1,0 +1,68 @@
+"""devise text plot: pictures of the label space."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.options import ModelOption
+from devise.cli.text import text
+from devise.cli.text.options import PolicyOption, VectorsOption
+
+__all__ = ["plot"]
+
+
+@text.command(no_args_is_help=True)
+def plot(
+    out: Annotated[Path, typer.Option(help="The picture: .png, or .html to look around in.", show_default=False)],
+    candidates: Annotated[
+        str, typer.Option(help="The labels shown: seen (trained), unseen, all, or a file of labels.")
+    ] = "seen",
+    under: Annotated[
+        str | None, typer.Option(help="Only labels below this name, such as 'dog'.", show_default=False)
+    ] = None,
+    offsets: Annotated[
+        bool, typer.Option("--offsets", help="Words and their offsets instead: man to woman, big to bigger.")
+    ] = False,
+    method: Annotated[str, typer.Option(help="tsne, which keeps neighbours together, or pca.")] = "tsne",
+    most: Annotated[int, typer.Option(min=8, help="Labels shown at most; of more, a sample.")] = 2000,
+    branches: Annotated[int, typer.Option(min=2, max=11, help="Branches of the tree with a colour, at most.")] = 11,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample and of t-SNE.")] = 0,
+    vectors: VectorsOption = None,
+    policy: PolicyOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Draw labels on a plane, coloured by branch of WordNet; or, with --offsets, pairs of words.
+
+    Needs the extra: pip install 'devise-zsl[plots]'. Example: devise text plot --out map.html --under animal
+    """
+    import sys
+
+    from devise.errors import UsageError
+    from devise.files import atomic_write
+    from devise.labeller.atlas import METHODS, label_map, offset_picture
+    from devise.labeller.atlashtml import picture_html
+    from devise.labeller.atlaspng import picture_png
+    from devise.labeller.candidates import choose_candidates
+    from devise.labeller.otherwords import open_parts
+
+    if out.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"--out must end in .png or .html, got {out}")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"--out needs a file in a folder that exists, got {out}")
+    if method not in METHODS:
+        raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}")
+    parts = open_parts(model, vectors, policy, others=() if offsets or candidates == "seen" else None)
+    if offsets:
+        picture = offset_picture(parts.words)
+    else:
+        chosen = choose_candidates(parts, candidates, under=under)
+        picture = label_map(chosen.space, parts.taxonomy, method=method, most=most, colours=branches, seed=seed)
+        for note in chosen.notes:
+            print(f"devise: {note}", file=sys.stderr)
+    for missing in picture.left_out:
+        print(f"devise: left out: {missing}", file=sys.stderr)
+    data = picture_png(picture) if out.suffix.lower() == ".png" else picture_html(picture).encode()
+    with atomic_write(out, "wb") as file:
+        file.write(data)
+    print(f"{sum(len(panel.points) for panel in picture.panels):,} points in {out}")

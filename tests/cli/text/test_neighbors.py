@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from devise.cli.app import main
+from devise.labeller.parts import ModelParts
+
+
+def test_words_and_labels_side_by_side(cli, packaged: ModelParts):
+    out, _ = cli("neighbors", "tiger shark", "car", "--top", 3)
+    lines = out.splitlines()
+    assert [f"{name}: {kind}" in lines[0] for name in ("tiger shark", "car") for kind in ("words", "labels")] == [
+        True
+    ] * 4
+    near = packaged.words.nearest("tiger_shark", 3)
+    for line, word, cosine in zip(lines[1:4], near.words, near.similarities, strict=True):
+        assert line.split()[0] == f"{cosine:.3f}".lstrip("0")
+        assert word.replace("_", " ") in line
+    assert "'car' has 5 senses" in out
+    assert "* n02958343" in out
+
+
+def test_labels_are_those_of_devise_labels(cli, capsys: pytest.CaptureFixture[str]):
+    (found,) = cli.json("neighbors", "snow leopard", "--top", 4)
+    with pytest.raises(SystemExit):
+        main(["labels", "snow leopard", "--top", "4", "--json"])
+    import json
+
+    assert found["labels"] == json.loads(capsys.readouterr().out)["nearest"]
+    assert found["chosen"] == "n02128757"
+    assert len(found["words"]) == 4
+
+
+def test_one_kind_only(cli):
+    (words,) = cli.json("neighbors", "happy", "--words")
+    assert words["labels"] is None
+    assert len(words["words"]) == 10
+    (labels,) = cli.json("neighbors", "n02390738", "--labels")
+    assert labels["words"] is None
+    assert labels["labels"][0]["id"].startswith("n")
+
+
+def test_words_of_a_file(cli, vectors_file: Path):
+    (found,) = cli.json("neighbors", "happy cat", "--words", "--vectors", vectors_file, "--top", 2)
+    assert found["made_of"] == ["happy", "cat"]
+    assert len(found["words"]) == 2
+
+
+def test_unknown_names_and_wrong_usage(cli):
+    assert "close spellings: guitar" in cli("neighbors", "gitar", code=1)[1]
+    assert "close spellings: happy" in cli("neighbors", "happpy", "--words", code=1)[1]
+    assert "--words and --labels" in cli("neighbors", "cat", "--words", "--labels", code=2)[1]
+    cli("neighbors", "cat", "--top", 0, code=2)
