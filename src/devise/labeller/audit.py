@@ -89,8 +89,8 @@ class Audit:
             "model": self.model,
             "policy": self.policy,
             "words": self.words,
-            "similarities": {case.key: _rounded(case.labels) for case in self.cases},
-            "word_similarities": {case.key: _rounded(case.words) for case in self.cases},
+            "similarities": {case.key: _rounded(case.words) for case in self.cases},
+            "label_similarities": {case.key: _rounded(case.labels) for case in self.cases},
             "compared": {case.key: [case.one, case.other] for case in self.cases},
             "pineapple": {
                 "labels": [{"cosine": _rounded(n.cosine), **asdict(n.label)} for n in self.neighbours],

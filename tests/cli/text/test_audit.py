@@ -29,10 +29,11 @@ def test_tables_and_json(cli, listed: str, tmp_path: Path, packaged: ModelParts)
     assert [len(found["trained"][kind]) for kind in ("far", "hubs")] == [3, 3]
     assert set(found["similarities"]) == {"|".join(pair) for pair in TALK_PAIRS}
     cat, kitten = ask(packaged, "cat"), ask(packaged, "kitten")
-    assert found["similarities"]["cat|kitten"] == pytest.approx(float(cat.vector @ kitten.vector), abs=1e-6)
+    assert found["label_similarities"]["cat|kitten"] == pytest.approx(float(cat.vector @ kitten.vector), abs=1e-6)
     words = [packaged.words.get(one).astype(float) for one in ("cat", "kitten")]
     plain = words[0] @ words[1] / np.linalg.norm(words[0]) / np.linalg.norm(words[1])
-    assert found["word_similarities"]["cat|kitten"] == pytest.approx(plain, abs=1e-5)
+    assert found["similarities"]["cat|kitten"] == pytest.approx(plain, abs=1e-5)
+    assert found["similarities"]["cat|kitten"] > found["similarities"]["cat|dog"]
     assert found["similarities"]["guitar|harp"] > found["similarities"]["guitar|clock"] + 0.3
     for piece in ("label space against WordNet", "cat / kitten", "hubs: trained", "nearest to pineapple", "seed 0"):
         assert piece in out
