@@ -12,7 +12,10 @@ from jaxtyping import Int32, Int64
 from devise.errors import TextError
 from devise.files import atomic_write
 
-__all__ = ["LONGEST_SENTENCE", "SENTENCE_END", "EncodedText", "encode"]
+__all__ = ["ENCODED_NUMBERS", "LONGEST_SENTENCE", "SENTENCE_END", "EncodedText", "encode"]
+
+ENCODED_NUMBERS = "text.int32"
+"""The file of the numbers."""
 
 SENTENCE_END = -1
 """Stands in encoded text behind each sentence."""
@@ -67,7 +70,7 @@ def encode(
     rarest are dropped while counting, so that memory does not grow with the text; they are counted as forgotten.
     TextError if no word stands `min_count` times.
     """
-    draft, path = folder / "draft.int32", folder / "text.int32"
+    draft, path = folder / "draft.int32", folder / ENCODED_NUMBERS
     counter = _Counter(most_types)
     try:
         with draft.open("wb") as file:

@@ -58,7 +58,8 @@ def train_blocks(
     """Train from block `first` on, counted over all epochs, to the end; the rows are moved in place.
 
     between: called with the number of blocks done while no thread trains; it gives the seconds until it wants to be
-    called again, None for never. It is called first before the first block. DeviseError if numba is not installed.
+    called again, None for never. It is called first before the first block, and when Ctrl-C ends the training.
+    DeviseError if numba is not installed.
     """
     train = _trainer(text, rows, config)
     blocks = len(text.blocks) - 1
@@ -76,13 +77,27 @@ def train_blocks(
                     pending.append((position, pool.submit(train, *divmod(position, blocks))))
                     position += 1
                 if pending:
-                    block, future = pending.popleft()
-                    report.done(block, future.result())
+                    report.done(pending[0][0], pending[0][1].result())
+                    pending.popleft()
                 elif between is not None:
                     wait = between(position)
                     since = time.monotonic()
+        except KeyboardInterrupt:
+            position = _settled(pending, position)
+            if between is not None:
+                between(position)
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _settled(pending: "deque[tuple[int, Future[BlockResult]]]", position: int) -> int:
+    """Take back what has not begun, wait for what has; the first block that is not done."""
+    while pending and pending[-1][1].cancel():
+        position, _ = pending.pop()
+    for _, future in pending:
+        future.result()
+    return position
 
 
 def _trainer(text: EncodedText, rows: Rows, config: SkipGramConfig) -> Callable[[int, int], BlockResult]:
