@@ -94,7 +94,8 @@ def _fill(matrix: Float32[np.ndarray, "_ padded"], stored: Any, dim: int, path: 
     if tuple(stored.get_shape()) != (len(matrix), dim):
         raise TextError(f"{path} {_DAMAGED} (rows of another size)")
     for start in range(0, len(matrix), _AT_ONCE):
-        matrix[start : start + _AT_ONCE, :dim] = stored[start : start + _AT_ONCE]
+        end = min(start + _AT_ONCE, len(matrix))
+        matrix[start:end, :dim] = stored[start:end]
 
 
 def _described(facts: dict[str, int]) -> dict[str, str]:

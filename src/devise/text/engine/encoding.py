@@ -93,7 +93,6 @@ class _Counter(dict[str, int]):
         self.counts = array("q")
         self.forgotten = 0
         self._most = most
-        self._least = 1
 
     def __missing__(self, word: str) -> int:
         number = self[word] = len(self.counts)
@@ -107,9 +106,15 @@ class _Counter(dict[str, int]):
         counts = np.frombuffer(self.counts, dtype=np.int64)
         counts += np.bincount(numbers, minlength=len(counts))
         del counts  # an array that something looks at cannot grow
-        while len(self) > self._most:
-            self._least += 1
-            rare = [(word, number) for word, number in self.items() if self.counts[number] < self._least]
+        if len(self) > self._most:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the words that stand once, then those that stand twice, and so on, until a quarter is free."""
+        count = 0
+        while len(self) > self._most * 3 // 4:
+            count += 1
+            rare = [(word, number) for word, number in self.items() if self.counts[number] == count]
             for word, number in rare:
                 self.forgotten += self.counts[number]
                 del self[word]

@@ -68,11 +68,11 @@ def train_blocks(
     wait = between(first) if between else None
     since = time.monotonic()
     pending: deque[tuple[int, Future[BlockResult]]] = deque()
-    position = first
+    position = asked = first
     with ThreadPoolExecutor(config.threads, thread_name_prefix="skipgram") as pool:
         try:
             while position < end or pending:
-                due = wait is not None and time.monotonic() - since >= wait
+                due = wait is not None and position > asked and time.monotonic() - since >= wait
                 while position < end and len(pending) <= config.threads and not due:
                     pending.append((position, pool.submit(train, *divmod(position, blocks))))
                     position += 1
@@ -80,7 +80,7 @@ def train_blocks(
                     report.done(pending[0][0], pending[0][1].result())
                     pending.popleft()
                 elif between is not None:
-                    wait = between(position)
+                    wait, asked = between(position), position
                     since = time.monotonic()
         except KeyboardInterrupt:
             position = _settled(pending, position)
