@@ -113,7 +113,7 @@ def _targets(word, state, starts, nodes, path_labels, noise, negative, noise_row
     return n, state
 
 
-def _trainer(code: int) -> Callable[..., tuple[int, int, float]]:
+def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
     """`train_block`, stored once it is compiled, and compiled anew if `code`, which stands for the tiles, differs."""
 
     @_compiled_once
@@ -137,7 +137,7 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, float]]:
         noise,
         negative,
     ):
-        """Train on a block; its words that were kept, pairs whose loss was taken, and the sum of these losses.
+        """Train on a block; words that were kept, updates, pairs whose loss was taken, and their losses.
 
         tokens: int32, SENTENCE_END behind each sentence. seed, epoch, block: where chance begins. alpha: the step at
         the first token; it falls by `fall` a token, down to `least`, and is set where a sentence begins. keep: float32
@@ -159,7 +159,7 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, float]]:
         contexts = np.empty(2 * window, dtype=np.int64)
         kept = np.empty(len(tokens), dtype=np.int64)
         scores = np.empty(_SCORES, dtype=np.float32)
-        trained = pairs = 0
+        trained = updates = pairs = 0
         loss = 0.0
         begin = 0
         while begin < len(tokens):
@@ -188,10 +188,11 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, float]]:
                     rows[target] = first_output + rows[target] * output_row
                 with_loss = (trained + centre) % _LOSS_EVERY == 0
                 loss += _learn(contexts, m, rows, labels, n, step_size, length, scores, with_loss)
+                updates += m * n
                 pairs += m * with_loss
             trained += count
             begin = end + 1
-        return trained, pairs, loss
+        return trained, updates, pairs, loss
 
     return train_block  # type: ignore[no-any-return]
 

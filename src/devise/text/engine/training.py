@@ -23,9 +23,10 @@ _NOISE_POWER = 0.75
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """words: trained on. pairs, loss: of the sample whose loss was taken."""
+    """words: trained on. updates: of `SkipGramProgress`. pairs, loss: of the sample whose loss was taken."""
 
     words: int
+    updates: int
     pairs: int
     loss: float
 
@@ -158,4 +159,6 @@ class _Report:
         epoch, block = divmod(position, len(self._text.blocks) - 1)
         loss = result.loss / result.pairs if result.pairs else None
         tokens = int(self._text.read[block + 1])
-        self._progress(SkipGramProgress("training", epoch + 1, self._epochs, tokens, self._text.tokens, loss))
+        self._progress(
+            SkipGramProgress("training", epoch + 1, self._epochs, tokens, self._text.tokens, loss, result.updates)
+        )
