@@ -20,6 +20,7 @@ from devise.text.corpus import CorpusTally, write_tokens
 from devise.text.formats import read_vectors
 from devise.text.similarity import judge_analogies, judge_pairs, read_analogies, read_pairs
 from devise.text.sources import TextFiles
+from devise.text.vectors import WordTable
 
 __all__ = ["SkipGramCase", "measure_skipgram"]
 
@@ -68,15 +69,17 @@ def measure_skipgram(case: SkipGramCase, scratch: Path) -> list[Figure]:
             figures.append(Figure(section, f"{name}: not measured", 0, "", note=found["missing"]))
             continue
         speeds[name] = found["words"] / found["training"]
+        table = read_vectors(Path(found["vectors"]))
+        allowed = (8 * len(table) * case.dim + 500e6) / 1e6 if name == "ours" else None
         figures += [
             Figure(section, f"{name}: training alone", speeds[name], "words/s", note=found["program"]),
             Figure(section, f"{name}: from the file to the vectors", found["words"] / found["whole"], "words/s"),
-            Figure(section, f"{name}: peak memory", found["memory"] / 1e6, "MB"),
+            Figure(section, f"{name}: peak memory", found["memory"] / 1e6, "MB", limit=allowed),
         ]
         if "updates" in found:
             reached = 6 * case.dim * found["updates"] / found["training"] / 1e9
             figures.append(Figure(section, f"{name}: arithmetic", reached, "GFLOP/s"))
-        figures += _quality(section, name, Path(found["vectors"]), shared / "similarity")
+        figures += _quality(section, name, table, shared / "similarity")
     figures.append(Figure.of(section, "numpy's product of matrices, all cores", peaks, "GFLOP/s"))
     arithmetic = [figure.value for figure in figures if figure.what == "ours: arithmetic"]
     if arithmetic:
@@ -122,11 +125,10 @@ def _trained(name: str, tokens: Path, case: SkipGramCase, scratch: Path) -> dict
     return found | {"whole": whole}
 
 
-def _quality(section: str, name: str, vectors: Path, folder: Path) -> list[Figure]:
-    if not folder.is_dir():
-        return []
-    table = read_vectors(vectors)
+def _quality(section: str, name: str, table: WordTable, folder: Path) -> list[Figure]:
     figures = [Figure(section, f"{name}: vocabulary", len(table), "words")]
+    if not folder.is_dir():
+        return figures
     for one in _SETS:
         judged = judge_pairs(table, read_pairs(folder / f"{one}.txt"))
         note = f"{judged.covered} of {judged.pairs} pairs"

@@ -41,9 +41,9 @@ def zipf_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sentences: int
 
 def blocks_of(text: EncodedText) -> list[list[list[int]]]:
     found = []
-    for start, end in zip(text.blocks[:-1], text.blocks[1:], strict=True):
+    for block in range(len(text.blocks) - 1):
         sentences: list[list[int]] = [[]]
-        for number in text.numbers()[start:end].tolist():
+        for number in text.block(block).tolist():
             if number == SENTENCE_END:
                 sentences.append([])
             else:

@@ -1,4 +1,4 @@
-"""Text as numbers in a file: read once, counted on the way, then mapped into memory for every epoch."""
+"""Text as numbers in a file: read once, counted on the way, then read block by block in every epoch."""
 
 from array import array
 from collections.abc import Callable, Iterable
@@ -50,9 +50,15 @@ class EncodedText:
     blocks: Int64[np.ndarray, "starts"]
     read: Int64[np.ndarray, "starts"]
 
-    def numbers(self) -> Int32[np.ndarray, "_"]:
-        """The file, mapped: pages are read as they are touched."""
-        return np.asarray(np.memmap(self.path, dtype=np.int32, mode="r"))
+    @property
+    def size(self) -> int:
+        """Numbers in the file."""
+        return int(self.blocks[-1])
+
+    def block(self, number: int) -> Int32[np.ndarray, "_"]:
+        """The numbers of a block, read from the file: memory does not grow with the text, as it would if mapped."""
+        start, end = int(self.blocks[number]), int(self.blocks[number + 1])
+        return np.fromfile(self.path, dtype=np.int32, count=end - start, offset=4 * start)
 
 
 def encode(

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["ROW_MULTIPLE", "Shape", "prefetch", "shape", "step", "step_code"]
+__all__ = ["ROW_MULTIPLE", "Shape", "shape", "step", "step_code"]
 
 ROW_MULTIPLE = 16
 """The numbers of a row are filled up with zeros to a multiple of this."""
@@ -83,29 +83,6 @@ def step(_, contexts, targets, labels, alpha, length, scores, m, n):
                 builder.call(function, [contexts, targets, labels, alpha, length, scores])
                 builder.branch(done)
         builder.position_at_end(done)
-        return _target.get_dummy_value()
-
-    return signature, code
-
-
-@intrinsic
-@no_type_check
-def prefetch(_, row, length):
-    """Ask for the row at an address, of so many bytes, before it is needed."""
-    signature = types.void(types.int64, types.int64)
-
-    def code(_target: Any, builder: ir.IRBuilder, _signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        pointer = ir.PointerType(ir.IntType(8))
-        kind = ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32])
-        fetch = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
-        row, length = arguments
-
-        def line(at: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            where = builder.inttoptr(builder.add(row, at), pointer)
-            builder.call(fetch, [where, _INT32(1), _INT32(2), _INT32(1)])
-            return []
-
-        _loop(builder, length, 64, [], line)
         return _target.get_dummy_value()
 
     return signature, code

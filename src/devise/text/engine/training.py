@@ -107,21 +107,19 @@ def _trainer(text: EncodedText, rows: Rows, config: SkipGramConfig) -> Callable[
         from devise.text.engine.kernels import train_block
     except ImportError:
         raise DeviseError(_NO_NUMBA) from None
-    numbers = text.numbers()
     paths = huffman_paths(text.counts.tolist()) if config.hierarchical_softmax else _no_paths(len(text.words))
     keep = keep_shares(text.counts, config.sample)
     noise = noise_sums(text.counts)
-    fall = (config.alpha - config.min_alpha) / (config.epochs * len(numbers))
+    fall = (config.alpha - config.min_alpha) / (config.epochs * text.size)
 
     def train(epoch: int, block: int) -> BlockResult:
-        start, end = int(text.blocks[block]), int(text.blocks[block + 1])
         return BlockResult(
             *train_block(
-                numbers[start:end],
+                text.block(block),
                 config.seed,
                 epoch,
                 block,
-                config.alpha - fall * (epoch * len(numbers) + start),
+                config.alpha - fall * (epoch * text.size + int(text.blocks[block])),
                 fall,
                 config.min_alpha,
                 keep,
