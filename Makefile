@@ -51,7 +51,7 @@ taxonomy: .venv/.all ## Pack WordNet's nouns again, from Debian's wordnet-base
 clean: ## Remove what was made, .venv too
 	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# The labelling install is a part of the whole one: no torch, no gensim.
+# The labelling install is a part of the whole one: no torch, no numba.
 .venv/.labelling: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'

@@ -15,6 +15,7 @@ from bench.machine import ROOT, facts, load
 from bench.memory import measure_memory
 from bench.photos import Photos, find_photos
 from bench.pieces import measure_pieces
+from bench.skipgram import SkipGramCase, measure_skipgram
 
 __all__ = ["main"]
 
@@ -47,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         photos = find_photos(asked.photos, size.photos, scratch)
         print(_heading(machine, photos), flush=True)
         figures: list[Figure] = []
-        for name, measure in _sections(photos, scratch, size).items():
-            if not asked.only or name in asked.only:
+        for name, measure in _sections(photos, scratch, size, _skipgram(asked)).items():
+            if name in asked.only if asked.only else name != "skipgram":
                 found = measure()
                 figures += found
                 print(f"\n{table(found)}", flush=True)
@@ -63,7 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(missed) and not asked.quick)
 
 
-def _sections(photos: Photos, scratch: Path, size: _Size) -> dict[str, Callable[[], list[Figure]]]:
+def _skipgram(asked: argparse.Namespace) -> SkipGramCase:
+    if asked.quick:
+        return SkipGramCase(tuple(asked.text), asked.words or 100_000, dim=64, threads=2)
+    return SkipGramCase(tuple(asked.text), asked.words or 20_000_000, min_count=asked.min_count)
+
+
+def _sections(
+    photos: Photos, scratch: Path, size: _Size, skipgram: SkipGramCase
+) -> dict[str, Callable[[], list[Figure]]]:
     return {
         "cold": lambda: measure_cold_start(photos.paths[0], runs=size.runs),
         "import": lambda: measure_import(runs=size.runs),
@@ -71,6 +80,7 @@ def _sections(photos: Photos, scratch: Path, size: _Size) -> dict[str, Callable[
         "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),
+        "skipgram": lambda: measure_skipgram(skipgram, scratch),
     }
 
 
@@ -79,10 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photos", type=Path, help="folder of JPEGs; default: the shared data, or generated ones")
     parser.add_argument("--json", type=Path, help="file for the figures; default: bench/results/TIME.json")
     parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute, no measurement")
+    parser.add_argument("--text", type=Path, nargs="+", default=[], help="skipgram: corpora; default: the shared text")
+    parser.add_argument("--words", type=int, help="skipgram: so many words of the text; default: 20 million")
+    parser.add_argument("--min-count", type=int, default=5, help="skipgram: rarer words get no vector; default: 5")
     parser.add_argument(
         "--only",
         action="append",
-        choices=("cold", "import", "pieces", "labelling", "candidates", "memory"),
+        choices=("cold", "import", "pieces", "labelling", "candidates", "memory", "skipgram"),
         help="run this section only; may be repeated",
     )
     return parser

@@ -20,7 +20,7 @@ PACKAGE = SOURCE / "devise"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = ["devise", *(found.name for found in pkgutil.walk_packages([str(PACKAGE)], "devise."))]
 
-TRAINING_ONLY = {"torch", "torchvision", "timm", "gensim", "onnx", "onnxruntime", "nncf", "scipy"}
+TRAINING_ONLY = {"torch", "torchvision", "timm", "gensim", "llvmlite", "numba", "onnx", "onnxruntime", "nncf", "scipy"}
 HEAVY = {"numpy", "torch", "openvino", "rich", "typer", "PIL", "safetensors", "jaxtyping", "simplejpeg"}
 
 

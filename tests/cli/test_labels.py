@@ -215,7 +215,7 @@ def test_looking_up_loads_no_network_and_no_torch() -> None:
     code = (
         "import sys\nfrom devise.cli.app import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
-        "print([name for name in ('torch', 'openvino', 'gensim', 'onnx') if name in sys.modules])"
+        "print([name for name in ('torch', 'openvino', 'numba', 'onnx') if name in sys.modules])"
     )
     done = python("-c", code, "labels", "guitar", "harp")
     assert done.stdout.splitlines()[-1] == "[]"

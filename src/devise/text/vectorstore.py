@@ -10,6 +10,7 @@ import numpy as np
 from devise.errors import VectorsError
 from devise.files import atomic_write
 from devise.text.quantize import dequantize_rows, quantize_rows
+from devise.text.tensorstream import write_tensors
 from devise.text.vectors import WordTable
 from devise.text.wordrows import check_writable
 
@@ -31,19 +32,16 @@ def write_vector_store(path: Path, table: WordTable, *, precision: Precision = "
     version as JSON: a single entry, since safetensors does not keep the order of several.
     VectorsError if a word is empty or holds a line end, or if a value is too large for float16.
     """
-    import safetensors.numpy
-
     if precision not in get_args(Precision):
         raise VectorsError(f"precision {precision!r} is not known: take one of {', '.join(get_args(Precision))}")
     check_writable(table.words, "\n")
     blob = np.frombuffer("\n".join(table.words).encode(), dtype=np.uint8)
     tensors: dict[str, Any] = {"words": blob, **_encoded(table, precision)}
     if table.counts is not None:
-        tensors["counts"] = np.ascontiguousarray(table.counts)
+        tensors["counts"] = table.counts
     described = {"format": _FORMAT, "precision": precision, "version": FORMAT_VERSION}
-    data = safetensors.numpy.save(tensors, metadata={"devise": json.dumps(described, sort_keys=True)})
     with atomic_write(path, "wb") as file:
-        file.write(data)
+        write_tensors(file, tensors, {"devise": json.dumps(described, sort_keys=True)})
 
 
 def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[str] | None = None) -> WordTable:
@@ -80,7 +78,7 @@ def _encoded(table: WordTable, precision: Precision) -> dict[str, Any]:
         quantized = quantize_rows(table.vectors)
         return {"vectors": quantized.codes, "scales": quantized.scales}
     if precision == "float32":
-        return {"vectors": np.ascontiguousarray(table.vectors)}
+        return {"vectors": table.vectors}
     with np.errstate(over="ignore"):
         half = table.vectors.astype(np.float16)
     broken = np.flatnonzero(~np.isfinite(half).all(axis=1))

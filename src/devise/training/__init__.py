@@ -1,1 +1,1 @@
-"""What needs torch or gensim: building a model."""
+"""What needs torch or numba: building a model."""

@@ -8,7 +8,13 @@ from devise.cli.app import app
 
 __all__ = ["text"]
 
-_COMMANDS: tuple[str, ...] = ("audit", "neighbors", "plot")
+_COMMANDS: tuple[str, ...] = (
+    "audit",
+    "neighbors",
+    "plot",
+    "train",
+    "eval",
+)
 
 text = typer.Typer(
     no_args_is_help=True,

@@ -1,0 +1,112 @@
+"""Trains with one program in a process of its own; prints what it took as JSON. Run by bench.skipgram.
+
+`training` is the time from the end of counting words to the end of training.
+"""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+__all__: list[str] = []
+
+
+def ours(asked: dict[str, Any], tokens: Path, vectors: Path) -> dict[str, Any]:
+    from devise.text.corpus import read_tokens
+    from devise.text.formats import write_vectors
+    from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
+
+    counted = [0.0]
+    updates = [0]
+
+    def progress(report: SkipGramProgress) -> None:
+        if report.stage == "counting":
+            counted[0] = time.perf_counter()
+        updates[0] += report.updates
+
+    names = ("dim", "window", "min_count", "sample", "threads", "seed")
+    config = SkipGramConfig(epochs=1, **{name: asked[name] for name in names})
+    table = train_skipgram(lambda: read_tokens(tokens), config, progress)
+    training = time.perf_counter() - counted[0]
+    write_vectors(vectors, table)
+    return {"program": f"devise, numba {metadata.version('numba')}", "training": training, "updates": updates[0]}
+
+
+def gensim(asked: dict[str, Any], tokens: Path, vectors: Path) -> dict[str, Any]:
+    from gensim.models import Word2Vec
+
+    model = Word2Vec(
+        vector_size=asked["dim"],
+        window=asked["window"],
+        min_count=asked["min_count"],
+        sample=asked["sample"],
+        workers=asked["threads"],
+        seed=asked["seed"],
+        sg=1,
+        hs=1,
+        negative=0,
+        epochs=1,
+    )
+    model.build_vocab(corpus_file=str(tokens))
+    began = time.perf_counter()
+    model.train(
+        corpus_file=str(tokens), total_words=model.corpus_total_words, total_examples=model.corpus_count, epochs=1
+    )
+    training = time.perf_counter() - began
+    model.wv.save_word2vec_format(str(vectors), binary=True)
+    return {"program": f"gensim {metadata.version('gensim')}, reading the file itself", "training": training}
+
+
+def word2vec(asked: dict[str, Any], tokens: Path, vectors: Path) -> dict[str, Any]:
+    places = [os.environ.get("WORD2VEC"), str(Path(sys.executable).with_name("word2vec")), shutil.which("word2vec")]
+    program = next((place for place in places if place and Path(place).is_file()), None)
+    if program is None:
+        return {"missing": "the C program is not installed: pip install word2vec (needs gcc), or set WORD2VEC"}
+    options = {
+        "train": tokens,
+        "output": vectors,
+        "size": asked["dim"],
+        "window": asked["window"],
+        "min-count": asked["min_count"],
+        "sample": asked["sample"],
+        "threads": asked["threads"],
+        "cbow": 0,
+        "hs": 1,
+        "negative": 0,
+        "iter": 1,
+        "binary": 1,
+    }
+    command = [program, *(part for name, value in options.items() for part in (f"-{name}", str(value)))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)  # it is silent, its output held back, until the first words are trained on
+        began = time.perf_counter()
+        process.stdout.read()
+    if process.returncode:
+        raise SystemExit(f"{program} ended with {process.returncode}")
+    return {"program": "the original C program", "training": time.perf_counter() - began}
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    tokens = Path(asked["tokens"])
+    ending = "safetensors" if asked["program"] == "ours" else "bin"
+    vectors = Path(asked["folder"]) / f"{asked['program']}.{ending}"
+    programs: dict[str, Callable[..., dict[str, Any]]] = {"ours": ours, "gensim": gensim, "word2vec": word2vec}
+    found = programs[asked["program"]](asked, tokens, vectors)
+    used = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    with tokens.open("rb") as file:
+        words = sum(line.count(b" ") + 1 for line in file)
+    memory = used[1] if asked["program"] == "word2vec" else used[0]
+    print(json.dumps(found | {"words": words, "vectors": str(vectors), "memory": 1024 * memory}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""devise text eval: how well word vectors agree with people."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from devise.cli.text import text
+from devise.errors import UsageError
+
+if TYPE_CHECKING:
+    from devise.text.similarity import AnalogyResult, PairsResult
+
+__all__ = ["evaluate"]
+
+
+@text.command("eval", no_args_is_help=True)
+def evaluate(
+    vectors: Annotated[Path, typer.Argument(help="Word vectors: .safetensors, .bin, .vec or .txt.")],
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of two words and people's score a line; may be repeated.", show_default=False),
+    ] = None,
+    analogies: Annotated[
+        Path | None,
+        typer.Option(help="File of four words a line, sections after ':' (questions-words.txt).", show_default=False),
+    ] = None,
+    most_words: Annotated[
+        int | None,
+        typer.Option(help="Analogies among so many first words only. [default: all]", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure word vectors: Spearman's correlation with word similarity by people, and share of analogies solved.
+
+    Only pairs and analogies whose words all have a vector are measured; coverage says how many these are.
+
+    Example: devise text eval vectors.safetensors --pairs EN-MEN-TR-3k.txt --analogies questions-words.txt
+    """
+    from devise.text.formats import read_vectors
+    from devise.text.similarity import judge_analogies, judge_pairs, read_analogies, read_pairs
+
+    if not pairs and analogies is None:
+        raise UsageError("nothing would be measured: give --pairs FILE or --analogies FILE")
+    if most_words is not None and most_words < 1:
+        raise UsageError(f"--most-words must be at least 1, got {most_words}")
+    sets = [(path.stem, read_pairs(path)) for path in pairs or ()]
+    questions = read_analogies(analogies) if analogies is not None else ()
+    table = read_vectors(vectors)
+    judged = [(name, judge_pairs(table, one)) for name, one in sets]
+    solved = judge_analogies(table, questions, most_words=most_words) if questions else ()
+    if as_json:
+        print(json.dumps(_record(len(table), table.dim, judged, solved), indent=1))
+    else:
+        print(f"{len(table):,} words of {table.dim} numbers")
+        _print(judged, solved)
+
+
+def _record(
+    words: int, dim: int, judged: "Sequence[tuple[str, PairsResult]]", solved: "Sequence[AnalogyResult]"
+) -> dict[str, Any]:
+    return {
+        "words": words,
+        "dim": dim,
+        "pairs": [
+            {
+                "set": name,
+                "pairs": one.pairs,
+                "covered": one.covered,
+                "coverage": one.coverage,
+                "spearman": one.spearman,
+            }
+            for name, one in judged
+        ],
+        "analogies": [
+            {
+                "section": one.section,
+                "analogies": one.analogies,
+                "covered": one.covered,
+                "coverage": one.coverage,
+                "right": one.right,
+                "accuracy": one.accuracy,
+            }
+            for one in solved
+        ],
+    }
+
+
+def _print(judged: "Sequence[tuple[str, PairsResult]]", solved: "Sequence[AnalogyResult]") -> None:
+    console = Console(highlight=False, width=None if Console().is_terminal else 120)
+    if judged:
+        table = _table("word pairs", "Spearman")
+        for name, pairs in judged:
+            value = "-" if pairs.spearman is None else f"{pairs.spearman:.3f}"
+            table.add_row(name, value, f"{pairs.covered} of {pairs.pairs}", f"{100 * pairs.coverage:.1f} %")
+        console.print(table)
+    if solved:
+        table = _table("analogies", "right")
+        for one in solved:
+            value = "-" if one.accuracy is None else f"{100 * one.accuracy:.1f} %"
+            table.add_row(one.section, value, f"{one.covered} of {one.analogies}", f"{100 * one.coverage:.1f} %")
+        console.print(table)
+
+
+def _table(name: str, value: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(name, no_wrap=True)
+    for head in (value, "measured", "coverage"):
+        table.add_column(head, justify="right", no_wrap=True)
+    return table

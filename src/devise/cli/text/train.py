@@ -1,0 +1,188 @@
+"""devise text train: word vectors from text."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devise.cli.terminal import counted, tell
+from devise.cli.text import text
+from devise.errors import UsageError
+
+if TYPE_CHECKING:
+    from devise.text.corpus import CorpusTally
+    from devise.text.resumable import Outcome
+    from devise.text.skipgram import ProgressCallback, SkipGramProgress
+
+__all__ = ["train"]
+
+
+@text.command(no_args_is_help=True)
+def train(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Text: .jsonl (title and text) or .txt (a document a line), both also .gz, .xz or .bz2; .dict.dz of "
+            "dictd; WordNet's folder."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for vectors.safetensors, training.json and checkpoints.")],
+    dim: Annotated[int, typer.Option(help="Numbers in a vector.")] = 300,
+    window: Annotated[int, typer.Option(help="Words on each side that a word predicts, at most.")] = 20,
+    hs: Annotated[
+        bool | None,
+        typer.Option(
+            "--hs/--no-hs", help="Hierarchical softmax. [default: yes, unless --negative]", show_default=False
+        ),
+    ] = None,
+    negative: Annotated[int, typer.Option(help="Noise words of each word; 0 for none.")] = 0,
+    epochs: Annotated[int, typer.Option(help="How often the text is trained on.")] = 5,
+    min_count: Annotated[int, typer.Option(help="Rarer words get no vector.")] = 2,
+    max_words: Annotated[
+        int | None, typer.Option(help="Most words to get a vector; the rarest go. [default: all]", show_default=False)
+    ] = None,
+    sample: Annotated[float, typer.Option(help="Share of the text above which words are thinned out; 0 never.")] = 1e-3,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="1 gives the same vectors each time. [default: all cores]", show_default=False),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Step at the start; it falls in a line to 0.0001.")] = 0.025,
+    seed: Annotated[int, typer.Option(help="Where chance begins.")] = 1,
+    tokenised: Annotated[bool, typer.Option("--tokenised", help="FILES hold tokens parted by spaces.")] = False,
+    phrases: Annotated[
+        bool | None,
+        typer.Option(
+            "--phrases/--no-phrases",
+            help="Make one word of each of WordNet's nouns of several. [default: yes, unless --tokenised]",
+            show_default=False,
+        ),
+    ] = None,
+    phrase_list: Annotated[
+        Path | None, typer.Option(help="File of more phrases to join, one a line.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds, or begin.")] = False,
+    every: Annotated[float, typer.Option("--checkpoint-every", help="Seconds between checkpoints.")] = 300.0,
+) -> None:
+    """Train skip-gram word vectors. Killed or stopped, --resume goes on from the last checkpoint.
+
+    Example: devise text train articles.jsonl.xz --out vectors --dim 500 --epochs 1
+    """
+    from devise.text.corpus import CorpusTally
+    from devise.text.resumable import VECTORS, train_in_folder
+    from devise.text.skipgram import SkipGramConfig
+    from devise.text.sources import TextFiles
+
+    if not every > 0:
+        raise UsageError(f"--checkpoint-every must be above 0, got {every:g}")
+    config = SkipGramConfig(
+        dim=dim,
+        window=window,
+        epochs=epochs,
+        min_count=min_count,
+        sample=sample,
+        hierarchical_softmax=negative == 0 if hs is None else hs,
+        negative=negative,
+        threads=_cores() if threads is None else threads,
+        seed=seed,
+        alpha=alpha,
+        min_alpha=min(alpha, 1e-4),
+        max_words=max_words,
+    )
+    texts = TextFiles(tuple(files), tokenised, _phrases(not tokenised if phrases is None else phrases, phrase_list))
+    texts.check()
+    tally = CorpusTally()
+    with _shown() as progress:
+        outcome = train_in_folder(
+            lambda: texts.sentences(tally),
+            config,
+            out,
+            text=texts.hashes(),
+            resume=resume,
+            every=every,
+            progress=progress,
+        )
+    for line in _facts(outcome, tally):
+        tell(line)
+    print(out / VECTORS)
+
+
+def _phrases(nouns: bool, file: Path | None) -> tuple[str, ...] | None:
+    from devise.taxonomy.wordnet import Taxonomy
+    from devise.text.sources import read_phrases
+
+    if not nouns and file is None:
+        return None
+    return (*(Taxonomy.load().lemma_names() if nouns else ()), *(read_phrases(file) if file is not None else ()))
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _shown() -> Iterator["ProgressCallback | None"]:
+    """Words a second, loss and time left on standard error; None where nobody looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if sys.stderr is None or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("counting", total=None, facts="")
+        clock = _Clock()
+
+        def show(report: "SkipGramProgress") -> None:
+            if report.total is None:
+                bar.update(task, facts=f"{report.tokens:,} words")
+                return
+            done = (report.epoch - 1) * report.total + report.tokens
+            loss = "" if report.loss is None else f", loss {report.loss:.2f}"
+            bar.update(
+                task,
+                description=f"pass {report.epoch} of {report.epochs}",
+                total=report.total * report.epochs,
+                completed=done,
+                facts=f"{clock.speed(done):,.0f} words/s{loss}",
+            )
+
+        yield show
+
+
+class _Clock:
+    """Words a second since the first report of this process."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def speed(self, done: int) -> float:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, done)
+        since, before = self._first
+        return (done - before) / (now - since) if now > since else 0.0
+
+
+def _facts(outcome: "Outcome", tally: "CorpusTally") -> Iterator[str]:
+    resumed = f"; resumed at {100 * outcome.resumed_at:.0f} %" if outcome.resumed_at else ""
+    loss = "" if outcome.loss is None else f", loss {outcome.loss:.3f}"
+    yield (
+        f"{counted(outcome.words, 'vector')} of a text of {counted(outcome.tokens, 'word')}{loss}, "
+        f"{outcome.seconds:.0f} s{resumed}"
+    )
+    if outcome.rare_tokens:
+        yield f"left out: {counted(outcome.rare_tokens, 'place')} of words that are too rare"
+    if outcome.forgotten:
+        yield f"of these, {outcome.forgotten:,} of words dropped while counting: there were too many different ones"
+    if tally.empty:
+        yield f"{counted(tally.empty, 'document')} without a word"
+    if tally.damaged:
+        yield f"{counted(tally.damaged, 'place')} that were not UTF-8"

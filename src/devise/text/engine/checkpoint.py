@@ -1,0 +1,113 @@
+"""What a training keeps in its folder, so that it can go on where it was killed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.errors import TextError
+from devise.files import atomic_write
+from devise.text.engine.config import SkipGramConfig
+from devise.text.engine.encoding import EncodedText
+from devise.text.engine.rows import Rows, fresh_rows
+from devise.text.tensorstream import write_tensors
+
+__all__ = ["CHECKPOINT", "ENCODED", "read_checkpoint", "read_encoded", "write_checkpoint", "write_encoded"]
+
+CHECKPOINT = "checkpoint.safetensors"
+"""Both matrices, and in its metadata how many blocks they were trained on; chance has no other state."""
+
+ENCODED = "text.safetensors"
+"""Words, counts and blocks of the encoded text; written last, so that the text is whole where it stands."""
+
+_VERSION = 1
+_AT_ONCE = 4096
+_DAMAGED = "is damaged: remove the folder and train again"
+
+
+def write_checkpoint(folder: Path, rows: Rows, position: int) -> None:
+    """Both matrices after so many blocks, whole or not at all; OSError if the disk is full."""
+    tensors = {"inputs": rows.inputs[:, : rows.dim], "outputs": rows.outputs[:, : rows.dim]}
+    with atomic_write(folder / CHECKPOINT, "wb") as file:
+        write_tensors(file, tensors, _described({"position": position}))
+
+
+def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[Rows, int]:
+    """What was written last and after how many blocks, or the matrices to begin with and 0. TextError if damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    rows = fresh_rows(words, config)
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return rows, 0
+    try:
+        with safe_open(path, framework="numpy") as file:
+            position = int(_facts(file.metadata(), path)["position"])
+            for name, matrix in (("inputs", rows.inputs), ("outputs", rows.outputs)):
+                _fill(matrix, file.get_slice(name), config.dim, path)
+    except (SafetensorError, OSError, KeyError) as problem:
+        raise TextError(f"{path} {_DAMAGED} ({problem})") from None
+    return rows, position
+
+
+def write_encoded(folder: Path, text: EncodedText) -> None:
+    """Everything of the text but its numbers, which have a file of their own."""
+    blob = np.frombuffer("\n".join(text.words).encode(), dtype=np.uint8)
+    tensors = {"words": blob, "counts": text.counts, "blocks": text.blocks, "read": text.read}
+    facts = {"tokens": text.tokens, "rare_tokens": text.rare_tokens, "forgotten": text.forgotten}
+    with atomic_write(folder / ENCODED, "wb") as file:
+        write_tensors(file, tensors, _described(facts))
+
+
+def read_encoded(folder: Path, numbers: Path) -> EncodedText | None:
+    """The text, or None if it was not encoded to the end. TextError if a file of it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / ENCODED
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = _facts(file.metadata(), path)
+            tensors = {name: file.get_tensor(name) for name in ("words", "counts", "blocks", "read")}
+        size = numbers.stat().st_size
+    except (SafetensorError, OSError) as problem:
+        raise TextError(f"{path} {_DAMAGED} ({problem})") from None
+    if size != 4 * tensors["blocks"][-1]:
+        raise TextError(f"{numbers} {_DAMAGED} ({size} bytes instead of {4 * tensors['blocks'][-1]})")
+    words = tuple(tensors["words"].tobytes().decode().split("\n"))
+    return EncodedText(
+        words,
+        tensors["counts"],
+        facts["tokens"],
+        facts["rare_tokens"],
+        facts["forgotten"],
+        numbers,
+        tensors["blocks"],
+        tensors["read"],
+    )
+
+
+def _fill(matrix: Float32[np.ndarray, "_ padded"], stored: Any, dim: int, path: Path) -> None:
+    if tuple(stored.get_shape()) != (len(matrix), dim):
+        raise TextError(f"{path} {_DAMAGED} (rows of another size)")
+    for start in range(0, len(matrix), _AT_ONCE):
+        end = min(start + _AT_ONCE, len(matrix))
+        matrix[start:end, :dim] = stored[start:end]
+
+
+def _described(facts: dict[str, int]) -> dict[str, str]:
+    return {"devise": json.dumps({"format": "devise-skipgram", "version": _VERSION, **facts}, sort_keys=True)}
+
+
+def _facts(metadata: dict[str, str] | None, path: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((metadata or {})["devise"])
+        version = facts["version"]
+    except (KeyError, TypeError, ValueError):
+        raise TextError(f"{path} {_DAMAGED} (it does not say what it is)") from None
+    if version != _VERSION:
+        raise TextError(f"{path} is of version {version}, this devise reads {_VERSION}: train in another folder")
+    return facts

@@ -1,0 +1,275 @@
+"""The inner step of skip-gram in vector instructions: a few context rows against a few target rows.
+
+Numba's loops do not reach it: rows may coincide, so its compiler would not keep them in registers. The step is
+therefore written as LLVM code, for any number of lanes, and called from numba functions as `step`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, no_type_check
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+__all__ = ["ROW_MULTIPLE", "Shape", "shape", "step", "step_code"]
+
+ROW_MULTIPLE = 16
+"""The numbers of a row are filled up with zeros to a multiple of this."""
+
+_INT = ir.IntType(64)
+_INT32 = ir.IntType(32)
+_FLOAT = ir.FloatType()
+
+_LN2_POWERS = tuple(math.log(2) ** k / math.factorial(k) for k in range(7))
+"""ln(2)^k / k!: the series of 2^x, good to 1e-7 for |x| <= 1/2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Numbers in a vector register, and how many context and target rows one step takes at most."""
+
+    lanes: int
+    contexts: int
+    targets: int
+
+
+@cache
+def shape() -> Shape:
+    """What suits this machine: as many products in flight as it has registers for."""
+    features = llvmlite.binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return Shape(lanes=16, contexts=4, targets=4)
+    if features.get("avx"):
+        return Shape(lanes=8, contexts=3, targets=3)
+    return Shape(lanes=4, contexts=4, targets=4) if features.get("neon") else Shape(lanes=4, contexts=3, targets=3)
+
+
+def step_code() -> str:
+    """The LLVM code of `step` on this machine."""
+    made, module = shape(), ir.Module()
+    for m in range(1, made.contexts + 1):
+        for n in range(1, made.targets + 1):
+            _step(module, m, n, made.lanes)
+    return str(module)
+
+
+@intrinsic
+@no_type_check
+def step(_, contexts, targets, labels, alpha, length, scores, m, n):
+    """Move m context rows and n target rows one step, all products taken before any row moves.
+
+    contexts, targets: address of m (n) addresses of rows. labels: address of n float32, 1 where the target is to
+    be predicted, 0 where not. alpha: the size of the step. length: bytes of a row. scores: address where the m x n
+    probabilities are put as float32, a context after the other. m, n: from 1 to those of `shape()`.
+    """
+    address = types.int64
+    signature = types.void(address, address, address, types.float32, address, address, types.int64, types.int64)
+
+    def code(_target: Any, builder: ir.IRBuilder, _signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        contexts, targets, labels, alpha, length, scores, m, n = arguments
+        made = shape()
+        done = builder.append_basic_block("done")
+        switch = builder.switch(builder.add(builder.mul(m, _INT(made.targets + 1)), n), done)
+        for tall in range(1, made.contexts + 1):
+            for wide in range(1, made.targets + 1):
+                case = builder.append_basic_block(f"step{tall}x{wide}")
+                switch.add_case(_INT(tall * (made.targets + 1) + wide), case)
+                builder.position_at_end(case)
+                function = _step(builder.module, tall, wide, made.lanes)
+                builder.call(function, [contexts, targets, labels, alpha, length, scores])
+                builder.branch(done)
+        builder.position_at_end(done)
+        return _target.get_dummy_value()
+
+    return signature, code
+
+
+def _step(module: ir.Module, m: int, n: int, lanes: int) -> ir.Function:
+    """The function of `step` for m contexts and n targets."""
+    name = f"devise_skipgram_step_{m}x{n}x{lanes}"
+    if name in module.globals:
+        return module.globals[name]
+    kind = ir.FunctionType(ir.VoidType(), [_INT, _INT, _INT, _FLOAT, _INT, _INT])
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    contexts, targets, labels, alpha, length, scores = function.args
+    context = [_load(builder, contexts, _INT, 8 * row) for row in range(m)]
+    target = [_load(builder, targets, _INT, 8 * row) for row in range(n)]
+    products = _products(builder, context, target, length, lanes)
+    label = [_load(builder, labels, _FLOAT, 4 * row) for row in range(n)] * m
+    steps: list[ir.Value] = []
+    for start in range(0, m * n, lanes):
+        wanted = _packed(builder, label[start : start + lanes], lanes)
+        found = _sigmoid(builder, _summed(builder, products[start : start + lanes], lanes), lanes)
+        _store(builder, found, scores, 4 * start)
+        scaled = builder.fmul(builder.fsub(wanted, found), _spread(builder, alpha, lanes))
+        steps += [_spread_lane(builder, scaled, lane, lanes) for lane in range(min(lanes, m * n - start))]
+    _move(builder, context, target, steps, length, lanes)
+    builder.ret_void()
+    return function
+
+
+def _products(
+    builder: ir.IRBuilder, context: list[ir.Value], target: list[ir.Value], length: ir.Value, lanes: int
+) -> list[ir.Value]:
+    """For each pair a vector whose sum is the product of the two rows."""
+    vector = ir.VectorType(_FLOAT, lanes)
+
+    def part(at: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+        right = [_load(builder, builder.add(row, at), vector) for row in target]
+        found = []
+        for number, row in enumerate(context):
+            left = _load(builder, builder.add(row, at), vector)
+            for other, value in enumerate(right):
+                found.append(_fma(builder, left, value, sums[number * len(right) + other]))
+        return found
+
+    zeros = [ir.Constant(vector, [0.0] * lanes)] * (len(context) * len(target))
+    return _loop(builder, length, 4 * lanes, zeros, part)
+
+
+def _move(
+    builder: ir.IRBuilder,
+    context: list[ir.Value],
+    target: list[ir.Value],
+    steps: list[ir.Value],
+    length: ir.Value,
+    lanes: int,
+) -> None:
+    """Add to each context row the target rows times their steps, and to each target row the context rows times theirs.
+
+    Each row is read again before it is written, so that of a row that stands twice no move is lost.
+    """
+    vector = ir.VectorType(_FLOAT, lanes)
+    n = len(target)
+
+    def part(at: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+        right = [_load(builder, builder.add(row, at), vector) for row in target]
+        moves: list[ir.Value | None] = [None] * n
+        for number, row in enumerate(context):
+            where = builder.add(row, at)
+            left = moved = _load(builder, where, vector)
+            for other in range(n):
+                by = steps[number * n + other]
+                moved = _fma(builder, by, right[other], moved)
+                so_far = moves[other]
+                moves[other] = builder.fmul(by, left) if so_far is None else _fma(builder, by, left, so_far)
+            _store(builder, moved, where)
+        for row, move in zip(target, moves, strict=True):
+            where = builder.add(row, at)
+            _store(builder, builder.fadd(_load(builder, where, vector), move), where)
+        return []
+
+    _loop(builder, length, 4 * lanes, [], part)
+
+
+def _sigmoid(builder: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
+    """1 / (1 + e^-x), good to 3e-7; x beyond 80 counts as 80."""
+
+    def constant(value: float) -> ir.Constant:
+        return ir.Constant(x.type, [value] * lanes)
+
+    whole = ir.VectorType(_INT32, lanes)
+    power = builder.fmul(x, constant(-1 / _LN2_POWERS[1]))
+    limit = 80 / _LN2_POWERS[1]
+    for bound, above in ((limit, "<"), (-limit, ">")):
+        power = builder.select(builder.fcmp_ordered(above, power, constant(bound)), power, constant(bound))
+    rounded = builder.call(_builtin(builder.module, "rint", x.type, 1), [power])
+    rest = builder.fsub(power, rounded)
+    series = constant(_LN2_POWERS[-1])
+    for factor in _LN2_POWERS[-2::-1]:
+        series = _fma(builder, series, rest, constant(factor))
+    exponent = builder.add(builder.fptosi(rounded, whole), ir.Constant(whole, [127] * lanes))
+    scale = builder.bitcast(builder.shl(exponent, ir.Constant(whole, [23] * lanes)), x.type)
+    return builder.fdiv(constant(1.0), _fma(builder, series, scale, constant(1.0)))
+
+
+def _summed(builder: ir.IRBuilder, vectors: list[ir.Value], lanes: int) -> ir.Value:
+    """One vector of the sums of at most `lanes` vectors, by halves: all are added at once."""
+    zero = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
+    level = vectors + [zero] * (lanes - len(vectors))
+    run = lanes  # lanes in a row that belong to one sum
+    while len(level) > 1:
+        run //= 2
+        near = [lane for lane in range(2 * lanes) if lane // run % 2 == 0]
+        far = [lane + run for lane in near]
+        level = [
+            builder.fadd(_shuffle(builder, one, other, near), _shuffle(builder, one, other, far))
+            for one, other in zip(level[::2], level[1::2], strict=True)
+        ]
+    return level[0]
+
+
+def _packed(builder: ir.IRBuilder, values: list[ir.Value], lanes: int) -> ir.Value:
+    vector: ir.Value = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
+    for lane, value in enumerate(values):
+        vector = builder.insert_element(vector, value, _INT32(lane))
+    return vector
+
+
+def _spread(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    return _spread_lane(builder, _packed(builder, [value], lanes), 0, lanes)
+
+
+def _spread_lane(builder: ir.IRBuilder, vector: ir.Value, lane: int, lanes: int) -> ir.Value:
+    return _shuffle(builder, vector, vector, [lane] * lanes)
+
+
+def _shuffle(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: list[int]) -> ir.Value:
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes))
+
+
+def _fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """a b + c, in one instruction where the machine has it."""
+    return builder.call(_builtin(builder.module, "fmuladd", c.type, 3), [a, b, c])
+
+
+def _builtin(module: ir.Module, name: str, vector: ir.VectorType, arguments: int) -> ir.Function:
+    kind = ir.FunctionType(vector, [vector] * arguments)
+    return module.declare_intrinsic(f"llvm.{name}.v{vector.count}f32", (), kind)
+
+
+def _load(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, offset: int = 0) -> ir.Value:
+    at = builder.add(address, _INT(offset)) if offset else address
+    return builder.load(builder.inttoptr(at, ir.PointerType(kind)), align=4, typ=kind)
+
+
+def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, offset: int = 0) -> None:
+    at = builder.add(address, _INT(offset)) if offset else address
+    builder.store(value, builder.inttoptr(at, ir.PointerType(value.type)), align=4)
+
+
+def _loop(
+    builder: ir.IRBuilder,
+    end: ir.Value,
+    stride: int,
+    carried: list[ir.Value],
+    body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+) -> list[ir.Value]:
+    """Run the body for 0, stride, ... below the end, which must be above 0; the values it carried at last."""
+    before = builder.block
+    block = builder.append_basic_block("loop")
+    builder.branch(block)
+    builder.position_at_end(block)
+    at = builder.phi(_INT)
+    at.add_incoming(_INT(0), before)
+    values = []
+    for first in carried:
+        value = builder.phi(first.type)
+        value.add_incoming(first, before)
+        values.append(value)
+    results = body(at, values)
+    following = builder.add(at, _INT(stride))
+    at.add_incoming(following, builder.block)
+    for value, result in zip(values, results, strict=True):
+        value.add_incoming(result, builder.block)
+    after = builder.append_basic_block("after")
+    builder.cbranch(builder.icmp_signed("<", following, end), block, after)
+    builder.position_at_end(after)
+    return results

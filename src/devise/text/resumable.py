@@ -1,0 +1,176 @@
+"""Skip-gram training in a folder: it can be killed and go on, and leaves vectors and a log."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from devise.errors import DeviseError, TextError, UsageError
+from devise.files import atomic_write
+from devise.text.engine.checkpoint import (
+    CHECKPOINT,
+    ENCODED,
+    read_checkpoint,
+    read_encoded,
+    write_checkpoint,
+    write_encoded,
+)
+from devise.text.engine.encoding import ENCODED_NUMBERS, EncodedText, encode
+from devise.text.engine.training import train_blocks
+from devise.text.skipgram import ProgressCallback, SentenceFactory, SkipGramConfig, SkipGramProgress
+from devise.text.vectors import WordTable
+from devise.text.vectorstore import write_vector_store
+
+__all__ = ["LOG", "VECTORS", "Outcome", "train_in_folder"]
+
+VECTORS = "vectors.safetensors"
+"""The vectors in their folder, as `read_vectors` takes them; the training is finished where they stand."""
+
+LOG = "training.json"
+"""Settings, what the text is, and when it is finished what came of it."""
+
+_FREE = ("threads",)  # settings that may change on the way
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a training.
+
+    words: that have a vector. tokens: of the text. rare_tokens: of words without one. forgotten: of words dropped
+    while counting. loss: mean of the last tenth of the blocks; None if nothing was left to train. seconds: of this
+    process. resumed_at: share of the training that was done before, in [0, 1].
+    """
+
+    words: int
+    tokens: int
+    rare_tokens: int
+    forgotten: int
+    loss: float | None
+    seconds: float
+    resumed_at: float
+
+
+def train_in_folder(
+    sentences: SentenceFactory,
+    config: SkipGramConfig,
+    folder: Path,
+    *,
+    text: Mapping[str, str],
+    resume: bool = False,
+    every: float = 300.0,
+    progress: ProgressCallback | None = None,
+) -> Outcome:
+    """Train as `train_skipgram` does and leave `VECTORS` and `LOG` in the folder.
+
+    text: what the sentences are made of, such as hashes of files by name; kept in the log, and compared on resuming.
+    resume: go on from the last checkpoint, or begin where there is none; with one thread the vectors are to the bit
+    those of a training that was not stopped. every: seconds between checkpoints; another is written on Ctrl-C.
+    UsageError if the folder holds a training and `resume` is not set, or one of other settings or text. DeviseError
+    if a file cannot be written; the checkpoint before stays then.
+    """
+    began = time.monotonic()
+    described = {"format": "devise-skipgram-training", "version": 1, "config": asdict(config), "text": dict(text)}
+    _check(folder, described, resume)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / LOG, described)
+        encoded = read_encoded(folder, folder / ENCODED_NUMBERS) or _encoded(sentences, config, folder, progress)
+    rows, first = read_checkpoint(folder, len(encoded.words), config)
+    losses: list[float] = []
+
+    def told(report: SkipGramProgress) -> None:
+        if report.loss is not None:
+            losses.append(report.loss)
+        if progress is not None:
+            progress(report)
+
+    def save(position: int) -> float:
+        if position > first:
+            with _writing(folder):
+                write_checkpoint(folder, rows, position)
+        return every
+
+    train_blocks(encoded, rows, config, first=first, progress=told, between=save)
+    total = (len(encoded.blocks) - 1) * config.epochs
+    last = losses[-math.ceil(total / 10) :]
+    outcome = Outcome(
+        len(encoded.words),
+        encoded.tokens,
+        encoded.rare_tokens,
+        encoded.forgotten,
+        sum(last) / len(last) if last else None,
+        round(time.monotonic() - began, 1),
+        first / total,
+    )
+    vectors = rows.inputs[:, : config.dim]
+    del rows
+    with _writing(folder):
+        write_vector_store(folder / VECTORS, WordTable(encoded.words, vectors, encoded.counts))
+        _write_json(folder / LOG, described | {"outcome": asdict(outcome)})
+    for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS):
+        (folder / name).unlink(missing_ok=True)
+    return outcome
+
+
+def _encoded(
+    sentences: SentenceFactory, config: SkipGramConfig, folder: Path, progress: ProgressCallback | None
+) -> EncodedText:
+    def counted(tokens: int) -> None:
+        if progress is not None:
+            progress(SkipGramProgress("counting", 0, config.epochs, tokens, None))
+
+    encoded = encode(sentences(), folder, min_count=config.min_count, max_words=config.max_words, on_tokens=counted)
+    write_encoded(folder, encoded)
+    return encoded
+
+
+def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
+    """UsageError unless the folder is new, or holds the same training and it is to go on."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: give a folder to train in")
+    log = folder / LOG
+    if not log.exists():
+        return
+    if not resume:
+        raise UsageError(f"{folder} holds a training: resume it, or train in another folder")
+    if (folder / VECTORS).exists():
+        raise UsageError(f"{folder} holds a finished training: there is nothing to resume; train in another folder")
+    try:
+        before: dict[str, Any] = json.loads(log.read_text(encoding="utf-8"))
+        config, text = dict(before["config"]), dict(before["text"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TextError(f"{log} is damaged: remove the folder and train again") from None
+    for name, now in described["config"].items():
+        if name not in _FREE and config.get(name) != now:
+            raise UsageError(
+                f"{folder} was begun with {name} {config.get(name)}, now it is {now}: "
+                "give the same settings, or train in another folder"
+            )
+    changed = sorted(name for name in {**text, **described["text"]} if text.get(name) != described["text"].get(name))
+    if changed:
+        raise UsageError(
+            f"{folder} was begun with other text ({changed[0]} is not the same): "
+            "give the same text, or train in another folder"
+        )
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """DeviseError in place of OSError."""
+    try:
+        yield
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise DeviseError(
+            f"{problem.filename or folder} cannot be written ({reason}): mend that and resume; "
+            "what was written before stays"
+        ) from problem
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

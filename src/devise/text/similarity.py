@@ -1,0 +1,217 @@
+"""How well word vectors agree with people: similarity of word pairs, and analogies."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from devise.errors import TextError
+from devise.text.phrases import term_key
+from devise.text.streams import decoded, numbered_lines
+from devise.text.vectors import WordTable
+
+__all__ = [
+    "Analogy",
+    "AnalogyResult",
+    "PairsResult",
+    "WordPair",
+    "average_ranks",
+    "judge_analogies",
+    "judge_pairs",
+    "read_analogies",
+    "read_pairs",
+    "spearman",
+]
+
+_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class WordPair:
+    """Two words and how similar people find them; more is more similar, on whatever scale."""
+
+    one: str
+    other: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Analogy:
+    """`one` is to `other` as `third` is to `answer`. section: what kind of relation it is."""
+
+    one: str
+    other: str
+    third: str
+    answer: str
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairsResult:
+    """spearman: over the covered pairs, in [-1, 1]; None if fewer than two, or if all have one score or cosine."""
+
+    pairs: int
+    covered: int
+    spearman: float | None
+
+    @property
+    def coverage(self) -> float:
+        """Share of the pairs of which both words have a vector, in [0, 1]."""
+        return self.covered / self.pairs if self.pairs else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnalogyResult:
+    """How many analogies there are, how many have vectors for all four words, and how many are answered right."""
+
+    section: str
+    analogies: int
+    covered: int
+    right: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """Right ones among the covered, in [0, 1]; None if none is covered."""
+        return self.right / self.covered if self.covered else None
+
+    @property
+    def coverage(self) -> float:
+        """Share that is covered, in [0, 1]."""
+        return self.covered / self.analogies if self.analogies else 0.0
+
+
+def read_pairs(path: Path) -> tuple[WordPair, ...]:
+    """One pair a line: two words and a number, parted by blanks, or by commas in a file that ends in `.csv`.
+
+    Blank lines and lines that begin with `#` pass. TextError names a line that is not so, or a file without pairs.
+    """
+    pairs = []
+    for number, line in _lines(path):
+        fields = line.split(",") if path.suffix == ".csv" else line.split()
+        try:
+            one, other, score = fields
+            value = float(score)
+        except ValueError:
+            raise TextError(f"{path} line {number}: expected two words and a number, got {line[:60]!r}") from None
+        if not np.isfinite(value):
+            raise TextError(f"{path} line {number}: expected a finite number, got {score}")
+        pairs.append(WordPair(one.strip(), other.strip(), value))
+    if not pairs:
+        raise TextError(f"{path} holds no pairs: expected two words and a number a line")
+    return tuple(pairs)
+
+
+def read_analogies(path: Path) -> tuple[Analogy, ...]:
+    """Four words a line; a line `: name` begins a section (the form of word2vec's questions-words.txt).
+
+    Blank lines and lines that begin with `#` pass. TextError names a line that is not so, or a file without
+    analogies.
+    """
+    analogies = []
+    section = ""
+    for number, line in _lines(path):
+        if line.startswith(":"):
+            section = line[1:].strip()
+            continue
+        words = line.split()
+        if len(words) != 4:
+            raise TextError(f"{path} line {number}: expected four words, got {line[:60]!r}")
+        analogies.append(Analogy(words[0], words[1], words[2], words[3], section))
+    if not analogies:
+        raise TextError(f"{path} holds no analogies: expected four words a line")
+    return tuple(analogies)
+
+
+def average_ranks(values: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
+    """The place of each value in ascending order, from 1; equal values share the mean of their places.
+
+    >>> average_ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist()
+    [3.5, 1.0, 3.5, 2.0]
+    """
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    ranks: Float64[np.ndarray, "n"] = (last - (count - 1) / 2)[place]
+    return ranks
+
+
+def spearman(one: Float64[np.ndarray, "n"], other: Float64[np.ndarray, "n"]) -> float | None:
+    """Correlation of the average ranks, in [-1, 1]; None if there are fewer than two, or one side is all equal.
+
+    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0]))
+    0.5
+    """
+    if len(one) < 2:
+        return None
+    left, right = average_ranks(one) - (len(one) + 1) / 2, average_ranks(other) - (len(one) + 1) / 2
+    scale = float(left @ left) * float(right @ right)
+    return float(left @ right) / scale**0.5 if scale > 0 else None
+
+
+def judge_pairs(table: WordTable, pairs: Sequence[WordPair]) -> PairsResult:
+    """Spearman's correlation of the cosines with people's scores, over the pairs whose words both have a vector.
+
+    A word is looked up as it stands, then as `term_key` writes it.
+    """
+    found = [(_row(table, pair.one), _row(table, pair.other), pair.score) for pair in pairs]
+    covered = [(one, other, score) for one, other, score in found if one is not None and other is not None]
+    if not covered:
+        return PairsResult(len(pairs), 0, None)
+    one, other = _unit(table, [row for row, _, _ in covered]), _unit(table, [row for _, row, _ in covered])
+    cosines = np.einsum("pd,pd->p", one, other)
+    scores = np.array([score for _, _, score in covered], dtype=np.float64)
+    return PairsResult(len(pairs), len(covered), spearman(cosines, scores))
+
+
+def judge_analogies(
+    table: WordTable, analogies: Sequence[Analogy], *, most_words: int | None = None
+) -> tuple[AnalogyResult, ...]:
+    """The share answered right, by section and, last, in all (section "all").
+
+    The answer is the word whose unit vector is nearest to other - one + third, each of unit length, and that is none
+    of these three (Mikolov et al. 2013, "3CosAdd"). Words are looked up as `judge_pairs` does. most_words: only the
+    first so many words of the table take part, as in published tables; None = all.
+    """
+    size = len(table) if most_words is None else min(most_words, len(table))
+    unit = table.unit()[:size]
+    rows = [[_row(table, word) for word in (a.one, a.other, a.third, a.answer)] for a in analogies]
+    known = [[size if row is None else row for row in four] for four in rows]
+    covered = [place for place, four in enumerate(known) if max(four) < size]
+    right = np.zeros(len(analogies), dtype=bool)
+    for start in range(0, len(covered), _AT_ONCE):
+        places = covered[start : start + _AT_ONCE]
+        four: Int64[np.ndarray, "batch 4"] = np.array([known[place] for place in places], dtype=np.int64)
+        scores = (unit[four[:, 1]] - unit[four[:, 0]] + unit[four[:, 2]]) @ unit.T
+        np.put_along_axis(scores, four[:, :3], -np.inf, axis=1)
+        right[places] = scores.argmax(axis=1) == four[:, 3]
+    is_covered = np.zeros(len(analogies), dtype=bool)
+    is_covered[covered] = True
+    of_section = np.array([analogy.section for analogy in analogies], dtype=object)
+    sections = list(dict.fromkeys(of_section.tolist()))
+    masks = [(name, of_section == name) for name in sections] + [("all", np.ones(len(analogies), dtype=bool))]
+    return tuple(
+        AnalogyResult(name, int(mask.sum()), int((mask & is_covered).sum()), int((mask & right).sum()))
+        for name, mask in masks
+    )
+
+
+def _row(table: WordTable, word: str) -> int | None:
+    place = table.position(word)
+    return table.position(term_key(word)) if place is None else place
+
+
+def _unit(table: WordTable, rows: Sequence[int]) -> Float64[np.ndarray, "n dim"]:
+    vectors = table.vectors[list(rows)].astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Float64[np.ndarray, "n dim"] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return unit
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    if not path.is_file():
+        raise TextError(f"{path} is not a file: give the path of a file")
+    for number, raw in numbered_lines(path, TextError):
+        line = decoded(raw, path, number, TextError).strip()
+        if line and not line.startswith("#"):
+            yield number, line

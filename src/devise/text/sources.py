@@ -1,0 +1,81 @@
+"""The texts a training reads: files of several kinds, phrases joined, and hashes that say which text it was."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devise.errors import TextError
+from devise.text.corpus import CorpusSource, CorpusTally, read_tokens, sentences
+from devise.text.phrases import PhraseJoiner
+from devise.text.readers import open_corpus
+from devise.text.streams import decoded, numbered_lines
+from devise.text.wordnetglosses import DATA_FILES
+
+__all__ = ["TextFiles", "read_phrases"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextFiles:
+    """Files to train on, in order.
+
+    tokenised: lines of tokens parted by spaces, read as they are; else what `open_corpus` knows. phrases: joined where
+    they stand in the text; None joins none.
+    """
+
+    paths: tuple[Path, ...]
+    tokenised: bool = False
+    phrases: tuple[str, ...] | None = None
+
+    def check(self) -> None:
+        """TextError if a file is missing, or of a kind that is not known."""
+        for path in self.paths:
+            if self.tokenised and not path.is_file():
+                raise TextError(f"{path} is not a file: give files of tokens parted by spaces")
+            if not self.tokenised:
+                open_corpus(path)
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each file by its place and name, and of how they are read."""
+        found = {f"{number} {path.name}": _hash(path) for number, path in enumerate(self.paths, start=1)}
+        phrases = "none" if self.phrases is None else hashlib.sha256("\n".join(self.phrases).encode()).hexdigest()
+        return found | {"phrases": phrases, "tokenised": str(self.tokenised)}
+
+    def sentences(self, tally: CorpusTally) -> Iterator[list[str]]:
+        """The sentences of all files; the tally grows while they are read."""
+        joiner = PhraseJoiner(self.phrases or ())
+        if not self.tokenised:
+            yield from sentences([CorpusSource(path) for path in self.paths], joiner, tally)
+            return
+        for path in self.paths:
+            for tokens in read_tokens(path):
+                joined = joiner.join(list(filter(None, tokens)))
+                tally.documents += 1
+                tally.sentences += bool(joined)
+                tally.empty += not joined
+                tally.tokens += len(joined)
+                yield joined
+
+
+def read_phrases(path: Path) -> tuple[str, ...]:
+    """One phrase a line; blank lines pass. TextError names a line that is not UTF-8."""
+    lines = (decoded(raw, path, number, TextError).strip() for number, raw in numbered_lines(path, TextError))
+    return tuple(filter(None, lines))
+
+
+def _hash(path: Path) -> str:
+    """Of a file, or of WordNet's files in a folder."""
+    files: Sequence[Path] = [path / name for name in DATA_FILES] if path.is_dir() else [path]
+    whole = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            whole.update(_file_hash(file).encode())
+    return whole.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise TextError(f"{path} cannot be read ({error.strerror}): give the path of a file") from None

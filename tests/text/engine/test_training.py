@@ -1,0 +1,214 @@
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devise.text.engine import encoding
+from devise.text.engine.config import SkipGramConfig
+from devise.text.engine.encoding import SENTENCE_END, EncodedText, encode
+from devise.text.engine.huffman import huffman_paths
+from devise.text.engine.rows import Rows, fresh_rows, padded
+from devise.text.engine.training import keep_shares, noise_sums, train_blocks
+
+pytest.importorskip("numba")
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    path = Path(__file__).parents[2] / "reference" / "skipgram.py"
+    spec = importlib.util.spec_from_file_location("reference_skipgram", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def zipf_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sentences: int = 30) -> EncodedText:
+    """Words of very different frequency, in several blocks; some stand twice in a window."""
+    monkeypatch.setattr(encoding, "_BLOCK", 100)
+    rng = np.random.default_rng(3)
+    return encode(
+        [[f"w{min(word, 60)}" for word in rng.zipf(1.4, int(rng.integers(1, 30))).tolist()] for _ in range(sentences)],
+        tmp_path,
+    )
+
+
+def blocks_of(text: EncodedText) -> list[list[list[int]]]:
+    found = []
+    for block in range(len(text.blocks) - 1):
+        sentences: list[list[int]] = [[]]
+        for number in text.block(block).tolist():
+            if number == SENTENCE_END:
+                sentences.append([])
+            else:
+                sentences[-1].append(number)
+        found.append(sentences[:-1])
+    return found
+
+
+def by_reference(
+    reference: ModuleType, text: EncodedText, config: SkipGramConfig, tile: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    paths = huffman_paths(text.counts.tolist())
+    starts = paths.starts.tolist()
+    codes = [
+        list(zip(paths.nodes[a:b].tolist(), paths.labels[a:b].astype(int).tolist(), strict=True))
+        if config.hierarchical_softmax
+        else []
+        for a, b in pairwise(starts)
+    ]
+    rows = fresh_rows(len(text.words), config)
+    inputs, outputs = reference.train(
+        blocks_of(text),
+        rows.inputs[:, : config.dim],
+        rows.outputs[:, : config.dim],
+        epochs=config.epochs,
+        window=config.window,
+        alpha=config.alpha,
+        min_alpha=config.min_alpha,
+        keep=keep_shares(text.counts, config.sample),
+        codes=codes,
+        noise=noise_sums(text.counts),
+        negative=config.negative,
+        seed=config.seed,
+        tile=tile,
+    )
+    return inputs, outputs
+
+
+def by_engine(text: EncodedText, config: SkipGramConfig) -> Rows:
+    rows = fresh_rows(len(text.words), config)
+    train_blocks(text, rows, config)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("hierarchical_softmax", "negative", "dim", "window", "sample"),
+    [(True, 0, 20, 5, 0.0), (False, 5, 16, 3, 0.02), (True, 3, 33, 11, 0.05), (True, 0, 1, 1, 1e-4)],
+)
+def test_the_same_as_the_slow_reference(
+    reference: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hierarchical_softmax: bool,
+    negative: int,
+    dim: int,
+    window: int,
+    sample: float,
+) -> None:
+    from devise.text.engine.tiles import shape
+
+    text = zipf_text(tmp_path, monkeypatch)
+    assert len(text.blocks) > 3
+    config = SkipGramConfig(
+        dim=dim,
+        window=window,
+        epochs=3,
+        min_count=1,
+        sample=sample,
+        hierarchical_softmax=hierarchical_softmax,
+        negative=negative,
+        threads=1,
+        seed=7,
+        alpha=0.2,
+        min_alpha=0.05,
+    )
+    rows = by_engine(text, config)
+    inputs, outputs = by_reference(reference, text, config, (shape().contexts, shape().targets))
+    moved = np.abs(inputs - fresh_rows(len(text.words), config).inputs[:, :dim]).max()
+    assert moved > 0.01
+    # float32 against float64 over some thousand steps
+    np.testing.assert_allclose(rows.inputs[:, :dim], inputs, atol=3e-5)
+    np.testing.assert_allclose(rows.outputs[:, :dim], outputs, atol=3e-5)
+    assert not rows.inputs[:, dim:].any()
+    assert not rows.outputs[:, dim:].any()
+
+
+def test_tiles_do_as_pairs_one_by_one_at_the_usual_step(
+    reference: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = zipf_text(tmp_path, monkeypatch, sentences=60)
+    config = SkipGramConfig(dim=16, window=5, epochs=3, min_count=1, sample=0.0, threads=1)
+    rows = by_engine(text, config)
+    inputs, _ = by_reference(reference, text, config, (1, 1))
+    start = fresh_rows(len(text.words), config).inputs[:, :16]
+    moves, wanted = rows.inputs[:, :16] - start, inputs - start
+    # of 60 words the same ones are met again and again within a tile: far more than in a real text
+    assert (moves * wanted).sum() > 0.995 * np.linalg.norm(moves) * np.linalg.norm(wanted)
+    assert np.linalg.norm(moves) == pytest.approx(np.linalg.norm(wanted), rel=0.1)
+
+
+def test_a_step_goes_down_the_gradient(reference: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    inputs, outputs = rng.normal(size=(1, 6)), rng.normal(size=(3, 6))
+    targets = [(0, 1), (1, 0), (2, 1)]
+
+    def loss(context: np.ndarray, rows: np.ndarray) -> float:
+        signs = np.array([2 * label - 1 for _, label in targets])
+        return float(np.log1p(np.exp(-signs * (rows @ context))).sum())
+
+    step, small = 1e-3, 1e-6
+    after_in, after_out = inputs.copy(), outputs.copy()
+    reference.learn(after_in, after_out, [0], targets, step, (1, 3))
+    for row in range(4):
+        for number in range(6):
+            ends = []
+            for sign in (1, -1):
+                context, rows = inputs[0].copy(), outputs.copy()
+                (context if row == 3 else rows[row])[number] += sign * small
+                ends.append(loss(context, rows))
+            slope = (ends[0] - ends[1]) / (2 * small)
+            moved = after_in[0, number] - inputs[0, number] if row == 3 else (after_out - outputs)[row, number]
+            assert moved == pytest.approx(-step * slope, rel=1e-4, abs=1e-10)
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=30), st.floats(1e-6, 1.0))
+def test_frequent_words_are_thinned_out(counts: list[int], sample: float) -> None:
+    counted = np.array(sorted(counts, reverse=True), dtype=np.int64)
+    shares = keep_shares(counted, sample)
+    assert (shares > 0).all()
+    assert (shares <= 1).all()
+    assert (np.diff(shares) >= 0).all()
+    assert (shares[counted <= sample * counted.sum()] == 1).all()
+    assert (keep_shares(counted, 0.0) == 1).all()
+
+
+def test_subsampling_by_hand() -> None:
+    # 80 % of the text at a threshold of 5 %: sqrt(1/16) + 1/16
+    assert keep_shares(np.array([80, 20]), 0.05).tolist() == pytest.approx([0.3125, 0.75])
+
+
+def test_noise_by_hand() -> None:
+    # 16^0.75 = 8, 1^0.75 = 1
+    assert (noise_sums(np.array([16, 1])) / 2**31).tolist() == pytest.approx([8 / 9, 1.0], abs=1e-9)
+    assert noise_sums(np.array([16, 1]))[-1] == 2**31
+
+
+@pytest.mark.parametrize("dim", [1, 15, 16, 17, 500, 512])
+def test_rows_begin_at_cache_lines_and_are_spread_over_the_cache(dim: int) -> None:
+    rows = fresh_rows(3, SkipGramConfig(dim=dim))
+    for matrix in (rows.inputs, rows.outputs):
+        assert matrix.ctypes.data % 64 == 0
+        assert matrix.strides[0] % 128 == 64
+        assert matrix.shape[1] >= padded(dim) >= dim
+    assert np.abs(rows.inputs[:, :dim]).max() <= 0.5 / dim
+    assert not rows.inputs[:, dim:].any()
+
+
+def test_two_threads_learn_as_well_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "_BLOCK", 200)
+    rng = np.random.default_rng(5)
+    topics = [[f"{topic}{number}" for number in range(5)] for topic in "ab"]
+    text = encode([[str(word) for word in rng.choice(topics[number % 2], 8)] for number in range(400)], tmp_path)
+    config = SkipGramConfig(dim=16, window=5, epochs=20, sample=0.0, threads=2)
+    unit = by_engine(text, config).inputs[:, :16]
+    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+    topic = np.array([word[0] for word in text.words])
+    cosines = unit @ unit.T
+    assert cosines[topic == "a"][:, topic == "a"].min() > cosines[topic == "a"][:, topic == "b"].max()

@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devise.errors import TextError
+from devise.text.similarity import (
+    Analogy,
+    WordPair,
+    average_ranks,
+    judge_analogies,
+    judge_pairs,
+    read_analogies,
+    read_pairs,
+    spearman,
+)
+from devise.text.vectors import WordTable
+
+VALUES = st.lists(st.integers(-5, 5).map(float), min_size=2, max_size=20)
+TABLE = WordTable(
+    ("man", "woman", "king", "queen", "apple", "snow_leopard"),
+    np.array([[1, 0, 0], [1, 1, 0], [1, 0, 3], [1, 1, 3], [-1, 0, 0], [0, 0, 0]], dtype=np.float32),
+)
+
+
+@given(VALUES)
+def test_ranks_are_places_and_ties_share_them(values: list[float]) -> None:
+    ranks = average_ranks(np.array(values))
+    for value, rank in zip(values, ranks.tolist(), strict=True):
+        below, same = sum(other < value for other in values), values.count(value)
+        assert rank == below + (same + 1) / 2
+
+
+@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=2, max_size=25))
+def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    one, other = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))
+    found = spearman(one, other)
+    if len(set(one)) == 1 or len(set(other)) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(stats.spearmanr(one, other).statistic, abs=1e-12)
+
+
+def test_spearman_by_hand() -> None:
+    # ranks 1 2 3 4 5 and 2 1 4 3 5: 1 - 6 (1 + 1 + 1 + 1 + 0) / (5 (25 - 1)) = 0.8
+    assert spearman(np.array([1.0, 2, 3, 4, 5]), np.array([20.0, 10, 40, 30, 50])) == pytest.approx(0.8)
+    assert spearman(np.array([1.0]), np.array([1.0])) is None
+
+
+def test_pairs_without_a_vector_are_counted_and_left_out() -> None:
+    pairs = [
+        WordPair("king", "queen", 9.0),
+        WordPair("man", "woman", 8.0),
+        WordPair("man", "apple", 1.0),
+        WordPair("man", "zebra", 5.0),
+        WordPair("Man", "woman", 5.0),
+    ]
+    found = judge_pairs(TABLE, pairs)
+    assert (found.pairs, found.covered, found.coverage) == (5, 4, 0.8)
+    # capitals are folded where the word does not stand so
+    # cosines .953 .707 -1 .707 have ranks 4 2.5 1 2.5, the scores 4 3 1 2
+    assert found.spearman == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
+    nothing = judge_pairs(TABLE, [WordPair("zebra", "okapi", 3.0)])
+    assert (nothing.covered, nothing.spearman, nothing.coverage) == (0, None, 0.0)
+
+
+def test_a_vector_of_zeros_and_phrases() -> None:
+    found = judge_pairs(TABLE, [WordPair("snow-leopard", "man", 1.0), WordPair("snow leopard", "man", 1.0)])
+    assert found.covered == 1
+
+
+def test_analogies() -> None:
+    questions = [
+        Analogy("man", "woman", "king", "queen", "family"),
+        Analogy("man", "king", "woman", "queen", "family"),
+        Analogy("man", "woman", "king", "apple", "fruit"),
+        Analogy("man", "woman", "king", "zebra", "fruit"),
+    ]
+    family, fruit, both = judge_analogies(TABLE, questions)
+    assert (family.section, family.analogies, family.covered, family.right, family.accuracy) == ("family", 2, 2, 2, 1.0)
+    assert (fruit.section, fruit.analogies, fruit.covered, fruit.right, fruit.accuracy) == ("fruit", 2, 1, 0, 0.0)
+    assert (both.section, both.analogies, both.covered, both.right, both.coverage) == ("all", 4, 3, 2, 0.75)
+    few = judge_analogies(TABLE, questions, most_words=3)[-1]
+    assert (few.covered, few.accuracy) == (0, None)
+
+
+def test_files(tmp_path: Path) -> None:
+    pairs, commas, questions = tmp_path / "p.txt", tmp_path / "p.csv", tmp_path / "q.txt"
+    pairs.write_text("# by people\ncat\tdog\t7.5\n\nsun  moon 3\n")
+    commas.write_text("ice cream,cake,4.5\n")
+    questions.write_text(": capital cities\nAthens Greece Oslo Norway\n: family\nhe she king queen\n")
+    assert read_pairs(pairs) == (WordPair("cat", "dog", 7.5), WordPair("sun", "moon", 3.0))
+    assert read_pairs(commas) == (WordPair("ice cream", "cake", 4.5),)
+    assert read_analogies(questions) == (
+        Analogy("Athens", "Greece", "Oslo", "Norway", "capital cities"),
+        Analogy("he", "she", "king", "queen", "family"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cat dog\n", "line 1: expected two words and a number"),
+        ("a b 1\ncat dog seven\n", "line 2: expected two words and a number, got 'cat dog seven'"),
+        ("cat dog nan\n", "line 1: expected a finite number"),
+        ("\n", "holds no pairs"),
+    ],
+)
+def test_files_that_hold_no_pairs(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "p.txt"
+    path.write_text(text)
+    with pytest.raises(TextError, match=message):
+        read_pairs(path)
+
+
+def test_files_that_hold_no_analogies(tmp_path: Path) -> None:
+    path = tmp_path / "q.txt"
+    path.write_text(": one\na b c\n")
+    with pytest.raises(TextError, match="line 2: expected four words"):
+        read_analogies(path)
+    path.write_text(": one\n")
+    with pytest.raises(TextError, match="no analogies"):
+        read_analogies(path)
+    with pytest.raises(TextError, match="is not a file"):
+        read_analogies(tmp_path)
+    path.write_bytes(b"\xff b c d\n")
+    with pytest.raises(TextError, match="line 1 is not UTF-8"):
+        read_analogies(path)
+
+
+def test_the_sets_that_people_use(shared: Path) -> None:
+    folder = shared / "data" / "similarity"
+    sizes = {path.stem: len(read_pairs(path)) for path in sorted(folder.glob("EN-*.txt"))}
+    assert sizes["EN-WS-353-ALL"] == 353
+    assert sizes["EN-SIMLEX-999"] == 999
+    assert sizes["EN-MEN-TR-3k"] == 3000
+    assert len(read_analogies(folder / "questions-words.txt")) == 19544
