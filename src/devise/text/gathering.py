@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -136,7 +137,8 @@ class _Run:
     def kept(self) -> str:
         """What remains of a run that breaks off, in words; writes what can be written."""
         if not self._partial.broken:
-            self.flush()
+            with suppress(TextError):  # a full disk now: the last checkpoint is what remains
+                self.flush()
         if not self.stored.documents:
             self._partial.discard()
             return "nothing was done yet"
