@@ -66,9 +66,9 @@ def test_damage_is_tallied(tmp_path: Path) -> None:
     assert (tally.damaged, tally.documents) == (2, 1)
 
 
-@pytest.mark.parametrize(("repeat", "lead"), [(0, None), (1, 0)])
+@pytest.mark.parametrize(("repeat", "lead"), [(0, None), (1001, None), (1, 0)])
 def test_sources_of_nothing(tmp_path: Path, repeat: int, lead: int | None) -> None:
-    with pytest.raises(UsageError, match="repeat must be above 0 and lead at least 1"):
+    with pytest.raises(UsageError, match="repeat must be above 0 and at most 1000, and lead at least 1"):
         CorpusSource(tmp_path, repeat=repeat, lead=lead)
 
 

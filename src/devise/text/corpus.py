@@ -17,6 +17,7 @@ from devise.text.tokens import tokenize
 
 __all__ = [
     "LONGEST_SENTENCE",
+    "MOST_REPEATS",
     "CorpusSource",
     "CorpusTally",
     "cut",
@@ -31,6 +32,8 @@ __all__ = [
 
 LONGEST_SENTENCE = 1000
 """Tokens after which a document is cut; trainers drop what is behind their own limit (gensim: 10,000)."""
+
+MOST_REPEATS = 1000
 
 _PIECE = re.compile(r"\S+")
 _SETTINGS = re.compile(r"(?=.)(?P<weight>\d+(?:\.\d+)?)?(?:(?:(?<=\d),|(?<!\d))lead=(?P<lead>\d+))?")
@@ -51,9 +54,10 @@ class CorpusSource:
     lead: int | None = None
 
     def __post_init__(self) -> None:
-        if self.repeat <= 0 or (self.lead is not None and self.lead < 1):
+        if not 0 < self.repeat <= MOST_REPEATS or (self.lead is not None and self.lead < 1):
             raise UsageError(
-                f"{self.path}: repeat must be above 0 and lead at least 1, got {self.repeat} and {self.lead}"
+                f"{self.path}: repeat must be above 0 and at most {MOST_REPEATS}, and lead at least 1, "
+                f"got {self.repeat} and {self.lead}"
             )
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -116,9 +116,17 @@ class _SentenceTransformer:
     def __init__(self, folder: Path) -> None:
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
         except ImportError:
             raise UsageError(_NO_ENCODERS) from None
-        self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        logging: Any = transformers_logging
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # which is drawn into files and pipes too
+        try:
+            self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        finally:
+            if shown:
+                logging.enable_progress_bar()
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
         """As `LabelEncoder` says."""
