@@ -1,4 +1,5 @@
 import json
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -7,8 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devise.errors import TextError, UsageError
-from devise.text.corpus import CorpusSource, CorpusTally, read_tokens, sentences, write_tokens
+from devise.text.corpus import (
+    CorpusSource,
+    CorpusTally,
+    lead_of,
+    parse_source,
+    read_tokens,
+    sentences,
+    taken,
+    write_tokens,
+)
 from devise.text.phrases import PhraseJoiner
+from devise.text.tokens import tokenize
 
 NOTHING = PhraseJoiner([])
 
@@ -55,9 +66,9 @@ def test_damage_is_tallied(tmp_path: Path) -> None:
     assert (tally.damaged, tally.documents) == (2, 1)
 
 
-@pytest.mark.parametrize(("repeat", "lead"), [(0, None), (1, 0)])
+@pytest.mark.parametrize(("repeat", "lead"), [(0, None), (1001, None), (1, 0)])
 def test_sources_of_nothing(tmp_path: Path, repeat: int, lead: int | None) -> None:
-    with pytest.raises(UsageError, match="repeat and lead must be at least 1"):
+    with pytest.raises(UsageError, match="repeat must be above 0 and at most 1000, and lead at least 1"):
         CorpusSource(tmp_path, repeat=repeat, lead=lead)
 
 
@@ -99,3 +110,51 @@ def test_simple_wikipedia_through_a_token_file(shared: Path, tmp_path: Path) -> 
     assert list(read_tokens(tmp_path / "tokens.txt")) == first
     assert tally.sentences == 300
     assert tally.tokens <= 300 * 50
+
+
+def test_fractions_take_documents_evenly(tmp_path: Path) -> None:
+    path = json_lines(tmp_path / "a.jsonl", [f"w{number}" for number in range(1, 7)])
+    tally = CorpusTally()
+    source = CorpusSource(path, repeat=Fraction(4, 3))
+    joined = [sentence[0] for sentence in sentences([source], NOTHING, tally)]
+    assert joined == ["w1", "w2", "w3", "w4", "w5", "w6", "w3", "w6"]
+    assert (tally.documents, tally.passed_over) == (8, 4)
+
+
+@given(st.fractions(min_value=0, max_value=1), st.integers(0, 300))
+def test_a_share_takes_as_many_as_it_says(share: Fraction, count: int) -> None:
+    assert sum(taken(number, share) for number in range(1, count + 1)) == int(share * count)
+
+
+@pytest.mark.parametrize(
+    ("text", "repeat", "lead"),
+    [
+        ("f.txt", 1, None),
+        ("f.txt@3", 3, None),
+        ("f.txt@0.25", Fraction(1, 4), None),
+        ("f.txt@lead=7", 1, 7),
+        ("f.txt@2,lead=7", 2, 7),
+        ("a@b/f.txt@1.5", Fraction(3, 2), None),
+    ],
+)
+def test_sources_as_they_are_typed(text: str, repeat: Fraction, lead: int | None) -> None:
+    source = parse_source(text)
+    assert source == CorpusSource(Path(text.rpartition("@")[0] or text), repeat, lead)
+
+
+@pytest.mark.parametrize("text", ["f@", "f@x", "f@,lead=3", "f@3lead=3", "f@-1", "f@1e3", "@3", "f@3,lead", "f@ 3"])
+def test_sources_typed_wrongly(text: str) -> None:
+    with pytest.raises(UsageError, match="behind @ stand a weight"):
+        parse_source(text)
+
+
+def test_a_file_with_a_sign_in_its_name_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "f@3").write_text("")
+    assert parse_source(f"{tmp_path}/f@3") == CorpusSource(tmp_path / "f@3")
+
+
+@given(st.text(), st.integers(1, 10))
+def test_the_lead_of_a_text_holds_its_first_words(text: str, lead: int) -> None:
+    shorter = lead_of(text, lead)
+    assert text.startswith(shorter)
+    assert tokenize(shorter, lead) == tokenize(text, lead)

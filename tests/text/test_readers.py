@@ -95,7 +95,7 @@ def test_plain_text_that_is_not_utf8(tmp_path: Path) -> None:
         list(open_corpus(path))
 
 
-@pytest.mark.parametrize("name", ["corpus.pdf", "corpus", "corpus.gz", "corpus.xml.bz2"])
+@pytest.mark.parametrize("name", ["corpus.pdf", "corpus", "corpus.gz", "corpus.html.bz2"])
 def test_unknown_types_are_refused_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(TextError, match="is of no known type of corpus"):

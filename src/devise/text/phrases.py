@@ -1,14 +1,21 @@
 """Multi-word nouns as single terms: "snow leopard" is one term, as in Frome et al. (2013)."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from devise.errors import TextError
+from devise.text.streams import decoded, numbered_lines
 from devise.text.tokens import tokenize
 
-__all__ = ["JOINT", "PhraseJoiner", "term_key"]
+__all__ = ["JOINT", "LONGEST_PHRASE", "PhraseJoiner", "read_phrases", "term_key"]
 
 JOINT = "_"
 """Stands between the words of a term; no token holds it."""
+
+LONGEST_PHRASE = 32
+"""Words of a phrase in a user's list at most: joining looks this far ahead at every word, and WordNet's longest noun
+has 9."""
 
 _END = None  # the key under which a node keeps the phrase that ends there
 
@@ -22,6 +29,24 @@ def term_key(name: str) -> str:
     ('snow_leopard', 'snow_leopard', 'st_bernard')
     """
     return JOINT.join(tokenize(name))
+
+
+def read_phrases(path: Path) -> tuple[str, ...]:
+    """The phrases of a list, one a line; blank lines and what follows a # pass.
+
+    TextError names a line that is not UTF-8 or longer than LONGEST_PHRASE, which would make joining slow.
+    """
+    phrases = []
+    for number, raw in numbered_lines(path, TextError):
+        phrase = decoded(raw, path, number, TextError).partition("#")[0].strip()
+        words = len(tokenize(phrase))
+        if words > LONGEST_PHRASE:
+            raise TextError(
+                f"{path} line {number}: a phrase has at most {LONGEST_PHRASE} words, got {words}: shorten it"
+            )
+        if phrase:
+            phrases.append(phrase)
+    return tuple(phrases)
 
 
 class PhraseJoiner:
@@ -61,7 +86,8 @@ class PhraseJoiner:
     def join(self, tokens: Sequence[str]) -> list[str]:
         """The tokens with each phrase made one: leftmost first, and the longest that starts there.
 
-        One pass; a position looks ahead at most `longest` tokens.
+        One pass; a position looks at no more than `longest` tokens from its own on, so the time is linear in the tokens
+        whatever the phrases are.
         """
         first = self._root
         joined: list[str] = []

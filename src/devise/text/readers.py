@@ -7,23 +7,29 @@ from pathlib import Path
 from devise.errors import TextError
 from devise.text.dictd import read_dictd
 from devise.text.documents import Document
-from devise.text.streams import decoded, inner_suffix, numbered_lines
+from devise.text.mediawiki import read_dump
+from devise.text.streams import Watch, decoded, inner_suffix, numbered_lines
 from devise.text.wordnetglosses import DATA_FILES, read_wordnet
 
 __all__ = ["open_corpus", "read_json_lines", "read_plain_text"]
 
-_KNOWN = "a folder of WordNet's data.* files, .dict or .dict.dz (dictd), .jsonl (title and text) or .txt"
+_KNOWN = (
+    "a folder of WordNet's data.* files, .dict or .dict.dz (dictd), .xml (MediaWiki dump), .jsonl (title and text) or "
+    ".txt"
+)
 
 
-def open_corpus(path: Path | str) -> Iterator[Document]:
+def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Document]:
     """The documents of a corpus file, read as they are asked for.
 
     - a folder with WordNet's `data.*` files, or one of these files: `read_wordnet`
     - `.dict`, `.dict.dz`: `read_dictd`
+    - `.xml`: `read_dump`
     - `.jsonl`, `.ndjson`: `read_json_lines`
     - `.txt`: `read_plain_text`
 
-    Any of the last three may be compressed (`.gz`, `.xz`, `.bz2`). TextError at once if the file is missing
+    All but WordNet's may be compressed (`.gz`, `.xz`, `.bz2`). watch: is told of bytes read from the last three.
+    TextError at once if the file is missing
     or of another type; while reading if it is damaged.
     """
     path = Path(path)
@@ -34,20 +40,23 @@ def open_corpus(path: Path | str) -> Iterator[Document]:
     match inner_suffix(path):
         case ".dict":
             return read_dictd(path)
+        case ".xml":
+            return read_dump(path, watch)
         case ".jsonl" | ".ndjson":
-            return read_json_lines(path)
+            return read_json_lines(path, watch)
         case ".txt":
-            return read_plain_text(path)
+            return read_plain_text(path, watch)
         case _:
             raise TextError(f"{path} is of no known type of corpus: expected {_KNOWN}")
 
 
-def read_json_lines(path: Path) -> Iterator[Document]:
-    """One document a line: an object with `text` and, if it has one, `title`; other keys are not looked at.
+def read_json_lines(path: Path, watch: Watch | None = None) -> Iterator[Document]:
+    """One document a line: an object with `text` and, if it has them, `title` and `defines` (true if the text is a
+    dictionary's definition of the title); other keys are not looked at.
 
     Blank lines are no documents. TextError names a line that is not such an object or not UTF-8.
     """
-    for number, raw in numbered_lines(path, TextError):
+    for number, raw in numbered_lines(path, TextError, watch):
         line = decoded(raw, path, number, TextError)
         if not line.strip():
             continue
@@ -60,16 +69,16 @@ def read_json_lines(path: Path) -> Iterator[Document]:
         title = record.get("title")
         if title is not None and not isinstance(title, str):
             raise TextError(f'{path} line {number}: expected a string as "title", got {title!r}')
-        yield Document(title or "", record["text"])
+        yield Document(title or "", record["text"], defines=record.get("defines") is True)
 
 
-def read_plain_text(path: Path) -> Iterator[Document]:
+def read_plain_text(path: Path, watch: Watch | None = None) -> Iterator[Document]:
     """One document a line, without a title; blank lines are no documents.
 
     Text whose paragraphs are wrapped over several lines should be unwrapped first: words of two
     lines never share a window. TextError names a line that is not UTF-8.
     """
-    for number, raw in numbered_lines(path, TextError):
+    for number, raw in numbered_lines(path, TextError, watch):
         text = decoded(raw, path, number, TextError).strip()
         if text:
             yield Document("", text)

@@ -5,18 +5,23 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from devise.errors import DeviseError
 
-__all__ = ["COMPRESSIONS", "decoded", "inner_suffix", "numbered_lines", "open_bytes"]
+__all__ = ["COMPRESSIONS", "READ_ERRORS", "Watch", "decoded", "inner_suffix", "numbered_lines", "open_bytes"]
 
 COMPRESSIONS = (".bz2", ".dz", ".gz", ".xz")
 """Name endings of compressed files that can be read; `.dz` is dictd's gzip."""
 
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
+Watch = Callable[[int], None]
+"""Is told how many more bytes of the file, as it lies on the disk, were read."""
+
+READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What reading a damaged file raises."""
 
 
 def inner_suffix(path: Path) -> str:
@@ -26,27 +31,29 @@ def inner_suffix(path: Path) -> str:
 
 
 @contextmanager
-def open_bytes(path: Path, error: type[DeviseError]) -> Iterator[io.BufferedIOBase]:
-    """The file's bytes, decompressed as its name says; `error` names the file if it cannot be read."""
-    suffix = path.suffix.lower()
+def open_bytes(path: Path, error: type[DeviseError], watch: Watch | None = None) -> Iterator[io.BufferedIOBase]:
+    """The file's bytes, decompressed as its name says; `error` names the file if it cannot be read.
+
+    A `.bz2` may be of many streams, as dumps of Wikipedia are.
+    """
     try:
-        with _open(path, suffix) as file:
+        with path.open("rb", buffering=0) as raw, _opened(raw, path, watch) as file:
             yield file
     except FileNotFoundError:
         raise error(f"{path} does not exist: give the path of a file") from None
-    except _BROKEN as problem:
+    except READ_ERRORS as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise error(f"{path} cannot be read: {reason}") from problem
 
 
-def numbered_lines(path: Path, error: type[DeviseError]) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: Path, error: type[DeviseError], watch: Watch | None = None) -> Iterator[tuple[int, bytes]]:
     """Lines with their numbers from 1, line ends kept; `error` names the line where reading broke off."""
     number = 0
-    with open_bytes(path, error) as file:
+    with open_bytes(path, error, watch) as file:
         try:
             for number, line in enumerate(file, start=1):
                 yield number, line
-        except _BROKEN as problem:
+        except READ_ERRORS as problem:
             raise error(
                 f"{path} breaks off after line {number}: {problem}; the file is damaged, get it again"
             ) from problem
@@ -62,11 +69,29 @@ def decoded(raw: bytes, path: Path, number: int, error: type[DeviseError]) -> st
         ) from None
 
 
-def _open(path: Path, suffix: str) -> io.BufferedIOBase:
-    if suffix in (".gz", ".dz"):
-        return gzip.GzipFile(path, "rb")
-    if suffix == ".xz":
-        return lzma.LZMAFile(path, "rb")
-    if suffix == ".bz2":
-        return bz2.BZ2File(path, "rb")
-    return path.open("rb")
+class _Watched(io.RawIOBase):
+    """A file that tells how much of it was read."""
+
+    def __init__(self, file: io.FileIO, watch: Watch) -> None:
+        self._file = file
+        self._watch = watch
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._file.readinto(buffer) or 0
+        self._watch(count)
+        return count
+
+
+def _opened(file: io.FileIO, path: Path, watch: Watch | None) -> io.BufferedIOBase:
+    buffered = io.BufferedReader(file if watch is None else _Watched(file, watch), 1 << 16)
+    match path.suffix.lower():
+        case ".gz" | ".dz":
+            return gzip.GzipFile(fileobj=buffered, mode="rb")
+        case ".xz":
+            return lzma.LZMAFile(buffered, "rb")
+        case ".bz2":
+            return bz2.BZ2File(buffered, "rb")
+    return buffered

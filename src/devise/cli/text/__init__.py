@@ -8,13 +8,7 @@ from devise.cli.app import app
 
 __all__ = ["text"]
 
-_COMMANDS: tuple[str, ...] = (
-    "audit",
-    "neighbors",
-    "plot",
-    "train",
-    "eval",
-)
+_COMMANDS: tuple[str, ...] = ("corpus", "train", "eval", "audit", "neighbors", "plot")
 
 text = typer.Typer(
     no_args_is_help=True,

@@ -1,0 +1,139 @@
+"""devise text corpus: one file of clean text from dumps, dictionaries and other texts."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from devise.cli.terminal import counted, tell
+from devise.cli.text import text
+from devise.errors import UsageError
+
+if TYPE_CHECKING:
+    from devise.text.batches import GatherTally
+    from devise.text.gathering import CorpusForm, GatherProgress
+
+__all__ = ["corpus"]
+
+
+@text.command(no_args_is_help=True)
+def corpus(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCES...",
+            help="FILE, FILE@3 (read three times), FILE@0.5 (every second document), FILE@lead=100 (the first 100 "
+            "words of each document), FILE@3,lead=100. MediaWiki dumps (.xml), JSON lines (.jsonl), plain text (.txt), "
+            "dictd's dictionaries (.dict.dz), WordNet's folder; .bz2, .gz and .xz too.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The corpus: .txt (tokens) or .jsonl, with .xz, .gz or .bz2 if wanted.")
+    ],
+    form: Annotated[
+        Literal["tokens", "jsonl"] | None,
+        typer.Option(
+            "--format",
+            help="tokens: a sentence a line, phrases joined. jsonl: title and text. [default: by the ending]",
+        ),
+    ] = None,
+    phrases: Annotated[bool, typer.Option(help="Join the multi-word nouns of WordNet: snow_leopard.")] = True,
+    phrase_list: Annotated[
+        list[Path] | None, typer.Option("--phrase-list", help="A file of more phrases to join, one a line.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
+) -> None:
+    """Write one corpus from many sources, in their order, cleaned, on all cores.
+
+    Until it is whole it grows beside its name (corpus.partial.txt), valid at every checkpoint; Ctrl-C, a damaged source
+    and a full disk keep what is done.
+    """
+    from devise.text.corpus import parse_source
+    from devise.text.gathering import GatherConfig, gather_corpus
+
+    wanted = form or _form_of(out)
+    config = GatherConfig(wanted, _phrases(wanted, phrases, phrase_list or []), workers or _cores())
+    try:
+        with _progress() as progress:
+            task = progress.add_task("", total=None, documents=0, speed="")
+
+            def show(now: "GatherProgress") -> None:
+                elapsed = progress.tasks[0].elapsed or 0
+                speed = f"{(now.documents - now.resumed) / elapsed:,.0f}/s" if elapsed > 1 else ""
+                progress.update(task, completed=now.read, total=now.total, documents=now.documents, speed=speed)
+
+            tally = gather_corpus(
+                [parse_source(source) for source in sources], out, config, resume=resume, on_progress=show
+            )
+    except KeyboardInterrupt as stop:
+        for note in getattr(stop, "__notes__", ()):
+            tell(note)
+        raise
+    for line in _facts(out, tally):
+        print(line)
+
+
+def _form_of(out: Path) -> "CorpusForm":
+    from devise.text.streams import inner_suffix
+
+    match inner_suffix(out):
+        case ".txt":
+            return "tokens"
+        case ".jsonl":
+            return "jsonl"
+    raise UsageError(f"--out needs a name that ends in .txt or .jsonl (.xz, .gz or .bz2 behind it), got {out.name}")
+
+
+def _phrases(form: "CorpusForm", nouns: bool, lists: list[Path]) -> tuple[str, ...]:
+    from devise.taxonomy.wordnet import default_taxonomy
+    from devise.text.phrases import read_phrases
+
+    if form == "jsonl":
+        if lists:
+            raise UsageError("--phrase-list is for --format tokens: JSON lines keep the text as it is")
+        return ()
+    listed = [phrase for path in lists for phrase in read_phrases(path)]
+    return (*(default_taxonomy().lemma_names() if nouns else ()), *listed)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[documents]:,} documents {task.fields[speed]}"),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def _facts(out: Path, tally: "GatherTally") -> Iterator[str]:
+    words = f" with {tally.tokens:,} words in {counted(tally.sentences, 'sentence')}" if tally.sentences else ""
+    yield f"{out}: {counted(tally.documents, 'document')}{words}"
+    if tally.pages:
+        yield f"of {counted(tally.pages, 'page')} of dumps"
+    reasons = {
+        "redirects": tally.redirects,
+        "pages of other namespaces": tally.other_namespaces,
+        "pages that are not wikitext": tally.other_models,
+        "pages the parser gives up": tally.unparsed,
+        "documents without a word": tally.empty,
+        "documents passed over by a weight": tally.passed_over,
+    }
+    left_out = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count)
+    yield f"left out: {left_out or 'nothing'}"
+    if tally.damaged:
+        yield f"{counted(tally.damaged, 'place')} not UTF-8: each is U+FFFD now"
