@@ -39,14 +39,14 @@ def print_evaluation(found: "Evaluation", *, markdown: bool, per_class: bool, me
         print(line)
 
 
-def print_rows(rows: Rows, *, markdown: bool = False) -> None:
-    """A table, its first column to the left and the others to the right."""
+def print_rows(rows: Rows, *, markdown: bool = False, left: int = 1) -> None:
+    """A table, its first columns to the left and the others to the right."""
     if markdown:
-        print(markdown_table(rows), end="")
+        print(markdown_table(rows, left=left), end="")
         return
     table = Table(box=None, pad_edge=False)
     for number, head in enumerate(rows[0]):
-        table.add_column(head, justify="left" if number == 0 else "right", no_wrap=True)
+        table.add_column(head, justify="left" if number < left else "right", no_wrap=True)
     for row in rows[1:]:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)

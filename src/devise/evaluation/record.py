@@ -22,7 +22,7 @@ minus infinity (a label without a vector).
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,18 @@ from devise.arrays import Ranking
 from devise.errors import RecordError
 from devise.files import atomic_write
 
-__all__ = ["DEPTH", "FORMAT", "Best", "Branch", "ImageRecord", "Record", "ScorerRecord", "read_record", "write_record"]
+__all__ = [
+    "DEPTH",
+    "FORMAT",
+    "Best",
+    "Branch",
+    "ImageRecord",
+    "Record",
+    "ScorerRecord",
+    "read_record",
+    "subset",
+    "write_record",
+]
 
 FORMAT = 1
 """The format this code writes, and the only one it reads."""
@@ -117,6 +128,29 @@ class Record:
     def truth_ids(self) -> tuple[str, ...]:
         """The true synset of each image."""
         return tuple(image.truth for image in self.images)
+
+
+def subset(record: Record, rows: Sequence[int]) -> Record:
+    """The record of some of the images, in this order; what was left out stays counted for the whole."""
+    places = np.asarray(rows, dtype=np.int64)
+    return replace(
+        record,
+        images=tuple(record.images[row] for row in places.tolist()),
+        scorers={name: _rows(one, places) for name, one in record.scorers.items()},
+    )
+
+
+def _rows(one: ScorerRecord, rows: Int64[np.ndarray, "some"]) -> ScorerRecord:
+    return ScorerRecord(
+        labels=one.labels,
+        top=one.top[rows],
+        scores=one.scores[rows],
+        rank=one.rank[rows],
+        confidence=None if one.confidence is None else one.confidence[rows],
+        trained=None if one.trained is None else Best(one.trained.labels[rows], one.trained.scores[rows]),
+        other=None if one.other is None else Best(one.other.labels[rows], one.other.scores[rows]),
+        branch=None if one.branch is None else one.branch[rows],
+    )
 
 
 def write_record(record: Record, path: Path) -> None:

@@ -25,8 +25,8 @@ def markdown(result: EvaluationResult, *, per_class: bool = False) -> str:
     return f"{markdown_table(cells(result, per_class=per_class))}\n{caption(result, per_class=per_class)}\n"
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """The cells, their header first, as a Markdown table; numbers stand to the right; ends with a newline.
+def markdown_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """The cells, their header first, as a Markdown table; all but the first `left` columns stand to the right.
 
     >>> print(markdown_table([["scorer", "hit@1"], ["fused", "2.0"]]), end="")
     | scorer | hit@1 |
@@ -34,7 +34,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     | fused | 2.0 |
     """
     header, *body = rows
-    rule = ("---", *("---:" for _ in header[1:]))
+    rule = ["---" if number < left else "---:" for number in range(len(header))]
     return "".join(f"| {' | '.join(_escaped(cell) for cell in row)} |\n" for row in (header, rule, *body))
 
 

@@ -25,7 +25,16 @@ from devise.evaluation.weighted import (
 from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["Summary", "class_rows", "image_values", "statistics_of", "summarise", "trained_images"]
+__all__ = [
+    "ImageValues",
+    "Summary",
+    "class_rows",
+    "image_values",
+    "of_one_class",
+    "statistics_of",
+    "summarise",
+    "trained_images",
+]
 
 ImageValues = dict[str, PerImage]
 """By measure, one value an image; NaN where the measure does not speak of the image."""
@@ -76,7 +85,7 @@ def summarise(
     measures, means = {}, {}
     for name, one in record.scorers.items():
         statistics = statistics_of(record, one, values[name], trained)
-        measures[name] = _plural(measure(statistics, classes, bootstrap), values[name], classes)
+        measures[name] = of_one_class(measure(statistics, classes, bootstrap), values[name], classes)
         means[name] = {kind: measure_class_means(of, classes, bootstrap) for kind, of in values[name].items()}
     bins = {
         name: reliability(one.confidence.astype(np.float64), (one.rank == 1).astype(np.float64))
@@ -146,8 +155,8 @@ def trained_images(record: Record) -> _ImageMask:
     return np.array([one in known for one in record.truth_ids], dtype=bool)
 
 
-def _plural(measured: dict[str, Measured], values: ImageValues, classes: ClassRows) -> dict[str, Measured]:
-    """The same without intervals over classes for means that speak of one class alone, such as of a branch."""
+def of_one_class(measured: dict[str, Measured], values: ImageValues, classes: ClassRows) -> dict[str, Measured]:
+    """The same, without intervals over classes for means that speak of one class alone, such as of a branch."""
     return {
         name: replace(of, classes=None)
         if name in values and len(np.unique(classes[~np.isnan(values[name])])) < 2

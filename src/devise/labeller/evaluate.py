@@ -31,7 +31,7 @@ __all__ = [
     "Evaluation",
     "EvaluationRequest",
     "evaluate_folders",
-    "evaluate_gathered",
+    "record_gathered",
 ]
 
 MODEL_CANDIDATES = ("all", "seen", "unseen", "test-classes")
@@ -111,12 +111,12 @@ def evaluate_folders(
     return _evaluated(model, gather(model, listing, on_progress), chosen, asked)
 
 
-def evaluate_gathered(model: Model, photos: Gathered, request: EvaluationRequest) -> Evaluation:
-    """The same of photos whose features are known."""
+def record_gathered(model: Model, photos: Gathered, request: EvaluationRequest) -> Record:
+    """What every scorer says of photos whose features are known."""
     chosen = _chosen(model, request, photos.listing.classes)
     if chosen.classes is not None:
         photos = photos.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
-    return _evaluated(model, photos, chosen, request)
+    return _record(model, photos, chosen, request)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -152,16 +152,14 @@ def _words(protocol: Protocol) -> str:
 
 
 def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest) -> Evaluation:
-    skipped = dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items()))
-    coverage = _coverage(chosen.space)
-    record = _record(model, photos, chosen, asked, {"skipped": skipped, "coverage": coverage})
+    record = _record(model, photos, chosen, asked)
     names = sorted(set(record.truth_ids))
     ks = tuple(record.settings["hp_ks"])
     correct = cached_correct_sets(model.parts.taxonomy, names, ks, record.labels, asked.cache)
     return Evaluation(
         result=evaluate_record(record, model.parts.taxonomy, correct=correct),
-        skipped=skipped,
-        coverage=coverage,
+        skipped=record.facts["skipped"],
+        coverage=record.facts["coverage"],
         problems=photos.problems,
         record=record,
         summary=summarise(record, model.parts.taxonomy, correct=correct),
@@ -170,7 +168,7 @@ def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: Evaluatio
     )
 
 
-def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest, facts: dict[str, Any]) -> Record:
+def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest) -> Record:
     parts, space = model.parts, chosen.space
     labels = tuple(dict.fromkeys([*space.labels.ids, *parts.trained_ids]))
     truth = [image.truth for image in photos.listing.images]
@@ -198,7 +196,8 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
             "model": parts.bundle.manifest.name,
             "protocol": chosen.words,
             "folders": list(photos.listing.folders),
-            **facts,
+            "skipped": dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items())),
+            "coverage": _coverage(space),
         },
         branch=branch,
     )
