@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("cold", "import", "pieces", "labelling", "candidates", "memory"),
+        choices=("cold", "import", "pieces", "labelling", "candidates", "evaluation", "memory"),
         help="run this section only; may be repeated",
     )
     return parser

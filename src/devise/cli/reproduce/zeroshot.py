@@ -86,8 +86,10 @@ def _print(found: "ZeroShotTables", form: str) -> None:
             print(f"{title}\n")
             print_rows(rows, markdown=form == "markdown", left=left)
             print()
-    if form in ("table", "markdown"):
+    read = form in ("table", "markdown")
+    if read:
         print(found.caption)
-        for protocol, reasons in found.skipped.items():
-            if reasons:
-                print(f"left out of {protocol}: {', '.join(f'{reason} {count}' for reason, count in reasons.items())}")
+    for protocol, reasons in found.skipped.items():
+        if reasons:
+            counts = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+            print(f"left out of {protocol}: {counts}", file=sys.stdout if read else sys.stderr)
