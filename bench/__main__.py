@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.coldstart import measure_cold_start, measure_import
+from bench.evaluation import measure_evaluation
 from bench.figures import Figure, table
 from bench.labelling import measure_candidates, measure_labelling
 from bench.machine import ROOT, facts, load
@@ -32,10 +33,12 @@ class _Size:
     runs: int
     commands: int
     many: int
+    images: int
+    naive: int
 
 
-_FULL = _Size(photos=_PHOTOS, part=80, rounds=12, runs=7, commands=3, many=10 * _PHOTOS)
-_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40)
+_FULL = _Size(photos=_PHOTOS, part=80, rounds=12, runs=7, commands=3, many=10 * _PHOTOS, images=50_000, naive=10)
+_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40, images=500, naive=1)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,6 +82,7 @@ def _sections(
         "pieces": lambda: measure_pieces(photos, scratch, rounds=size.runs),
         "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
+        "evaluation": lambda: measure_evaluation(images=size.images, naive=size.naive),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),
         "skipgram": lambda: measure_skipgram(skipgram, scratch),
     }
@@ -95,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("cold", "import", "pieces", "labelling", "candidates", "memory", "skipgram"),
+        choices=("cold", "import", "pieces", "labelling", "candidates", "evaluation", "memory", "skipgram"),
         help="run this section only; may be repeated",
     )
     return parser

@@ -32,8 +32,18 @@ def nine() -> Taxonomy:
 @pytest.fixture(scope="session")
 def reference() -> ModuleType:
     """tests/reference/hierarchical_precision.py, whatever the folder that pytest runs in."""
-    path = Path(__file__).parents[1] / "reference" / "hierarchical_precision.py"
-    spec = spec_from_file_location("reference_hierarchical_precision", path)
+    return _loaded("hierarchical_precision")
+
+
+@pytest.fixture(scope="session")
+def slow() -> ModuleType:
+    """tests/reference/evaluation.py."""
+    return _loaded("evaluation")
+
+
+def _loaded(name: str) -> ModuleType:
+    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
+    spec = spec_from_file_location(f"reference_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

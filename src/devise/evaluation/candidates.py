@@ -3,11 +3,11 @@
 import json
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise.errors import LabelError, UsageError
+from devise.errors import LabelError, TaxonomyError, UsageError
 
 __all__ = ["CandidateList", "read_candidates"]
 
@@ -18,7 +18,7 @@ _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
 class CandidateList:
     """Candidate labels in the order of their file, each once.
 
-    ids: WordNet 3.0 synset ids; whether a taxonomy knows them is not checked here.
+    ids: WordNet 3.0 synset ids; checked against a taxonomy only where one was given.
     duplicates: how many entries repeated an earlier one and were left out.
     source: what was read, "FILE" or "FILE.json#KEY", without its folders.
     """
@@ -28,14 +28,16 @@ class CandidateList:
     source: str
 
 
-def read_candidates(spec: str) -> CandidateList:
+def read_candidates(spec: str, known: Container[str] | None = None) -> CandidateList:
     """Read the candidate labels that `spec` names.
 
     spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment); `FILE.json`, a list of
     synset ids; or `FILE.json#KEY`, one of several such lists in an object.
+    known: the ids there are, such as a taxonomy; None does not ask.
 
     Raises UsageError for a missing file or key (it names the keys there are) and LabelError for a file that
-    is not of this form, naming the line or item, or that holds no id.
+    is not of this form, naming the line or item, or that holds no id. Raises TaxonomyError for ids that are not
+    known, naming the file and the first of them.
     """
     path, key = _split(spec)
     text = _text(path)
@@ -51,6 +53,11 @@ def read_candidates(spec: str) -> CandidateList:
         count += 1
     if not ids:
         raise LabelError(f"{source} holds no synset ids: expected at least one")
+    unknown = [] if known is None else [one for one in ids if one not in known]
+    if unknown:
+        raise TaxonomyError(
+            f"{source} names {len(unknown)} synsets that WordNet 3.0 has not, the first {unknown[0]}: leave them out"
+        )
     return CandidateList(tuple(ids), count - len(ids), source)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from devise.arrays import LabelMask, Ranking, Truth
+from devise.arrays import Ranking, Truth
 from devise.errors import LabelError, UsageError
 from devise.evaluation import measures
-from devise.evaluation.measures import ClassRows, CorrectLabels, PerImage
+from devise.evaluation.hierarchy import chance_precisions, hierarchical_precisions
+from devise.evaluation.measures import ClassRows, PerImage
+from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = [
@@ -134,6 +136,7 @@ def evaluate_rankings(
     taxonomy: Taxonomy,
     *,
     settings: EvaluationSettings | None = None,
+    correct: CorrectSets | None = None,
 ) -> EvaluationResult:
     """Hit@k and hierarchical precision@k of every scorer, and of chance.
 
@@ -141,6 +144,8 @@ def evaluate_rankings(
         trained ones), but only candidates and trained labels.
     truth_ids: the true synset of each image, a candidate or not.
     candidates: the labels that the image could be called; trained: those the classifier was trained on.
+    correct: the correct sets of at least these classes and the ks of hp@k, over the candidates and then the trained
+        labels that are no candidates; None grows them.
 
     Correct sets are grown once a class, over the candidates and the trained labels. Measures at a k above the
     number of candidates or of a scorer's labels are None. Raises LabelError for ids that stand twice or are
@@ -152,11 +157,14 @@ def evaluate_rankings(
     names = tuple(sorted(set(truth_ids)))
     row_of = {name: row for row, name in enumerate(names)}
     valid = {label: place for place, label in enumerate(dict.fromkeys([*candidates, *trained]))}
+    grown = correct or taxonomy.correct_sets(names, asked.hp_ks or (1,), tuple(valid))
     shared = _Shared(
         classes=np.array([row_of[name] for name in truth_ids], dtype=np.int64),
+        grown=np.array([grown.row(name) for name in truth_ids], dtype=np.int64),
         truth=np.array([valid.get(name, -1) for name in truth_ids], dtype=np.int64),
-        correct=_correct_labels(taxonomy, names, tuple(valid), asked.hp_ks),
-        candidates=np.arange(len(valid)) < len(candidates),
+        correct=grown,
+        candidates=len(candidates),
+        valid=len(valid),
         settings=asked,
     )
     rows = [_row(scorer, ranked, valid, shared) for scorer, ranked in rankings.items()]
@@ -174,18 +182,23 @@ def evaluate_rankings(
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all rows share; labels are positions in the valid labels, of which the candidates come first."""
+    """What all rows share; labels are positions in the valid labels, of which the candidates come first.
+
+    grown: the row of each image's class in `correct`. candidates, valid: how many labels.
+    """
 
     classes: ClassRows
+    grown: ClassRows
     truth: Truth
-    correct: Mapping[int, CorrectLabels]
-    candidates: LabelMask
+    correct: CorrectSets
+    candidates: int
+    valid: int
     settings: EvaluationSettings
 
     @property
     def is_candidate(self) -> _ImageMask:
         """Whether the true label of each image is a candidate."""
-        return np.asarray((self.truth >= 0) & (self.truth < self.candidates.sum()))
+        return np.asarray((self.truth >= 0) & (self.truth < self.candidates))
 
     def means(self, values: Mapping[str, PerImage]) -> tuple[Means, Means]:
         """Per image and per class, with None for the measures that are not in `values`."""
@@ -219,20 +232,13 @@ def _check(
             )
 
 
-def _correct_labels(
-    taxonomy: Taxonomy, classes: tuple[str, ...], valid: tuple[str, ...], ks: tuple[int, ...]
-) -> dict[int, CorrectLabels]:
-    grown = taxonomy.correct_sets(classes, ks or (1,), valid)
-    return {k: CorrectLabels.of((grown.members(name, k) for name in classes), len(valid)) for k in ks}
-
-
 def _row(scorer: str, ranked: RankedIds, valid: Mapping[str, int], shared: _Shared) -> EvaluationRow:
     unknown = next((label for label in ranked.ids if label not in valid), None)
     if unknown is not None:
         raise LabelError(f"{scorer} ranks {unknown}, neither a candidate nor a trained label: leave it out")
     places = np.array([valid[label] for label in ranked.ids], dtype=np.int64)
     ranking = places[ranked.ranking]
-    candidates = int(shared.candidates.sum())
+    candidates = shared.candidates
     labels = min(len(places), candidates)
     settings = shared.settings
     deepest = max(measures.possible_ks((*settings.hit_ks, *settings.hp_ks), labels), default=0)
@@ -244,23 +250,24 @@ def _row(scorer: str, ranked: RankedIds, valid: Mapping[str, int], shared: _Shar
     values = {
         f"hit@{k}": measures.hit_at_k(ranking, shared.truth, k) for k in measures.possible_ks(settings.hit_ks, labels)
     }
-    for k in measures.possible_ks(settings.hp_ks, labels):
-        correct = shared.correct[k]
-        values[f"hp@{k}"] = measures.hierarchical_precision_at_k(ranking, shared.classes, correct, k)
+    ks = measures.possible_ks(settings.hp_ks, labels)
+    precisions = hierarchical_precisions(ranking, shared.grown, shared.correct, shared.valid, ks)
+    values |= {f"hp@{k}": precision for k, precision in precisions.items()}
     per_image, per_class = shared.means(values)
     unranked = candidates - int(np.count_nonzero(places < candidates))
     return EvaluationRow(scorer, len(places), unranked, per_image, per_class)
 
 
 def _chance_row(shared: _Shared) -> EvaluationRow:
-    candidates = int(shared.candidates.sum())
+    candidates = shared.candidates
     settings = shared.settings
     values = {
         f"hit@{k}": shared.is_candidate * measures.chance_hit_at_k(k, candidates)
         for k in measures.possible_ks(settings.hit_ks, candidates)
     }
-    for k in measures.possible_ks(settings.hp_ks, candidates):
-        values[f"hp@{k}"] = measures.chance_hp_at_k(shared.classes, shared.correct[k], shared.candidates)
+    ks = measures.possible_ks(settings.hp_ks, candidates)
+    precisions = chance_precisions(shared.grown, shared.correct, candidates, ks)
+    values |= {f"hp@{k}": precision for k, precision in precisions.items()}
     return EvaluationRow(CHANCE, candidates, 0, *shared.means(values))
 
 

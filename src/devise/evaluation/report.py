@@ -1,8 +1,10 @@
 """The table of an evaluation as text cells and as Markdown."""
 
+from collections.abc import Sequence
+
 from devise.evaluation.protocol import EvaluationResult
 
-__all__ = ["cells", "markdown"]
+__all__ = ["caption", "cells", "markdown", "markdown_table"]
 
 
 def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -20,23 +22,23 @@ def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[s
 
 def markdown(result: EvaluationResult, *, per_class: bool = False) -> str:
     """A Markdown table, and under it what was evaluated by which rules; ends with a newline."""
-    header, *rows = cells(result, per_class=per_class)
-    rule = ("---", *("---:" for _ in header[1:]))
-    table = "".join(f"| {' | '.join(_escaped(cell) for cell in row)} |\n" for row in (header, rule, *rows))
-    return f"{table}\n{_caption(result, per_class)}\n"
+    return f"{markdown_table(cells(result, per_class=per_class))}\n{caption(result, per_class=per_class)}\n"
 
 
-def _cell(measure: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{100 * value:.1f}" if measure.startswith("hit@") else f"{value:.3f}".removeprefix("0")
+def markdown_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """The cells, their header first, as a Markdown table; all but the first `left` columns stand to the right.
+
+    >>> print(markdown_table([["scorer", "hit@1"], ["fused", "2.0"]]), end="")
+    | scorer | hit@1 |
+    | --- | ---: |
+    | fused | 2.0 |
+    """
+    header, *body = rows
+    rule = ["---" if number < left else "---:" for number in range(len(header))]
+    return "".join(f"| {' | '.join(_escaped(cell) for cell in row)} |\n" for row in (header, rule, *body))
 
 
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
-
-
-def _caption(result: EvaluationResult, per_class: bool) -> str:
+def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
     """Hit@k in percent, hp@k in [0, 1]: the numbers cannot be read without these."""
     settings = result.settings
     facts = [
@@ -53,3 +55,13 @@ def _caption(result: EvaluationResult, per_class: bool) -> str:
     if any(value is None for row in result.rows for value in row.per_image.values()):
         facts.append("- where there are fewer than k labels")
     return "; ".join(facts) + "."
+
+
+def _cell(measure: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" if measure.startswith("hit@") else f"{value:.3f}".removeprefix("0")
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")

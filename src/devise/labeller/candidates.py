@@ -93,14 +93,17 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
             f"candidates must be one of {', '.join(OWN_CANDIDATES)} or a file of labels, and there is no file {path}"
         )
     if json_list:
-        listed = read_candidates(spec)
+        listed = read_candidates(spec, parts.taxonomy)
         notes = (f"{listed.duplicates} labels stood twice in {spec}",) if listed.duplicates else ()
         return synset_space(parts, listed.ids), notes
     try:
         lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the label file {path} cannot be read: {error}") from None
-    return _with_typed(parts, parts.space.subset([]), parse_lines(lines))
+    try:
+        return _with_typed(parts, parts.space.subset([]), parse_lines(lines))
+    except (LabelError, UsageError) as error:
+        raise type(error)(f"{path.name}: {error}") from None
 
 
 def _subtree(parts: ModelParts, name: str) -> frozenset[str]:

@@ -1,33 +1,38 @@
 """Evaluates a model on class folders of photos: every scorer, the same photos, the same candidates."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
-from devise.arrays import Features, Ranking
+from devise.arrays import Features, Scores
 from devise.errors import UsageError
 from devise.evaluation.candidates import read_candidates
-from devise.evaluation.folders import TestPhotos, find_test_photos
-from devise.evaluation.measures import harmonic_mean
-from devise.evaluation.protocol import (
-    CHANCE,
-    EvaluationResult,
-    EvaluationSettings,
-    Means,
-    RankedIds,
-    evaluate_rankings,
-)
+from devise.evaluation.protocol import CHANCE, EvaluationResult, EvaluationSettings
+from devise.evaluation.record import Branch, Record, ScorerRecord
+from devise.evaluation.recorded import Generalised, evaluate_record, generalised
+from devise.evaluation.summary import Summary, summarise
+from devise.evaluation.testsets import Protocol, ProtocolFiles, choose_protocol
 from devise.index.exact import TIE_RULE, top_k
 from devise.labeller.candidates import synset_space
+from devise.labeller.gathered import Gathered, gather, list_photos
 from devise.labeller.model import Model
-from devise.labeller.scorers import ROWS, make_scorer
+from devise.labeller.recorder import SHARES, Recorder
+from devise.labeller.scorers import ROWS, Row, make_scorer
 from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
+from devise.taxonomy.correct_cache import cached_correct_sets
 
-__all__ = ["MODEL_CANDIDATES", "Evaluation", "Generalised", "evaluate_folders"]
+__all__ = [
+    "MODEL_CANDIDATES",
+    "Evaluation",
+    "EvaluationRequest",
+    "evaluate_folders",
+    "record_gathered",
+]
 
 MODEL_CANDIDATES = ("all", "seen", "unseen", "test-classes")
 """Candidate lists known by name; anything else is a file of synset ids."""
@@ -36,18 +41,21 @@ _BLOCK = 64  # photos scored at once
 
 
 @dataclass(frozen=True, slots=True)
-class Generalised:
-    """The same run split by whether the photo's class was trained on, and the harmonic means of the two."""
+class EvaluationRequest:
+    """What is asked of the photos.
 
-    seen: EvaluationResult
-    unseen: EvaluationResult
+    candidates: "all", "seen", "unseen" (the model's own lists), "test-classes" (the folders' classes), or a file of
+        synset ids, a JSON list as FILE.json#KEY: that list exactly, with vectors made for ids the model lacks.
+    protocol: in place of candidates, candidates and test classes by name, see `choose_protocol`; files: what it reads.
+    branch: a name or id; the trained classes at or under it are told apart among themselves too.
+    cache: a folder to keep correct sets in; None grows them.
+    """
 
-    def harmonic(self) -> tuple[dict[str, Any], ...]:
-        """One row a scorer: of every measure the harmonic mean of seen and unseen, per image; None where one is."""
-        return tuple(
-            {"scorer": seen.scorer, **_harmonic(seen.per_image, unseen.per_image)}
-            for seen, unseen in zip(self.seen.rows, self.unseen.rows, strict=True)
-        )
+    candidates: str = "unseen"
+    protocol: str | None = None
+    files: ProtocolFiles = field(default_factory=ProtocolFiles)
+    branch: str | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +64,17 @@ class Evaluation:
 
     skipped: how many files and folders were left out, by reason, unreadable photos among them.
     coverage: how many candidates got their vector in each way. generalised: None unless photos of trained and
-        of other classes are both there.
+        of other classes are both there. record: what every scorer said. summary: all measures with intervals.
+    protocol: what the candidates and test classes are, in words.
     """
 
     result: EvaluationResult
     skipped: dict[str, int]
     coverage: dict[str, int]
     problems: tuple[str, ...]
+    record: Record
+    summary: Summary
+    protocol: str
     generalised: Generalised | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +86,7 @@ class Evaluation:
                 "unseen": self.generalised.unseen.to_dict(),
                 "harmonic": list(self.generalised.harmonic()),
             }
-        return stored
+        return stored | {"protocol": self.protocol} | self.summary.to_dict()
 
 
 def evaluate_folders(
@@ -82,129 +94,158 @@ def evaluate_folders(
     folders: Sequence[Path],
     candidates: str = "unseen",
     *,
+    request: EvaluationRequest | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Hit@k and hp@k of every scorer on the photos of class folders named by synset.
+    """Every measure of every scorer on the photos of class folders named by synset.
 
-    candidates: "all", "seen", "unseen" (the model's own lists), "test-classes" (the folders' classes), or a file of
-        synset ids, a JSON list as FILE.json#KEY: that list exactly, with vectors made for ids the model lacks.
+    candidates: see `EvaluationRequest`, which may be given in its place.
     on_progress: called with photos done and photos in all.
     UsageError if there is no photo.
     """
-    given = {folder.resolve(): folder for folder in reversed(folders)}  # a folder given twice counts once
-    photos = [find_test_photos(folder, model.parts.taxonomy) for folder in reversed(given.values())]
-    pairs = [pair for found in photos for pair in found.pairs]
-    if not pairs:
-        raise UsageError(
-            f"no photo in class folders named by synset (n02084071) in {', '.join(map(str, folders))}: check the path"
-        )
-    space, duplicates = _space(model, candidates, tuple(dict.fromkeys(class_id for _, class_id in pairs)))
-    features, kept, problems = _features(model, [path for path, _ in pairs], on_progress)
-    if not kept:
-        raise UsageError(f"none of {len(pairs)} photos could be read, the first: {problems[0]}")
-    truth = [pairs[place][1] for place in kept]
-    rankings: dict[str, RankedIds] = {
-        row: _ranked(model, make_scorer(model.parts, row, space), features)
-        for row in ROWS
-        if row != CHANCE and (row != "random" or model.parts.random_surgery is not None)
-    }
-    skipped = _skipped(photos, len(problems), duplicates)
-    ask = _Asked(model, space, rankings, truth)
-    return Evaluation(ask.result(range(len(truth))), skipped, _coverage(space), tuple(problems), ask.generalised())
+    asked = request or EvaluationRequest(candidates)
+    listing = list_photos(model, folders)
+    chosen = _chosen(model, asked, listing.classes)
+    if chosen.classes is not None:
+        listing = listing.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
+    return _evaluated(model, gather(model, listing, on_progress), chosen, asked)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Rankings of all photos, evaluated for some of them."""
+def record_gathered(model: Model, photos: Gathered, request: EvaluationRequest) -> Record:
+    """What every scorer says of photos whose features are known."""
+    chosen = _chosen(model, request, photos.listing.classes)
+    if chosen.classes is not None:
+        photos = photos.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
+    return _record(model, photos, chosen, request)
 
-    model: Model
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Chosen:
+    """The candidates; the classes tested, or None for all; what was left out of the lists; all of it in words."""
+
     space: LabelSpace
-    rankings: dict[str, RankedIds]
-    truth: list[str]
-
-    def result(self, rows: Sequence[int]) -> EvaluationResult:
-        places = np.asarray(rows, dtype=np.int64)
-        return evaluate_rankings(
-            {name: RankedIds(one.ids, one.ranking[places]) for name, one in self.rankings.items()},
-            [self.truth[row] for row in rows],
-            self.space.labels.ids,
-            self.model.parts.trained_ids,
-            self.model.parts.taxonomy,
-            settings=EvaluationSettings(ties=TIE_RULE, label_policy=self._policy()),
-        )
-
-    def generalised(self) -> Generalised | None:
-        trained = frozenset(self.model.parts.trained_ids)
-        seen = [row for row, class_id in enumerate(self.truth) if class_id in trained]
-        unseen = [row for row, class_id in enumerate(self.truth) if class_id not in trained]
-        return Generalised(self.result(seen), self.result(unseen)) if seen and unseen else None
-
-    def _policy(self) -> str:
-        return f"label vectors: {self.model.parts.label_policy}; a label without a vector is ranked last"
+    words: str
+    classes: frozenset[str] | None = None
+    left_out: dict[str, int] | None = None
 
 
-def _space(model: Model, candidates: str, classes: Sequence[str]) -> tuple[LabelSpace, int]:
-    """The candidates, and how many ids stood twice in their file."""
-    own = model.parts.space
-    match candidates:
+def _chosen(model: Model, asked: EvaluationRequest, photographed: Sequence[str]) -> _Chosen:
+    parts, own = model.parts, model.parts.space
+    if asked.protocol is not None:
+        found = choose_protocol(asked.protocol, parts.trained_ids, parts.taxonomy, photographed, asked.files)
+        return _Chosen(synset_space(parts, found.candidates), _words(found), found.classes, found.left_out)
+    match asked.candidates:
         case "all":
-            return own, 0
+            return _Chosen(own, "all labels of the model")
         case "seen" | "unseen":
-            return own.subset(np.flatnonzero(own.labels.seen == (candidates == "seen"))), 0
+            rows = np.flatnonzero(own.labels.seen == (asked.candidates == "seen"))
+            return _Chosen(own.subset(rows), f"the {asked.candidates} labels of the model")
         case "test-classes":
-            return synset_space(model.parts, classes), 0
-    listed = read_candidates(candidates)
-    return synset_space(model.parts, listed.ids), listed.duplicates
+            return _Chosen(synset_space(parts, photographed), "the classes of the photos")
+    listed = read_candidates(asked.candidates, parts.taxonomy)
+    twice = {"a candidate that stood twice in its file": listed.duplicates} if listed.duplicates else {}
+    return _Chosen(synset_space(parts, listed.ids), listed.source, left_out=twice)
 
 
-def _features(
-    model: Model, paths: Sequence[Path], on_progress: Callable[[int, int], None] | None
-) -> tuple[Features, list[int], list[str]]:
-    """Features of the photos that can be read, their places among all, and the problems of the others."""
-    rows, kept, problems = [], [], []
-    for place, one in enumerate(model.features(paths)):
-        if one.features is None:
-            problems.append(f"{paths[place]}: {one.problem}")
-        else:
-            rows.append(one.features)
-            kept.append(place)
-        if on_progress is not None:
-            on_progress(place + 1, len(paths))
-    return np.stack(rows) if rows else np.empty((0, 0), np.float32), kept, problems
+def _words(protocol: Protocol) -> str:
+    return f"{protocol.name} ({protocol.source})"
 
 
-def _ranked(model: Model, scorer: Scorer, features: Features) -> RankedIds:
-    deepest = min(20, len(scorer.labels))
-    blocks = [
-        top_k(scorer.scores(model.parts.classifier.evidence(block)), deepest).positions for block in _blocks(features)
+def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest) -> Evaluation:
+    record = _record(model, photos, chosen, asked)
+    names = sorted(set(record.truth_ids))
+    ks = tuple(record.settings["hp_ks"])
+    correct = cached_correct_sets(model.parts.taxonomy, names, ks, record.labels, asked.cache)
+    return Evaluation(
+        result=evaluate_record(record, model.parts.taxonomy, correct=correct),
+        skipped=record.facts["skipped"],
+        coverage=record.facts["coverage"],
+        problems=photos.problems,
+        record=record,
+        summary=summarise(record, model.parts.taxonomy, correct=correct),
+        protocol=chosen.words,
+        generalised=generalised(record, model.parts.taxonomy, correct),
+    )
+
+
+def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest) -> Record:
+    parts, space = model.parts, chosen.space
+    labels = tuple(dict.fromkeys([*space.labels.ids, *parts.trained_ids]))
+    truth = [image.truth for image in photos.listing.images]
+    recorder = Recorder(labels, frozenset(parts.trained_ids), truth)
+    branch = None if asked.branch is None else _branch(model, asked.branch)
+    scorers: dict[str, ScorerRecord] = {}
+    for row in ROWS:
+        if row == CHANCE or (row == "random" and parts.random_surgery is None):
+            continue
+        scorer = make_scorer(parts, row, space)
+        scorers[row] = recorder.record(
+            scorer.labels.ids,
+            _scores(model, scorer, photos.features),
+            temperature=_temperature(model, row),
+            branch=None if branch is None else _in_branch(model, row, branch, labels, photos.features),
+        )
+    settings = EvaluationSettings(ties=TIE_RULE, label_policy=_policy(model), graph=parts.taxonomy.graph_hash)
+    return Record(
+        settings={key: list(of) if isinstance(of, tuple) else of for key, of in asdict(settings).items()},
+        candidates=space.labels.ids,
+        trained=parts.trained_ids,
+        images=photos.listing.images,
+        scorers=scorers,
+        facts={
+            "model": parts.bundle.manifest.name,
+            "protocol": chosen.words,
+            "folders": list(photos.listing.folders),
+            "skipped": dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items())),
+            "coverage": _coverage(space),
+        },
+        branch=branch,
+    )
+
+
+def _policy(model: Model) -> str:
+    name = model.parts.label_policy
+    return f"label vectors: {name}; a label without a vector is ranked last"
+
+
+def _temperature(model: Model, row: Row) -> float | None:
+    """How the scores of a method become probabilities, as `LabelRun` has it; None for rows that have none."""
+    if row == "softmax":
+        return SHARES
+    return None if row == "random" else model.parts.setting(row, "temperature")
+
+
+def _branch(model: Model, name: str) -> Branch:
+    """The trained labels at or under the sense of a name that has most of them; UsageError for fewer than 2."""
+    taxonomy = model.parts.taxonomy
+    under = [
+        Branch(sense.id, tuple(one for one in model.parts.trained_ids if one in below))
+        for sense in taxonomy.find(name)
+        for below in [taxonomy.subtree(sense.id)]
     ]
-    ranking: Ranking = np.concatenate(blocks)
-    return RankedIds(scorer.labels.ids, ranking)
+    found = max(under, key=lambda branch: len(branch.labels), default=None)
+    if found is None or len(found.labels) < 2:
+        raise UsageError(
+            f"a branch needs at least 2 trained labels under it, {name!r} has "
+            f"{0 if found is None else len(found.labels)}: take a wider name, such as dog"
+        )
+    return found
 
 
-def _harmonic(seen: Means, unseen: Means) -> Means:
-    means: Means = {}
-    for measure, value in seen.items():
-        other = unseen[measure]
-        means[measure] = None if value is None or other is None else harmonic_mean(value, other)
-    return means
+def _in_branch(
+    model: Model, row: Row, branch: Branch, labels: Sequence[str], features: Features
+) -> Int64[np.ndarray, "images"]:
+    """The best label of each photo when the branch's labels are all there is."""
+    scorer = make_scorer(model.parts, row, synset_space(model.parts, branch.labels))
+    best = np.concatenate([top_k(block, 1).positions[:, 0] for block in _scores(model, scorer, features)])
+    where = {label: place for place, label in enumerate(labels)}
+    places = np.array([where[label] for label in scorer.labels.ids], dtype=np.int64)
+    return np.asarray(places[best])
 
 
-def _blocks(features: Features) -> Iterator[Features]:
+def _scores(model: Model, scorer: Scorer, features: Features) -> Iterator[Scores]:
     for start in range(0, len(features), _BLOCK):
-        yield features[start : start + _BLOCK]
-
-
-def _skipped(photos: Sequence[TestPhotos], unreadable: int, duplicates: int) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for found in photos:
-        for reason, count in found.skipped_counts.items():
-            counts[reason] = counts.get(reason, 0) + count
-    if unreadable:
-        counts["a photo that cannot be read"] = unreadable
-    if duplicates:
-        counts["a candidate that stood twice in its file"] = duplicates
-    return dict(sorted(counts.items()))
+        yield scorer.scores(model.parts.classifier.evidence(features[start : start + _BLOCK]))
 
 
 def _coverage(space: LabelSpace) -> dict[str, int]:

@@ -17,6 +17,7 @@ from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle
 from devise.bundle.parts import PriorFacts, SurgeryMap
 from devise.errors import UsageError
+from devise.labeller.model import Model, load
 from devise.labeller.parts import ModelParts
 from devise.labels import LabelSet
 from devise.model.embedding import random_space
@@ -28,7 +29,7 @@ from devise.text.composition import POLICIES, LabelComposer
 from devise.text.encoders import ENCODER_POLICIES, ENCODERS, Composer, EncodedComposer, load_encoder
 from devise.text.formats import read_vectors
 
-__all__ = ["MODEL_WORDS", "OtherSpace", "SurgerySettings", "open_composer", "with_label_space"]
+__all__ = ["MODEL_WORDS", "OtherSpace", "SurgerySettings", "load_in_space", "open_composer", "with_label_space"]
 
 MODEL_WORDS = "model"
 """As a name of label vectors: the word vectors in the bundle."""
@@ -111,6 +112,19 @@ def with_label_space(parts: ModelParts, other: OtherSpace, settings: SurgerySett
     control = random_space(trained, len(centre), np.random.default_rng(_seed(parts.bundle.manifest.scoring)))
     made = SurgeryMap(_operated(space.vectors[parts.trained], parts.classifier, settings), {CENTRE: centre})
     return _OtherParts(parts.bundle, other, space, (made, _operated(control.vectors, parts.classifier, settings)))
+
+
+def load_in_space(path: Path | None, vectors: str | None, policy: str | None = None, *, distil: bool = False) -> Model:
+    """The model at `path` (None: the one in the package), moved to another label space if `vectors` names one.
+
+    vectors, policy: see `open_composer`. distil: whether the map is distilled too, which takes minutes. The ridge stays
+    the one the model was built with.
+    """
+    model = load(path)
+    if vectors is None:
+        return model
+    settings = SurgerySettings(model.parts.setting("devise", "ridge"), DistillationConfig() if distil else None)
+    return Model(with_label_space(model.parts, open_composer(model.parts, vectors, policy), settings))
 
 
 def open_composer(parts: ModelParts, vectors: str, policy: str | None = None) -> OtherSpace:

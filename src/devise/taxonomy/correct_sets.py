@@ -34,10 +34,15 @@ class CorrectSets:
 
     def members(self, label: str, k: int) -> Grown:
         """Positions of the class's correct set at k, ascending; TaxonomyError if class or k was not asked."""
+        row = self.row(label)
+        return np.sort(self.nearest[row][: self.counts[row, self._column(k)]])
+
+    def row(self, label: str) -> int:
+        """Where the class stands among `ids`; TaxonomyError if it was not asked."""
         row = self._rows.get(label)
         if row is None:
             raise TaxonomyError(f"no correct sets were grown for {label}: ask for it among the ids")
-        return np.sort(self.nearest[row][: self.counts[row, self._column(k)]])
+        return row
 
     def sizes(self, k: int) -> Sizes:
         """How many labels each class's correct set at k holds, in the order of `ids`."""

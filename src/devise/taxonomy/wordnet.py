@@ -165,6 +165,11 @@ class Taxonomy:
         """Edges on the longest way down to a leaf; 0 for a leaf."""
         return int(self._graph.heights[self._position(synset_id)])
 
+    @property
+    def greatest_height(self) -> int:
+        """The height of the highest synset."""
+        return int(self._graph.heights.max(initial=0))
+
     def lowest_common_ancestors(self, a: str, b: str) -> tuple[str, ...]:
         """What is above both (or is one of them) and has no child that is; closest first.
 
@@ -191,6 +196,13 @@ class Taxonomy:
         if radius < 0:
             raise TaxonomyError(f"the radius of a ball must be 0 or more, got {radius}")
         return frozenset(self._names(self._graph.ball(self._position(synset_id), radius)))
+
+    def near(self, ids: Iterable[str], edges: int) -> tuple[str, ...]:
+        """All synsets at most `edges` undirected is-a edges from one of these, themselves included; ascending."""
+        if edges < 0:
+            raise TaxonomyError(f"a number of edges must be 0 or more, got {edges}")
+        steps = self._graph.around.steps(self._places(tuple(ids)))
+        return self._names(np.flatnonzero((steps >= 0) & (steps <= edges)))
 
     def distance(self, a: str, b: str) -> int | None:
         """Fewest undirected is-a edges between two synsets; None if nothing joins them."""

@@ -1,0 +1,98 @@
+"""devise compare: two evaluations of the same photos."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.terminal import one_line
+from devise.errors import UsageError
+
+if TYPE_CHECKING:
+    from devise.evaluation.compare import Change, Comparison, Difference
+    from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["compare"]
+
+
+@app.command(no_args_is_help=True)
+def compare(
+    first: Annotated[Path, typer.Argument(help="What devise evaluate --images wrote.")],
+    second: Annotated[Path, typer.Argument(help="The same of another model or version.")],
+    scorer: Annotated[str | None, typer.Option(help="Compare this scorer only. [default: all]")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="With --scorer: the scorer of SECOND. [default: the same]", show_default=False)
+    ] = None,
+    show: Annotated[int, typer.Option(help="Print this many photos of each kind of change.", min=0)] = 5,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write differences and all changed photos here.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables in Markdown.")] = False,
+) -> None:
+    """Print how SECOND differs from FIRST in every measure, with paired 95 % intervals, and the photos that changed.
+
+    Both must be of the same photos, truths, candidates and trained labels.
+    """
+    from devise.cli.evaluation_output import print_rows
+    from devise.evaluation.compare import compare_records
+    from devise.evaluation.record import read_record
+    from devise.files import atomic_write
+    from devise.taxonomy.wordnet import default_taxonomy
+
+    if against is not None and scorer is None:
+        raise UsageError("--against is the scorer of SECOND to set --scorer against: give --scorer too")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+    taxonomy = default_taxonomy()
+    found = compare_records(read_record(first), read_record(second), taxonomy, scorer=scorer, against=against)
+    for one in found:
+        title = one.first if one.first == one.second else f"{one.first} and {one.second}"
+        print(f"{title}: {one.images} photos; * marks a difference whose interval over photos leaves out 0\n")
+        print_rows(_cells(one), markdown=markdown)
+        for kind in ("gained", "lost", "moved"):
+            _print_changes(kind, getattr(one, kind), show, taxonomy)
+        print()
+    if json_file is not None:
+        with atomic_write(json_file) as file:
+            file.write(json.dumps([one.to_dict() for one in found], indent=1, sort_keys=True) + "\n")
+
+
+def _cells(one: "Comparison") -> Sequence[Sequence[str]]:
+    head = ("measure", "first", "second", "difference", "95 % over photos", "95 % over classes", "")
+    return [head, *(_row(name, of) for name, of in one.differences.items())]
+
+
+def _row(name: str, of: "Difference") -> Sequence[str]:
+    from devise.cli.evaluation_output import measure_cell
+
+    ends = [
+        "-" if end is None else f"{_signed(name, end[0])} to {_signed(name, end[1])}"
+        for end in (of.change.images, of.change.classes)
+    ]
+    over = of.change.images
+    sure = over is not None and (over[0] > 0 or over[1] < 0)
+    values = measure_cell(name, of.first), measure_cell(name, of.second), _signed(name, of.change.value)
+    return (name, *values, *ends, "*" if sure else "")
+
+
+def _signed(name: str, value: float | None) -> str:
+    from devise.cli.evaluation_output import measure_cell
+
+    if value is None:
+        return "-"
+    return ("-" if value < 0 else "+") + measure_cell(name, abs(value))
+
+
+def _print_changes(kind: str, changes: "Sequence[Change]", show: int, taxonomy: "Taxonomy") -> None:
+    words = {
+        "gained": "right only in the second",
+        "lost": "right only in the first",
+        "moved": "wrong in both, with another first label",
+    }
+    print(f"{kind}: {len(changes)} photos {words[kind]}")
+    for change in changes[:show]:
+        names = [taxonomy.synset(one).name if one in taxonomy else one for one in (change.first, change.second)]
+        print(one_line(f"  {change.image}: {names[0]} -> {names[1]}"))

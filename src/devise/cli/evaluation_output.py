@@ -1,0 +1,115 @@
+"""What devise evaluate prints: tables for people or in Markdown, and the facts they cannot be read without."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from devise.evaluation.report import caption, cells, markdown_table
+
+if TYPE_CHECKING:
+    from devise.evaluation.intervals import Measured
+    from devise.labeller.evaluate import Evaluation
+
+__all__ = ["Rows", "interval_cells", "measure_cell", "print_evaluation", "print_rows"]
+
+Rows = Sequence[Sequence[str]]
+"""Cells, the header first."""
+
+
+def print_evaluation(found: "Evaluation", *, markdown: bool, per_class: bool, measures: bool) -> None:
+    """The tables, then the facts once."""
+    tables: dict[str, Rows] = {"": cells(found.result, per_class=per_class)}
+    if found.generalised is not None:
+        tables["trained classes"] = cells(found.generalised.seen, per_class=per_class)
+        tables["other classes"] = cells(found.generalised.unseen, per_class=per_class)
+        tables["harmonic mean of the two"] = _harmonic_cells(found.generalised.harmonic())
+    if measures:
+        of = found.summary.class_means if per_class else found.summary.measures
+        over = "classes" if per_class else "photos"
+        tables[f"all measures over {over}, with their 95 % intervals"] = interval_cells(of, per_class=per_class)
+    for title, rows in tables.items():
+        print(f"\n{title}" + "\n" * markdown if title else "", end="\n" * bool(title))
+        print_rows(rows, markdown=markdown)
+    if markdown:
+        print(f"\n{caption(found.result, per_class=per_class)}")
+    for line in _facts(found, brief=markdown):
+        print(line)
+
+
+def print_rows(rows: Rows, *, markdown: bool = False, left: int = 1) -> None:
+    """A table, its first columns to the left and the others to the right."""
+    if markdown:
+        print(markdown_table(rows, left=left), end="")
+        return
+    table = Table(box=None, pad_edge=False)
+    for number, head in enumerate(rows[0]):
+        table.add_column(head, justify="left" if number < left else "right", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+
+def interval_cells(measures: Mapping[str, Mapping[str, "Measured"]], *, per_class: bool = False) -> Rows:
+    """One row a measure, one column a scorer: the value, then its interval over images or over classes."""
+    names = dict.fromkeys(measure for row in measures.values() for measure in row)
+    body = [[name, *(_interval_cell(name, row.get(name), per_class) for row in measures.values())] for name in names]
+    return [["measure", *measures], *body]
+
+
+def measure_cell(name: str, value: float | None) -> str:
+    """Percent with one decimal for hits, one decimal for ranks and heights, ".289" for the rest, "-" for none."""
+    if value is None:
+        return "-"
+    if "hit@" in name:
+        return f"{100 * value:.1f}"
+    if name.startswith(("rank", "lca")):
+        return f"{value:.1f}"
+    return f"{value:.3f}".replace("0.", ".", 1)
+
+
+def _interval_cell(name: str, of: "Measured | None", per_class: bool) -> str:
+    if of is None:
+        return "-"
+    end = of.classes if per_class else of.images
+    value = measure_cell(name, of.value)
+    return value if end is None else f"{value} [{measure_cell(name, end[0])} {measure_cell(name, end[1])}]"
+
+
+def _harmonic_cells(rows: Sequence[Mapping[str, Any]]) -> Rows:
+    heads = list(rows[0])
+    return [heads, *([row["scorer"], *(measure_cell(head, row[head]) for head in heads[1:])] for row in rows)]
+
+
+def _facts(found: "Evaluation", *, brief: bool) -> Iterator[str]:
+    """brief: leaves out what the caption says."""
+    result, settings = found.result, found.result.settings
+    if not brief:
+        yield (
+            f"\n{result.images} photos, {result.classes} classes, {result.candidates} candidates, "
+            f"{result.trained} trained labels"
+        )
+        if result.absent_images:
+            yield f"{result.absent_images} photos of {result.absent_classes} classes have no right candidate: misses"
+    else:
+        yield ""
+    yield f"candidates: {found.protocol}"
+    yield f"vectors of the candidates by source: {_counts(found.coverage)}"
+    if all(row.scorer != "random" for row in result.rows):
+        yield "no row of random embeddings: this model keeps no map for them"
+    yield f"left out: {_counts(found.skipped) or 'nothing'}"
+    softmax = "the softmax ranks the trained labels among the candidates, or all of them where there is none"
+    yield (
+        softmax
+        if brief
+        else (
+            f"{settings.label_policy}; {settings.valid_labels}; {settings.ties}; {softmax}; "
+            f"is-a graph {settings.graph[:12]}"
+        )
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -1,0 +1,20 @@
+"""devise reproduce: the tables of Frome et al. 2013, on photos of one's own."""
+
+from importlib import import_module
+
+import typer
+
+from devise.cli.app import app
+
+__all__ = ["reproduce"]
+
+_COMMANDS = ("zeroshot",)
+
+reproduce = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The tables of the DeViSE paper in their own shape, on your photos.",
+)
+app.add_typer(reproduce, name="reproduce")
+for _name in _COMMANDS:
+    import_module(f"devise.cli.reproduce.{_name}")

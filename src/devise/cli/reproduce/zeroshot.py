@@ -1,0 +1,95 @@
+"""devise reproduce zeroshot: the paper's zero-shot tables on folders of photos."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from devise.cli.options import ModelOption
+from devise.cli.reproduce import reproduce
+from devise.errors import UsageError
+
+if TYPE_CHECKING:
+    from devise.labeller.reproduce import ZeroShotTables
+
+__all__ = ["zeroshot"]
+
+
+@reproduce.command(no_args_is_help=True)
+def zeroshot(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of class folders named by synset (n02084071).")],
+    splits: Annotated[
+        Path, typer.Option(help='JSON file of the published class lists: an object with "3-hops" and "all".')
+    ],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the tables here too, the same bytes each time.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the tables in LaTeX.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the tables as comma-separated values.")] = False,
+    model: ModelOption = None,
+) -> None:
+    """Print the paper's zero-shot tables: 3-hop and ImageNet 21k, flat hits and hierarchical precision at 1, 5, 20.
+
+    One table has unseen candidates only, one the trained labels too; with photos of trained classes a third has both
+    sides. The paper's own rows stand beside. Exits with 1 if a photo could not be read.
+    """
+    from devise.files import atomic_write
+    from devise.labeller.model import load
+    from devise.labeller.reproduce import reproduce_zero_shot
+
+    if markdown + latex + csv > 1:
+        raise UsageError("--markdown, --latex and --csv are three forms of one output: give one of them")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("photos", total=None)
+        found = reproduce_zero_shot(
+            load(model),
+            folders,
+            splits,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    for problem in found.problems:
+        print(f"devise: {problem}", file=sys.stderr)
+    _print(found, "markdown" if markdown else "latex" if latex else "csv" if csv else "table")
+    if json_file is not None:
+        with atomic_write(json_file) as file:
+            file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def _print(found: "ZeroShotTables", form: str) -> None:
+    from devise.cli.evaluation_output import print_rows
+    from devise.evaluation.typeset import as_csv, as_latex
+    from devise.evaluation.zeroshot import generalised_cells, zero_shot_cells
+
+    tables: dict[str, tuple[Sequence[Sequence[str]], int]] = {
+        "Zero-shot: unseen labels are the candidates": (zero_shot_cells(found.zero_shot), 3),
+        "The trained labels are candidates too": (zero_shot_cells(found.with_trained), 3),
+    }
+    if found.generalised:
+        tables["Both sides, the trained labels among the candidates"] = (generalised_cells(found.generalised), 2)
+    for number, (title, (rows, left)) in enumerate(tables.items()):
+        if form == "latex":
+            print(as_latex(rows, f"{title}. {found.caption}", left=left))
+        elif form == "csv":
+            print("\n" * (number > 0) + as_csv([[title], *rows, [found.caption]]), end="")
+        else:
+            print(f"{title}\n")
+            print_rows(rows, markdown=form == "markdown", left=left)
+            print()
+    read = form in ("table", "markdown")
+    if read:
+        print(found.caption)
+    for protocol, reasons in found.skipped.items():
+        if reasons:
+            counts = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+            print(f"left out of {protocol}: {counts}", file=sys.stdout if read else sys.stderr)

@@ -1,0 +1,87 @@
+"""Measures that look at the tree: hierarchical precision at every k at once, and how bad an error is."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from devise.arrays import Ranking
+from devise.errors import UsageError
+from devise.evaluation.measures import ClassRows, PerImage
+from devise.taxonomy.correct_sets import CorrectSets
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["chance_precisions", "common_ancestor_heights", "hierarchical_precisions"]
+
+_BLOCK = 8192  # images looked up at once
+
+
+def hierarchical_precisions(
+    ranking: Ranking, classes: ClassRows, correct: CorrectSets, valid: int, ks: Sequence[int]
+) -> dict[int, PerImage]:
+    """What `hierarchical_precision_at_k` gives, for all these k in one pass.
+
+    Correct sets of one class lie inside one another, so a predicted label needs one search: how near it is to the
+    class says for which k it is in the set.
+
+    classes: rows of `correct`. valid: how many valid labels there are; correct.ks must hold the ks.
+    UsageError when fewer than max(ks) labels are ranked.
+    """
+    deepest = max(ks, default=0)
+    if ranking.shape[1] < deepest:
+        raise UsageError(f"hp@{deepest} needs at least {deepest} candidate labels, got {ranking.shape[1]}: lower k")
+    sizes = np.array([len(found) for found in correct.nearest], dtype=np.int64)
+    members = np.concatenate([np.empty(0, dtype=np.int64), *correct.nearest])
+    steps = np.arange(len(members)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # place from the nearest, from 0
+    keys = np.repeat(np.arange(len(sizes)), sizes) * valid + members
+    order = np.argsort(keys)
+    keys, steps = np.append(keys[order], -1), steps[order]
+    columns = [correct.ks.index(k) for k in ks]
+    found = {k: np.empty(len(ranking)) for k in ks}
+    for start in range(0, len(ranking), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        asked = classes[rows, None] * valid + ranking[rows, :deepest]
+        places = np.searchsorted(keys[:-1], asked)
+        near = np.where(keys[places] == asked, np.append(steps, 0)[places], np.iinfo(np.int64).max)
+        for k, column in zip(ks, columns, strict=True):
+            inside = near[:, :k] < correct.counts[classes[rows], column][:, None]
+            found[k][rows] = inside.sum(axis=1) / k
+    return found
+
+
+def chance_precisions(
+    classes: ClassRows, correct: CorrectSets, candidates: int, ks: Sequence[int]
+) -> dict[int, PerImage]:
+    """The hp@k that a uniformly random ranking of the candidates is expected to reach: the share of them in the set.
+
+    candidates: how many of the valid labels, the first ones, are candidates; at least 1.
+    """
+    if candidates < 1:
+        raise UsageError("chance needs at least 1 candidate, got 0: add labels")
+    sizes = np.array([len(found) for found in correct.nearest], dtype=np.int64)
+    members = np.concatenate([np.empty(0, dtype=np.int64), *correct.nearest])
+    marked = np.append(0, np.cumsum(members < candidates))
+    first = np.cumsum(sizes) - sizes
+    held = marked[first[:, None] + correct.counts] - marked[first][:, None]
+    return {k: held[classes, correct.ks.index(k)] / candidates for k in ks}
+
+
+def common_ancestor_heights(
+    taxonomy: Taxonomy, truth: Sequence[str], predicted: Sequence[str]
+) -> Float64[np.ndarray, "images"]:
+    """How high above the leaves the true and the predicted synset meet; NaN where they are the same.
+
+    It is the height of their lowest common ancestor (Deng et al. 2010), either of them included: edges on its
+    longest way down to a leaf, instances counted; of several the lowest. Where nothing is above both, the
+    greatest height of the taxonomy plus 1.
+    """
+    above: dict[str, frozenset[str]] = {}
+    heights: dict[tuple[str, str], float] = {}
+    for pair in set(zip(truth, predicted, strict=True)):
+        for one in pair:
+            if one not in above:
+                above[one] = taxonomy.ancestors(one) | {one}
+        common = above[pair[0]] & above[pair[1]]
+        lowest = min((taxonomy.height(one) for one in common), default=taxonomy.greatest_height + 1)
+        heights[pair] = np.nan if pair[0] == pair[1] else float(lowest)
+    return np.array([heights[pair] for pair in zip(truth, predicted, strict=True)], dtype=np.float64)

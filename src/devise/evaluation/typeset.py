@@ -1,0 +1,54 @@
+"""Tables of text cells as LaTeX and CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+__all__ = ["as_csv", "as_latex"]
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def as_latex(rows: Sequence[Sequence[str]], caption: str, *, left: int = 1) -> str:
+    """A table environment that needs no package; the first `left` columns stand to the left.
+
+    >>> print(as_latex([["a", "b"], ["x_y", "1"]], "50 %").splitlines()[4])
+    x\\_y & 1 \\\\
+    """
+    header, *body = rows
+    columns = "l" * left + "r" * (len(header) - left)
+    lines = [f"{' & '.join(map(_escaped, row))} \\\\" for row in body]
+    return "\n".join(
+        [
+            rf"\begin{{table}}\begin{{tabular}}{{{columns}}}",
+            r"\hline",
+            f"{' & '.join(map(_escaped, header))} \\\\",
+            r"\hline",
+            *lines,
+            r"\hline",
+            rf"\end{{tabular}}\caption{{{_escaped(caption)}}}\end{{table}}",
+            "",
+        ]
+    )
+
+
+def as_csv(rows: Sequence[Sequence[str]]) -> str:
+    """Comma-separated, quoted where needed, lines ending in a newline."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)

@@ -1,0 +1,164 @@
+"""Statistics of images that count several times: what a bootstrap draws, and with weight 1 the plain ones."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from devise.evaluation.measures import PerImage
+
+__all__ = [
+    "Statistic",
+    "Weights",
+    "area_under",
+    "calibration_error",
+    "false_positive_rate",
+    "harmonic_of",
+    "mean_of",
+    "median_of",
+    "roc_area",
+    "seen_unseen_area",
+]
+
+Weights = Float64[np.ndarray, "draws images"]
+"""How often each image counts in each draw, a whole number."""
+_PerDraw = Float64[np.ndarray, "draws"]
+Statistic: TypeAlias = Callable[[Weights], _PerDraw]
+"""One number a draw; NaN where the draw gives none."""
+_Mask = Bool[np.ndarray, "images"]
+_Curve = Float64[np.ndarray, "draws points"]
+_Bins = Int64[np.ndarray, "images"]
+_Ends = Int64[np.ndarray, "_runs"]
+
+
+def mean_of(values: PerImage) -> Statistic:
+    """The mean over the images that have a value (not NaN).
+
+    >>> mean_of(np.array([1.0, 0.0, np.nan]))(np.array([[1.0, 1.0, 1.0], [3.0, 1.0, 5.0]])).tolist()
+    [0.5, 0.75]
+    """
+    known = (~np.isnan(values)).astype(np.float64)
+    kept = np.nan_to_num(values)
+
+    def statistic(weights: Weights) -> _PerDraw:
+        return _share(weights @ kept, weights @ known)
+
+    return statistic
+
+
+def median_of(values: PerImage) -> Statistic:
+    """The middle value of the images that have one; the mean of the two middle ones of an even number.
+
+    >>> median_of(np.array([5.0, 1.0, 3.0]))(np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])).tolist()
+    [3.0, 2.0]
+    """
+    order = np.argsort(values, kind="stable")[: int(np.count_nonzero(~np.isnan(values)))]
+    ordered = values[order]
+
+    def statistic(weights: Weights) -> _PerDraw:
+        reached = np.cumsum(weights[:, order], axis=1)
+        medians = np.full(len(weights), np.nan)
+        for draw, ends in enumerate(reached):
+            if len(ends) and ends[-1] > 0:
+                middle = np.array([(ends[-1] - 1) // 2, ends[-1] // 2])
+                medians[draw] = ordered[np.searchsorted(ends, middle, side="right")].mean()
+        return medians
+
+    return statistic
+
+
+def harmonic_of(values: PerImage, trained: _Mask) -> Statistic:
+    """The harmonic mean of the means over photos of trained classes and over the others; 0 if either is 0."""
+    seen, unseen = mean_of(np.where(trained, values, np.nan)), mean_of(np.where(trained, np.nan, values))
+
+    def statistic(weights: Weights) -> _PerDraw:
+        one, other = seen(weights), unseen(weights)
+        return np.where(one + other == 0, one + other, 2 * one * other / np.where(one + other == 0, 1, one + other))
+
+    return statistic
+
+
+def seen_unseen_area(gap: PerImage, right_trained: _Mask, right_other: _Mask, trained: _Mask) -> Statistic:
+    """The area under the curve of seen against unseen hit@1 as a penalty on the trained labels goes from -inf to inf.
+
+    gap: how far an image's best trained label stands above its best other label: at a penalty below it the trained
+        label is named. right_trained, right_other: whether these labels are the true ones. trained: whether the image
+    shows a trained class (Chao et al. 2016).
+    """
+    ends, order = _groups(gap)
+
+    def statistic(weights: Weights) -> _PerDraw:
+        chosen = weights[:, order]
+        seen, unseen = chosen * trained[order], chosen * ~trained[order]
+        won = _grouped(unseen * right_other[order], ends)
+        lost = _grouped(seen * right_trained[order], ends)
+        left = lost[:, -1:] - lost
+        area = area_under(won, left)
+        return _share(area, seen.sum(axis=1) * unseen.sum(axis=1))
+
+    return statistic
+
+
+def roc_area(scores: PerImage, positive: _Mask) -> Statistic:
+    """AUROC: the probability that a positive image has the higher score; equal scores count one half."""
+    ends, order = _groups(-scores)
+
+    def statistic(weights: Weights) -> _PerDraw:
+        kept, false = _rates(weights[:, order], positive[order], ends)
+        return _share(area_under(false, kept), false[:, -1] * kept[:, -1])
+
+    return statistic
+
+
+def false_positive_rate(scores: PerImage, positive: _Mask, kept_share: float = 0.95) -> Statistic:
+    """The share of the negative images that pass the highest threshold which at least `kept_share` positives pass."""
+    ends, order = _groups(-scores)
+
+    def statistic(weights: Weights) -> _PerDraw:
+        kept, false = _rates(weights[:, order], positive[order], ends)
+        enough = kept >= kept_share * kept[:, -1:] - 1e-9  # sums of whole numbers: the margin is for the product
+        first = enough.argmax(axis=1)
+        rate = _share(false[np.arange(len(false)), first], false[:, -1])
+        return np.where(kept[:, -1] > 0, rate, np.nan)
+
+    return statistic
+
+
+def calibration_error(confidence: PerImage, right: PerImage, bins: _Bins) -> Statistic:
+    """ECE: the mean over the images of |mean confidence - share that is right| of the image's bin."""
+    columns = np.eye(int(bins.max()) + 1)[bins]
+    gaps = columns * (confidence - right)[:, None]
+
+    def statistic(weights: Weights) -> _PerDraw:
+        return _share(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
+
+    return statistic
+
+
+def area_under(across: _Curve, up: _Curve) -> _PerDraw:
+    """By trapezoids, from the point (0, up at the start); both as running sums, one row a draw."""
+    return np.asarray((np.diff(across, axis=1) * (up[:, 1:] + up[:, :-1]) / 2).sum(axis=1))
+
+
+def _rates(weights: Weights, positive: _Mask, ends: _Ends) -> tuple[_Curve, _Curve]:
+    """How many positive and how many negative images pass each threshold, from the highest one down."""
+    return _grouped(weights * positive, ends), _grouped(weights * ~positive, ends)
+
+
+def _groups(keys: PerImage) -> tuple[_Ends, _Bins]:
+    """Where each run of equal keys ends in the ascending order, and the order."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    return ends, order
+
+
+def _grouped(weights: Weights, ends: _Ends) -> _Curve:
+    """Running sums at the end of each run, with 0 before the first."""
+    sums = np.cumsum(weights, axis=1)[:, ends]
+    return np.asarray(np.concatenate([np.zeros((len(weights), 1)), sums], axis=1))
+
+
+def _share(part: _PerDraw, whole: _PerDraw) -> _PerDraw:
+    return np.asarray(np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0))

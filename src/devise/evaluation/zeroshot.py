@@ -1,0 +1,208 @@
+"""The zero-shot tables in the shape of Frome et al. 2013 (tables 2 and 3), the paper's own rows beside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from devise.evaluation.measures import harmonic_mean
+from devise.evaluation.protocol import CHANCE, EvaluationResult, EvaluationRow
+from devise.evaluation.record import Record, subset
+from devise.evaluation.recorded import evaluate_record
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = [
+    "GROUPS",
+    "KS",
+    "SETS",
+    "GeneralisedRow",
+    "ZeroShotRow",
+    "generalised_cells",
+    "generalised_rows",
+    "groups_of",
+    "zero_shot_cells",
+    "zero_shot_rows",
+]
+
+KS = (1, 5, 20)
+"""The k of the tables."""
+
+SETS = {
+    "3-hops": "3-hop",
+    "imagenet-all": "ImageNet 21k",
+    "3-hops+1K": "3-hop + 1K",
+    "imagenet-all+1K": "ImageNet 21k + 1K",
+}
+"""What the tables call a protocol."""
+
+GROUPS = ("unseen", "related", "trained")
+"""Kinds of test classes: neither above nor below a trained one; above or below one; trained themselves."""
+
+_NAMES = {"fused": "DeViSE + ConSE", "devise": "DeViSE", "conse": "ConSE", "softmax": "Softmax", "random": "Random"}
+
+_Triple = tuple[float | None, float | None, float | None]
+
+# Frome et al. 2013, tables 2 and 3: hit@1, 5, 20 and hp@1, 5, 20 in percent. The ratio is the paper's headline.
+_PAPER: dict[str, dict[str, tuple[_Triple, _Triple, float | None]]] = {
+    "3-hops": {
+        "DeViSE": ((1.7, 5.3, 12.5), (1.7, 19.1, 23.6), None),
+        "Softmax": ((0.0, 0.0, 0.0), (0.0, 15.7, 13.0), None),
+    },
+    "imagenet-all": {
+        "DeViSE": ((0.8, 2.5, 6.0), (0.8, 7.2, 9.6), 168.0),
+        "Softmax": ((0.0, 0.0, 0.0), (0.0, 7.1, 6.5), None),
+    },
+    "3-hops+1K": {"DeViSE": ((0.5, 3.4, 9.7), (0.5, 19.2, 21.4), None)},
+    "imagenet-all+1K": {"DeViSE": ((0.3, 1.9, 5.3), (0.3, 8.3, 10.1), None)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroShotRow:
+    """One row: hits and hierarchical precisions at `KS` in percent, and how many times chance the hits are.
+
+    group: of the photos, "" for the paper's rows, which are of other photos.
+    """
+
+    data: str
+    group: str
+    model: str
+    photos: int | None
+    classes: int | None
+    candidates: int | None
+    hits: _Triple
+    precisions: _Triple
+    times_chance: _Triple
+    paper: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralisedRow:
+    """Trained labels among the candidates: hits at `KS` in percent on photos of trained and of unseen classes."""
+
+    data: str
+    model: str
+    seen: _Triple
+    unseen: _Triple
+    harmonic: _Triple
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def groups_of(classes: Sequence[str], trained: Sequence[str], taxonomy: Taxonomy) -> dict[str, str]:
+    """The kind of each class, see `GROUPS`."""
+    known = frozenset(trained)
+    above = frozenset().union(*(taxonomy.ancestors(one) for one in trained))
+    found = {}
+    for one in classes:
+        related = one in above or bool(taxonomy.ancestors(one) & known)
+        found[one] = "trained" if one in known else "related" if related else "unseen"
+    return found
+
+
+def zero_shot_rows(protocol: str, record: Record, taxonomy: Taxonomy) -> tuple[ZeroShotRow, ...]:
+    """The rows of one set: for each kind of untrained class there are photos of, one a scorer and chance; the paper's.
+
+    protocol: one of `SETS`.
+    """
+    rows = []
+    for group, result in _by_group(record, taxonomy).items():
+        if group != "trained":
+            chance = _hits(result.rows[-1])
+            rows += [_row(SETS[protocol], group, result, row, chance) for row in result.rows]
+    for model, (hits, precisions, ratio) in _PAPER[protocol].items():
+        times = (ratio, None, None)
+        name = f"{model} (paper)"
+        rows.append(ZeroShotRow(SETS[protocol], "", name, None, None, None, hits, precisions, times, paper=True))
+    return tuple(rows)
+
+
+def generalised_rows(protocol: str, record: Record, taxonomy: Taxonomy) -> tuple[GeneralisedRow, ...]:
+    """Seen, unseen and their harmonic mean; none unless there are photos of trained and of unseen classes."""
+    results = _by_group(record, taxonomy)
+    if not {"trained", "unseen"} <= set(results):
+        return ()
+    rows = []
+    for seen, unseen in zip(results["trained"].rows, results["unseen"].rows, strict=True):
+        pairs = list(zip(_hits(seen), _hits(unseen), strict=True))
+        harmonic = [None if None in pair else harmonic_mean(*(value or 0.0 for value in pair)) for pair in pairs]
+        rows.append(GeneralisedRow(SETS[protocol], _named(seen.scorer), _hits(seen), _hits(unseen), _triple(harmonic)))
+    return tuple(rows)
+
+
+def zero_shot_cells(rows: Sequence[ZeroShotRow]) -> tuple[tuple[str, ...], ...]:
+    """As text, the header first: hits and precisions in percent."""
+    heads = ("data set", "photos of", "model", *(f"hit@{k}" for k in KS), *(f"hp@{k}" for k in KS))
+    body = [
+        (
+            row.data,
+            _photos(row),
+            row.model,
+            *map(_percent, (*row.hits, *row.precisions)),
+            *map(_times, row.times_chance),
+        )
+        for row in rows
+    ]
+    return ((*heads, *(f"x chance @{k}" for k in KS)), *body)
+
+
+def generalised_cells(rows: Sequence[GeneralisedRow]) -> tuple[tuple[str, ...], ...]:
+    """As text, the header first: hits in percent."""
+    heads = [f"{side} hit@{k}" for side in ("trained", "unseen", "harmonic") for k in KS]
+    body = [(row.data, row.model, *map(_percent, (*row.seen, *row.unseen, *row.harmonic))) for row in rows]
+    return (("data set", "model", *heads), *body)
+
+
+def _by_group(record: Record, taxonomy: Taxonomy) -> Mapping[str, EvaluationResult]:
+    kinds = groups_of(sorted(set(record.truth_ids)), record.trained, taxonomy)
+    of_images = np.array([kinds[truth] for truth in record.truth_ids])
+    places = {group: np.flatnonzero(of_images == group).tolist() for group in GROUPS}
+    return {group: evaluate_record(subset(record, rows), taxonomy) for group, rows in places.items() if rows}
+
+
+def _row(data: str, group: str, result: EvaluationResult, row: EvaluationRow, chance: _Triple) -> ZeroShotRow:
+    hits = _hits(row)
+    # hp@1 is hit@1, as every test class of a protocol is a candidate.
+    precisions = [hits[0], *(_in_percent(row.per_image[f"hp@{k}"]) for k in KS[1:])]
+    pairs = zip(hits, chance, strict=True)
+    times = [None if row.scorer == CHANCE or one is None or not other else one / other for one, other in pairs]
+    counts = (result.images, result.classes, result.candidates)
+    return ZeroShotRow(data, group, _named(row.scorer), *counts, hits, _triple(precisions), _triple(times))
+
+
+def _hits(row: EvaluationRow) -> _Triple:
+    return _triple([_in_percent(row.per_image[f"hit@{k}"]) for k in KS])
+
+
+def _triple(values: Sequence[float | None]) -> _Triple:
+    one, two, three = values
+    return one, two, three
+
+
+def _in_percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _named(scorer: str) -> str:
+    return _NAMES.get(scorer, scorer.capitalize() if scorer == CHANCE else scorer)
+
+
+def _photos(row: ZeroShotRow) -> str:
+    return "ImageNet" if row.paper else f"{row.classes} {row.group} classes ({row.photos})"
+
+
+def _percent(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value == 0 or value >= 0.1 else f"{value:.3f}"
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"

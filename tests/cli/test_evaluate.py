@@ -1,0 +1,161 @@
+"""`devise evaluate`, `devise compare` and `devise reproduce zeroshot` on a few photos, with the packaged model."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devise.cli.app import main
+from devise.labeller import model
+from devise.labeller.model import Model, load
+
+Run = Callable[..., tuple[int, str, str]]
+
+CHIHUAHUA, TABBY, KIANG, DOG = "n02085620", "n02123045", "n02390738", "n02084071"
+ALL = [KIANG, DOG, "n02374451", "n02391994", "n02121808"]
+
+
+@pytest.fixture
+def run(
+    packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
+    monkeypatch.setattr(model, "load", lambda path=None: packaged_model if path is None else load(path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([*map(str, arguments)])
+        written = capsys.readouterr()
+        return int(stop.value.code or 0), written.out, written.err
+
+    return command
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(3)
+    for name in (f"{CHIHUAHUA}/a.png", f"{CHIHUAHUA}/b.png", f"{TABBY}/a.png", f"{KIANG}/a.png", f"{DOG}/a.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC).save(path)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Path:
+    path = tmp_path / "splits.json"
+    nouns = [f"n{number:08d}" for number in (1503061, 1639765, 1661091, 1861778, 2075296, 2120997, 2370806, 2395003)]
+    more = ["n02402425", "n02411705", "n02418465", "n02430045", "n02441326", "n02469914", "n02512053", "n02691156"]
+    path.write_text(json.dumps({"3-hops": [*ALL, *nouns, *more], "all": [*ALL, *nouns, *more, "n02924116"]}))
+    return path
+
+
+def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
+    for name in ("a", "b"):
+        code, out, err = run(
+            "evaluate", photos, "--candidates", "all", "--branch", "dog", "--measures",
+            "--json", tmp_path / f"{name}.json", "--images", tmp_path / f"{name}.images.json",
+        )  # fmt: skip
+        assert (code, err) == (0, "")
+    for ending in ("json", "images.json"):
+        assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+    assert str(tmp_path) not in (tmp_path / "a.images.json").read_text()
+    assert "all measures over photos, with their 95 % intervals" in out
+    record = json.loads((tmp_path / "a.images.json").read_text())
+    assert record["branch"]["synset"] == DOG
+    assert len(record["branch"]["labels"]) == 118
+    assert [one["id"] for one in record["images"]][:2] == [f"{DOG}/a.png", f"{CHIHUAHUA}/a.png"]
+    dogs = set(record["branch"]["labels"])
+    labels = list(dict.fromkeys([*record["candidates"], *record["trained"]]))
+    assert {labels[place] for place in record["scorers"]["fused"]["branch"]} <= dogs
+    stored = json.loads((tmp_path / "a.json").read_text())
+    assert set(stored["measures"]["softmax"]) >= {"hit@1", "rank median", "lca height", "branch hit@1", "ece"}
+    code, out, _ = run("compare", tmp_path / "a.images.json", tmp_path / "b.images.json", "--json", tmp_path / "c.json")
+    assert code == 0
+    assert "gained: 0 photos" in out
+    assert [one["first"] for one in json.loads((tmp_path / "c.json").read_text())] == list(record["scorers"])
+
+
+def test_compare_wants_records(run: Run, photos: Path, tmp_path: Path):
+    run("evaluate", photos, "--candidates", "seen", "--json", tmp_path / "r.json", "--images", tmp_path / "a.json")
+    code, _, err = run("compare", tmp_path / "r.json", tmp_path / "r.json")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "expected one that devise evaluate --images wrote" in err
+    run("evaluate", photos, "--candidates", "test-classes", "--images", tmp_path / "b.json")
+    code, _, err = run("compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "different candidates (1000 and 4, " in err
+    assert run("compare", tmp_path / "a.json", tmp_path / "a.json", "--against", "fused")[0] == 2
+
+
+def test_markdown_says_each_thing_once(run: Run, photos: Path):
+    code, out, _ = run("evaluate", photos, "--candidates", "all", "--markdown")
+    assert code == 0
+    assert out.count("is-a graph") == out.count("5 images of 4 classes") == out.count("a label without a vector") == 1
+    assert out.count("| scorer |") == 4
+
+
+def test_a_protocol_leaves_photos_of_other_classes_out(run: Run, photos: Path, splits: Path, tmp_path: Path):
+    code, out, _ = run("evaluate", photos, "--protocol", "3-hops", "--splits", splits, "--images", tmp_path / "a.json")
+    assert code == 0
+    assert "2 photos, 2 classes, 21 candidates, 1000 trained labels" in out
+    assert "left out: photos of a class outside 3-hops (splits.json#3-hops) 3" in out
+    code, out, _ = run("evaluate", photos, "--protocol", "3-hops+1K", "--splits", splits)
+    assert "5 photos, 4 classes, 1021 candidates, 1000 trained labels" in out
+    assert "harmonic mean of the two" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--protocol", "3-hops", "--candidates", "all"), 2),
+        (("--splits", "x.json"), 2),
+        (("--protocol", "5-hops"), 2),
+        (("--protocol", "imagenet-all"), 2),
+        (("--images", "absent/a.json"), 2),
+        (("--branch", "teapot"), 2),
+        (("--branch", "qwertyish"), 2),
+    ],
+)
+def test_wrong_usage_is_one_line(run: Run, photos: Path, arguments: tuple[str, ...], code: int):
+    found = run("evaluate", photos, *arguments)
+    assert (found[0], found[2].count("\n")) == (code, 1)
+
+
+def test_a_folder_with_one_photo(run: Run, photos: Path, tmp_path: Path):
+    one = tmp_path / "one" / KIANG
+    one.parent.mkdir()
+    (photos / KIANG).rename(one)
+    code, out, err = run("evaluate", tmp_path / "one", "--measures", "--json", tmp_path / "a.json")
+    assert (code, err) == (0, "")
+    assert "1 photos, 1 classes" in out
+    hit = json.loads((tmp_path / "a.json").read_text())["measures"]["fused"]["hit@20"]
+    assert (hit["images"], hit["classes"]) == (None, None)
+
+
+@pytest.mark.parametrize("form", [(), ("--markdown",), ("--latex",), ("--csv",)])
+def test_the_tables_of_the_paper(run: Run, photos: Path, splits: Path, tmp_path: Path, form: tuple[str, ...]):
+    code, out, err = run("reproduce", "zeroshot", photos, "--splits", splits, "--json", tmp_path / "z.json", *form)
+    assert code == 0
+    assert (err if form in {("--latex",), ("--csv",)} else out).count(
+        "left out of 3-hops: photos of a class outside"
+    ) == 1
+    assert "5 of 4 classes in photos, not ImageNet's test photos" in out.replace("Photos: ", "")
+    assert out.count("DeViSE (paper)") == 4
+    assert "do not compare" in out
+    stored = json.loads((tmp_path / "z.json").read_text())
+    chance = [row for row in stored["zero_shot"] if row["model"] == "Chance"]
+    assert [(row["data"], row["group"], row["photos"], row["candidates"]) for row in chance] == [
+        ("3-hop", "unseen", 1, 21), ("3-hop", "related", 1, 21),
+        ("ImageNet 21k", "unseen", 1, 22), ("ImageNet 21k", "related", 1, 22),
+    ]  # fmt: skip
+    for row in chance:
+        assert row["hits"] == pytest.approx([100 * k / row["candidates"] for k in (1, 5, 20)])
+    assert len(stored["generalised"]) == 12
+    assert all(row["hits"][0] == row["precisions"][0] for row in stored["zero_shot"])
+    paper = [row for row in stored["zero_shot"] if row["paper"]]
+    assert {row["model"] for row in paper} == {"DeViSE (paper)", "Softmax (paper)"}

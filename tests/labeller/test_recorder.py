@@ -1,0 +1,105 @@
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devise.errors import LabelError, UsageError
+from devise.evaluation.record import ScorerRecord
+from devise.labeller.recorder import SHARES, Recorder
+
+LABELS = tuple(f"n{number:08d}" for number in range(1, 8))
+RANKED = (LABELS[3], LABELS[0], LABELS[5], LABELS[1])
+TRAINED = frozenset({LABELS[0], LABELS[1], LABELS[6]})
+
+
+@pytest.fixture(scope="session")
+def slow() -> ModuleType:
+    path = Path(__file__).parents[1] / "reference" / "evaluation.py"
+    spec = spec_from_file_location("reference_evaluation", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def recorded(scores: list[list[float]], truth: list[str], **more: float) -> ScorerRecord:
+    block = np.array(scores, dtype=np.float32)
+    return Recorder(LABELS, TRAINED, truth).record(RANKED, [block], **more)
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from([-np.inf, 0.0, 0.25, 0.5, 1.0]), min_size=4, max_size=4), st.sampled_from(LABELS)
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(ROWS, st.integers(1, 7))
+def test_ranks_and_bests_are_the_slow_ones(slow: ModuleType, rows: list[tuple[list[float], str]], step: int) -> None:
+    scores = np.array([row for row, _ in rows], dtype=np.float32)
+    truth = [one for _, one in rows]
+    blocks = [scores[start : start + step] for start in range(0, len(scores), step)]
+    found = Recorder(LABELS, TRAINED, truth).record(RANKED, blocks)
+    for image, (row, true) in enumerate(rows):
+        order = sorted(range(4), key=lambda i: (-row[i], i))
+        assert [LABELS[place] for place in found.top[image].tolist()] == [RANKED[i] for i in order]
+        assert found.rank[image] == (slow.rank(row, RANKED.index(true)) if true in RANKED else 0)
+        assert found.trained is not None
+        assert found.other is not None
+        for best, kind in ((found.trained, True), (found.other, False)):
+            first = next(i for i in order if (RANKED[i] in TRAINED) == kind)
+            assert LABELS[best.labels[image]] == RANKED[first]
+            assert best.scores[image] == np.float32(row[first])
+
+
+def test_the_rank_of_the_truth_is_where_it_stands_in_the_ranking() -> None:
+    found = recorded([[0.5, 0.5, 0.5, 0.5], [0.0, 0.5, 0.5, 1.0]], [LABELS[5], LABELS[5]])
+    assert found.rank.tolist() == [3, 3]
+    assert [row.index(5) + 1 for row in found.top.tolist()] == [3, 3]
+
+
+def test_a_label_without_a_vector_is_last_of_all() -> None:
+    found = recorded([[-np.inf, 0.1, -np.inf, 0.2]], [LABELS[5]])
+    assert found.rank.tolist() == [4]
+    assert found.top.tolist() == [[1, 0, 3, 5]]
+
+
+def test_confidence_is_the_share_of_the_best() -> None:
+    row = [0.1, 0.7, -np.inf, 0.3]
+    shares = np.exp(np.array(row) / 0.25)
+    warm = recorded([row], [LABELS[0]], temperature=0.25).confidence
+    np.testing.assert_allclose(warm, [shares[1] / shares.sum()], rtol=1e-6)
+    share = recorded([[0.1, 0.2, 0.05, 0.05]], [LABELS[0]], temperature=SHARES).confidence
+    np.testing.assert_allclose(share, [0.5], rtol=1e-6)
+    assert recorded([row], [LABELS[0]]).confidence is None
+
+
+def test_labels_of_one_kind_have_no_best_of_each() -> None:
+    found = Recorder(LABELS, TRAINED, [LABELS[0]]).record(LABELS[:2], [np.zeros((1, 2), dtype=np.float32)])
+    assert found.trained is found.other is None
+
+
+def test_the_best_of_a_kind_beyond_the_first_twenty() -> None:
+    labels = tuple(f"n{number:08d}" for number in range(1, 31))
+    scores = np.arange(30, 0, -1, dtype=np.float32)[None]
+    found = Recorder(labels, frozenset(labels[25:]), [labels[27]]).record(labels, [scores])
+    assert found.trained is not None
+    assert (found.trained.labels.tolist(), found.trained.scores.tolist()) == ([25], [5.0])
+    assert (found.rank.tolist(), found.top.shape) == ([28], (1, 20))
+
+
+def test_scores_of_other_images_or_labels() -> None:
+    block = np.zeros((2, 4), dtype=np.float32)
+    with pytest.raises(UsageError, match="scores of 2 images were given, but there are 3"):
+        Recorder(LABELS, TRAINED, LABELS[:3]).record(RANKED, [block])
+    with pytest.raises(UsageError, match="more than 1 images"):
+        Recorder(LABELS, TRAINED, LABELS[:1]).record(RANKED, [block])
+    with pytest.raises(LabelError, match="n00000009 is ranked, but is neither"):
+        Recorder(LABELS, TRAINED, LABELS[:2]).record(("n00000009",), [block[:, :1]])
