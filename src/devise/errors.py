@@ -5,6 +5,7 @@ __all__ = [
     "DeviseError",
     "LabelError",
     "PictureError",
+    "RecordError",
     "TaxonomyError",
     "TextError",
     "UsageError",
@@ -26,6 +27,10 @@ class UsageError(DeviseError):
 
 class PictureError(DeviseError):
     """A picture cannot be read; the message names why, not the file (the caller knows that)."""
+
+
+class RecordError(DeviseError):
+    """The record of an evaluation is broken, of another format, or does not go with another one."""
 
 
 class BundleError(DeviseError):

@@ -1,0 +1,250 @@
+"""The record of an evaluation: what every scorer said of every photo, so that no photo has to be run again.
+
+Tables, intervals, comparisons and reports are worked out from it. It is one JSON file of format 1:
+
+    {"format": 1,
+     "settings": {...},                      the rules, as in `devise evaluate --json`
+     "facts": {...},                         what was run: protocol, folders, model, what was left out
+     "candidates": [id...], "trained": [id...],
+     "branch": {"synset": id, "labels": [id...]} or null,
+     "images": [{"id": path in its folder, "truth": id}...],
+     "scorers": {name: {"labels": how many it ranked,
+                        "top": [[label...]...], "scores": [[number or null...]...],
+                        "rank": [number or null...],
+                        "confidence": [number...] or null,
+                        "trained": [[label or null, score]...] or null,
+                        "other": [[label or null, score]...] or null,
+                        "branch": [label or null...] or null}}}
+
+A label is its place in the candidates followed by the trained labels that are no candidates. A score of null is
+minus infinity (a label without a vector).
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.arrays import Ranking
+from devise.errors import RecordError
+from devise.files import atomic_write
+
+__all__ = ["DEPTH", "FORMAT", "Best", "Branch", "ImageRecord", "Record", "ScorerRecord", "read_record", "write_record"]
+
+FORMAT = 1
+"""The format this code writes, and the only one it reads."""
+
+DEPTH = 20
+"""How many of a scorer's first labels are kept; fewer where it ranks fewer."""
+
+_PerImage = Int64[np.ndarray, "images"]
+_Numbers = Float32[np.ndarray, "images"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One photo. id: its path under the folder that was given, with "/"; truth: the synset it shows."""
+
+    id: str
+    truth: str
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A part of the tree in which classes are told apart: the trained labels at or under a synset, in their order."""
+
+    synset: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Best:
+    """The best label of a kind for each image. labels: places in `Record.labels`, -1 where there is none."""
+
+    labels: _PerImage
+    scores: _Numbers
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ScorerRecord:
+    """What one scorer said of each image; labels are places in `Record.labels`.
+
+    labels: how many labels it ranked. top, scores: its first labels, best first (up to `DEPTH`).
+    rank: how many labels stand before the true one, plus 1, equal scores ordered by the lower place; 0 where it
+        does not rank the true label.
+    confidence: its probability for its first label, in [0, 1]; None for a scorer without probabilities.
+    trained, other: its best label among the trained candidates and among the others, for sweeping a penalty on the
+        trained ones; None where it ranks only one of the two kinds.
+    branch: its best label when asked about the branch's labels alone; None without a branch.
+    """
+
+    labels: int
+    top: Ranking
+    scores: Float32[np.ndarray, "images k"]
+    rank: _PerImage
+    confidence: _Numbers | None = None
+    trained: Best | None = None
+    other: Best | None = None
+    branch: _PerImage | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One run over some photos; see the module for the file it makes.
+
+    settings: the rules as plain values; facts: what was run, as plain values, no times and no absolute paths.
+    """
+
+    settings: dict[str, Any]
+    candidates: tuple[str, ...]
+    trained: tuple[str, ...]
+    images: tuple[ImageRecord, ...]
+    scorers: Mapping[str, ScorerRecord]
+    facts: dict[str, Any] = field(default_factory=dict)
+    branch: Branch | None = None
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The valid labels: the candidates, then the trained labels that are no candidates."""
+        return tuple(dict.fromkeys([*self.candidates, *self.trained]))
+
+    @property
+    def truth_ids(self) -> tuple[str, ...]:
+        """The true synset of each image."""
+        return tuple(image.truth for image in self.images)
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write it as JSON, one scorer a line; the same record gives the same bytes."""
+    scorers = [f"{json.dumps(name)}: {_dumped(_stored(one))}" for name, one in record.scorers.items()]
+    images = [_dumped({"id": image.id, "truth": image.truth}) for image in record.images]
+    branch = None if record.branch is None else {"synset": record.branch.synset, "labels": list(record.branch.labels)}
+    parts = {
+        "format": _dumped(FORMAT),
+        "settings": _dumped(record.settings),
+        "facts": _dumped(record.facts),
+        "candidates": _dumped(list(record.candidates)),
+        "trained": _dumped(list(record.trained)),
+        "branch": _dumped(branch),
+        "images": "[\n" + ",\n".join(images) + "\n]",
+        "scorers": "{\n" + ",\n".join(scorers) + "\n}",
+    }
+    with atomic_write(path) as file:
+        file.write("{\n" + ",\n".join(f"{json.dumps(key)}: {text}" for key, text in parts.items()) + "\n}\n")
+
+
+def read_record(path: Path) -> Record:
+    """Read what `write_record` wrote; RecordError if it is missing, no record, broken or of another format."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"no record at {path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise RecordError(f"{path} is not JSON: expected a record that devise evaluate --images wrote") from None
+    if not isinstance(stored, dict) or "format" not in stored or "scorers" not in stored:
+        raise RecordError(f"{path} is no record: expected one that devise evaluate --images wrote")
+    if stored["format"] != FORMAT:
+        raise RecordError(f"{path} has format {stored['format']!r}, expected {FORMAT}: write it again")
+    try:
+        record = _loaded(stored)
+        _check(record)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RecordError(f"{path} is a broken record ({error}): write it again") from None
+    return record
+
+
+def _stored(one: ScorerRecord) -> dict[str, Any]:
+    return {
+        "labels": one.labels,
+        "top": one.top.tolist(),
+        "scores": [_numbers(row) for row in one.scores],
+        "rank": [rank or None for rank in one.rank.tolist()],
+        "confidence": None if one.confidence is None else _numbers(one.confidence),
+        "trained": _pairs(one.trained),
+        "other": _pairs(one.other),
+        "branch": None if one.branch is None else [_place(label) for label in one.branch.tolist()],
+    }
+
+
+def _pairs(best: Best | None) -> list[list[Any]] | None:
+    if best is None:
+        return None
+    return [[_place(label), score] for label, score in zip(best.labels.tolist(), _numbers(best.scores), strict=True)]
+
+
+def _place(label: int) -> int | None:
+    return None if label < 0 else label
+
+
+def _numbers(values: Float32[np.ndarray, "_"]) -> list[float | None]:
+    """Shortest decimals that give the same 32-bit numbers back; None for minus infinity."""
+    return [float(str(value)) if np.isfinite(value) else None for value in values]
+
+
+def _dumped(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _loaded(stored: Mapping[str, Any]) -> Record:
+    branch = stored["branch"]
+    return Record(
+        settings=dict(stored["settings"]),
+        candidates=tuple(stored["candidates"]),
+        trained=tuple(stored["trained"]),
+        images=tuple(ImageRecord(str(one["id"]), str(one["truth"])) for one in stored["images"]),
+        scorers={name: _scorer(name, one, len(stored["images"])) for name, one in stored["scorers"].items()},
+        facts=dict(stored["facts"]),
+        branch=None if branch is None else Branch(branch["synset"], tuple(branch["labels"])),
+    )
+
+
+def _scorer(name: str, stored: Mapping[str, Any], images: int) -> ScorerRecord:
+    columns = [stored[key] for key in ("top", "scores", "rank", "confidence", "trained", "other", "branch")]
+    if any(column is not None and len(column) != images for column in columns):
+        raise ValueError(f"{name} does not speak of {images} images")
+    if [len(row) for row in stored["top"]] != [len(row) for row in stored["scores"]]:
+        raise ValueError(f"{name} has not one score a label")
+    return ScorerRecord(
+        labels=int(stored["labels"]),
+        top=np.array(stored["top"], dtype=np.int64),
+        scores=np.array([[_finite(value) for value in row] for row in stored["scores"]], dtype=np.float32),
+        rank=np.array([rank or 0 for rank in stored["rank"]], dtype=np.int64),
+        confidence=_optional(stored["confidence"], lambda values: np.array(values, dtype=np.float32)),
+        trained=_optional(stored["trained"], _best),
+        other=_optional(stored["other"], _best),
+        branch=_optional(stored["branch"], _labels),
+    )
+
+
+def _optional(value: Any, read: Callable[[Any], Any]) -> Any:
+    return None if value is None else read(value)
+
+
+def _finite(value: Any) -> Any:
+    return -np.inf if value is None else value
+
+
+def _labels(values: Sequence[int | None]) -> _PerImage:
+    return np.array([-1 if label is None else label for label in values], dtype=np.int64)
+
+
+def _best(pairs: Sequence[Sequence[Any]]) -> Best:
+    scores = np.array([_finite(score) for _, score in pairs], dtype=np.float32)
+    return Best(_labels([label for label, _ in pairs]), scores)
+
+
+def _check(record: Record) -> None:
+    """ValueError if there is nothing in it or a label is out of range."""
+    if not record.images or not record.candidates:
+        raise ValueError("it holds no images or no candidates")
+    for name, one in record.scorers.items():
+        places = [one.top, *(best.labels for best in (one.trained, one.other) if best is not None)]
+        if one.branch is not None:
+            places.append(one.branch)
+        if any(place.size and not -1 <= place.min() <= place.max() < len(record.labels) for place in places):
+            raise ValueError(f"{name} names a label that is not there")
