@@ -25,7 +25,9 @@ def tree(*pairs: tuple[str, str]) -> Branch:
 
 
 def test_by_hand():
-    found = tree(("cat", "cat"), ("cat", "dog"), ("cat", "harp"), ("dog", "cat"), ("harp", "guitar"), ("harp", "guitar"))
+    found = tree(
+        ("cat", "cat"), ("cat", "dog"), ("cat", "harp"), ("dog", "cat"), ("harp", "guitar"), ("harp", "guitar")
+    )
     assert found.path == ("thing",)
     assert (found.photos, found.right, found.kept) == (6, 1, 6)
     assert found.flows == (Flow("animal", "instrument", 1),)

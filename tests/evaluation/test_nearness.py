@@ -1,5 +1,7 @@
 """Where truth and guess meet, on WordNet and against the taxonomy's own distance."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,7 +45,7 @@ def test_the_ways_are_edges_of_the_taxonomy_and_never_shorter_than_its_distance(
     assert (found.up[0], found.down[-1]) == (truth, guess)
     assert found.ancestor == taxonomy.lowest_common_ancestor(truth, guess)
     for way in (found.up, tuple(reversed(found.down))):
-        assert all(above in taxonomy.parents(below) for below, above in zip(way, way[1:], strict=False))
+        assert all(above in taxonomy.parents(below) for below, above in itertools.pairwise(way))
     distance = taxonomy.distance(truth, guess)
     assert distance is not None
     assert found.edges >= distance

@@ -109,7 +109,7 @@ def build_content(
         reliability=tuple(
             (scorer, _bins(scores, measured.first(scorer), measured.truth))
             for scorer, scores in measured.confidences.items()
-            if scorer in (asked.model, asked.beside)
+            if scorer in (asked.model, asked.beside) and any(measured.ranks.get(scorer, (1,)))
         ),
         cards=tuple(cards),
         total=len(measured.truth),
@@ -252,8 +252,7 @@ def _classes(measured: Measured, model: str, names: _Names) -> Iterator[ClassLin
     for place, truth in enumerate(measured.truth):
         places.setdefault(truth, []).append(place)
     rows = measured.guesses[model]
-    deepest = min(len(row) for row in rows)
-    ks = [k for k in (1, 2, 5, 10, 20) if k <= deepest]
+    ks = [k for k in (1, 2, 5, 10, 20) if k <= len(rows[0])]
     for truth in sorted(places, key=names.name):
         mine = places[truth]
         shares = tuple((f"hit@{k}", sum(truth in rows[place][:k] for place in mine) / len(mine)) for k in ks)
@@ -275,7 +274,7 @@ def _bins(scores: Sequence[float], first: Sequence[str], truth: Sequence[str]) -
     """Ten bins of equal width over (0, 1]."""
     inside: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
     for score, guess, true in zip(scores, first, truth, strict=True):
-        inside[min(max(ceil(score * _BINS), 1), _BINS) - 1].append((score, guess == true))
+        inside[min(max(ceil(round(score * _BINS, 5)), 1), _BINS) - 1].append((score, guess == true))
     return tuple(
         ReliabilityBin(
             place / _BINS,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor, log, log10
 
-from devise.labeller.report.drawing import Box, Dot, Drawing, Line, Shape, Words
+from devise.labeller.report.drawing import Box, Dot, Drawing, Length, Line, Point, Shape, Words
 
 __all__ = ["Bar", "Series", "bar_groups", "bar_rows", "curves", "series_colours", "tick_values"]
 
@@ -22,9 +22,9 @@ class Series:
     """A named line or set of bars: y values at shared places, None where there is none. dash: see `Line`."""
 
     name: str
-    values: tuple[float | None, ...]
+    values: tuple[Length | None, ...]
     colour: str
-    dash: tuple[float, float] | None = None
+    dash: Point | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +32,30 @@ class Bar:
     """A row of a bar chart: parts one after the other, each a length and a colour. note: at its end."""
 
     name: str
-    parts: tuple[tuple[float, str], ...]
+    parts: tuple[tuple[Length, str], ...]
     note: str
     indent: int = 0
 
 
-def series_colours(names: Sequence[str]) -> dict[str, tuple[str, tuple[float, float] | None]]:
+def series_colours(names: Sequence[str]) -> dict[str, tuple[str, Point | None]]:
     """A colour for each name in order, and a dash from the seventh on; what is left to luck is grey.
 
     >>> series_colours(["fused", "chance"])
     {'fused': ('s0', None), 'chance': ('s6', (2.0, 3.0))}
     """
-    luck: dict[str, tuple[float, float]] = {"random": (6.0, 3.0), "chance": (2.0, 3.0)}
+    luck: dict[str, Point] = {"random": (6.0, 3.0), "chance": (2.0, 3.0)}
     told = [name for name in names if name not in luck]
     colours = {name: (f"s{i % 6}", None if i < 6 else (8.0, 2.0)) for i, name in enumerate(told)}
     return {name: ("s6", luck[name]) if name in luck else colours[name] for name in names}
 
 
-def tick_values(highest: float) -> tuple[float, ...]:
+def tick_values(highest: Length) -> tuple[float, ...]:
     """Three to six round values from 0 to at least `highest`.
 
     >>> tick_values(0.43)
     (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     """
-    if highest <= 0:
+    if highest < 1e-9:
         return (0.0, 0.5, 1.0)
     power = 10.0 ** floor(log10(highest))
     step = next(power * share for share in (0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0) if highest / (power * share) <= 5)
@@ -72,7 +72,7 @@ def curves(series: Sequence[Series], places: Sequence[int], x_title: str, *, per
     def x_of(place: int) -> float:
         return _LEFT + 8 + (right - _LEFT - 16) * log(place / min(places)) / spread
 
-    def y_of(value: float) -> float:
+    def y_of(value: Length) -> float:
         return bottom - (bottom - _TOP) * value / ticks[-1]
 
     shapes: list[Shape] = [*_grid(ticks, y_of(0), y_of(ticks[-1]), right, percent=percent)]
@@ -114,7 +114,7 @@ def bar_groups(series: Sequence[Series], places: Sequence[str], x_title: str, *,
     return Drawing(_WIDTH, _HEIGHT, tuple(shapes))
 
 
-def bar_rows(bars: Sequence[Bar], legend: Sequence[tuple[str, str]], longest: float | None = None) -> Drawing:
+def bar_rows(bars: Sequence[Bar], legend: Sequence[tuple[str, str]], longest: Length | None = None) -> Drawing:
     """One row a bar, its name before it. legend: what each colour means. longest: the value of a full row."""
     full = longest or max((sum(length for length, _ in bar.parts) for bar in bars), default=1.0) or 1.0
     left, right = 196.0, _WIDTH - 56
@@ -138,7 +138,7 @@ def bar_rows(bars: Sequence[Bar], legend: Sequence[tuple[str, str]], longest: fl
     return Drawing(_WIDTH, 28 + _ROW * len(bars), tuple(shapes))
 
 
-def _grid(ticks: Sequence[float], bottom: float, top: float, right: float, *, percent: bool) -> list[Shape]:
+def _grid(ticks: Sequence[float], bottom: Length, top: Length, right: Length, *, percent: bool) -> list[Shape]:
     shapes: list[Shape] = []
     for tick in ticks:
         y = bottom - (bottom - top) * tick / ticks[-1]
@@ -147,7 +147,7 @@ def _grid(ticks: Sequence[float], bottom: float, top: float, right: float, *, pe
     return shapes
 
 
-def _apart(places: Sequence[float], lowest: float) -> list[float]:
+def _apart(places: Sequence[Length], lowest: Length) -> list[Length]:
     """The same places, moved up or down so that no two are nearer than a line of text; the order is kept."""
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = list(places)

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["PALETTE", "Anchor", "Box", "Dot", "Drawing", "Line", "Point", "Shape", "Words", "png", "svg"]
+__all__ = ["PALETTE", "Anchor", "Box", "Dot", "Drawing", "Length", "Line", "Point", "Shape", "Words", "png", "svg"]
 
 PALETTE = {
     "card": "#ffffff",
@@ -29,7 +29,9 @@ PALETTE = {
 }
 """Colours by name; on the page each is the CSS variable of its name, so that it follows light and dark."""
 
-Point: TypeAlias = tuple[float, float]
+Length: TypeAlias = int | float
+"""In units of the drawing."""
+Point: TypeAlias = tuple[Length, Length]
 Anchor = Literal["start", "middle", "end"]
 
 _SCALE = 3  # pixels of a PNG for one unit of the drawing
@@ -42,18 +44,18 @@ class Line:
 
     points: tuple[Point, ...]
     colour: str
-    width: float = 1.0
-    dash: tuple[float, float] | None = None
+    width: Length = 1.0
+    dash: Point | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """A filled rectangle; x and y are its upper left corner."""
 
-    x: float
-    y: float
-    width: float
-    height: float
+    x: Length
+    y: Length
+    width: Length
+    height: Length
     colour: str
 
 
@@ -61,9 +63,9 @@ class Box:
 class Dot:
     """A filled circle."""
 
-    x: float
-    y: float
-    radius: float
+    x: Length
+    y: Length
+    radius: Length
     colour: str
 
 
@@ -71,11 +73,11 @@ class Dot:
 class Words:
     """Text on a base line at y, that starts, is centred or ends at x."""
 
-    x: float
-    y: float
+    x: Length
+    y: Length
     text: str
     colour: str = "ink"
-    size: float = 12.0
+    size: Length = 12.0
     anchor: Anchor = "start"
 
 
@@ -86,8 +88,8 @@ Shape: TypeAlias = Line | Box | Dot | Words
 class Drawing:
     """Shapes, the later ones over the earlier, in a frame of width x height; y goes down. Colours: see PALETTE."""
 
-    width: float
-    height: float
+    width: Length
+    height: Length
     shapes: tuple[Shape, ...]
 
 
@@ -119,7 +121,7 @@ def png(drawing: Drawing) -> bytes:
     return buffer.getvalue()
 
 
-def _n(value: float) -> str:
+def _n(value: Length) -> str:
     """At most two decimals.
 
     >>> _n(3.0), _n(0.125)
@@ -150,7 +152,7 @@ def _svg_shape(shape: Shape) -> str:
     )
 
 
-def _draw(canvas: ImageDraw.ImageDraw, shape: Shape, factor: float) -> None:
+def _draw(canvas: ImageDraw.ImageDraw, shape: Shape, factor: Length) -> None:
     paint = PALETTE[shape.colour]
     match shape:
         case Line(points, _, width, dash):
@@ -169,7 +171,7 @@ def _draw(canvas: ImageDraw.ImageDraw, shape: Shape, factor: float) -> None:
             canvas.text((x * factor, y * factor), text, fill=paint, font=font, anchor=place)
 
 
-def _dashed(points: Sequence[Point], ink: float, gap: float) -> Iterator[list[Point]]:
+def _dashed(points: Sequence[Point], ink: Length, gap: Length) -> Iterator[list[Point]]:
     """The inked parts of a line; the pattern goes on around corners."""
     done = 0.0
     for (x, y), (to_x, to_y) in pairwise(points):

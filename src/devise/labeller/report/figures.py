@@ -10,7 +10,7 @@ from devise.evaluation.confusion import Branch
 from devise.files import atomic_write
 from devise.labeller.report.charts import Bar, Series, bar_groups, bar_rows, curves, series_colours
 from devise.labeller.report.content import ClassLine, Content, ReliabilityBin
-from devise.labeller.report.drawing import Box, Dot, Drawing, Line, Shape, Words, png
+from devise.labeller.report.drawing import Box, Dot, Drawing, Length, Line, Shape, Words, png
 
 __all__ = ["Figure", "figures_of", "write_figures"]
 
@@ -129,10 +129,10 @@ def _reliability_drawing(bins: tuple[ReliabilityBin, ...]) -> Drawing:
     left, right, top, bottom, floor = 52.0, 300.0, 12.0, 260.0, 330.0
     most = max((one.photos for one in bins), default=1) or 1
 
-    def x_of(value: float) -> float:
+    def x_of(value: Length) -> Length:
         return left + (right - left) * value
 
-    def y_of(value: float) -> float:
+    def y_of(value: Length) -> Length:
         return bottom - (bottom - top) * value
 
     shapes: list[Shape] = []
