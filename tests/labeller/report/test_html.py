@@ -116,7 +116,7 @@ def test_right_guesses_are_marked_with_a_word_and_near_ones_show_their_way(conte
 def test_a_part_of_the_photos_is_said_to_be_one(content: Content):
     text = report_html(replace(content, cards=content.cards[:3], missing=1))
     assert "Showing 3 of 4 photos, chosen evenly by class" in text
-    assert "1 photo of these were not found" in text or "1 photo of these was not found" in text
+    assert "Not found, and so without a picture: 1." in text
 
 
 def test_without_photos_scores_or_classes_the_page_is_whole(content: Content):

@@ -1,5 +1,6 @@
 """What is worked out of a record, by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 from devise.errors import UsageError
 from devise.evaluation.record import Record
 from devise.labeller.report.build import ReportOptions, build_content, chosen_evenly
+from devise.labeller.report.cards import gallery_section
 from devise.labeller.report.measured import finder, measured_of
 from devise.taxonomy.wordnet import default_taxonomy
 
 ZEBRA, KIANG, HARP, GUITAR = "n02391049", "n02390738", "n03495258", "n03467517"
 ENTITY = "n00001740"
+CANDIDATES = (KIANG, HARP, GUITAR, "n02123045", ZEBRA)
 
 
 def nowhere(_: str) -> None:
@@ -82,6 +85,25 @@ def test_names_that_stand_twice_are_told_apart(record: Record):
     )
     names = [guess.name for guess in content.cards[0].sides[0].guesses]
     assert names == ["crane", "crane", "guitar"] or len(set(names)) == 3
+
+
+@pytest.mark.parametrize(
+    ("trained", "told", "marks"),
+    [
+        ((), " None of the candidate labels was trained on.", 0),
+        (CANDIDATES, " All candidate labels were", 0),
+        (None, "", 1),
+    ],
+)
+def test_unseen_labels_are_marked_where_trained_ones_compete(
+    record: Record, trained: tuple[str, ...] | None, told: str, marks: int
+):
+    changed = record if trained is None else replace(record, trained=trained)
+    content = build_content(measured_of(changed, default_taxonomy()), default_taxonomy(), nowhere)
+    page = gallery_section(content)
+    assert told in page
+    assert ("candidate labels" in page) == bool(told)
+    assert ('class="mark"' in page) == bool(marks)
 
 
 def test_a_scorer_that_was_not_measured_is_named(record: Record):

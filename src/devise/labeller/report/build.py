@@ -10,7 +10,16 @@ from pathlib import Path
 from devise.errors import PictureError, UsageError
 from devise.evaluation.confusion import Branch, confusion_tree, first_path
 from devise.evaluation.nearness import Meeting, meeting
-from devise.labeller.report.content import ClassLine, Content, GuessLine, PhotoCard, ReliabilityBin, Side, Table
+from devise.labeller.report.content import (
+    ClassLine,
+    Competing,
+    Content,
+    GuessLine,
+    PhotoCard,
+    ReliabilityBin,
+    Side,
+    Table,
+)
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.thumbnails import data_uri
 
@@ -49,7 +58,7 @@ class Measured:
     guesses: by scorer, the ids of the best labels of each photo, best first. confidences: by scorer, the score of the
     first guess of each photo as a probability, for those scorers that have one. ranks: by scorer, the place of the
     true label counted from 1, None where it is not ranked. candidates: how many labels competed.
-    tables, curves, rules: see `Content`.
+    tables, curves, rules, competing: see `Content`.
     """
 
     photos: tuple[str, ...]
@@ -62,6 +71,7 @@ class Measured:
     confidences: Mapping[str, Sequence[float]] = field(default_factory=dict)
     ranks: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
+    competing: Competing = "both"
 
     def first(self, scorer: str) -> tuple[str, ...]:
         """The scorer's first guess for each photo."""
@@ -86,8 +96,7 @@ def build_content(
             raise UsageError(f"no scorer {scorer!r} was measured: choose of {', '.join(measured.guesses)}")
     if not measured.truth:
         raise UsageError("a report needs photos, got none")
-    mixed = any(guess in measured.trained for row in measured.guesses[asked.model] for guess in row[:1])
-    names = _Names(taxonomy, measured.trained, mixed=mixed)
+    names = _Names(taxonomy, measured.trained, mixed=measured.competing == "both")
     tree = confusion_tree(zip(measured.truth, measured.first(asked.model), strict=True), names.path_of)
     cards = []
     for place in chosen_evenly(measured.truth, asked.cards):
@@ -115,7 +124,7 @@ def build_content(
         total=len(measured.truth),
         rules=measured.rules,
         missing=sum(not card.picture for card in cards),
-        mixed=mixed,
+        competing=measured.competing,
     )
 
 

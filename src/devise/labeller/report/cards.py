@@ -4,10 +4,15 @@ from collections.abc import Iterator
 
 from devise.evaluation.nearness import NEAR, Verdict
 from devise.labeller.page import html_text, many, unseen_mark
-from devise.labeller.report.content import Content, GuessLine, PhotoCard, Side
+from devise.labeller.report.content import Competing, Content, GuessLine, PhotoCard, Side
 
 __all__ = ["gallery_section"]
 
+_CANDIDATES: dict[Competing, str] = {
+    "both": "",
+    "other": " None of the candidate labels was trained on.",
+    "trained": " All candidate labels were trained on.",
+}
 _MARKS: dict[Verdict, tuple[str, str]] = {"right": ("✓", "right"), "near": ("≈", "near"), "far": ("", "")}
 
 
@@ -23,14 +28,14 @@ def _introduction(content: Content) -> str:
     shown = len(content.cards)
     count = many(shown, "photo") if shown == content.total else f"{shown:,} of {many(content.total, 'photo')}"
     chosen = "" if shown == content.total else ", chosen evenly by class"
-    missing = f" {many(content.missing, 'photo')} of these were not found, so only their words are here."
+    missing = f" Not found, and so without a picture: {content.missing:,}."
     size = sum(len(card.picture) for card in content.cards)
     return (
         f'<p class="soft">Showing {count}{chosen}; the pictures take {size / 1e6:.1f} MB of this page.'
         f"{missing if content.missing else ''} "
         '<span class="key"><span class="right">✓ right</span> <span class="near">≈ near</span></span>: at most '
         f"{NEAR} edges of WordNet from the truth, ↑ to wider and ↓ to narrower kinds. Open a guess for its "
-        f"meaning and its whole way.{'' if content.mixed else ' None of these labels was trained on.'}</p>"
+        f"meaning and its whole way.{_CANDIDATES[content.competing]}</p>"
     )
 
 

@@ -1,11 +1,16 @@
 """What a report says, ready to be drawn and written: no arrays, no ids to look up."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from devise.evaluation.confusion import Branch
 from devise.evaluation.nearness import Verdict
 
-__all__ = ["ClassLine", "Content", "GuessLine", "PhotoCard", "ReliabilityBin", "Side", "Table"]
+__all__ = ["ClassLine", "Competing", "Content", "GuessLine", "PhotoCard", "ReliabilityBin", "Side", "Table"]
+
+
+Competing = Literal["trained", "other", "both"]
+"""Labels that were trained on, labels that were not, or both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class GuessLine:
 
     score: what the scorer gave it, as text; "" where that says nothing to people. way: the names from the truth up to
     the common ancestor and down to the guess, with arrows; "" for the truth itself. turn: the same in short, without
-    the truth and the guess. meets: the ancestor's name. seen: trained on, or not worth a mark (see `Content.mixed`).
+    the truth and the guess. meets: the ancestor's name. seen: trained on, or not to be marked (see `Content`).
     """
 
     name: str
@@ -98,8 +103,8 @@ class Content:
     model: the scorer called "our model" in the gallery. facts: (what, how much) pairs at the top.
     distances: by scorer, the share of photos whose first guess is so many edges from the truth; the last is "or more".
     names: of every synset the confusion tree shows. total: photos measured; `cards` may be fewer.
-    rules: sentences on how it was measured. missing: cards whose picture was not found. mixed: whether trained and
-    other labels compete, so that the others are marked.
+    rules: sentences on how it was measured. missing: cards whose picture was not found. competing: which
+    labels are candidates; if both kinds are, those that no training photo carried are marked.
     """
 
     title: str
@@ -117,4 +122,4 @@ class Content:
     total: int
     rules: tuple[str, ...]
     missing: int = 0
-    mixed: bool = True
+    competing: Competing = "both"

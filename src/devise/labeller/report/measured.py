@@ -12,7 +12,7 @@ from devise.evaluation.record import Record, ScorerRecord
 from devise.evaluation.report import cells
 from devise.labeller.page import many
 from devise.labeller.report.build import Measured
-from devise.labeller.report.content import Table
+from devise.labeller.report.content import Competing, Table
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["BEST", "finder", "measured_of"]
@@ -50,6 +50,7 @@ def measured_of(record: Record, taxonomy: Taxonomy) -> Measured:
         },
         ranks={name: [rank or None for rank in one.rank.tolist()] for name, one in record.scorers.items()},
         rules=tuple(_rules(record, everything)),
+        competing=_competing(record.candidates, trained),
     )
 
 
@@ -74,6 +75,11 @@ def finder(folders: Sequence[Path]) -> Callable[[str], Path | None]:
         return None
 
     return find
+
+
+def _competing(candidates: Sequence[str], trained: frozenset[str]) -> Competing:
+    count = sum(one in trained for one in candidates)
+    return "other" if count == 0 else "trained" if count == len(candidates) else "both"
 
 
 def _result(record: Record, taxonomy: Taxonomy, places: np.ndarray) -> EvaluationResult:
