@@ -51,9 +51,7 @@ def label_names(taxonomy: Taxonomy, ids: Sequence[str]) -> tuple[str, ...]:
     kinds = [[f"{name} ({kind})" for kind in _kinds(taxonomy, one)] for name, one in zip(names, ids, strict=True)]
     for further in range(2):
         shared = Counter(names)
-        names = [
-            of[min(further, len(of) - 1)] if shared[name] > 1 else name for name, of in zip(names, kinds, strict=True)
-        ]
+        names = [of[further] if shared[name] > 1 else name for name, of in zip(names, kinds, strict=True)]
     shared = Counter(names)
     return tuple(f"{name} [{one}]" if shared[name] > 1 else name for name, one in zip(names, ids, strict=True))
 
@@ -168,11 +166,12 @@ def _module(place: str) -> ModuleType:
         except ModuleNotFoundError as error:
             raise UsageError(f"no module {error.name}: install it, or give the file as FILE.py:ATTRIBUTE") from None
     path = Path(place)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"devise_adapter_{path.stem}"  # not its own name, which may be that of the library it needs
+    spec = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"no file {place}: check the path")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:

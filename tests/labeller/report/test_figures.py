@@ -4,6 +4,7 @@ import csv
 import itertools
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from devise.evaluation.record import Record
 from devise.labeller import page
-from devise.labeller.report.build import build_content
+from devise.labeller.report.build import ReportOptions, build_content
 from devise.labeller.report.charts import Bar, Series, bar_rows, curves, series_colours, tick_values
 from devise.labeller.report.drawing import PALETTE, Box, Dot, Drawing, Line, Words, png, svg
 from devise.labeller.report.figures import figures_of, write_figures
@@ -44,6 +45,15 @@ def test_every_figure_is_there_with_its_numbers(figures):
     assert rows[2] == ["softmax", "0.25", "0.25", ""]
     flows = {tuple(row[:3]): row[3] for row in csv.reader(StringIO(figures[-1].csv()))}
     assert flows["equine", "ass", "zebra"] == "1"
+
+
+def test_a_scorer_of_any_name_makes_a_file_in_the_folder(record: Record, tmp_path: Path):
+    odd = replace(record, scorers={"fused": record.scorers["fused"], "../a b": record.scorers["softmax"]})
+    measured = measured_of(odd, default_taxonomy())
+    content = build_content(measured, default_taxonomy(), lambda _: None, ReportOptions(beside="../a b"))
+    odd_one = next(figure for figure in figures_of(content) if "a-b" in figure.name)
+    assert odd_one.name == "reliability-..-a-b"
+    assert [path.parent for path in write_figures(tmp_path, [odd_one])] == [tmp_path] * 2
 
 
 def test_files_are_pictures_and_tables(figures, tmp_path: Path):

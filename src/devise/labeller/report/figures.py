@@ -114,7 +114,7 @@ def _reliability(scorer: str, bins: tuple[ReliabilityBin, ...]) -> Figure:
     gap = sum(one.photos * (one.right - one.confidence) for one in bins) / max(photos, 1)
     side = "surer than they are right" if gap < 0 else "less sure than they are right"
     return Figure(
-        f"reliability-{scorer}",
+        f"reliability-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in scorer)}",
         f"Reliability of {scorer}'s score",
         "Share of right first guesses among photos of like score. On the dashed line a score would mean what it says; "
         "below are the photos in each bin.",

@@ -116,7 +116,7 @@ def _table(title: str, result: EvaluationResult, *, per_class: bool = False) -> 
 
 def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
     settings, facts = result.settings, record.facts
-    for key in ("protocol", "model"):
+    for key in ("protocol", "model", "names given to other scorers"):
         if facts.get(key):
             yield f"{key}: {facts[key]}"
     if isinstance(facts.get("folders"), list):
