@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-all bench docs default-model taxonomy clean
+.PHONY: help setup demo check format test test-all bench bench-peers docs default-model taxonomy clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ test-all: .venv/.all ## All tests, the long ones too
 bench: .venv/.all ## Speed and memory, as a table and as JSON
 	$(BIN)/python -m bench
 
+bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTOS=class folders, OPEN_CLIP_WEIGHTS=file
+	.venv-peers/bin/python -m bench.peers $(or $(PHOTOS),$(SHARED)/data/photos/caltech101/unseen)
+
 docs: .venv/.all ## Build the documentation into build/docs; a warning is an error
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/docs
 
@@ -49,7 +52,7 @@ taxonomy: .venv/.all ## Pack WordNet's nouns again, from Debian's wordnet-base
 	$(BIN)/python -m devise.taxonomy.build /usr/share/wordnet --out src/devise/taxonomy/wordnet-3.0-nouns.bin
 
 clean: ## Remove what was made, .venv too
-	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The labelling install is a part of the whole one: no torch, no numba.
 .venv/.labelling: pyproject.toml constraints.txt
@@ -61,3 +64,10 @@ clean: ## Remove what was made, .venv too
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,plots,train,weights]'
 	touch .venv/.labelling $@
+
+# Other zero-shot models need torchvision, which does not run beside the CPU build of torch: an environment of its own.
+.venv-peers/.all: pyproject.toml
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet \
+		torch==2.14.1 torchvision==0.29.1 open_clip_torch transformers --editable .
+	touch $@

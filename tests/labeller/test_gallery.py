@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from devise.labeller.answers import Explanation, Guess, TrainedShare
 from devise.labeller.comparison import COMPARED, Added, Column, PhotoRecord, Standing, Told
-from devise.labeller.gallery import TITLES, Gallery, gallery_html, percent, printable, typed_summary
+from devise.labeller.gallery import TITLES, Gallery, gallery_html, typed_summary
+from devise.labeller.page import percent, printable
 from devise.labels import Label
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</h2>.jpg"

@@ -16,7 +16,18 @@ from devise.version import __version__
 
 __all__ = ["app", "main"]
 
-_COMMANDS = ("label", "labels", "info", "evaluate", "compare", "reproduce", "demo", "text")
+_COMMANDS = (
+    "label",
+    "labels",
+    "info",
+    "evaluate",
+    "compare",
+    "reproduce",
+    "demo",
+    "text",
+    "also",
+    "report",
+)
 
 _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141

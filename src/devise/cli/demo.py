@@ -39,8 +39,9 @@ def demo(
     from devise.cli.demo_output import print_comparison, progress, write_report
     from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
     from devise.labeller.comparison import add_labels, compare
-    from devise.labeller.gallery import Gallery, gallery_html, printable
+    from devise.labeller.gallery import Gallery, gallery_html
     from devise.labeller.model import load
+    from devise.labeller.page import printable
     from devise.labeller.typed import parse_labels
 
     if out.exists() and not out.is_dir():

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from devise.files import atomic_write
 from devise.labeller.comparison import Added, PhotoRecord
-from devise.labeller.gallery import TITLES, percent, printable, typed_summary
+from devise.labeller.gallery import TITLES, typed_summary
+from devise.labeller.page import percent, printable
 
 __all__ = ["REPORT", "print_comparison", "progress", "write_report"]
 

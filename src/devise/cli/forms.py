@@ -13,8 +13,8 @@ from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
 from devise.labeller.answers import Answer, Explanation, Guess
-from devise.labeller.gallery import percent
 from devise.labeller.model import LabelRequest
+from devise.labeller.page import percent
 
 __all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
 

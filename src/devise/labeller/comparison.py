@@ -1,13 +1,8 @@
 """The same photos named by every method side by side, then again with labels typed by hand among the candidates."""
 
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 from time import perf_counter
-
-from PIL import Image
 
 from devise.errors import PictureError
 from devise.labeller.answers import Answer, Guess
@@ -18,8 +13,8 @@ from devise.labeller.typed import TypedLabel
 from devise.labels import Label
 from devise.model.scorer import Scorer
 from devise.vision.folders import Found
-from devise.vision.pictures import read_picture
 from devise.vision.pipeline import Extracted
+from devise.vision.thumbnails import data_uri
 
 __all__ = [
     "COMPARED",
@@ -197,17 +192,8 @@ def _choices(
 def _record(photo: Photo, columns: tuple[Column, ...], problem: str | None) -> PhotoRecord:
     if problem is None:
         try:
-            picture = _data_uri(photo.found.path)
+            picture = data_uri(photo.found.path, SIDE)
             return PhotoRecord(photo.name, photo.shows, photo.meant, picture, columns)
         except PictureError as error:  # it was there for the network, and changed since
             problem = str(error)
     return PhotoRecord(photo.name, photo.shows, photo.meant, problem=problem)
-
-
-def _data_uri(path: Path) -> str:
-    """The picture as a small JPEG that a page can hold; nothing of the file's metadata is kept."""
-    image = Image.fromarray(read_picture(path, min_side=SIDE))
-    image.thumbnail((SIDE, SIDE))
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=82, optimize=True)
-    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode('ascii')}"

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 
 from devise.labeller.answers import Guess
 from devise.labeller.comparison import Added, Column, PhotoRecord, Told
+from devise.labeller.page import document, html_text, many, percent, unseen_mark
 from devise.labeller.scorers import Method
 
-__all__ = ["TITLES", "Gallery", "gallery_html", "percent", "printable", "typed_summary"]
+__all__ = ["TITLES", "Gallery", "gallery_html", "typed_summary"]
 
 TITLES: dict[Method, str] = {"softmax": "Softmax", "conse": "ConSE", "devise": "DeViSE", "fused": "Fused"}
 """What each method is called on the page and in the terminal."""
@@ -20,7 +20,6 @@ _MEANING: dict[Method, str] = {
     "devise": "the picture itself mapped among the label vectors; the labels nearest to it",
     "fused": "ConSE and DeViSE together, with the classifier's own word where it is sure; what devise label uses",
 }
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STANDINGS = 3  # typed labels named for each photo, and the one meant for it
 
 
@@ -40,36 +39,18 @@ class Gallery:
     credits: tuple[str, ...] = ()
 
 
-def percent(score: float) -> str:
-    """A score in [0, 1] for people.
-
-    >>> percent(0.1234), percent(0.0002)
-    ('12.3 %', '< 0.1 %')
-    """
-    return f"{100 * score:.1f} %" if score >= 0.0005 else "< 0.1 %"
-
-
-def printable(text: str) -> str:
-    """The text with control characters, marks that turn the writing direction and broken bytes escaped.
-
-    >>> printable("a\\x1b\\u202eb")
-    'a\\\\x1b\\\\u202eb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-
-
 def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ...]:
     """Sentences on the labels typed by hand: how many, how long it took, how often the one meant was chosen."""
     lines = []
     read = sum(told is not None for told in added.photos)
     if added.labels:
         lines.append(
-            f"{_many(len(added.labels), 'label')} added without a photo and without training: {added.seconds:.2f} s "
-            f"for the vectors and for ranking {added.competing:,} labels again for {_many(read, 'photo')}, after "
+            f"{many(len(added.labels), 'label')} added without a photo and without training: {added.seconds:.2f} s "
+            f"for the vectors and for ranking {added.competing:,} labels again for {many(read, 'photo')}, after "
             f"{added.words_seconds:.2f} s to read the word vectors, once."
         )
     if known := added.typed - len(added.labels):
-        lines.append(f"{_many(known, 'label')} typed that the model had already, so nothing changed for them.")
+        lines.append(f"{many(known, 'label')} typed that the model had already, so nothing changed for them.")
     meant = [
         (record.meant, told.choice[0].label.name)
         for record, told in zip(records, added.photos, strict=True)
@@ -92,42 +73,26 @@ def gallery_html(gallery: Gallery) -> str:
         for number, (record, one) in enumerate(zip(gallery.records, told, strict=True), start=1)
         if record.problem is None
     ]
-    title = f"{_many(len(shown), 'photo')} named with {gallery.labels:,} labels"
-    style = (files("devise.labeller") / "gallery.css").read_text(encoding="utf-8")
+    title = f"{many(len(shown), 'photo')} named with {gallery.labels:,} labels"
     parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>',
         f"<header>\n<h1>{title}</h1>\n{_introduction(gallery)}</header>\n<main>",
         *_problems(gallery.records),
         *([_overview(shown)] if shown else []),
         *(_article(number, record, one, gallery.added) for number, record, one in shown),
         *([_typed_section(gallery, gallery.added)] if gallery.added else []),
         "</main>\n<footer>",
-        *(f"<p>{_text(line)}</p>" for line in gallery.credits),
-        "</footer>\n</body>\n</html>\n",
+        *(f"<p>{html_text(line)}</p>" for line in gallery.credits),
+        "</footer>",
     ]
-    return "\n".join(parts)
-
-
-def _text(text: str) -> str:
-    return escape(printable(text))
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _mark(seen: bool) -> str:
-    return "" if seen else ' <span class="mark">unseen</span>'
+    return document(title, "\n".join(parts), styles=("theme.css", "gallery.css"))
 
 
 def _introduction(gallery: Gallery) -> str:
     terms = "\n".join(f"<dt>{TITLES[method]}</dt><dd>{text}</dd>" for method, text in _MEANING.items())
     return (
-        f"<p>The model <b>{_text(gallery.model)}</b> was trained on photos of {gallery.trained:,} labels and knows "
-        f"{gallery.labels:,} nouns of WordNet. A label marked{_mark(False)} was carried by no training photo.</p>\n"
+        f"<p>The model <b>{html_text(gallery.model)}</b> was trained on photos of {gallery.trained:,} labels and knows "
+        f"{gallery.labels:,} nouns of WordNet. A label marked{unseen_mark(False)} was carried by no training photo."
+        "</p>\n"
         f'<dl class="methods">\n{terms}\n</dl>\n'
         '<p class="soft small">The number beside a label is its probability among all labels of that column, as the '
         "model sees it. Open a label for its definition, its path through WordNet and the trained labels it leans "
@@ -138,8 +103,8 @@ def _introduction(gallery: Gallery) -> str:
 def _problems(records: Sequence[PhotoRecord]) -> Iterator[str]:
     broken = [record for record in records if record.problem is not None]
     if broken:
-        lines = "\n".join(f"<li>{_text(one.name)}: {_text(one.problem or '')}</li>" for one in broken)
-        heading = f'<h2 id="problems">{_many(len(broken), "photo")} could not be read</h2>'
+        lines = "\n".join(f"<li>{html_text(one.name)}: {html_text(one.problem or '')}</li>" for one in broken)
+        heading = f'<h2 id="problems">{many(len(broken), "photo")} could not be read</h2>'
         yield (
             f'<section class="card problems" aria-labelledby="problems">\n{heading}\n<ul>\n{lines}\n</ul>\n</section>'
         )
@@ -149,7 +114,7 @@ def _overview(shown: Sequence[tuple[int, PhotoRecord, Told | None]]) -> str:
     columns = shown[0][1].columns
     heads = "".join(f'<th scope="col">{TITLES[column.method]}</th>' for column in columns)
     rows = "\n".join(
-        f'<tr><th scope="row"><a href="#photo-{number}">{_text(record.name)}</a></th>'
+        f'<tr><th scope="row"><a href="#photo-{number}">{html_text(record.name)}</a></th>'
         + "".join(f"<td>{_best(column)}</td>" for column in record.columns)
         + "</tr>"
         for number, record, _ in shown
@@ -165,16 +130,16 @@ def _overview(shown: Sequence[tuple[int, PhotoRecord, Told | None]]) -> str:
 def _best(column: Column) -> str:
     guess = column.guesses[0]
     score = f'<span class="score">{escape(percent(guess.score))}</span>'
-    return f"{_text(guess.label.name)}{_mark(guess.label.seen)} {score}"
+    return f"{html_text(guess.label.name)}{unseen_mark(guess.label.seen)} {score}"
 
 
 def _article(number: int, record: PhotoRecord, told: Told | None, added: Added | None) -> str:
-    alternative = _text(record.shows or f"The photo {record.name}")
+    alternative = html_text(record.shows or f"The photo {record.name}")
     columns = "\n".join(_column(column) for column in record.columns)
     typed = _typed_of(record, told, added) if told and added and added.labels else ""
     return (
         f'<article class="card photo" id="photo-{number}" aria-labelledby="name-{number}">\n'
-        f'<h2 id="name-{number}">{_text(record.name)}</h2>\n'
+        f'<h2 id="name-{number}">{html_text(record.name)}</h2>\n'
         f'<figure><img src="{record.picture}" alt="{alternative}"></figure>\n'
         f'<div class="columns">\n{columns}\n</div>\n{typed}</article>'
     )
@@ -189,9 +154,12 @@ def _column(column: Column) -> str:
 def _guess(guess: Guess) -> str:
     label = guess.label
     width = f"{100 * min(max(guess.score, 0.0), 1.0):.1f}"
-    gloss = f'<span class="gloss" title="{_text(label.gloss)}">{_text(label.gloss)}</span>' if label.gloss else ""
+    gloss = (
+        f'<span class="gloss" title="{html_text(label.gloss)}">{html_text(label.gloss)}</span>' if label.gloss else ""
+    )
+    name = f"{html_text(label.name)}{unseen_mark(label.seen)}"
     return (
-        f'<details><summary><span class="line"><span class="name">{_text(label.name)}{_mark(label.seen)}</span> '
+        f'<details><summary><span class="line"><span class="name">{name}</span> '
         f'<span class="score">{escape(percent(guess.score))}</span></span>'
         f'<span class="track"><span class="bar" style="width:{width}%"></span></span>{gloss}</summary>'
         f'<div class="more">{"".join(_more(guess))}</div></details>'
@@ -201,27 +169,27 @@ def _guess(guess: Guess) -> str:
 def _more(guess: Guess) -> Iterator[str]:
     if guess.explanation is not None:
         if guess.explanation.path:
-            yield f"<p>Path: {_text(' › '.join(guess.explanation.path))}</p>"
+            yield f"<p>Path: {html_text(' › '.join(guess.explanation.path))}</p>"
         leans = ", ".join(f"{one.label.name} {one.share:.0%}" for one in guess.explanation.leans_on)
-        yield f"<p>Leans on: {_text(leans or 'no trained label')}</p>"
-    yield f"<p>{_text(guess.label.id)}; vector from its {_text(guess.label.source)}</p>"
+        yield f"<p>Leans on: {html_text(leans or 'no trained label')}</p>"
+    yield f"<p>{html_text(guess.label.id)}; vector from its {html_text(guess.label.source)}</p>"
 
 
 def _typed_of(record: PhotoRecord, told: Told, added: Added) -> str:
     best, others = told.standings[:_STANDINGS], told.standings[_STANDINGS:]
     first = (*best, *(one for one in others if record.meant == one.label.name))
     places = "; ".join(
-        f"{_text(one.label.name)}{_meant(one.label.name, record)} is number {one.rank:,}" for one in first
+        f"{html_text(one.label.name)}{_meant(one.label.name, record)} is number {one.rank:,}" for one in first
     )
     rest = len(told.standings) - len(first)
     lines = [
         f'<p><a href="#typed">Typed by hand</a>, among all {added.competing:,} labels: {places}'
         + (f"; {rest:,} more further down" if rest else "")
-        + f". Number 1 is {_text(told.leader.name)}{_mark(told.leader.seen)}.</p>"
+        + f". Number 1 is {html_text(told.leader.name)}{unseen_mark(told.leader.seen)}.</p>"
     ]
     if told.choice:
         choice = "; ".join(
-            f"{_text(guess.label.name)}{_meant(guess.label.name, record)} {escape(percent(guess.score))}"
+            f"{html_text(guess.label.name)}{_meant(guess.label.name, record)} {escape(percent(guess.score))}"
             for guess in told.choice
         )
         lines.append(f"<p>If only the {added.typed:,} typed labels may be chosen: {choice}.</p>")
@@ -234,10 +202,10 @@ def _meant(name: str, record: PhotoRecord) -> str:
 
 def _typed_section(gallery: Gallery, added: Added) -> str:
     labels = "\n".join(
-        f"<li><b>{_text(label.name)}</b>{': ' if label.gloss else ''}{_text(label.gloss)}</li>"
+        f"<li><b>{html_text(label.name)}</b>{': ' if label.gloss else ''}{html_text(label.gloss)}</li>"
         for label in added.labels
     )
-    lines = "".join(f"<p>{_text(line)}</p>\n" for line in (*typed_summary(gallery.records, added), *added.notes))
+    lines = "".join(f"<p>{html_text(line)}</p>\n" for line in (*typed_summary(gallery.records, added), *added.notes))
     listed = f"<ul>\n{labels}\n</ul>\n" if labels else ""
     return (
         f'<section class="card" aria-labelledby="typed">\n<h2 id="typed">Labels typed by hand</h2>\n'

@@ -1,0 +1,59 @@
+"""devise also: another zero-shot model on the photos of an evaluation, as one more row of its tables."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from devise.cli.app import app
+from devise.errors import UsageError
+
+__all__ = ["also"]
+
+
+@app.command(no_args_is_help=True)
+def also(
+    record_file: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="What devise evaluate wrote with --images FILE.")
+    ],
+    scorers: Annotated[
+        list[str],
+        typer.Option(
+            "--scorer",
+            help="NAME=MODULE:ATTRIBUTE or NAME=FILE.py:ATTRIBUTE, an object with scores(pictures, names). Its code "
+            "is run. Several times for several.",
+        ),
+    ],
+    photos: Annotated[list[Path], typer.Option("--photos", help="A folder that was evaluated.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The record with the new rows.")],
+) -> None:
+    """Let other models name the same photos among the same candidates, and add them to the record.
+
+    devise report and devise compare read the new record as they read the old one.
+    """
+    from devise.evaluation.record import read_record, write_record
+    from devise.labeller.adapters import load_adapter, with_others
+    from devise.labeller.page import printable
+    from devise.labeller.report.measured import BEST, finder, measured_of
+    from devise.taxonomy.wordnet import default_taxonomy
+
+    if not out.absolute().parent.is_dir() or out.is_dir():
+        raise UsageError(f"--out needs a file in a folder that exists, got {out}")
+    named = [one.partition("=") for one in scorers]
+    if wrong := next((one for one, (name, _, spec) in zip(scorers, named, strict=True) if not (name and spec)), None):
+        raise UsageError(f"--scorer needs NAME=MODULE:ATTRIBUTE, got {wrong!r}")
+    if len({name for name, _, _ in named}) < len(named):
+        raise UsageError("two scorers have one name: give each its own")
+    find, record, taxonomy = finder(photos), read_record(record_file), default_taxonomy()
+    others = {name: load_adapter(spec) for name, _, spec in named}
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("photos", total=len(record.images))
+        made = with_others(record, others, taxonomy, find, on_photo=lambda more: progress.advance(task, more))
+    write_record(made, out)
+    table = measured_of(made, taxonomy).tables[0]
+    for row in (table.header, *table.rows):
+        print("  ".join(cell.ljust(10) if place == 0 else cell.rjust(6) for place, cell in enumerate(row)))
+    print(f"\n{table.note.removesuffix(BEST)}\n{printable(str(out))}: {len(made.scorers)} scorers")

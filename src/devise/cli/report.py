@@ -1,0 +1,73 @@
+"""devise report: an evaluation as one HTML page, with its photos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from devise.cli.app import app
+from devise.errors import UsageError
+
+__all__ = ["report"]
+
+
+@app.command(no_args_is_help=True)
+def report(
+    record_file: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="What devise evaluate wrote with --images FILE.")
+    ],
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option("--photos", help="A folder that was evaluated; several times for several.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("report.html"),
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="A folder for every figure as PNG and CSV; made if it is not there.", show_default=False),
+    ] = None,
+    model: Annotated[str, typer.Option("--scorer", help="The scorer shown as our model.")] = "fused",
+    beside: Annotated[str, typer.Option(help="The scorer shown beside it.")] = "softmax",
+    cards: Annotated[int, typer.Option(help="Photos in the gallery at most, chosen evenly by class.")] = 200,
+    title: Annotated[str, typer.Option(help="Title of the page.", show_default=False)] = "",
+) -> None:
+    """Write one HTML file that loads nothing: tables, gallery, classes, confusion tree, reliability.
+
+    Without --photos the gallery has no pictures. Exits with 1 if a picture that is shown could not be found.
+    """
+    from devise.evaluation.record import read_record
+    from devise.files import atomic_write
+    from devise.labeller.page import many, printable
+    from devise.labeller.report.build import ReportOptions, build_content
+    from devise.labeller.report.figures import figures_of, write_figures
+    from devise.labeller.report.html import report_html
+    from devise.labeller.report.measured import finder, measured_of
+    from devise.taxonomy.wordnet import default_taxonomy
+
+    if not out.absolute().parent.is_dir() or out.is_dir():
+        raise UsageError(f"--out needs a file in a folder that exists, got {out}")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise UsageError(f"--figures needs a folder, got the file {figures}")
+    options = ReportOptions(model, beside, cards, title=title)
+    find = finder(photos or ())
+    record, taxonomy = read_record(record_file), default_taxonomy()
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("photos", total=min(cards, len(record.images)))
+        content = build_content(
+            measured_of(record, taxonomy), taxonomy, find, options, on_photo=lambda: progress.advance(task)
+        )
+    page = report_html(content)
+    with atomic_write(out) as file:
+        file.write(page)
+    size = len(page.encode()) / 1e6
+    shown = f"{len(content.cards):,} of {many(content.total, 'photo')} shown"
+    print(f"{printable(str(out))}: {size:.1f} MB, {shown}")
+    if figures is not None:
+        print(f"{printable(str(figures))}: {many(len(write_figures(figures, figures_of(content))), 'file')}")
+    if content.missing:
+        why = "could not be read in the folders given" if photos else "are not shown: give their folder with --photos"
+        print(f"{many(content.missing, 'picture')} {why}")
+        if photos:
+            raise typer.Exit(1)

@@ -1,0 +1,123 @@
+"""Confusion as a tree: at which branching of the taxonomy the guesses leave the way to the truth."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["Branch", "Flow", "confusion_tree", "first_path"]
+
+_TOP = ""  # above all roots, so that there is always a common ancestor
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Photos whose truth is in the branch `source` and whose guess is in `target`, another branch of one synset.
+
+    Either may be that synset itself: a guess that is too general, or more special than the truth.
+    """
+
+    source: str
+    target: str
+    photos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A part of the tree that holds true classes.
+
+    path: synset ids downward; a way without a fork is one branch, and its last id is what the branch is called.
+        Empty only above several roots.
+    photos: whose true class is in here. right: whose guess is their true class. kept: whose guess is in here too.
+    flows: guesses that took the wrong way at this fork, most first, ties by id.
+    branches: the branches below that hold true classes, most photos first, ties by id.
+    """
+
+    path: tuple[str, ...]
+    photos: int
+    right: int
+    kept: int
+    flows: tuple[Flow, ...]
+    branches: tuple["Branch", ...]
+
+
+def first_path(taxonomy: Taxonomy, synset_id: str) -> tuple[str, ...]:
+    """The way from a root down to the synset that takes the first hypernym of each: one way of several.
+
+    WordNet lists a synset's main hypernym first. TaxonomyError for an unknown id.
+    """
+    path = [synset_id]
+    while parents := taxonomy.parents(path[-1]):
+        path.append(parents[0])
+    return tuple(reversed(path))
+
+
+def confusion_tree(pairs: Iterable[tuple[str, str]], path_of: Callable[[str], tuple[str, ...]]) -> Branch:
+    """The tree of (true class, guess) pairs, one pair a photo.
+
+    path_of: the way from a root down to a synset, itself included, such as `first_path`. It has to be a tree: two
+    synsets that share an ancestor share the whole way down to it.
+
+    >>> paths = {"cat": ("animal", "cat"), "dog": ("animal", "dog")}
+    >>> tree = confusion_tree([("cat", "dog"), ("cat", "cat")], paths.__getitem__)
+    >>> tree.path, tree.photos, tree.right, tree.kept, [branch.path for branch in tree.branches]
+    (('animal',), 2, 1, 2, [('cat',)])
+    >>> tree.flows
+    (Flow(source='cat', target='dog', photos=1),)
+    """
+    counts = _Counts()
+    for (truth, guess), photos in Counter(pairs).items():
+        counts.add((_TOP, *path_of(truth)), (_TOP, *path_of(guess)), photos)
+    return counts.branch(_TOP)
+
+
+@dataclass
+class _Counts:
+    """By synset: photos, right and kept ones, flows, and the children on the way to a true class."""
+
+    photos: Counter[str] = field(default_factory=Counter)
+    right: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    flows: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
+    below: dict[str, set[str]] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
+
+    def add(self, truth: tuple[str, ...], guess: tuple[str, ...], photos: int) -> None:
+        shared = sum(1 for _ in _common(truth, guess))
+        self.classes.add(truth[-1])
+        for place, node in enumerate(truth):
+            self.photos[node] += photos
+            self.kept[node] += photos * (place < shared)
+            self.right[node] += photos * (truth == guess)
+            if place:
+                self.below.setdefault(truth[place - 1], set()).add(node)
+        if truth != guess:
+            fork = truth[shared - 1]
+            ways = tuple(path[shared] if len(path) > shared else fork for path in (truth, guess))
+            self.flows.setdefault(fork, Counter())[ways[0], ways[1]] += photos
+
+    def branch(self, top: str) -> Branch:
+        path = [top]
+        while len(below := self.below.get(path[-1], set())) == 1 and not self._stops(path[-1]):
+            path.append(next(iter(below)))
+        node = path[-1]
+        flows = sorted(self.flows.get(node, Counter()).items(), key=lambda one: (-one[1], one[0]))
+        return Branch(
+            tuple(synset for synset in path if synset != _TOP),
+            self.photos[node],
+            self.right[node],
+            self.kept[node],
+            tuple(Flow(source, target, photos) for (source, target), photos in flows),
+            tuple(self.branch(child) for child in sorted(below, key=lambda child: (-self.photos[child], child))),
+        )
+
+    def _stops(self, node: str) -> bool:
+        return node in self.classes or node in self.flows
+
+
+def _common(truth: tuple[str, ...], guess: tuple[str, ...]) -> Iterable[str]:
+    for one, other in zip(truth, guess, strict=False):
+        if one != other:
+            return
+        yield one

@@ -1,0 +1,125 @@
+"""What a report says, ready to be drawn and written: no arrays, no ids to look up."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from devise.evaluation.confusion import Branch
+from devise.evaluation.nearness import Verdict
+
+__all__ = ["ClassLine", "Competing", "Content", "GuessLine", "PhotoCard", "ReliabilityBin", "Side", "Table"]
+
+
+Competing = Literal["trained", "other", "both"]
+"""Labels that were trained on, labels that were not, or both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text cells, its header first; the first column names the rows."""
+
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GuessLine:
+    """One guess for a photo.
+
+    score: what the scorer gave it, as text; "" where that says nothing to people. way: the names from the truth up to
+    the common ancestor and down to the guess, with arrows; "" for the truth itself. turn: the same in short, without
+    the truth and the guess. meets: the ancestor's name. seen: trained on, or not to be marked (see `Content`).
+    """
+
+    name: str
+    gloss: str
+    seen: bool
+    verdict: Verdict
+    score: str = ""
+    way: str = ""
+    turn: str = ""
+    meets: str = ""
+    edges: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One scorer's guesses for a photo, best first. rank: of the true label, counted from 1; None where unknown."""
+
+    title: str
+    guesses: tuple[GuessLine, ...]
+    rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoCard:
+    """A photo with its truth and the guesses of two scorers. picture: a data URI, "" where the photo is not there."""
+
+    name: str
+    picture: str
+    truth: str
+    truth_id: str
+    gloss: str
+    seen: bool
+    sides: tuple[Side, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the first scorer's first guess."""
+        return self.sides[0].guesses[0].verdict if self.sides and self.sides[0].guesses else "far"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLine:
+    """One true class: how many photos, shares in [0, 1] by measure, and its most frequent wrong first guess.
+
+    often: that guess and how often it was given; None where all first guesses are right.
+    """
+
+    class_id: str
+    name: str
+    seen: bool
+    photos: int
+    shares: tuple[tuple[str, float | None], ...]
+    often: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Photos whose score of the first guess is in (low, high]: their mean score and how many of them are right."""
+
+    low: float
+    high: float
+    photos: int
+    confidence: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The whole report.
+
+    model: the scorer called "our model" in the gallery. facts: (what, how much) pairs at the top.
+    distances: by scorer, the share of photos whose first guess is so many edges from the truth; the last is "or more".
+    names: of every synset the confusion tree shows. total: photos measured; `cards` may be fewer.
+    rules: sentences on how it was measured. missing: cards whose picture was not found. competing: which
+    labels are candidates; if both kinds are, those that no training photo carried are marked.
+    """
+
+    title: str
+    summary: str
+    model: str
+    facts: tuple[tuple[str, str], ...]
+    tables: tuple[Table, ...]
+    curves: tuple[tuple[str, dict[str, float | None]], ...]
+    classes: tuple[ClassLine, ...]
+    confusion: Branch
+    names: dict[str, str]
+    distances: tuple[tuple[str, tuple[float, ...]], ...]
+    reliability: tuple[tuple[str, tuple[ReliabilityBin, ...]], ...]
+    cards: tuple[PhotoCard, ...]
+    total: int
+    rules: tuple[str, ...]
+    missing: int = 0
+    competing: Competing = "both"

@@ -1,0 +1,23 @@
+"""Small copies of pictures that a page can hold in itself."""
+
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from devise.vision.pictures import read_picture
+
+__all__ = ["data_uri"]
+
+
+def data_uri(path: Path, side: int, quality: int = 82) -> str:
+    """The picture as a JPEG data URI, its longer side at most `side` pixels; nothing of its metadata is kept.
+
+    PictureError if it cannot be read.
+    """
+    image = Image.fromarray(read_picture(path, min_side=side))
+    image.thumbnail((side, side))
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=quality, optimize=True)
+    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,82 @@
+"""The confusion tree by hand, and its sums on random trees."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devise.evaluation.confusion import Branch, Flow, confusion_tree, first_path
+from devise.taxonomy.wordnet import default_taxonomy
+
+PATHS = {
+    "thing": ("thing",),
+    "animal": ("thing", "animal"),
+    "cat": ("thing", "animal", "cat"),
+    "tabby": ("thing", "animal", "cat", "tabby"),
+    "dog": ("thing", "animal", "dog"),
+    "harp": ("thing", "instrument", "harp"),
+    "guitar": ("thing", "instrument", "guitar"),
+    "island": ("island",),
+}
+
+
+def tree(*pairs: tuple[str, str]) -> Branch:
+    return confusion_tree(pairs, PATHS.__getitem__)
+
+
+def test_by_hand():
+    found = tree(
+        ("cat", "cat"), ("cat", "dog"), ("cat", "harp"), ("dog", "cat"), ("harp", "guitar"), ("harp", "guitar")
+    )
+    assert found.path == ("thing",)
+    assert (found.photos, found.right, found.kept) == (6, 1, 6)
+    assert found.flows == (Flow("animal", "instrument", 1),)
+    animal, harp = found.branches
+    assert (animal.path, animal.photos, animal.right, animal.kept) == (("animal",), 4, 1, 3)
+    assert animal.flows == (Flow("cat", "dog", 1), Flow("dog", "cat", 1))
+    assert [(one.path, one.photos, one.kept) for one in animal.branches] == [(("cat",), 3, 1), (("dog",), 1, 0)]
+    assert (harp.path, harp.flows) == (("instrument",), (Flow("harp", "guitar", 2),))
+    assert [one.path for one in harp.branches] == [("harp",)]
+
+
+def test_a_way_without_a_fork_is_one_branch():
+    assert tree(("tabby", "tabby")).path == ("thing", "animal", "cat", "tabby")
+
+
+def test_a_guess_above_or_below_the_truth_stays_at_the_fork():
+    found = tree(("cat", "tabby"), ("cat", "animal"))
+    assert found.path == ("thing", "animal")
+    assert found.flows == (Flow("cat", "animal", 1),)
+    assert found.branches[0].flows == (Flow("cat", "tabby", 1),)
+    assert (found.branches[0].kept, found.branches[0].right) == (1, 0)
+
+
+def test_two_roots_meet_in_a_branch_without_a_name():
+    found = tree(("island", "cat"), ("cat", "cat"))
+    assert found.path == ()
+    assert found.flows == (Flow("island", "thing", 1),)
+
+
+def test_no_photo_is_an_empty_tree():
+    assert tree() == Branch((), 0, 0, 0, (), ())
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(PATHS)), st.sampled_from(sorted(PATHS))), min_size=1))
+def test_every_photo_is_right_or_in_one_flow_and_branches_add_up(pairs: list[tuple[str, str]]):
+    def check(branch: Branch) -> int:
+        own = Counter(truth for truth, _ in pairs)[branch.path[-1]] if branch.path else 0
+        assert branch.photos == own + sum(one.photos for one in branch.branches)
+        assert branch.right <= branch.kept <= branch.photos
+        return sum(flow.photos for flow in branch.flows) + sum(map(check, branch.branches))
+
+    found = confusion_tree(pairs, PATHS.__getitem__)
+    assert found.photos == len(pairs)
+    assert found.right + check(found) == len(pairs)
+
+
+def test_the_first_path_goes_over_the_first_hypernym():
+    taxonomy = default_taxonomy()
+    path = first_path(taxonomy, "n02084071")
+    assert path[0] == "n00001740"
+    assert path[-2:] == ("n02083346", "n02084071")
+    assert path in taxonomy.hypernym_paths("n02084071")
