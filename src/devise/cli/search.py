@@ -49,20 +49,30 @@ def search(
         Path | None, typer.Option("--sheet", metavar="FILE", help="Write a page of the photos, one HTML file.")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Write the page and show it in a browser.")] = False,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Measure: every class folder (n02084071) of the index is looked for.")
+    ] = False,
     model: ModelOption = None,
 ) -> None:
     """Find photos.
 
     The score is the probability that devise label gives the words; with --like, how near the photo is, up to 1.
     """
-    from devise.cli.search_output import written
+    from devise.cli.search_output import quality, written
     from devise.files import atomic_write
     from devise.labeller.contact_sheet import contact_sheet
     from devise.labeller.model import load
     from devise.labeller.nearest_photos import open_search
     from devise.labeller.search import Wanted
+    from devise.labeller.search_quality import measure_search
     from devise.labeller.typed import parse_labels
 
+    if evaluate:
+        if words or under is not None or like is not None:
+            raise UsageError("--evaluate looks for the classes of the folders: leave out words, --under and --like")
+        loaded = load(model)
+        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
+        return
     typed = parse_labels(*words) if words else ()
     wanted = Wanted(typed, "all" if every else "any", under, like)
     if sheet is not None and not sheet.absolute().parent.is_dir():

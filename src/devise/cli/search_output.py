@@ -10,8 +10,9 @@ from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
 from devise.labeller.search import Hit, Hits
+from devise.labeller.search_quality import Quality
 
-__all__ = ["written"]
+__all__ = ["quality", "written"]
 
 _COLUMNS = ("rank", "score", "path", "id", "name")
 
@@ -30,6 +31,19 @@ def written(found: Hits, form: str, stream: Stream) -> str:
     rows.writeheader()
     rows.writerows({**record, "path": _encodable(str(record["path"]))} for record in records)
     return text.getvalue()
+
+
+def quality(found: Quality) -> str:
+    """Mean average precision and precision among the first ten, in Markdown."""
+    lines = ["| ordered by | classes | mean average precision | precision@10 |", "| --- | --- | ---: | ---: |"]
+    for trained, name in ((True, "trained on"), (False, "others")):
+        for by in ("probability", "cosine"):
+            mean = found.mean(by, trained)
+            if mean is not None:
+                count = sum((row.trained, row.by) == (trained, by) for row in found.classes)
+                cells = f"{mean.average_precision:.3f} | {mean.precision_at_10:.3f}"
+                lines.append(f"| {by} | {count} {name} | {cells} |")
+    return "\n".join(lines) + f"\n\n{found.photos:,} photos, one word a class\n"
 
 
 def _record(rank: int, hit: Hit) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _ENOUGH = 0.98
 _TRAINING = 64  # vectors a list is placed by
 
 _Vectors = Float32[np.ndarray, "rows dim"]
+_Queries = Float32[np.ndarray, "queries dim"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Nearest:
         self._index = faiss_index
 
     @classmethod
-    def built(cls, vectors: _Vectors, queries: _Vectors, fingerprint: str) -> "Nearest":
+    def built(cls, vectors: _Vectors, queries: _Queries, fingerprint: str) -> "Nearest":
         """Made of vectors (16 bits a number); as many lists are looked into as the recall of 0.98 needs.
 
         queries: what the recall is measured with, against the exact search.
@@ -100,14 +101,14 @@ class Nearest:
         with atomic_write(folder / NEAREST_FACTS) as file:
             file.write(json.dumps(asdict(self.facts), indent=1) + "\n")
 
-    def near(self, queries: _Vectors, count: int) -> Int64[np.ndarray, "some"]:
+    def near(self, queries: _Queries, count: int) -> Int64[np.ndarray, "some"]:
         """Rows that are among the first `count` of any of the queries, most likely all of them; sorted."""
         found = np.unique(self._index.search(queries, count)[1])
         rows: Int64[np.ndarray, "some"] = found[found >= 0]
         return rows
 
 
-def _recall(index: Any, queries: _Vectors, true: np.ndarray, probes: int) -> float:
+def _recall(index: Any, queries: _Queries, true: np.ndarray, probes: int) -> float:
     index.nprobe = probes
     found = index.search(queries, true.shape[1])[1]
     return float(np.mean([np.isin(row, got).mean() for row, got in zip(true, found, strict=True)]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int64, UInt16
+from jaxtyping import Float16, Float32, Int32, Int64, UInt16
 
 from devise.errors import PhotoIndexError
 
@@ -42,12 +42,14 @@ class Rows:
 
     vectors: points of the label space, unit length but for their storage in 16 bits.
     totals: the logarithm of the sum that turns a photo's scores into probabilities over all labels of the model.
+    labels: what a photo is called when all labels of the model compete: a position among them.
     classes, shares: the columns of the classifier's most probable classes, and their probabilities.
     """
 
     facts: tuple[PhotoFact, ...]
     vectors: Float16[np.ndarray, "photos dim"]
     totals: Float32[np.ndarray, "photos"]
+    labels: Int32[np.ndarray, "photos"]
     classes: UInt16[np.ndarray, "photos best"]
     shares: Float32[np.ndarray, "photos best"]
 
@@ -68,6 +70,7 @@ class Rows:
             facts,
             np.zeros((count, dim), np.float16),
             np.zeros(count, np.float32),
+            np.zeros(count, np.int32),
             np.zeros((count, best), np.uint16),
             np.zeros((count, best), np.float32),
         )
@@ -79,6 +82,7 @@ class Rows:
             tuple(fact for block in blocks for fact in block.facts),
             np.concatenate([block.vectors for block in blocks]),
             np.concatenate([block.totals for block in blocks]),
+            np.concatenate([block.labels for block in blocks]),
             np.concatenate([block.classes for block in blocks]),
             np.concatenate([block.shares for block in blocks]),
         )
@@ -86,7 +90,14 @@ class Rows:
     def taken(self, places: Int64[np.ndarray, "some"], facts: tuple[PhotoFact, ...] | None = None) -> "Rows":
         """The rows at these places; facts: others in place of their own."""
         own = tuple(self.facts[place] for place in places.tolist()) if facts is None else facts
-        return Rows(own, self.vectors[places], self.totals[places], self.classes[places], self.shares[places])
+        return Rows(
+            own,
+            self.vectors[places],
+            self.totals[places],
+            self.labels[places],
+            self.classes[places],
+            self.shares[places],
+        )
 
 
 def import_pyarrow() -> Any:
@@ -116,6 +127,7 @@ def to_table(rows: Rows) -> "pa.Table":
             "gone": pa.array([fact.gone for fact in rows.facts], pa.bool_()),
             "vector": _lists(pa, rows.vectors),
             "total": pa.array(rows.totals),
+            "label": pa.array(rows.labels),
             "classes": _lists(pa, rows.classes),
             "shares": _lists(pa, rows.shares),
         }
@@ -129,6 +141,7 @@ def from_table(table: "pa.Table", dim: int, best: int) -> Rows:
             facts_of(table),
             _matrix(table, "vector", dim, np.float16),
             table.column("total").to_numpy().astype(np.float32, copy=False),
+            table.column("label").to_numpy().astype(np.int32, copy=False),
             _matrix(table, "classes", best, np.uint16),
             _matrix(table, "shares", best, np.float32),
         )

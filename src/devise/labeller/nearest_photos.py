@@ -31,11 +31,11 @@ class LabelSide:
 
     def near_labels(self, vectors: Float32[np.ndarray, "labels dim"], count: int) -> Int64[np.ndarray, "some"]:
         """Photos among the first `count` of any of these label vectors, the classifier's own word left aside."""
-        return self.nearest.near(_with(vectors, 1), count)
+        return self.nearest.near(_with(vectors, 1.0), count)
 
     def near_point(self, point: Float32[np.ndarray, "dim"], count: int) -> Int64[np.ndarray, "some"]:
         """Photos among the first `count` by cosine."""
-        return self.nearest.near(_with(point[None], 0), count)
+        return self.nearest.near(_with(point[None], 0.0), count)
 
 
 def open_search(model: Model, index: Path) -> PhotoSearch:
@@ -67,7 +67,7 @@ def refresh_nearest(model: Model, index: Path, photos: int, above: int = APPROXI
     space = model.parts.space
     some = np.random.default_rng(0).permutation(len(space.labels))[:_QUERIES]
     temperature = np.float32(model.parts.setting("fused", "temperature"))
-    built = Nearest.built(_photo_vectors(rows, temperature), _with(space.vectors[some], 1), mark)
+    built = Nearest.built(_photo_vectors(rows, temperature), _with(space.vectors[some], 1.0), mark)
     built.write(index)
     return built
 

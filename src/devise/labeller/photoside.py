@@ -41,7 +41,7 @@ class PhotoSide:
         self._best = min(BEST, len(parts.trained))
 
     def rows(self, facts: Sequence[PhotoFact], features: Features) -> Rows:
-        """One row a photo: its point, its most probable classes, and the logarithm of
+        """One row a photo: its point, its first label, its most probable classes, and the logarithm of
 
             sum over all labels of exp(fused score / temperature),
 
@@ -50,7 +50,8 @@ class PhotoSide:
         evidence = self._parts.classifier.evidence(features)
         scores = self._scorer.scores(evidence)
         scores /= self._temperature
-        highest = scores.max(axis=1, keepdims=True)
+        labels = scores.argmax(axis=1)
+        highest = np.take_along_axis(scores, labels[:, None], axis=1)
         scores -= highest
         totals = np.log(np.exp(scores, out=scores).sum(axis=1)) + highest[:, 0]
         probabilities = evidence.probabilities
@@ -59,6 +60,7 @@ class PhotoSide:
             tuple(facts),
             self._scorer.queries(evidence).astype(np.float16),
             totals.astype(np.float32),
+            labels.astype(np.int32),
             classes.astype(np.uint16),
             np.take_along_axis(probabilities, classes, axis=1),
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -71,6 +71,7 @@ class Hits:
     exact: bool = True
 
 
+@runtime_checkable
 class NearPhotos(Protocol):
     """An approximate index of the photos."""
 
@@ -182,6 +183,12 @@ class PhotoSearch:
             total += self.log_shares(space)
         return total
 
+    def cosines(self, synset: str) -> PhotoScores:
+        """Every photo's cosine with a synset's label, nothing else: what scores are compared with."""
+        space = choose_candidates(self._model.parts, "typed", typed=(TypedLabel(synset),)).space
+        near: PhotoScores = space.cosines(self._vectors)[:, 0]
+        return near
+
     def log_shares(self, space: LabelSpace) -> PhotoScores:
         """The logarithm of the probability that `space` holds a photo's label, all labels of the model competing.
 
@@ -199,9 +206,8 @@ class PhotoSearch:
 
     def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
         """What the photos at these places are called when all labels of the model compete."""
-        space, found = self._model.parts.space, PhotoSearch(self._model, self.rows.taken(places))
-        best = [found._scaled(space, block).argmax(axis=1) for block in _blocks(len(places), len(space.labels))]
-        return [self._model.labelled(space.labels[position]) for block in best for position in block.tolist()]
+        labels = self._model.labels
+        return [self._model.labelled(labels[position]) for position in self.rows.labels[places].tolist()]
 
     def _scaled(self, space: LabelSpace, block: slice) -> Float32[np.ndarray, "photos labels"]:
         """Fused score over temperature, less the logarithm of the photo's sum over all labels."""
