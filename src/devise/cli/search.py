@@ -12,7 +12,7 @@ from devise.cli.options import ModelOption
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
-__all__ = ["Form", "search"]
+__all__ = ["By", "Form", "search"]
 
 
 class Form(StrEnum):
@@ -22,6 +22,13 @@ class Form(StrEnum):
     json = "json"
     jsonl = "jsonl"
     csv = "csv"
+
+
+class By(StrEnum):
+    """What photos are ordered by."""
+
+    probability = "probability"
+    cosine = "cosine"
 
 
 @app.command(no_args_is_help=True)
@@ -41,6 +48,9 @@ def search(
         typer.Option(metavar="NAME", help="Photos of anything below this noun, such as 'musical instrument'."),
     ] = None,
     like: Annotated[Path | None, typer.Option(metavar="PHOTO", help="Photos like this one.")] = None,
+    by: Annotated[
+        By, typer.Option(metavar="ORDER", help="probability, or the bare cosine of photo and word.")
+    ] = By.probability,
     top: Annotated[int, typer.Option("--top", "-k", help="How many photos.")] = 20,
     form: Annotated[
         Form, typer.Option("--format", "-f", metavar="FORM", help="table, csv, json or jsonl.")
@@ -74,7 +84,7 @@ def search(
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return
     typed = parse_labels(*words) if words else ()
-    wanted = Wanted(typed, "all" if every else "any", under, like)
+    wanted = Wanted(typed, "all" if every else "any", under, like, by.value)
     if sheet is not None and not sheet.absolute().parent.is_dir():
         raise UsageError(f"--sheet needs a file in a folder that exists, got {sheet}")
     found = open_search(load(model), index).find(wanted, top)

@@ -26,7 +26,7 @@ __all__ = ["CHUNK", "chunks", "done_names", "label_chunk", "open_parts", "proble
 CHUNK = 256
 """Photos of a part: as many can be lost, and labelled again, when the work is killed."""
 
-_FACTS = "labels.json"
+_FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin so
 
 
 def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
@@ -47,7 +47,7 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
             differing = sorted(key for key in facts if not isinstance(kept, dict) or kept.get(key) != facts[key])
             raise UsageError(f"{folder} holds labels of another {' and '.join(differing)}: give another folder")
         return
-    if folder.exists() and (not folder.is_dir() or os.listdir(folder)):
+    if folder.exists() and (not folder.is_dir() or any(not name.startswith(".") for name in os.listdir(folder))):
         raise UsageError(f"--output {folder} must be a new or empty folder for parquet, or one to go on with")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as out:
@@ -76,8 +76,8 @@ def chunks(items: Iterable[Item], done: set[str], size: int = CHUNK) -> Iterator
 
 def label_chunk(
     run: LabelRun, items: Sequence[Item], folder: Path, on_answer: Callable[[Answer], None] = lambda answer: None
-) -> Path:
-    """Label these photos and write them as one part, whole or not at all; the path of the part.
+) -> list[tuple[Item, str]]:
+    """Label these photos and write them as one part, whole or not at all; those that could not be read, and why.
 
     The part is called after its photos: done twice (by a second worker after the first one was lost), it replaces
     itself.
@@ -91,7 +91,7 @@ def label_chunk(
     part = folder / f"part-{mark[:24]}.parquet"
     with atomic_write(part, "wb") as file:
         import_pyarrow().parquet.write_table(_table(names, answers), file, compression="zstd", write_page_checksum=True)
-    return part
+    return [(item, one.problem) for item, one in zip(items, answers, strict=True) if one.problem is not None]
 
 
 def _source(item: Item) -> bytes | Found:

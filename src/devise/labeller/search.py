@@ -31,12 +31,14 @@ class Wanted:
 
     words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
     any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
+    by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
     """
 
     words: tuple[TypedLabel, ...] = ()
     match: Literal["any", "all"] = "any"
     under: str | None = None
     like: Picture | None = None
+    by: Literal["probability", "cosine"] = "probability"
 
     def __post_init__(self) -> None:
         if self.like is not None and (self.words or self.under is not None):
@@ -49,7 +51,7 @@ class Wanted:
 class Hit:
     """A photo that was found.
 
-    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo the cosine.
+    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo, or if asked, the cosine.
     label: what the photo is called when all labels of the model compete.
     """
 
@@ -88,6 +90,7 @@ class _Query:
 
     spaces: tuple[LabelSpace, ...] = ()
     point: Float32[np.ndarray, "dim"] | None = None
+    probable: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -126,7 +129,7 @@ class PhotoSearch:
         rows = self._candidates(query, top)
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
         found = top_k(among._scores(query)[None], min(top, len(among)))
-        shown = found.scores[0] if query.point is not None else np.exp(found.scores[0])
+        shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
         labels = among.labels_of(found.positions[0])
         hits = (
             Hit(among.rows.facts[place].path, min(1.0, score), label)
@@ -154,11 +157,11 @@ class PhotoSearch:
             spaces = [chosen.space] if wanted.match == "any" else [chosen.space.subset([one]) for one in everyone]
         if wanted.under is not None:
             spaces.append(choose_candidates(self._model.parts, "all", under=wanted.under).space)
-        return _Query(tuple(spaces), notes=notes)
+        return _Query(tuple(spaces), probable=wanted.by == "probability", notes=notes)
 
     def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
         """The photos that an approximate search need look at; None for all."""
-        if self._near is None:
+        if self._near is None or not query.probable:
             return None
         count = min(len(self), max(_AT_LEAST, 10 * top))
         if query.point is not None:
@@ -178,16 +181,19 @@ class PhotoSearch:
         if query.point is not None:
             cosines: PhotoScores = self._vectors @ query.point
             return cosines
+        if not query.probable:
+            nearness = [self._highest_cosine(space) for space in query.spaces]
+            lowest: PhotoScores = np.min(nearness, axis=0)
+            return lowest
         total = self.log_shares(query.spaces[0])
         for space in query.spaces[1:]:
             total += self.log_shares(space)
         return total
 
-    def cosines(self, synset: str) -> PhotoScores:
-        """Every photo's cosine with a synset's label, nothing else: what scores are compared with."""
-        space = choose_candidates(self._model.parts, "typed", typed=(TypedLabel(synset),)).space
-        near: PhotoScores = space.cosines(self._vectors)[:, 0]
-        return near
+    def _highest_cosine(self, space: LabelSpace) -> PhotoScores:
+        """Of each photo with the labels; nothing else is looked at."""
+        blocks = _blocks(len(self), len(space.labels))
+        return np.concatenate([space.cosines(self._vectors[block]).max(axis=1) for block in blocks])
 
     def log_shares(self, space: LabelSpace) -> PhotoScores:
         """The logarithm of the probability that `space` holds a photo's label, all labels of the model competing.

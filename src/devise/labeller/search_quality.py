@@ -49,7 +49,7 @@ class Quality:
 def measure_search(model: Model, search: PhotoSearch) -> Quality:
     """Every class folder's synset is looked for among all photos of the index.
 
-    Beside the order of `PhotoSearch`, the order by the bare cosine of photo and label is measured.
+    Both orders, by probability and by cosine, are measured.
     UsageError if no photo is in a folder named by a synset.
     """
     truth = [class_of(Path(fact.path), model.parts.taxonomy) for fact in search.rows.facts]
@@ -66,9 +66,7 @@ def class_of(path: Path, taxonomy: Taxonomy) -> str | None:
 
 def _of_class(model: Model, search: PhotoSearch, truth: Sequence[str | None], synset: str) -> list[ClassQuality]:
     right = np.array([one == synset for one in truth])
-    scores = {
-        "probability": search.scores(Wanted((TypedLabel(synset),))),
-        "cosine": search.cosines(synset),
-    }
+    word = (TypedLabel(synset),)
+    scores = {"probability": search.scores(Wanted(word)), "cosine": search.scores(Wanted(word, by="cosine"))}
     name, trained = model.parts.taxonomy.synset(synset).name, synset in model.parts.trained_ids
     return [ClassQuality(synset, name, trained, by, retrieval(values, right)) for by, values in scores.items()]
