@@ -139,3 +139,30 @@ def test_without_pyarrow_one_line_says_what_to_install(devise: Command, photos: 
         code, _, err = devise(*command)
         assert code == 1
         assert err.splitlines()[-1].endswith("pip install 'devise-zsl[search]'")
+
+
+def test_labels_in_parquet_go_on_where_they_stopped(devise: Command, photos: Path, tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "labels.parquet"  # its ending says the form, as for files
+    assert devise("label", photos, "-o", out, "-k", 2)[:2] == (0, f"{out}: 3 photos, 3 of them labelled now\n")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    code, written, err = devise("label", photos, "-o", out, "-k", 2, "--format", "parquet")
+    assert (code, written) == (1, f"{out}: 4 photos, 1 of them labelled now\n")
+    assert "broken.jpg: not a picture of a known format" in err
+    rows = parquet.read_table(out).to_pylist()
+    assert sorted(len(row["guesses"]) for row in rows) == [0, 2, 2, 2]
+    assert "another request" in devise("label", photos, "-o", out, "-k", 3)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "parquet"], "needs a folder for its parts"),
+        (["--format", "parquet", "-o", "x", "--explain"], "no explanations"),
+        (["--ray", "2"], "--ray writes parts"),
+    ],
+)
+def test_parquet_asked_wrongly(devise: Command, photos: Path, arguments: list[str], message: str):
+    code, out, err = devise("label", photos, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err

@@ -130,7 +130,8 @@ def label(
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
     typed = parse_labels(*labels) if labels else ()
     request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
-    if form is Format.parquet:
+    chosen = form.value if form else _form_of(output)
+    if chosen == Format.parquet:
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(load(model), request, PartsJob(tuple(paths), output, ray, model), ready=_ready)
@@ -139,7 +140,6 @@ def label(
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
     if output is not None:
         check_output(output)
-    chosen = form.value if form else _form_of(output)
     tally = Tally()
 
     def skip(path: Path) -> None:
