@@ -16,6 +16,7 @@ from bench.machine import ROOT, facts, load
 from bench.memory import measure_memory
 from bench.photos import Photos, find_photos
 from bench.pieces import measure_pieces
+from bench.search import measure_search
 from bench.skipgram import SkipGramCase, measure_skipgram
 
 __all__ = ["main"]
@@ -35,10 +36,21 @@ class _Size:
     many: int
     images: int
     naive: int
+    searched: int
 
 
-_FULL = _Size(photos=_PHOTOS, part=80, rounds=12, runs=7, commands=3, many=10 * _PHOTOS, images=50_000, naive=10)
-_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40, images=500, naive=1)
+_FULL = _Size(
+    photos=_PHOTOS,
+    part=80,
+    rounds=12,
+    runs=7,
+    commands=3,
+    many=10 * _PHOTOS,
+    images=50_000,
+    naive=10,
+    searched=100 * _PHOTOS,
+)
+_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40, images=500, naive=1, searched=2000)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,6 +97,7 @@ def _sections(
         "evaluation": lambda: measure_evaluation(images=size.images, naive=size.naive),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),
         "skipgram": lambda: measure_skipgram(skipgram, scratch),
+        "search": lambda: measure_search(photos, scratch, rounds=size.runs, count=size.searched),
     }
 
 
@@ -99,7 +112,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("cold", "import", "pieces", "labelling", "candidates", "evaluation", "memory", "skipgram"),
+        choices=(
+            "cold",
+            "import",
+            "pieces",
+            "labelling",
+            "candidates",
+            "evaluation",
+            "memory",
+            "search",
+            "skipgram",
+        ),
         help="run this section only; may be repeated",
     )
     return parser

@@ -4,6 +4,7 @@ __all__ = [
     "BundleError",
     "DeviseError",
     "LabelError",
+    "PhotoIndexError",
     "PictureError",
     "RecordError",
     "TaxonomyError",
@@ -23,6 +24,10 @@ class UsageError(DeviseError):
     """The command or call was put wrongly; the command exits with 2."""
 
     exit_code = 2
+
+
+class PhotoIndexError(DeviseError):
+    """An index of photos is damaged, in use, of another model or of another format version."""
 
 
 class PictureError(DeviseError):

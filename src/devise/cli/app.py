@@ -16,6 +16,7 @@ from devise.version import __version__
 
 __all__ = ["app", "main"]
 
+<<<<<<< HEAD
 _COMMANDS = (
     "label",
     "labels",
@@ -28,6 +29,9 @@ _COMMANDS = (
     "also",
     "report",
 )
+=======
+_COMMANDS = ("label", "labels", "info", "index", "search", "evaluate", "demo", "text")
+>>>>>>> index
 
 _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141

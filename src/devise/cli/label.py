@@ -36,6 +36,7 @@ class Format(StrEnum):
     json = "json"
     jsonl = "jsonl"
     csv = "csv"
+    parquet = "parquet"
 
 
 class MethodName(StrEnum):
@@ -99,7 +100,8 @@ def label(
             "--format",
             "-f",
             metavar="FORM",
-            help="table, csv, json or jsonl. [default: by the ending of --output, else table]",
+            help="table, csv, json or jsonl; parquet for very many photos: parts in the folder --output. [default: by "
+            "the ending of --output, else table]",
             show_default=False,
         ),
     ] = None,
@@ -107,6 +109,10 @@ def label(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write answers here instead, whole or not at all."),
     ] = None,
+    ray: Annotated[
+        int,
+        typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
+    ] = 0,
     model: ModelOption = None,
 ) -> None:
     """Name what is in photos.
@@ -122,11 +128,18 @@ def label(
 
     if "" in paths:
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
-    if output is not None:
-        check_output(output)
     typed = parse_labels(*labels) if labels else ()
     request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
     chosen = form.value if form else _form_of(output)
+    if chosen == Format.parquet:
+        from devise.cli.label_parts import PartsJob, label_in_parts
+
+        label_in_parts(load(model), request, PartsJob(tuple(paths), output, ray, model), ready=_ready)
+        return
+    if ray:
+        raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
+    if output is not None:
+        check_output(output)
     tally = Tally()
 
     def skip(path: Path) -> None:

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from devise.labeller.atlas import Panel, Picture, Point
 from devise.labeller.atlasnames import placed_names
-from devise.labeller.gallery import printable
+from devise.labeller.page import printable
 
 __all__ = ["picture_html"]
 

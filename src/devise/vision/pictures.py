@@ -16,7 +16,7 @@ from devise.errors import PictureError
 from devise.vision.colours import bytes_of_unit, on_white, orientation_of, to_srgb, upright
 from devise.vision.quiet import quiet_pillow
 
-__all__ = ["MAX_BYTES", "MAX_JPEG_PIXELS", "MAX_PIXELS", "PictureSource", "read_picture"]
+__all__ = ["MAX_BYTES", "MAX_JPEG_PIXELS", "MAX_PIXELS", "PictureSource", "picture_bytes", "read_picture"]
 
 PictureSource = str | Path | bytes | Image.Image | NDArray[Any]
 """A file by its path, the bytes of a file, or a picture that is decoded already."""
@@ -50,7 +50,7 @@ def read_picture(source: PictureSource, *, min_side: int | None) -> Pixels:
                 return _from_array(source)
             if isinstance(source, Image.Image):
                 return _from_image(source)
-            return _from_bytes(source if isinstance(source, bytes) else _contents(Path(source)), min_side)
+            return _from_bytes(source if isinstance(source, bytes) else picture_bytes(Path(source)), min_side)
     except PictureError:
         raise
     except MemoryError:
@@ -59,8 +59,11 @@ def read_picture(source: PictureSource, *, min_side: int | None) -> Pixels:
         raise PictureError(_reason(error)) from error
 
 
-def _contents(path: Path) -> bytes:
-    """The bytes of a regular file. Opening does not wait, so that a pipe without a writer cannot block."""
+def picture_bytes(path: Path) -> bytes:
+    """The bytes of a regular file; PictureError if there is none, or if it is over `MAX_BYTES`.
+
+    Opening does not wait, so that a pipe without a writer cannot block. OSError if reading fails half-way.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:

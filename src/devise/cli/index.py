@@ -1,0 +1,101 @@
+"""devise index: make a folder of photos searchable by words."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.options import ModelOption
+from devise.cli.terminal import counted, tell
+from devise.errors import UsageError
+
+if TYPE_CHECKING:
+    from devise.labeller.photoindex import Indexed
+
+__all__ = ["index"]
+
+
+@app.command(no_args_is_help=True)
+def index(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTOS", help="Photos and folders (with all folders in them).")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="INDEX", help="Folder of the index; made, or brought up to date.")
+    ],
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Compare the content of photos whose size and time are the same, too.")
+    ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Let photos go whose whole folder is empty or absent.")
+    ] = False,
+    approximate_above: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PHOTOS",
+            help="Search approximately where there are more photos. [default: 200000]",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+) -> None:
+    """Make photos searchable: see devise search.
+
+    Run again, it reads what is new or changed, knows moved photos, and forgets those that are gone. Stopped at any
+    moment it keeps what is done. Exits with 1 if any photo could not be read; the others are in the index.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from devise.labeller.model import load
+    from devise.labeller.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
+    from devise.labeller.photoindex import index_photos
+
+    if "" in photos:
+        raise UsageError("a path is empty: give a photo or a folder, . is this one")
+    console = Console(stderr=True, soft_wrap=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
+    loaded = load(model)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        done = index_photos(
+            loaded,
+            [Path(path) for path in photos],
+            out,
+            rehash=rehash,
+            emptied=forget,
+            on_progress=lambda count: progress.update(task, advance=count),
+        )
+    for problem in done.problems:
+        tell(f"{problem.path}: {problem.reason}")
+    print(f"{out}: {counted(done.photos, 'photo')}; {_changes(done)}")
+    built = refresh_nearest(
+        loaded, out, done.photos, APPROXIMATE_ABOVE if approximate_above is None else approximate_above
+    )
+    if built is not None:
+        facts = built.facts
+        print(
+            f"approximate index: finds {100 * facts.recall:.1f} % of the true first ten ({facts.queries} labels as "
+            f"queries, {facts.probes} of {facts.lists} lists looked into)"
+        )
+    if done.skipped:
+        tell(f"left out {counted(done.skipped, 'file')}: not pictures by their names")
+    if done.problems:
+        tell(f"{counted(len(done.problems), 'photo')} could not be read")
+        raise typer.Exit(1)
+
+
+def _changes(done: "Indexed") -> str:
+    counts = {
+        "new": done.new,
+        "changed": done.changed,
+        "moved": done.moved,
+        "copied": done.copied,
+        "with another time": done.touched,
+        "gone": done.gone,
+        "unchanged": done.unchanged,
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none found"

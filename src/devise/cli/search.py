@@ -1,0 +1,105 @@
+"""devise search: find photos of an index by words, by a branch of WordNet, or by a photo."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.options import ModelOption
+from devise.cli.terminal import tell
+from devise.errors import UsageError
+
+__all__ = ["By", "Form", "search"]
+
+
+class Form(StrEnum):
+    """How hits are written."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+class By(StrEnum):
+    """What photos are ordered by."""
+
+    probability = "probability"
+    cosine = "cosine"
+
+
+@app.command(no_args_is_help=True)
+def search(
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder that devise index made.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'.", metavar="WORDS"
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every", help="Photos that show each of the words; without it, any of them.")
+    ] = False,
+    under: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Photos of anything below this noun, such as 'musical instrument'."),
+    ] = None,
+    like: Annotated[Path | None, typer.Option(metavar="PHOTO", help="Photos like this one.")] = None,
+    by: Annotated[
+        By, typer.Option(metavar="ORDER", help="probability, or the bare cosine of photo and word.")
+    ] = By.probability,
+    top: Annotated[int, typer.Option("--top", "-k", help="How many photos.")] = 20,
+    form: Annotated[
+        Form, typer.Option("--format", "-f", metavar="FORM", help="table, csv, json or jsonl.")
+    ] = Form.table,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE", help="Write a page of the photos, one HTML file.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Write the page and show it in a browser.")] = False,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Measure: every class folder (n02084071) of the index is looked for.")
+    ] = False,
+    model: ModelOption = None,
+) -> None:
+    """Find photos.
+
+    The score is the probability that devise label gives the words; with --like, how near the photo is, up to 1.
+    """
+    from devise.cli.search_output import quality, written
+    from devise.files import atomic_write
+    from devise.labeller.contact_sheet import contact_sheet
+    from devise.labeller.model import load
+    from devise.labeller.nearest_photos import open_search
+    from devise.labeller.search import Wanted
+    from devise.labeller.search_quality import measure_search
+    from devise.labeller.typed import parse_labels
+
+    if evaluate:
+        if words or under is not None or like is not None:
+            raise UsageError("--evaluate looks for the classes of the folders: leave out words, --under and --like")
+        loaded = load(model)
+        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
+        return
+    typed = parse_labels(*words) if words else ()
+    wanted = Wanted(typed, "all" if every else "any", under, like, by.value)
+    if sheet is not None and not sheet.absolute().parent.is_dir():
+        raise UsageError(f"--sheet needs a file in a folder that exists, got {sheet}")
+    found = open_search(load(model), index).find(wanted, top)
+    for note in found.notes:
+        tell(note)
+    if not found.exact:
+        tell("searched approximately: devise index prints how much of the best this finds")
+    asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
+    sys.stdout.write(written(found, form.value, sys.stdout))
+    if sheet is not None or show:
+        target = sheet or index / "search.html"
+        with atomic_write(target) as file:
+            file.write(contact_sheet(found, asked))
+        tell(f"page of {len(found.hits):,} photos: {target.absolute()}")
+        if show and sys.stdout.isatty():
+            import webbrowser
+
+            webbrowser.open(target.absolute().as_uri())

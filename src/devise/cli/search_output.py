@@ -1,0 +1,69 @@
+"""The forms hits are written in."""
+
+import csv
+import io
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from devise.cli.terminal import Stream, one_line
+from devise.labeller.search import Hit, Hits
+from devise.labeller.search_quality import Quality
+
+__all__ = ["quality", "written"]
+
+_COLUMNS = ("rank", "score", "path", "id", "name")
+
+
+def written(found: Hits, form: str, stream: Stream) -> str:
+    """The hits in this form (table, json, jsonl or csv), for this stream."""
+    if form == "table":
+        return _table(found, stream)
+    records = [_record(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
+    if form == "json":
+        return json.dumps(records, indent=1) + "\n"
+    if form == "jsonl":
+        return "".join(json.dumps(record) + "\n" for record in records)
+    text = io.StringIO()
+    rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    rows.writeheader()
+    rows.writerows({**record, "path": _encodable(str(record["path"]))} for record in records)
+    return text.getvalue()
+
+
+def quality(found: Quality) -> str:
+    """Mean average precision and precision among the first ten, in Markdown."""
+    lines = ["| ordered by | classes | mean average precision | precision@10 |", "| --- | --- | ---: | ---: |"]
+    for trained, name in ((True, "trained on"), (False, "others")):
+        for by in ("probability", "cosine"):
+            mean = found.mean(by, trained)
+            if mean is not None:
+                count = sum((row.trained, row.by) == (trained, by) for row in found.classes)
+                cells = f"{mean.average_precision:.3f} | {mean.precision_at_10:.3f}"
+                lines.append(f"| {by} | {count} {name} | {cells} |")
+    return "\n".join(lines) + f"\n\n{found.photos:,} photos, one word a class\n"
+
+
+def _record(rank: int, hit: Hit) -> dict[str, Any]:
+    """rank, score and path; id and name of what the photo is called."""
+    return dict(zip(_COLUMNS, (rank, round(hit.score, 6), hit.path, hit.label.id, hit.label.name), strict=True))
+
+
+def _table(found: Hits, stream: Stream) -> str:
+    lines = [
+        Text.assemble(f"{hit.score:8.4f}  ", (one_line(hit.path), "bold"), (f"  {one_line(hit.label.name)}", "dim"))
+        for hit in found.hits
+    ]
+    if not stream.isatty():
+        return "".join(_encodable(line.plain) + "\n" for line in lines)
+    console = Console(highlight=False)
+    with console.capture() as shown:
+        for line in lines:
+            console.print(line, soft_wrap=True)
+    return shown.get()
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,183 @@
+"""What an index of photos keeps of each photo, column by column, and its form in Parquet."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float16, Float32, Int32, Int64, UInt16
+
+from devise.errors import PhotoIndexError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FACTS", "PhotoFact", "Rows", "facts_of", "from_table", "import_pyarrow", "to_table"]
+
+FACTS = ("path", "path_bytes", "size", "mtime_ns", "sha256", "gone")
+"""The columns that tell which photos are known; the others are what was seen in them."""
+
+_Any = TypeVar("_Any", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFact:
+    """What tells whether a photo is the one that was read.
+
+    path: absolute. size: bytes. mtime_ns: when it was changed last, nanoseconds. sha256: of its content, 32 bytes.
+    gone: there is no such photo any more; the row only cancels earlier ones of the same path.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: bytes
+    gone: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rows:
+    """Photos and what was seen in them, in one order.
+
+    vectors: points of the label space, unit length but for their storage in 16 bits.
+    totals: the logarithm of the sum that turns a photo's scores into probabilities over all labels of the model.
+    labels: what a photo is called when all labels of the model compete: a position among them.
+    classes, shares: the columns of the classifier's most probable classes, and their probabilities.
+    """
+
+    facts: tuple[PhotoFact, ...]
+    vectors: Float16[np.ndarray, "photos dim"]
+    totals: Float32[np.ndarray, "photos"]
+    labels: Int32[np.ndarray, "photos"]
+    classes: UInt16[np.ndarray, "photos best"]
+    shares: Float32[np.ndarray, "photos best"]
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    @classmethod
+    def gone(cls, paths: Sequence[str], dim: int, best: int) -> "Rows":
+        """Rows that cancel these paths."""
+        facts = tuple(PhotoFact(path, 0, 0, b"", gone=True) for path in paths)
+        return cls.blank(facts, dim, best)
+
+    @classmethod
+    def blank(cls, facts: tuple[PhotoFact, ...], dim: int, best: int) -> "Rows":
+        """Rows in which nothing was seen."""
+        count = len(facts)
+        return cls(
+            facts,
+            np.zeros((count, dim), np.float16),
+            np.zeros(count, np.float32),
+            np.zeros(count, np.int32),
+            np.zeros((count, best), np.uint16),
+            np.zeros((count, best), np.float32),
+        )
+
+    @classmethod
+    def joined(cls, blocks: Sequence["Rows"]) -> "Rows":
+        """One after the other; at least one."""
+        return cls(
+            tuple(fact for block in blocks for fact in block.facts),
+            np.concatenate([block.vectors for block in blocks]),
+            np.concatenate([block.totals for block in blocks]),
+            np.concatenate([block.labels for block in blocks]),
+            np.concatenate([block.classes for block in blocks]),
+            np.concatenate([block.shares for block in blocks]),
+        )
+
+    def taken(self, places: Int64[np.ndarray, "some"], facts: tuple[PhotoFact, ...] | None = None) -> "Rows":
+        """The rows at these places; facts: others in place of their own."""
+        own = tuple(self.facts[place] for place in places.tolist()) if facts is None else facts
+        return Rows(
+            own,
+            self.vectors[places],
+            self.totals[places],
+            self.labels[places],
+            self.classes[places],
+            self.shares[places],
+        )
+
+
+def import_pyarrow() -> Any:
+    """The module; PhotoIndexError with what to install if it is absent."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise PhotoIndexError("this needs pyarrow, which is not installed: pip install 'devise-zsl[search]'") from None
+    return pyarrow
+
+
+def to_table(rows: Rows) -> "pa.Table":
+    """The rows as an Arrow table; a path that is not UTF-8 is kept byte by byte beside its readable form."""
+    pa = import_pyarrow()
+    shown = [_shown(fact.path) for fact in rows.facts]
+    exact = [
+        None if text == fact.path else os.fsencode(fact.path) for text, fact in zip(shown, rows.facts, strict=True)
+    ]
+    return pa.table(
+        {
+            "path": pa.array(shown, pa.string()),
+            "path_bytes": pa.array(exact, pa.binary()),
+            "size": pa.array([fact.size for fact in rows.facts], pa.int64()),
+            "mtime_ns": pa.array([fact.mtime_ns for fact in rows.facts], pa.int64()),
+            "sha256": pa.array([fact.sha256 for fact in rows.facts], pa.binary()),
+            "gone": pa.array([fact.gone for fact in rows.facts], pa.bool_()),
+            "vector": _lists(pa, rows.vectors),
+            "total": pa.array(rows.totals),
+            "label": pa.array(rows.labels),
+            "classes": _lists(pa, rows.classes),
+            "shares": _lists(pa, rows.shares),
+        }
+    )
+
+
+def from_table(table: "pa.Table", dim: int, best: int) -> Rows:
+    """The rows of a table that `to_table` made; PhotoIndexError if its columns are others."""
+    return _checked(
+        lambda: Rows(
+            facts_of(table),
+            _matrix(table, "vector", dim, np.float16),
+            table.column("total").to_numpy().astype(np.float32, copy=False),
+            table.column("label").to_numpy().astype(np.int32, copy=False),
+            _matrix(table, "classes", best, np.uint16),
+            _matrix(table, "shares", best, np.float32),
+        )
+    )
+
+
+def facts_of(table: "pa.Table") -> tuple[PhotoFact, ...]:
+    """The facts alone; the table needs no other columns. PhotoIndexError if one is missing."""
+    return _checked(lambda: tuple(map(_fact, *(table.column(name).to_pylist() for name in FACTS))))
+
+
+def _fact(path: str, exact: bytes | None, size: int, mtime_ns: int, sha256: bytes, gone: bool) -> PhotoFact:
+    return PhotoFact(path if exact is None else os.fsdecode(exact), size, mtime_ns, sha256, gone)
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _lists(pa: Any, matrix: np.ndarray) -> Any:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
+
+
+def _matrix(table: "pa.Table", name: str, width: int, kind: type[_Any]) -> Any:
+    column = table.column(name).combine_chunks()
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    if flat.dtype != kind or len(flat) != width * len(table):
+        raise PhotoIndexError(f"column {name} must hold {width} numbers of {kind.__name__} a photo, and does not")
+    return flat.reshape(-1, width)
+
+
+_Read = TypeVar("_Read")
+
+
+def _checked(read: Callable[[], _Read]) -> _Read:
+    try:
+        return read()
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise PhotoIndexError(f"has not the columns of an index of photos ({error})") from None

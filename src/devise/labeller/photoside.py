@@ -1,0 +1,66 @@
+"""The photo side of search: what an index keeps of a photo, made from its features."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from devise.arrays import Features
+from devise.bundle.bundle import file_sha256
+from devise.bundle.manifest import MANIFEST_FILE
+from devise.index.rows import PhotoFact, Rows
+from devise.index.store import Header
+from devise.labeller.parts import ModelParts
+from devise.labeller.scorers import make_scorer
+from devise.model.embedding import FusedScorer
+
+__all__ = ["BEST", "PhotoSide", "header_of"]
+
+BEST = 10
+"""Most probable classes of the classifier that are kept of each photo, as many as ConSE's mean takes."""
+
+
+def header_of(parts: ModelParts) -> Header:
+    """What an index made by this model says of itself."""
+    return Header(
+        parts.bundle.manifest.name,
+        file_sha256(parts.bundle.path / MANIFEST_FILE),
+        parts.space.vectors.shape[1],
+        min(BEST, len(parts.trained)),
+    )
+
+
+class PhotoSide:
+    """Makes rows of an index from features."""
+
+    def __init__(self, parts: ModelParts) -> None:
+        scorer = make_scorer(parts, "fused", parts.space)
+        assert isinstance(scorer, FusedScorer)
+        self._parts = parts
+        self._scorer = scorer
+        self._temperature = np.float32(parts.setting("fused", "temperature"))
+        self._best = min(BEST, len(parts.trained))
+
+    def rows(self, facts: Sequence[PhotoFact], features: Features) -> Rows:
+        """One row a photo: its point, its first label, its most probable classes, and the logarithm of
+
+            sum over all labels of exp(fused score / temperature),
+
+        by which a score becomes the probability that `devise label` prints.
+        """
+        evidence = self._parts.classifier.evidence(features)
+        scores = self._scorer.scores(evidence)
+        scores /= self._temperature
+        labels = scores.argmax(axis=1)
+        highest = np.take_along_axis(scores, labels[:, None], axis=1)
+        scores -= highest
+        totals = np.log(np.exp(scores, out=scores).sum(axis=1)) + highest[:, 0]
+        probabilities = evidence.probabilities
+        classes = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._best]
+        return Rows(
+            tuple(facts),
+            self._scorer.queries(evidence).astype(np.float16),
+            totals.astype(np.float32),
+            labels.astype(np.int32),
+            classes.astype(np.uint16),
+            np.take_along_axis(probabilities, classes, axis=1),
+        )

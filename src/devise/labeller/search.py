@@ -1,0 +1,267 @@
+"""Searches an index of photos: by nouns, by a branch of WordNet, by a photo."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.errors import UsageError
+from devise.index.exact import top_k
+from devise.index.rows import Rows
+from devise.labeller.candidates import choose_candidates
+from devise.labeller.model import Model, Picture
+from devise.labeller.typed import TypedLabel
+from devise.labels import Label
+from devise.model.space import LabelSpace
+
+__all__ = ["Hit", "Hits", "NearPhotos", "PhotoScores", "PhotoSearch", "Wanted"]
+
+PhotoScores = Float32[np.ndarray, "photos"]
+_BLOCK_BYTES = 32 * 2**20
+_AT_LEAST = 200  # photos that an approximate search looks at for each label
+_FEW_LABELS = 64  # of more labels all photos are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for.
+
+    words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
+    any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
+    by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
+    """
+
+    words: tuple[TypedLabel, ...] = ()
+    match: Literal["any", "all"] = "any"
+    under: str | None = None
+    like: Picture | None = None
+    by: Literal["probability", "cosine"] = "probability"
+
+    def __post_init__(self) -> None:
+        if self.like is not None and (self.words or self.under is not None):
+            raise UsageError("a photo to be like stands alone: leave out words and --under, or --like")
+        if self.like is None and not self.words and self.under is None:
+            raise UsageError("nothing is looked for: give words, --under NAME or --like PHOTO")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A photo that was found.
+
+    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo, or if asked, the cosine.
+    label: what the photo is called when all labels of the model compete.
+    """
+
+    path: str
+    score: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Photos best first; equal scores are ordered by path.
+
+    photos: how many were searched. notes: on the words. exact: whether all photos were looked at.
+    """
+
+    hits: tuple[Hit, ...]
+    photos: int
+    notes: tuple[str, ...] = ()
+    exact: bool = True
+
+
+@runtime_checkable
+class NearPhotos(Protocol):
+    """An approximate index of the photos."""
+
+    def near_labels(self, vectors: Float32[np.ndarray, "labels dim"], count: int) -> Int64[np.ndarray, "some"]:
+        """Photos, sorted, that are most likely the first `count` of any of these labels."""
+
+    def near_point(self, point: Float32[np.ndarray, "dim"], count: int) -> Int64[np.ndarray, "some"]:
+        """Photos, sorted, that are most likely the first `count` by cosine."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Query:
+    """What is wanted, in the label space: a label of each of the spaces, or a point to be near to."""
+
+    spaces: tuple[LabelSpace, ...] = ()
+    point: Float32[np.ndarray, "dim"] | None = None
+    probable: bool = True
+    notes: tuple[str, ...] = ()
+
+
+class PhotoSearch:
+    """An index in memory. Safe to use from several threads.
+
+    rows: its photos, in the order of their paths. near: an approximate index of them. notes: told with all hits.
+    """
+
+    def __init__(
+        self, model: Model, rows: Rows, near: "NearPhotos | None" = None, *, notes: tuple[str, ...] = ()
+    ) -> None:
+        self.rows = rows
+        self._near = near
+        self._notes = notes
+        self._model = model
+        self._vectors = rows.vectors.astype(np.float32)
+        self._temperature = np.float32(model.parts.setting("fused", "temperature"))
+        self._confidence = np.float32(model.parts.setting("fused", "confidence"))
+        self._penalty = np.float32(model.parts.setting("fused", "penalty"))
+        self._column = {label_id: column for column, label_id in enumerate(model.parts.trained_ids)}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def find(self, wanted: Wanted, top: int = 20) -> Hits:
+        """The best photos, `top` of them or all if there are fewer.
+
+        LabelError or UsageError for a word nothing is known of, PictureError for a photo that cannot be read.
+        """
+        if top < 1:
+            raise UsageError(f"top must be at least 1, got {top}")
+        if not len(self):
+            return Hits((), 0, self._notes)
+        query = self._query(wanted)
+        rows = self._candidates(query, top)
+        among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
+        found = top_k(among._scores(query)[None], min(top, len(among)))
+        shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
+        labels = among.labels_of(found.positions[0])
+        hits = (
+            Hit(among.rows.facts[place].path, min(1.0, score), label)
+            for place, score, label in zip(found.positions[0].tolist(), shown.tolist(), labels, strict=True)
+        )
+        return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=rows is None)
+
+    def scores(self, wanted: Wanted) -> PhotoScores:
+        """Every photo's score, up is better, in the order of `rows`.
+
+        For words the logarithm of a probability: that the photo is any of the words; that it is each of them, as if
+        these were independent, where all are wanted; and that it is something under the branch, in the same way.
+        """
+        return self._scores(self._query(wanted))
+
+    def _query(self, wanted: Wanted) -> "_Query":
+        if wanted.like is not None:
+            return _Query(point=self._model.embed(wanted.like))
+        spaces: list[LabelSpace] = []
+        notes: tuple[str, ...] = ()
+        if wanted.words:
+            chosen = choose_candidates(self._model.parts, "typed", typed=wanted.words)
+            notes = chosen.notes
+            everyone = range(len(chosen.space.labels))
+            spaces = [chosen.space] if wanted.match == "any" else [chosen.space.subset([one]) for one in everyone]
+        if wanted.under is not None:
+            spaces.append(choose_candidates(self._model.parts, "all", under=wanted.under).space)
+        return _Query(tuple(spaces), probable=wanted.by == "probability", notes=notes)
+
+    def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
+        """The photos that an approximate search need look at; None for all."""
+        if self._near is None or not query.probable:
+            return None
+        count = min(len(self), max(_AT_LEAST, 10 * top))
+        if query.point is not None:
+            return self._near.near_point(query.point, count)
+        labels = sum(len(space.labels) for space in query.spaces)
+        if labels > _FEW_LABELS or len(query.spaces) > 1:
+            return None
+        space = query.spaces[0]
+        trained = [self._column[i] for i in space.labels.ids if i in self._column]
+        sure = [self._photos_of(column, slice(0, len(self)))[0] for column in trained]
+        found: Int64[np.ndarray, "some"] = np.unique(
+            np.concatenate([self._near.near_labels(space.vectors, count), *sure])
+        )
+        return found
+
+    def _scores(self, query: "_Query") -> PhotoScores:
+        if query.point is not None:
+            cosines: PhotoScores = self._vectors @ query.point
+            return cosines
+        if not query.probable:
+            nearness = [self._highest_cosine(space) for space in query.spaces]
+            lowest: PhotoScores = np.min(nearness, axis=0)
+            return lowest
+        total = self.log_shares(query.spaces[0])
+        for space in query.spaces[1:]:
+            total += self.log_shares(space)
+        return total
+
+    def _highest_cosine(self, space: LabelSpace) -> PhotoScores:
+        """Of each photo with the labels; nothing else is looked at."""
+        blocks = _blocks(len(self), len(space.labels))
+        return np.concatenate([space.cosines(self._vectors[block]).max(axis=1) for block in blocks])
+
+    def log_shares(self, space: LabelSpace) -> PhotoScores:
+        """The logarithm of the probability that `space` holds a photo's label, all labels of the model competing.
+
+        Labels that the model lacks compete too, as in `devise label --labels`. Probabilities of trained classes
+        below the ones that are kept of a photo count as 0.
+        """
+        total = np.empty(len(self), np.float32)
+        foreign = [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
+        for block in _blocks(len(self), len(space.labels)):
+            scores = self._scaled(space, block)
+            total[block] = _log_sum(scores)
+            if foreign:
+                total[block] -= np.logaddexp(np.float32(0), _log_sum(scores[:, foreign]))
+        return total
+
+    def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
+        """What the photos at these places are called when all labels of the model compete."""
+        labels = self._model.labels
+        return [self._model.labelled(labels[position]) for position in self.rows.labels[places].tolist()]
+
+    def _scaled(self, space: LabelSpace, block: slice) -> Float32[np.ndarray, "photos labels"]:
+        """Fused score over temperature, less the logarithm of the photo's sum over all labels."""
+        scores = space.cosines(self._vectors[block])
+        for place in np.flatnonzero(space.labels.seen).tolist():
+            photos, shares = self._photos_of(self._column[space.labels.ids[place]], block)
+            scores[:, place] -= self._penalty
+            scores[photos, place] += self._confidence * shares
+        scores /= self._temperature
+        scores -= self.rows.totals[block, None]
+        return scores
+
+    def _photos_of(self, column: int, block: slice) -> tuple[Int64[np.ndarray, "some"], Float32[np.ndarray, "some"]]:
+        """The photos of the block that keep a probability of this class of the classifier, and these."""
+        first, last = self._by_class.starts[column : column + 2]
+        photos = self._by_class.photos[first:last]
+        inside = slice(*np.searchsorted(photos, (block.start, block.stop)))
+        return photos[inside] - block.start, self._by_class.shares[first:last][inside]
+
+    @cached_property
+    def _by_class(self) -> "_ByClass":
+        classes = self.rows.classes.ravel()
+        order = np.argsort(classes, kind="stable")
+        starts = np.searchsorted(classes[order], np.arange(len(self._column) + 1))
+        return _ByClass(starts, order // self.rows.classes.shape[1], self.rows.shares.ravel()[order])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _ByClass:
+    """For each class of the classifier the photos that keep a probability of it: from starts[c] to starts[c + 1]."""
+
+    starts: Int64[np.ndarray, "bounds"]
+    photos: Int64[np.ndarray, "kept"]
+    shares: Float32[np.ndarray, "kept"]
+
+
+def _blocks(photos: int, labels: int) -> Iterator[slice]:
+    """As many photos at once as keep their scores within `_BLOCK_BYTES`, at least one."""
+    step = max(1, _BLOCK_BYTES // (4 * max(1, labels)))
+    for start in range(0, photos, step):
+        yield slice(start, min(start + step, photos))
+
+
+def _log_sum(scores: Float32[np.ndarray, "photos labels"]) -> PhotoScores:
+    """log of the sum of exp along each row."""
+    if scores.shape[1] == 1:
+        return scores[:, 0]
+    highest = scores.max(axis=1).clip(min=np.finfo(np.float32).min)
+    with np.errstate(divide="ignore"):  # where no label has a vector the sum is 0
+        total: PhotoScores = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
+    return total

@@ -1,0 +1,129 @@
+"""Photos of large collections: in folders, in .tar shards, or behind any URL that fsspec opens."""
+
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+from devise.errors import PictureError, UsageError
+from devise.vision.folders import EXTENSIONS, find_pictures
+from devise.vision.pictures import MAX_BYTES, picture_bytes
+
+__all__ = ["Item", "find_items", "item_bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One photo of a collection.
+
+    name: no other photo of the collection has it. place: a path, or a URL. offset, size: where in a shard the photo
+    is, in bytes; None for a file of its own. problem: why there is nothing to read.
+    """
+
+    name: str
+    place: str
+    offset: int | None = None
+    size: int | None = None
+    problem: str | None = None
+
+
+def find_items(places: Iterable[str], on_skip: Callable[[str], None] = lambda name: None) -> Iterator[Item]:
+    """All photos of paths, folders, .tar shards and URLs (s3://, https:// and so on), in the same order every time.
+
+    Files that are no pictures by their names are passed to `on_skip`. A photo that is met twice is one; of two
+    members of a shard that have one name the second gets "#2" behind it. UsageError for a URL that cannot be opened.
+    """
+    given: set[str] = set()
+    for place in places:
+        found = _in_url(place, on_skip) if "://" in place else _in_path(Path(place), on_skip)
+        for item in found:
+            if item.name not in given:
+                given.add(item.name)
+                yield item
+
+
+def item_bytes(item: Item) -> bytes:
+    """The photo as it is stored; PictureError if it cannot be read."""
+    if item.problem is not None:
+        raise PictureError(item.problem)
+    if "://" not in item.place and item.offset is None:
+        return picture_bytes(Path(item.place))
+    if (item.size or 0) > MAX_BYTES:
+        raise PictureError(f"{(item.size or 0) >> 20} MiB, over the limit of {MAX_BYTES >> 20} MiB")
+    try:
+        with _opened(item.place) as file:
+            file.seek(item.offset or 0)
+            data = file.read(MAX_BYTES if item.size is None else item.size)
+    except OSError as error:
+        raise PictureError(f"cannot be read ({error.strerror or error})") from None
+    if item.size is not None and len(data) != item.size:
+        raise PictureError("the shard ends in the middle of it")
+    return data
+
+
+def _in_path(path: Path, on_skip: Callable[[str], None]) -> Iterator[Item]:
+    if path.suffix.lower() == ".tar" and path.is_file():
+        yield from _in_shard(str(path), on_skip)
+        return
+    others: list[Path] = []
+    for found in find_pictures([path], others.append):
+        yield Item(str(found.path), str(found.path), problem=found.problem)
+    for other in others:
+        if other.suffix.lower() == ".tar":
+            yield from _in_shard(str(other), on_skip)
+        else:
+            on_skip(str(other))
+
+
+def _in_shard(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
+    """Members of a tar file, by their places in it, so that each can be read alone."""
+    times: dict[str, int] = {}
+    try:
+        with _opened(place) as file, tarfile.open(fileobj=file, mode="r:") as shard:
+            for member in shard:
+                if not member.isreg():
+                    continue
+                name = f"{place}/{member.name}"
+                if PurePosixPath(member.name).suffix.lower() not in EXTENSIONS:
+                    on_skip(name)
+                    continue
+                times[name] = times.get(name, 0) + 1
+                item = Item(name, place, member.offset_data, member.size)
+                yield item if times[name] == 1 else replace(item, name=f"{name}#{times[name]}")
+    except (tarfile.TarError, OSError) as error:
+        yield Item(place, place, problem=f"the shard cannot be read ({error})")
+
+
+def _in_url(url: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
+    try:
+        system, path = _fsspec().core.url_to_fs(url)
+        files = [path] if system.isfile(path) else sorted(system.find(path))
+    except (OSError, ValueError, ImportError) as error:
+        raise UsageError(f"{url} cannot be opened: {str(error).splitlines()[0]}") from None
+    if not files:
+        raise UsageError(f"{url}: there is nothing here")
+    for file in files:
+        whole = str(system.unstrip_protocol(file))
+        ending = PurePosixPath(file).suffix.lower()
+        if ending == ".tar":
+            yield from _in_shard(whole, on_skip)
+        elif ending in EXTENSIONS:
+            yield Item(whole, whole)
+        else:
+            on_skip(whole)
+
+
+def _opened(place: str) -> AbstractContextManager[IO[bytes]]:
+    if "://" not in place:
+        return open(place, "rb")
+    return cast("AbstractContextManager[IO[bytes]]", _fsspec().open(place, "rb"))
+
+
+def _fsspec() -> Any:
+    try:
+        import fsspec
+    except ModuleNotFoundError:
+        raise UsageError("a URL needs fsspec, which is not installed: pip install 'devise-zsl[search]'") from None
+    return fsspec

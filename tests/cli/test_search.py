@@ -1,0 +1,168 @@
+"""devise index and devise search, as commands."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from devise.cli.app import main
+from devise.labeller import model
+from devise.labeller.model import Model, load
+
+pytest.importorskip("pyarrow")
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def devise(packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.setattr(model, "load", lambda path=None: packaged_model if path is None else load(path))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        written = capsys.readouterr()
+        return int(stop.value.code or 0), written.out, written.err
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path, scene: Image.Image) -> Path:
+    folder = tmp_path / "photos" / "n02084071"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        scene.rotate(120 * number).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def index(devise: Command, photos: Path, tmp_path: Path) -> Path:
+    code, out, _ = devise("index", photos, "--out", tmp_path / "index")
+    assert (code, out) == (0, f"{tmp_path / 'index'}: 3 photos; 3 new\n")
+    return tmp_path / "index"
+
+
+def test_a_second_run_finds_nothing_to_do(devise: Command, photos: Path, index: Path):
+    assert devise("index", photos, "-o", index)[:2] == (0, f"{index}: 3 photos; 3 unchanged\n")
+
+
+def test_a_broken_photo_is_told_and_the_exit_code_is_1(devise: Command, photos: Path, tmp_path: Path):
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    code, out, err = devise("index", photos, "-o", tmp_path / "i")
+    assert code == 1
+    assert "3 photos; 3 new" in out
+    assert "broken.jpg: not a picture of a known format" in err
+    assert "1 photo could not be read" in err
+
+
+def test_the_forms_say_the_same(devise: Command, photos: Path, index: Path):
+    table = devise("search", index, "snow leopard", "-k", 2)[1].splitlines()
+    records = json.loads(devise("search", index, "snow leopard", "-k", 2, "-f", "json")[1])
+    lines = [
+        json.loads(line) for line in devise("search", index, "snow leopard", "-k", 2, "-f", "jsonl")[1].splitlines()
+    ]
+    rows = list(csv.DictReader(io.StringIO(devise("search", index, "snow leopard", "-k", 2, "-f", "csv")[1])))
+    assert lines == records
+    assert [record["rank"] for record in records] == [1, 2]
+    assert [row["path"] for row in rows] == [record["path"] for record in records]
+    assert all(record["path"] in line for record, line in zip(records, table, strict=True))
+    assert list(rows[0]) == ["rank", "score", "path", "id", "name"]
+    assert float(rows[0]["score"]) == records[0]["score"]
+
+
+def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path: Path):
+    like = photos / "n02084071" / "1.png"
+    code, out, err = devise("search", index, "--like", like, "--sheet", tmp_path / "page.html")
+    assert code == 0
+    assert str(like) in out.splitlines()[0]
+    assert f"page of 3 photos: {tmp_path / 'page.html'}" in err
+    assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 3
+
+
+def test_open_shows_a_browser_on_a_terminal_only(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
+    import webbrowser
+
+    monkeypatch.setattr(webbrowser, "open", lambda url: pytest.fail(f"opened {url}"))
+    code, _, err = devise("search", index, "dog", "--open")
+    assert code == 0
+    assert str(index / "search.html") in err
+    assert (index / "search.html").is_file()
+
+
+def test_evaluate_measures_class_folders(devise: Command, index: Path):
+    code, out, _ = devise("search", index, "--evaluate")
+    assert code == 0
+    assert "| probability | 1 others | 1.000 | 1.000 |" in out  # all photos are of the one class
+    assert devise("search", index, "dog", "--evaluate")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "nothing is looked for"),
+        (["dog", "--like", "x.png"], 2, "stands alone"),
+        (["--like", "nowhere.png"], 1, "no such file"),
+        (["xqzzv"], 1, "nothing is known about 'xqzzv'"),
+        (["dog", "--top", "0"], 2, "top must be at least 1"),
+        (["dog", "--sheet", "no/folder/page.html"], 2, "a folder that exists"),
+    ],
+)
+def test_wrong_questions(devise: Command, index: Path, arguments: list[str], code: int, message: str):
+    got, out, err = devise("search", index, *arguments)
+    assert (got, out) == (code, "")
+    assert message in err
+
+
+def test_no_index(devise: Command, tmp_path: Path):
+    code, _, err = devise("search", tmp_path / "none", "dog")
+    assert code == 1
+    assert "make one with devise index" in err
+
+
+def test_without_pyarrow_one_line_says_what_to_install(devise: Command, photos: Path, index: Path, monkeypatch):
+    import builtins
+
+    plain = builtins.__import__
+
+    def absent(name: str, *rest: object, **more: object) -> object:
+        if name.split(".", maxsplit=1)[0] == "pyarrow":
+            raise ModuleNotFoundError(name="pyarrow")
+        return plain(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    for command in (("index", photos, "-o", index), ("search", index, "dog")):
+        code, _, err = devise(*command)
+        assert code == 1
+        assert err.splitlines()[-1].endswith("pip install 'devise-zsl[search]'")
+
+
+def test_labels_in_parquet_go_on_where_they_stopped(devise: Command, photos: Path, tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "labels.parquet"  # its ending says the form, as for files
+    assert devise("label", photos, "-o", out, "-k", 2)[:2] == (0, f"{out}: 3 photos, 3 of them labelled now\n")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    code, written, err = devise("label", photos, "-o", out, "-k", 2, "--format", "parquet")
+    assert (code, written) == (1, f"{out}: 4 photos, 1 of them labelled now\n")
+    assert "broken.jpg: not a picture of a known format" in err
+    rows = parquet.read_table(out).to_pylist()
+    assert sorted(len(row["guesses"]) for row in rows) == [0, 2, 2, 2]
+    assert "another request" in devise("label", photos, "-o", out, "-k", 3)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "parquet"], "needs a folder for its parts"),
+        (["--format", "parquet", "-o", "x", "--explain"], "no explanations"),
+        (["--ray", "2"], "--ray writes parts"),
+    ],
+)
+def test_parquet_asked_wrongly(devise: Command, photos: Path, arguments: list[str], message: str):
+    code, out, err = devise("label", photos, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
