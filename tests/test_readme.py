@@ -2,14 +2,12 @@
 
 import re
 import shlex
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from devise.cli import evaluate as evaluate_command
 from devise.cli.app import main
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
 

@@ -16,22 +16,20 @@ from devise.version import __version__
 
 __all__ = ["app", "main"]
 
-<<<<<<< HEAD
 _COMMANDS = (
     "label",
     "labels",
     "info",
+    "index",
+    "search",
     "evaluate",
+    "also",
     "compare",
+    "report",
     "reproduce",
     "demo",
     "text",
-    "also",
-    "report",
 )
-=======
-_COMMANDS = ("label", "labels", "info", "index", "search", "evaluate", "demo", "text")
->>>>>>> index
 
 _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141
