@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from devise.errors import PictureError
-from devise.labeller.gallery import printable
+from devise.labeller.page import printable
 from devise.labeller.search import Hit, Hits
 from devise.vision.pictures import read_picture
 
