@@ -345,7 +345,7 @@ def test_logs_say_nothing_of_the_picture_or_the_labels(served, photo: bytes, cap
 
 def test_candidate_sets_are_bounded_and_kept(model: Model):
     async def work() -> None:
-        runs = Runs(model, 2, 0.3)
+        runs = Runs(model, 2, 2.0)
         zedonk, scooter = SetKey(typed=parse_labels(ZEDONK)), SetKey(typed=parse_labels("kick scooter"))
         async with runs.lease(zedonk) as first:
             async with runs.lease(zedonk) as again:
