@@ -15,6 +15,7 @@ from bench.machine import ROOT, facts, load
 from bench.memory import measure_memory
 from bench.photos import Photos, find_photos
 from bench.pieces import measure_pieces
+from bench.service import measure_service
 
 __all__ = ["main"]
 
@@ -71,6 +72,7 @@ def _sections(photos: Photos, scratch: Path, size: _Size) -> dict[str, Callable[
         "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),
+        "service": lambda: measure_service(photos, rounds=size.runs, part=2 * size.part),
     }
 
 
@@ -82,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("cold", "import", "pieces", "labelling", "candidates", "memory"),
+        choices=("cold", "import", "pieces", "labelling", "candidates", "memory", "service"),
         help="run this section only; may be repeated",
     )
     return parser

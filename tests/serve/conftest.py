@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -66,7 +66,7 @@ class FolderOfThree(PhotoSearch):
 
 
 @contextmanager
-def running(service: Service, *, token: str | None = None, hosts: Sequence[str] = ()) -> Iterator[Served]:
+def _running(service: Service, *, token: str | None = None, hosts: Sequence[str] = ()) -> Iterator[Served]:
     listening = bound("127.0.0.1", 0)
     servers: list[uvicorn.Server] = []
     thread = threading.Thread(
@@ -98,10 +98,21 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="session")
-def served(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def photo_index(model: Model) -> PhotoSearch:
+    return FolderOfThree(model)
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[..., AbstractContextManager[Served]]:
+    """Runs a service as long as the block lasts."""
+    return _running
+
+
+@pytest.fixture(scope="session")
+def served(model: Model, photo_index: PhotoSearch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One service for all tests that leave it as it was."""
     own = OwnLabels(tmp_path_factory.mktemp("own") / "labels.sqlite", 1000)
-    with running(Service(model, own, FolderOfThree(model))) as found:
+    with _running(Service(model, own, photo_index)) as found:
         yield found
 
 
@@ -113,7 +124,7 @@ def start(model: Model, tmp_path: Path) -> Iterator[Start]:
     def begin(limits: Limits | None = None, **more: object) -> Served:
         limits = limits or Limits()
         path = tmp_path / f"{len(stack)}.sqlite"
-        context = running(Service(model, OwnLabels(path, limits.labels), limits=limits), **more)
+        context = _running(Service(model, OwnLabels(path, limits.labels), limits=limits), **more)
         stack.append(context)
         return context.__enter__()
 

@@ -28,7 +28,12 @@ def label_routes(service: Service) -> APIRouter:
         own = [OwnLabel(name=one.name, definition=one.definition) for one in service.own.all()]
         return LabelList(query=q, found=_found(service, q, top), own=own, total=len(service.model.labels))
 
-    @routes.put("/labels", response_model=OwnLabelKept, summary="Keep a label of your own")
+    @routes.put(
+        "/labels",
+        response_model=OwnLabelKept,
+        responses={201: {"model": OwnLabelKept, "description": "The label is new."}},
+        summary="Keep a label of your own",
+    )
     async def put(label: OwnLabel, response: Response) -> Any:
         """It competes for every picture from now on, and is on the disk when this answers; 201 if it is new."""
         if service.draining:

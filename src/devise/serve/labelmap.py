@@ -50,18 +50,19 @@ class Plane:
         return found
 
     @cached_property
-    def _axes(self) -> tuple[Float32[np.ndarray, "2 dim"], Float32[np.ndarray, " dim"], float]:
+    def _frame(self) -> tuple[Float32[np.ndarray, "2 dim"], Float32[np.ndarray, " 2"], Float32[np.ndarray, " 2"]]:
+        """The two directions, the middle of the labels along them, and half of what they span."""
         vectors = self.parts.space.vectors
-        middle = vectors.mean(axis=0)
-        means = [vectors[self.branch == number].mean(axis=0) for number in np.unique(self.branch).tolist()]
-        _, _, directions = np.linalg.svd(np.stack(means) - middle, full_matrices=False)
+        means = np.stack([vectors[self.branch == number].mean(axis=0) for number in np.unique(self.branch).tolist()])
+        _, _, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
         axes = np.zeros((2, vectors.shape[1]), np.float32)
         axes[: len(directions[:2])] = directions[:2]
-        reach = float(np.abs((vectors - middle) @ axes.T).max()) or 1.0
-        return axes, middle.astype(np.float32), reach
+        placed = vectors @ axes.T
+        low, high = placed.min(axis=0), placed.max(axis=0)
+        return axes, (low + high) / 2, np.maximum((high - low) / 2, np.float32(1e-6))
 
     def places(self, vectors: LabelVectors) -> _Points:
-        """Where vectors stand, each coordinate from -1000 to 1000 for the labels of the model."""
-        axes, middle, reach = self._axes
-        placed: _Points = ((vectors - middle) @ axes.T * np.float32(_EDGE / reach)).astype(np.float32)
+        """Where vectors stand; each coordinate of the model's own labels is from -1000 to 1000, whatever they span."""
+        axes, middle, half = self._frame
+        placed: _Points = ((vectors @ axes.T - middle) / half * np.float32(_EDGE)).astype(np.float32)
         return placed

@@ -72,7 +72,7 @@ def picture_routes(service: Service) -> APIRouter:
             return Response(status_code=499)
         x, y = (await run_in_threadpool(lambda: service.plane.places(found[0][None])))[0].tolist()
         name = service.model.parts.bundle.manifest.name
-        return Embedding(model=name, vector=found[0].tolist(), place=(round(x, 1), round(y, 1)))
+        return Embedding(model=name, vector=found[0].tolist(), place=[round(x, 1), round(y, 1)])
 
     return routes
 

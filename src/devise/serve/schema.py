@@ -127,7 +127,7 @@ class Embedding(BaseModel):
 
     model: str
     vector: list[float]
-    place: tuple[float, float]
+    place: Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class OwnLabel(_Strict):

@@ -85,7 +85,8 @@ async function name() {
 
 function showAnswer(answer) {
   at("columns").replaceChildren(...answer.answers.map(column));
-  at("notes").replaceChildren(...answer.notes.map((note) => make("li", {}, note)));
+  const told = answer.notes.filter((note) => !note.startsWith("the softmax can name trained labels only"));  // its column says so
+  at("notes").replaceChildren(...told.map((note) => make("li", {}, note)));
   const best = answer.answers.at(-1).guesses[0] ?? answer.answers.find((one) => one.guesses.length)?.guesses[0];
   at("status").textContent =
     `${best ? `${best.name}, ${percent(best.score)}. ` : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;

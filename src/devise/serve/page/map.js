@@ -93,12 +93,12 @@ function reset() { Object.assign(view, { x: 0, y: 0, scale: 1 }); draw(); }
 
 function size() {
   const { clientWidth: wide, clientHeight: high } = at("map");
-  return { wide, high, unit: view.scale * Math.min(wide, high) / 1750 };
+  return { wide, high, ux: view.scale * wide / 2200, uy: view.scale * high / 2200 };
 }
 
 function zoom(factor, x, y) {
   const before = size();
-  const dx = (x - before.wide / 2) / before.unit, dy = (y - before.high / 2) / before.unit;
+  const dx = (x - before.wide / 2) / before.ux, dy = (y - before.high / 2) / before.uy;
   const scale = Math.min(80, Math.max(0.6, view.scale * factor));
   const kept = view.scale / scale;
   Object.assign(view, { x: view.x + dx * (1 - kept), y: view.y + dy * (1 - kept), scale });
@@ -106,9 +106,9 @@ function zoom(factor, x, y) {
 }
 
 function move(dx, dy) {
-  const { unit } = size();
-  view.x -= dx / unit;
-  view.y -= dy / unit;
+  const { ux, uy } = size();
+  view.x -= dx / ux;
+  view.y -= dy / uy;
   draw();
 }
 
@@ -125,12 +125,12 @@ function keys(event) {
 
 function hover(x, y) {
   if (!labels) return;
-  const { wide, high, unit } = size();
-  const px = view.x + (x - wide / 2) / unit, py = view.y + (y - high / 2) / unit;
-  let best = -1, least = (9 / unit) ** 2;
+  const { wide, high, ux, uy } = size();
+  const px = view.x + (x - wide / 2) / ux, py = view.y + (y - high / 2) / uy;
+  let best = -1, least = 9 ** 2;
   for (let i = 0; i < labels.x.length; i += 1) {
     if (hidden.has(labels.branch[i])) continue;
-    const far = (labels.x[i] - px) ** 2 + (labels.y[i] - py) ** 2;
+    const far = ((labels.x[i] - px) * ux) ** 2 + ((labels.y[i] - py) * uy) ** 2;
     if (far < least) { least = far; best = i; }
   }
   if (best !== hovered) { hovered = best; draw(); }
@@ -143,14 +143,14 @@ function draw() {
 }
 
 function paint() {
-  const canvas = at("map"), { wide, high, unit } = size();
+  const canvas = at("map"), { wide, high, ux, uy } = size();
   if (!wide) return;
   const sharp = devicePixelRatio || 1;
   canvas.width = wide * sharp;
   canvas.height = high * sharp;
   const pen = canvas.getContext("2d");
   pen.scale(sharp, sharp);
-  const left = wide / 2 - view.x * unit, top = high / 2 - view.y * unit;
+  const left = wide / 2 - view.x * ux, top = high / 2 - view.y * uy;
   const dot = Math.min(5, 1.1 + 0.35 * view.scale);
   const seen = [];
   pen.globalAlpha = view.scale < 3 ? 0.55 : 0.85;
@@ -159,22 +159,22 @@ function paint() {
     pen.fillStyle = COLOURS[branch];
     for (let i = 0; i < labels.x.length; i += 1) {
       if (labels.branch[i] !== branch) continue;
-      const x = left + labels.x[i] * unit, y = top + labels.y[i] * unit;
+      const x = left + labels.x[i] * ux, y = top + labels.y[i] * uy;
       if (x < 0 || y < 0 || x > wide || y > high) continue;
       pen.fillRect(x - dot / 2, y - dot / 2, dot, dot);
       seen.push(i);
     }
   }
   pen.globalAlpha = 1;
-  names(pen, seen, left, top, unit);
+  names(pen, seen, left, top, ux, uy);
 }
 
-function names(pen, seen, left, top, unit) {
+function names(pen, seen, left, top, ux, uy) {
   const style = getComputedStyle(document.body);
   pen.font = `13px ${style.fontFamily}`;
   const taken = [];
   const write = (i, must) => {
-    const x = left + labels.x[i] * unit + 7, y = top + labels.y[i] * unit + 4;
+    const x = left + labels.x[i] * ux + 7, y = top + labels.y[i] * uy + 4;
     const box = [x - 3, y - 13, pen.measureText(labels.names[i]).width + 6, 17];
     if (!must && taken.some((other) => crosses(box, other))) return false;
     taken.push(box);
@@ -188,11 +188,11 @@ function names(pen, seen, left, top, unit) {
   };
   for (const i of [marked, hovered]) {
     if (i < 0) continue;
-    ring(pen, left + labels.x[i] * unit, top + labels.y[i] * unit, 5, style.getPropertyValue("--ink"));
+    ring(pen, left + labels.x[i] * ux, top + labels.y[i] * uy, 5, style.getPropertyValue("--ink"));
     write(i, true);
   }
   if (place) {
-    const x = left + place[0] * unit, y = top + place[1] * unit;
+    const x = left + place[0] * ux, y = top + place[1] * uy;
     ring(pen, x, y, 11, style.getPropertyValue("--accent"));
     ring(pen, x, y, 3, style.getPropertyValue("--accent"));
   }
