@@ -108,8 +108,8 @@ def _soak(requests: int, clients: int, photos: list[bytes], labels: Path) -> int
     service = _Process(labels, tally)
     memory: list[int] = []
     shares = 10
-    for _ in range(shares):
-        _load(service.url, tally, clients, requests // shares, photos)
+    for share in range(shares):
+        _load(service.url, tally, clients, requests // shares, photos, seed=share)
         memory.append(service.resident())
         print(f"{sum(tally.statuses.values()):,} answered, {memory[-1] >> 20} MB", flush=True)
     p99 = sorted(tally.seconds)[int(0.99 * len(tally.seconds))]
@@ -141,10 +141,10 @@ def _report(tally: _Tally, memory: list[int], p99: float) -> int:
     return int(bool(wrong or tally.faults))
 
 
-def _load(url: str, tally: _Tally, clients: int, requests: int, photos: list[bytes]) -> None:
+def _load(url: str, tally: _Tally, clients: int, requests: int, photos: list[bytes], seed: int) -> None:
     tally.left = requests
     threads = [
-        threading.Thread(target=_client, args=(url, tally, photos, random.Random(number + 1000 * requests)))
+        threading.Thread(target=_client, args=(url, tally, photos, random.Random(number + clients * seed)))
         for number in range(clients)
     ]
     for thread in threads:
@@ -158,7 +158,7 @@ def _stopped_under_load(
 ) -> int:
     """Send a signal while clients ask; the exit code."""
     tally.stopping = False
-    worker = threading.Thread(target=_load, args=(service.url, tally, clients, 1_000_000, photos))
+    worker = threading.Thread(target=_load, args=(service.url, tally, clients, 1_000_000, photos, 1000 + number))
     worker.start()
     time.sleep(3)
     service.process.send_signal(number)

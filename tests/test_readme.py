@@ -40,7 +40,7 @@ def test_python_runs(page: str, pictures: Path, capsys: pytest.CaptureFixture[st
 
 
 def commands() -> list[str]:
-    """Every devise command of the pages that needs nothing but the pictures: no pipe, no $DATA, no second model, and an end."""
+    """Every devise command of the pages that needs only the pictures and ends: no pipe, no $DATA, no second model."""
     lines = (line for page in COMMAND_PAGES for block in blocks(page, "sh") for line in block.splitlines())
     plain = (line.partition(" #")[0].strip() for line in lines)
     return sorted(

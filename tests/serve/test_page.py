@@ -130,7 +130,7 @@ def test_the_map_finds_a_label(page, photo_file: Path):
     page.wait_for_selector("#legend input")
     page.fill("#space-query", "snow leopard")
     page.press("#space-query", "Enter")
-    page.wait_for_selector("#space-status:has-text('Beside it')")
+    page.wait_for_selector("#space-status:has-text('Nearest in meaning')")
     assert "big cat" in page.locator("#space-status").inner_text()
     drawn = (
         "(c) => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return d.some((v) => v) }"

@@ -111,6 +111,10 @@ def test_looking_labels_up(served):
         assert [one.id for one in client.find_labels("N02128757").found] == ["n02128757"]
         assert client.find_labels("snow leop").found[0].name == "snow leopard"
         assert client.find_labels("qqqqqq").found == []
+    with served.http() as http:
+        near = http.get("/v1/labels", params={"q": "banjo", "top": 1, "near": 5}).json()["nearest"]
+    assert len(near) == 5
+    assert "stringed instrument" in {name for one in near for name in one["path"]}
 
 
 def test_search_finds_the_photo_of_a_word(served):
@@ -327,6 +331,7 @@ def test_a_service_that_stops_refuses_what_is_new(start, photo: bytes):
     with served.http() as http:
         answer = http.post("/v1/label", content=photo)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.headers["connection"] == "close"
         assert http.get("/readyz").status_code == 503
         assert http.put("/v1/labels", json={"name": "cat"}).status_code == 503
         assert http.get("/healthz").json()["status"] == "closing"

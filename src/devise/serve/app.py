@@ -68,7 +68,7 @@ def make_app(service: Service, *, token: str | None = None, hosts: Collection[st
     app.include_router(search_routes(service))
     app.include_router(page_routes())
     _add_health(app, service)
-    app.add_middleware(Guard, token=token, hosts=frozenset(hosts))
+    app.add_middleware(Guard, token=token, hosts=frozenset(hosts), closing=lambda: service.draining)
     app.add_middleware(Telemetry, metrics=service.metrics)
     if token is not None:
         _say_token_is_needed(app)

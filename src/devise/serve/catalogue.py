@@ -6,9 +6,10 @@ from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from devise.errors import LabelError, UsageError
+from devise.labeller.relations import nearest_labels
 from devise.labeller.senses import ask
 from devise.labeller.typed import TypedLabel, parse_lines, user_id
-from devise.serve.problems import ServiceError, closing
+from devise.serve.problems import ServiceError
 from devise.serve.schema import Hit, Hits, LabelItem, LabelList, LabelMap, OwnLabel, OwnLabelKept, Text
 from devise.serve.service import Service
 from devise.taxonomy.synsets import ID_PATTERN
@@ -23,10 +24,19 @@ def label_routes(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["labels"])
 
     @routes.get("/labels", response_model=LabelList, summary="Look labels up")
-    def labels(q: Annotated[Text, Query(examples=["snow leopard"])] = "", top: Top = 20) -> Any:
-        """Labels called so, then those whose names begin so, then those that hold it; and the user's own."""
+    def labels(
+        q: Annotated[Text, Query(examples=["snow leopard"])] = "",
+        top: Top = 20,
+        near: Annotated[int, Query(ge=0, le=50)] = 0,
+    ) -> Any:
+        """Labels called so, then those whose names begin so, then those that hold it; and the user's own.
+
+        near: so many labels nearest in meaning to the first one found.
+        """
         own = [OwnLabel(name=one.name, definition=one.definition) for one in service.own.all()]
-        return LabelList(query=q, found=_found(service, q, top), own=own, total=len(service.model.labels))
+        found = _found(service, q, top)
+        nearest = _nearest(service, found[0].id, near) if found and near else []
+        return LabelList(query=q, found=found, nearest=nearest, own=own, total=len(service.model.labels))
 
     @routes.put(
         "/labels",
@@ -36,8 +46,6 @@ def label_routes(service: Service) -> APIRouter:
     )
     async def put(label: OwnLabel, response: Response) -> Any:
         """It competes for every picture from now on, and is on the disk when this answers; 201 if it is new."""
-        if service.draining:
-            raise closing()
         typed = _one(label)
         chosen = await service.runs.typed(typed)
         try:
@@ -58,8 +66,6 @@ def label_routes(service: Service) -> APIRouter:
     @routes.delete("/labels", status_code=204, summary="Forget a label of your own")
     async def delete(name: Annotated[Text, Query(min_length=1, examples=["zedonk"])]) -> None:
         """404 if none of this name is kept."""
-        if service.draining:
-            raise closing()
         try:
             await run_in_threadpool(service.own.delete, name)
         except LabelError as error:
@@ -131,6 +137,11 @@ def _found(service: Service, query: str, top: int) -> list[LabelItem]:
     holds = [place for place, name in enumerate(service.names) if wanted in name] if len(begins) < top else []
     places = list(dict.fromkeys([*exact, *begins, *holds]))[:top]
     return [_item(service, place) for place in places]
+
+
+def _nearest(service: Service, label_id: str, near: int) -> list[LabelItem]:
+    found = nearest_labels(service.model.parts, ask(service.model.parts, label_id), near)
+    return [_item(service, service.model.labels.position(one.label.id)) for one in found.labels]
 
 
 def _item(service: Service, place: int) -> LabelItem:

@@ -3,17 +3,16 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from devise.serve.problems import ServiceError
+from devise.serve.problems import ServiceError, closing
 
 __all__ = ["Guard", "failure", "policy"]
 
-_OPEN = ("/healthz", "/readyz")
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -36,15 +35,17 @@ def policy() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """ASGI middleware: 400 for a host that is not served, 401 for a call of the service without its token.
+    """ASGI middleware: 400 for an unknown host, 401 for a call without its token, 503 for a call when it stops.
 
     The page itself, /healthz and /readyz need no token. hosts: names a request may give in `Host`; empty allows all.
+    closing: whether the service stops; then every answer also closes its connection, so that senders go elsewhere.
     A web site that made its name point to this machine (DNS rebinding) is kept out by the names of the loopback.
     """
 
     app: ASGIApp
     token: str | None = None
     hosts: Collection[str] = ()
+    closing: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
@@ -58,6 +59,8 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
+                if self.closing():
+                    headers["connection"] = "close"
             await send(message)
 
         headers = Headers(scope=scope)
@@ -70,8 +73,10 @@ class Guard:
     def _problem(self, path: str, headers: Headers) -> ServiceError | None:
         if self.hosts and _name(headers.get("host", "")) not in self.hosts:
             return ServiceError(400, "host", "this service is not known by that name: see --allowed-host")
+        if path.startswith("/v1/") and self.closing():
+            return closing()
         needed = path.startswith("/v1/") or path == "/metrics"
-        if self.token is None or not needed or path in _OPEN:
+        if self.token is None or not needed:
             return None
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and _same(given.strip(), self.token):

@@ -14,7 +14,7 @@ from devise.labeller.answers import Answer, Guess
 from devise.labeller.scorers import Method
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.serve.engine import Task
-from devise.serve.problems import ServiceError, closing
+from devise.serve.problems import ServiceError
 from devise.serve.runs import CandidateSet, SetKey, Standing
 from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank
 from devise.serve.service import Service
@@ -50,7 +50,7 @@ def picture_routes(service: Service) -> APIRouter:
         A picture that cannot be read is 422 with the reason; a full queue is 429 at once, with `Retry-After`.
         """
         begun = time.perf_counter()
-        _admit(service)
+        service.engine.refuse_if_full()
         async with service.bodies.upload(request) as upload:
             wanted = _with_form(options, upload.fields)
             typed = _typed(service, wanted)
@@ -65,7 +65,7 @@ def picture_routes(service: Service) -> APIRouter:
     @routes.post("/embed", openapi_extra=_BODY, response_model=Embedding, summary="A picture as a vector")
     async def embed(request: Request) -> Any:
         """The picture as a unit vector of the label space, near the labels it may carry."""
-        _admit(service)
+        service.engine.refuse_if_full()
         async with service.bodies.upload(request) as upload:
             found = await _answered(service, request, upload.data, (service.embedder,))
         if found is None:
@@ -75,12 +75,6 @@ def picture_routes(service: Service) -> APIRouter:
         return Embedding(model=name, vector=found[0].tolist(), place=[round(x, 1), round(y, 1)])
 
     return routes
-
-
-def _admit(service: Service) -> None:
-    if service.draining:
-        raise closing()
-    service.engine.refuse_if_full()
 
 
 def _with_form(options: LabelOptions, fields: dict[str, str]) -> LabelOptions:
@@ -171,8 +165,6 @@ def _own_ids(chosen: CandidateSet) -> tuple[str, ...]:
 
 async def _answered(service: Service, request: Request, data: bytes, tasks: tuple[Task, ...]) -> tuple[Any, ...] | None:
     """The results of the engine; None when the sender went away, whose picture is then dropped if it still waits."""
-    if service.draining:
-        raise closing()
     future: asyncio.Future[Any] = asyncio.wrap_future(service.engine.submit(data, tasks))
     left: asyncio.Future[Any] = asyncio.ensure_future(_left(request))
     try:

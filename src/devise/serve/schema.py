@@ -164,10 +164,14 @@ class LabelItem(BaseModel):
 
 
 class LabelList(BaseModel):
-    """Labels found for a query, best first, and the user's own. total: labels of the model."""
+    """Labels found for a query, best first, and the user's own.
+
+    nearest: labels nearest in meaning to the first one found. total: labels of the model.
+    """
 
     query: str
     found: list[LabelItem]
+    nearest: list[LabelItem] = []
     own: list[OwnLabel]
     total: int
 

@@ -98,7 +98,7 @@ def serve(
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(service.limits.seconds) + 5,
+        timeout_graceful_shutdown=2 * int(service.limits.seconds) + 30,
     )
     server = _Server(config, service)
     started(server)

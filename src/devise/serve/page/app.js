@@ -14,7 +14,7 @@ function turn(focus) {
     if (link.hash === `#${wanted}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (focus) document.getElementById("main").focus();
+  if (focus) document.getElementById("main").focus({ preventScroll: true });
   if (wanted === "space") showMap();
 }
 

@@ -4,9 +4,9 @@ import { call, count, json, make, percent, show } from "./calls.js";
 
 const METHODS = [
   ["devise", "DeViSE", "The picture mapped among the words; the nearest labels"],
-  ["conse", "ConSE", "The mean of the classifier's best classes; the labels nearest to it"],
+  ["conse", "ConSE", "The classifier's best classes averaged; the nearest labels"],
   ["softmax", "Softmax", "The classifier alone: only labels it was trained on"],
-  ["fused", "Fused", "DeViSE and ConSE together, and the classifier where it is sure"],
+  ["fused", "Fused", "Both joined, and the classifier where it is sure"],
 ];
 const TOP = 7;
 const at = (id) => document.getElementById(id);

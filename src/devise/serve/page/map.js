@@ -7,12 +7,12 @@ const COLOURS = ["#d1495b", "#3a8f4d", "#7b5ea7", "#e08e2b", "#c65aa5", "#2b7bba
 const NAMES_SHOWN = 45;
 const at = (id) => document.getElementById(id);
 const view = { x: 0, y: 0, scale: 1 };
-let labels = null, hidden = new Set(), marked = -1, hovered = -1, place = null, placed = null, drawing = false;
+let labels = null, hidden = new Set(), marked = -1, near = [], hovered = -1, place = null, placed = null, drawing = false;
 
 export function startMap() {
   const canvas = at("map");
   at("space-form").addEventListener("submit", (event) => { event.preventDefault(); find(at("space-query").value); });
-  at("space-whole").addEventListener("click", () => { marked = -1; at("space-status").textContent = ""; reset(); });
+  at("space-whole").addEventListener("click", () => { marked = -1; near = []; at("space-status").textContent = ""; reset(); });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     zoom(Math.exp(-event.deltaY / 400), event.offsetX, event.offsetY);
@@ -69,24 +69,28 @@ async function find(text) {
   show(at("space-error"));
   if (!text.trim() || !labels) return;
   try {
-    const { found } = await json(`/v1/labels?${new URLSearchParams({ q: text.trim(), top: 1 })}`);
+    const { found, nearest } = await json(`/v1/labels?${new URLSearchParams({ q: text.trim(), top: 1, near: 12 })}`);
     if (!found.length) { show(at("space-error"), `No label of the model is called “${text.trim()}”.`); return; }
     marked = labels.ids.indexOf(found[0].id);
     hidden.delete(labels.branch[marked]);
     at("legend").querySelectorAll("input")[labels.branch[marked]].checked = true;
-    Object.assign(view, { x: labels.x[marked], y: labels.y[marked], scale: Math.max(view.scale, 9) });
+    near = nearest.map((one) => labels.ids.indexOf(one.id)).filter((place) => place >= 0 && place !== marked);
+    frame([marked, ...near]);
     const { name, gloss, path } = found[0];
-    at("space-status").textContent = `${name}: ${gloss}. ${path.join(" › ")}. Beside it: ${beside(marked).join(", ")}.`;
+    at("space-status").textContent =
+      `${name}: ${gloss}. ${path.join(" › ")}. Nearest in meaning: ${nearest.map((one) => one.name).join(", ")}.`;
     draw();
   } catch (error) {
     show(at("space-error"), error.message);
   }
 }
 
-function beside(label) {
-  const far = (i) => (labels.x[i] - labels.x[label]) ** 2 + (labels.y[i] - labels.y[label]) ** 2;
-  const near = labels.names.map((_, i) => i).filter((i) => i !== label && far(i) < 900);
-  return near.sort((a, b) => far(a) - far(b)).slice(0, 6).map((i) => labels.names[i]);
+// Shows all these labels, with some room around them.
+function frame(places) {
+  const across = places.map((i) => labels.x[i]), down = places.map((i) => labels.y[i]);
+  const low = [Math.min(...across), Math.min(...down)], high = [Math.max(...across), Math.max(...down)];
+  const span = Math.max(high[0] - low[0], high[1] - low[1], 60);
+  Object.assign(view, { x: (low[0] + high[0]) / 2, y: (low[1] + high[1]) / 2, scale: Math.min(20, 1500 / span) });
 }
 
 function reset() { Object.assign(view, { x: 0, y: 0, scale: 1 }); draw(); }
@@ -186,20 +190,22 @@ function names(pen, seen, left, top, ux, uy) {
     pen.fillText(labels.names[i], x, y);
     return true;
   };
-  for (const i of [marked, hovered]) {
+  for (const i of [marked, hovered, ...near]) {
     if (i < 0) continue;
-    ring(pen, left + labels.x[i] * ux, top + labels.y[i] * uy, 5, style.getPropertyValue("--ink"));
-    write(i, true);
+    const mine = i === marked || i === hovered;
+    ring(pen, left + labels.x[i] * ux, top + labels.y[i] * uy, mine ? 6 : 4, style.getPropertyValue(mine ? "--ink" : "--accent"));
+    write(i, mine);
   }
   if (place) {
     const x = left + place[0] * ux, y = top + place[1] * uy;
     ring(pen, x, y, 11, style.getPropertyValue("--accent"));
     ring(pen, x, y, 3, style.getPropertyValue("--accent"));
   }
-  let left_over = NAMES_SHOWN;
-  for (const i of [...seen].sort((a, b) => labels.seen[b] - labels.seen[a])) {
-    if (left_over && write(i, false)) left_over -= 1;
-    if (!left_over) break;
+  if (near.length) return;
+  let more = NAMES_SHOWN;
+  for (const i of seen) {
+    if (labels.seen[i] && write(i, false)) more -= 1;
+    if (!more) break;
   }
 }
 
