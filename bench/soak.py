@@ -114,6 +114,8 @@ def _soak(requests: int, clients: int, photos: list[bytes], labels: Path) -> int
         memory.append(service.resident())
         print(f"{sum(tally.statuses.values()):,} answered, {memory[-1] >> 20} MB", flush=True)
     p99 = sorted(tally.seconds)[int(0.99 * len(tally.seconds))]
+    if early := sum(number for (_, status), number in tally.statuses.items() if status >= 500):
+        tally.fault(f"{early} answers of 500 or more before the service was stopped")
     code = _stopped_under_load(service, tally, clients, photos, signal.SIGTERM)
     if code != 0:
         tally.fault(f"SIGTERM: exit code {code} instead of 0")

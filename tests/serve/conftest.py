@@ -18,9 +18,11 @@ import uvicorn
 
 from devise.labeller.model import Model, load
 from devise.labeller.parts import DEFAULT_BUNDLE
+from devise.labeller.senses import ask
+from devise.labeller.typed import TypedLabel
 from devise.serve.client import Client
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoHit, PhotoSearch
+from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound
 from devise.serve.server import address, bound, serve
 from devise.serve.service import Service
 from devise.serve.settings import Limits
@@ -47,15 +49,18 @@ class FolderOfThree(PhotoSearch):
     NAMES = ("tabby", "zebra", "banjo")
 
     def __init__(self, model: Model) -> None:
+        self._parts = model.parts
         by_name = {label.name: place for place, label in reversed(list(enumerate(model.labels)))}
         self._vectors = model.parts.space.vectors[[by_name[name] for name in self.NAMES]]
 
     def __len__(self) -> int:
         return len(self.NAMES)
 
-    def nearest(self, vector: np.ndarray, top: int) -> Sequence[PhotoHit]:
-        cosines = self._vectors @ vector
-        return [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
+    def find(self, label: TypedLabel, top: int) -> PhotosFound:
+        cosines = self._vectors @ ask(self._parts, label.name).vector
+        return PhotosFound(
+            [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
+        )
 
     def thumbnail(self, photo: int) -> bytes | None:
         if photo >= len(self.NAMES):

@@ -98,7 +98,8 @@ def test_sigterm_under_load_finishes_what_was_taken(begin: Begin, tmp_path: Path
     assert process.stderr is not None
     lines = [json.loads(line) for line in process.stderr if line.startswith("{")]
     answered = [line["status"] for line in lines if line["route"] == "/v1/label"]
-    assert sorted(answered) == sorted(statuses)
+    assert answered.count(200) == statuses.count(200)
+    assert set(answered) <= {200, 503}
     assert all(re.match("ReadError|RemoteProtocolError|WriteError", one) for one in lost), lost
 
 

@@ -9,6 +9,7 @@ from devise.errors import LabelError, UsageError
 from devise.labeller.relations import nearest_labels
 from devise.labeller.senses import ask
 from devise.labeller.typed import TypedLabel, parse_lines, user_id
+from devise.serve.photos import PhotoSearch
 from devise.serve.problems import ServiceError
 from devise.serve.schema import Hit, Hits, LabelItem, LabelList, LabelMap, OwnLabel, OwnLabelKept, Text
 from devise.serve.service import Service
@@ -87,16 +88,17 @@ def search_routes(service: Service) -> APIRouter:
     def search(q: Annotated[Text, Query(min_length=1, examples=["snow leopard"])], top: Top = 24) -> Any:
         """Photos nearest to a noun, or to any other words; 404 when the service has no photo index."""
         photos = _photos(service)
-        own = next((one for one in service.own.all() if user_id(one.name) == user_id(q)), None)
-        asked = ask(service.model.parts, f"{own.name}: {own.definition}" if own and own.definition else q)
-        hits = photos.nearest(asked.vector, top)
+        kept = (one for one in service.own.all() if user_id(one.name) == user_id(q))
+        label = next(kept, None) or parse_lines([" ".join(q.split())])[0]
+        asked = ask(service.model.parts, f"{label.name}: {label.definition}" if label.definition else label.name)
+        found = photos.find(label, top)
         return Hits(
             query=q,
             label=asked.chosen.name,
             gloss=asked.chosen.gloss,
             photos=len(photos),
-            hits=[Hit(photo=i, name=name, score=score, thumbnail=f"/v1/photos/{i}") for i, name, score in hits],
-            notes=list(asked.notes),
+            hits=[Hit(photo=i, name=name, score=score, thumbnail=f"/v1/photos/{i}") for i, name, score in found.hits],
+            notes=list(dict.fromkeys([*asked.notes, *found.notes])),
         )
 
     @routes.get("/photos/{photo}", response_class=Response, summary="A small JPEG of a photo of the index")
@@ -110,7 +112,7 @@ def search_routes(service: Service) -> APIRouter:
     return routes
 
 
-def _photos(service: Service) -> Any:
+def _photos(service: Service) -> PhotoSearch:
     if service.photos is None:
         raise ServiceError(404, "no_index", "this service has no photo index: start it with --index INDEX")
     return service.photos

@@ -4,21 +4,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Float32
-
 from devise.errors import UsageError
 from devise.labeller.model import Model
+from devise.labeller.typed import TypedLabel
 
-__all__ = ["PhotoHit", "PhotoSearch", "open_photos"]
+__all__ = ["PhotoHit", "PhotoSearch", "PhotosFound", "open_photos"]
 
 
 class PhotoHit(NamedTuple):
-    """A photo near what was asked. photo: its number in the index. name: to show. score: cosine, up is better."""
+    """A photo that was found. photo: its number in the index. name: to show. score: up is better."""
 
     photo: int
     name: str
     score: float
+
+
+class PhotosFound(NamedTuple):
+    """Photos best first, and what the user should know of how the words were read."""
+
+    hits: Sequence[PhotoHit]
+    notes: Sequence[str] = ()
 
 
 @runtime_checkable
@@ -28,8 +33,11 @@ class PhotoSearch(Protocol):
     def __len__(self) -> int:
         """Photos in it."""
 
-    def nearest(self, vector: Float32[np.ndarray, " dim"], top: int) -> Sequence[PhotoHit]:
-        """At most `top` photos, best first. vector: of a label or a picture, in the label space, unit length."""
+    def find(self, label: TypedLabel, top: int) -> PhotosFound:
+        """At most `top` photos of a noun, or of other words with or without a definition.
+
+        DeviseError if nothing is known of the words.
+        """
 
     def thumbnail(self, photo: int) -> bytes | None:
         """A small JPEG of a photo, a few hundred pixels wide; None if there is no such photo or it cannot be read."""

@@ -177,7 +177,7 @@ class LabelList(BaseModel):
 
 
 class Hit(BaseModel):
-    """A photo of the index. score: cosine with what was asked. thumbnail: where a small JPEG of it is."""
+    """A photo of the index. score: up is better. thumbnail: where a small JPEG of it is."""
 
     photo: int
     name: str
