@@ -159,6 +159,8 @@ def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
 
 def _own_ids(chosen: CandidateSet) -> tuple[str, ...]:
     """The labels that were typed and are new to the model."""
+    if not chosen.key.typed:
+        return ()
     labels, model = chosen.chosen.space.labels, chosen.model.labels
     return tuple(label_id for label_id in labels.ids[-len(chosen.key.typed) :] if label_id not in model)
 
