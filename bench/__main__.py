@@ -17,6 +17,7 @@ from bench.memory import measure_memory
 from bench.photos import Photos, find_photos
 from bench.pieces import measure_pieces
 from bench.search import measure_search
+from bench.service import measure_service
 from bench.skipgram import SkipGramCase, measure_skipgram
 
 __all__ = ["main"]
@@ -98,6 +99,7 @@ def _sections(
         "memory": lambda: measure_memory(photos, scratch, count=size.many),
         "skipgram": lambda: measure_skipgram(skipgram, scratch),
         "search": lambda: measure_search(photos, scratch, rounds=size.runs, count=size.searched),
+        "service": lambda: measure_service(photos, rounds=size.runs, part=2 * size.part),
     }
 
 
@@ -121,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
             "evaluation",
             "memory",
             "search",
+            "service",
             "skipgram",
         ),
         help="run this section only; may be repeated",

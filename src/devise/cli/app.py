@@ -22,6 +22,7 @@ _COMMANDS = (
     "info",
     "index",
     "search",
+    "serve",
     "evaluate",
     "also",
     "compare",

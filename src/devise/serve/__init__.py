@@ -1,0 +1,1 @@
+"""The labeller as an HTTP service, and the page it serves."""

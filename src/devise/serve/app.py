@@ -1,0 +1,172 @@
+"""The service as an ASGI application."""
+
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from devise.errors import DeviseError, PictureError
+from devise.serve.catalogue import label_routes, search_routes
+from devise.serve.guard import Guard, failure
+from devise.serve.page import page_routes
+from devise.serve.pictures import picture_routes
+from devise.serve.problems import ServiceError
+from devise.serve.schema import Failure, Health
+from devise.serve.service import Service
+from devise.serve.telemetry import Telemetry
+from devise.version import __version__
+
+__all__ = ["make_app"]
+
+_LOG = logging.getLogger("devise.serve")
+_ABOUT = """Name what is in a picture, with any noun.
+
+Every failure is `{"error": {"code": ..., "message": ...}}`. 429 and 503 say in `Retry-After` when to come back."""
+_MEANING = {
+    400: "The request cannot be understood.",
+    401: "The token is missing or wrong.",
+    404: "There is no such thing here.",
+    408: "The body did not arrive in time.",
+    409: "No more labels can be kept.",
+    413: "The body is too large.",
+    422: "A parameter, a label or the picture is not as it must be.",
+    429: "The queue is full: come back after `Retry-After` seconds.",
+    503: "The service is stopping.",
+}
+_Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def make_app(service: Service, *, token: str | None = None, hosts: Collection[str] = ()) -> FastAPI:
+    """The application; it closes the service when it is shut down.
+
+    token: what calls must carry as `Authorization: Bearer`; None lets everybody in. hosts: see `Guard`.
+    """
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="devise",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=life,
+        docs_url=None,  # both load scripts from another host
+        redoc_url=None,
+        exception_handlers=_handlers(),
+        responses={status: {"model": Failure, "description": text} for status, text in _MEANING.items()},
+    )
+    app.include_router(picture_routes(service))
+    app.include_router(label_routes(service))
+    app.include_router(search_routes(service))
+    app.include_router(page_routes())
+    _add_health(app, service)
+    app.add_middleware(Guard, token=token, hosts=frozenset(hosts), closing=lambda: service.draining)
+    app.add_middleware(Telemetry, metrics=service.metrics)
+    if token is not None:
+        _say_token_is_needed(app)
+    return app
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    def state() -> Health:
+        return Health(
+            status="closing" if service.draining else "ok",
+            version=__version__,
+            model=service.model.parts.bundle.manifest.name,
+            labels=len(service.model.labels),
+            own_labels=len(service.own.all()),
+            search=service.photos is not None,
+        )
+
+    @app.get("/healthz", tags=["health"], summary="Whether the process lives")
+    async def healthz() -> Health:
+        """Always 200 while it does."""
+        return state()
+
+    @app.get("/readyz", tags=["health"], summary="Whether it takes requests")
+    async def readyz(response: Response) -> Health:
+        """503 from the moment it is told to stop."""
+        response.status_code = 503 if service.draining else 200
+        return state()
+
+    @app.get("/metrics", tags=["health"], response_class=Response, summary="Counters for Prometheus")
+    async def metrics() -> Response:
+        """In Prometheus' text format."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _handlers() -> dict[int | type[Exception], Any]:
+    async def told(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)
+        return _response(error)
+
+    async def mistaken(_: Request, error: Exception) -> Response:
+        code = "picture" if isinstance(error, PictureError) else "mistake"
+        return _response(ServiceError(422, code, str(error)))
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return _response(ServiceError(422, "mistake", _invalid(error)))
+
+    async def unknown(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        answer = _response(ServiceError(error.status_code, "http", str(error.detail)))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def left(_: Request, error: Exception) -> Response:
+        return Response(status_code=499)
+
+    async def unkept(_: Request, error: Exception) -> Response:
+        _LOG.error("labels cannot be kept", extra={"facts": {"reason": str(error)}})
+        return _response(
+            ServiceError(503, "storage", "the file of labels cannot be used now: see the service's log", 5)
+        )
+
+    async def broken(_: Request, error: Exception) -> Response:
+        return _response(ServiceError(500, "broken", "the service made a mistake: see its log"))
+
+    return {
+        ServiceError: told,
+        DeviseError: mistaken,
+        RequestValidationError: invalid,
+        HTTPException: unknown,
+        ClientDisconnect: left,
+        sqlite3.Error: unkept,
+        Exception: broken,
+    }
+
+
+def _response(problem: ServiceError) -> Response:
+    body, headers = failure(problem)
+    return Response(body, problem.status, headers)
+
+
+def _invalid(error: RequestValidationError) -> str:
+    """The first faults, each with its place.
+
+    What was sent is not repeated: it may be long, or no text at all.
+    """
+    faults = error.errors()[:3]
+    return "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults)
+
+
+def _say_token_is_needed(app: FastAPI) -> None:
+    """In the OpenAPI description."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = plain()
+        schema.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"token": []}]
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]

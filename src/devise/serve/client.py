@@ -1,0 +1,140 @@
+"""A typed client of the service."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from devise.errors import DeviseError, PictureError, UsageError
+from devise.labeller.scorers import Method
+from devise.serve.schema import Embedding, Health, Hits, LabelAnswer, LabelList, OwnLabel, OwnLabelKept
+
+__all__ = ["Client", "RefusedError"]
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+class RefusedError(DeviseError):
+    """The service refused a request, or could not be reached.
+
+    status: of HTTP, 0 if it was not reached. code: the service's word for it. retry_after: seconds after which the
+    same request may succeed; None where it never will.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.retry_after = status, code, retry_after
+
+
+class Client:
+    """Calls a running `devise serve`; a context manager. Safe to use from several threads.
+
+    url: where the service is. token: what it asks for, if it does. transport: of httpx, for tests.
+    Errors: PictureError for a picture that cannot be read, UsageError for a parameter or label that is not as it must
+    be, `RefusedError` for all else.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        token: str | None = None,
+        timeout: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def label(
+        self,
+        picture: bytes,
+        *,
+        top: int = 5,
+        methods: Sequence[Method] = ("fused",),
+        candidates: Literal["all", "seen", "unseen", "typed"] = "all",
+        under: str | None = None,
+        labels: str = "",
+        own: bool = True,
+        reject: float = 0.0,
+        explain: bool = False,
+        standings: bool = False,
+    ) -> LabelAnswer:
+        """Name what is in a picture; picture: the bytes of a file. See `LabelOptions` for the rest."""
+        options: dict[str, Any] = {
+            "top": top,
+            "method": list(methods),
+            "candidates": candidates,
+            "own": own,
+            "reject": reject,
+            "explain": explain,
+            "standings": standings,
+        }
+        if under is not None:
+            options["under"] = under
+        form = {"labels": labels} if labels else {}  # not in the address, which must stay short
+        return self._asked(LabelAnswer, "POST", "/v1/label", params=options, data=form, files={"file": picture})
+
+    def embed(self, picture: bytes) -> Embedding:
+        """A picture as a unit vector of the label space."""
+        return self._asked(Embedding, "POST", "/v1/embed", files={"file": picture})
+
+    def search(self, words: str, *, top: int = 24) -> Hits:
+        """Photos of the service's index nearest to a noun or other words."""
+        return self._asked(Hits, "GET", "/v1/search", params={"q": words, "top": top})
+
+    def find_labels(self, query: str = "", *, top: int = 20) -> LabelList:
+        """Labels called so, and the labels that users keep."""
+        return self._asked(LabelList, "GET", "/v1/labels", params={"q": query, "top": top})
+
+    def put_label(self, name: str, definition: str = "") -> OwnLabelKept:
+        """Keep a label of one's own; it is on the service's disk when this returns."""
+        body = OwnLabel(name=name, definition=definition).model_dump()
+        return self._asked(OwnLabelKept, "PUT", "/v1/labels", json=body)
+
+    def delete_label(self, name: str) -> None:
+        """Forget a label of one's own."""
+        self._answer("DELETE", "/v1/labels", params={"name": name})
+
+    def health(self) -> Health:
+        """How the service is."""
+        return self._asked(Health, "GET", "/healthz")
+
+    def _asked(self, kind: type[_Answer], method: str, path: str, **call: Any) -> _Answer:
+        return kind.model_validate_json(self._answer(method, path, **call).content)
+
+    def _answer(self, method: str, path: str, **call: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **call)
+        except httpx.HTTPError as error:
+            raise RefusedError(
+                f"{self._http.base_url}: no answer ({type(error).__name__}: {error}): is it running?"
+            ) from None
+        if answer.is_success:
+            return answer
+        raise _failure(answer)
+
+
+def _failure(answer: httpx.Response) -> DeviseError:
+    try:
+        told = answer.json()["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        code, message = "", f"{answer.request.url}: status {answer.status_code}: is this a devise service?"
+    if answer.status_code == 422:
+        return PictureError(message) if code == "picture" else UsageError(message)
+    after = answer.headers.get("retry-after", "")
+    return RefusedError(message, answer.status_code, code, float(after) if after.isdecimal() else None)

@@ -1,0 +1,119 @@
+"""What stands before every request: the host it names, the token it carries, and the headers of every answer."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from devise.serve.problems import ServiceError, closing
+
+__all__ = ["Guard", "failure", "policy"]
+
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+def policy() -> dict[str, str]:
+    """The headers that every answer carries."""
+    return dict(_HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """ASGI middleware: 400 for an unknown host, 401 for a call without its token, 503 for a call when it stops.
+
+    The page itself, /healthz and /readyz need no token. hosts: names a request may give in `Host`; empty allows all.
+    closing: whether the service stops; then every answer also closes its connection, so that senders go elsewhere.
+    A web site that made its name point to this machine (DNS rebinding) is kept out by the names of the loopback.
+    """
+
+    app: ASGIApp
+    token: str | None = None
+    hosts: Collection[str] = ()
+    closing: Callable[[], bool] = lambda: False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+                if self.closing():
+                    headers["connection"] = "close"
+            await send(message)
+
+        headers = Headers(scope=scope)
+        problem = self._problem(str(scope["path"]), headers)
+        if problem is None:
+            await self.app(scope, receive, guarded)
+        else:
+            await _answer(problem, guarded)
+
+    def _problem(self, path: str, headers: Headers) -> ServiceError | None:
+        if self.hosts and _name(headers.get("host", "")) not in self.hosts:
+            return ServiceError(400, "host", "this service is not known by that name: see --allowed-host")
+        if path.startswith("/v1/") and self.closing():
+            return closing()
+        needed = path.startswith("/v1/") or path == "/metrics"
+        if self.token is None or not needed:
+            return None
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and _same(given.strip(), self.token):
+            return None
+        return ServiceError(401, "token", "a token is needed: send the header 'Authorization: Bearer TOKEN'")
+
+
+def failure(problem: ServiceError) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers that tell a problem."""
+    body = json.dumps({"error": {"code": problem.code, "message": problem.message}}).encode()
+    headers = {"content-type": "application/json"}
+    if problem.retry_after is not None:
+        headers["retry-after"] = str(problem.retry_after)
+    if problem.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return body, headers
+
+
+async def _answer(problem: ServiceError, send: Send) -> None:
+    body, headers = failure(problem)
+    headers["content-length"] = str(len(body))
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _same(given: str, token: str) -> bool:
+    """Takes as long for a wrong token as for the right one, whatever their lengths."""
+    one, other = (hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given, token))
+    return hmac.compare_digest(one, other)
+
+
+def _name(host: str) -> str:
+    """The name of a `Host` header, without its port.
+
+    >>> _name("[::1]:8000"), _name("localhost:8000"), _name("LOCALHOST")
+    ('[::1]', 'localhost', 'localhost')
+    """
+    end = host.rfind("]") + 1
+    return (host[:end] if end else host.partition(":")[0]).lower()

@@ -1,0 +1,83 @@
+"""A user's own labels, kept in SQLite: what was acknowledged is there after a restart, however the service ended."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+from devise.errors import DeviseError, LabelError, UsageError
+from devise.labeller.typed import TypedLabel
+from devise.text.phrases import term_key
+
+__all__ = ["OwnLabels"]
+
+_VERSION = 1
+_TABLE = "CREATE TABLE label (key TEXT PRIMARY KEY, name TEXT NOT NULL, definition TEXT NOT NULL) WITHOUT ROWID"
+
+
+class OwnLabels:
+    """Labels by name, in the order of their names; two spellings of one term are one label. Safe between threads.
+
+    path: a file that is made if it is not there; None keeps the labels in memory. DeviseError if it cannot be opened
+    or is no file of such labels. Each change is on the disk before the call returns.
+    """
+
+    def __init__(self, path: Path | None, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        try:
+            self._database = sqlite3.connect(path or ":memory:", timeout=5, check_same_thread=False)
+            self._prepare()
+            self._labels = self._read()
+        except sqlite3.Error as error:
+            raise DeviseError(
+                f"{path}: the file of labels cannot be used ({error}): give another --labels-db"
+            ) from None
+
+    def all(self) -> tuple[TypedLabel, ...]:
+        """Every label; the tuple is the same object until one changes."""
+        return self._labels
+
+    def put(self, label: TypedLabel) -> bool:
+        """Keep a label in place of one of the same name; True if there was none. UsageError if there are too many."""
+        key = term_key(label.name)
+        with self._lock, self._database:
+            known = self._database.execute("SELECT 1 FROM label WHERE key = ?", (key,)).fetchone()
+            if known is None and len(self._labels) >= self._most:
+                raise UsageError(f"{len(self._labels)} labels are kept, and no more may be: delete one first")
+            self._database.execute(
+                "INSERT INTO label VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+                "SET name = excluded.name, definition = excluded.definition",
+                (key, label.name, label.definition),
+            )
+            self._database.commit()
+            self._labels = self._read()
+        return known is None
+
+    def delete(self, name: str) -> None:
+        """Forget a label; LabelError if there is none of this name."""
+        with self._lock, self._database:
+            gone = self._database.execute("DELETE FROM label WHERE key = ?", (term_key(name),)).rowcount
+            self._database.commit()
+            self._labels = self._read()
+        if not gone:
+            raise LabelError(f"no label of your own is called {name!r}")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        version = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            with self._database:
+                self._database.execute(_TABLE)
+                self._database.execute(f"PRAGMA user_version = {_VERSION}")
+        elif version != _VERSION:
+            raise sqlite3.DatabaseError(f"format version {version}, this devise knows {_VERSION}")
+
+    def _read(self) -> tuple[TypedLabel, ...]:
+        rows = self._database.execute("SELECT name, definition FROM label ORDER BY key").fetchall()
+        return tuple(TypedLabel(name, definition) for name, definition in rows)

@@ -1,0 +1,39 @@
+// The page that finds photos of the index by words.
+
+import { call, count, json, make, show } from "./calls.js";
+
+const at = (id) => document.getElementById(id);
+let pictures = [];
+
+export function startSearch() {
+  at("search-form").addEventListener("submit", (event) => { event.preventDefault(); search(); });
+}
+
+async function search() {
+  const query = at("query").value.trim();
+  show(at("search-error"));
+  at("search-status").textContent = "Searching …";
+  try {
+    const found = await json(`/v1/search?${new URLSearchParams({ q: query, top: 48 })}`);
+    pictures.forEach((url) => URL.revokeObjectURL(url));
+    pictures = [];
+    const gloss = found.gloss ? ` (${found.gloss})` : "";
+    at("search-status").textContent =
+      `The ${found.hits.length} of ${count(found.photos)} photos nearest to “${found.label}”${gloss}. ${found.notes.join(" ")}`;
+    at("hits").replaceChildren(...found.hits.map(hit));
+  } catch (error) {
+    at("search-status").textContent = "";
+    at("hits").replaceChildren();
+    show(at("search-error"), error.message);
+  }
+}
+
+function hit(one) {
+  const image = make("img", { alt: one.name, loading: "lazy", width: 160, height: 120 });
+  call(one.thumbnail).then((answer) => answer.blob()).then((blob) => {
+    image.src = URL.createObjectURL(blob);
+    pictures.push(image.src);
+  }).catch(() => { image.alt = `${one.name}: cannot be shown`; });
+  return make("li", {}, make("figure", {}, image,
+    make("figcaption", {}, make("span", {}, one.name), make("span", { class: "score" }, one.score.toFixed(2)))));
+}

@@ -1,0 +1,206 @@
+"""Routes that take a picture: what is on it, and where it stands in the label space."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from devise.errors import DeviseError, PictureError, UsageError
+from devise.labeller.answers import Answer, Guess
+from devise.labeller.scorers import Method
+from devise.labeller.typed import TypedLabel, parse_labels
+from devise.serve.engine import Task
+from devise.serve.problems import ServiceError
+from devise.serve.runs import CandidateSet, SetKey, Standing
+from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank
+from devise.serve.service import Service
+from devise.text.phrases import term_key
+
+__all__ = ["picture_routes"]
+
+_PICTURE = {"type": "string", "format": "binary", "description": "The bytes of a picture file."}
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": _PICTURE,
+        "labels": {"type": "string", "maxLength": 20_000, "description": "As the parameter of this name."},
+    },
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": _FORM}, "application/octet-stream": {"schema": _PICTURE}},
+    }
+}
+
+
+def picture_routes(service: Service) -> APIRouter:
+    """POST /v1/label and POST /v1/embed."""
+    routes = APIRouter(prefix="/v1", tags=["pictures"])
+
+    @routes.post("/label", openapi_extra=_BODY, response_model=LabelAnswer, summary="Name what is in a picture")
+    async def label(request: Request, options: Annotated[LabelOptions, Query()]) -> Any:
+        """Send a picture as the field `file` of a form, or its bytes as the body.
+
+        A picture that cannot be read is 422 with the reason; a full queue is 429 at once, with `Retry-After`.
+        """
+        begun = time.perf_counter()
+        service.engine.refuse_if_full()
+        async with service.bodies.upload(request) as upload:
+            wanted = _with_form(options, upload.fields)
+            typed = _typed(service, wanted)
+            async with service.runs.lease(SetKey(wanted.candidates, wanted.under, typed)) as chosen:
+                plan = _plan(chosen, wanted)
+                found = await _answered(service, request, upload.data, tuple(plan.tasks))
+                if found is None:
+                    return Response(status_code=499)
+                answers = plan.answers(found, wanted)
+        return LabelAnswer(answers=answers, notes=plan.notes, seconds=round(time.perf_counter() - begun, 4))
+
+    @routes.post("/embed", openapi_extra=_BODY, response_model=Embedding, summary="A picture as a vector")
+    async def embed(request: Request) -> Any:
+        """The picture as a unit vector of the label space, near the labels it may carry."""
+        service.engine.refuse_if_full()
+        async with service.bodies.upload(request) as upload:
+            found = await _answered(service, request, upload.data, (service.embedder,))
+        if found is None:
+            return Response(status_code=499)
+        x, y = (await run_in_threadpool(lambda: service.plane.places(found[0][None])))[0].tolist()
+        name = service.model.parts.bundle.manifest.name
+        return Embedding(model=name, vector=found[0].tolist(), place=[round(x, 1), round(y, 1)])
+
+    return routes
+
+
+def _with_form(options: LabelOptions, fields: dict[str, str]) -> LabelOptions:
+    """Fields of the form count as parameters; what is given in both places is refused."""
+    twice = sorted(set(fields) & options.model_fields_set)
+    if twice:
+        raise UsageError(f"{', '.join(twice)} stands in the form and in the address: give it once")
+    given: dict[str, Any] = dict(fields)
+    if "method" in given:
+        given["method"] = given["method"].split(",")
+    try:
+        return LabelOptions.model_validate({**options.model_dump(exclude_unset=True), **given})
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None
+
+
+def _typed(service: Service, wanted: LabelOptions) -> tuple[TypedLabel, ...]:
+    """The labels of this request, then those that are kept; of one name the request's."""
+    asked = parse_labels(wanted.labels) if wanted.labels.strip() else ()
+    if len(asked) > service.limits.labels:
+        raise UsageError(f"at most {service.limits.labels} labels may be typed, got {len(asked)}: leave some out")
+    if not wanted.own:
+        return asked
+    names = {term_key(label.name) for label in asked}
+    return (*asked, *(label for label in service.own.all() if term_key(label.name) not in names))
+
+
+class _Plan:
+    """The tasks of one request, and its answer made of their results."""
+
+    def __init__(self, chosen: CandidateSet, wanted: LabelOptions) -> None:
+        self.notes = list(chosen.chosen.notes)
+        self.tasks: list[Task] = []
+        self._labels = chosen.chosen.space.labels
+        self._parts: list[MethodAnswer | tuple[Method, int, bool]] = []
+        own = _own_ids(chosen) if wanted.standings else ()
+        for method in dict.fromkeys(wanted.method):
+            try:
+                run = chosen.run(method, wanted.top, wanted.explain)
+            except DeviseError as error:
+                self._parts.append(MethodAnswer(method=method, problem=str(error)))
+                continue
+            self.notes += [note for note in run.notes if note not in self.notes]
+            self.tasks.append(run.answers_of)
+            if own:
+                self.tasks.append(chosen.standings(method, own))
+            self._parts.append((method, len(run.ranked), bool(own)))
+
+    def answers(self, results: tuple[Any, ...], wanted: LabelOptions) -> list[MethodAnswer]:
+        """One a method, in the order asked."""
+        left = iter(results)
+        found = []
+        for part in self._parts:
+            if isinstance(part, MethodAnswer):
+                found.append(part)
+                continue
+            method, ranked, ranks = part
+            answer: Answer = next(left)
+            standings: tuple[Standing, ...] = next(left) if ranks else ()
+            found.append(
+                MethodAnswer(
+                    method=method,
+                    candidates=ranked,
+                    rejected=answer.guesses[0].score < wanted.reject,
+                    guesses=[_named(guess) for guess in answer.guesses],
+                    standings=[
+                        OwnLabelRank(id=i, name=self._labels[self._labels.position(i)].name, rank=rank)
+                        for i, rank in sorted(standings, key=lambda one: one.rank)
+                    ],
+                )
+            )
+        return found
+
+
+def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
+    """UsageError if no method asked can rank anything."""
+    plan = _Plan(chosen, wanted)
+    if not plan.tasks:
+        chosen.run(wanted.method[0], wanted.top, wanted.explain)
+    return plan
+
+
+def _own_ids(chosen: CandidateSet) -> tuple[str, ...]:
+    """The labels that were typed and are new to the model."""
+    if not chosen.key.typed:
+        return ()
+    labels, model = chosen.chosen.space.labels, chosen.model.labels
+    return tuple(label_id for label_id in labels.ids[-len(chosen.key.typed) :] if label_id not in model)
+
+
+async def _answered(service: Service, request: Request, data: bytes, tasks: tuple[Task, ...]) -> tuple[Any, ...] | None:
+    """The results of the engine; None when the sender went away, whose picture is then dropped if it still waits."""
+    future: asyncio.Future[Any] = asyncio.wrap_future(service.engine.submit(data, tasks))
+    left: asyncio.Future[Any] = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait([future, left], return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            service.metrics.pictures.labels("cancelled").inc()
+            return None
+        results: tuple[Any, ...] = future.result()
+    except PictureError as error:
+        service.metrics.pictures.labels("unreadable").inc()
+        raise ServiceError(422, "picture", str(error)) from None
+    finally:
+        left.cancel()
+        future.cancel()
+    service.metrics.pictures.labels("answered").inc()
+    return results
+
+
+async def _left(request: Request) -> None:
+    """Returns when the sender closes the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _named(guess: Guess) -> Named:
+    label, why = guess.label, guess.explanation
+    return Named(
+        id=label.id,
+        name=label.name,
+        gloss=label.gloss,
+        score=min(max(guess.score, 0.0), 1.0),
+        seen=label.seen,
+        own=label.id.startswith("user:"),
+        source=label.source,
+        path=list(why.path) if why else [],
+        leans_on=[Lean(id=one.label.id, name=one.label.name, share=one.share) for one in why.leans_on] if why else [],
+    )

@@ -1,0 +1,28 @@
+"""What a request can fail of, as one status, one code and one sentence."""
+
+from dataclasses import dataclass
+
+__all__ = ["ServiceError", "busy", "closing"]
+
+
+@dataclass(eq=False)
+class ServiceError(Exception):
+    """A refusal. status: of HTTP. code: a word for programs. message: a sentence for people.
+
+    retry_after: seconds after which the same request may succeed; None where it never will.
+    """
+
+    status: int
+    code: str
+    message: str
+    retry_after: int | None = None
+
+
+def busy(message: str, retry_after: int = 1) -> ServiceError:
+    """429: the same request may succeed a little later."""
+    return ServiceError(429, "busy", message, retry_after)
+
+
+def closing() -> ServiceError:
+    """503: the service is stopping."""
+    return ServiceError(503, "closing", "the service is stopping: ask again when it is back", 5)

@@ -1,0 +1,179 @@
+"""Requests made ready once and kept: a bounded number of candidate sets, leased to the requests that use them."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from devise.errors import UsageError
+from devise.labeller.candidates import Candidates, choose_candidates
+from devise.labeller.model import LabelRequest, LabelRun, Model
+from devise.labeller.scorers import Method, make_scorer
+from devise.labeller.typed import TypedLabel
+from devise.serve.problems import busy
+from devise.vision.pipeline import Extracted
+
+__all__ = ["CandidateSet", "Runs", "SetKey", "Standing", "Standings"]
+
+_RUNS = 12  # kept for one candidate set
+
+
+class SetKey(NamedTuple):
+    """What decides which labels compete; see `choose_candidates`."""
+
+    candidates: str = "all"
+    under: str | None = None
+    typed: tuple[TypedLabel, ...] = ()
+
+
+class Standing(NamedTuple):
+    """Where a label came for one picture; 1 is best, equal scores share a rank."""
+
+    id: str
+    rank: int
+
+
+@dataclass(eq=False)
+class Standings:
+    """A task of the engine: the ranks of some labels among all that compete."""
+
+    model: Model
+    method: Method
+    candidates: Candidates
+    ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self._scorer = make_scorer(self.model.parts, self.method, self.candidates.space)
+        self._places = [(i, self._scorer.labels.position(i)) for i in self.ids if i in self._scorer.labels]
+
+    def __call__(self, block: Sequence[Extracted], /) -> list[tuple[Standing, ...]]:
+        """One tuple a picture; labels that the method cannot rank are left out."""
+        found = []
+        for one in block:
+            assert one.features is not None, "the engine passes on pictures it could read"
+            scores = self._scorer.scores(self.model.parts.classifier.evidence(one.features[None]))[0]
+            found.append(tuple(Standing(i, 1 + int((scores > scores[place]).sum())) for i, place in self._places))
+        return found
+
+
+@dataclass(eq=False)
+class CandidateSet:
+    """Labels that compete, and the runs over them; `users` requests need it now."""
+
+    model: Model
+    key: SetKey
+    chosen: Candidates
+    users: int = 0
+    _runs: "OrderedDict[LabelRequest, LabelRun]" = field(default_factory=OrderedDict)
+    _standings: dict[tuple[Method, tuple[str, ...]], Standings] = field(default_factory=dict)
+
+    def run(self, method: Method, top: int, explain: bool) -> LabelRun:
+        """At most `top` guesses; fewer where fewer labels are ranked. UsageError if the method can rank none."""
+        labels = self.chosen.space.labels
+        ranked = int(labels.seen.sum()) if method == "softmax" else len(labels)
+        key = self.key
+        wanted = min(top, ranked) or top
+        request = LabelRequest(wanted, method, key.candidates, key.under, key.typed, explain=explain)
+        run = self._runs.pop(request, None) or LabelRun(self.model, request, self.chosen)
+        self._runs[request] = run
+        if len(self._runs) > _RUNS:
+            self._runs.popitem(last=False)
+        return run
+
+    def standings(self, method: Method, ids: tuple[str, ...]) -> Standings:
+        """The task that ranks these labels."""
+        found = self._standings.get((method, ids))
+        if found is None:
+            if len(self._standings) >= _RUNS:
+                self._standings.clear()
+            found = self._standings[method, ids] = Standings(self.model, method, self.chosen, ids)
+        return found
+
+
+class Runs:
+    """Candidate sets, the latest used kept. Belongs to one event loop; sets are made in a thread of its own.
+
+    most: sets there are at once, in use or kept; further requests wait their turn, for `seconds` at most.
+    """
+
+    def __init__(self, model: Model, most: int, seconds: float) -> None:
+        self._model = model
+        self._most = most
+        self._seconds = seconds
+        self._sets: OrderedDict[SetKey, asyncio.Future[CandidateSet]] = OrderedDict()
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="devise-candidates")
+        self._freed = asyncio.Condition()
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    @asynccontextmanager
+    async def lease(self, key: SetKey) -> AsyncIterator[CandidateSet]:
+        """The set, kept while it is used. The errors of `choose_candidates`; ServiceError 429 if none comes free."""
+        found = await self._taken(key)
+        try:
+            yield found
+        finally:
+            found.users -= 1
+            async with self._freed:
+                self._freed.notify_all()
+
+    async def typed(self, label: TypedLabel) -> Candidates:
+        """One typed label alone, to see what it is."""
+        return await self._made("typed", None, (label,))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._maker.shutdown(wait=True, cancel_futures=True)
+
+    async def _taken(self, key: SetKey) -> CandidateSet:
+        try:
+            async with asyncio.timeout(self._seconds):
+                while True:
+                    if key in self._sets:
+                        future = self._sets[key]
+                    elif self._room():
+                        future = self._sets[key] = asyncio.ensure_future(self._make(key))
+                    else:
+                        async with self._freed:
+                            await self._freed.wait()
+                        continue
+                    found = await asyncio.shield(future)
+                    if self._sets.get(key) is future:
+                        self._sets.move_to_end(key)
+                        found.users += 1
+                        return found
+        except TimeoutError:
+            raise busy("other lists of labels are in use: try again", 2) from None
+
+    def _room(self) -> bool:
+        """Whether one more set may be made, the oldest that nobody uses put away for it."""
+        if len(self._sets) < self._most:
+            return True
+        for key, future in self._sets.items():
+            if future.done() and not future.result().users:
+                del self._sets[key]
+                return True
+        return False
+
+    async def _make(self, key: SetKey) -> CandidateSet:
+        try:
+            chosen = await self._made(*key)
+            return CandidateSet(self._model, key, chosen)
+        except BaseException:
+            del self._sets[key]
+            async with self._freed:
+                self._freed.notify_all()
+            raise
+
+    async def _made(self, candidates: str, under: str | None, typed: tuple[TypedLabel, ...]) -> Candidates:
+        if candidates not in ("all", "seen", "unseen", "typed"):
+            raise UsageError(f"candidates must be all, seen, unseen or typed, got {candidates!r}")
+
+        def make() -> Candidates:
+            return choose_candidates(self._model.parts, candidates, under=under, typed=typed)
+
+        return await asyncio.get_running_loop().run_in_executor(self._maker, make)

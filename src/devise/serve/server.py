@@ -1,0 +1,105 @@
+"""Running the service: a socket, a server, and an end that loses nothing it took."""
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Collection, Iterator
+from ipaddress import ip_address
+from types import FrameType
+
+import uvicorn
+
+from devise.errors import UsageError
+from devise.serve.app import make_app
+from devise.serve.service import Service
+
+__all__ = ["LOOPBACK_NAMES", "address", "bound", "is_loopback", "serve"]
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+"""What a browser of this machine may call a service that listens on the loopback."""
+
+
+class _Server(uvicorn.Server):
+    """Tells the service at once when it is to stop, and ends with the exit code 0 after it did."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As the parent does, but a signal is not raised a second time after the orderly end."""
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        try:
+            earlier = {number: signal.signal(number, self.handle_exit) for number in wanted}
+        except ValueError:  # only the main thread may; in another one, the caller sets `should_exit`
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """New requests are refused from now on; a second Ctrl-C waits for nothing."""
+        self._service.draining = True
+        super().handle_exit(sig, frame)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. UsageError if the address cannot be had."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.listen(1024)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"cannot listen on {host}, port {port} ({reason}): take another --host or --port") from None
+    return listening
+
+
+def address(listening: socket.socket) -> str:
+    """Where a browser finds it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_loopback(listening: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return ip_address(listening.getsockname()[0]).is_loopback
+
+
+def serve(
+    service: Service,
+    listening: socket.socket,
+    *,
+    token: str | None = None,
+    hosts: Collection[str] = (),
+    started: Callable[[uvicorn.Server], None] = lambda server: None,
+) -> None:
+    """Answer until SIGTERM or Ctrl-C; then refuse what is new, finish what was taken, and return.
+
+    hosts: names that requests may give beside those of the loopback; if there are none and the socket can be reached
+    from other machines, any name goes. started: called with the server before it runs.
+    """
+    names = {*LOOPBACK_NAMES, *(name.lower() for name in hosts)} if hosts or is_loopback(listening) else set()
+    config = uvicorn.Config(
+        make_app(service, token=token, hosts=names),
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2 * int(service.limits.seconds) + 30,
+    )
+    server = _Server(config, service)
+    started(server)
+    server.run(sockets=[listening])

@@ -1,0 +1,104 @@
+"""All that the routes of one service share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.labeller.model import Model
+from devise.labeller.scorers import make_scorer
+from devise.model.embedding import FusedScorer
+from devise.serve.bodies import Bodies
+from devise.serve.engine import Engine
+from devise.serve.labelmap import BRANCHES, Plane
+from devise.serve.own_labels import OwnLabels
+from devise.serve.photos import PhotoSearch
+from devise.serve.runs import Runs
+from devise.serve.schema import LabelMap
+from devise.serve.settings import Limits
+from devise.serve.telemetry import Metrics
+from devise.vision.pipeline import Extracted
+
+__all__ = ["Embedder", "Service"]
+
+
+@dataclass(eq=False)
+class Embedder:
+    """A task of the engine: pictures as unit vectors of the label space, as `Model.embed` makes them."""
+
+    model: Model
+
+    def __post_init__(self) -> None:
+        scorer = make_scorer(self.model.parts, "fused", self.model.parts.space.subset([0]))
+        assert isinstance(scorer, FusedScorer)
+        self._scorer = scorer
+
+    def __call__(self, block: Sequence[Extracted], /) -> list[Float32[np.ndarray, " dim"]]:
+        """One vector a picture."""
+        features = np.stack([one.features for one in block if one.features is not None])
+        return list(self._scorer.queries(self.model.parts.classifier.evidence(features)))
+
+
+@dataclass(eq=False)
+class Service:
+    """A model, a user's labels and maybe a photo index, ready to answer; `close` ends its threads."""
+
+    model: Model
+    own: OwnLabels
+    photos: PhotoSearch | None = None
+    limits: Limits = field(default_factory=Limits)
+    draining: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self.bodies = Bodies(self.limits)
+        self.runs = Runs(self.model, self.limits.sets, self.limits.seconds)
+        self.engine = Engine(self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe)
+        self.embedder = Embedder(self.model)
+        for name, what, value in (
+            ("queue_pictures", "Pictures that wait for a core.", lambda: float(self.engine.waiting)),
+            ("held_bytes", "Bytes of bodies held.", lambda: float(self.bodies.held)),
+            ("candidate_sets", "Lists of candidate labels kept ready.", lambda: float(len(self.runs))),
+            ("own_labels", "Labels of users.", lambda: float(len(self.own.all()))),
+        ):
+            self.metrics.watch(name, what, value)
+
+    @cached_property
+    def plane(self) -> Plane:
+        """The map of the labels."""
+        return Plane(self.model.parts)
+
+    @cached_property
+    def label_map(self) -> bytes:
+        """A `LabelMap` as JSON, made once."""
+        plane, labels = self.plane, self.model.labels
+        points = plane.places(self.model.parts.space.vectors).round().astype(int)
+        columns = LabelMap(
+            branches=[*BRANCHES, "other"],
+            ids="\n".join(labels.ids),
+            names="\n".join(label.name for label in labels),
+            x=points[:, 0].tolist(),
+            y=points[:, 1].tolist(),
+            branch=plane.branch.tolist(),
+            seen=labels.seen.astype(int).tolist(),
+        )
+        return columns.model_dump_json().encode()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The labels' names in small letters, for look-ups."""
+        return tuple(label.name.lower() for label in self.model.labels)
+
+    def warm(self) -> Any:
+        """Do once what the first request would wait for."""
+        grey = np.full((64, 64, 3), 127, np.uint8)
+        return self.model.embed(grey)
+
+    def close(self) -> None:
+        """Finish the pictures that were taken, then end the threads and close the file of labels."""
+        self.engine.close()
+        self.runs.close()
+        self.own.close()

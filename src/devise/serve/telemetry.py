@@ -1,0 +1,132 @@
+"""What is told of requests: one line of JSON in the log, counters for Prometheus; never what a picture shows."""
+
+import json
+import logging
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["JsonLines", "Metrics", "Telemetry", "log_to_stderr"]
+
+_LOG = logging.getLogger("devise.serve")
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The counters of one service, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.requests = Counter(
+            "devise_requests", "Requests answered.", ("route", "method", "status"), registry=registry
+        )
+        self.seconds = Histogram(
+            "devise_request_seconds",
+            "From the first byte to the last.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.blocks = Histogram(
+            "devise_block_pictures", "Pictures scored at once.", buckets=(1, 2, 4, 8, 16, 32), registry=registry
+        )
+        self.pictures = Counter("devise_pictures", "Pictures by outcome.", ("outcome",), registry=registry)
+
+    def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when it is asked for."""
+        Gauge(f"devise_{name}", what, registry=self.registry).set_function(value)
+
+    def text(self) -> bytes:
+        """All of it as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """ASGI middleware: counts and logs every request, and gives it an id that its answer carries."""
+
+    app: ASGIApp
+    metrics: Metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun, request_id = time.perf_counter(), secrets.token_hex(8)
+        status, taken, sent = 499, 0, 0  # 499: the sender went away before it was answered
+
+        async def counted_receive() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            return message
+
+        async def counted_send(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, counted_receive, counted_send)
+        finally:
+            seconds = time.perf_counter() - begun
+            route = str(getattr(scope.get("route"), "path", "other"))
+            self.metrics.requests.labels(route, _method(scope), str(status)).inc()
+            self.metrics.seconds.labels(route).observe(seconds)
+            _LOG.info(
+                "request",
+                extra={
+                    "facts": {
+                        "request": request_id,
+                        "method": _method(scope),
+                        "route": route,
+                        "status": status,
+                        "milliseconds": round(1000 * seconds, 1),
+                        "bytes_in": taken,
+                        "bytes_out": sent,
+                    }
+                },
+            )
+
+
+def _method(scope: Scope) -> str:
+    """One of the usual methods: whatever else a client sends must not become a counter of its own."""
+    method = str(scope["method"])
+    return method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} else "other"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record: time, level, event and its facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        line |= getattr(record, "facts", {})
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Send the service's log, and what the HTTP server has to say beyond its own start, to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name, least in (("devise.serve", level), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(least)

@@ -1,0 +1,156 @@
+"""A real server on a free port, in this process, with the packaged model read once."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the service is an extra: pip install 'devise-zsl[serve]'")
+
+import httpx
+import uvicorn
+
+from devise.labeller.model import Model, load
+from devise.labeller.parts import DEFAULT_BUNDLE
+from devise.labeller.senses import ask
+from devise.labeller.typed import TypedLabel
+from devise.serve.client import Client
+from devise.serve.own_labels import OwnLabels
+from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound
+from devise.serve.server import address, bound, serve
+from devise.serve.service import Service
+from devise.serve.settings import Limits
+
+
+@dataclass
+class Served:
+    """A running service: where it is, and what it is made of."""
+
+    url: str
+    service: Service
+    token: str | None = None
+
+    def client(self) -> Client:
+        return Client(self.url, token=self.token)
+
+    def http(self, **more: object) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, **more)
+
+
+class FolderOfThree(PhotoSearch):
+    """A photo index of three pictures whose vectors are those of three labels."""
+
+    NAMES = ("tabby", "zebra", "banjo")
+
+    def __init__(self, model: Model) -> None:
+        self._parts = model.parts
+        by_name = {label.name: place for place, label in reversed(list(enumerate(model.labels)))}
+        self._vectors = model.parts.space.vectors[[by_name[name] for name in self.NAMES]]
+
+    def __len__(self) -> int:
+        return len(self.NAMES)
+
+    def find(self, label: TypedLabel, top: int) -> PhotosFound:
+        cosines = self._vectors @ ask(self._parts, label.name).vector
+        return PhotosFound(
+            [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
+        )
+
+    def thumbnail(self, photo: int) -> bytes | None:
+        if photo >= len(self.NAMES):
+            return None
+        buffer = BytesIO()
+        Image.new("RGB", (160, 120), [(200, 160, 90), (90, 90, 90), (150, 90, 40)][photo]).save(buffer, "JPEG")
+        return buffer.getvalue()
+
+
+@contextmanager
+def _running(service: Service, *, token: str | None = None, hosts: Sequence[str] = ()) -> Iterator[Served]:
+    listening = bound("127.0.0.1", 0)
+    servers: list[uvicorn.Server] = []
+    thread = threading.Thread(
+        target=serve,
+        args=(service, listening),
+        kwargs={"token": token, "hosts": hosts, "started": servers.append},
+        daemon=True,
+    )
+    thread.start()
+    try:
+        yield Served(address(listening), service, token)
+    finally:
+        servers[0].should_exit = True
+        thread.join(30)
+        listening.close()
+        assert not thread.is_alive()
+
+
+Start = Callable[..., Served]
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    if not DEFAULT_BUNDLE.is_dir():
+        pytest.skip("the package has no model: build one with python -m devise.training.default_model")
+    loaded = load()
+    loaded.backbone()
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def photo_index(model: Model) -> PhotoSearch:
+    return FolderOfThree(model)
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[..., AbstractContextManager[Served]]:
+    """Runs a service as long as the block lasts."""
+    return _running
+
+
+@pytest.fixture(scope="session")
+def served(model: Model, photo_index: PhotoSearch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One service for all tests that leave it as it was."""
+    own = OwnLabels(tmp_path_factory.mktemp("own") / "labels.sqlite", 1000)
+    with _running(Service(model, own, photo_index)) as found:
+        yield found
+
+
+@pytest.fixture
+def start(model: Model, tmp_path: Path) -> Iterator[Start]:
+    """Starts services of one's own: limits, a token, no photos."""
+    stack: list[object] = []
+
+    def begin(limits: Limits | None = None, **more: object) -> Served:
+        limits = limits or Limits()
+        path = tmp_path / f"{len(stack)}.sqlite"
+        context = _running(Service(model, OwnLabels(path, limits.labels), limits=limits), **more)
+        stack.append(context)
+        return context.__enter__()
+
+    yield begin
+    for context in stack:
+        context.__exit__(None, None, None)
+
+
+def jpeg(seed: int = 7, size: tuple[int, int] = (320, 240)) -> bytes:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A picture with something in it, the same each time."""
+    return jpeg()
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[bytes]:
+    return [jpeg(seed) for seed in range(12)]

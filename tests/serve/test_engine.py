@@ -1,0 +1,165 @@
+"""The engine alone, with a backbone that sees nothing but the first pixel."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devise.errors import PictureError
+from devise.serve.engine import Engine
+from devise.serve.problems import ServiceError
+from devise.serve.settings import Limits
+from devise.vision.pipeline import Extracted
+from devise.vision.preprocessing import Preprocessing
+
+SEVEN = Preprocessing(8, 8, "bicubic", (0.0,) * 3, (1.0,) * 3)
+
+
+class FirstPixel:
+    """A backbone that can be stopped."""
+
+    preprocessing = SEVEN
+    dim = 3
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.begun = threading.Semaphore(0)
+
+    def features(self, planes: np.ndarray) -> np.ndarray:
+        self.begun.release()
+        assert self.open.wait(20)
+        return np.ascontiguousarray(planes[:, :, 0, 0])
+
+
+class Red:
+    """The task: the red of each picture; keeps the sizes of its blocks."""
+
+    def __init__(self) -> None:
+        self.blocks: list[int] = []
+
+    def __call__(self, block: Sequence[Extracted]) -> list[float]:
+        self.blocks.append(len(block))
+        return [float(one.features[0]) for one in block]
+
+
+class Spoilt(Red):
+    """Fails for a block that holds a picture of red 13."""
+
+    def __call__(self, block: Sequence[Extracted]) -> list[float]:
+        found = super().__call__(block)
+        if 13.0 in found:
+            raise ValueError("thirteen")
+        return found
+
+
+def png(red: int, size: tuple[int, int] = (8, 8)) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", size, (red, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_every_picture_gets_its_own_result_in_blocks():
+    backbone, red = FirstPixel(), Red()
+    engine = Engine(backbone, Limits(block=4), workers=2)
+    found = [engine.submit(png(value), (red, red)) for value in range(30)]
+    assert [future.result(20) for future in found] == [(float(value), float(value)) for value in range(30)]
+    engine.close()
+    assert sum(red.blocks) == 30  # equal tasks of one picture are done once
+    assert max(red.blocks) <= 4
+    assert len(red.blocks) < 30
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
+    backbone, red = FirstPixel(), Red()
+    backbone.open.clear()
+    engine = Engine(backbone, Limits(queue=3), workers=1)
+    taken = [engine.submit(png(1), (red,))]
+    assert backbone.begun.acquire(timeout=20)  # the worker holds it
+    taken += [engine.submit(png(value), (red,)) for value in (2, 3, 4)]
+    begun = time.monotonic()
+    with pytest.raises(ServiceError, match="3 pictures wait") as refused:
+        engine.submit(png(5), (red,))
+    assert time.monotonic() - begun < 1
+    assert refused.value.status == 429
+    assert refused.value.retry_after >= 1
+    backbone.open.set()
+    assert [future.result(20) for future in taken] == [(1.0,), (2.0,), (3.0,), (4.0,)]
+    engine.refuse_if_full()
+    engine.close()
+
+
+def test_a_bad_picture_fails_alone():
+    engine, red = Engine(FirstPixel(), Limits(), workers=2), Red()
+    found = [engine.submit(b"no picture" if value == 3 else png(value), (red,)) for value in range(8)]
+    for value, future in enumerate(found):
+        if value == 3:
+            with pytest.raises(PictureError, match="not a picture"):
+                future.result(20)
+        else:
+            assert future.result(20) == (float(value),)
+    engine.close()
+
+
+def test_a_picture_that_spoils_its_block_fails_alone():
+    backbone, spoilt = FirstPixel(), Spoilt()
+    backbone.open.clear()
+    engine = Engine(backbone, Limits(), workers=1)
+    found = [engine.submit(png(value), (spoilt,)) for value in (11, 12, 13, 14)]
+    backbone.open.set()
+    assert [found[place].result(20) for place in (0, 1, 3)] == [(11.0,), (12.0,), (14.0,)]
+    with pytest.raises(ValueError, match="thirteen"):
+        found[2].result(20)
+    engine.close()
+
+
+def test_closing_finishes_what_was_taken():
+    engine, red = Engine(FirstPixel(), Limits(), workers=2), Red()
+    found = [engine.submit(png(value), (red,)) for value in range(20)]
+    engine.close()
+    engine.close()
+    assert [future.result(0) for future in found] == [(float(value),) for value in range(20)]
+
+
+def test_what_was_cancelled_while_it_waited_is_not_done():
+    backbone, red = FirstPixel(), Red()
+    backbone.open.clear()
+    engine = Engine(backbone, Limits(), workers=1)
+    first = engine.submit(png(1), (red,))
+    assert backbone.begun.acquire(timeout=20)
+    second, third = engine.submit(png(2), (red,)), engine.submit(png(3), (red,))
+    assert second.cancel()
+    backbone.open.set()
+    assert (first.result(20), third.result(20)) == ((1.0,), (3.0,))
+    with pytest.raises(CancelledError):
+        second.result(0)
+    engine.close()
+    assert sum(red.blocks) == 2
+
+
+def test_what_waited_too_long_is_refused():
+    backbone, red = FirstPixel(), Red()
+    backbone.open.clear()
+    engine = Engine(backbone, Limits(seconds=0.05), workers=1)
+    engine.submit(png(1), (red,))
+    assert backbone.begun.acquire(timeout=20)
+    late = engine.submit(png(2), (red,))
+    time.sleep(0.1)
+    backbone.open.set()
+    with pytest.raises(ServiceError, match="too long") as refused:
+        late.result(20)
+    assert refused.value.status == 429
+    engine.close()
+
+
+def test_pixels_are_counted_before_they_are_decoded():
+    engine, red = Engine(FirstPixel(), Limits(megapixels=1), workers=1), Red()
+    with pytest.raises(PictureError, match="1200 x 1000 pixels, over the limit of 1 megapixels"):
+        engine.submit(png(1, (1200, 1000)), (red,)).result(20)
+    assert engine.submit(png(1, (1000, 1000)), (red,)).result(20) == (1.0,)
+    engine.close()

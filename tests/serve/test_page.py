@@ -1,0 +1,216 @@
+"""The page in a real browser; skipped where Debian's chromium or playwright is absent (`make chromium`)."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = os.environ.get("DEVISE_CHROMIUM") or shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+if CHROMIUM is None:
+    pytest.skip("there is no chromium: make chromium installs it", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser, served) -> Iterator[object]:
+    """The page of the session's service; a fault in a script or a broken rule of the policy fails the test."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        opened = context.new_page()
+        faults: list[str] = []
+        opened.on("pageerror", lambda error: faults.append(str(error)))
+        opened.on("console", lambda line: faults.append(line.text) if "Content Security" in line.text else None)
+        opened.goto(served.url)
+        opened.set_default_timeout(20_000)
+        yield opened
+        assert not faults
+
+
+@pytest.fixture
+def photo_file(photo: bytes, tmp_path: Path) -> Path:
+    (tmp_path / "holiday.jpg").write_bytes(photo)
+    return tmp_path / "holiday.jpg"
+
+
+def test_a_photo_is_named_by_four_methods(page, photo_file: Path, model):
+    page.set_input_files("#file", photo_file)
+    page.wait_for_selector("#columns ol")
+    assert page.locator(".column h2").all_inner_texts()[0].startswith("DeViSE")
+    for method in ("devise", "conse", "softmax", "fused"):
+        shown = page.locator(f"[data-method={method}] .name").first.inner_text()
+        best = model.label(photo_file, method=method).guesses[0].label.name
+        assert shown.removesuffix("unseen").strip() == best
+    page.locator("[data-method=fused] summary").first.press("Enter")
+    assert "›" in page.locator("[data-method=fused] .path").first.inner_text()
+    assert "Leans on" in page.locator("[data-method=fused] .more").first.inner_text()
+    assert "Answered in" in page.locator("#status").inner_text()
+
+
+def test_a_label_of_ones_own_competes_at_once_and_can_be_deleted(page, photo_file: Path):
+    page.set_input_files("#file", photo_file)
+    page.wait_for_selector("#columns ol")
+    page.fill("#own-name", "zedonk")
+    page.fill("#own-definition", "offspring of a zebra and a donkey")
+    page.press("#own-name", "Enter")
+    page.wait_for_selector(".ranks")
+    assert "zedonk" in page.locator("[data-method=fused] .ranks").inner_text()
+    assert "of 39,991" in page.locator("#status").inner_text()
+    page.select_option("#candidates", "typed")
+    page.wait_for_selector("[data-method=fused] h2:has-text('of 1')")
+    assert page.locator("[data-method=fused] .name").all_inner_texts() == ["zedonk yours"]
+    assert "trained labels only" in page.locator("[data-method=softmax]").inner_text()
+    page.select_option("#candidates", "all")
+    page.get_by_role("button", name="Delete zedonk").click()
+    page.wait_for_selector("[data-method=fused] h2:has-text('of 39,990')")
+    assert page.locator("#own-list li").count() == 0
+
+
+def test_only_below_a_branch(page, photo_file: Path):
+    page.set_input_files("#file", photo_file)
+    page.wait_for_selector("#columns ol")
+    page.fill("#under", "musical instrument")
+    page.press("#under", "Enter")
+    page.wait_for_selector("[data-method=fused] h2:not(:has-text('39,990'))")
+    page.locator("[data-method=fused] summary").first.click()
+    assert "musical instrument" in page.locator("[data-method=fused] .path").first.inner_text()
+    page.fill("#under", "xyzzy")
+    page.press("#under", "Enter")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "needs a noun of WordNet" in page.locator("#error").inner_text()
+
+
+def test_a_broken_photo_and_a_label_of_nothing_are_told(page, tmp_path: Path):
+    (tmp_path / "<b>broken.jpg").write_bytes(b"no picture")
+    page.set_input_files("#file", tmp_path / "<b>broken.jpg")
+    page.wait_for_selector("#error:not([hidden])")
+    assert page.locator("#error").inner_text() == "<b>broken.jpg: Not a picture of a known format."
+    assert page.locator("#error").get_attribute("role") == "alert"
+    page.fill("#own-name", "xqzzy")
+    page.click("#own-form .main")
+    page.wait_for_selector("#own-error:not([hidden])")
+
+
+def test_search_shows_photos_and_its_errors(page):
+    page.click("nav >> text=Search")
+    page.fill("#query", "zebra")
+    page.press("#query", "Enter")
+    page.wait_for_selector("#hits img[src^=blob]")
+    assert page.locator("#hits figcaption").first.inner_text().startswith("zebra.jpg")
+    page.fill("#query", "xqzzy")
+    page.press("#query", "Enter")
+    page.wait_for_selector("#search-error:not([hidden])")
+    assert page.locator("#hits li").count() == 0
+
+
+def test_the_map_finds_a_label(page, photo_file: Path):
+    page.set_input_files("#file", photo_file)
+    page.click("nav >> text=Label space")
+    page.wait_for_selector("#legend input")
+    page.fill("#space-query", "snow leopard")
+    page.press("#space-query", "Enter")
+    page.wait_for_selector("#space-status:has-text('Nearest in meaning')")
+    assert "big cat" in page.locator("#space-status").inner_text()
+    drawn = (
+        "(c) => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return d.some((v) => v) }"
+    )
+    assert page.locator("#map").evaluate(drawn)
+    page.locator("#map").press("+")
+    page.fill("#space-query", "xqzzy")
+    page.press("#space-query", "Enter")
+    page.wait_for_selector("#space-error:not([hidden])")
+
+
+def test_the_camera_takes_a_photo(page):
+    page.click("#camera")
+    page.locator("#video").evaluate("(v) => v.videoWidth || new Promise((ready) => { v.onloadeddata = ready })")
+    page.click("#shoot")
+    page.wait_for_selector("#columns ol")
+    assert page.locator("#preview").get_attribute("alt") == "The photo camera.jpg"
+
+
+def test_everything_is_reached_by_the_keyboard_and_has_a_name(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('input, select, textarea, button, canvas, img')].filter((e) =>
+            !(e.labels?.length || e.getAttribute('aria-label') || e.hasAttribute('alt') || e.textContent.trim())
+        ).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+    reached = set()
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id"))
+    assert {"file", "camera", "own-name", "own-definition", "candidates", "under"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_in_both_schemes(browser, served, photo_file: Path, scheme: str):
+    with browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(served.url)
+        page.set_input_files("#file", photo_file)
+        page.wait_for_selector("#columns ol")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        ink, card = page.evaluate(
+            """() => { const c = document.querySelector('.column'), s = getComputedStyle(c);
+            return [s.color, s.backgroundColor].map((t) => t.match(/\\d+/g).slice(0, 3).map(Number)) }"""
+        )
+        assert _contrast(ink, card) >= 7
+        assert (sum(card) > sum(ink)) == (scheme == "light")
+
+
+def test_a_token_is_asked_for(browser, start, photo_file: Path):
+    served = start(token="sesame")
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(served.url)
+        page.wait_for_selector("#token-dialog[open]")
+        page.fill("#token", "sesame")
+        page.press("#token", "Enter")
+        page.set_input_files("#file", photo_file)
+        page.wait_for_selector("#columns ol")
+
+
+def test_a_service_that_is_gone_is_told(browser, start, photo_file: Path):
+    served = start()
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(served.url)
+        context.set_offline(True)
+        page.set_input_files("#file", photo_file)
+        page.wait_for_selector("#error:not([hidden])")
+        assert "does not answer" in page.locator("#error").inner_text()
+
+
+def _contrast(one: list[int], other: list[int]) -> float:
+    """The ratio of WCAG 2.1."""
+
+    def light(colour: list[int]) -> float:
+        parts = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    high, low = sorted((light(one), light(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)

@@ -1,0 +1,395 @@
+"""A real server in this process, asked over HTTP."""
+
+import asyncio
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from devise.errors import PictureError, UsageError
+from devise.labeller.model import Model
+from devise.labeller.typed import parse_labels
+from devise.serve.client import Client, RefusedError
+from devise.serve.problems import ServiceError
+from devise.serve.runs import Runs, SetKey
+from devise.serve.settings import Limits
+
+METHODS = ("devise", "conse", "softmax", "fused")
+ZEDONK = "zedonk: offspring of a zebra and a donkey"
+
+
+def test_the_answer_is_the_models(served, model: Model, photo: bytes):
+    with served.client() as client:
+        answer = client.label(photo, methods=METHODS, top=7, labels=ZEDONK, explain=True)
+    assert [one.method for one in answer.answers] == list(METHODS)
+    for one in answer.answers:
+        expected = model.label(photo, method=one.method, top=7, labels=ZEDONK, explain=True)
+        assert [guess.id for guess in one.guesses] == [guess.label.id for guess in expected.guesses]
+        assert [guess.gloss for guess in one.guesses] == [guess.label.gloss for guess in expected.guesses]
+        assert [tuple(guess.path) for guess in one.guesses] == [g.explanation.path for g in expected.guesses]
+        np.testing.assert_allclose(  # float32, in blocks of another size
+            [guess.score for guess in one.guesses], [guess.score for guess in expected.guesses], rtol=1e-3
+        )
+        assert one.candidates == (1000 if one.method == "softmax" else 39_991)
+
+
+def test_raw_bytes_and_a_form_are_one(served, photo: bytes):
+    with served.http() as http:
+        raw = http.post("/v1/label", params={"top": 3}, content=photo)
+        form = http.post("/v1/label", params={"top": 3}, files={"file": photo})
+        curl = http.post(
+            "/v1/label?top=3", content=photo, headers={"content-type": "application/x-www-form-urlencoded"}
+        )
+    assert raw.status_code == 200
+    for other in (form, curl):
+        assert [g["id"] for g in other.json()["answers"][0]["guesses"]] == [
+            g["id"] for g in raw.json()["answers"][0]["guesses"]
+        ]
+
+
+def test_ranks_of_typed_labels_agree_with_the_guesses(served, photo: bytes):
+    with served.client() as client:
+        answer = client.label(photo, labels=f"{ZEDONK}; kick scooter", candidates="typed", top=2, standings=True)
+    (one,) = answer.answers
+    assert {rank.id for rank in one.standings} == {"user:zedonk", "user:kick_scooter"}
+    assert [rank.id for rank in one.standings] == [guess.id for guess in one.guesses]
+    assert [rank.rank for rank in one.standings] == [1, 2]
+    assert sum(guess.score for guess in one.guesses) == pytest.approx(1, abs=1e-4)
+    assert all(guess.own for guess in one.guesses)
+
+
+def test_under_and_reject(served, photo: bytes):
+    with served.client() as client:
+        answer = client.label(photo, under="musical instrument", explain=True, reject=1.0)
+        assert all("musical instrument" in guess.path for guess in answer.answers[0].guesses)
+        assert answer.answers[0].rejected
+        with pytest.raises(UsageError, match="needs a noun of WordNet"):
+            client.label(photo, under="xyzzy")
+        mixed = client.label(photo, candidates="unseen", methods=("softmax", "fused"))
+        assert "trained labels only" in mixed.answers[0].problem
+        assert len(mixed.answers[1].guesses) == 5
+        with pytest.raises(UsageError, match="trained labels only"):
+            client.label(photo, candidates="unseen", methods=("softmax",))
+
+
+def test_embedding_is_the_models(served, model: Model, photo: bytes):
+    with served.client() as client:
+        found = client.embed(photo)
+    np.testing.assert_allclose(found.vector, model.embed(photo), atol=1e-5)  # another block size
+    assert max(map(abs, found.place)) <= 1000
+
+
+def test_a_label_competes_at_once_and_until_it_is_deleted(served, photo: bytes):
+    with served.client() as client:
+        kept = client.put_label("zedonk", "offspring of a zebra and a donkey")
+        assert (kept.id, kept.source, kept.created) == ("user:zedonk", "gloss", True)
+        assert not client.put_label("zedonk", "offspring of a donkey and a zebra").created
+        assert client.label(photo).answers[0].candidates == 39_991
+        assert client.label(photo, own=False).answers[0].candidates == 39_990
+        assert [one.name for one in client.find_labels().own] == ["zedonk"]
+        client.delete_label("Zedonk")
+        assert client.label(photo).answers[0].candidates == 39_990
+        with pytest.raises(RefusedError, match="'zedonk'") as refused:
+            client.delete_label("zedonk")
+        assert refused.value.status == 404
+        with pytest.raises(UsageError, match="no word of it has a vector"):
+            client.put_label("xqzzy")
+        with pytest.raises(UsageError, match="needs a word"):
+            client.put_label("!!")
+        assert client.find_labels().own == []
+
+
+def test_looking_labels_up(served):
+    with served.client() as client:
+        crane = client.find_labels("crane", top=5)
+        assert crane.total == 39_990
+        assert [one.name for one in crane.found[:2]] == ["crane", "crane"]
+        assert crane.found[1].path[-2:] == ["wading bird", "crane"]
+        assert [one.id for one in client.find_labels("N02128757").found] == ["n02128757"]
+        assert client.find_labels("snow leop").found[0].name == "snow leopard"
+        assert client.find_labels("qqqqqq").found == []
+    with served.http() as http:
+        near = http.get("/v1/labels", params={"q": "banjo", "top": 1, "near": 5}).json()["nearest"]
+    assert len(near) == 5
+    assert "stringed instrument" in {name for one in near for name in one["path"]}
+
+
+def test_search_finds_the_photo_of_a_word(served):
+    with served.client() as client, served.http() as http:
+        hits = client.search("banjo", top=2)
+        assert hits.hits[0].name == "banjo.jpg"
+        assert hits.photos == 3
+        assert len(hits.hits) == 2
+        picture = http.get(hits.hits[0].thumbnail)
+        assert picture.headers["content-type"] == "image/jpeg"
+        assert http.get("/v1/photos/3").status_code == 404
+        assert http.get("/v1/photos/..%2f..%2fetc%2fpasswd").status_code in (404, 422)
+        with pytest.raises(UsageError, match="no noun of WordNet"):
+            client.search("xqzzy")
+
+
+def test_without_an_index_search_says_so(start):
+    with start().client() as client, pytest.raises(RefusedError, match="--index") as refused:
+        client.search("cat")
+    assert (refused.value.status, refused.value.code) == (404, "no_index")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"top": 0}, "top"),
+        ({"top": 101}, "top"),
+        ({"method": "magic"}, "method"),
+        ({"candidates": "/etc/passwd"}, "candidates"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"reject": 2}, "reject"),
+        ({"reject": "nan"}, "reject"),
+        ({"labels": "a: b; a: c"}, "given twice"),
+        ({"labels": ":;"}, "needs a word"),
+    ],
+)
+def test_mistakes_are_told(served, photo: bytes, query: dict[str, object], message: str):
+    with served.http() as http:
+        answer = http.post("/v1/label", params=query, content=photo)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "mistake"
+    assert message in answer.json()["error"]["message"]
+
+
+def test_broken_pictures_and_forms(served, photo: bytes):
+    with served.client() as client:
+        for broken, why in ((b"", "no picture"), (b"hello", "known format"), (photo[:900], "cut off")):
+            with pytest.raises(PictureError, match=why):
+                client.label(broken)
+    with served.http() as http:
+        head = {"content-type": "multipart/form-data; boundary=x"}
+        for body in (
+            b"",
+            b"nonsense",
+            b"--x\r\n\r\n\r\n--x--",
+            b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n",
+        ):
+            assert http.post("/v1/label", content=body, headers=head).status_code in (400, 422)
+        assert http.post("/v1/label", content=photo, headers={"content-type": "multipart/form-data"}).status_code == 400
+        two = http.post("/v1/label", files=[("file", photo), ("other", photo)])
+        assert two.status_code == 400
+        both = http.post("/v1/label", params={"labels": "cat"}, data={"labels": "dog"}, files={"file": photo})
+        assert "give it once" in both.json()["error"]["message"]
+
+
+def test_limits_of_bytes_pixels_and_labels(start, photo: bytes):
+    served = start(Limits(megabytes=1, megapixels=1, labels=2))
+    with served.http() as http, served.client() as client:
+        large = http.post("/v1/label", content=b"\xff\xd8\xff" + bytes(1_000_000))
+        assert (large.status_code, large.json()["error"]["code"]) == (413, "too_large")
+        streamed = http.post("/v1/label", content=(bytes(100_000) for _ in range(20)))
+        assert streamed.status_code == 413
+        with pytest.raises(UsageError, match="at most 2 labels"):
+            client.label(photo, labels="a dog; a cat; a cow")
+        client.put_label("kick scooter")
+        client.put_label("zedonk", "part zebra")
+        with pytest.raises(RefusedError) as full:
+            client.put_label("hinny", "part horse")
+        assert full.value.status == 409
+        assert served.service.bodies.held == 0
+
+
+def test_a_slow_body_is_given_up(start):
+    served = start(Limits(seconds=0.3))
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as slow:
+        slow.sendall(f"POST /v1/label HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\nabc".encode())
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408")
+    assert served.service.bodies.held == 0
+
+
+def test_a_full_queue_is_429_at_once(start, photos: list[bytes]):
+    served = start(Limits(queue=1))
+    statuses, waits = [], []
+
+    def ask(photo: bytes) -> None:
+        with served.http() as http:
+            answer = http.post("/v1/label", content=photo)
+            statuses.append(answer.status_code)
+            if answer.status_code == 429:
+                waits.append(int(answer.headers["retry-after"]))
+
+    with ThreadPoolExecutor(24) as pool:
+        list(pool.map(ask, photos * 3))
+    assert set(statuses) == {200, 429}
+    assert min(waits) >= 1
+
+
+def test_one_bad_picture_among_many_fails_alone(served, photos: list[bytes], model: Model):
+    def ask(number: int) -> str:
+        with served.client() as client:
+            try:
+                return client.label(b"bad" if number == 5 else photos[number]).answers[0].guesses[0].id
+            except PictureError:
+                return "bad"
+
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(ask, range(12)))
+    expected = [model.label(photo).guesses[0].label.id for photo in photos]
+    assert found == [*expected[:5], "bad", *expected[6:]]
+
+
+def test_a_sender_that_goes_away_leaves_nothing(served, photo: bytes):
+    host, port = served.url.removeprefix("http://").split(":")
+    for sent in (photo[:500], photo):
+        with socket.create_connection((host, int(port)), timeout=20) as left:
+            left.sendall(f"POST /v1/label HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(photo)}\r\n\r\n".encode())
+            left.sendall(sent)
+    until = time.monotonic() + 10
+    while served.service.bodies.held and time.monotonic() < until:
+        time.sleep(0.05)
+    assert served.service.bodies.held == 0
+    with served.client() as client:
+        assert client.label(photo).answers[0].guesses
+
+
+def test_a_token_is_asked_for(start, photo: bytes):
+    served = start(token="sesame")
+    with served.http() as http:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic sesame"}):
+            answer = http.post("/v1/label", content=photo, headers=headers)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert http.get("/metrics").status_code == 401
+        assert http.get("/v1/labels").status_code == 401
+        for path in ("/", "/healthz", "/readyz", "/page/app.js"):
+            assert http.get(path).status_code == 200
+    with served.client() as client:
+        assert client.label(photo).answers
+    with Client(served.url, token="other") as other, pytest.raises(RefusedError, match="a token is needed"):
+        other.find_labels()
+
+
+def test_only_known_hosts(served):
+    with served.http() as http:
+        assert http.get("/healthz", headers={"host": "evil.example"}).status_code == 400
+        assert http.get("/healthz", headers={"host": "localhost:99"}).status_code == 200
+
+
+def test_every_answer_carries_the_headers(served):
+    with served.http() as http:
+        for path in ("/", "/healthz", "/v1/labels", "/nowhere"):
+            headers = http.get(path).headers
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+            assert len(headers["x-request-id"]) == 16
+            assert "server" not in headers
+
+
+def test_unknown_paths_and_methods(served):
+    with served.http() as http:
+        assert http.get("/nowhere").json()["error"]["message"] == "Not Found"
+        wrong = http.get("/v1/label")
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+        assert http.get("/page/../settings.py").status_code == 404
+
+
+def test_metrics_count(served, photo: bytes):
+    with served.client() as client, served.http() as http:
+        client.label(photo)
+        with pytest.raises(PictureError):
+            client.label(b"bad")
+        text = http.get("/metrics").text
+    assert 'devise_requests_total{method="POST",route="/v1/label",status="200"}' in text
+    assert 'devise_pictures_total{outcome="unreadable"}' in text
+    assert "devise_block_pictures_count" in text
+    assert "devise_queue_pictures 0.0" in text
+
+
+def test_the_map_has_a_point_a_label(served, model: Model):
+    with served.http() as http:
+        found = http.get("/v1/map").json()
+    assert found["ids"].split("\n") == list(model.labels.ids)
+    assert {len(found[name]) for name in ("x", "y", "branch", "seen")} == {39_990}
+    assert max(map(abs, found["x"] + found["y"])) == 1000
+    tabby = found["names"].split("\n").index("tabby")
+    assert found["branches"][found["branch"][tabby]] == "animal"
+
+
+def test_health(served):
+    with served.client() as client, served.http() as http:
+        health = client.health()
+        assert (health.status, health.labels, health.search) == ("ok", 39_990, True)
+        assert http.get("/readyz").status_code == 200
+
+
+def test_a_client_without_a_service():
+    with Client("http://127.0.0.1:1") as client, pytest.raises(RefusedError, match="is it running"):
+        client.health()
+
+
+def test_a_service_that_stops_refuses_what_is_new(start, photo: bytes):
+    served = start()
+    served.service.draining = True
+    with served.http() as http:
+        answer = http.post("/v1/label", content=photo)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.headers["connection"] == "close"
+        assert http.get("/readyz").status_code == 503
+        assert http.put("/v1/labels", json={"name": "cat"}).status_code == 503
+        assert http.get("/healthz").json()["status"] == "closing"
+
+
+def test_logs_say_nothing_of_the_picture_or_the_labels(served, photo: bytes, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("INFO", "devise.serve"), served.client() as client:
+        client.label(photo, labels=ZEDONK)
+        client.find_labels("secret word")
+    facts = [record.facts for record in caplog.records]
+    assert [fact["route"] for fact in facts] == ["/v1/label", "/v1/labels"]
+    told = json.dumps(facts)
+    assert "zebra" not in told
+    assert "secret" not in told
+
+
+def test_candidate_sets_are_bounded_and_kept(model: Model):
+    async def work() -> None:
+        runs = Runs(model, 2, 2.0)
+        zedonk, scooter = SetKey(typed=parse_labels(ZEDONK)), SetKey(typed=parse_labels("kick scooter"))
+        async with runs.lease(zedonk) as first:
+            async with runs.lease(zedonk) as again:
+                assert again is first
+                assert again.run("fused", 3, False) is first.run("fused", 3, False)
+            async with runs.lease(scooter):
+                with pytest.raises(ServiceError, match="other lists") as refused:
+                    async with runs.lease(SetKey("seen")):
+                        pass
+                assert refused.value.status == 429
+            async with runs.lease(SetKey("seen")):
+                assert len(runs) == 2
+            with pytest.raises(UsageError, match="noun of WordNet"):
+                async with runs.lease(SetKey(under="xyzzy")):
+                    pass
+            async with runs.lease(
+                SetKey(),
+            ) as everything:
+                assert len(everything.chosen.space.labels) == 39_990
+        async with runs.lease(zedonk) as kept:
+            assert kept is first
+        runs.close()
+
+    asyncio.run(work())
+
+
+def test_lists_wait_for_their_turn(model: Model):
+    async def work() -> list[int]:
+        runs = Runs(model, 1, 20.0)
+
+        async def use(key: SetKey) -> int:
+            async with runs.lease(key) as found:
+                await asyncio.sleep(0.02)
+                assert len(runs) == 1
+                return len(found.chosen.space.labels)
+
+        keys = [SetKey("seen"), SetKey("typed", typed=parse_labels("cat")), SetKey("typed", typed=parse_labels(ZEDONK))]
+        found = await asyncio.gather(*(use(key) for key in keys * 3))
+        runs.close()
+        return found
+
+    assert asyncio.run(work()) == [1000, 1, 1] * 3
