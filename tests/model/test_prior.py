@@ -4,35 +4,7 @@ import pytest
 from devise.labels import Label, LabelSet
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 from devise.model.evidence import Evidence
-from devise.model.prior import PriorRule, label_strength
 from devise.model.space import LabelSpace, unit_rows
-
-
-def test_strength_by_hand():
-    # M^T t for t = (1, 0) is M's first row (3, 4, 0), of length 5; for (0, 1) the second, of length 1. Their mean is 3.
-    surgery = np.array([[3, 4, 0], [0, 0, 1]], np.float32)
-    trained = np.eye(2, dtype=np.float32)
-    asked = np.array([[1, 0], [0, 1], [0, 0], [0, -1]], np.float32)
-    np.testing.assert_allclose(label_strength(asked, surgery, trained), [5 / 3, 1 / 3, 0, 1 / 3], rtol=1e-6)
-
-
-def test_strength_is_the_length_of_the_row_the_map_gives():
-    rng = np.random.default_rng(0)
-    surgery = rng.standard_normal((6, 11), dtype=np.float32)
-    vectors = unit_rows(rng.standard_normal((9, 6), dtype=np.float32))
-    lengths = np.array([np.linalg.norm(surgery.T @ vector) for vector in vectors])
-    np.testing.assert_allclose(label_strength(vectors, surgery, vectors[:4]), lengths / lengths[:4].mean(), rtol=1e-5)
-
-
-def test_a_trained_label_without_a_vector_takes_no_part_in_the_mean():
-    surgery = np.array([[2.0]], np.float32)
-    trained = np.array([[1], [0]], np.float32)
-    np.testing.assert_allclose(label_strength(trained, surgery, trained), [1, 0])
-
-
-def test_the_rule_by_hand():
-    prior = PriorRule(0.02, 0.5).prior(np.array([10, 0], np.float32), np.array([1, 0.5], np.float32))
-    np.testing.assert_allclose(prior, [0.7, 0.25], rtol=1e-6)
 
 
 @pytest.mark.parametrize("stacking", [None, StackingRule(0.1, 0.5)])

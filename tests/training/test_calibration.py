@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from devise.errors import DeviseError, UsageError
 from devise.model.embedding import StackingRule
 from devise.model.evidence import Classifier
-from devise.model.prior import PriorRule
 from devise.model.space import unit_rows
 from devise.model.surgery import image_free_surgery
 from devise.taxonomy.synsets import Synset
@@ -184,40 +183,26 @@ def test_the_choice_is_the_one_of_the_definition(slow: ModuleType, seed: int):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_prior_is_the_likeliest_one_on_classes_left_out(slow: ModuleType, seed: int):
+def test_the_weight_of_familiarity_is_the_likeliest_one_on_classes_left_out(slow: ModuleType, seed: int):
     problem = made_up(seed)
-    config = replace(CONFIG, familiarities=(0.0, 0.1, 0.3), strengths=(0.0, 0.2), prior_temperatures=(0.05, 0.2))
+    config = replace(CONFIG, familiarities=(0.0, 0.1, 0.3), prior_temperatures=(0.05, 0.2))
     known = np.random.default_rng(seed).random(len(problem.raw), dtype=np.float32)
-    raw = problem.raw.astype(np.float64)
+    seen = [one for one in look(slow, problem) if one.left_out]
     losses = {}
-    for weight, strength in product(config.familiarities, config.strengths):
-        for temperature in config.prior_temperatures:
-            total = 0.0
-            for one in look(slow, problem):
-                if not one.left_out:
-                    continue
-                strengths = slow_strengths(slow, problem, raw, one.trained)
-                scores = [
-                    cosine + weight * float(known[i]) + strength * strengths[i]
-                    for i, cosine in enumerate(one.cosines["fused"])
-                ]
-                rivals = [math.exp(s / temperature) for i, s in enumerate(scores) if i not in one.trained]
-                total += math.log(math.fsum(rivals)) - scores[one.truth] / temperature
-            losses[PriorRule(weight, strength), temperature] = total
+    for weight, temperature in product(config.familiarities, config.prior_temperatures):
+        total = 0.0
+        for one in seen:
+            scores = [cosine + weight * float(known[i]) for i, cosine in enumerate(one.cosines["fused"])]
+            rivals = [math.exp(score / temperature) for i, score in enumerate(scores) if i not in one.trained]
+            total += math.log(math.fsum(rivals)) - scores[one.truth] / temperature
+        losses[weight, temperature] = total
     found = calibrate(
         problem.photos, problem.classifier, problem.raw, problem.folds,
         surgeon=surgeon, conse_top=CONSE_TOP,
         config=replace(config, most_seen_loss=100.0, least_unseen_share=0.0), familiarity=known,
     )  # fmt: skip
-    assert found.prior == min(losses, key=lambda pair: losses[pair])[0]
-
-
-def slow_strengths(slow: ModuleType, problem: Problem, raw: np.ndarray, trained: list[int]) -> list[float]:
-    centre = np.mean([raw[i] for i in trained], axis=0).tolist()
-    labels = np.array([slow.placed(row, centre) for row in raw.tolist()])
-    surgery = dense_surgery(labels[trained], problem.classifier.weight.astype(np.float64)[trained])
-    lengths = [math.sqrt(math.fsum(x * x for x in surgery.T @ label)) for label in labels]
-    return [length / mean([lengths[i] for i in trained]) for length in lengths]
+    assert found.familiarity == min(losses, key=lambda pair: losses[pair])[0]
+    assert calibrated(problem).familiarity == 0.0
 
 
 def test_the_order_of_photos_does_not_matter():

@@ -16,16 +16,16 @@ from devise.bundle.label_table import LabelTable, TrainedPositions, decode_label
 from devise.bundle.manifest import FORMAT, FORMAT_VERSION, LARGEST_MANIFEST, MANIFEST_FILE, Manifest, Part
 from devise.bundle.parts import (
     CLASSIFIER,
+    FAMILIARITY,
     LABEL_TABLE,
     LABEL_VECTORS,
-    PRIOR,
     SURGERY,
     WORDS,
     SurgeryMap,
     decode_classifier,
+    decode_familiarity,
     decode_label_codes,
     decode_label_vectors,
-    decode_prior,
     decode_surgery,
 )
 from devise.bundle.strict_json import parse_json
@@ -170,7 +170,7 @@ class Bundle:
             LABEL_VECTORS: self.label_vectors,
             SURGERY: self.surgery,
             WORDS: self.words,
-            PRIOR: lambda: decode_prior(self.part_bytes(PRIOR), self.manifest),
+            FAMILIARITY: lambda: decode_familiarity(self.part_bytes(FAMILIARITY), self.manifest),
         }
         for part in self.manifest.parts:
             if part.name in readers:

@@ -21,28 +21,27 @@ from devise.bundle.arrays_io import (
 from devise.bundle.manifest import Manifest
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
-from devise.model.prior import Familiarity, Strength
+from devise.model.prior import Familiarity
 from devise.text.quantize import QuantizedRows
 
 __all__ = [
     "BACKBONE",
     "CLASSIFIER",
+    "FAMILIARITY",
     "LABEL_TABLE",
     "LABEL_VECTORS",
-    "PRIOR",
     "RANDOM_SURGERY",
     "SURGERY",
     "WORDS",
-    "PriorFacts",
     "SurgeryMap",
     "decode_classifier",
+    "decode_familiarity",
     "decode_label_codes",
     "decode_label_vectors",
-    "decode_prior",
     "decode_surgery",
     "encode_classifier",
+    "encode_familiarity",
     "encode_label_vectors",
-    "encode_prior",
     "encode_surgery",
 ]
 
@@ -53,8 +52,8 @@ LABEL_VECTORS = "labels.safetensors"
 SURGERY = "surgery.safetensors"
 RANDOM_SURGERY = "random.safetensors"
 """The map for random label vectors, of the same form: the control row of a table."""
-PRIOR = "prior.safetensors"
-"""What each label expects beforehand. Optional: a bundle without it ranks by cosine."""
+FAMILIARITY = "familiarity.safetensors"
+"""How familiar each label's name is. Optional: a bundle without it ranks by cosine alone."""
 WORDS = "words.safetensors"
 
 _Centre = Float32[np.ndarray, "length"]
@@ -70,14 +69,6 @@ class SurgeryMap:
 
     map: Surgery
     centring: Mapping[str, _Centre] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class PriorFacts:
-    """The two facts that a label's prior is made of, one row a label."""
-
-    familiarity: Familiarity
-    strength: Strength
 
 
 def encode_classifier(classifier: Classifier, stored: Stored = "float16") -> bytes:
@@ -140,17 +131,15 @@ def decode_label_codes(data: bytes, manifest: Manifest) -> QuantizedRows:
     return codes_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
 
 
-def encode_prior(facts: PriorFacts) -> bytes:
-    """`familiarity` and `strength`, as float16."""
-    return to_bytes(
-        {"familiarity": narrowed(facts.familiarity, "float16"), "strength": narrowed(facts.strength, "float16")}
-    )
+def encode_familiarity(familiarity: Familiarity) -> bytes:
+    """`familiarity`, as float16."""
+    return to_bytes({"familiarity": narrowed(familiarity, "float16")})
 
 
-def decode_prior(data: bytes, manifest: Manifest) -> PriorFacts:
-    """The inverse of `encode_prior`; BundleError if a shape is not the manifest's."""
-    arrays, labels = _only(from_bytes(data), {"familiarity", "strength"}), manifest.label_space.labels
-    return PriorFacts(vector_of(arrays, "familiarity", labels), vector_of(arrays, "strength", labels))
+def decode_familiarity(data: bytes, manifest: Manifest) -> Familiarity:
+    """The inverse of `encode_familiarity`; BundleError if its length is not the manifest's."""
+    arrays = _only(from_bytes(data), {"familiarity"})
+    return vector_of(arrays, "familiarity", manifest.label_space.labels)
 
 
 def _only(arrays: dict[str, Array], known: set[str]) -> dict[str, Array]:

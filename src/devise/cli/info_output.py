@@ -17,7 +17,6 @@ _Rows = Iterator[tuple[str, str]]
 _SCORING = {
     ("fused", "confidence"): "a trained label's cosine gets {} x its probability added",
     ("fused", "familiarity"): "a label expects {} x the familiarity of its name beforehand",
-    ("fused", "strength"): "and {} x the strength of its vector",
     ("fused", "penalty"): "{} is taken off every trained label",
     ("devise", "ridge"): "the map was fitted with a ridge of {}",
     ("conse", "top"): "the picture is the mean of its {} most probable trained labels",

@@ -15,14 +15,13 @@ import numpy as np
 
 from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle
-from devise.bundle.parts import PriorFacts, SurgeryMap
+from devise.bundle.parts import SurgeryMap
 from devise.errors import UsageError
 from devise.labeller.model import Model, load
 from devise.labeller.parts import ModelParts
 from devise.labels import LabelSet
 from devise.model.embedding import random_space
 from devise.model.evidence import Classifier
-from devise.model.prior import label_strength
 from devise.model.space import CENTRE, LabelSpace, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.text.composition import POLICIES, LabelComposer
@@ -75,15 +74,6 @@ class _OtherParts(ModelParts):
     def random_surgery(self) -> Surgery:
         """The map for random vectors as long as the other space's."""
         return self._random
-
-    @cached_property
-    def prior_facts(self) -> PriorFacts | None:
-        """Names are as familiar as before, the strength is that of the new vectors under the new map."""
-        kept = super().prior_facts
-        if kept is None:
-            return None
-        vectors = self.space.vectors
-        return PriorFacts(kept.familiarity, label_strength(vectors, self.surgery.map, vectors[self.trained]))
 
     @cached_property
     def composer(self) -> Composer:

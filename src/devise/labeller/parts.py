@@ -8,9 +8,10 @@ from jaxtyping import Int64
 
 from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.bundle.parts import BACKBONE, PRIOR, RANDOM_SURGERY, PriorFacts, SurgeryMap, decode_prior, decode_surgery
+from devise.bundle.parts import BACKBONE, FAMILIARITY, RANDOM_SURGERY, SurgeryMap, decode_familiarity, decode_surgery
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
+from devise.model.prior import Familiarity
 from devise.model.space import CENTRE, Centre, LabelSpace
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelComposer, LabelPolicy
@@ -73,11 +74,11 @@ class ModelParts:
         return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
 
     @cached_property
-    def prior_facts(self) -> PriorFacts | None:
-        """What is known of each label before a picture is looked at; None if the bundle keeps nothing."""
-        if PRIOR not in {part.name for part in self.bundle.manifest.parts}:
+    def familiarity(self) -> Familiarity | None:
+        """How familiar each label's name is; None if the bundle keeps nothing of it."""
+        if FAMILIARITY not in {part.name for part in self.bundle.manifest.parts}:
             return None
-        return decode_prior(self.bundle.part_bytes(PRIOR), self.bundle.manifest)
+        return decode_familiarity(self.bundle.part_bytes(FAMILIARITY), self.bundle.manifest)
 
     @property
     def centre(self) -> Centre:

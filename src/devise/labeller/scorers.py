@@ -63,7 +63,7 @@ def _fused(parts: ModelParts, space: LabelSpace) -> Scorer:
     trained = np.array(places, dtype=np.int64)
     rule = StackingRule(parts.setting("fused", "penalty"), parts.setting("fused", "confidence"))
     devise = DeviseScorer(space, parts.surgery.map)
-    return FusedScorer(devise, _conse(parts, space), trained, rule, label_prior(parts, space))
+    return FusedScorer(devise, _conse(parts, space), trained, rule, label_prior(parts, space.labels))
 
 
 def _random(parts: ModelParts, space: LabelSpace) -> Scorer:

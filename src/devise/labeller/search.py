@@ -13,8 +13,10 @@ from devise.index.exact import top_k
 from devise.index.rows import Rows
 from devise.labeller.candidates import choose_candidates
 from devise.labeller.model import Model, Picture
+from devise.labeller.prior import label_prior
 from devise.labeller.typed import TypedLabel
 from devise.labels import Label
+from devise.model.prior import LabelPrior
 from devise.model.space import LabelSpace
 
 __all__ = ["Hit", "Hits", "NearPhotos", "PhotoScores", "PhotoSearch", "Wanted"]
@@ -202,9 +204,10 @@ class PhotoSearch:
         below the ones that are kept of a photo count as 0.
         """
         total = np.empty(len(self), np.float32)
+        prior = label_prior(self._model.parts, space.labels)
         foreign = [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
         for block in _blocks(len(self), len(space.labels)):
-            scores = self._scaled(space, block)
+            scores = self._scaled(space, prior, block)
             total[block] = _log_sum(scores)
             if foreign:
                 total[block] -= np.logaddexp(np.float32(0), _log_sum(scores[:, foreign]))
@@ -215,9 +218,13 @@ class PhotoSearch:
         labels = self._model.labels
         return [self._model.labelled(labels[position]) for position in self.rows.labels[places].tolist()]
 
-    def _scaled(self, space: LabelSpace, block: slice) -> Float32[np.ndarray, "photos labels"]:
+    def _scaled(
+        self, space: LabelSpace, prior: LabelPrior | None, block: slice
+    ) -> Float32[np.ndarray, "photos labels"]:
         """Fused score over temperature, less the logarithm of the photo's sum over all labels."""
         scores = space.cosines(self._vectors[block])
+        if prior is not None:
+            scores += prior
         for place in np.flatnonzero(space.labels.seen).tolist():
             photos, shares = self._photos_of(self._column[space.labels.ids[place]], block)
             scores[:, place] -= self._penalty

@@ -19,7 +19,7 @@ from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 from devise.model.evidence import Classifier, Probabilities
-from devise.model.prior import Familiarity, PriorRule, Strength, label_strength
+from devise.model.prior import Familiarity
 from devise.model.space import LabelSpace, centre_of, placed
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -43,8 +43,7 @@ class CalibrationConfig:
     folds: int = 4
     confidences: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2)
     penalties: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
-    familiarities: tuple[float, ...] = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03)
-    strengths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4)
+    familiarities: tuple[float, ...] = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03)
     prior_temperatures: tuple[float, ...] = (0.045, 0.06, 0.08)
     temperatures: tuple[float, ...] = tuple(round(float(0.01 * 1.2**step), 4) for step in range(20))
     most_seen_loss: float = 3.0
@@ -65,12 +64,13 @@ class Choice:
     """What was chosen on how many photos, and how it did on the classes left out, in per cent.
 
     seen_hit1: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
+    familiarity: the weight of a name's familiarity, 0 without a prior.
     unseen_hit: hit@unseen_k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
     """
 
     photos: int
     stacking: StackingRule
-    prior: PriorRule | None
+    familiarity: float
     temperatures: dict[str, float]
     seen_hit1: float
     softmax_hit1: float
@@ -82,13 +82,11 @@ class Choice:
 class _Fold:
     """One part of the classes left out, and what is said of all photos; truths are positions of labels.
 
-    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. strength: of every label,
-    under this fold's map. trained: positions of the classes kept. unseen: which photos are of
+    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. trained: positions of the classes kept. unseen: which photos are of
     classes left out.
     """
 
     cosines: dict[str, Scores]
-    strength: Strength
     probabilities: Probabilities
     trained: Int64[np.ndarray, "trained"]
     truth: Truth
@@ -134,7 +132,7 @@ def calibrate(
     the hits asked.
 
     Likelihood: of the true label, all labels candidates; photos of trained and of left-out classes weigh the same in
-    all. The prior is chosen first, see `_best_prior`. DeViSE and ConSE get the temperature of the highest likelihood,
+    all. The prior is chosen first, see `_best_weight`. DeViSE and ConSE get the temperature of the highest likelihood,
     without prior and rule.
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
@@ -145,10 +143,10 @@ def calibrate(
     if not raw[photos.truth].any(axis=1).all():
         raise LabelError("a trained class with photos has no vector under this label policy: leave its photos out")
     made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top))
-    prior = None if familiarity is None else _best_prior(made, familiarity, config)
-    if prior is not None and familiarity is not None:
+    weight = 0.0 if familiarity is None else _best_weight(made, familiarity, config)
+    if familiarity is not None:
         for fold in made:
-            fold.cosines["fused"] += prior.prior(familiarity, fold.strength)
+            fold.cosines["fused"] += np.float32(weight) * familiarity
     by_name = {name: [_summary(fold, name, config) for fold in made] for name in ("fused", "devise", "conse")}
     fused = by_name["fused"]
     softmax = _percent([fold.softmax_right for fold in made])
@@ -168,25 +166,25 @@ def calibrate(
     _, temperature, rule, seen, unseen = min(tried, key=lambda one: one[0])
     none = StackingRule(0.0, 0.0)
     temperatures = {name: _best_temperature(by_name[name], none, config)[1] for name in ("devise", "conse")}
-    return Choice(len(photos.truth), rule, prior, {"fused": temperature, **temperatures}, seen, softmax, unseen, only)
+    return Choice(len(photos.truth), rule, weight, {"fused": temperature, **temperatures}, seen, softmax, unseen, only)
 
 
-def _best_prior(folds: Sequence[_Fold], familiarity: Familiarity, config: CalibrationConfig) -> PriorRule:
-    """The rule of the highest likelihood of the true label, classes left out against all labels not trained.
+def _best_weight(folds: Sequence[_Fold], familiarity: Familiarity, config: CalibrationConfig) -> float:
+    """The weight of the highest likelihood of the true label, classes left out against all labels not trained.
 
-    At the temperature that is best for the rule.
+    At the temperature that is best for the weight.
     """
     tried = []
-    for rule in (PriorRule(*pair) for pair in product(config.familiarities, config.strengths)):
+    for weight in config.familiarities:
         losses = np.zeros(len(config.prior_temperatures))
         for fold in folds:
-            scores = fold.cosines["fused"][fold.unseen] + rule.prior(familiarity, fold.strength)
+            scores = fold.cosines["fused"][fold.unseen] + np.float32(weight) * familiarity
             own = np.take_along_axis(scores, fold.truth[fold.unseen, None], axis=1)[:, 0]
             rivals = np.delete(scores, fold.trained, axis=1)
             for place, temperature in enumerate(config.prior_temperatures):
                 losses[place] += float((_log_mass(rivals, temperature) - own / temperature).sum())
-        tried.append((float(losses.min()), rule))
-    return min(tried, key=lambda one: one[0])[1]
+        tried.append((float(losses.min()), weight))
+    return min(tried)[1]
 
 
 def _summary(fold: _Fold, name: str, config: CalibrationConfig) -> _Summary:
@@ -282,7 +280,6 @@ def _folds(
                 "devise": devise.scores(evidence),
                 "conse": conse.scores(evidence),
             },
-            label_strength(space.vectors, surgery, space.vectors[kept]),
             evidence.probabilities,
             kept,
             photos.truth,

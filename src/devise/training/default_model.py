@@ -21,17 +21,16 @@ from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manif
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
+    FAMILIARITY,
     LABEL_TABLE,
     LABEL_VECTORS,
-    PRIOR,
     RANDOM_SURGERY,
     SURGERY,
     WORDS,
-    PriorFacts,
     SurgeryMap,
     encode_classifier,
+    encode_familiarity,
     encode_label_vectors,
-    encode_prior,
     encode_surgery,
 )
 from devise.bundle.writer import write_bundle
@@ -40,7 +39,7 @@ from devise.evaluation.candidates import read_candidates
 from devise.labels import Label, LabelSet
 from devise.model import evidence
 from devise.model.embedding import random_space
-from devise.model.prior import Familiarity, PriorRule, label_strength
+from devise.model.prior import Familiarity
 from devise.model.space import CENTRE, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
@@ -75,7 +74,7 @@ class BuildConfig:
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     seed: int = 0
     conse_top: int = 10
-    words_kept: int = 80_000
+    words_kept: int = 110_000
     skipgram: SkipGramConfig = field(default_factory=SkipGramConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 
@@ -114,7 +113,6 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
     control = _surgeon(config)(random.vectors, classifier.weight)
     known = familiarity(ids, term_counts(inputs.words.articles, taxonomy, inputs.work), taxonomy)
     choice = _calibrated(config, inputs, backbone, classifier, composed.vectors, known)
-    strength = label_strength(vectors, surgery, vectors[:trained_count])
     labels = LabelSet(
         Label(synset_id, taxonomy.synset(synset_id).name, "", place < trained_count, source)
         for place, (synset_id, source) in enumerate(zip(ids, composed.sources, strict=True))
@@ -141,7 +139,7 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
             LABEL_TABLE: encode_label_table(labels, inputs.trained),
             LABEL_VECTORS: encode_label_vectors(vectors),
             SURGERY: encode_surgery(SurgeryMap(surgery, {CENTRE: centre}), "float32"),
-            PRIOR: encode_prior(PriorFacts(known, strength)),
+            FAMILIARITY: encode_familiarity(known),
             RANDOM_SURGERY: encode_surgery(SurgeryMap(control), "float16"),
             WORDS: lambda path: write_vector_store(path, kept, precision="int8"),
         },
@@ -203,15 +201,14 @@ def _calibrated(
 
 
 def _scoring(config: BuildConfig, choice: Choice) -> dict[str, dict[str, int | float]]:
-    rule, prior = choice.stacking, choice.prior or PriorRule(0.0, 0.0)
+    rule = choice.stacking
     return {
         "conse": {"top": config.conse_top, "temperature": choice.temperatures["conse"]},
         "devise": {"ridge": config.ridge, "temperature": choice.temperatures["devise"]},
         "fused": {
             "confidence": rule.confidence,
-            "familiarity": prior.familiarity,
+            "familiarity": choice.familiarity,
             "penalty": rule.penalty,
-            "strength": prior.strength,
             "temperature": choice.temperatures["fused"],
         },
         "random": {"seed": config.seed},
