@@ -63,8 +63,8 @@ class CalibrationSet:
 class Choice:
     """What was chosen on how many photos, and how it did on the classes left out, in per cent.
 
-    seen_hit1: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
     familiarity: the weight of a name's familiarity, 0 without a prior.
+    seen_hit1: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
     unseen_hit: hit@unseen_k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
     """
 
@@ -82,8 +82,8 @@ class Choice:
 class _Fold:
     """One part of the classes left out, and what is said of all photos; truths are positions of labels.
 
-    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. trained: positions of the classes kept. unseen: which photos are of
-    classes left out.
+    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. trained: positions of the
+    classes kept. unseen: which photos are of classes left out.
     """
 
     cosines: dict[str, Scores]
