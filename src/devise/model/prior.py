@@ -1,7 +1,7 @@
 """What is expected of a label before the picture is looked at.
 
 A cosine alone gives every label the same chance, a sea squirt as much as a helicopter. How familiar a label's name is
-tells without a photo how likely it is to be the right one. Its weight is chosen on classes left out of the trained ones.
+tells without a photo how likely it is to be right. Its weight is chosen on classes left out of the trained ones.
 """
 
 import numpy as np
