@@ -7,6 +7,8 @@ __all__ = [
     "PictureError",
     "TaxonomyError",
     "TextError",
+    "TrainingError",
+    "TrainingStoppedError",
     "UsageError",
     "VectorsError",
 ]
@@ -42,6 +44,16 @@ class LabelError(DeviseError):
 
 class TextError(DeviseError):
     """A corpus file cannot be read."""
+
+
+class TrainingError(DeviseError):
+    """Training cannot go on: a loss that is no number, too many broken samples, a checkpoint of another run."""
+
+
+class TrainingStoppedError(DeviseError):
+    """Training was told to stop, and its state is saved; the command exits as shells count SIGTERM."""
+
+    exit_code = 143
 
 
 class VectorsError(DeviseError):
