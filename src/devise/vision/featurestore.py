@@ -40,11 +40,12 @@ class FeatureStore:
 
     rows: of the samples that have features, ascending. truth: which of `class_names` each sample shows, broken ones
     too. names: of the samples. key: hash of weights, preprocessing and the list of photos.
-    broken: how many samples had no features, those without an entry too.
+    weights: SHA-256 of the network's file. broken: how many samples had no features, those without an entry too.
     """
 
     path: Path
     key: str
+    weights: str
     features: StoredFeatures
     rows: Int64[np.ndarray, "good"]
     truth: Int64[np.ndarray, "samples"]
@@ -85,7 +86,7 @@ def feature_store(
     if not (path / _INDEX).exists():
         path.mkdir(parents=True, exist_ok=True)
         _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers)
-        _finish(path, key, samples, backbone.dim)
+        _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)
     return open_store(path)
 
 
@@ -104,6 +105,7 @@ def open_store(path: Path) -> FeatureStore:
     return FeatureStore(
         path=path,
         key=index["key"],
+        weights=index["weights"],
         features=_mapped(path / _FEATURES, np.float32, (count, dim)),
         rows=np.flatnonzero(state == _MADE).astype(np.int64),
         truth=np.array(index["truth"], dtype=np.int64),
@@ -160,10 +162,11 @@ def _source(samples: Samples, row: int) -> Found | bytes | Path:
         return Found(Path(samples.names[row]), str(error))
 
 
-def _finish(path: Path, key: str, samples: Samples, dim: int) -> None:
+def _finish(path: Path, key: str, weights: str, samples: Samples, dim: int) -> None:
     index = {
         "version": _VERSION,
         "key": key,
+        "weights": weights,
         "dim": dim,
         "class_names": list(samples.class_names),
         "truth": samples.truth.tolist(),

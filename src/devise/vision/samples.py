@@ -51,13 +51,14 @@ class Samples:
 
     def source(self, row: int) -> Path | bytes:
         """The photo as `read_picture` takes it; PictureError if its shard ends before it does."""
-        path, offset, size = self.files[self.file[row]], int(self.offset[row]), int(self.size[row])
+        path: Path = self.files[int(self.file[row])]
+        offset, size = int(self.offset[row]), int(self.size[row])
         if offset == _WHOLE:
             return path
         try:
             with path.open("rb") as shard:
                 shard.seek(offset)
-                data = shard.read(size)
+                data: bytes = shard.read(size)
         except OSError as error:
             raise PictureError(f"its shard cannot be read ({error.strerror})") from None
         if len(data) != size:
