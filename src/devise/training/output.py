@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from devise.arrays import LabelVectors, Logits, Surgery, Truth
+from devise.arrays import LabelVectors, Queries, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle
 from devise.bundle.label_table import encode_label_table
 from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
@@ -50,7 +50,7 @@ class TrainedModel:
     """What a job made. control: the map for random vectors, if there is one, and the seed of these.
 
     temperatures: by scorer. config: the resolved configuration and what was measured. photos: SHA-256 that names the
-    photos.
+    photos. from_scratch: whether the network has nothing of the base's weights.
     """
 
     space: TargetSpace
@@ -60,6 +60,7 @@ class TrainedModel:
     config: Mapping[str, object]
     photos: str
     network: Network | None = None
+    from_scratch: bool = False
     temperatures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -92,18 +93,18 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         label_space=LabelSpace(len(space.labels), len(space.trained), space.dim),
         label_policy=space.policy,
         scoring=scoring,
-        provenance=(*_kept(old.provenance, network), _photos(made)),
+        provenance=(*_kept(old.provenance, made.from_scratch), _photos(made)),
         config=json.loads(json.dumps({**made.config, "base": dict(old.config)})),
         parts=(),
     )
     return write_bundle(out, manifest, parts, overwrite=overwrite)
 
 
-def best_temperature(cosines: Logits, truth: Truth) -> float:
+def best_temperature(cosines: Scores, truth: Truth) -> float:
     """The temperature under which the softmax over the cosines gives the true labels the highest likelihood."""
 
     def mean_log_likelihood(temperature: float) -> float:
-        scaled = cosines.astype(np.float64) / temperature
+        scaled = cosines / np.float32(temperature)
         own = scaled[np.arange(len(truth)), truth]
         top = scaled.max(axis=1)
         return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
@@ -111,17 +112,17 @@ def best_temperature(cosines: Logits, truth: Truth) -> float:
     return max(_TEMPERATURES, key=mean_log_likelihood)
 
 
-def _kept(provenance: tuple[Provenance, ...], network: Network | None) -> tuple[Provenance, ...]:
-    """A new network was not made of the old one's weights."""
-    return provenance if network is None else tuple(one for one in provenance if "backbone" not in one.what)
+def _kept(provenance: tuple[Provenance, ...], from_scratch: bool) -> tuple[Provenance, ...]:
+    """A network from scratch was not made of the base's weights."""
+    return provenance if not from_scratch else tuple(one for one in provenance if "backbone" not in one.what)
 
 
 def _photos(made: TrainedModel) -> Provenance:
     return Provenance("training photos", "given by the user", "", "as the photos", sha256=made.photos)
 
 
-def unit_cosines(projected: LabelVectors, vectors: LabelVectors) -> Logits:
+def unit_cosines(projected: Queries, vectors: LabelVectors) -> Scores:
     """Cosines of rows that need not be of unit length with unit rows."""
     norms = np.linalg.norm(projected, axis=1, keepdims=True)
-    cosines: Logits = (projected @ vectors.T) / np.maximum(norms, np.float32(1e-12))
+    cosines: Scores = (projected @ vectors.T) / np.maximum(norms, np.float32(1e-12))
     return cosines

@@ -44,7 +44,7 @@ __all__ = [
     "run_surgery",
 ]
 
-_CALIBRATED = 2000  # photos at most that choose the temperature
+_CALIBRATED = 500  # photos at most that choose the temperature
 Say = Callable[[str], None]
 
 

@@ -1,11 +1,11 @@
 """Options and progress that the training commands share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -28,8 +28,12 @@ __all__ = [
     "default_work",
     "require_torch",
     "say",
+    "say_nothing",
+    "settled",
     "shown_progress",
 ]
+
+_Job = TypeVar("_Job")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings; flags and --set go before it.")
@@ -95,6 +99,18 @@ def shown_progress() -> Iterator[Shown]:
             progress.update(steps, completed=step, total=total, description=text, visible=True)
 
         yield Shown(on_photos, on_step)
+
+
+def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, flags: Mapping[str, object]) -> _Job:
+    """The job's configuration: defaults, the file, --set, then the flags that were given."""
+    from devise.training.config import parse_settings, resolve
+
+    given = {key: value for key, value in flags.items() if value is not None}
+    return resolve(kind, file, parse_settings(settings or []) | given)
+
+
+def say_nothing(line: str) -> None:
+    """What other processes than the first say."""
 
 
 def say(line: str) -> None:

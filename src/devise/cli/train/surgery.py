@@ -1,6 +1,5 @@
 """devise train surgery: the map from features to the label space, from photos."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +47,6 @@ def surgery(
     """Train the map from a model's features to its label space, and write the model that has it."""
     options.require_torch()
     from devise.labeller.parts import DEFAULT_BUNDLE
-    from devise.training.config import parse_settings, resolve
     from devise.training.distributed import joined_processes
     from devise.training.surgery import SurgeryConfig
     from devise.training.surgeryjob import SurgeryInputs, run_surgery
@@ -57,7 +55,7 @@ def surgery(
         "loss": loss, "k": k, "margin": margin, "start": start, "optimizer": optimizer, "rate": rate,
         "epochs": epochs, "batch": batch, "labels": labels, "random_embeddings": random_embeddings, "seed": seed,
     }  # fmt: skip
-    asked = resolve(SurgeryConfig, config, parse_settings(settings or []) | _given(flags))
+    asked = options.settled(SurgeryConfig, config, settings, flags)
     place = options.default_work(out, work)
     base = DEFAULT_BUNDLE if model is None else model
     inputs = SurgeryInputs(base, place, store or place / "features", tuple(photos or ()), features, classes, vectors)
@@ -69,7 +67,7 @@ def surgery(
             processes=together,
             report=shown.step,
             on_photos=shown.photos,
-            say=options.say if together.first else _nothing,
+            say=options.say if together.first else options.say_nothing,
             overwrite=overwrite,
             tensorboard=tensorboard,
         )
@@ -78,11 +76,3 @@ def surgery(
         for name, value in result.outcome.measures.items():
             print(f"{name} on photos held out: {result.before[name]:.1f} before, {value:.1f} after")
         print(f"model in {out}")
-
-
-def _given(flags: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in flags.items() if value is not None}
-
-
-def _nothing(line: str) -> None:
-    """What the other processes say."""
