@@ -16,7 +16,7 @@ from devise.version import __version__
 
 __all__ = ["app", "main"]
 
-_COMMANDS = ("label", "labels", "info", "evaluate", "demo", "text", "train")
+_COMMANDS = ("label", "labels", "info", "evaluate", "demo", "reproduce", "text", "train")
 
 _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141

@@ -96,9 +96,11 @@ def _typed(key: str, value: object, hint: Any) -> object:
     if get_origin(hint) is Literal:
         _require(value in get_args(hint), key, f"one of {', '.join(map(str, get_args(hint)))}", value)
         return value
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_typed(key, one, get_args(hint)[0]) for one in value)
     if hint is float and type(value) is int:
         return float(value)
-    _require(type(value) is hint, key, f"a value of type {hint.__name__}", value)
+    _require(type(value) is hint, key, f"a value of type {getattr(hint, '__name__', hint)}", value)
     return value
 
 

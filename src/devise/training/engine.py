@@ -118,6 +118,7 @@ class _Run:
         facts = json.dumps(asdict(config), sort_keys=True) + task.identity + str(len(task))
         self.identity = hashlib.sha256(facts.encode()).hexdigest()
         self.progress = Progress()
+        self.saved = time.monotonic()
         if (work / LAST).exists():
             self.progress = load_checkpoint(work / LAST, self.identity, task.module, self.optimizer, self.average)
         self.network = together.wrapped(task.module)
@@ -127,7 +128,9 @@ class _Run:
             began = time.monotonic()
             self._epoch(told)
             self._measure(time.monotonic() - began, board)
-            self._save()
+            if time.monotonic() - self.saved > self.config.save_seconds:
+                self._save()
+        self._save()
 
     def outcome(self) -> Outcome:
         best = self.work / BEST
@@ -143,7 +146,7 @@ class _Run:
         return bool(self.config.patience and self.progress.stale >= self.config.patience)
 
     def _epoch(self, told: Callable[[], bool]) -> None:
-        progress, saved = self.progress, time.monotonic()
+        progress = self.progress
         self.task.module.train()
         for batch in self.order.batches(progress.epoch, progress.step):
             loss = self._step(batch)
@@ -157,9 +160,8 @@ class _Run:
                     f"told to stop: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is saved in "
                     f"{self.work}: the same command goes on from there"
                 )
-            if time.monotonic() - saved > self.config.save_seconds:
+            if time.monotonic() - self.saved > self.config.save_seconds:
                 self._save()
-                saved = time.monotonic()
 
     def _step(self, batch: Batch) -> float:
         config, device = self.config, self.together.device.type
@@ -236,6 +238,7 @@ class _Run:
         return int(told[0].stale)
 
     def _save(self) -> None:
+        self.saved = time.monotonic()
         if self.together.first:
             state = self.task.module.state_dict()
             save_checkpoint(self.work / LAST, self.identity, self.progress, state, self.optimizer, self.average)

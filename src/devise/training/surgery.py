@@ -153,15 +153,18 @@ class SurgeryTask:
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """The ranking loss; with tuned labels, their pull too."""
-        numbers = self._train[batch.rows]
-        device = self._anchor.device if not self.module.map.is_cuda else self.module.map.device
-        features = torch.from_numpy(self._rows.take(numbers)).to(device)
-        truth = torch.from_numpy(self._truth[numbers]).to(device)
+        features, truth = self.samples(batch)
         projected, vectors = network(features)
         loss = self._config.ranking(projected, vectors, truth, batch)
         if self.module.tuned:
-            loss = loss + self._config.pull * (vectors - self._anchor.to(device)).square().sum(dim=1).mean()
+            loss = loss + self._config.pull * (vectors - self._anchor.to(vectors.device)).square().sum(dim=1).mean()
         return loss
+
+    def samples(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features of the batch's photos, and the rows of their labels."""
+        numbers, device = self._train[batch.rows], self.module.map.device
+        features = torch.from_numpy(self._rows.take(numbers)).to(device)
+        return features, torch.from_numpy(self._truth[numbers]).to(device)
 
     def measures(self) -> dict[str, float]:
         """hit@1 and hit@5 in per cent, by cosine among the classes with photos, on the photos held out."""
