@@ -15,6 +15,7 @@ from bench.machine import ROOT, facts, load
 from bench.memory import measure_memory
 from bench.photos import Photos, find_photos
 from bench.pieces import measure_pieces
+from bench.surgery import measure_surgery
 
 __all__ = ["main"]
 
@@ -31,10 +32,11 @@ class _Size:
     runs: int
     commands: int
     many: int
+    stored: int
 
 
-_FULL = _Size(photos=_PHOTOS, part=80, rounds=12, runs=7, commands=3, many=10 * _PHOTOS)
-_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40)
+_FULL = _Size(photos=_PHOTOS, part=80, rounds=12, runs=7, commands=3, many=10 * _PHOTOS, stored=1_281_167)
+_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40, stored=40_000)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,6 +73,7 @@ def _sections(photos: Photos, scratch: Path, size: _Size) -> dict[str, Callable[
         "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),
+        "surgery": lambda: measure_surgery(scratch, rounds=size.rounds, stored=size.stored),
     }
 
 
@@ -82,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("cold", "import", "pieces", "labelling", "candidates", "memory"),
+        choices=("cold", "import", "pieces", "labelling", "candidates", "memory", "surgery"),
         help="run this section only; may be repeated",
     )
     return parser
