@@ -6,7 +6,7 @@ import typer
 
 from devise.cli.app import app
 
-_COMMANDS: tuple[str, ...] = ("classifier", "finetune", "surgery")
+_COMMANDS: tuple[str, ...] = ("classifier", "fetch", "finetune", "surgery")
 
 train = typer.Typer(
     no_args_is_help=True,
