@@ -177,7 +177,7 @@ class SurgeryTask:
             best = (projected @ vectors.T).topk(min(5, len(vectors)), dim=1).indices.cpu().numpy()
             right = best == self._truth[numbers][:, None]
             hits += right[:, 0].sum(), right.any(axis=1).sum()
-        return {"hit@1": 100 * hits[0] / len(self._held), "hit@5": 100 * hits[1] / len(self._held)}
+        return {f"hit@{k}": 100 * float(right) / len(self._held) for k, right in zip((1, 5), hits, strict=True)}
 
     def name(self, row: int) -> str:
         """The photo's number in the store."""

@@ -47,9 +47,9 @@ class Table1Config:
     epochs: int = 12
     batch: int = 512
     loss: LossName = "softmax-cosine"
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
     decays: tuple[float, ...] = (0.0, 0.1)
-    temperatures: tuple[float, ...] = (0.03, 0.06)
+    temperatures: tuple[float, ...] = (0.05, 0.1)
     margins: tuple[float, ...] = (0.1, 0.3)
     holdout: float = 0.1
 
