@@ -7,18 +7,21 @@ all training photos, once a seed; then, and only then, the test photos are read.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from devise.arrays import LabelVectors, Scores, Truth
+from devise.arrays import LabelVectors, Scores, Surgery, Truth
 from devise.errors import UsageError
 from devise.evaluation.protocol import CHANCE, EvaluationSettings, RankedIds, evaluate_rankings
 from devise.index.exact import TIE_RULE, top_k
 from devise.model.space import unit_rows
+from devise.model.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.batches import Batch
 from devise.training.config import resolve
@@ -40,7 +43,8 @@ _BLOCK = 1024
 class Table1Config:
     """seeds: runs a row, from seed 0 on. rates, numbers: what is tried, every pair of them, `numbers` being the
     weight decay of the softmax and the temperature (or margin) of the others: as many for each. holdout: share of the
-    training photos that the settings are chosen by. loss: of DeViSE and the random embeddings.
+    training photos that the settings are chosen by. loss: of DeViSE and the random embeddings. start: of their maps,
+    random, or the solution (with this ridge) that imitates the softmax row trained on the same photos by the same seed.
     """
 
     seeds: int = 3
@@ -52,6 +56,8 @@ class Table1Config:
     temperatures: tuple[float, ...] = (0.05, 0.1)
     margins: tuple[float, ...] = (0.1, 0.3)
     holdout: float = 0.1
+    start: Literal["softmax", "random"] = "softmax"
+    ridge: float = 0.01
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or not 0 < self.holdout < 1:
@@ -135,72 +141,90 @@ def make_table1(
 ) -> Table1:
     """All rows. read_test: called once, after everything is chosen and trained. A run that was stopped goes on."""
     heads: dict[str, list[SurgeryHead]] = {}
-    chosen: dict[str, tuple[dict[str, float], float]] = {}
-    for spec in specs:
-        chosen[spec.key] = _searched(spec, config, train_photos, work / spec.key, say)
-        settings = chosen[spec.key][0]
+    chosen: dict[str, _Searched] = {}
+    tried: SurgeryHead | None = None
+    for spec in sorted(specs, key=lambda one: one.vectors is not None):  # the softmax first: others may start from it
+        job = _Job(spec, config, train_photos, work / spec.key)
+        found = chosen[spec.key] = job.searched(say, tried)
+        firsts: list[SurgeryHead] | list[None] = heads.get("softmax", [None] * config.seeds)
         heads[spec.key] = [
-            _fitted(spec, settings, seed, config, train_photos, work / spec.key / f"seed-{seed}", holdout=0.0)[0]
-            for seed in range(config.seeds)
+            job.fitted(found.settings, seed, f"seed-{seed}", holdout=0.0, softmax=first)[0]
+            for seed, first in enumerate(firsts)
         ]
+        tried = found.head if spec.vectors is None else tried
     test = read_test()
     if test.ids != train_photos.ids:
         raise UsageError("training and test photos must be of the same classes: mend the folders or the review file")
-    rows, graph = [], ""
+    rows: list[TableRow] = []
+    chance, graph = dict[str, float](), ""
     for spec in specs:
-        found = [_measured(head, test, taxonomy) for head in heads[spec.key]]
-        graph = found[0][2]
-        settings, held = chosen[spec.key]
-        rows.append(_row(spec.name, spec.dim, [one[0] for one in found], settings, held))
-    rows.append(_row("Chance", None, [found[0][1]], {}, None))
+        measured = [_measured(head, test, taxonomy) for head in heads[spec.key]]
+        chance, graph = measured[0][1:]
+        rows.append(_row(spec, [one[0] for one in measured], chosen[spec.key]))
+    rows.append(TableRow("Chance", None, chance, dict.fromkeys(chance, 0.0)))
     counts = (len(train_photos.truth), len(test.truth), len(test.ids), config.seeds)
     return Table1(tuple(rows), *counts, graph)
 
 
-def _searched(
-    spec: RowSpec, config: Table1Config, photos: LabelledFeatures, work: Path, say: Callable[[str], None]
-) -> tuple[dict[str, float], float]:
-    """The settings with the best hit@1 on the photos held out, and that, in per cent."""
-    key = "weight_decay" if spec.vectors is None else "temperature" if config.loss == "softmax-cosine" else "margin"
-    numbers = {"weight_decay": config.decays, "temperature": config.temperatures, "margin": config.margins}[key]
-    tried: list[tuple[float, dict[str, float]]] = []
-    for rate in config.rates:
-        for number in numbers:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Searched:
+    """The settings with the best hit@1 on the photos held out, that in per cent, and the head it was reached with."""
+
+    settings: dict[str, float]
+    hit1: float
+    head: SurgeryHead
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Job:
+    """The trainings of one row."""
+
+    spec: RowSpec
+    config: Table1Config
+    photos: LabelledFeatures
+    work: Path
+
+    def searched(self, say: Callable[[str], None], softmax: SurgeryHead | None) -> _Searched:
+        config = self.config
+        cosine = config.loss == "softmax-cosine"
+        key = "weight_decay" if self.spec.vectors is None else "temperature" if cosine else "margin"
+        numbers = {"weight_decay": config.decays, "temperature": config.temperatures, "margin": config.margins}[key]
+        best: _Searched | None = None
+        for rate, number in product(config.rates, numbers):
             settings = {"rate": rate, key: number}
-            place = work / f"try-{rate}-{number}"
-            _, value = _fitted(spec, settings, 0, config, photos, place, holdout=config.holdout)
-            tried.append((value, settings))
-            say(f"{spec.key}, {settings}: hit@1 {value:.2f} on photos held out")
-    value, settings = max(tried, key=lambda one: one[0])
-    return settings, value
+            head, hit1 = self.fitted(settings, 0, f"try-{rate}-{number}", holdout=config.holdout, softmax=softmax)
+            say(f"{self.spec.key}, {settings}: hit@1 {hit1:.2f} on photos held out")
+            if best is None or hit1 > best.hit1:
+                best = _Searched(settings, hit1, head)
+        assert best is not None
+        return best
 
+    def fitted(
+        self, settings: Mapping[str, float], seed: int, name: str, *, holdout: float, softmax: SurgeryHead | None
+    ) -> tuple[SurgeryHead, float]:
+        """The trained head, and its hit@1 in per cent on the photos held out, 0 where none are."""
+        config, photos = self.config, self.photos
+        budget = {"epochs": config.epochs, "batch": config.batch, "patience": 0, "loss": config.loss, "seed": seed}
+        job = resolve(SurgeryConfig, None, budget | dict(settings))
+        held = held_out(photos.truth, holdout, 0)
+        split = (np.flatnonzero(~held), np.flatnonzero(held))
+        key = f"{photos.key} {self.spec.key} {seed} {holdout}"
+        if self.spec.vectors is None:
+            head: SurgeryHead = _SoftmaxHead(len(photos.ids), photos.rows.dim)
+            task: SurgeryTask = _SoftmaxTask(photos.rows, photos.truth, split, head, job, key)
+        else:
+            vectors = self.spec.vectors(seed)
+            start = self._start(vectors, seed, softmax)
+            head = SurgeryHead(start, vectors, tuned=False)
+            key += hashlib.sha256(vectors.tobytes() + start.tobytes()).hexdigest()
+            task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
+        outcome = train(task, job, self.work / name, processes=Processes())
+        return head, float(outcome.measures.get("hit@1", 0.0))
 
-def _fitted(
-    spec: RowSpec,
-    settings: Mapping[str, float],
-    seed: int,
-    config: Table1Config,
-    photos: LabelledFeatures,
-    work: Path,
-    *,
-    holdout: float,
-) -> tuple[SurgeryHead, float]:
-    """The trained head, and its hit@1 in per cent on the photos held out, 0 where none are."""
-    budget = {"epochs": config.epochs, "batch": config.batch, "patience": 0, "loss": config.loss, "seed": seed}
-    job = resolve(SurgeryConfig, None, budget | dict(settings))
-    held = held_out(photos.truth, holdout, 0)
-    split = (np.flatnonzero(~held), np.flatnonzero(held))
-    key = f"{photos.key} {spec.key} {seed} {holdout}"
-    if spec.vectors is None:
-        head: SurgeryHead = _SoftmaxHead(len(photos.ids), photos.rows.dim)
-        task: SurgeryTask = _SoftmaxTask(photos.rows, photos.truth, split, head, job, key)
-    else:
-        vectors = spec.vectors(seed)
-        head = SurgeryHead(random_start(vectors.shape[1], photos.rows, seed), vectors, tuned=False)
-        key += hashlib.sha256(vectors.tobytes()).hexdigest()
-        task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
-    outcome = train(task, job, work, processes=Processes())
-    return head, float(outcome.measures.get("hit@1", 0.0))
+    def _start(self, vectors: LabelVectors, seed: int, softmax: SurgeryHead | None) -> Surgery:
+        if self.config.start == "random" or softmax is None:
+            return random_start(vectors.shape[1], self.photos.rows, seed)
+        return image_free_surgery(vectors, softmax.map.detach().numpy(), self.config.ridge)
 
 
 def _measured(
@@ -232,15 +256,13 @@ def _scores(head: SurgeryHead, features: np.ndarray) -> Scores:
     return cosines
 
 
-def _row(
-    name: str, dim: int | None, found: Sequence[Mapping[str, float]], chosen: Mapping[str, float], held: float | None
-) -> TableRow:
+def _row(spec: RowSpec, found: Sequence[Mapping[str, float]], chosen: _Searched) -> TableRow:
     means = {measure: float(np.mean([one[measure] for one in found])) for measure in found[0]}
     spreads = {
         measure: float(np.std([one[measure] for one in found], ddof=1)) if len(found) > 1 else 0.0
         for measure in found[0]
     }
-    return TableRow(name, dim, means, spreads, chosen, held)
+    return TableRow(spec.name, spec.dim, means, spreads, chosen.settings, chosen.hit1)
 
 
 def _known(means: Mapping[str, float | None]) -> dict[str, float]:
