@@ -36,16 +36,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LabelledFeatures",
+    "Say",
     "SurgeryInputs",
     "SurgeryResult",
     "fit_map",
     "labelled_features",
     "make_store",
+    "random_start",
     "run_surgery",
 ]
 
 _CALIBRATED = 500  # photos at most that choose the temperature
 Say = Callable[[str], None]
+"""Takes a line for people."""
 
 
 @dataclass(frozen=True, slots=True)

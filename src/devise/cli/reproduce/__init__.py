@@ -6,6 +6,8 @@ import typer
 
 from devise.cli.app import app
 
+__all__ = ["reproduce"]
+
 _COMMANDS: tuple[str, ...] = ("table1",)
 
 reproduce = typer.Typer(

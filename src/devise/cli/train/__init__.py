@@ -6,6 +6,8 @@ import typer
 
 from devise.cli.app import app
 
+__all__ = ["train"]
+
 _COMMANDS: tuple[str, ...] = ("classifier", "fetch", "finetune", "surgery")
 
 train = typer.Typer(
