@@ -276,7 +276,9 @@ def _board(folder: Path | None, together: Processes) -> Iterator[Any]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError:
-        raise TrainingError("TensorBoard is not installed: pip install tensorboard, or leave the option out") from None
+        raise TrainingError(
+            "TensorBoard is not installed: pip install 'devise-zsl[tensorboard]', or leave the option out"
+        ) from None
     with SummaryWriter(str(folder)) as board:
         yield board
 

@@ -1,4 +1,4 @@
-"""devise reproduce: the tables of the paper."""
+"""devise reproduce: the tables of Frome et al. 2013, on photos of one's own."""
 
 from importlib import import_module
 
@@ -8,10 +8,12 @@ from devise.cli.app import app
 
 __all__ = ["reproduce"]
 
-_COMMANDS: tuple[str, ...] = ("table1",)
+_COMMANDS = ("table1",)
 
 reproduce = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Make the tables of the paper, its own rows beside."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The tables of the DeViSE paper in their own shape, on your photos.",
 )
 app.add_typer(reproduce, name="reproduce")
 for _name in _COMMANDS:
