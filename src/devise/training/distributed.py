@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
 __all__ = ["Processes", "joined_processes"]
+
+_PATIENCE = timedelta(days=7)  # the others wait while the first makes features, or measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
         return
     if on_gpu:
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(rank, world, place)
     finally:
