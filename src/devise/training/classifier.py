@@ -48,7 +48,7 @@ class ClassifierConfig(RunConfig):
     ema: float = 0.998
     bf16: bool = False
     backbone: BackboneName = "small"
-    channels: str = "64-128-256-512"
+    channels: str = "48-96-192-384"
     repeats: str = "1-1-1-1"
     features: int = 512
     crop: int = 64

@@ -16,7 +16,7 @@ __all__ = ["SmallNet", "SmallNetSize"]
 class SmallNetSize:
     """channels: of the stages, each at half the side of the one before. repeats: residual blocks of each stage."""
 
-    channels: tuple[int, ...] = (64, 128, 256, 512)
+    channels: tuple[int, ...] = (48, 96, 192, 384)
     repeats: tuple[int, ...] = (1, 1, 1, 1)
     features: int = 512
     crop: int = 64
