@@ -19,6 +19,7 @@ from bench.pieces import measure_pieces
 from bench.search import measure_search
 from bench.service import measure_service
 from bench.skipgram import SkipGramCase, measure_skipgram
+from bench.surgery import measure_surgery
 
 __all__ = ["main"]
 
@@ -38,6 +39,7 @@ class _Size:
     images: int
     naive: int
     searched: int
+    stored: int
 
 
 _FULL = _Size(
@@ -50,8 +52,20 @@ _FULL = _Size(
     images=50_000,
     naive=10,
     searched=100 * _PHOTOS,
+    stored=1_281_167,
 )
-_QUICK = _Size(photos=16, part=8, rounds=1, runs=1, commands=1, many=40, images=500, naive=1, searched=2000)
+_QUICK = _Size(
+    photos=16,
+    part=8,
+    rounds=1,
+    runs=1,
+    commands=1,
+    many=40,
+    images=500,
+    naive=1,
+    searched=2000,
+    stored=40_000,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,6 +114,7 @@ def _sections(
         "skipgram": lambda: measure_skipgram(skipgram, scratch),
         "search": lambda: measure_search(photos, scratch, rounds=size.runs, count=size.searched),
         "service": lambda: measure_service(photos, rounds=size.runs, part=2 * size.part),
+        "surgery": lambda: measure_surgery(scratch, rounds=size.rounds, stored=size.stored),
     }
 
 
@@ -125,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
             "search",
             "service",
             "skipgram",
+            "surgery",
         ),
         help="run this section only; may be repeated",
     )

@@ -9,6 +9,8 @@ __all__ = [
     "RecordError",
     "TaxonomyError",
     "TextError",
+    "TrainingError",
+    "TrainingStoppedError",
     "UsageError",
     "VectorsError",
 ]
@@ -52,6 +54,16 @@ class LabelError(DeviseError):
 
 class TextError(DeviseError):
     """A corpus file cannot be read."""
+
+
+class TrainingError(DeviseError):
+    """Training cannot go on: a loss that is no number, too many broken samples, a checkpoint of another run."""
+
+
+class TrainingStoppedError(DeviseError):
+    """Training was told to stop, and its state is saved; the command exits as shells count SIGTERM."""
+
+    exit_code = 143
 
 
 class VectorsError(DeviseError):

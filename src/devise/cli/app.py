@@ -23,6 +23,7 @@ _COMMANDS = (
     "index",
     "search",
     "serve",
+    "train",
     "evaluate",
     "also",
     "compare",

@@ -182,6 +182,11 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(_HEAD, classes)
 
     @property
+    def architecture(self) -> str:
+        """Its name in a bundle."""
+        return f"efficientnet-{self.variant}"
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """What the published weights were trained with."""
         return Preprocessing.of_lite(VARIANTS[self.variant].crop)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from devise.errors import BundleError
 from devise.files import atomic_write
 from devise.vision.efficientnet import EfficientNetLite, Layer
+from devise.vision.smallnet import SmallNet
 
 if TYPE_CHECKING:
     import onnx
@@ -21,15 +22,15 @@ INPUT, OUTPUT = "pixels", "features"
 _OPSET, _IR_VERSION = 17, 8
 
 
-def export_onnx(model: EfficientNetLite, path: Path, *, half: bool) -> None:
+def export_onnx(model: EfficientNetLite | SmallNet, path: Path, *, half: bool) -> None:
     """Write `onnx_bytes` to `path`, whole or not at all."""
     data = onnx_bytes(model, half=half)
     with atomic_write(path, "wb") as file:
         file.write(data)
 
 
-def onnx_bytes(model: EfficientNetLite, *, half: bool) -> bytes:
-    """The network from `pixels` float32 [N, 3, crop, crop] to `features` float32 [N, 1280], as ONNX.
+def onnx_bytes(model: EfficientNetLite | SmallNet, *, half: bool) -> bytes:
+    """The network from `pixels` float32 [N, 3, crop, crop] to `features` float32 [N, features], as ONNX.
 
     half: keep the weights as float16 and cast them to float32 in the graph. The file shrinks to one half, an
     engine folds the casts away when it loads, and all arithmetic stays float32; only the weights are rounded.
@@ -55,7 +56,7 @@ def onnx_bytes(model: EfficientNetLite, *, half: bool) -> bytes:
     channels = model.conv_head.out_channels
     made = helper.make_graph(
         graph.nodes,
-        f"efficientnet-{model.variant}",
+        model.architecture,
         [helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, ["N", 3, crop, crop])],
         [helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["N", channels])],
         graph.tensors,

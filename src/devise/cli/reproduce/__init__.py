@@ -8,7 +8,7 @@ from devise.cli.app import app
 
 __all__ = ["reproduce"]
 
-_COMMANDS = ("zeroshot",)
+_COMMANDS = ("zeroshot", "table1")
 
 reproduce = typer.Typer(
     no_args_is_help=True,

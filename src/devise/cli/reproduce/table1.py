@@ -1,0 +1,55 @@
+"""devise reproduce table1: softmax, DeViSE and random embeddings on the same photos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.options import ModelOption
+from devise.cli.reproduce import reproduce
+from devise.cli.train import options
+
+__all__ = ["table1"]
+
+
+@reproduce.command(no_args_is_help=True)
+def table1(
+    train: Annotated[list[Path], typer.Option("--train", help="Training photos: folder of class folders, or .tar.")],
+    test: Annotated[list[Path], typer.Option("--test", help="Test photos of the same classes; used once.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for table1.md, .tex, .csv and .json.")],
+    model: ModelOption = None,
+    vectors: Annotated[
+        list[Path] | None,
+        typer.Option("--vectors", help="Word vectors; a row each. [default: the model's own label vectors]"),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs a row. [default: 3]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the photos, the same for every row.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Of DeViSE and random embeddings. [default: softmax-cosine]")] = None,
+    classes: options.ClassesOption = None,
+    config: options.ConfigOption = None,
+    settings: options.SetOption = None,
+    store: options.StoreOption = None,
+    work: options.WorkOption = None,
+) -> None:
+    """Train and print the paper's Table 1, its own rows beside."""
+    options.require_torch()
+    from devise.files import atomic_write
+    from devise.labeller.parts import DEFAULT_BUNDLE
+    from devise.training import table1report as report
+    from devise.training.table1 import Table1Config
+    from devise.training.table1job import Table1Inputs, run_table1
+
+    asked = options.settled(Table1Config, config, settings, {"seeds": seeds, "epochs": epochs, "loss": loss})
+    place = options.default_work(out, work)
+    base = DEFAULT_BUNDLE if model is None else model
+    inputs = Table1Inputs(
+        base, tuple(train), tuple(test), place, store or place / "features", tuple(vectors or ()), classes
+    )
+    with options.shown_progress() as shown:
+        found = run_table1(asked, inputs, on_photos=shown.photos, say=options.say)
+    out.mkdir(exist_ok=True)
+    forms = {"md": report.as_markdown, "tex": report.as_latex, "csv": report.as_csv, "json": report.as_json}
+    for ending, form in forms.items():
+        with atomic_write(out / f"table1.{ending}") as file:
+            file.write(form(found))
+    print(report.as_markdown(found))

@@ -1,0 +1,29 @@
+"""devise train fetch: public photo sets as shards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.train import train
+from devise.errors import UsageError
+
+__all__ = ["fetch"]
+
+
+@train.command(no_args_is_help=True)
+def fetch(
+    name: Annotated[str, typer.Argument(help="cifar100 or tiny-imagenet.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the shards, and for the archive if it is downloaded.")],
+    source: Annotated[
+        str | None, typer.Option("--from", help="The archive's path, or another address. [default: its makers' own]")
+    ] = None,
+) -> None:
+    """Get a public photo set, check its checksum, and write it as NAME-train.tar and NAME-test.tar."""
+    from devise.training.downloads import DATASETS, fetched, write_shards
+
+    if name not in DATASETS:
+        raise UsageError(f"the photo set must be one of {', '.join(DATASETS)}, got {name!r}")
+    archive = fetched(DATASETS[name], out, source)
+    for shard, count in write_shards(DATASETS[name], archive, out).items():
+        print(f"{count} photos in {out / f'{name}-{shard}.tar'}")

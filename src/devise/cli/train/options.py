@@ -1,0 +1,118 @@
+"""Options and progress that the training commands share."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from devise.cli.terminal import tell
+from devise.errors import UsageError
+
+__all__ = [
+    "ClassesOption",
+    "ConfigOption",
+    "DeviceOption",
+    "OutOption",
+    "OverwriteOption",
+    "SetOption",
+    "Shown",
+    "StoreOption",
+    "TensorboardOption",
+    "WorkOption",
+    "default_work",
+    "require_torch",
+    "say",
+    "say_nothing",
+    "settled",
+    "shown_progress",
+]
+
+_Job = TypeVar("_Job")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML file of settings; flags and --set go before it.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any setting, as KEY=VALUE; may be repeated. See docs/training.md.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Directory of the bundle to write.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle that stands there.")]
+WorkOption = Annotated[
+    Path | None,
+    typer.Option("--work", help="Checkpoints and logs; a run that was stopped goes on there. [default: OUT-training]"),
+]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Folder that keeps features of photos. [default: WORK/features]")
+]
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option("--classes", help="Review file of class names; written if names have several senses or none."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
+TensorboardOption = Annotated[
+    Path | None, typer.Option("--tensorboard", help="Write scalars here too (needs tensorboard).")
+]
+
+
+def require_torch() -> None:
+    """UsageError if torch is not installed."""
+    if find_spec("torch") is None:
+        raise UsageError("training needs torch: pip install 'devise-zsl[train]'")
+
+
+def default_work(out: Path, given: Path | None) -> Path:
+    """Where checkpoints go; UsageError if the bundle's folder cannot be made."""
+    if not out.resolve().parent.is_dir():
+        raise UsageError(f"--out needs a folder that exists, got {out}: make {out.resolve().parent} first")
+    work = given or out.resolve().with_name(f"{out.resolve().name}-training")
+    work.mkdir(parents=True, exist_ok=True)
+    return work
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where a job tells how far it is."""
+
+    photos: Callable[[int, int], None]
+    step: Callable[[int, int, int, float], None]
+
+
+@contextmanager
+def shown_progress() -> Iterator[Shown]:
+    """Bars on standard error, on a terminal only."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        photos = progress.add_task("photos", total=None, visible=False)
+        steps = progress.add_task("training", total=None, visible=False)
+
+        def on_photos(done: int, total: int) -> None:
+            progress.update(photos, completed=done, total=total, visible=True)
+
+        def on_step(epoch: int, step: int, total: int, loss: float) -> None:
+            text = f"epoch {epoch + 1}, loss {loss:.4f}"
+            progress.update(steps, completed=step, total=total, description=text, visible=True)
+
+        yield Shown(on_photos, on_step)
+
+
+def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, flags: Mapping[str, object]) -> _Job:
+    """The job's configuration: defaults, the file, --set, then the flags that were given."""
+    from devise.training.config import parse_settings, resolve
+
+    given = {key: value for key, value in flags.items() if value is not None}
+    return resolve(kind, file, parse_settings(settings or []) | given)
+
+
+def say_nothing(line: str) -> None:
+    """What other processes than the first say."""
+
+
+def say(line: str) -> None:
+    """A line for people on standard error."""
+    tell(line)

@@ -1,0 +1,78 @@
+"""devise train surgery: the map from features to the label space, from photos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.options import ModelOption
+from devise.cli.train import options, train
+
+__all__ = ["surgery"]
+
+_LOSS = "first-violator (the paper's), all-negatives, hardest, softmax-cosine or l2. [default: softmax-cosine]"
+
+
+@train.command(no_args_is_help=True)
+def surgery(
+    out: options.OutOption,
+    photos: Annotated[
+        list[Path] | None, typer.Option("--photos", help="Folder of class folders, or .tar shard; may be repeated.")
+    ] = None,
+    features: Annotated[Path | None, typer.Option("--features", help="A finished feature store.")] = None,
+    model: ModelOption = None,
+    loss: Annotated[str | None, typer.Option(help=_LOSS)] = None,
+    k: Annotated[int | None, typer.Option("--k", help="Labels that the loss `hardest` takes.")] = None,
+    margin: Annotated[float | None, typer.Option(help="Of the hinge losses. [default: 0.1]")] = None,
+    start: Annotated[str | None, typer.Option(help="random or image-free. [default: image-free]")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adagrad, adamw or sgd. [default: adamw]")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the photos at most. [default: 20]")] = None,
+    batch: Annotated[int | None, typer.Option(help="Photos of a step, over all processes. [default: 1024]")] = None,
+    labels: Annotated[str | None, typer.Option(help="frozen, or tuned with a pull to where they were.")] = None,
+    vectors: Annotated[Path | None, typer.Option("--vectors", help="Word vectors to make label vectors of.")] = None,
+    random_embeddings: Annotated[
+        int | None, typer.Option("--random-embeddings", help="Random label vectors of this length instead.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all that is random. [default: 0]")] = None,
+    classes: options.ClassesOption = None,
+    config: options.ConfigOption = None,
+    settings: options.SetOption = None,
+    store: options.StoreOption = None,
+    work: options.WorkOption = None,
+    device: options.DeviceOption = "auto",
+    tensorboard: options.TensorboardOption = None,
+    overwrite: options.OverwriteOption = False,
+) -> None:
+    """Train the map from a model's features to its label space, and write the model that has it."""
+    options.require_torch()
+    from devise.labeller.parts import DEFAULT_BUNDLE
+    from devise.training.distributed import joined_processes
+    from devise.training.surgery import SurgeryConfig
+    from devise.training.surgeryjob import SurgeryInputs, run_surgery
+
+    flags = {
+        "loss": loss, "k": k, "margin": margin, "start": start, "optimizer": optimizer, "rate": rate,
+        "epochs": epochs, "batch": batch, "labels": labels, "random_embeddings": random_embeddings, "seed": seed,
+    }  # fmt: skip
+    asked = options.settled(SurgeryConfig, config, settings, flags)
+    place = options.default_work(out, work)
+    base = DEFAULT_BUNDLE if model is None else model
+    inputs = SurgeryInputs(base, place, store or place / "features", tuple(photos or ()), features, classes, vectors)
+    with joined_processes(device) as together, options.shown_progress() as shown:
+        result = run_surgery(
+            asked,
+            inputs,
+            out,
+            processes=together,
+            report=shown.step,
+            on_photos=shown.photos,
+            say=options.say if together.first else options.say_nothing,
+            overwrite=overwrite,
+            tensorboard=tensorboard,
+        )
+    if together.first:
+        print(f"{result.photos} photos of {result.classes} classes; best epoch {result.outcome.epoch}")
+        for name, value in result.outcome.measures.items():
+            print(f"{name} on photos held out: {result.before[name]:.1f} before, {value:.1f} after")
+        print(f"model in {out}")

@@ -1,0 +1,115 @@
+"""Class names to synsets, never by guessing: a name with several senses goes to a review file for a person."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devise.errors import UsageError
+from devise.files import atomic_write
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
+
+_SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
+_LEFT_OUT = "-"
+_HEAD = """\
+# Class names and the synsets they mean: a name, a tab, a synset id. What follows a second tab is for you to read.
+# Lines that begin with # are not read. Take the # off one line of every name that has several, or put - in place of
+# the id to leave the class out. Give the file again with --classes.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """What class names mean.
+
+    ids: by name, the synset; None where the class is left out. named: how many names were not ids themselves and
+    mean the one noun sense they have.
+    """
+
+    ids: dict[str, str | None]
+    named: int = 0
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Those that are not left out."""
+        return {name: synset_id for name, synset_id in self.ids.items() if synset_id is not None}
+
+
+def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = None) -> ClassMap:
+    """The synset of every class name: the id that it is, what the review file says, or the only sense it has.
+
+    review: read if it exists; if names stay open it is written, with their senses, and UsageError says so.
+    Two names may not mean one synset.
+    """
+    told = read_review(review, taxonomy) if review is not None and review.exists() else {}
+    ids: dict[str, str | None] = {}
+    unclear: list[str] = []
+    for name in names:
+        senses = taxonomy.find(_words(name))
+        if name in told:
+            ids[name] = told[name]
+        elif _SYNSET_ID.fullmatch(name) and name in taxonomy:
+            ids[name] = name
+        elif len(senses) == 1:
+            ids[name] = senses[0].id
+        else:
+            unclear.append(name)
+    if unclear:
+        raise _open(unclear, ids, taxonomy, review)
+    _refuse_twins(ids)
+    return ClassMap(ids, sum(name != synset_id and name not in told for name, synset_id in ids.items()))
+
+
+def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
+    """What a review file says; UsageError naming the line that is wrong."""
+    told: dict[str, str | None] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, rest = line.partition("\t")
+        synset_id = rest.partition("\t")[0].strip()
+        if synset_id != _LEFT_OUT and synset_id not in taxonomy:
+            raise UsageError(f"{path}, line {number}: {synset_id!r} is no synset of WordNet 3.0: write n and 8 digits")
+        if name in told:
+            raise UsageError(f"{path}, line {number}: {name!r} stands twice: keep one line of it")
+        told[name] = None if synset_id == _LEFT_OUT else synset_id
+    return told
+
+
+def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str], taxonomy: Taxonomy) -> None:
+    """Write the file: what is settled, and every sense of what is not."""
+    with atomic_write(path) as file:
+        file.write(_HEAD)
+        for name in unclear:
+            senses = taxonomy.find(_words(name))
+            file.write(f"\n# {name}: {len(senses)} senses\n" if senses else f"\n# {name}: not in WordNet\n")
+            for sense in senses:
+                file.write(f"#{name}\t{sense.id}\t{', '.join(sense.lemmas)}: {sense.definition}\n")
+            if not senses:
+                file.write(f"#{name}\t{_LEFT_OUT}\n")
+        file.write("\n")
+        for name, synset_id in ids.items():
+            note = "" if synset_id is None else taxonomy.synset(synset_id).definition
+            file.write(f"{name}\t{synset_id or _LEFT_OUT}\t{note}\n")
+
+
+def _open(unclear: Sequence[str], ids: dict[str, str | None], taxonomy: Taxonomy, review: Path | None) -> UsageError:
+    listed = ", ".join(unclear[:5]) + (", ..." if len(unclear) > 5 else "")
+    told = f"{len(unclear)} class names have several senses or none in WordNet ({listed})"
+    if review is None:
+        return UsageError(f"{told}: give --classes FILE, and their senses are written there for you to choose")
+    write_review(review, ids, unclear, taxonomy)
+    return UsageError(f"{told}: choose in {review}, which lists them, and give it again")
+
+
+def _refuse_twins(ids: dict[str, str | None]) -> None:
+    first: dict[str, str] = {}
+    for name, synset_id in ids.items():
+        if synset_id is not None and first.setdefault(synset_id, name) != name:
+            raise UsageError(f"{first[synset_id]!r} and {name!r} both mean {synset_id}: join the two or leave one out")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").strip()

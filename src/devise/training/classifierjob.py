@@ -1,0 +1,174 @@
+"""The whole of `devise train classifier`: photos in, a bundle out that labels with any noun."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from devise.arrays import Queries, Surgery, Truth
+from devise.bundle.bundle import Bundle, open_bundle
+from devise.errors import UsageError
+from devise.labels import Label, LabelSet
+from devise.model.embedding import conse_queries, random_space
+from devise.model.evidence import Classifier
+from devise.model.space import unit_rows
+from devise.model.surgery import image_free_surgery
+from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.training.classes import map_classes
+from devise.training.classifier import ClassifierConfig, ClassifierTask, Pictures, make_network
+from devise.training.distributed import Processes
+from devise.training.engine import Outcome, Reporter, train
+from devise.training.labelspace import TargetSpace, bundle_space
+from devise.training.output import Network, TrainedModel, best_temperature, unit_cosines, write_trained
+from devise.training.photoarrays import PhotoArrays
+from devise.training.surgery import held_out
+from devise.vision.efficientnet import EfficientNetLite
+from devise.vision.export import onnx_bytes
+from devise.vision.samples import Samples, find_samples
+from devise.vision.smallnet import SmallNet
+
+__all__ = ["ClassifierInputs", "ClassifierResult", "find_labelled", "run_classifier"]
+
+_CALIBRATED = 500  # photos at most that choose the temperatures
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierInputs:
+    """base: the bundle whose labels and words the new one gets. photos: folders and shards. classes: review file."""
+
+    base: Path
+    work: Path
+    photos: tuple[Path, ...]
+    classes: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierResult:
+    """What came of it; measures on the photos held out."""
+
+    bundle: Bundle
+    photos: int
+    classes: int
+    broken: int
+    outcome: Outcome
+
+
+def run_classifier(
+    config: ClassifierConfig,
+    inputs: ClassifierInputs,
+    out: Path,
+    *,
+    processes: Processes | None = None,
+    report: Reporter | None = None,
+    on_photos: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = print,
+    overwrite: bool = False,
+    tensorboard: Path | None = None,
+) -> ClassifierResult:
+    """Train the network and write the bundle; only the first process writes."""
+    together = processes or Processes()
+    taxonomy, base = default_taxonomy(), open_bundle(inputs.base)
+    samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
+    network = make_network(config, len(ids))
+    arrays = PhotoArrays(samples, network.preprocessing, int(config.held_gb * 2**30), say, on_photos)
+    pictures = Pictures(arrays, truth, network.preprocessing, config.augmentation)
+    good = arrays.good()
+    held = held_out(truth[good], config.holdout, config.seed)
+    split = (good[~held], good[held])
+    task = ClassifierTask(pictures, split, network, config, f"{samples.fingerprint()} {' '.join(ids)}")
+    outcome = train(
+        task, config, inputs.work / "classifier", processes=together, report=report, tensorboard=tensorboard
+    )
+    if not together.first:
+        return ClassifierResult(base, len(good), len(ids), len(arrays.broken), outcome)
+    space = bundle_space(base, taxonomy, ids, ids)
+    chosen = (split[1] if len(split[1]) else split[0])[:_CALIBRATED]
+    made = _model(network, config, space, pictures, chosen, outcome, samples)
+    bundle = write_trained(base, made, out, overwrite=overwrite)
+    return ClassifierResult(bundle, len(good), len(ids), len(arrays.broken) + len(samples.broken), outcome)
+
+
+def find_labelled(
+    photos: tuple[Path, ...], taxonomy: Taxonomy, review: Path | None, say: Callable[[str], None]
+) -> tuple[Samples, Truth, tuple[str, ...]]:
+    """The photos whose class is not left out, which of the ids each shows, and the ids, ascending."""
+    samples = find_samples(photos)
+    mapped = map_classes(samples.class_names, taxonomy, review)
+    kept = mapped.kept
+    ids = tuple(sorted(kept.values()))
+    places = np.array([ids.index(kept[name]) if name in kept else -1 for name in samples.class_names], dtype=np.int64)
+    truth = places[samples.truth]
+    inside = np.flatnonzero(truth >= 0)
+    if len(ids) < 2 or not len(inside):
+        raise UsageError(f"a classifier needs photos of 2 classes or more, got {len(ids)}: add some")
+    if mapped.named:
+        say(f"{mapped.named} class names have one sense in WordNet and were taken for it")
+    if left := len(truth) - len(inside):
+        say(f"left out {left} photos of {len(mapped.ids) - len(kept)} classes")
+        broken = samples.broken
+        samples = samples.subset(inside)
+        for line in broken:
+            say(line)
+    if samples.skipped:
+        say(f"left out {samples.skipped} files: not pictures by their names")
+    return samples, truth[inside], ids
+
+
+def _model(
+    network: EfficientNetLite | SmallNet,
+    config: ClassifierConfig,
+    space: TargetSpace,
+    pictures: Pictures,
+    rows: np.ndarray,
+    outcome: Outcome,
+    samples: Samples,
+) -> TrainedModel:
+    """The network as a bundle's parts, and a map made without photos from its classifier."""
+    network.eval().cpu().float()
+    layer = network.classifier
+    classifier = Classifier(layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
+    vectors = space.vectors[: len(space.trained)]
+    surgery = image_free_surgery(vectors, classifier.weight, config.ridge)
+    labels = LabelSet(Label(i, i) for i in space.trained)
+    random = random_space(labels, space.dim, np.random.default_rng(config.seed)).vectors
+    onnx = onnx_bytes(network, half=False)
+    return TrainedModel(
+        space,
+        surgery,
+        image_free_surgery(random, classifier.weight, config.ridge),
+        config.seed,
+        {"classifier": asdict(config), "held_out": dict(outcome.measures), "photos": len(samples)},
+        hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
+        Network(onnx, network.architecture, network.preprocessing, classifier),
+        config.weights == "random",
+        _temperatures(network, classifier, space, surgery, pictures, rows),
+    )
+
+
+def _temperatures(
+    network: EfficientNetLite | SmallNet,
+    classifier: Classifier,
+    space: TargetSpace,
+    surgery: Surgery,
+    pictures: Pictures,
+    rows: np.ndarray,
+) -> dict[str, float]:
+    """Of DeViSE, ConSE and their sum, all labels competing, on photos held out.
+
+    The stacking rule of the base is kept: it is in units of cosines.
+    """
+    features, truth = [], []
+    with torch.no_grad():
+        for start in range(0, len(rows), 64):
+            planes, classes = pictures.plain(rows[start : start + 64], torch.device("cpu"))
+            features.append(network.forward_features(planes).numpy())
+            truth.append(classes.numpy())
+    evidence = classifier.evidence(np.concatenate(features).astype(np.float32))
+    classes_of = np.concatenate(truth)  # trained labels stand first, in the order of the classes
+    devise: Queries = unit_rows(evidence.features @ surgery.T)
+    conse = conse_queries(evidence, space.vectors[: len(space.trained)], 10)
+    queries = {"devise": devise, "conse": conse, "fused": devise + conse}
+    return {name: best_temperature(unit_cosines(one, space.vectors), classes_of) for name, one in queries.items()}

@@ -1,0 +1,72 @@
+"""Processes that train together: one, or those that `torchrun` started."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+__all__ = ["Processes", "joined_processes"]
+
+_PATIENCE = timedelta(days=7)  # the others wait while the first makes features, or measures
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among those that train together.
+
+    rank: its number, from 0. world: how many there are. device: where it computes.
+    """
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that measures and writes."""
+        return self.rank == 0
+
+    def wrapped(self, module: nn.Module) -> nn.Module:
+        """The module; with other processes, one whose gradients are the mean over all of them."""
+        if self.world == 1:
+            return module
+        return nn.parallel.DistributedDataParallel(module, device_ids=[self.device] if self.device.index else None)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process."""
+        if self.world == 1:
+            return flag
+        told = torch.tensor([float(flag)], device=self.device)
+        dist.all_reduce(told)
+        return bool(told.item() > 0)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined_processes(device: str = "auto") -> Iterator[Processes]:
+    """Join the processes that `torchrun` started, by its environment; alone without it.
+
+    device: "cpu", "cuda", or "auto", which is a GPU where there is one: each process on the machine its own.
+    """
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    if world == 1:
+        yield Processes(device=place)
+        return
+    if on_gpu:
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    try:
+        yield Processes(rank, world, place)
+    finally:
+        dist.destroy_process_group()

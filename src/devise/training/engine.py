@@ -1,0 +1,287 @@
+"""The engine: one loop for one process and many, that can be stopped, killed and gone on with."""
+
+import hashlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from devise.errors import TrainingError, TrainingStoppedError
+from devise.training.batches import Batch, Sampler
+from devise.training.checkpoints import Progress, load_checkpoint, load_model, save_checkpoint
+from devise.training.config import RunConfig
+from devise.training.distributed import Processes
+from devise.training.schedule import make_optimizer, rate_share, set_rates
+
+__all__ = ["Group", "Outcome", "Reporter", "Task", "train"]
+
+LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
+_NAMED = 5  # samples of a batch that an error names
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters that share a learning rate. share: of the run's rate."""
+
+    parameters: Sequence[nn.Parameter]
+    share: float = 1.0
+    decays: bool = True
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is trained: the engine knows nothing else of it."""
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def identity(self) -> str:
+        """Names the data: another text where the samples are others."""
+
+    def __len__(self) -> int:
+        """Samples that are trained on."""
+
+    def groups(self) -> Sequence[Group]:
+        """All parameters that are trained."""
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss over the batch. network: `module`, perhaps wrapped; the loss must go through its call."""
+
+    def measures(self) -> dict[str, float]:
+        """Measures of `module` on samples that are held out; the first is the one to be best in, up is better."""
+
+    def name(self, row: int) -> str:
+        """What a person knows a sample by."""
+
+
+Reporter = Callable[[int, int, int, float], object]
+"""Hears after every step: the epoch from 0, the step from 1, the steps of an epoch, the loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The state of the best epoch by the task's first measure; of the last one where there is none."""
+
+    measures: Mapping[str, float]
+    epoch: int
+    epochs: int
+
+
+def train(
+    task: Task,
+    config: RunConfig,
+    work: Path,
+    *,
+    processes: Processes | None = None,
+    sampler: Sampler | None = None,
+    report: Reporter | None = None,
+    tensorboard: Path | None = None,
+) -> Outcome:
+    """Train until the last epoch, from the checkpoint in `work` if there is one; leaves the best weights in the module.
+
+    `work` then holds last and best checkpoint, and `log.jsonl`, a line an epoch. On SIGTERM the state is saved and
+    TrainingStoppedError is raised: the same call goes on from there. TrainingError for a loss that is not finite.
+    """
+    together = processes or Processes()
+    order = sampler or Sampler(len(task), config.batch, config.seed, together.rank, together.world)
+    run = _Run(task, config, work, together, order, report or _unheard)
+    work.mkdir(parents=True, exist_ok=True)
+    with _until_told(together) as told, _board(tensorboard, together) as board:
+        run.go(told, board)
+    return run.outcome()
+
+
+class _Run:
+    """One run: its module, optimiser and where it stands."""
+
+    def __init__(
+        self, task: Task, config: RunConfig, work: Path, together: Processes, order: Sampler, report: Reporter
+    ) -> None:
+        self.task, self.config, self.work = task, config, work
+        self.together, self.order, self.report = together, order, report
+        task.module.to(together.device)
+        self.optimizer = make_optimizer(config, task.groups())
+        self.average = (
+            {name: tensor.detach().clone() for name, tensor in task.module.state_dict().items()} if config.ema else None
+        )
+        facts = json.dumps(asdict(config), sort_keys=True) + task.identity + str(len(task))
+        self.identity = hashlib.sha256(facts.encode()).hexdigest()
+        self.progress = Progress()
+        self.saved = time.monotonic()
+        if (work / LAST).exists():
+            self.progress = load_checkpoint(work / LAST, self.identity, task.module, self.optimizer, self.average)
+        self.network = together.wrapped(task.module)
+
+    def go(self, told: Callable[[], bool], board: Any) -> None:
+        while self.progress.epoch < self.config.epochs and not self._tired():
+            began = time.monotonic()
+            self._epoch(told)
+            self._measure(time.monotonic() - began, board)
+            if time.monotonic() - self.saved > self.config.save_seconds:
+                self._save()
+        self._save()
+
+    def outcome(self) -> Outcome:
+        best = self.work / BEST
+        self.together.wait()
+        if self.progress.measures and best.exists():
+            self.task.module.load_state_dict(load_model(best))
+        elif self.average is not None:
+            self.task.module.load_state_dict(self.average)
+        at = self.progress.best_epoch if self.progress.measures else self.progress.epoch - 1
+        return Outcome(self.progress.measures, at + 1, self.progress.epoch)
+
+    def _tired(self) -> bool:
+        return bool(self.config.patience and self.progress.stale >= self.config.patience)
+
+    def _epoch(self, told: Callable[[], bool]) -> None:
+        progress = self.progress
+        self.task.module.train()
+        for batch in self.order.batches(progress.epoch, progress.step):
+            loss = self._step(batch)
+            progress.step += 1
+            progress.loss_sum += loss
+            progress.loss_steps += 1
+            self.report(progress.epoch, progress.step, self.order.steps, loss)
+            if self.together.any(told()):
+                self._save()
+                raise TrainingStoppedError(
+                    f"told to stop: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is saved in "
+                    f"{self.work}: the same command goes on from there"
+                )
+            if time.monotonic() - self.saved > self.config.save_seconds:
+                self._save()
+
+    def _step(self, batch: Batch) -> float:
+        config, device = self.config, self.together.device.type
+        done = (batch.epoch * self.order.steps + batch.step) / self.order.steps
+        set_rates(self.optimizer, self.task.groups(), config.rate * rate_share(config, done, self.order.steps))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(batch.torch_seed)
+            with torch.autocast(device, torch.bfloat16) if config.bf16 else nullcontext():
+                loss = self.task.loss(self.network, batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(self._not_finite(batch, value))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.clip:
+            nn.utils.clip_grad_norm_(self.task.module.parameters(), config.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            _blend(self.average, self.task.module.state_dict(), config.ema, batch.epoch * self.order.steps + batch.step)
+        return value
+
+    def _not_finite(self, batch: Batch, value: float) -> str:
+        names = ", ".join(self.task.name(int(row)) for row in batch.rows[:_NAMED])
+        return (
+            f"the loss is {value} at epoch {batch.epoch + 1}, step {batch.step + 1}, in a batch of {len(batch.rows)} "
+            f"samples ({names}, ...): lower the rate, or look at these samples"
+        )
+
+    def _measure(self, seconds: float, board: Any) -> None:
+        progress, module = self.progress, self.task.module
+        line: dict[str, Any] = {"epoch": progress.epoch + 1, "loss": progress.loss_sum / max(progress.loss_steps, 1)}
+        if self.together.first:
+            kept = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+            if self.average is not None:
+                module.load_state_dict(self.average)
+            module.eval()
+            with torch.no_grad():
+                measures = self.task.measures()
+            self._judge(measures)
+            module.load_state_dict(kept)
+            line |= {"seconds": round(seconds, 2), "samples_a_second": round(self._samples() / seconds, 1), **measures}
+            with (self.work / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            if board is not None:
+                for name in ("loss", *measures):
+                    board.add_scalar(name, line[name], progress.epoch + 1)
+        progress.stale = self._shared_stale()
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.loss_sum, progress.loss_steps = 0.0, 0
+
+    def _samples(self) -> int:
+        return self.progress.loss_steps * self.order.size
+
+    def _judge(self, measures: dict[str, float]) -> None:
+        """Keep the weights, as they stand in the module, if they are the best so far."""
+        progress = self.progress
+        value = next(iter(measures.values()), None)
+        if value is None:
+            return
+        progress.stale += 1
+        if progress.best is None or value > progress.best:
+            progress.best, progress.best_epoch, progress.stale = value, progress.epoch, 0
+            progress.measures = measures
+            save_checkpoint(self.work / BEST, self.identity, progress, self.task.module.state_dict())
+
+    def _shared_stale(self) -> int:
+        """What the first process found, in all of them."""
+        if self.together.world == 1:
+            return self.progress.stale
+        told: list[Any] = [self.progress]
+        torch.distributed.broadcast_object_list(told, src=0, device=self.together.device)
+        self.progress.best, self.progress.best_epoch = told[0].best, told[0].best_epoch
+        self.progress.measures = told[0].measures
+        return int(told[0].stale)
+
+    def _save(self) -> None:
+        self.saved = time.monotonic()
+        if self.together.first:
+            state = self.task.module.state_dict()
+            save_checkpoint(self.work / LAST, self.identity, self.progress, state, self.optimizer, self.average)
+
+
+def _blend(average: dict[str, Tensor], state: Mapping[str, Tensor], keep: float, step: int) -> None:
+    """The running mean of the weights; it keeps less in the first steps, which are far from where it will be."""
+    share = min(keep, (1 + step) / (10 + step))
+    for name, tensor in state.items():
+        if tensor.dtype.is_floating_point:
+            average[name].lerp_(tensor.detach().to(average[name].dtype), 1 - share)
+        else:
+            average[name].copy_(tensor)
+
+
+@contextmanager
+def _until_told(together: Processes) -> Iterator[Callable[[], bool]]:
+    """Says whether SIGTERM came; only the main thread may listen to it."""
+    told = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield told.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        yield told.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _board(folder: Path | None, together: Processes) -> Iterator[Any]:
+    if folder is None or not together.first:
+        yield None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError:
+        raise TrainingError(
+            "TensorBoard is not installed: pip install 'devise-zsl[tensorboard]', or leave the option out"
+        ) from None
+    with SummaryWriter(str(folder)) as board:
+        yield board
+
+
+def _unheard(epoch: int, step: int, steps: int, loss: float) -> None:
+    """For who wants to hear nothing."""

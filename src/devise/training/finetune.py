@@ -1,0 +1,156 @@
+"""Fine-tuning: the ranking loss through the network, the network at its own learning rate."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from devise.arrays import LabelVectors, Surgery
+from devise.errors import UsageError
+from devise.model.evidence import Classifier
+from devise.training.batches import Batch
+from devise.training.classifier import Pictures, hits_at
+from devise.training.config import OptimizerName, RunConfig
+from devise.training.engine import Group
+from devise.training.losses import LossName
+from devise.training.surgery import RankingLoss
+from devise.vision.efficientnet import EfficientNetLite
+from devise.vision.restore import freeze_norms
+from devise.vision.smallnet import SmallNet
+
+__all__ = ["FinetuneConfig", "FinetuneTask", "Tuned"]
+
+_MEASURED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneConfig(RunConfig):
+    """Fine-tuning.
+
+    rate: of the map. backbone_share: the network's learning rate, as a share of it. softmax_share: the same of the
+    classifier, which follows the network by cross-entropy over the classes with photos; its gradient does not
+    reach the network. The rest: see `SurgeryConfig` and `ClassifierConfig`.
+    """
+
+    epochs: int = 3
+    batch: int = 64
+    optimizer: OptimizerName = "adamw"
+    rate: float = 1e-4
+    warmup: float = 0.5
+    backbone_share: float = 0.1
+    softmax_share: float = 1.0
+    loss: LossName = "softmax-cosine"
+    margin: float = 0.1
+    k: int = 10
+    temperature: float = 0.05
+    least_area: float = 0.35
+    jitter: float = 0.3
+    flips: bool = True
+    holdout: float = 0.05
+    held_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        super(FinetuneConfig, self).__post_init__()
+        if self.backbone_share < 0 or self.temperature <= 0:
+            raise UsageError("backbone_share must be 0 or more and temperature above 0")
+
+    @property
+    def ranking(self) -> RankingLoss:
+        """The loss with its numbers."""
+        return RankingLoss(name=self.loss, margin=self.margin, k=self.k, temperature=self.temperature)
+
+
+class Tuned(nn.Module):
+    """Network, map and classifier together. vectors: of the classes with photos, fixed. rows: of the classifier."""
+
+    def __init__(
+        self, network: EfficientNetLite | SmallNet, surgery: Surgery, vectors: LabelVectors, classifier: Classifier
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.map = nn.Parameter(torch.from_numpy(surgery.copy()))
+        self.register_buffer("vectors", torch.from_numpy(np.array(vectors, dtype=np.float32)))
+        self.vectors: Tensor
+        with torch.no_grad():
+            network.classifier.weight.copy_(torch.from_numpy(classifier.weight))
+            network.classifier.bias.copy_(torch.from_numpy(classifier.bias))
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Places in the label space, and logits whose gradient does not reach the network."""
+        features = self.network.forward_features(planes).float()
+        return functional.linear(features, self.map), self.network.classifier(features.detach())
+
+    def train(self, mode: bool = True) -> "Tuned":
+        """Normalisations stay as they are in evaluation."""
+        super().train(mode)
+        freeze_norms(self.network)
+        return self
+
+
+class FinetuneTask:
+    """Fine-tuning on augmented photos, for the engine. columns: of each class, its row of the classifier."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]],
+        module: Tuned,
+        columns: Int64[np.ndarray, "classes"],
+        config: FinetuneConfig,
+        data: str,
+    ) -> None:
+        self.module: Tuned = module
+        self.identity = hashlib.sha256(data.encode()).hexdigest()
+        self._pictures, self._config = pictures, config
+        self._train, self._held = split
+        self._columns = torch.from_numpy(columns)
+
+    def __len__(self) -> int:
+        return len(self._train)
+
+    def groups(self) -> Sequence[Group]:
+        """The map, the network, the classifier."""
+        classifier = list(self.module.network.classifier.parameters())
+        own = {id(parameter) for parameter in classifier}
+        network = [parameter for parameter in self.module.network.parameters() if id(parameter) not in own]
+        config = self._config
+        return [
+            Group([self.module.map]),
+            Group(network, config.backbone_share, decays=False),
+            Group(classifier, config.softmax_share),
+        ]
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The ranking loss, and the classifier's own."""
+        planes, truth = self._pictures.varied(self._train[batch.rows], batch, self.module.map.device)
+        projected, logits = network(planes)
+        known = self._columns[truth.cpu()].to(logits.device)
+        seen = self._columns[self._columns >= 0].sort().values.to(logits.device)
+        ranking = self._config.ranking(projected.float(), self.module.vectors, truth, batch)
+        inside = known >= 0
+        if not inside.any():
+            kept: Tensor = ranking + 0 * logits.sum()  # every parameter needs its gradient
+            return kept
+        own = torch.searchsorted(seen, known[inside])
+        loss: Tensor = ranking + functional.cross_entropy(logits[inside][:, seen].float(), own)
+        return loss
+
+    def measures(self) -> dict[str, float]:
+        """hit@1 and hit@5 in per cent, by cosine among the classes with photos, on the photos held out."""
+        found = []
+        for start in range(0, len(self._held), _MEASURED):
+            planes, truth = self._pictures.plain(self._held[start : start + _MEASURED], self.module.map.device)
+            projected, _ = self.module(planes)
+            found.append(hits_at(projected @ self.module.vectors.T, truth))
+        if not found:
+            return {}
+        return {f"hit@{k}": 100 * float(torch.cat([hits[k] for hits in found]).float().mean()) for k in (1, 5)}
+
+    def name(self, row: int) -> str:
+        """The photo."""
+        return self._pictures.arrays.samples.names[int(self._train[row])]

@@ -1,0 +1,114 @@
+"""The whole of `devise train finetune`: a bundle and photos in, a bundle whose network was trained on out."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from devise.arrays import Surgery
+from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, decode_surgery
+from devise.model.evidence import Classifier
+from devise.taxonomy.wordnet import default_taxonomy
+from devise.training.augment import Augmentation
+from devise.training.classifier import Pictures
+from devise.training.classifierjob import ClassifierInputs, find_labelled
+from devise.training.distributed import Processes
+from devise.training.engine import Outcome, Reporter, train
+from devise.training.finetune import FinetuneConfig, FinetuneTask, Tuned
+from devise.training.labelspace import bundle_space
+from devise.training.output import Network, TrainedModel, write_trained
+from devise.training.photoarrays import PhotoArrays
+from devise.training.surgery import held_out
+from devise.vision.export import onnx_bytes
+from devise.vision.restore import restored_network
+
+__all__ = ["FinetuneResult", "run_finetune"]
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneResult:
+    """Measures on the photos held out. before: with the network as it was, and the map that was trained on it."""
+
+    bundle: Bundle
+    photos: int
+    classes: int
+    before: dict[str, float]
+    outcome: Outcome
+
+
+def run_finetune(
+    config: FinetuneConfig,
+    inputs: ClassifierInputs,
+    out: Path,
+    *,
+    processes: Processes | None = None,
+    report: Reporter | None = None,
+    on_photos: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = print,
+    overwrite: bool = False,
+    tensorboard: Path | None = None,
+) -> FinetuneResult:
+    """Fine-tune network, map and classifier of `inputs.base`, and write the bundle.
+
+    The map for random label vectors stays as it was: the control row of a table is then of a frozen network.
+    """
+    together = processes or Processes()
+    taxonomy, base = default_taxonomy(), open_bundle(inputs.base)
+    samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
+    trained = tuple(base.labels.ids[place] for place in base.trained.tolist())
+    space = bundle_space(base, taxonomy, ids, trained)
+    facts = base.manifest.backbone
+    network = restored_network(base.part_bytes(BACKBONE), facts.architecture, len(trained), facts.features)
+    arrays = PhotoArrays(samples, base.preprocessing(), int(config.held_gb * 2**30), say, on_photos)
+    how = Augmentation(config.least_area, jitter=config.jitter, flips=config.flips)
+    pictures = Pictures(arrays, truth, base.preprocessing(), how)
+    good = arrays.good()
+    held = held_out(truth[good], config.holdout, config.seed)
+    module = Tuned(network, base.surgery_map(), space.rows(ids), base.classifier())
+    row_of = {label_id: row for row, label_id in enumerate(trained)}
+    columns = np.array([row_of.get(label_id, -1) for label_id in ids], dtype=np.int64)
+    data = f"{samples.fingerprint()} {' '.join(ids)} {base.manifest.to_json()}"
+    task = FinetuneTask(pictures, (good[~held], good[held]), module, columns, config, data)
+    before = _before(task, together)
+    outcome = train(task, config, inputs.work / "finetune", processes=together, report=report, tensorboard=tensorboard)
+    if together.first:
+        made = TrainedModel(
+            space,
+            module.map.detach().cpu().numpy(),
+            _control(base),
+            _seed(base),
+            {"finetune": asdict(config), "held_out": dict(outcome.measures), "before": before, "photos": len(good)},
+            hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
+            _network(module, base),
+        )
+        base = write_trained(base, made, out, overwrite=overwrite)
+    return FinetuneResult(base, len(good), len(ids), before, outcome)
+
+
+def _network(module: Tuned, base: Bundle) -> Network:
+    network = module.network.eval().cpu().float()
+    layer = network.classifier
+    classifier = Classifier(layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
+    return Network(onnx_bytes(network, half=False), network.architecture, base.preprocessing(), classifier)
+
+
+def _control(base: Bundle) -> Surgery | None:
+    if RANDOM_SURGERY not in {part.name for part in base.manifest.parts}:
+        return None
+    return decode_surgery(base.part_bytes(RANDOM_SURGERY), base.manifest).map
+
+
+def _before(task: FinetuneTask, together: Processes) -> dict[str, float]:
+    module = task.module.to(together.device).eval()
+    with torch.no_grad():
+        found = task.measures()
+    module.train()
+    return found
+
+
+def _seed(base: Bundle) -> int:
+    return int(base.manifest.scoring.get("random", {}).get("seed", 0))

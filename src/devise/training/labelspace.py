@@ -1,0 +1,133 @@
+"""The label space that a training job aims at: a bundle's own, one of other words, or random vectors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.arrays import LabelVectors
+from devise.bundle.bundle import Bundle
+from devise.bundle.manifest import LabelPolicy as StoredPolicy
+from devise.bundle.parts import WORDS
+from devise.errors import LabelError
+from devise.labels import Label, LabelSet
+from devise.model.embedding import random_space
+from devise.model.space import CENTRE, Centre, centre_of, placed
+from devise.taxonomy.wordnet import Taxonomy
+from devise.text.composition import LabelComposer, LabelPolicy
+from devise.text.vectors import WordTable
+from devise.text.vectorstore import write_vector_store
+from devise.training.words import kept_words
+
+__all__ = ["RANDOM_POLICY", "TargetSpace", "bundle_space", "random_target", "words_space"]
+
+RANDOM_POLICY = "random-embeddings"
+"""The name of the label policy of a bundle whose label vectors are random."""
+
+_WORDS_KEPT = 80_000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TargetSpace:
+    """Labels with their vectors, and what a bundle needs to place further labels among them.
+
+    trained: ids of the classifier's rows. centre: what was taken off the composed vectors; None for random ones.
+    words: writes the part of word vectors; None for random ones.
+    """
+
+    labels: LabelSet
+    vectors: LabelVectors
+    trained: tuple[str, ...]
+    policy: StoredPolicy
+    centre: Centre | None
+    words: Callable[[Path], object] | Path | None
+
+    @property
+    def dim(self) -> int:
+        """Length of a label vector."""
+        return int(self.vectors.shape[1])
+
+    def positions(self, ids: Sequence[str]) -> Int64[np.ndarray, "ids"]:
+        """Where these labels stand; LabelError if one is not there."""
+        return np.array([self.labels.position(label_id) for label_id in ids], dtype=np.int64)
+
+    def rows(self, ids: Sequence[str]) -> LabelVectors:
+        """The vectors of these labels; LabelError naming one that has none."""
+        found: LabelVectors = self.vectors[self.positions(ids)]
+        if not found.any(axis=1).all():
+            missing = ids[int(np.flatnonzero(~found.any(axis=1))[0])]
+            raise LabelError(f"{missing} has no label vector: leave its class out, or give words that name it")
+        return found
+
+
+def bundle_space(bundle: Bundle, taxonomy: Taxonomy, wanted: Sequence[str], trained: Sequence[str]) -> TargetSpace:
+    """The bundle's labels and vectors; ids it lacks are added with vectors made of its words.
+
+    wanted: ids that must be there. trained: ids to be marked as trained on, which come first, in this order.
+    """
+    own = bundle.labels
+    missing = [label_id for label_id in dict.fromkeys((*trained, *wanted)) if label_id not in own]
+    centre = bundle.surgery().centring.get(CENTRE)
+    vectors = bundle.label_vectors()
+    labels = own
+    policy = bundle.manifest.label_policy
+    if missing:
+        if centre is None:
+            raise LabelError(f"{missing[0]} is no label of the model, which keeps no centre to place it by")
+        composer = LabelComposer(bundle.words(), taxonomy, LabelPolicy.from_dict(dict(policy.parameters)))
+        made = composer.labels(missing)
+        added = (Label(i, taxonomy.synset(i).name, "", False, s) for i, s in zip(missing, made.sources, strict=True))
+        labels = own.joined(LabelSet(added))
+        vectors = np.concatenate([vectors, placed(made.vectors, centre)])
+    words = bundle.part_path(WORDS) if any(part.name == WORDS for part in bundle.manifest.parts) else None
+    return _ordered(labels, vectors, trained, policy, centre, words)
+
+
+def words_space(space: TargetSpace, words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> TargetSpace:
+    """The same labels with vectors made of other words, centred on the trained ones."""
+    made = LabelComposer(words, taxonomy, policy).labels(space.labels.ids)
+    centre = centre_of(made.vectors[space.positions(space.trained)])
+    labels = LabelSet(
+        Label(label.id, label.name, "", label.seen, source)
+        for label, source in zip(space.labels, made.sources, strict=True)
+    )
+    kept = kept_words(words, taxonomy, _WORDS_KEPT)
+
+    def write(path: Path) -> None:
+        write_vector_store(path, kept, precision="int8")
+
+    stored = StoredPolicy(policy.name, policy.to_dict())
+    return TargetSpace(labels, placed(made.vectors, centre), space.trained, stored, centre, write)
+
+
+def random_target(space: TargetSpace, dim: int, seed: int) -> TargetSpace:
+    """The same labels with random unit vectors: the paper's control. No word places a further label there."""
+    made = random_space(space.labels, dim, np.random.default_rng(seed))
+    policy = StoredPolicy(RANDOM_POLICY, {"seed": seed, "dim": dim})
+    return TargetSpace(space.labels, made.vectors, space.trained, policy, None, None)
+
+
+def _ordered(
+    labels: LabelSet,
+    vectors: LabelVectors,
+    trained: Sequence[str],
+    policy: StoredPolicy,
+    centre: Centre | None,
+    words: Path | None,
+) -> TargetSpace:
+    """The trained labels first, in their order, and marked; the others as they stood."""
+    first = [labels.position(label_id) for label_id in trained]
+    chosen = set(first)
+    order = [*first, *(place for place in range(len(labels)) if place not in chosen)]
+    moved = labels.subset(order)
+    seen = [place < len(first) for place in range(len(order))]
+    marked = LabelSet.of_columns(
+        moved.ids,
+        [label.name for label in moved],
+        [label.gloss for label in moved],
+        seen,
+        [label.source for label in moved],
+    )
+    return TargetSpace(marked, vectors[np.array(order)], tuple(trained), policy, centre, words)

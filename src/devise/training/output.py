@@ -1,0 +1,128 @@
+"""A trained model as a bundle: what was trained anew, and the rest of the bundle it came from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from devise.arrays import LabelVectors, Queries, Scores, Surgery, Truth
+from devise.bundle.bundle import Bundle
+from devise.bundle.label_table import encode_label_table
+from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
+from devise.bundle.parts import (
+    BACKBONE,
+    CLASSIFIER,
+    LABEL_TABLE,
+    LABEL_VECTORS,
+    RANDOM_SURGERY,
+    SURGERY,
+    WORDS,
+    SurgeryMap,
+    encode_classifier,
+    encode_label_vectors,
+    encode_surgery,
+)
+from devise.bundle.writer import PartContent, write_bundle
+from devise.model.evidence import Classifier
+from devise.model.space import CENTRE
+from devise.training.labelspace import TargetSpace
+from devise.vision.preprocessing import Preprocessing
+
+__all__ = ["Network", "TrainedModel", "best_temperature", "unit_cosines", "write_trained"]
+
+_TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """A backbone and the softmax on its features."""
+
+    onnx: bytes
+    architecture: str
+    preprocessing: Preprocessing
+    classifier: Classifier
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TrainedModel:
+    """What a job made. control: the map for random vectors, if there is one, and the seed of these.
+
+    temperatures: by scorer. config: the resolved configuration and what was measured. photos: SHA-256 that names the
+    photos. from_scratch: whether the network has nothing of the base's weights.
+    """
+
+    space: TargetSpace
+    surgery: Surgery
+    control: Surgery | None
+    seed: int
+    config: Mapping[str, object]
+    photos: str
+    network: Network | None = None
+    from_scratch: bool = False
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: bool = False) -> Bundle:
+    """Write the bundle; parts that were not trained are copied from `base`."""
+    space, old = made.space, base.manifest
+    centring = {} if space.centre is None else {CENTRE: space.centre}
+    network = made.network
+    parts: dict[str, PartContent] = {
+        BACKBONE: base.part_path(BACKBONE) if network is None else network.onnx,
+        CLASSIFIER: base.part_path(CLASSIFIER) if network is None else encode_classifier(network.classifier, "float32"),
+        LABEL_TABLE: encode_label_table(space.labels, space.trained),
+        LABEL_VECTORS: encode_label_vectors(space.vectors),
+        SURGERY: encode_surgery(SurgeryMap(made.surgery, centring), "float32"),
+    }
+    if made.control is not None:
+        parts[RANDOM_SURGERY] = encode_surgery(SurgeryMap(made.control), "float32")
+    if space.words is not None:
+        parts[WORDS] = space.words
+    features = made.surgery.shape[1]
+    scoring = {name: dict(settings) for name, settings in old.scoring.items()}
+    scoring["random"] = {"seed": made.seed}
+    for scorer, temperature in made.temperatures.items():
+        scoring.setdefault(scorer, {})["temperature"] = temperature
+    manifest = replace(
+        old,
+        name=out.resolve().name,
+        preprocessing=old.preprocessing if network is None else network.preprocessing.to_dict(),
+        backbone=BackboneFacts(old.backbone.architecture if network is None else network.architecture, features),
+        label_space=LabelSpace(len(space.labels), len(space.trained), space.dim),
+        label_policy=space.policy,
+        scoring=scoring,
+        provenance=(*_kept(old.provenance, made.from_scratch), _photos(made)),
+        config=json.loads(json.dumps({**made.config, "base": dict(old.config)})),
+        parts=(),
+    )
+    return write_bundle(out, manifest, parts, overwrite=overwrite)
+
+
+def best_temperature(cosines: Scores, truth: Truth) -> float:
+    """The temperature under which the softmax over the cosines gives the true labels the highest likelihood."""
+
+    def mean_log_likelihood(temperature: float) -> float:
+        scaled = cosines / np.float32(temperature)
+        own = scaled[np.arange(len(truth)), truth]
+        top = scaled.max(axis=1)
+        return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
+
+    return max(_TEMPERATURES, key=mean_log_likelihood)
+
+
+def _kept(provenance: tuple[Provenance, ...], from_scratch: bool) -> tuple[Provenance, ...]:
+    """A network from scratch was not made of the base's weights."""
+    return provenance if not from_scratch else tuple(one for one in provenance if "backbone" not in one.what)
+
+
+def _photos(made: TrainedModel) -> Provenance:
+    return Provenance("training photos", "given by the user", "", "as the photos", sha256=made.photos)
+
+
+def unit_cosines(projected: Queries, vectors: LabelVectors) -> Scores:
+    """Cosines of rows that need not be of unit length with unit rows."""
+    norms = np.linalg.norm(projected, axis=1, keepdims=True)
+    cosines: Scores = (projected @ vectors.T) / np.maximum(norms, np.float32(1e-12))
+    return cosines

@@ -1,0 +1,196 @@
+"""Surgery on photos: the map M from stored features to the label space, trained with one of the losses."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from devise.arrays import LabelVectors, Surgery, Truth
+from devise.errors import TrainingError, UsageError
+from devise.training.batches import Batch
+from devise.training.config import OptimizerName, RunConfig
+from devise.training.engine import Group
+from devise.training.featurerows import FeatureRows
+from devise.training.losses import (
+    LossName,
+    all_negatives_loss,
+    first_violator_loss,
+    hardest_loss,
+    l2_loss,
+    softmax_cosine_loss,
+)
+
+__all__ = ["RankingLoss", "SurgeryConfig", "SurgeryHead", "SurgeryTask", "held_out"]
+
+_MEASURED = 4096  # samples that are measured at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingLoss:
+    """Which loss, and its numbers. margin: of the hinges. k: hardest labels. temperature: of the softmax."""
+
+    name: LossName = "softmax-cosine"
+    margin: float = 0.1
+    k: int = 10
+    temperature: float = 0.05
+
+    def __call__(self, projected: Tensor, vectors: Tensor, truth: Tensor, batch: Batch) -> Tensor:
+        """The mean over the pictures."""
+        match self.name:
+            case "first-violator":
+                order = torch.from_numpy(1 - batch.uniform(len(vectors))).to(projected.device)
+                return first_violator_loss(projected, vectors, truth, self.margin, order)
+            case "all-negatives":
+                return all_negatives_loss(projected, vectors, truth, self.margin)
+            case "hardest":
+                return hardest_loss(projected, vectors, truth, self.margin, self.k)
+            case "softmax-cosine":
+                return softmax_cosine_loss(projected, vectors, truth, self.temperature)
+            case "l2":
+                return l2_loss(projected, vectors, truth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurgeryConfig(RunConfig):
+    """Surgery: how M is made.
+
+    loss, margin, k, temperature: see `RankingLoss`. start: M at the beginning, random or the image-free solution with
+    its ridge. labels: whether label vectors are tuned; pull: weight of their squared distance to where they were.
+    label_share: their learning rate, as a share of the map's. holdout: share of every class's photos that is held out
+    to choose the epoch by. random_embeddings: random unit label vectors of this length in place of the words'; 0 is
+    none. random_row: also make the map for random vectors of the words' length, the control row of a table.
+    """
+
+    epochs: int = 20
+    batch: int = 1024
+    rate: float = 1e-3
+    optimizer: OptimizerName = "adamw"
+    patience: int = 5
+    loss: LossName = "softmax-cosine"
+    margin: float = 0.1
+    k: int = 10
+    temperature: float = 0.05
+    start: Literal["random", "image-free"] = "image-free"
+    ridge: float = 0.1
+    labels: Literal["frozen", "tuned"] = "frozen"
+    pull: float = 1.0
+    label_share: float = 0.1
+    holdout: float = 0.05
+    random_embeddings: int = 0
+    random_row: bool = True
+
+    def __post_init__(self) -> None:
+        super(SurgeryConfig, self).__post_init__()
+        if not 0 <= self.holdout < 1:
+            raise UsageError(f"holdout must be from 0 to below 1, got {self.holdout}")
+        if self.temperature <= 0:
+            raise UsageError(f"temperature must be above 0, got {self.temperature}")
+
+    @property
+    def ranking(self) -> RankingLoss:
+        """The loss with its numbers."""
+        return RankingLoss(name=self.loss, margin=self.margin, k=self.k, temperature=self.temperature)
+
+
+class SurgeryHead(nn.Module):
+    """M, and the label vectors, which may be tuned. Features in; pictures and labels in the label space out."""
+
+    def __init__(self, start: Surgery, vectors: LabelVectors, *, tuned: bool) -> None:
+        super().__init__()
+        self.map = nn.Parameter(torch.from_numpy(start.copy()))
+        self.tuned = tuned
+        told = torch.from_numpy(np.array(vectors, dtype=np.float32))
+        if tuned:
+            self.vectors: Tensor = nn.Parameter(told)
+        else:
+            self.register_buffer("vectors", told)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """[images, dim] and unit [labels, dim]."""
+        unit = functional.normalize(self.vectors, dim=1) if self.tuned else self.vectors
+        return functional.linear(features, self.map), unit
+
+
+class SurgeryTask:
+    """Surgery on the photos of a feature store, for the engine.
+
+    rows, truth: of all photos, and which of `vectors` each shows. split: numbers of those trained on and held out.
+    data: names photos and start.
+    """
+
+    def __init__(
+        self,
+        rows: FeatureRows,
+        truth: Truth,
+        split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]],
+        module: SurgeryHead,
+        config: SurgeryConfig,
+        data: str,
+    ) -> None:
+        if not module.vectors.any(dim=1).all():
+            raise TrainingError("a class with photos has no label vector: leave its photos out")
+        self.module: SurgeryHead = module
+        self.identity = hashlib.sha256(f"{data} {module.vectors.shape}".encode()).hexdigest()
+        self._rows, self._truth, self._config = rows, truth, config
+        self._train, self._held = split
+        self._anchor = module.vectors.detach().clone()
+
+    def __len__(self) -> int:
+        return len(self._train)
+
+    def groups(self) -> Sequence[Group]:
+        """The map, and the label vectors if they are tuned."""
+        of_map = Group([self.module.map])
+        if not isinstance(self.module.vectors, nn.Parameter):
+            return [of_map]
+        return [of_map, Group([self.module.vectors], self._config.label_share, decays=False)]
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The ranking loss; with tuned labels, their pull too."""
+        features, truth = self.samples(batch)
+        projected, vectors = network(features)
+        loss = self._config.ranking(projected, vectors, truth, batch)
+        if self.module.tuned:
+            loss = loss + self._config.pull * (vectors - self._anchor.to(vectors.device)).square().sum(dim=1).mean()
+        return loss
+
+    def samples(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features of the batch's photos, and the rows of their labels."""
+        numbers, device = self._train[batch.rows], self.module.map.device
+        features = torch.from_numpy(self._rows.take(numbers)).to(device)
+        return features, torch.from_numpy(self._truth[numbers]).to(device)
+
+    def measures(self) -> dict[str, float]:
+        """hit@1 and hit@5 in per cent, by cosine among the classes with photos, on the photos held out."""
+        if not len(self._held):
+            return {}
+        hits = np.zeros(2)
+        for start in range(0, len(self._held), _MEASURED):
+            numbers = self._held[start : start + _MEASURED]
+            projected, vectors = self.module(torch.from_numpy(self._rows.take(numbers)).to(self.module.map.device))
+            best = (projected @ vectors.T).topk(min(5, len(vectors)), dim=1).indices.cpu().numpy()
+            right = best == self._truth[numbers][:, None]
+            hits += right[:, 0].sum(), right.any(axis=1).sum()
+        return {f"hit@{k}": 100 * float(right) / len(self._held) for k, right in zip((1, 5), hits, strict=True)}
+
+    def name(self, row: int) -> str:
+        """The photo's number in the store."""
+        return f"photo {self._rows.rows[self._train[row]]}"
+
+
+def held_out(truth: Truth, share: float, seed: int) -> Bool[np.ndarray, "photos"]:
+    """Which photos are held out: of every class the share, rounded, drawn at random; the same seed, the same ones."""
+    rng = np.random.default_rng((seed, 2))
+    held = np.zeros(len(truth), dtype=bool)
+    draws: Float32[np.ndarray, "photos"] = rng.random(len(truth), dtype=np.float32)
+    for label in np.unique(truth):
+        members = np.flatnonzero(truth == label)
+        count = round(share * len(members))
+        held[members[np.argsort(draws[members])[:count]]] = True
+    return held

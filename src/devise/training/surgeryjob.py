@@ -1,0 +1,280 @@
+"""The whole of `devise train surgery`: photos or stored features in, a bundle out."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.arrays import Surgery, Truth
+from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.parts import BACKBONE
+from devise.errors import TrainingError, UsageError
+from devise.labels import Label, LabelSet
+from devise.model.embedding import random_space
+from devise.model.surgery import image_free_surgery
+from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.text.composition import LabelPolicy
+from devise.training.batches import Sampler
+from devise.training.classes import map_classes
+from devise.training.distributed import Processes
+from devise.training.engine import Outcome, Reporter, train
+from devise.training.featurerows import FeatureRows, block_and_group
+from devise.training.labelspace import TargetSpace, bundle_space, random_target, words_space
+from devise.training.output import TrainedModel, best_temperature, unit_cosines, write_trained
+from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
+from devise.vision.backbone import OpenVinoBackbone
+from devise.vision.featurestore import FeatureStore, feature_store, open_store
+from devise.vision.pipeline import cores
+from devise.vision.samples import find_samples
+
+if TYPE_CHECKING:
+    from devise.text.vectors import WordTable
+
+__all__ = [
+    "LabelledFeatures",
+    "Say",
+    "SurgeryInputs",
+    "SurgeryResult",
+    "fit_map",
+    "labelled_features",
+    "make_store",
+    "random_start",
+    "run_surgery",
+]
+
+_CALIBRATED = 500  # photos at most that choose the temperature
+Say = Callable[[str], None]
+"""Takes a line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurgeryInputs:
+    """What surgery is made of.
+
+    photos: folders and shards, of which features are made and kept in `stores`; or features: a finished store.
+    work: checkpoints and logs. classes: the review file. vectors: word vectors to make label vectors of.
+    """
+
+    base: Path
+    work: Path
+    stores: Path
+    photos: tuple[Path, ...] = ()
+    features: Path | None = None
+    classes: Path | None = None
+    vectors: Path | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LabelledFeatures:
+    """Features of photos of known classes. truth: which of `ids` each row of `rows` shows. key: names them."""
+
+    rows: FeatureRows
+    truth: Truth
+    ids: tuple[str, ...]
+    key: str
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class SurgeryResult:
+    """What came of it; measures on the photos held out, by cosine among the classes with photos."""
+
+    bundle: Bundle
+    photos: int
+    classes: int
+    before: dict[str, float]
+    outcome: Outcome
+
+
+def run_surgery(
+    config: SurgeryConfig,
+    inputs: SurgeryInputs,
+    out: Path,
+    *,
+    processes: Processes | None = None,
+    report: Reporter | None = None,
+    on_photos: Callable[[int, int], None] | None = None,
+    say: Say = print,
+    overwrite: bool = False,
+    tensorboard: Path | None = None,
+) -> SurgeryResult:
+    """Train the map, and the control's, and write the bundle; only the first process writes."""
+    together = processes or Processes()
+    taxonomy, base = default_taxonomy(), open_bundle(inputs.base)
+    store = make_store(base, inputs, on_photos, say) if together.first else None
+    together.wait()
+    store = store or make_store(base, inputs, None, say)
+    photos = labelled_features(store, taxonomy, inputs.classes, say)
+    space = _target(base, inputs, config, taxonomy, photos.ids)
+    start = _start(config, base, space, photos.rows)
+    work = inputs.work / "surgery"
+    head, before, outcome = fit_map(
+        photos, space.rows(photos.ids), start, config, work, together, report, tensorboard=tensorboard
+    )
+    surgery = head.map.detach().cpu().numpy()
+    if head.tuned:
+        space = _tuned(space, photos.ids, head)
+    control = None
+    if config.random_row and not config.random_embeddings:
+        control = _control(photos, base, space, config, inputs.work / "random", together, report)
+    made = TrainedModel(
+        space,
+        surgery,
+        control,
+        config.seed,
+        {"surgery": asdict(config), "held_out": dict(outcome.measures), "photos": len(photos.truth)},
+        hashlib.sha256(photos.key.encode()).hexdigest(),
+        temperatures={"devise": _temperature(photos, space, surgery, config)},
+    )
+    bundle = write_trained(base, made, out, overwrite=overwrite) if together.first else base
+    return SurgeryResult(bundle, len(photos.truth), len(photos.ids), before, outcome)
+
+
+def make_store(
+    base: Bundle, inputs: SurgeryInputs, on_photos: Callable[[int, int], None] | None, say: Say
+) -> FeatureStore:
+    """The features of the photos by the base's backbone: opened, or made; TrainingError if they are another's."""
+    weights = base.part_bytes(BACKBONE)
+    if inputs.features is not None:
+        store = open_store(inputs.features)
+        if store.weights != hashlib.sha256(weights).hexdigest():
+            raise TrainingError(
+                f"{inputs.features} holds features of another network than {inputs.base}'s: extract again"
+            )
+        return store
+    if not inputs.photos:
+        raise UsageError("surgery needs --photos or --features")
+    samples = find_samples(inputs.photos)
+    backbone = OpenVinoBackbone(weights, base.preprocessing(), streams=cores())
+    inputs.stores.mkdir(parents=True, exist_ok=True)
+    return feature_store(inputs.stores, samples, backbone, weights, on_progress=on_photos, on_problem=say)
+
+
+def labelled_features(store: FeatureStore, taxonomy: Taxonomy, review: Path | None, say: Say) -> LabelledFeatures:
+    """The photos whose class is not left out, and the synset of each."""
+    mapped = map_classes(store.class_names, taxonomy, review)
+    kept = mapped.kept
+    names = [name for name in store.class_names if name in kept]
+    places = np.array([names.index(name) if name in kept else -1 for name in store.class_names], dtype=np.int64)
+    truth = places[store.truth[store.rows]]
+    inside = np.flatnonzero(truth >= 0)
+    if not len(inside):
+        raise UsageError("every class was left out: keep at least one")
+    if mapped.named:
+        say(f"{mapped.named} class names have one sense in WordNet and were taken for it")
+    if left := len(truth) - len(inside):
+        say(f"left out {left} photos of {len(mapped.ids) - len(kept)} classes")
+    if store.broken:
+        say(f"left out {store.broken} broken photos")
+    rows = FeatureRows(replace(store, rows=store.rows[inside]))
+    ids = tuple(kept[name] for name in names)
+    return LabelledFeatures(rows, truth[inside], ids, f"{store.key} {' '.join(ids)}", left)
+
+
+def fit_map(
+    photos: LabelledFeatures,
+    vectors: np.ndarray,
+    start: Surgery,
+    config: SurgeryConfig,
+    work: Path,
+    together: Processes,
+    report: Reporter | None = None,
+    *,
+    split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]] | None = None,
+    tensorboard: Path | None = None,
+) -> tuple[SurgeryHead, dict[str, float], Outcome]:
+    """The trained head, what the start measured on the photos held out, and the outcome."""
+    if split is None:
+        held = held_out(photos.truth, config.holdout, config.seed)
+        split = (np.flatnonzero(~held), np.flatnonzero(held))
+    head = SurgeryHead(start, vectors, tuned=config.labels == "tuned")
+    digest = hashlib.sha256(start.tobytes() + vectors.tobytes()).hexdigest()
+    task = SurgeryTask(photos.rows, photos.truth, split, head, config, f"{photos.key} {digest}")
+    before = _measured(task)
+    block, group = block_and_group(photos.rows)
+    sampler = Sampler(len(task), config.batch, config.seed, together.rank, together.world, block, group)
+    outcome = train(task, config, work, processes=together, sampler=sampler, report=report, tensorboard=tensorboard)
+    return head, before, outcome
+
+
+def random_start(dim: int, rows: FeatureRows, seed: int) -> Surgery:
+    """A random map that takes features to vectors of length about 1."""
+    some = rows.take(np.arange(min(len(rows), 1024)))
+    scale = 1 / (np.sqrt(dim) * max(float(np.linalg.norm(some, axis=1).mean()), 1e-6))
+    rng = np.random.default_rng((seed, 3))
+    drawn: Surgery = np.float32(scale) * rng.standard_normal((dim, rows.dim), dtype=np.float32)
+    return drawn
+
+
+def _measured(task: SurgeryTask) -> dict[str, float]:
+    import torch
+
+    with torch.no_grad():
+        return task.measures()
+
+
+def _target(
+    base: Bundle, inputs: SurgeryInputs, config: SurgeryConfig, taxonomy: Taxonomy, ids: Sequence[str]
+) -> TargetSpace:
+    trained = tuple(base.labels.ids[place] for place in base.trained.tolist())
+    space = bundle_space(base, taxonomy, ids, trained)
+    if config.random_embeddings:
+        return random_target(space, config.random_embeddings, config.seed)
+    if inputs.vectors is None:
+        return space
+    policy = LabelPolicy.from_dict(dict(base.manifest.label_policy.parameters))
+    return words_space(space, _words(inputs.vectors), taxonomy, policy)
+
+
+def _words(path: Path) -> "WordTable":
+    from devise.text.formats import read_vectors
+
+    return read_vectors(path)
+
+
+def _start(config: SurgeryConfig, base: Bundle, space: TargetSpace, rows: FeatureRows) -> Surgery:
+    if config.start == "random":
+        return random_start(space.dim, rows, config.seed)
+    vectors = space.vectors[space.positions(space.trained)]
+    return image_free_surgery(vectors, base.classifier().weight, config.ridge)
+
+
+def _control(
+    photos: LabelledFeatures,
+    base: Bundle,
+    space: TargetSpace,
+    config: SurgeryConfig,
+    work: Path,
+    together: Processes,
+    report: Reporter | None,
+) -> Surgery:
+    """The same training with random vectors, those that the row "random" of a table has for the trained labels."""
+    labels = LabelSet(Label(i, i) for i in dict.fromkeys((*space.trained, *photos.ids)))
+    random = random_space(labels, space.dim, np.random.default_rng(config.seed)).vectors
+    start = random_start(space.dim, photos.rows, config.seed)
+    if config.start == "image-free":
+        start = image_free_surgery(random[: len(space.trained)], base.classifier().weight, config.ridge)
+    vectors = random[[labels.position(label_id) for label_id in photos.ids]]
+    head, _, _ = fit_map(photos, vectors, start, replace(config, labels="frozen"), work, together, report)
+    control: Surgery = head.map.detach().cpu().numpy()
+    return control
+
+
+def _tuned(space: TargetSpace, ids: Sequence[str], head: SurgeryHead) -> TargetSpace:
+    from torch.nn import functional
+
+    vectors = space.vectors.copy()
+    vectors[space.positions(ids)] = functional.normalize(head.vectors.detach(), dim=1).cpu().numpy()
+    return replace(space, vectors=vectors)
+
+
+def _temperature(photos: LabelledFeatures, space: TargetSpace, surgery: Surgery, config: SurgeryConfig) -> float:
+    """For the probabilities of `devise label --method devise`: all labels compete, on photos held out."""
+    held = np.flatnonzero(held_out(photos.truth, config.holdout, config.seed))
+    chosen = (held if len(held) else np.arange(len(photos.truth)))[:_CALIBRATED]
+    cosines = unit_cosines(photos.rows.take(chosen) @ surgery.T, space.vectors)
+    return best_temperature(cosines, space.positions(photos.ids)[photos.truth[chosen]])

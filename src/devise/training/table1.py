@@ -1,0 +1,273 @@
+"""The paper's Table 1 on stored features: softmax, DeViSE, random embeddings; the same photos, budget and search.
+
+Every row tries the same number of settings on a split of the training photos; with the best of them it is trained on
+all training photos, once a seed; then, and only then, the test photos are read.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from devise.arrays import LabelVectors, Scores, Surgery, Truth
+from devise.errors import UsageError
+from devise.evaluation.protocol import CHANCE, EvaluationSettings, RankedIds, evaluate_rankings
+from devise.index.exact import TIE_RULE, top_k
+from devise.model.space import unit_rows
+from devise.model.surgery import image_free_surgery
+from devise.taxonomy.wordnet import Taxonomy
+from devise.training.batches import Batch
+from devise.training.config import resolve
+from devise.training.distributed import Processes
+from devise.training.engine import Group, train
+from devise.training.losses import LossName
+from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
+from devise.training.surgeryjob import LabelledFeatures, random_start
+
+__all__ = ["MEASURES", "RowSpec", "Table1", "Table1Config", "TableRow", "make_table1"]
+
+MEASURES = EvaluationSettings(hit_ks=(1, 2, 5, 10), hp_ks=(2, 5, 10, 20)).measures
+"""The columns."""
+
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table1Config:
+    """seeds: runs a row, from seed 0 on. rates, numbers: what is tried, every pair of them, `numbers` being the
+    weight decay of the softmax and the temperature (or margin) of the others: as many for each. holdout: share of the
+    training photos that the settings are chosen by. loss: of DeViSE and the random embeddings. start: of their maps,
+    random, or the solution (with this ridge) that imitates the softmax row trained on the same photos by the same seed.
+    """
+
+    seeds: int = 3
+    epochs: int = 12
+    batch: int = 512
+    loss: LossName = "softmax-cosine"
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
+    decays: tuple[float, ...] = (0.0, 0.1)
+    temperatures: tuple[float, ...] = (0.05, 0.1)
+    margins: tuple[float, ...] = (0.1, 0.3)
+    holdout: float = 0.1
+    start: Literal["softmax", "random"] = "softmax"
+    ridge: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or not 0 < self.holdout < 1:
+            raise UsageError(f"seeds must be 1 or more and holdout between 0 and 1, got {self.seeds}, {self.holdout}")
+        if not len(self.decays) == len(self.temperatures) == len(self.margins):
+            raise UsageError("decays, temperatures and margins must be as many: every row gets the same search")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RowSpec:
+    """A row that is trained. vectors: by seed, of the classes; None is the softmax."""
+
+    name: str
+    dim: int | None
+    vectors: Callable[[int], LabelVectors] | None
+
+    @property
+    def key(self) -> str:
+        """Its name and length, as in a file's name."""
+        return f"{self.name} {self.dim or ''}".strip().lower().replace(" ", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """Mean and standard deviation (0 of one run) over the seeds, by measure, in [0, 1]; the settings chosen."""
+
+    name: str
+    dim: int | None
+    means: Mapping[str, float]
+    spreads: Mapping[str, float]
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    held_out: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table1:
+    """The rows in the paper's order, chance last."""
+
+    rows: tuple[TableRow, ...]
+    train_photos: int
+    test_photos: int
+    classes: int
+    seeds: int
+    graph: str
+    notes: tuple[str, ...] = ()
+
+
+class _SoftmaxHead(SurgeryHead):
+    """A linear softmax as a head: its "label vectors" are the axes, so that places are logits."""
+
+    def __init__(self, classes: int, features: int) -> None:
+        start = np.zeros((classes, features), np.float32)
+        super().__init__(start, np.eye(classes, dtype=np.float32), tuned=False)
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the axes."""
+        return functional.linear(features, self.map, self.bias), self.vectors
+
+
+class _SoftmaxTask(SurgeryTask):
+    def groups(self) -> Sequence[Group]:
+        """The weights decay, the biases do not."""
+        assert isinstance(self.module, _SoftmaxHead)
+        return [Group([self.module.map]), Group([self.module.bias], decays=False)]
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy."""
+        features, truth = self.samples(batch)
+        return functional.cross_entropy(network(features)[0], truth)
+
+
+def make_table1(
+    config: Table1Config,
+    specs: Sequence[RowSpec],
+    train_photos: LabelledFeatures,
+    read_test: Callable[[], LabelledFeatures],
+    taxonomy: Taxonomy,
+    work: Path,
+    say: Callable[[str], None],
+) -> Table1:
+    """All rows. read_test: called once, after everything is chosen and trained. A run that was stopped goes on."""
+    heads: dict[str, list[SurgeryHead]] = {}
+    chosen: dict[str, _Searched] = {}
+    tried: SurgeryHead | None = None
+    for spec in sorted(specs, key=lambda one: one.vectors is not None):  # the softmax first: others may start from it
+        job = _Job(spec, config, train_photos, work / spec.key)
+        found = chosen[spec.key] = job.searched(say, tried)
+        firsts: list[SurgeryHead] | list[None] = heads.get("softmax", [None] * config.seeds)
+        heads[spec.key] = [
+            job.fitted(found.settings, seed, f"seed-{seed}", holdout=0.0, softmax=first)[0]
+            for seed, first in enumerate(firsts)
+        ]
+        tried = found.head if spec.vectors is None else tried
+    test = read_test()
+    if test.ids != train_photos.ids:
+        raise UsageError("training and test photos must be of the same classes: mend the folders or the review file")
+    rows: list[TableRow] = []
+    chance, graph = dict[str, float](), ""
+    for spec in specs:
+        measured = [_measured(head, test, taxonomy) for head in heads[spec.key]]
+        chance, graph = measured[0][1:]
+        rows.append(_row(spec, [one[0] for one in measured], chosen[spec.key]))
+    rows.append(TableRow("Chance", None, chance, dict.fromkeys(chance, 0.0)))
+    counts = (len(train_photos.truth), len(test.truth), len(test.ids), config.seeds)
+    return Table1(tuple(rows), *counts, graph)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Searched:
+    """The settings with the best hit@1 on the photos held out, that in per cent, and the head it was reached with."""
+
+    settings: dict[str, float]
+    hit1: float
+    head: SurgeryHead
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Job:
+    """The trainings of one row."""
+
+    spec: RowSpec
+    config: Table1Config
+    photos: LabelledFeatures
+    work: Path
+
+    def searched(self, say: Callable[[str], None], softmax: SurgeryHead | None) -> _Searched:
+        config = self.config
+        cosine = config.loss == "softmax-cosine"
+        key = "weight_decay" if self.spec.vectors is None else "temperature" if cosine else "margin"
+        numbers = {"weight_decay": config.decays, "temperature": config.temperatures, "margin": config.margins}[key]
+        best: _Searched | None = None
+        for rate, number in product(config.rates, numbers):
+            settings = {"rate": rate, key: number}
+            head, hit1 = self.fitted(settings, 0, f"try-{rate}-{number}", holdout=config.holdout, softmax=softmax)
+            say(f"{self.spec.key}, {settings}: hit@1 {hit1:.2f} on photos held out")
+            if best is None or hit1 > best.hit1:
+                best = _Searched(settings, hit1, head)
+        assert best is not None
+        return best
+
+    def fitted(
+        self, settings: Mapping[str, float], seed: int, name: str, *, holdout: float, softmax: SurgeryHead | None
+    ) -> tuple[SurgeryHead, float]:
+        """The trained head, and its hit@1 in per cent on the photos held out, 0 where none are."""
+        config, photos = self.config, self.photos
+        budget = {"epochs": config.epochs, "batch": config.batch, "patience": 0, "loss": config.loss, "seed": seed}
+        job = resolve(SurgeryConfig, None, budget | dict(settings))
+        held = held_out(photos.truth, holdout, 0)
+        split = (np.flatnonzero(~held), np.flatnonzero(held))
+        key = f"{photos.key} {self.spec.key} {seed} {holdout}"
+        if self.spec.vectors is None:
+            head: SurgeryHead = _SoftmaxHead(len(photos.ids), photos.rows.dim)
+            task: SurgeryTask = _SoftmaxTask(photos.rows, photos.truth, split, head, job, key)
+        else:
+            vectors = self.spec.vectors(seed)
+            start = self._start(vectors, seed, softmax)
+            head = SurgeryHead(start, vectors, tuned=False)
+            key += hashlib.sha256(vectors.tobytes() + start.tobytes()).hexdigest()
+            task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
+        outcome = train(task, job, self.work / name, processes=Processes())
+        return head, float(outcome.measures.get("hit@1", 0.0))
+
+    def _start(self, vectors: LabelVectors, seed: int, softmax: SurgeryHead | None) -> Surgery:
+        if self.config.start == "random" or softmax is None:
+            return random_start(vectors.shape[1], self.photos.rows, seed)
+        return image_free_surgery(vectors, softmax.map.detach().numpy(), self.config.ridge)
+
+
+def _measured(
+    head: SurgeryHead, test: LabelledFeatures, taxonomy: Taxonomy
+) -> tuple[dict[str, float], dict[str, float], str]:
+    """The head's measures, chance's, and the graph they were made with."""
+    scores = np.concatenate(
+        [
+            _scores(head, test.rows.take(np.arange(start, min(start + _BLOCK, len(test.truth)))))
+            for start in range(0, len(test.truth), _BLOCK)
+        ]
+    )
+    ranked = RankedIds(test.ids, top_k(scores, min(20, len(test.ids))).positions)
+    truth_ids = [test.ids[row] for row in _listed(test.truth)]
+    settings = EvaluationSettings(hit_ks=(1, 2, 5, 10), hp_ks=(2, 5, 10, 20), ties=TIE_RULE)
+    result = evaluate_rankings({"row": ranked}, truth_ids, test.ids, test.ids, taxonomy, settings=settings)
+    rows = {row.scorer: row.per_image for row in result.rows}
+    return _known(rows["row"]), _known(rows[CHANCE]), result.settings.graph
+
+
+def _scores(head: SurgeryHead, features: np.ndarray) -> Scores:
+    """Logits of a softmax, cosines of the others."""
+    with torch.no_grad():
+        places, vectors = head.cpu().eval()(torch.from_numpy(features))
+    if isinstance(head, _SoftmaxHead):
+        logits: Scores = places.numpy()
+        return logits
+    cosines: Scores = unit_rows(places.numpy()) @ vectors.numpy().T
+    return cosines
+
+
+def _row(spec: RowSpec, found: Sequence[Mapping[str, float]], chosen: _Searched) -> TableRow:
+    means = {measure: float(np.mean([one[measure] for one in found])) for measure in found[0]}
+    spreads = {
+        measure: float(np.std([one[measure] for one in found], ddof=1)) if len(found) > 1 else 0.0
+        for measure in found[0]
+    }
+    return TableRow(spec.name, spec.dim, means, spreads, chosen.settings, chosen.hit1)
+
+
+def _known(means: Mapping[str, float | None]) -> dict[str, float]:
+    return {measure: value for measure, value in means.items() if value is not None}
+
+
+def _listed(truth: Truth) -> list[int]:
+    return [int(row) for row in truth]

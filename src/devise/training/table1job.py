@@ -1,0 +1,86 @@
+"""The whole of `devise reproduce table1`: training and test photos in, the table out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from devise.arrays import LabelVectors
+from devise.bundle.bundle import Bundle, open_bundle
+from devise.labels import Label, LabelSet
+from devise.model.embedding import random_space
+from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.text.composition import LabelPolicy
+from devise.text.formats import read_vectors
+from devise.training.labelspace import bundle_space, words_space
+from devise.training.surgeryjob import LabelledFeatures, SurgeryInputs, labelled_features, make_store
+from devise.training.table1 import RowSpec, Table1, Table1Config, make_table1
+
+__all__ = ["Table1Inputs", "run_table1"]
+
+_PAPER_DIMS = (500, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Table1Inputs:
+    """model: the bundle whose backbone makes the features. train, test: folders and shards. vectors: word vectors, a
+    row of the table each; without any, the model's own. work: keeps features and runs.
+    """
+
+    model: Path
+    train: tuple[Path, ...]
+    test: tuple[Path, ...]
+    work: Path
+    stores: Path
+    vectors: tuple[Path, ...] = ()
+    classes: Path | None = None
+
+
+def run_table1(
+    config: Table1Config,
+    inputs: Table1Inputs,
+    *,
+    on_photos: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = print,
+) -> Table1:
+    """The table; the test photos' features are looked at after every choice was made."""
+    base, taxonomy = open_bundle(inputs.model), default_taxonomy()
+
+    def read(photos: tuple[Path, ...]) -> LabelledFeatures:
+        asked = SurgeryInputs(inputs.model, inputs.work, inputs.stores, photos)
+        return labelled_features(make_store(base, asked, on_photos, say), taxonomy, inputs.classes, say)
+
+    photos = read(inputs.train)
+    specs, notes = _specs(base, inputs, photos.ids, taxonomy)
+    table = make_table1(config, specs, photos, lambda: read(inputs.test), taxonomy, inputs.work / "runs", say)
+    return replace(table, notes=(*notes, f"features of {base.manifest.backbone.architecture} ({base.manifest.name})"))
+
+
+def _specs(
+    base: Bundle, inputs: Table1Inputs, ids: Sequence[str], taxonomy: Taxonomy
+) -> tuple[list[RowSpec], list[str]]:
+    trained = tuple(base.labels.ids[place] for place in base.trained.tolist())
+    own = bundle_space(base, taxonomy, ids, trained)
+    policy = LabelPolicy.from_dict(dict(base.manifest.label_policy.parameters))
+    spaces = [words_space(own, read_vectors(path), taxonomy, policy) for path in inputs.vectors] or [own]
+    devise = [RowSpec("DeViSE", space.dim, _fixed(space.rows(ids))) for space in spaces]
+    dims = sorted({*_PAPER_DIMS, *(space.dim for space in spaces)})
+    random = [RowSpec("Random embeddings", dim, _random(ids, dim)) for dim in dims]
+    notes = [f"label vectors: {policy.name}"]
+    if not inputs.vectors:
+        notes.append(f"no --vectors were given, so DeViSE has the model's own word vectors of length {own.dim}")
+    return [RowSpec("Softmax", None, None), *devise, *random], notes
+
+
+def _fixed(vectors: LabelVectors) -> Callable[[int], LabelVectors]:
+    return lambda seed: vectors
+
+
+def _random(ids: Sequence[str], dim: int) -> Callable[[int], LabelVectors]:
+    labels = LabelSet(Label(label_id, label_id) for label_id in ids)
+
+    def drawn(seed: int) -> LabelVectors:
+        return random_space(labels, dim, np.random.default_rng((seed, dim))).vectors
+
+    return drawn

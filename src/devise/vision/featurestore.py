@@ -1,0 +1,204 @@
+"""The feature store: what a frozen backbone makes of photos, made once, then read without loading it all.
+
+A store is a folder: `features.f32`, raw little-endian float32, one row a sample; `state.u8`, one byte a sample
+(0 not yet, 1 made, 2 broken); `store.json`, which says of what it is made and is written last. Rows are on the disk
+before their states say so: a process may be killed at any time and the next one goes on.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from devise.errors import PictureError, TrainingError
+from devise.files import atomic_write
+from devise.vision.backbone import Backbone
+from devise.vision.folders import Found
+from devise.vision.pipeline import extract
+from devise.vision.samples import Samples, check_broken
+
+__all__ = ["FeatureStore", "StoredFeatures", "feature_store", "open_store", "store_key"]
+
+StoredFeatures = Float32[np.ndarray, "samples features"]
+
+_FEATURES, _STATE, _INDEX = "features.f32", "state.u8", "store.json"
+_VERSION = 1
+_BLOCK = 256  # samples between two writes
+_PENDING, _MADE, _BROKEN = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FeatureStore:
+    """Features on the disk; `features` is mapped into memory, read-only, and holds rows of broken samples as zeros.
+
+    rows: of the samples that have features, ascending. truth: which of `class_names` each sample shows, broken ones
+    too. names: of the samples. key: hash of weights, preprocessing and the list of photos.
+    weights: SHA-256 of the network's file. broken: how many samples had no features, those without an entry too.
+    """
+
+    path: Path
+    key: str
+    weights: str
+    features: StoredFeatures
+    rows: Int64[np.ndarray, "good"]
+    truth: Int64[np.ndarray, "samples"]
+    class_names: tuple[str, ...]
+    names: tuple[str, ...]
+    broken: int
+
+    @property
+    def dim(self) -> int:
+        """Features of one photo."""
+        return int(self.features.shape[1])
+
+
+def store_key(weights: bytes, backbone: Backbone, samples: Samples) -> str:
+    """SHA-256 in hexadecimal digits over the network's file, the preprocessing and the list of photos."""
+    settings = json.dumps(asdict(backbone.preprocessing), sort_keys=True)
+    facts = (sha256(weights).hexdigest(), settings, samples.fingerprint())
+    return sha256("\n".join(facts).encode()).hexdigest()
+
+
+def feature_store(
+    folder: Path,
+    samples: Samples,
+    backbone: Backbone,
+    weights: bytes,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_problem: Callable[[str], None] | None = None,
+    workers: int | None = None,
+) -> FeatureStore:
+    """The store of these samples in `folder`, under its key: opened if it is there, finished or made if not.
+
+    weights: the file that `backbone` was made of. on_progress: samples done and samples in all. on_problem: a line a
+    broken sample. workers: as for `extract`. TrainingError if more than 1 % of the samples are broken.
+    """
+    key = store_key(weights, backbone, samples)
+    path = folder / key[:16]
+    if not (path / _INDEX).exists():
+        path.mkdir(parents=True, exist_ok=True)
+        _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers)
+        _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)
+    return open_store(path)
+
+
+def open_store(path: Path) -> FeatureStore:
+    """A finished store; TrainingError if it is not finished, damaged or of a later form."""
+    try:
+        index: dict[str, Any] = json.loads((path / _INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise TrainingError(f"{path} is no finished feature store: extract the features again") from None
+    if index.get("version") != _VERSION:
+        raise TrainingError(
+            f"{path} is a store of form {index.get('version')}, not {_VERSION}: use the devise it is of"
+        )
+    count, dim = len(index["names"]), int(index["dim"])
+    state = _mapped(path / _STATE, np.uint8, (count,))
+    return FeatureStore(
+        path=path,
+        key=index["key"],
+        weights=index["weights"],
+        features=_mapped(path / _FEATURES, np.float32, (count, dim)),
+        rows=np.flatnonzero(state == _MADE).astype(np.int64),
+        truth=np.array(index["truth"], dtype=np.int64),
+        class_names=tuple(index["class_names"]),
+        names=tuple(index["names"]),
+        broken=int((state == _BROKEN).sum()) + int(index["broken_listing"]),
+    )
+
+
+def _fill(
+    path: Path,
+    samples: Samples,
+    backbone: Backbone,
+    on_progress: Callable[[int, int], None],
+    on_problem: Callable[[str], None],
+    workers: int | None,
+) -> None:
+    """Make the features of all samples that have none yet."""
+    total = len(samples) + len(samples.broken)
+    state = _state(path / _STATE, len(samples))
+    for line in samples.broken:
+        on_problem(line)
+    first = samples.broken[0] if samples.broken else ""
+    check_broken(len(samples.broken), total, first)
+    todo = np.flatnonzero(state == _PENDING).tolist()
+    done = len(samples) - len(todo)
+    with (path / _FEATURES).open("r+b" if (path / _FEATURES).exists() else "w+b") as file:
+        file.truncate(len(samples) * backbone.dim * 4)
+        results = extract((_source(samples, row) for row in todo), backbone, workers=workers)
+        waiting = iter(todo)
+        while block := list(islice(waiting, _BLOCK)):
+            for row in block:
+                one = next(results)
+                if one.features is None:
+                    state[row] = _BROKEN
+                    problem = f"{samples.names[row]}: {one.problem}"
+                    first = first or problem
+                    on_problem(problem)
+                else:
+                    file.seek(row * backbone.dim * 4)
+                    file.write(np.ascontiguousarray(one.features, "<f4").tobytes())
+                    state[row] = _MADE
+                done += 1
+                on_progress(done, len(samples))
+            _flush(file)
+            _write_state(path / _STATE, state)
+            check_broken(len(samples.broken) + int((state == _BROKEN).sum()), total, first)
+
+
+def _source(samples: Samples, row: int) -> Found | bytes | Path:
+    try:
+        return samples.source(row)
+    except PictureError as error:
+        return Found(Path(samples.names[row]), str(error))
+
+
+def _finish(path: Path, key: str, weights: str, samples: Samples, dim: int) -> None:
+    index = {
+        "version": _VERSION,
+        "key": key,
+        "weights": weights,
+        "dim": dim,
+        "class_names": list(samples.class_names),
+        "truth": samples.truth.tolist(),
+        "names": list(samples.names),
+        "broken_listing": len(samples.broken),
+    }
+    with atomic_write(path / _INDEX) as file:
+        json.dump(index, file)
+
+
+def _state(path: Path, count: int) -> UInt8[np.ndarray, "samples"]:
+    data = path.read_bytes() if path.exists() else b""
+    return np.frombuffer(data.ljust(count, b"\0")[:count], dtype=np.uint8).copy()
+
+
+def _write_state(path: Path, state: UInt8[np.ndarray, "samples"]) -> None:
+    with atomic_write(path, "wb") as file:
+        file.write(state.tobytes())
+
+
+def _flush(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> Any:
+    wanted = int(np.prod(shape)) * np.dtype(kind).itemsize
+    size = path.stat().st_size if path.exists() else -1
+    if size != wanted:
+        raise TrainingError(f"{path} must have {wanted} bytes, got {size}: remove the store and extract again")
+    return np.memmap(path, kind, "r", shape=shape)
+
+
+def _silent(*_: object) -> None:
+    """For who wants to hear nothing."""

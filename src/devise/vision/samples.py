@@ -1,0 +1,193 @@
+"""Photos with class names: class folders and `.tar` shards, listed once and then read in any order.
+
+A shard is listed by its headers alone, so that a photo in it is one read at a known place: shuffling, splitting
+over processes and going on after a stop are then the same for shards and for folders.
+"""
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.errors import PictureError, TrainingError, UsageError
+from devise.vision.folders import EXTENSIONS, find_pictures
+
+__all__ = ["BROKEN_SHARE", "Samples", "check_broken", "find_samples"]
+
+BROKEN_SHARE = 0.01
+"""Of all samples, how many may be broken before a run stops."""
+
+_Column = Int64[np.ndarray, "samples"]
+_WHOLE = -1  # the offset of a sample that is a file of its own
+_LONGEST_CLASS = 200  # bytes of a `.cls` member
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Samples:
+    """Photos that were listed and not opened, one entry a photo in every column.
+
+    files: what they are in. file: which of `files`. offset, size: where in it, in bytes; offset -1 is the whole file.
+    names: what a person knows a photo by. truth: which of `class_names` it shows; these are sorted.
+    broken: shards that are cut off and photos without a class, one line each: broken samples that have no entry.
+    skipped: how many files were left out because they are no pictures by their name.
+    """
+
+    files: tuple[Path, ...]
+    file: _Column
+    offset: _Column
+    size: _Column
+    names: tuple[str, ...]
+    truth: _Column
+    class_names: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def source(self, row: int) -> Path | bytes:
+        """The photo as `read_picture` takes it; PictureError if its shard ends before it does."""
+        path: Path = self.files[int(self.file[row])]
+        offset, size = int(self.offset[row]), int(self.size[row])
+        if offset == _WHOLE:
+            return path
+        try:
+            with path.open("rb") as shard:
+                shard.seek(offset)
+                data: bytes = shard.read(size)
+        except OSError as error:
+            raise PictureError(f"its shard cannot be read ({error.strerror})") from None
+        if len(data) != size:
+            raise PictureError(f"its shard ends {size - len(data)} bytes too early")
+        return data
+
+    def subset(self, rows: Sequence[int] | np.ndarray) -> "Samples":
+        """The samples of these rows, in the order given; the classes stay."""
+        places = np.asarray(rows, dtype=np.int64)
+        names = tuple(self.names[row] for row in places.tolist())
+        columns = (self.file[places], self.offset[places], self.size[places])
+        return Samples(self.files, *columns, names, self.truth[places], self.class_names)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, places, sizes and classes: another one where a file was added, renamed or resized."""
+        digest = hashlib.sha256("\n".join((*self.class_names, "", *self.names)).encode("utf-8", "surrogateescape"))
+        for column in (self.offset, self.size, self.truth):
+            digest.update(column.tobytes())
+        return digest.hexdigest()
+
+
+def find_samples(sources: Sequence[Path]) -> Samples:
+    """All photos in folders of class folders and in `.tar` shards, in the order of the sources, sorted in a folder.
+
+    In a shard the class of `CLASS/name.jpg` is the folder it stands in; of `key.jpg` without a folder, the text
+    of `key.cls` (the WebDataset form). UsageError if a source does not exist, is neither form, or no photo is found.
+    """
+    found = _Found()
+    for source in sources:
+        if source.is_dir():
+            _list_folder(source, found)
+        elif source.suffix == ".tar" and source.is_file():
+            _list_shard(source, found)
+        else:
+            problem = "is no .tar file and no folder" if source.exists() else "does not exist"
+            raise UsageError(f"{source} {problem}: give a folder of class folders, or .tar shards")
+    if not found.names:
+        raise UsageError(f"no photo in {', '.join(map(str, sources))}: expected CLASS/photo.jpg in folders or shards")
+    return found.samples()
+
+
+def check_broken(broken: int, total: int, first: str) -> None:
+    """TrainingError if more than 1 % of all samples are broken. first: the first of them and what is wrong."""
+    if broken > BROKEN_SHARE * total:
+        raise TrainingError(
+            f"{broken} of {total} samples are broken, more than {BROKEN_SHARE:.0%}; the first: {first}: "
+            "mend or remove them"
+        )
+
+
+@dataclass
+class _Found:
+    """Columns that grow."""
+
+    files: list[Path] = field(default_factory=list)
+    places: list[tuple[int, int, int]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    skipped: int = 0
+
+    def add(self, name: str, class_name: str, offset: int, size: int) -> None:
+        self.places.append((len(self.files) - 1, offset, size))
+        self.names.append(name)
+        self.classes.append(class_name)
+
+    def skip(self, _path: Path) -> None:
+        self.skipped += 1
+
+    def samples(self) -> Samples:
+        names = tuple(sorted(set(self.classes)))
+        rows = {name: row for row, name in enumerate(names)}
+        places = np.array(self.places, dtype=np.int64).reshape(-1, 3)
+        truth = np.array([rows[name] for name in self.classes], dtype=np.int64)
+        file, offset, size = (np.ascontiguousarray(places[:, i]) for i in range(3))
+        files, known_as, broken = tuple(self.files), tuple(self.names), tuple(self.broken)
+        return Samples(files, file, offset, size, known_as, truth, names, broken, self.skipped)
+
+
+def _list_folder(root: Path, found: _Found) -> None:
+    for folder in sorted(path for path in root.iterdir() if not path.name.startswith(".")):
+        if not folder.is_dir():
+            found.skip(folder)
+            continue
+        for one in find_pictures([folder], on_skip=found.skip):
+            if one.problem is not None:
+                found.broken.append(f"{one.path}: {one.problem}")
+                continue
+            found.files.append(one.path)
+            found.add(one.path.relative_to(root).as_posix(), folder.name, _WHOLE, one.path.stat().st_size)
+
+
+def _list_shard(path: Path, found: _Found) -> None:
+    found.files.append(path)
+    waiting: dict[str, tuple[str, int, int]] = {}  # photos without a folder, by key, until their class is known
+    classes: dict[str, str] = {}
+    for member in _members(path, found.broken):
+        name = PurePosixPath(member.name)
+        key = str(name.with_suffix(""))
+        if name.suffix == ".cls":
+            classes[key] = _class_text(path, member)
+        elif name.suffix.lower() not in EXTENSIONS:
+            found.skipped += 1
+        elif name.parent.name:
+            found.add(f"{path.name}/{name}", name.parent.name, member.offset_data, member.size)
+        else:
+            waiting[key] = (f"{path.name}/{name}", member.offset_data, member.size)
+    for key, (known_as, offset, size) in waiting.items():
+        if classes.get(key):
+            found.add(known_as, classes[key], offset, size)
+        else:
+            found.broken.append(f"{known_as}: no folder and no {key}.cls says its class")
+
+
+def _members(path: Path, broken: list[str]) -> Iterator[tarfile.TarInfo]:
+    """The regular files of a shard by its headers; what is cut off ends it and is told."""
+    try:
+        with tarfile.open(path, "r:") as shard:
+            while (member := shard.next()) is not None:
+                shard.members = []  # type: ignore[attr-defined]  # or it keeps them all
+                if member.isfile():
+                    yield member
+    except tarfile.TarError as error:
+        broken.append(f"{path}: the shard is cut off or damaged ({error})")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+
+
+def _class_text(path: Path, member: tarfile.TarInfo) -> str:
+    with path.open("rb") as shard:
+        shard.seek(member.offset_data)
+        return shard.read(min(member.size, _LONGEST_CLASS)).decode("utf-8", "replace").strip()

@@ -1,0 +1,135 @@
+"""A small residual CNN for pictures of about 64 pixels, in plain torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from devise.vision.efficientnet import Layer, SameConv2d
+from devise.vision.preprocessing import Preprocessing
+
+__all__ = ["SmallNet", "SmallNetSize"]
+
+
+@dataclass(frozen=True, slots=True)
+class SmallNetSize:
+    """channels: of the stages, each at half the side of the one before. repeats: residual blocks of each stage."""
+
+    channels: tuple[int, ...] = (48, 96, 192, 384)
+    repeats: tuple[int, ...] = (1, 1, 1, 1)
+    features: int = 512
+    crop: int = 64
+
+
+class _Narrow(nn.Module):
+    """A convolution that halves the side, with its activation; no way around it."""
+
+    skips = False
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv, self.bn = SameConv2d(inputs, outputs, 3, 2, bias=False), nn.BatchNorm2d(outputs)
+
+    def layers(self) -> dict[str, Layer]:
+        """The convolutions in order, by name."""
+        return {"conv": Layer(self.conv, self.bn, True)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, outputs, h / 2, w / 2]."""
+        y: Tensor = Layer(self.conv, self.bn, True)(x)
+        return y
+
+
+class _Residual(nn.Module):
+    """Two convolutions whose result is added to what came in; nothing cuts the sum off."""
+
+    skips = True
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = SameConv2d(channels, channels, 3, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = SameConv2d(channels, channels, 3, bias=False), nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.bn2.weight)  # each block begins as doing nothing
+
+    def layers(self) -> dict[str, Layer]:
+        """The convolutions in order, by name."""
+        return {"conv1": Layer(self.conv1, self.bn1, True), "conv2": Layer(self.conv2, self.bn2, False)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As x."""
+        y = x
+        for layer in self.layers().values():
+            y = layer(y)
+        return x + y
+
+
+class SmallNet(nn.Module):
+    """The network. Input [n, 3, crop, crop], normalised as its preprocessing says. Starts with random weights.
+
+    It is put together of the same layers as EfficientNet-Lite, so that the same export writes it as ONNX.
+    """
+
+    def __init__(self, classes: int, size: SmallNetSize | None = None) -> None:
+        super().__init__()
+        self.size = size or SmallNetSize()
+        first = self.size.channels[0]
+        self.conv_stem, self.bn1 = SameConv2d(3, first, 3, 2, bias=False), nn.BatchNorm2d(first)
+        self.blocks = nn.Sequential()
+        before = first
+        for number, (channels, repeats) in enumerate(zip(self.size.channels, self.size.repeats, strict=True)):
+            if number:
+                self.blocks.append(_Narrow(before, channels))
+            for _ in range(repeats):
+                self.blocks.append(_Residual(channels))
+            before = channels
+        self.conv_head = SameConv2d(before, self.size.features, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(self.size.features)
+        self.classifier = nn.Linear(self.size.features, classes)
+
+    @property
+    def architecture(self) -> str:
+        """Its name in a bundle, which tells its shape."""
+        channels = "-".join(map(str, self.size.channels))
+        return f"smallnet {channels} x {'-'.join(map(str, self.size.repeats))}"
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Short side to the crop's; bytes to about [-1, 1]."""
+        crop = self.size.crop
+        return Preprocessing(crop, crop, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+
+    def named_blocks(self) -> Iterator[tuple[str, "_Narrow | _Residual"]]:
+        """The blocks in order, by their full names."""
+        for name, module in self.named_modules():
+            if isinstance(module, _Narrow | _Residual):
+                yield name, module
+
+    @property
+    def stem(self) -> Layer:
+        """The first convolution."""
+        return Layer(self.conv_stem, self.bn1, True)
+
+    @property
+    def head(self) -> Layer:
+        """The last convolution, before the pooling."""
+        return Layer(self.conv_head, self.bn2, True)
+
+    def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
+        """Pooled features, each in [0, 6]."""
+        features: Tensor = self.head(self.blocks(self.stem(pixels))).mean((2, 3))
+        return features
+
+    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+        """Logits."""
+        logits: Tensor = self.classifier(self.forward_features(pixels))
+        return logits
+
+    @staticmethod
+    def of_architecture(name: str, classes: int, crop: int, features: int) -> "SmallNet":
+        """The network that `architecture` names; ValueError if it names none."""
+        kind, channels, _, repeats = name.split(" ")
+        if kind != "smallnet":
+            raise ValueError(name)
+        widths, depths = (tuple(map(int, text.split("-"))) for text in (channels, repeats))
+        return SmallNet(classes, SmallNetSize(widths, depths, features, crop))

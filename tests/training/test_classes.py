@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from devise.errors import UsageError
+from devise.taxonomy.wordnet import default_taxonomy
+from devise.training.classes import map_classes, read_review
+
+TAXONOMY = default_taxonomy()
+
+
+def test_ids_and_names_with_one_sense():
+    found = map_classes(["n02084071", "zebra", "snow_leopard"], TAXONOMY)
+    assert found.ids["n02084071"] == "n02084071"
+    assert TAXONOMY.synset(found.ids["zebra"] or "").name == "zebra"
+    assert TAXONOMY.synset(found.ids["snow_leopard"] or "").name == "snow leopard"
+    assert found.named == 2
+
+
+def test_an_ambiguous_name_is_listed_with_its_senses_and_never_guessed(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"2 class names have several senses or none in WordNet \(crane, xyzzy\)"):
+        map_classes(["crane", "zebra", "xyzzy"], TAXONOMY)
+    review = tmp_path / "classes.tsv"
+    with pytest.raises(UsageError, match="choose in"):
+        map_classes(["crane", "zebra", "xyzzy"], TAXONOMY, review)
+    text = review.read_text()
+    senses = [line for line in text.splitlines() if line.startswith("#crane\t")]
+    assert len(senses) == len(TAXONOMY.find("crane")) > 1
+    assert "#xyzzy\t-" in text
+    with pytest.raises(UsageError, match="choose in"):  # as it was written it settles nothing
+        map_classes(["crane", "zebra", "xyzzy"], TAXONOMY, review)
+    review.write_text(text.replace(senses[1], senses[1][1:]).replace("#xyzzy\t-", "xyzzy\t-"))
+    found = map_classes(["crane", "zebra", "xyzzy"], TAXONOMY, review)
+    assert found.ids["crane"] == TAXONOMY.find("crane")[1].id
+    assert found.ids["xyzzy"] is None
+    assert list(found.kept) == ["crane", "zebra"]
+
+
+def test_two_names_for_one_synset():
+    dog = TAXONOMY.find("zebra")[0].id
+    with pytest.raises(UsageError, match=f"'zebra' and '{dog}' both mean {dog}"):
+        map_classes(["zebra", dog], TAXONOMY)
+
+
+def test_a_review_file_with_a_mistake(tmp_path: Path):
+    review = tmp_path / "classes.tsv"
+    review.write_text("# fine\nzebra\tn99999999\tnothing\n")
+    with pytest.raises(UsageError, match="line 2: 'n99999999' is no synset"):
+        read_review(review, TAXONOMY)
+    review.write_text("zebra\t-\nzebra\t-\n")
+    with pytest.raises(UsageError, match="line 2: 'zebra' stands twice"):
+        read_review(review, TAXONOMY)

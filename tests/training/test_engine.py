@@ -1,0 +1,245 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devise.errors import TrainingError, TrainingStoppedError, UsageError
+
+torch: Any = pytest.importorskip("torch")
+
+from devise.training.batches import Sampler  # noqa: E402
+from devise.training.config import RunConfig, parse_settings, resolve  # noqa: E402
+from devise.training.engine import Group, train  # noqa: E402
+
+HERE = str(Path(__file__).parent)
+
+
+class Line:
+    """Least squares with dropout: a task that is small and random in every way."""
+
+    def __init__(self, count: int = 40, broken: int | None = None) -> None:
+        made = torch.Generator().manual_seed(5)
+        self.x = torch.randn(count, 3, generator=made)
+        self.y = self.x @ torch.tensor([1.0, -2.0, 0.5])
+        if broken is not None:
+            self.x[broken] = torch.nan
+        start = torch.nn.Linear(3, 1)
+        with torch.no_grad():
+            start.weight.copy_(torch.tensor([[0.1, 0.2, 0.3]]))
+            start.bias.zero_()
+        self.module = start
+        self.identity = "line"
+        self.delay = 0.0
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def groups(self) -> list[Group]:
+        return [Group(list(self.module.parameters()))]
+
+    def loss(self, network: Any, batch: Any) -> Any:
+        time.sleep(self.delay)
+        x = torch.nn.functional.dropout(self.x[batch.rows], 0.2)
+        noise = torch.from_numpy(batch.uniform(1))[:, 0]
+        return (network(x)[:, 0] - self.y[batch.rows] - 0.01 * noise).square().mean()
+
+    def measures(self) -> dict[str, float]:
+        with torch.no_grad():
+            return {"fit": -float((self.module(self.x)[:, 0] - self.y).square().mean())}
+
+    def name(self, row: int) -> str:
+        return f"sample-{row}"
+
+
+def weights(task: Line) -> list[float]:
+    return [*task.module.weight.flatten().tolist(), *task.module.bias.tolist()]
+
+
+def config(**more: Any) -> RunConfig:
+    return RunConfig(**({"epochs": 3, "batch": 8, "rate": 0.05} | more))
+
+
+def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path):
+    task = Line()
+    before = task.measures()["fit"]
+    outcome = train(task, config(epochs=30), tmp_path)
+    assert task.measures()["fit"] == outcome.measures["fit"] > before
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 31))
+    assert max(line["fit"] for line in lines) == lines[outcome.epoch - 1]["fit"] == outcome.measures["fit"]
+    assert {"loss", "seconds", "samples_a_second"} <= lines[0].keys()
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adamw", "sgd"])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_stopped_anywhere_and_gone_on_with_is_the_same_to_the_bit(tmp_path: Path, optimizer: str, ema: float):
+    settings = config(optimizer=optimizer, ema=ema, warmup=0.5)
+    whole = Line()
+    train(whole, settings, tmp_path / "whole")
+    parts, stops = Line(), 0
+    for _ in range(20):
+        try:
+            train(parts, settings, tmp_path / "parts", report=lambda e, s, n, loss: _term(s == 3 or (e, s) == (1, 5)))
+            break
+        except TrainingStoppedError:
+            stops += 1
+            parts = Line()  # nothing is left but what is on the disk
+    assert stops == 4
+    assert weights(parts) == weights(whole)
+
+
+def _term(now: bool) -> None:
+    if now:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_engine import Line, config, train
+task = Line(800)
+task.delay = 0.001
+train(task, config(epochs=2, save_seconds=0.1), Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", _KILLED.format(here=HERE), str(tmp_path / "killed")],
+        env=os.environ | {"PYTHONPATH": "src"},
+    )
+    ends = time.monotonic() + 60
+    while not (tmp_path / "killed" / "last.safetensors").exists() and time.monotonic() < ends:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    settings = config(epochs=2, save_seconds=0.1)
+    gone_on, whole = Line(800), Line(800)
+    train(gone_on, settings, tmp_path / "killed")
+    train(whole, settings, tmp_path / "whole")
+    assert weights(gone_on) == weights(whole)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path):
+    train(Line(), config(), tmp_path)
+    with pytest.raises(TrainingError, match="another configuration or other photos"):
+        train(Line(), config(rate=0.1), tmp_path)
+    (tmp_path / "last.safetensors").write_bytes(b"no checkpoint")
+    with pytest.raises(TrainingError, match="is no checkpoint"):
+        train(Line(), config(), tmp_path)
+
+
+def test_a_loss_that_is_no_number_names_the_batch(tmp_path: Path):
+    task = Line(8, broken=5)
+    with pytest.raises(TrainingError, match=r"the loss is nan at epoch 1, step 1, .*sample-\d") as told:
+        train(task, config(batch=8), tmp_path)
+    assert "sample-" in str(told.value)
+
+
+def test_patience_ends_a_run(tmp_path: Path):
+    assert train(Line(), config(epochs=50, rate=1e-12, patience=2), tmp_path).epochs < 50
+
+
+_TWO = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+import torch
+from test_engine import Line, config, train
+from devise.training.distributed import joined_processes
+class Plain(Line):
+    def loss(self, network, batch):
+        noise = torch.from_numpy(batch.uniform(1))[:, 0]
+        return (network(self.x[batch.rows])[:, 0] - self.y[batch.rows] - noise).square().mean()
+task = Plain()
+with joined_processes("cpu") as together:
+    train(task, config(optimizer="sgd"), Path(sys.argv[1]), processes=together)
+    if together.first:
+        print(together.world, *(float(w).hex() for w in [*task.module.weight.flatten(), *task.module.bias]))
+"""
+
+
+def test_two_processes_do_what_one_does_with_the_same_batch(tmp_path: Path):
+    """The gradient is the mean over the batch either way; only the order of the sums differs."""
+    script = tmp_path / "two.py"
+    script.write_text(_TWO.format(here=HERE))
+    single = _printed([sys.executable, str(script), str(tmp_path / "one")])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    double = _printed([*command, str(tmp_path / "two")])
+    assert (single[0], double[0]) == ("1", "2")
+    values = [[float.fromhex(text) for text in printed[1:]] for printed in (single, double)]
+    assert np.allclose(*values, rtol=0, atol=1e-6)
+    assert values[0][0] != pytest.approx(0.1, abs=0.01)  # it moved
+
+
+def _printed(command: list[str]) -> list[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path("src").resolve()), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@given(
+    st.integers(1, 300), st.integers(1, 64), st.integers(1, 3), st.sampled_from([(1, 1), (4, 3), (64, 2)]),
+    st.integers(0, 5),
+)  # fmt: skip
+@settings(max_examples=25)
+def test_every_epoch_visits_samples_once_and_ranks_share_a_step(
+    count: int, batch: int, world: int, blocks: tuple[int, int], epoch: int
+):
+    block, group = blocks
+    if count < world:
+        return
+    samplers = [Sampler(count, batch, 7, rank, world, block, group) for rank in range(world)]
+    assert sorted(samplers[0].order(epoch).tolist()) == list(range(count))
+    if samplers[0].size % world:
+        return  # a batch below the number of processes
+    steps = [sampler.batches(epoch) for sampler in samplers]
+    for parts in zip(*steps, strict=True):
+        rows = np.concatenate([part.rows for part in parts])
+        assert len(set(rows.tolist())) == len(rows) == samplers[0].size
+        one = Sampler(count, batch, 7, 0, 1, block, group)
+        if one.size == samplers[0].size:
+            alone = one.batches(epoch)[parts[0].step].uniform(2)
+            joined = np.empty_like(alone)
+            for rank, part in enumerate(parts):
+                joined[rank::world] = part.uniform(2)
+            assert np.array_equal(alone, joined)
+
+
+def test_blocks_keep_neighbours_together():
+    order = Sampler(1000, 10, 0, block=10, group=5).order(0)
+    assert len(set((order[:50] // 10).tolist())) == 5
+    assert order[:50].tolist() != sorted(order[:50].tolist())
+
+
+def test_configuration_from_file_flags_and_defaults(tmp_path: Path):
+    file = tmp_path / "run.toml"
+    file.write_text("epochs = 7\nrate = 1\nbf16 = true\n")
+    made = resolve(RunConfig, file, {"epochs": 9, "seed": None})
+    assert (made.epochs, made.rate, made.bf16, made.seed, made.batch) == (9, 1.0, True, 0, 256)
+    file.write_text("epoch = 7\n")
+    with pytest.raises(UsageError, match="unknown key 'epoch': expected one of batch"):
+        resolve(RunConfig, file, {})
+    file.write_text("epochs = ")
+    with pytest.raises(UsageError, match="is not TOML"):
+        resolve(RunConfig, file, {})
+    for key, value in {"epochs": "3", "optimizer": "adam", "bf16": 1, "rate": "fast"}.items():
+        with pytest.raises(UsageError, match=f"{key} must be"):
+            resolve(RunConfig, None, {key: value})
+    for key, value in {"epochs": 0, "rate": 0.0, "ema": 1.0, "warmup": -1.0}.items():
+        with pytest.raises(UsageError, match=f"{key} must be"):
+            resolve(RunConfig, None, {key: value})
+    with pytest.raises(UsageError, match="needs KEY=VALUE"):
+        parse_settings(["rate"])

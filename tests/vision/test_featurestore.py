@@ -1,0 +1,127 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devise.errors import TrainingError
+from devise.vision.featurestore import feature_store, open_store, store_key
+from devise.vision.preprocessing import Preprocessing
+from devise.vision.samples import Samples, find_samples
+
+
+class MeanColour:
+    dim = 3
+
+    def __init__(self, resize: int = 4) -> None:
+        self.preprocessing = Preprocessing(resize, 4, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        self.shown = 0
+
+    def features(self, planes: np.ndarray) -> np.ndarray:
+        self.shown += len(planes)
+        return planes.mean((2, 3)).astype(np.float32)
+
+
+def photos(root: Path, count: int) -> Samples:
+    for i in range(count):
+        folder = root / ("cat" if i % 2 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (5, 5), (i % 256, i // 256, 7)).save(folder / f"{i:05}.bmp")
+    return find_samples([root])
+
+
+def test_features_rows_and_classes(tmp_path: Path):
+    samples = photos(tmp_path / "photos", 6)
+    told: list[tuple[int, int]] = []
+    store = feature_store(tmp_path, samples, MeanColour(), b"w", on_progress=lambda a, b: told.append((a, b)))
+    assert store.features.tolist() == [[i, 0, 7] for i in (1, 3, 5, 0, 2, 4)]
+    assert isinstance(store.features, np.memmap)
+    assert not store.features.flags.writeable
+    assert store.rows.tolist() == list(range(6))
+    assert (store.truth.tolist(), store.class_names) == ([0, 0, 0, 1, 1, 1], ("cat", "dog"))
+    assert told[-1] == (6, 6)
+    assert (store.dim, store.broken) == (3, 0)
+
+
+def test_it_is_made_once(tmp_path: Path):
+    samples, backbone = photos(tmp_path / "photos", 3), MeanColour()
+    first = feature_store(tmp_path, samples, backbone, b"w")
+    assert feature_store(tmp_path, samples, backbone, b"w").path == first.path
+    assert backbone.shown == 3
+
+
+def test_the_key_holds_weights_preprocessing_and_photos(tmp_path: Path):
+    few, more = photos(tmp_path / "a", 2), photos(tmp_path / "b", 3)
+    keys = [
+        store_key(b"w", MeanColour(), few),
+        store_key(b"v", MeanColour(), few),
+        store_key(b"w", MeanColour(5), few),
+        store_key(b"w", MeanColour(), more),
+    ]
+    assert len(set(keys)) == 4
+
+
+def test_a_broken_photo_is_counted_and_skipped(tmp_path: Path):
+    photos(tmp_path / "photos", 120)
+    (tmp_path / "photos" / "cat" / "00001.bmp").write_bytes(b"no picture")
+    problems: list[str] = []
+    store = feature_store(tmp_path, find_samples([tmp_path / "photos"]), MeanColour(), b"w", on_problem=problems.append)
+    assert store.broken == 1
+    assert store.rows.tolist() == list(range(1, 120))
+    assert not store.features[0].any()
+    assert problems == ["cat/00001.bmp: not a picture of a known format"]
+
+
+def test_more_than_one_per_cent_broken_stops(tmp_path: Path):
+    photos(tmp_path / "photos", 10)
+    (tmp_path / "photos" / "dog" / "00000.bmp").write_bytes(b"")
+    with pytest.raises(TrainingError, match=r"1 of 10 samples are broken.*dog/00000.bmp: empty"):
+        feature_store(tmp_path, find_samples([tmp_path / "photos"]), MeanColour(), b"w")
+
+
+def test_a_store_that_is_not_finished_or_damaged(tmp_path: Path):
+    with pytest.raises(TrainingError, match="no finished feature store"):
+        open_store(tmp_path)
+    store = feature_store(tmp_path, photos(tmp_path / "photos", 2), MeanColour(), b"w")
+    (store.path / "features.f32").write_bytes(b"1234")
+    with pytest.raises(TrainingError, match="must have 24 bytes, got 4"):
+        open_store(store.path)
+
+
+_SLOW = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_featurestore import MeanColour
+from devise.vision.featurestore import feature_store
+from devise.vision.samples import find_samples
+class Slow(MeanColour):
+    def features(self, planes):
+        time.sleep(0.002)
+        return super().features(planes)
+feature_store(Path(sys.argv[1]), find_samples([Path(sys.argv[1]) / "photos"]), Slow(), b"w")
+"""
+
+
+def test_a_killed_process_leaves_what_the_next_goes_on_from(tmp_path: Path):
+    samples = photos(tmp_path / "photos", 1200)
+    script = _SLOW.format(here=str(Path(__file__).parent))
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env=os.environ | {"PYTHONPATH": "src"})
+    state = tmp_path / store_key(b"w", MeanColour(), samples)[:16] / "state.u8"
+    ends = time.monotonic() + 60
+    while not state.exists() and process.poll() is None and time.monotonic() < ends:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = state.read_bytes().count(1)
+    assert 0 < done < 1200
+    backbone = MeanColour()
+    store = feature_store(tmp_path, samples, backbone, b"w")
+    assert backbone.shown == 1200 - done
+    fresh = feature_store(tmp_path / "fresh", samples, MeanColour(), b"w")
+    assert np.array_equal(store.features, fresh.features)

@@ -1,0 +1,96 @@
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from devise.errors import PictureError, TrainingError, UsageError
+from devise.vision.samples import check_broken, find_samples
+
+
+def png(grey: int) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (4, 4), (grey, grey, grey)).save(data, "PNG")
+    return data.getvalue()
+
+
+def shard(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_class_folders_and_shards_give_the_same_columns(tmp_path: Path):
+    members = {"zebra/1.png": png(1), "cat/2.png": png(2), "cat/deep/note.txt": b"no picture"}
+    for name, data in members.items():
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(data)
+    folder = find_samples([tmp_path / "photos"])
+    packed = find_samples([shard(tmp_path / "a.tar", members)])
+    assert folder.class_names == packed.class_names == ("cat", "zebra")
+    assert folder.truth.tolist() == [0, 1]
+    assert packed.truth.tolist() == [1, 0]  # in the order of the shard
+    assert packed.names == ("a.tar/zebra/1.png", "a.tar/cat/2.png")
+    assert packed.source(1) == png(2)
+    assert folder.source(0) == tmp_path / "photos" / "cat" / "2.png"
+    assert folder.skipped == packed.skipped == 1
+    both = find_samples([tmp_path / "photos", tmp_path / "a.tar"])
+    assert both.truth.tolist() == [0, 1, 1, 0]
+    assert both.subset([3, 0]).source(0) == png(2)
+
+
+def test_pairs_of_photo_and_class(tmp_path: Path):
+    path = shard(tmp_path / "b.tar", {"01.png": png(1), "01.cls": b"snow leopard\n", "02.png": png(2)})
+    found = find_samples([path])
+    assert found.class_names == ("snow leopard",)
+    assert found.source(0) == png(1)
+    assert found.broken == ("b.tar/02.png: no folder and no 02.cls says its class",)
+
+
+def test_a_shard_that_is_cut_off_is_told_and_read_up_to_there(tmp_path: Path):
+    whole = shard(tmp_path / "c.tar", {f"cat/{i}.png": bytes([i]) * 2000 for i in range(4)})
+    data = whole.read_bytes()
+    whole.write_bytes(data[: 512 + 2048 + 512 + 1000])  # in the middle of the second photo
+    found = find_samples([whole])
+    assert len(found.broken) == 1
+    assert "cut off" in found.broken[0]
+    assert found.source(0) == bytes([0]) * 2000
+    if len(found) > 1:
+        with pytest.raises(PictureError, match="ends 1000 bytes too early"):
+            found.source(1)
+
+
+def test_no_shard_at_all(tmp_path: Path):
+    (tmp_path / "d.tar").write_bytes(b"this is no archive" * 100)
+    with pytest.raises(UsageError, match="no photo in"):
+        find_samples([tmp_path / "d.tar"])
+    with pytest.raises(UsageError, match="does not exist"):
+        find_samples([tmp_path / "e.tar"])
+    (tmp_path / "f.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"no \.tar file and no folder"):
+        find_samples([tmp_path / "f.txt"])
+
+
+def test_the_fingerprint_changes_with_names_sizes_and_classes_only(tmp_path: Path):
+    prints = {
+        name: find_samples([shard(tmp_path / f"{name}.tar", members)]).fingerprint()
+        for name, members in {
+            "one": {"cat/1.png": b"1234"},
+            "size": {"cat/1.png": b"12345"},
+            "class": {"dog/1.png": b"1234"},
+            "more": {"cat/1.png": b"1234", "cat/2.png": b"1"},
+        }.items()
+    }
+    assert len(set(prints.values())) == 4
+    again = find_samples([tmp_path / "one.tar"]).fingerprint()
+    assert again == prints["one"]
+
+
+def test_one_per_cent_may_be_broken():
+    check_broken(1, 100, "x")
+    with pytest.raises(TrainingError, match=r"2 of 199 samples are broken.*the first: x"):
+        check_broken(2, 199, "x")
