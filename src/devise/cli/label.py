@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "MethodName", "label"]
 
-_BLOCK = 32  # pictures scored at once, at most
-_PATIENCE = 0.5  # seconds after which a smaller block is scored
+_BLOCK = 64  # pictures scored at once, at most
+_PATIENCE = 1.0  # seconds after which a smaller block is scored
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
 
 
@@ -146,6 +146,7 @@ def label(
         tally.skipped += 1
 
     loaded = load(model)
+    loaded.prepare()
     run = _ready(loaded, request)
     with open_output(output, tally) as target:
         answers = _answers(loaded, run, _found(paths, skip))

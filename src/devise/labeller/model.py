@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.arrays import Features
-from devise.errors import PictureError, UsageError
+from devise.errors import DeviseError, PictureError, UsageError
 from devise.index.exact import top_k
 from devise.labeller.answers import Answer, Guess
 from devise.labeller.candidates import Candidates, choose_candidates
@@ -156,6 +156,15 @@ class Model:
             if self._backbone is None:
                 self._backbone = self.parts.backbone(streams=cores())
             return self._backbone
+
+    def prepare(self) -> None:
+        """Begin to compile the network, beside what the caller does next; an error comes when it is first used."""
+
+        def compiled() -> None:
+            with suppress(DeviseError):
+                self.backbone()
+
+        threading.Thread(target=compiled, name="devise-compile", daemon=True).start()
 
     def labelled(self, label: Label) -> Label:
         """The label with its gloss, which the taxonomy keeps."""
