@@ -117,7 +117,7 @@ def test_a_token_from_the_environment(begin: Begin, tmp_path: Path):
         (("--host", "256.1.1.1"), 2, "cannot listen on 256.1.1.1"),
         (("--queue", "0"), 2, "the limit queue must be above 0, got 0"),
         (("--labels-db", "no/such/folder/own.sqlite"), 2, "a folder that exists"),
-        (("--index", "somewhere"), 2, "somewhere"),
+        (("--index", "somewhere"), 1, "somewhere"),
     ],
 )
 def test_wrong_usage_is_one_line(tmp_path: Path, arguments: tuple[str, ...], code: int, message: str):

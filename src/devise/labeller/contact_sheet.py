@@ -1,16 +1,12 @@
 """One HTML page of the photos that a search found: thumbnails inside it, no script, no network."""
 
-import base64
-import io
 from html import escape
 from pathlib import Path
-
-from PIL import Image
 
 from devise.errors import PictureError
 from devise.labeller.page import printable
 from devise.labeller.search import Hit, Hits
-from devise.vision.pictures import read_picture
+from devise.vision.thumbnails import data_uri
 
 __all__ = ["contact_sheet"]
 
@@ -46,10 +42,6 @@ def _item(hit: Hit) -> str:
 
 def _picture(hit: Hit, called: str) -> str:
     try:
-        image = Image.fromarray(read_picture(Path(hit.path), min_side=_SIDE))
+        return f'<img alt="{called}" src="{data_uri(Path(hit.path), _SIDE)}">'
     except PictureError as error:
         return f"<p>{escape(str(error))}</p>"
-    image.thumbnail((_SIDE, _SIDE))
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=80)
-    return f'<img alt="{called}" src="data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}">'

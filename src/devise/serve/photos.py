@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from devise.errors import UsageError
+from devise.errors import PictureError
 from devise.labeller.model import Model
+from devise.labeller.search import PhotoSearch as IndexSearch
+from devise.labeller.search import Wanted
 from devise.labeller.typed import TypedLabel
+from devise.vision.thumbnails import thumbnail
 
 __all__ = ["PhotoHit", "PhotoSearch", "PhotosFound", "open_photos"]
+
+_SIDE = 320  # pixels of a thumbnail's longer side
 
 
 class PhotoHit(NamedTuple):
@@ -44,7 +49,32 @@ class PhotoSearch(Protocol):
 
 
 def open_photos(index: Path, model: Model) -> PhotoSearch:
-    """The photo index in a directory; UsageError if it was made by another model, or is none."""
-    raise UsageError(
-        f"--index: this version has no reader of photo indexes, so {index} cannot be searched: leave it out"
-    )
+    """The photo index in a directory, read into memory; PhotoIndexError if it was made by another model, or is none."""
+    from devise.labeller.nearest_photos import open_search
+
+    return _Indexed(open_search(model, index))
+
+
+class _Indexed:
+    """An index that `devise index` made. A photo's number is its place in it; only its paths are ever opened."""
+
+    def __init__(self, search: IndexSearch) -> None:
+        self._search = search
+        self._numbers = {fact.path: number for number, fact in enumerate(search.rows.facts)}
+
+    def __len__(self) -> int:
+        return len(self._search)
+
+    def find(self, label: TypedLabel, top: int) -> PhotosFound:
+        found = self._search.find(Wanted(words=(label,)), top)
+        return PhotosFound(
+            [PhotoHit(self._numbers[hit.path], Path(hit.path).name, hit.score) for hit in found.hits], found.notes
+        )
+
+    def thumbnail(self, photo: int) -> bytes | None:
+        if not 0 <= photo < len(self):
+            return None
+        try:
+            return thumbnail(Path(self._search.rows.facts[photo].path), _SIDE)
+        except PictureError:
+            return None

@@ -8,11 +8,16 @@ from PIL import Image
 
 from devise.vision.pictures import read_picture
 
-__all__ = ["data_uri"]
+__all__ = ["data_uri", "thumbnail"]
 
 
 def data_uri(path: Path, side: int, quality: int = 82) -> str:
-    """The picture as a JPEG data URI, its longer side at most `side` pixels; nothing of its metadata is kept.
+    """The `thumbnail` as a data URI."""
+    return f"data:image/jpeg;base64,{b64encode(thumbnail(path, side, quality)).decode('ascii')}"
+
+
+def thumbnail(path: Path, side: int, quality: int = 82) -> bytes:
+    """The picture as a JPEG, its longer side at most `side` pixels; nothing of its metadata is kept.
 
     PictureError if it cannot be read.
     """
@@ -20,4 +25,4 @@ def data_uri(path: Path, side: int, quality: int = 82) -> str:
     image.thumbnail((side, side))
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
-    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode('ascii')}"
+    return buffer.getvalue()
