@@ -34,7 +34,7 @@ def test_found_by_a_word_and_shown(model: Model, index: Path):
     assert isinstance(photos, PhotoSearch)
     assert len(photos) == 3
     found = photos.find(parse_labels("cat")[0], 2)
-    assert [hit.name for hit in found.hits][0] == "chelsea.jpg"
+    assert found.hits[0].name == "chelsea.jpg"
     assert len(found.hits) == 2
     small = photos.thumbnail(found.hits[0].photo)
     assert small is not None
