@@ -29,8 +29,10 @@ def tokenize(text: str, lead: int | None = None) -> list[str]:
     text = text.lower()
     pattern = _PLAIN
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
         text = text.replace("’", "'").replace("\u2010", "-").replace("\u2011", "-").replace("\u00ad", "")
+        text = unicodedata.normalize(
+            "NFC", text
+        )  # last: a soft hyphen that goes may bring a letter and its mark together
         if _MAY_HOLD_MARKS.search(text) and not _marks().isdisjoint(text):
             pattern = _with_marks()
     if lead is None:
