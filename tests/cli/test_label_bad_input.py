@@ -353,7 +353,7 @@ def test_no_arguments_show_the_help(label: Any) -> None:
         ("blank.txt", b"\n# none\n", 2, "no label was given"),
         ("binary.txt", b"\x89PNG\r\n\x1a\n\xff\xfe", 2, "cannot be read: 'utf-8'"),
         ("unknown.txt", b"n99999999\n", 1, "nothing is known about 'n99999999'"),
-        ("unknown.json", b'["n99999999"]', 1, "no synset 'n99999999'"),
+        ("unknown.json", b'["n99999999"]', 1, "the first n99999999"),
         ("broken.json", b'["n02084071"', 1, "is not JSON"),
         ("keys.json", b'{"a": ["n02084071"]}', 2, "name one as keys.json#KEY, KEY one of a"),
         ("number.json", b"[3]", 1, "item 1: expected a synset id"),
