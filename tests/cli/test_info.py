@@ -47,7 +47,9 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
     assert f"{space['labels']:,}, of them {space['trained']:,} trained on; vectors of {space['dim']} numbers" in text
     assert f"{stored['backbone']['architecture']}, {stored['backbone']['features']:,} features" in text
     fused = stored["scoring"]["fused"]
-    assert f"gets {fused['confidence']:g} x its probability added; {fused['penalty']:g} is taken off" in text
+    assert f"gets {fused['confidence']:g} x its probability added" in text
+    assert f"expects {fused['familiarity']:g} x the familiarity of its name" in text
+    assert f"{fused['penalty']:g} is taken off every trained label" in text
     assert f"at temperature {fused['temperature']:g}" in text
     for part in stored["parts"]:
         assert f"sha256 {part['sha256'][:12]}..." in text
@@ -60,7 +62,7 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_verify_reads_every_part(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "all 7 parts have the hashes the manifest says" in run(capsys, "--verify")[0]
+    assert "all 8 parts have the hashes the manifest says" in run(capsys, "--verify")[0]
     assert json.loads(run(capsys, "--verify", "--json", "--model", str(OLD_BUNDLE))[0])["verified"] is True
 
 
