@@ -37,5 +37,5 @@ def test_a_label_of_the_user_is_as_familiar_as_a_trained_one(parts: ModelParts):
     assert label_prior(parts, typed) == pytest.approx([expected], rel=1e-3)
 
 
-def test_a_model_that_keeps_nothing_has_no_prior(model: Model):
-    assert label_prior(model.parts, model.parts.space.labels) is None
+def test_a_model_that_keeps_nothing_has_no_prior(small: Model):
+    assert label_prior(small.parts, small.parts.space.labels) is None

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Shaped
 
-__all__ = ["AnyTensor", "write_tensors"]
+__all__ = ["AnyTensor", "Sink", "write_tensors"]
 
 AnyTensor = Shaped[np.ndarray, "..."]
 """An array of any shape and type of numbers."""
@@ -17,7 +17,15 @@ _ORDER = ("U8", "I8", "F16", "I32", "F32", "I64")  # of safetensors' own writer,
 _PIECE = 1 << 24
 
 
-def write_tensors(file: IO[bytes], tensors: Mapping[str, AnyTensor], metadata: Mapping[str, str]) -> None:
+@runtime_checkable
+class Sink(Protocol):
+    """What bytes are written to: an open file, or a buffer."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take all of `data`."""
+
+
+def write_tensors(file: Sink, tensors: Mapping[str, AnyTensor], metadata: Mapping[str, str]) -> None:
     """Write the bytes that `safetensors.numpy.save` would give for at most one metadata entry.
 
     The arrays need not lie in memory in one piece. KeyError for a type of numbers that is not known here.
