@@ -21,7 +21,7 @@ _PIECE = 1 << 24
 class Sink(Protocol):
     """What bytes are written to: an open file, or a buffer."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Take all of `data`."""
 
 
