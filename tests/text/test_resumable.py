@@ -86,6 +86,8 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train_in_folder(text, config, whole, text=FILES)
     for reports in stops:
+        broken.mkdir(exist_ok=True)
+        (broken / f".{CHECKPOINT}.0123456789abcdef.part").write_bytes(b"half")
         with pytest.raises(KilledError):
             train_in_folder(
                 text,
@@ -100,6 +102,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
     outcome = train_in_folder(text, config, broken, text=FILES, resume=True)
     assert (outcome.resumed_at > 0) == (stops != (1,))
     assert digest(broken) == digest(whole)
+    assert sorted(path.name for path in broken.iterdir()) == [LOG, VECTORS]
 
 
 def test_ctrl_c_leaves_a_checkpoint(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def train_in_folder(
     _check(folder, described, resume)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS, VECTORS, LOG):
+            for left in folder.glob(f".{name}.*.part"):  # a kill in the middle of writing
+                left.unlink()
         _write_json(folder / LOG, described)
         encoded = read_encoded(folder, folder / ENCODED_NUMBERS) or _encoded(sentences, config, folder, progress)
     rows, first = read_checkpoint(folder, len(encoded.words), config)
