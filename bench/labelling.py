@@ -14,6 +14,7 @@ from bench.machine import cores
 from bench.photos import Photos
 from devise.bundle.parts import BACKBONE
 from devise.labeller.model import LabelRequest, LabelRun, load
+from devise.labeller.threads import one_thread
 from devise.vision.pictures import read_picture
 from devise.vision.preprocessing import Preprocessing
 
@@ -96,8 +97,9 @@ def measure_candidates(photos: Photos, *, rounds: int, part: int) -> list[Figure
     section = f"{numbers['all']} candidate labels against {numbers['1000']}"
     some = photos.paths[:part]
     whole = interleaved({name: partial(_answer, run, some) for name, run in runs.items()}, rounds)
-    block = list(model.features(some[:32]))
-    scoring = interleaved({name: partial(run.answers_of, block) for name, run in runs.items()}, 3 * rounds)
+    block = list(model.features(some[:64]))  # as many as are scored at once, on one thread as they are then
+    with one_thread():
+        scoring = interleaved({name: partial(run.answers_of, block) for name, run in runs.items()}, 3 * rounds)
     figures = [
         Figure.of(
             section,

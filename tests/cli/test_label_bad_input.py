@@ -341,7 +341,7 @@ def test_no_arguments_show_the_help(label: Any) -> None:
     done = label()
     assert done.code == 2
     help_text = done.out + done.err
-    assert "Usage: devise label [OPTIONS] {PATHS}..." in help_text
+    assert "Usage: devise label [OPTIONS] {PATHS...}" in help_text
     for hidden_by_markup in ("[default: 5]", "[default: by the ending of --output, else table]"):
         assert hidden_by_markup in " ".join(help_text.split())
 

@@ -53,7 +53,7 @@ def label(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATHS",
+            metavar="PATHS...",
             help="Photos and folders (with all folders in them); - takes a list of paths from standard input.",
         ),
     ],
@@ -140,14 +140,15 @@ def label(
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
     if output is not None:
         check_output(output)
+    loaded = load(model)
+    loaded.prepare()
     tally = Tally()
 
     def skip(path: Path) -> None:
         tally.skipped += 1
 
-    loaded = load(model)
-    loaded.prepare()
     run = _ready(loaded, request)
+    run.prepare()
     with open_output(output, tally) as target:
         answers = _answers(loaded, run, _found(paths, skip))
         write_answers(answers, form_of(chosen, target.file, run.request), target, tally)

@@ -34,6 +34,7 @@ Picture: TypeAlias = str | PictureSource | Found
 
 _TOP = 5
 _BLOCK = 64  # pictures scored at once
+_AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block is scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Model:
     def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
         """What the backbone makes of each picture, in order; see `extract`."""
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
-        return extract(sources, self.backbone())
+        return extract(sources, self.backbone(), ahead=_AHEAD)
 
     def backbone(self) -> Backbone:
         """The network, compiled when it is first asked for, for one picture on each core; kept."""
@@ -196,6 +197,10 @@ class LabelRun:
         self._temperature = np.float32(
             model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
         )
+
+    def prepare(self) -> None:
+        """Read now all that scoring reads when it is first needed, by scoring a blank."""
+        self._guesses(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """One answer a picture, in order, a few pictures after it was taken; stops for none that is broken."""

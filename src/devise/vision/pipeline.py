@@ -16,8 +16,6 @@ from devise.vision.pictures import PictureSource, read_picture
 
 __all__ = ["Extracted", "cores", "extract", "extract_one"]
 
-_AHEAD = 4  # pictures a worker may be ahead of the one that is waited for
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extracted:
@@ -42,14 +40,15 @@ def extract_one(source: PictureSource, backbone: Backbone) -> Float32[np.ndarray
 
 
 def extract(
-    sources: Iterable[PictureSource | Found], backbone: Backbone, *, workers: int | None = None
+    sources: Iterable[PictureSource | Found], backbone: Backbone, *, workers: int | None = None, ahead: int = 4
 ) -> Iterator[Extracted]:
     """One result a source, in the order given; an unreadable picture gives its problem and stops nothing.
 
     workers: threads, each of which takes a picture all the way from file to features; None means one more
         than there are cores, so that a core has a picture to decode while another waits for the network.
-    At most a few pictures a worker are held, however many the sources: they are taken only as results are
-    fetched. Stopping early (a break, Ctrl-C) waits for no further picture.
+    ahead: pictures a worker that are taken before the first result is fetched; no more are held, however many the
+        sources. More keep the workers busy while whoever fetches does other work.
+    Stopping early (a break, Ctrl-C) waits for no further picture.
     """
     workers = workers or cores() + 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="devise-extract")
@@ -57,7 +56,7 @@ def extract(
     try:
         for source in sources:
             pending.append(pool.submit(_extracted, source, backbone))
-            if len(pending) >= _AHEAD * workers:
+            if len(pending) >= ahead * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
