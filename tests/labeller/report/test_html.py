@@ -106,8 +106,8 @@ def test_landmarks_headings_captions_scopes_and_words_for_pictures(content: Cont
 def test_intervals_stand_in_rows_of_their_own_with_the_scorer_for_those_who_hear_them(content: Content):
     rows = re.findall(r'<tr class="ends"><th scope="row">(.*?)</th>(.*?)</tr>', report_html(content))
     assert (rows[0][0], rows[1][0]) == (
-        '<span class="sr">fused, </span>95 % over photos',
-        '<span class="sr">fused, </span>95 % over classes',
+        '<span class="sr">fused, 95 % interval </span>over photos',
+        '<span class="sr">fused, 95 % interval </span>over classes',
     )
     table = content.tables[0]
     assert rows[0][1] == "".join(f"<td>{cell.over_photos}</td>" for cell in table.rows[0][1])

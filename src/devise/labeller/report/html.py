@@ -76,7 +76,7 @@ def _rows(name: str, cells: Sequence[Cell]) -> Iterator[str]:
     over = {"photos": [cell.over_photos for cell in cells], "classes": [cell.over_classes for cell in cells]}
     for what, ends in over.items():
         if any(ends):
-            head = f'<th scope="row"><span class="sr">{html_text(name)}, </span>95 % over {what}</th>'
+            head = f'<th scope="row"><span class="sr">{html_text(name)}, 95 % interval </span>over {what}</th>'
             yield f'<tr class="ends">{head}{"".join(f"<td>{html_text(end)}</td>" for end in ends)}</tr>'
 
 

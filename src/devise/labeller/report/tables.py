@@ -15,11 +15,12 @@ from devise.labeller.report.content import Cell, Table
 __all__ = ["Results", "ends_of", "measure_tables", "measures_csv"]
 
 _NONE = Measured(None)
-_NOTE = "hit@k in percent, hp@k from 0 to 1; the best of a column is bold"
+_NOTE = "hit@k in percent, hp@k from 0 to 1; the best of a column is bold; under each value its 95 % intervals"
 _OTHERS = (
     "rank of the true label, over the photos whose label the scorer ranks; lca height: how high in the tree a wrong "
-    "first guess meets the truth; ece, auroc, fpr95: what the scores are worth. Of ranks, heights, ece and fpr95 less "
-    "is better"
+    "first guess meets the truth; branch hit@1: told apart among the trained labels of one branch alone; ece, auroc, "
+    "fpr95: what the scores are worth. Of ranks, heights, ece and fpr95 less is better; under each value its 95 % "
+    "intervals"
 )
 _SIDES = {
     "seen": "Photos of trained classes",
