@@ -40,7 +40,7 @@ chromium: ## Install Debian's browser for the tests of the page, where that can 
 bench: .venv/.all ## Speed and memory, as a table and as JSON
 	$(BIN)/python -m bench
 
-bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTOS=class folders, OPEN_CLIP_WEIGHTS=file
+bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTOS=folders, OPEN_CLIP_WEIGHTS=file, HF_MODEL=folder
 	.venv-peers/bin/python -m bench.peers $(or $(PHOTOS),$(SHARED)/data/photos/caltech101/unseen)
 
 docs: .venv/.all ## Build the documentation into build/docs; a warning is an error

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,8 +19,8 @@ _PACKAGES = ("jaxtyping", "numpy", "openvino", "pillow", "rich", "safetensors", 
 _SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
 
 
-def facts() -> dict[str, Any]:
-    """Plain values for JSON."""
+def facts(more: Sequence[str] = ()) -> dict[str, Any]:
+    """Plain values for JSON. more: packages whose versions are told too."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
@@ -28,7 +29,7 @@ def facts() -> dict[str, Any]:
         "load": load(),
         "system": platform.platform(),
         "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in (*_PACKAGES, *more)},
         "environment": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
         "commit": _commit(),
     }

@@ -1,32 +1,50 @@
-"""python -m bench.peers: CLIP models of open_clip and Hugging Face beside devise, on the same photos and candidates.
+"""python -m bench.peers: CLIP of open_clip and of Hugging Face beside devise, in the same tables and in speed.
 
 Run by `make bench-peers` in an environment of its own. Weights come from OPEN_CLIP_WEIGHTS (a file) and HF_MODEL (a
-folder); without the first they are random, without the second there is no row of Hugging Face. The table says so.
+folder); without them they are random, which says nothing of how good a model is and all of how fast. The table says so.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from bench.machine import ROOT
+from bench.figures import table
+from bench.machine import ROOT, facts
+from bench.peer_speed import PeerCase, measure_peers
+from bench.photos import find_photos
+from bench.random_clip import random_clip
 
 __all__ = ["main"]
 
 _CLIP = ("clip", "examples/open_clip_scorer.py:scorer")
 _HF = ("hf", "examples/hf_pipeline_scorer.py:scorer")
+_PACKAGES = ("open_clip_torch", "torch", "torchvision", "transformers")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Evaluate, add the rows of the peers, write the report; the exit code of what failed, or 0."""
+    """The rows of the peers with a report, then the speeds; the exit code of what failed, or 0."""
     asked = _parser().parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
+    folder = os.environ.get("HF_MODEL")
+    model = Path(folder) if folder else random_clip(asked.out / "random-clip")
+    failed = 0 if asked.only == "speed" else _tables(asked, model)
+    if not failed and asked.only != "tables":
+        _speeds(asked, model)
+    for name, variable in (("clip", "OPEN_CLIP_WEIGHTS"), ("hf", "HF_MODEL")):
+        if not os.environ.get(variable):
+            print(f"{name} has random weights: its row shows that it runs, not how good it is (set {variable})")
+    return failed
+
+
+def _tables(asked: argparse.Namespace, model: Path) -> int:
     record, both = asked.out / "devise.json", asked.out / "peers.json"
     photos = [part for folder in asked.photos for part in ("--photos", str(folder))]
-    peers = [_CLIP, *([_HF] if os.environ.get("HF_MODEL") else [])]
-    scorers = [part for name, spec in peers for part in ("--scorer", f"{name}={ROOT / spec}")]
+    scorers = [part for name, spec in (_CLIP, _HF) for part in ("--scorer", f"{name}={ROOT / spec}")]
     candidates = ["--candidates", asked.candidates]
     steps = [
         ["evaluate", *map(str, asked.photos), *candidates, "--images", str(record)],
@@ -35,15 +53,32 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     for step in steps:
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "devise", *step], check=False)
+        environment = os.environ | {"HF_MODEL": str(model)}
+        done = subprocess.run([sys.executable, "-m", "devise", *step], check=False, env=environment)
         if done.returncode:
             return done.returncode
         print(f"devise {step[0]}: {time.perf_counter() - start:.1f} s", flush=True)
-    if not os.environ.get("OPEN_CLIP_WEIGHTS"):
-        print("clip has random weights: its row shows that it runs, not how good it is (set OPEN_CLIP_WEIGHTS)")
-    if not os.environ.get("HF_MODEL"):
-        print("no row of Hugging Face: set HF_MODEL to the folder of a model")
     return 0
+
+
+def _speeds(asked: argparse.Namespace, model: Path) -> None:
+    machine = facts(_PACKAGES)
+    with tempfile.TemporaryDirectory(prefix="devise-peers-") as scratch:
+        photos = find_photos(asked.photos[0], asked.part, Path(scratch))
+        case = PeerCase(
+            photos=photos.paths,
+            slow=asked.slow,
+            rounds=asked.rounds,
+            model=model,
+            clip=(os.environ.get("OPEN_CLIP_MODEL", "ViT-B-32"), os.environ.get("OPEN_CLIP_WEIGHTS")),
+        )
+        print(f"\n{machine['cpu']}, {machine['cores']} cores, load {machine['load']}; {photos.what}", flush=True)
+        figures = measure_peers(case)
+    print(table(figures), flush=True)
+    result = {"machine": machine, "photos": photos.what, "figures": [figure.to_dict() for figure in figures]}
+    target = asked.out / "speed.json"
+    target.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"figures in {target}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("photos", nargs="+", type=Path, help="folders of class folders named by synset")
     parser.add_argument("--candidates", default="test-classes", help="as for devise evaluate")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "peers", help="folder for records and report")
+    parser.add_argument("--only", choices=("tables", "speed"), help="one of the two; default: both")
+    parser.add_argument("--part", type=int, default=96, help="speed: photos of devise and open_clip a round")
+    parser.add_argument("--slow", type=int, default=1, help="speed: photos of the pipeline a round")
+    parser.add_argument("--rounds", type=int, default=5, help="speed: how often each is timed")
     return parser
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
+from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
+from devise.taxonomy.wordnet import default_taxonomy
 
 ROOT = Path(__file__).parents[1]
 PYTHON_PAGES = ("README.md", "docs/python.md", "docs/search.md", "docs/tutorial.md")
@@ -46,7 +49,8 @@ def small_record() -> Record:
     one = ScorerRecord(3, np.array([[1, 0, 2]]), np.array([[3, 2, 1]], dtype=np.float32), np.array([2]))
     scorers = dict.fromkeys(("fused", "devise", "conse", "softmax"), one)
     image = ImageRecord("n02084071/one.jpg", candidates[0])
-    return Record({"hit_ks": [1, 2], "hp_ks": [2]}, candidates, ("n02121620",), (image,), scorers)
+    rules = asdict(EvaluationSettings((1, 2), (2,), graph=default_taxonomy().graph_hash))
+    return Record(rules, candidates, ("n02121620",), (image,), scorers)
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -1,5 +1,6 @@
 """devise also: a scorer more in the record."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
+from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, read_record, write_record
+from devise.taxonomy.wordnet import default_taxonomy
 
 KIANG, HARP = "n02390738", "n03495258"
 
@@ -18,12 +21,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "photos" / KIANG).mkdir(parents=True)
     Image.new("RGB", (20, 20)).save(tmp_path / "photos" / KIANG / "0.png")
     ranked = ScorerRecord(2, np.array([[1, 0]]), np.array([[1, 0]], dtype=np.float32), np.array([2]))
-    write_record(
-        Record(
-            {"hit_ks": [1], "hp_ks": [1]}, (KIANG, HARP), (), (ImageRecord(f"{KIANG}/0.png", KIANG),), {"fused": ranked}
-        ),
-        tmp_path / "record.json",
-    )
+    rules = asdict(EvaluationSettings((1,), (1,), graph=default_taxonomy().graph_hash))
+    images = (ImageRecord(f"{KIANG}/0.png", KIANG),)
+    write_record(Record(rules, (KIANG, HARP), (), images, {"fused": ranked}), tmp_path / "record.json")
     (tmp_path / "toy.py").write_text(
         "class Toy:\n    def scores(self, pictures, names):\n"
         "        return [[len(name) for name in names]] * len(pictures)\n"

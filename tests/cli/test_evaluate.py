@@ -137,6 +137,14 @@ def test_a_folder_with_one_photo(run: Run, photos: Path, tmp_path: Path):
     assert (hit["images"], hit["classes"]) == (None, None)
 
 
+def test_two_runs_of_reproduce_write_the_same_bytes(run: Run, photos: Path, splits: Path, tmp_path: Path):
+    for name in ("a", "b"):
+        code, _, _ = run("reproduce", "zeroshot", photos, "--splits", splits, "--json", tmp_path / f"{name}.json")
+        assert code == 0
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert str(tmp_path) not in (tmp_path / "a.json").read_text()
+
+
 @pytest.mark.parametrize("form", [(), ("--markdown",), ("--latex",), ("--csv",)])
 def test_the_tables_of_the_paper(run: Run, photos: Path, splits: Path, tmp_path: Path, form: tuple[str, ...]):
     code, out, err = run("reproduce", "zeroshot", photos, "--splits", splits, "--json", tmp_path / "z.json", *form)

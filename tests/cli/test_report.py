@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
+from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
+from devise.taxonomy.wordnet import default_taxonomy
 
 KIANG, HARP, GUITAR, TABBY, ZEBRA = "n02390738", "n03495258", "n03467517", "n02123045", "n02391049"
 CANDIDATES = (KIANG, HARP, GUITAR, TABBY, ZEBRA)
@@ -40,9 +43,8 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rank = np.array([row.tolist().index(CANDIDATES.index(one.truth)) + 1 for row, one in zip(top, images, strict=True)])
     scores = np.linspace(1, 0, 5, dtype=np.float32)[None].repeat(30, axis=0)
     one = ScorerRecord(5, top, scores, rank, np.linspace(0.05, 1, 30, dtype=np.float32))
-    record = Record(
-        {"hit_ks": [1, 2, 5], "hp_ks": [2, 5]}, CANDIDATES, (TABBY,), tuple(images), {"fused": one, "softmax": one}
-    )
+    rules = asdict(EvaluationSettings((1, 2, 5), (2, 5), graph=default_taxonomy().graph_hash))
+    record = Record(rules, CANDIDATES, (TABBY,), tuple(images), {"fused": one, "softmax": one})
     write_record(record, tmp_path / "record.json")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,3 +1,4 @@
+from itertools import permutations
 from types import ModuleType
 
 import numpy as np
@@ -53,6 +54,19 @@ def test_every_k_at_once_is_the_slow_reference(reference: ModuleType, graph: Gra
             assert found[k][image] == float(reference.hp_at_k(graph, predictions, label, k, valid))
             right = reference.correct_set(graph, label, k, valid) & set(valid[:candidates])
             assert chance[k][image] == len(right) / candidates  # the mean over all rankings, in closed form
+
+
+@pytest.mark.parametrize("valid", [(PUPPY, KITTEN, HOUND, TOOL, TABBY), (CAT, DOG, TOOL, ANIMAL, ENTITY)])
+def test_chance_is_the_mean_over_all_rankings(nine: Taxonomy, valid: tuple[str, ...]) -> None:
+    """Five valid labels, the first four are candidates: every order of these."""
+    correct = nine.correct_sets([PUPPY, TABBY], (1, 2, 3), valid)
+    orders = np.array(list(permutations(range(4))))
+    for place in range(2):
+        rows = np.full(len(orders), place)
+        found = hierarchical_precisions(orders, rows, correct, 5, (1, 2, 3))
+        chance = chance_precisions(rows[:1], correct, 4, (1, 2, 3))
+        for k in (1, 2, 3):
+            assert found[k].mean() == pytest.approx(chance[k][0], rel=1e-14)
 
 
 def test_blocks_of_images_do_not_matter(nine: Taxonomy, monkeypatch: pytest.MonkeyPatch) -> None:

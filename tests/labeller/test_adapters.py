@@ -1,6 +1,7 @@
 """Other models as rows: the record gets what they said, ranked by the same rules."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from devise.errors import DeviseError, PictureError, UsageError
+from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, read_record, write_record
 from devise.labeller.adapters import label_names, load_adapter, with_others
 from devise.labeller.report.measured import finder, measured_of
@@ -44,7 +46,8 @@ def photos(tmp_path: Path) -> Path:
 def record() -> Record:
     truths = (BIRD, MACHINE, HARP)
     images = tuple(ImageRecord(f"{number}.png", truth) for number, truth in enumerate(truths))
-    return Record({"hit_ks": [1, 2], "hp_ks": [2]}, CANDIDATES, (TABBY,), images, {})
+    rules = asdict(EvaluationSettings((1, 2), (2,), graph=default_taxonomy().graph_hash))
+    return Record(rules, CANDIDATES, (TABBY,), images, {})
 
 
 def added(record: Record, photos: Path, **others: Any) -> Record:
@@ -68,7 +71,7 @@ def test_its_row_stands_in_the_tables_and_in_the_file(record: Record, photos: Pa
     made = added(record, photos, clip=Fake([[4, 3, 2, 1]] * 3), other=Fake([[1, 2, 3, 4]] * 3))
     write_record(made, photos / "new.json")
     table = measured_of(read_record(photos / "new.json"), default_taxonomy()).tables[0]
-    rows = {row[0]: row[1:3] for row in table.rows}
+    rows = {name: tuple(cell.text for cell in cells[:2]) for name, cells in table.rows}
     assert rows["clip"] == ("33.3", "66.7")
     assert rows["other"] == ("0.0", "0.0")
     assert list(rows) == ["clip", "other", "chance"]

@@ -33,10 +33,13 @@ def also(
 
     devise report and devise compare read the new record as they read the old one.
     """
+    from devise.cli.evaluation_output import print_rows
     from devise.evaluation.record import read_record, write_record
+    from devise.evaluation.recorded import evaluate_record
+    from devise.evaluation.report import caption, cells
     from devise.labeller.adapters import load_adapter, with_others
     from devise.labeller.page import printable
-    from devise.labeller.report.measured import BEST, finder, measured_of
+    from devise.labeller.report.measured import finder
     from devise.taxonomy.wordnet import default_taxonomy
 
     if not out.absolute().parent.is_dir() or out.is_dir():
@@ -53,7 +56,6 @@ def also(
         task = progress.add_task("photos", total=len(record.images))
         made = with_others(record, others, taxonomy, find, on_photo=lambda more: progress.advance(task, more))
     write_record(made, out)
-    table = measured_of(made, taxonomy).tables[0]
-    for row in (table.header, *table.rows):
-        print("  ".join(cell.ljust(10) if place == 0 else cell.rjust(6) for place, cell in enumerate(row)))
-    print(f"\n{table.note.removesuffix(BEST)}\n{printable(str(out))}: {len(made.scorers)} scorers")
+    table = evaluate_record(made, taxonomy)
+    print_rows(cells(table))
+    print(f"\n{caption(table)}\n{printable(str(out))}: {len(made.scorers)} scorers")

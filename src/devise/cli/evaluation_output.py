@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from devise.evaluation.report import caption, cells, markdown_table
+from devise.evaluation.report import caption, cells, markdown_table, measure_cell
 
 if TYPE_CHECKING:
     from devise.evaluation.intervals import Measured
     from devise.labeller.evaluate import Evaluation
 
-__all__ = ["Rows", "interval_cells", "measure_cell", "print_evaluation", "print_rows"]
+__all__ = ["Rows", "interval_cells", "print_evaluation", "print_rows"]
 
 Rows = Sequence[Sequence[str]]
 """Cells, the header first."""
@@ -57,17 +57,6 @@ def interval_cells(measures: Mapping[str, Mapping[str, "Measured"]], *, per_clas
     names = dict.fromkeys(measure for row in measures.values() for measure in row)
     body = [[name, *(_interval_cell(name, row.get(name), per_class) for row in measures.values())] for name in names]
     return [["measure", *measures], *body]
-
-
-def measure_cell(name: str, value: float | None) -> str:
-    """Percent with one decimal for hits, one decimal for ranks and heights, ".289" for the rest, "-" for none."""
-    if value is None:
-        return "-"
-    if "hit@" in name:
-        return f"{100 * value:.1f}"
-    if name.startswith(("rank", "lca")):
-        return f"{value:.1f}"
-    return f"{value:.3f}".replace("0.", ".", 1)
 
 
 def _interval_cell(name: str, of: "Measured | None", per_class: bool) -> str:

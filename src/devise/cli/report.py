@@ -65,7 +65,8 @@ def report(
     shown = f"{len(content.cards):,} of {many(content.total, 'photo')} shown"
     print(f"{printable(str(out))}: {size:.1f} MB, {shown}")
     if figures is not None:
-        print(f"{printable(str(figures))}: {many(len(write_figures(figures, figures_of(content))), 'file')}")
+        written = write_figures(figures, figures_of(content), content.numbers)
+        print(f"{printable(str(figures))}: {many(len(written), 'file')}")
     if content.missing:
         why = "could not be read in the folders given" if photos else "are not shown: give their folder with --photos"
         print(f"{many(content.missing, 'picture')} {why}")

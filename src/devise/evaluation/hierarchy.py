@@ -19,12 +19,15 @@ _BLOCK = 8192  # images looked up at once
 def hierarchical_precisions(
     ranking: Ranking, classes: ClassRows, correct: CorrectSets, valid: int, ks: Sequence[int]
 ) -> dict[int, PerImage]:
-    """What `hierarchical_precision_at_k` gives, for all these k in one pass.
+    """By k, the share of an image's first k labels that lie in the correct set of its class, in [0, 1].
 
+    The correct set grows outward from the true label's synset over the undirected is-a graph, one edge of radius at a
+    time, and stops at the first radius where it holds at least k valid labels (Frome et al. 2013, section 4).
     Correct sets of one class lie inside one another, so a predicted label needs one search: how near it is to the
     class says for which k it is in the set.
 
-    classes: rows of `correct`. valid: how many valid labels there are; correct.ks must hold the ks.
+    ranking: positions among the valid labels, whatever list a scorer ranked. classes: rows of `correct`. valid: how
+    many valid labels there are; correct.ks must hold the ks.
     UsageError when fewer than max(ks) labels are ranked.
     """
     deepest = max(ks, default=0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from devise.evaluation.protocol import EvaluationResult
 
-__all__ = ["caption", "cells", "markdown", "markdown_table"]
+__all__ = ["caption", "cells", "markdown", "markdown_table", "measure_cell"]
 
 
 def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -16,7 +16,7 @@ def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[s
     rows = [("scorer", *names)]
     for row in result.rows:
         means = row.per_class if per_class else row.per_image
-        rows.append((row.scorer, *(_cell(name, means[name]) for name in names)))
+        rows.append((row.scorer, *(measure_cell(name, means[name]) for name in names)))
     return tuple(rows)
 
 
@@ -57,10 +57,19 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
     return "; ".join(facts) + "."
 
 
-def _cell(measure: str, value: float | None) -> str:
+def measure_cell(name: str, value: float | None) -> str:
+    """Percent with one decimal for hits, one decimal for ranks and heights, ".289" for the rest, "-" for none.
+
+    >>> measure_cell("unseen hit@5", 0.168), measure_cell("hp@20", 0.3), measure_cell("rank mean", 12.34)
+    ('16.8', '.300', '12.3')
+    """
     if value is None:
         return "-"
-    return f"{100 * value:.1f}" if measure.startswith("hit@") else f"{value:.3f}".removeprefix("0")
+    if "hit@" in name:
+        return f"{100 * value:.1f}"
+    if name.startswith(("rank", "lca")):
+        return f"{value:.1f}"
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
 
 
 def _escaped(cell: str) -> str:

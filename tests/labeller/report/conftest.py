@@ -1,12 +1,16 @@
 """A small evaluation, photo by photo, with pictures on disk."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
+from devise.taxonomy.wordnet import default_taxonomy
 
 TABBY, ZEBRA, KIANG, HARP, GUITAR = "n02123045", "n02391049", "n02390738", "n03495258", "n03467517"
 ENTITY = "n00001740"
@@ -20,6 +24,12 @@ IMAGES = (
 )
 FUSED = [[0, 4, 1, 2, 3], [4, 0, 3, 1, 2], [2, 1, 0, 3, 4], [4, 0, 1, 2, 3]]
 SOFTMAX = [[4, 3], [4, 3], [3, 4], [4, 3]]
+
+
+def settings() -> dict[str, Any]:
+    """The rules as a record holds them."""
+    rules = EvaluationSettings((1, 2, 5), (2, 5), ties="by place", graph=default_taxonomy().graph_hash)
+    return {key: list(of) if isinstance(of, tuple) else of for key, of in asdict(rules).items()}
 
 
 def scorer(top: list[list[int]], confidence: list[float] | None) -> ScorerRecord:
@@ -38,7 +48,7 @@ def scorer(top: list[list[int]], confidence: list[float] | None) -> ScorerRecord
 def record() -> Record:
     """Four photos of three classes, five candidates; fused is right on the first and the last photo."""
     return Record(
-        {"hit_ks": [1, 2, 5], "hp_ks": [2, 5], "ties": "by place"},
+        settings(),
         CANDIDATES,
         TRAINED,
         tuple(ImageRecord(name, truth) for name, truth in IMAGES),

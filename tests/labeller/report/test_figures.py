@@ -40,9 +40,12 @@ def test_every_figure_is_there_with_its_numbers(figures):
         "confusion",
     ]
     rows = list(csv.reader(StringIO(figures[0].csv())))
-    assert rows[0] == ["scorer", "hit@1", "hit@2", "hit@5"]
-    assert rows[1] == ["fused", "0.5", "1.0", "1.0"]
-    assert rows[2] == ["softmax", "0.25", "0.25", ""]
+    assert rows[0] == ["scorer", "measure", "value", "photos low", "photos high", "classes low", "classes high"]
+    values = {(scorer, measure): value for scorer, measure, value, *_ in rows[1:]}
+    assert [values["fused", measure] for measure in ("hit@1", "hit@2", "hit@5")] == ["0.5", "1.0", "1.0"]
+    assert [values["softmax", measure] for measure in ("hit@1", "hit@2", "hit@5")] == ["0.25", "0.25", ""]
+    assert all(float(low) <= float(value) <= float(high) for _, _, value, low, high, *_ in rows[1:] if low)
+    assert rows[1][3:5] != ["", ""]
     flows = {tuple(row[:3]): row[3] for row in csv.reader(StringIO(figures[-1].csv()))}
     assert flows["equine", "ass", "zebra"] == "1"
 
@@ -57,8 +60,9 @@ def test_a_scorer_of_any_name_makes_a_file_in_the_folder(record: Record, tmp_pat
 
 
 def test_files_are_pictures_and_tables(figures, tmp_path: Path):
-    written = write_figures(tmp_path / "new" / "figures", figures)
-    assert len(written) == 2 * len(figures)
+    written = write_figures(tmp_path / "new" / "figures", figures, "scorer\nfused\n")
+    assert [path.name for path in written if path.stem == "measures"] == ["measures.csv"]
+    assert len(written) == 2 * len(figures) + 1
     for path in written:
         if path.suffix == ".png":
             with Image.open(path) as image:
@@ -118,6 +122,21 @@ def test_no_two_names_of_lines_overlap(ends: list[float]):
     places = sorted(shape.y for shape in shapes if isinstance(shape, Words) and shape.text.startswith("line "))
     assert len(places) == len(ends)
     assert all(below - above > 12.9 for above, below in itertools.pairwise(places))
+
+
+def test_an_interval_is_an_upright_line_through_its_dot():
+    series = Series("one", (0.2, 0.4), "s0", None, ((0.1, 0.5), None))
+    shapes = curves([series], (1, 2), "k", percent=True).shapes
+    dot = next(shape for shape in shapes if isinstance(shape, Dot))
+    (upright,) = [
+        shape
+        for shape in shapes
+        if isinstance(shape, Line) and shape.colour == "s0" and shape.points[0][0] == shape.points[1][0]
+    ]
+    (x, low), (_, high) = upright.points
+    assert x == dot.x
+    assert high < dot.y < low
+    assert (low - dot.y) / (low - high) == pytest.approx(0.25)
 
 
 def test_luck_is_grey_and_others_differ():

@@ -92,7 +92,7 @@ def test_landmarks_headings_captions_scopes_and_words_for_pictures(content: Cont
     levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert tags.count("table") == tags.count("caption") == 5
+    assert tags.count("table") == tags.count("caption") == 7
     assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
     assert len([alt for alt in page.values("alt") if alt.startswith("Photo ")]) == 4
     assert all("aria-labelledby" in attrs for tag, attrs in page.tags if tag == "svg")
@@ -101,6 +101,18 @@ def test_landmarks_headings_captions_scopes_and_words_for_pictures(content: Cont
             assert attrs["tabindex"] == "0"
             assert attrs["aria-label"]
     assert tags.count("figure") == tags.count("figcaption") == 7
+
+
+def test_intervals_stand_in_rows_of_their_own_with_the_scorer_for_those_who_hear_them(content: Content):
+    rows = re.findall(r'<tr class="ends"><th scope="row">(.*?)</th>(.*?)</tr>', report_html(content))
+    assert (rows[0][0], rows[1][0]) == (
+        '<span class="sr">fused, 95 % interval </span>over photos',
+        '<span class="sr">fused, 95 % interval </span>over classes',
+    )
+    table = content.tables[0]
+    assert rows[0][1] == "".join(f"<td>{cell.over_photos}</td>" for cell in table.rows[0][1])
+    assert "\u2013" in rows[0][1]
+    assert 'download="measures.csv"' in report_html(content)
 
 
 def test_right_guesses_are_marked_with_a_word_and_near_ones_show_their_way(content: Content):

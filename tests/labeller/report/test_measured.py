@@ -1,6 +1,8 @@
 """What is worked out of a record, by hand."""
 
+import csv
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
+from devise.evaluation.compare import compare_records
 from devise.evaluation.record import Record
+from devise.evaluation.recorded import evaluate_record
+from devise.evaluation.report import cells
+from devise.evaluation.summary import summarise
 from devise.labeller.report.build import ReportOptions, build_content, chosen_evenly
 from devise.labeller.report.cards import gallery_section
 from devise.labeller.report.measured import finder, measured_of
+from devise.labeller.report.tables import ends_of
 from devise.taxonomy.wordnet import default_taxonomy
 
 ZEBRA, KIANG, HARP, GUITAR = "n02391049", "n02390738", "n03495258", "n03467517"
@@ -31,14 +38,50 @@ def test_tables_by_hand(record: Record):
         "Means over the classes",
         "Photos of trained classes",
         "Photos of other classes",
+        "Harmonic mean of the two",
+        "Ranks, errors and scores",
     ]
-    rows = {row[0]: row for row in measured.tables[0].rows}
-    assert rows["fused"][1:4] == ("50.0", "100.0", "100.0")
-    assert rows["softmax"][1:3] == ("25.0", "25.0")
-    assert rows["softmax"][3] == "-", "the softmax ranks two labels, so it has no hit@5"
-    assert rows["chance"][1:4] == ("20.0", "40.0", "100.0")
+    rows = {name: [cell.text for cell in cells] for name, cells in measured.tables[0].rows}
+    assert rows["fused"][:3] == ["50.0", "100.0", "100.0"]
+    assert rows["softmax"][:2] == ["25.0", "25.0"]
+    assert rows["softmax"][2] == "-", "the softmax ranks two labels, so it has no hit@5"
+    assert rows["chance"][:3] == ["20.0", "40.0", "100.0"]
+    sides = [{name: cells[0].text for name, cells in table.rows} for table in measured.tables[2:5]]
+    assert [side["fused"] for side in sides] == ["100.0", "33.3", "50.0"]
+    assert [side["chance"] for side in sides] == ["20.0"] * 3
+    best = {name: [cell.best for cell in cells] for name, cells in measured.tables[0].rows}
+    assert best["fused"][0]
+    assert not best["softmax"][0]
+    assert not any(best["chance"])
     assert "left out: not in a class folder 2" in measured.rules
     assert measured.ranks["softmax"] == [None, None, None, 1]
+
+
+def test_the_numbers_are_those_of_evaluate_and_compare(record: Record):
+    """Value and both intervals, to the last digit that is shown; and no digit is lost in the CSV."""
+    taxonomy = default_taxonomy()
+    measured, summary = measured_of(record, taxonomy), summarise(record, taxonomy)
+    (_, *names), *body = cells(evaluate_record(record, taxonomy))
+    for row, (scorer, shown) in zip(body, measured.tables[0].rows, strict=True):
+        assert (row[0], *(cell.text for cell in shown)) == (scorer, *row[1:])
+        for name, cell in zip(names, shown, strict=True):
+            of = summary.measures.get(scorer, {}).get(name)
+            told = ("", "") if of is None else (ends_of(name, of.images), ends_of(name, of.classes))
+            assert (cell.over_photos, cell.over_classes) == told
+    assert measured.tables[0].rows[0][1][0].over_photos
+    lines = {tuple(line[:3]): line[3:] for line in csv.reader(StringIO(measured.numbers))}
+    of = summary.measures["fused"]["lca height"]
+    assert of.images is not None
+    assert of.classes is not None
+    assert [float(one) for one in lines["fused", "lca height", "photos"]] == [of.value, *of.images, *of.classes]
+    assert [compared.first for compared in difference_of(record)] == [
+        one.value for one in summary.measures["fused"].values()
+    ]
+
+
+def difference_of(record: Record):
+    (found,) = compare_records(record, record, default_taxonomy(), scorer="fused")
+    return found.differences.values()
 
 
 def test_content_by_hand(record: Record, photos: Path):
@@ -51,10 +94,10 @@ def test_content_by_hand(record: Record, photos: Path):
     shares = dict(content.distances)
     assert shares["fused"][0] == 0.5
     assert sum(shares["fused"]) == pytest.approx(1.0)
-    bins = dict(content.reliability)["fused"]
-    assert [one.photos for one in bins] == [0, 0, 1, 0, 1, 0, 0, 0, 2, 0]
-    assert bins[8].confidence == pytest.approx((0.9 + 0.85) / 2)
-    assert bins[8].right == 1.0
+    bins = dict(content.reliability)["fused"].bins
+    assert [place for place, one in enumerate(bins) for _ in range(one.photos)] == [4, 7, 12, 13]
+    assert (bins[13].low, bins[13].high) == (0.866667, 0.933333)
+    assert (bins[13].confidence, bins[13].right) == (pytest.approx(0.9), 1.0)
 
 
 def test_a_card_by_hand(record: Record):
@@ -87,10 +130,13 @@ def test_names_that_stand_twice_are_told_apart(record: Record):
     assert names == ["crane", "crane", "guitar"] or len(set(names)) == 3
 
 
+OUTSIDE = ("n02085620", "n02107142")
+
+
 @pytest.mark.parametrize(
     ("trained", "told", "marks"),
     [
-        ((), " None of the candidate labels was trained on.", 0),
+        (OUTSIDE, " None of the candidate labels was trained on.", 0),
         (CANDIDATES, " All candidate labels were", 0),
         (None, "", 1),
     ],
@@ -98,7 +144,10 @@ def test_names_that_stand_twice_are_told_apart(record: Record):
 def test_unseen_labels_are_marked_where_trained_ones_compete(
     record: Record, trained: tuple[str, ...] | None, told: str, marks: int
 ):
-    changed = record if trained is None else replace(record, trained=trained)
+    softmax = record.scorers["softmax"]
+    ranked = {OUTSIDE: replace(softmax, top=softmax.top + 2), CANDIDATES: record.scorers["fused"], None: softmax}
+    scorers = {**record.scorers, "softmax": ranked[trained]}  # it ranks the trained labels, whichever these are
+    changed = replace(record, trained=record.trained if trained is None else trained, scorers=scorers)
     content = build_content(measured_of(changed, default_taxonomy()), default_taxonomy(), nowhere)
     page = gallery_section(content)
     assert told in page

@@ -3,23 +3,26 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from math import ceil
 from pathlib import Path
 
 from devise.errors import PictureError, UsageError
-from devise.evaluation.confusion import Branch, confusion_tree, first_path
-from devise.evaluation.nearness import Meeting, meeting
+from devise.evaluation.confusion import Branch, confusion_tree
+from devise.evaluation.nearness import Meeting
+from devise.evaluation.report import measure_cell
+from devise.evaluation.summary import ImageValues
 from devise.labeller.report.content import (
+    Calibration,
     ClassLine,
     Competing,
     Content,
-    GuessLine,
+    Curve,
+    Fact,
     PhotoCard,
-    ReliabilityBin,
     Side,
     Table,
 )
+from devise.labeller.report.names import Names
+from devise.labeller.report.tables import ends_of
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.thumbnails import data_uri
 
@@ -28,7 +31,7 @@ __all__ = ["Measured", "ReportOptions", "build_content", "chosen_evenly"]
 _SIDE = 240  # pixels of a thumbnail's longer side
 _QUALITY = 72
 _FURTHEST = 12  # edges; first guesses further off are counted together
-_BINS = 10
+_TOLD = ("hit@1", "hit@5", "hit@20", "hp@5")  # measures of our model at the top of the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,9 @@ class Measured:
     photos: a name for each. truth: the synset id of each. trained: the synset ids of the trained labels.
     guesses: by scorer, the ids of the best labels of each photo, best first. confidences: by scorer, the score of the
     first guess of each photo as a probability, for those scorers that have one. ranks: by scorer, the place of the
-    true label counted from 1, None where it is not ranked. candidates: how many labels competed.
-    tables, curves, rules, competing: see `Content`.
+    true label counted from 1, None where it is not ranked. candidates: how many labels competed. values: by scorer, the
+    measures of each photo. calibrations: of the scorers whose scores are probabilities.
+    tables, numbers, curves, rules, competing: see `Content`.
     """
 
     photos: tuple[str, ...]
@@ -67,7 +71,10 @@ class Measured:
     guesses: Mapping[str, Sequence[Sequence[str]]]
     candidates: int
     tables: tuple[Table, ...] = ()
-    curves: tuple[tuple[str, dict[str, float | None]], ...] = ()
+    numbers: str = ""
+    curves: tuple[tuple[str, Curve], ...] = ()
+    values: Mapping[str, ImageValues] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
     confidences: Mapping[str, Sequence[float]] = field(default_factory=dict)
     ranks: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
@@ -96,7 +103,7 @@ def build_content(
             raise UsageError(f"no scorer {scorer!r} was measured: choose of {', '.join(measured.guesses)}")
     if not measured.truth:
         raise UsageError("a report needs photos, got none")
-    names = _Names(taxonomy, measured.trained, mixed=measured.competing == "both")
+    names = Names(taxonomy, measured.trained, mixed=measured.competing == "both")
     tree = confusion_tree(zip(measured.truth, measured.first(asked.model), strict=True), names.path_of)
     cards = []
     for place in chosen_evenly(measured.truth, asked.cards):
@@ -110,14 +117,15 @@ def build_content(
         model=asked.model,
         facts=_facts(measured, asked),
         tables=measured.tables,
+        numbers=measured.numbers,
         curves=measured.curves,
         classes=classes,
         confusion=tree,
         names={synset: taxonomy.synset(synset).name for synset in _synsets(tree)},
         distances=tuple((one, _distances(measured, one, names)) for one in (asked.model, asked.beside)),
         reliability=tuple(
-            (scorer, _bins(scores, measured.first(scorer), measured.truth))
-            for scorer, scores in measured.confidences.items()
+            (scorer, calibration)
+            for scorer, calibration in measured.calibrations.items()
             if scorer in (asked.model, asked.beside) and any(measured.ranks.get(scorer, (1,)))
         ),
         cards=tuple(cards),
@@ -156,47 +164,7 @@ def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
     )
 
 
-class _Names:
-    """Names, paths and meeting points of synsets, each worked out once."""
-
-    def __init__(self, taxonomy: Taxonomy, trained: frozenset[str], *, mixed: bool) -> None:
-        self.taxonomy = taxonomy
-        self.trained = trained
-        self.mixed = mixed
-        self.path_of = cache(lambda synset_id: first_path(taxonomy, synset_id))
-        self.meeting = cache(lambda truth, guess: meeting(taxonomy, truth, guess))
-
-    def name(self, synset_id: str) -> str:
-        return self.taxonomy.synset(synset_id).name
-
-    def told_apart(self, synset_ids: Sequence[str]) -> list[str]:
-        """The names; where two are the same, with another term of the synset behind each."""
-        names = [self.name(one) for one in synset_ids]
-        others = [self.taxonomy.synset(one).lemmas[-1] for one in synset_ids]
-        return [
-            f"{name} ({other})" if names.count(name) > 1 and other != name else name
-            for name, other in zip(names, others, strict=True)
-        ]
-
-    def guess(self, truth: str, guess: str, score: str, name: str) -> GuessLine:
-        met: Meeting | None = self.meeting(truth, guess)
-        synset = self.taxonomy.synset(guess)
-        seen = guess in self.trained or not self.mixed
-        if met is None:
-            return GuessLine(name, synset.definition, seen, "far", score)
-        if met.edges == 0:
-            return GuessLine(name, synset.definition, seen, "right", score)
-        up = "".join(f"{self.name(one)} ↑ " for one in met.up[:-1])
-        down = "".join(f" ↓ {self.name(one)}" for one in met.down[1:])
-        meets = self.name(met.ancestor)
-        short = [*(f"↑ {self.name(one)}" for one in met.up[1:]), *(f"↓ {self.name(one)}" for one in met.down[1:-1])]
-        turn = "a kind of it" if len(met.up) == 1 else " ".join(short)
-        return GuessLine(
-            name, synset.definition, seen, met.verdict, score, f"{up}{meets}{down}", turn, meets, met.edges
-        )
-
-
-def _card(measured: Measured, place: int, names: _Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
+def _card(measured: Measured, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
     truth = measured.truth[place]
     synset = names.taxonomy.synset(truth)
     titles = {asked.model: f"Our model ({asked.model})", asked.beside: _beside(asked.beside, measured.trained)}
@@ -241,59 +209,45 @@ def _summary(measured: Measured, asked: ReportOptions) -> str:
     )
 
 
-def _facts(measured: Measured, asked: ReportOptions) -> tuple[tuple[str, str], ...]:
+def _facts(measured: Measured, asked: ReportOptions) -> tuple[Fact, ...]:
     own = dict(measured.curves).get(asked.model, {})
-    shares = [(key, value) for key, value in own.items() if key in ("hit@1", "hit@5", "hit@20", "hp@5")]
     return (
-        ("photos", f"{len(measured.truth):,}"),
-        ("classes", f"{len(set(measured.truth)):,}"),
-        ("candidate labels", f"{measured.candidates:,}"),
+        Fact("photos", f"{len(measured.truth):,}"),
+        Fact("classes", f"{len(set(measured.truth)):,}"),
+        Fact("candidate labels", f"{measured.candidates:,}"),
         *(
-            (f"{key}, {asked.model}", f"{100 * value:.1f} %" if key.startswith("hit") else f"{value:.3f}")
-            for key, value in shares
-            if value is not None
+            Fact(
+                f"{key}, {asked.model}",
+                measure_cell(key, of.value) + " %" * key.startswith("hit"),
+                ends_of(key, of.images),
+            )
+            for key, of in own.items()
+            if key in _TOLD and of.value is not None
         ),
     )
 
 
-def _classes(measured: Measured, model: str, names: _Names) -> Iterator[ClassLine]:
+def _classes(measured: Measured, model: str, names: Names) -> Iterator[ClassLine]:
     places: dict[str, list[int]] = {}
     for place, truth in enumerate(measured.truth):
         places.setdefault(truth, []).append(place)
-    rows = measured.guesses[model]
-    ks = [k for k in (1, 2, 5, 10, 20) if k <= len(rows[0])]
+    first = measured.first(model)
+    hits = {key: of for key, of in measured.values.get(model, {}).items() if key.startswith("hit@")}
     for truth in sorted(places, key=names.name):
         mine = places[truth]
-        shares = tuple((f"hit@{k}", sum(truth in rows[place][:k] for place in mine) / len(mine)) for k in ks)
-        wrong = Counter(rows[place][0] for place in mine if rows[place][0] != truth)
+        shares = tuple((key, float(of[mine].mean())) for key, of in hits.items())
+        wrong = Counter(first[place] for place in mine if first[place] != truth)
         often = min(wrong.items(), key=lambda one: (-one[1], one[0])) if wrong else None
         found = (names.name(often[0]), often[1]) if often else None
         yield ClassLine(truth, names.name(truth), truth in measured.trained, len(mine), shares, found)
 
 
-def _distances(measured: Measured, scorer: str, names: _Names) -> tuple[float, ...]:
+def _distances(measured: Measured, scorer: str, names: Names) -> tuple[float, ...]:
     counts = [0] * (_FURTHEST + 1)
     for truth, guess in zip(measured.truth, measured.first(scorer), strict=True):
         met: Meeting | None = names.meeting(truth, guess)
         counts[min(met.edges, _FURTHEST) if met is not None else _FURTHEST] += 1
     return tuple(count / len(measured.truth) for count in counts)
-
-
-def _bins(scores: Sequence[float], first: Sequence[str], truth: Sequence[str]) -> tuple[ReliabilityBin, ...]:
-    """Ten bins of equal width over (0, 1]."""
-    inside: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
-    for score, guess, true in zip(scores, first, truth, strict=True):
-        inside[min(max(ceil(round(score * _BINS, 5)), 1), _BINS) - 1].append((score, guess == true))
-    return tuple(
-        ReliabilityBin(
-            place / _BINS,
-            (place + 1) / _BINS,
-            len(photos),
-            sum(score for score, _ in photos) / max(len(photos), 1),
-            sum(right for _, right in photos) / max(len(photos), 1),
-        )
-        for place, photos in enumerate(inside)
-    )
 
 
 def _synsets(branch: Branch) -> Iterator[str]:

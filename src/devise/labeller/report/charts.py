@@ -19,12 +19,16 @@ _LETTER = 6.3  # how wide one is in a row's name
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A named line or set of bars: y values at shared places, None where there is none. dash: see `Line`."""
+    """A named line or set of bars: y values at shared places, None where there is none.
+
+    dash: see `Line`. ends: an interval at each place, None where there is none; () for none at all.
+    """
 
     name: str
     values: tuple[Length | None, ...]
     colour: str
     dash: Point | None = None
+    ends: tuple[Point | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ def tick_values(highest: Length) -> tuple[float, ...]:
 def curves(series: Sequence[Series], places: Sequence[int], x_title: str, *, percent: bool) -> Drawing:
     """Lines over k on a logarithmic axis; each line is named at its end, and every value has a dot."""
     known = [value for one in series for value in one.values if value is not None]
+    known += [end[1] for one in series for end in one.ends if end is not None]
     ticks = tick_values(max(known, default=0.0))
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     spread = log(max(places) / min(places)) or 1.0
@@ -86,6 +91,11 @@ def curves(series: Sequence[Series], places: Sequence[int], x_title: str, *, per
         if points:
             shapes.append(Line(tuple(points), one.colour, 2.0, one.dash))
             shapes += [Dot(x, y, 2.6, one.colour) for x, y in points]
+            shapes += [
+                Line(((x_of(place), y_of(end[0])), (x_of(place), y_of(end[1]))), one.colour, 1.0)
+                for place, end in zip(places, one.ends, strict=False)
+                if end is not None
+            ]
             ends.append((points[-1][1], one))
     names = zip(_apart([y for y, _ in ends], bottom), ends, strict=True)
     shapes += [Words(right + 4, y + 4, one.name, one.colour, 12.5) for y, (_, one) in names]

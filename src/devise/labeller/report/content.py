@@ -3,24 +3,60 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from devise.evaluation import intervals
 from devise.evaluation.confusion import Branch
 from devise.evaluation.nearness import Verdict
 
-__all__ = ["ClassLine", "Competing", "Content", "GuessLine", "PhotoCard", "ReliabilityBin", "Side", "Table"]
+__all__ = [
+    "Calibration",
+    "Cell",
+    "ClassLine",
+    "Competing",
+    "Content",
+    "Curve",
+    "Fact",
+    "GuessLine",
+    "PhotoCard",
+    "ReliabilityBin",
+    "Side",
+    "Table",
+]
 
 
 Competing = Literal["trained", "other", "both"]
 """Labels that were trained on, labels that were not, or both."""
 
+Curve = dict[str, intervals.Measured]
+"""By measure, "hit@1" and on: its value with its intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number as text, with its 95 % intervals; "" where there is none. best: of its column."""
+
+    text: str
+    over_photos: str = ""
+    over_classes: str = ""
+    best: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text cells, its header first; the first column names the rows."""
+    """A table: the header names the columns, the first of them that of the rows' names."""
 
     title: str
     note: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number at the top of the page. ends: its interval, "" where there is none."""
+
+    what: str
+    much: str
+    ends: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +133,18 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one scorer's probabilities are worth: bins, and the expected calibration error over them."""
+
+    bins: tuple[ReliabilityBin, ...]
+    error: intervals.Measured
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The whole report.
 
-    model: the scorer called "our model" in the gallery. facts: (what, how much) pairs at the top.
+    model: the scorer called "our model" in the gallery. numbers: every measure with its intervals, as CSV.
     distances: by scorer, the share of photos whose first guess is so many edges from the truth; the last is "or more".
     names: of every synset the confusion tree shows. total: photos measured; `cards` may be fewer.
     rules: sentences on how it was measured. missing: cards whose picture was not found. competing: which
@@ -110,14 +154,15 @@ class Content:
     title: str
     summary: str
     model: str
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[Fact, ...]
     tables: tuple[Table, ...]
-    curves: tuple[tuple[str, dict[str, float | None]], ...]
+    numbers: str
+    curves: tuple[tuple[str, Curve], ...]
     classes: tuple[ClassLine, ...]
     confusion: Branch
     names: dict[str, str]
     distances: tuple[tuple[str, tuple[float, ...]], ...]
-    reliability: tuple[tuple[str, tuple[ReliabilityBin, ...]], ...]
+    reliability: tuple[tuple[str, Calibration], ...]
     cards: tuple[PhotoCard, ...]
     total: int
     rules: tuple[str, ...]

@@ -7,9 +7,11 @@ from io import StringIO
 from pathlib import Path
 
 from devise.evaluation.confusion import Branch
+from devise.evaluation.intervals import Measured
+from devise.evaluation.report import measure_cell
 from devise.files import atomic_write
 from devise.labeller.report.charts import Bar, Series, bar_groups, bar_rows, curves, series_colours
-from devise.labeller.report.content import ClassLine, Content, ReliabilityBin
+from devise.labeller.report.content import Calibration, ClassLine, Content, ReliabilityBin
 from devise.labeller.report.drawing import Box, Dot, Drawing, Length, Line, Shape, Words, png
 
 __all__ = ["Figure", "figures_of", "write_figures"]
@@ -50,21 +52,28 @@ def figures_of(content: Content) -> tuple[Figure, ...]:
     for measure, title in (("hit", "Flat hit@k"), ("hp", "Hierarchical precision@k")):
         made += _curves(content, measure, title)
     made += [_distances(content)] if content.distances else []
-    made += [_reliability(scorer, bins) for scorer, bins in content.reliability]
-    made += [_classes(content.classes, content.model)] if content.classes else []
+    made += [_reliability(scorer, calibration) for scorer, calibration in content.reliability]
+    made += [_classes(content.classes, content.model)] if content.classes and content.classes[0].shares else []
     made.append(_confusion(content))
     return tuple(made)
 
 
-def write_figures(folder: Path, figures: Sequence[Figure]) -> tuple[Path, ...]:
-    """Each figure as NAME.png and NAME.csv; the folder is made if it is not there."""
+def write_figures(folder: Path, figures: Sequence[Figure], numbers: str = "") -> tuple[Path, ...]:
+    """Each figure as NAME.png and NAME.csv; the folder is made if it is not there.
+
+    numbers: `Content.numbers`, written as measures.csv; "" for none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
+    if numbers:
+        with atomic_write(folder / "measures.csv") as file:
+            file.write(numbers)
+        written.append(folder / "measures.csv")
     for figure in figures:
         with atomic_write(folder / f"{figure.name}.png", "wb") as picture:
             picture.write(png(figure.drawing))
-        with atomic_write(folder / f"{figure.name}.csv") as numbers:
-            numbers.write(figure.csv())
+        with atomic_write(folder / f"{figure.name}.csv") as file:
+            file.write(figure.csv())
         written += [folder / f"{figure.name}.png", folder / f"{figure.name}.csv"]
     return tuple(written)
 
@@ -75,20 +84,30 @@ def _curves(content: Content, measure: str, title: str) -> Iterator[Figure]:
     if len(ks) < 2:
         return
     colours = series_colours([scorer for scorer, _ in content.curves])
+    none = Measured(None)
+    found = {scorer: [values.get(key, none) for key in keys] for scorer, values in content.curves}
     series = [
-        Series(scorer, tuple(values.get(key) for key in keys), *colours[scorer]) for scorer, values in content.curves
+        Series(scorer, tuple(one.value for one in row), *colours[scorer], tuple(one.images for one in row))
+        for scorer, row in found.items()
     ]
     last = ", ".join(f"{one.name} {100 * one.values[-1]:.1f} percent" for one in series if one.values[-1] is not None)
     yield Figure(
         f"{measure}-at-k",
         title,
-        "Share of photos whose true label is among the first k guesses."
-        if measure == "hit"
-        else "Share of the first k guesses that are among the labels nearest to the truth in WordNet.",
+        (
+            "Share of photos whose true label is among the first k guesses"
+            if measure == "hit"
+            else "Share of the first k guesses that are among the labels nearest to the truth in WordNet"
+        )
+        + "; upright lines are 95 % intervals over photos.",
         f"{title} of each scorer over k. At k = {ks[-1]}: {last}.",
         curves(series, ks, "k", percent=measure == "hit"),
-        ("scorer", *keys),
-        tuple((one.name, *one.values) for one in series),
+        ("scorer", "measure", "value", "photos low", "photos high", "classes low", "classes high"),
+        tuple(
+            (scorer, key, one.value, *(one.images or (None, None)), *(one.classes or (None, None)))
+            for scorer, row in found.items()
+            for key, one in zip(keys, row, strict=True)
+        ),
     )
 
 
@@ -109,7 +128,13 @@ def _distances(content: Content) -> Figure:
     )
 
 
-def _reliability(scorer: str, bins: tuple[ReliabilityBin, ...]) -> Figure:
+def _reliability(scorer: str, calibration: Calibration) -> Figure:
+    bins, error = calibration.bins, calibration.error
+    ends = [
+        f", 95 % over {over} {measure_cell('ece', end[0])} to {measure_cell('ece', end[1])}"
+        for over, end in (("photos", error.images), ("classes", error.classes))
+        if end is not None
+    ]
     photos = sum(one.photos for one in bins)
     gap = sum(one.photos * (one.right - one.confidence) for one in bins) / max(photos, 1)
     side = "surer than they are right" if gap < 0 else "less sure than they are right"
@@ -117,7 +142,8 @@ def _reliability(scorer: str, bins: tuple[ReliabilityBin, ...]) -> Figure:
         f"reliability-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in scorer)}",
         f"Reliability of {scorer}'s score",
         "Share of right first guesses among photos of like score. On the dashed line a score would mean what it says; "
-        "below are the photos in each bin.",
+        "below are the photos in each bin. "
+        f"Expected calibration error {measure_cell('ece', error.value)}{''.join(ends)}.",
         f"Over {photos} photos the scores are on average {abs(100 * gap):.1f} percentage points {side}.",
         _reliability_drawing(bins),
         ("from", "to", "photos", "mean score", "share right"),

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from devise.labeller.page import document, html_text, many
 from devise.labeller.report.cards import gallery_section
-from devise.labeller.report.content import ClassLine, Content, Table
+from devise.labeller.report.content import Cell, ClassLine, Content, Table
 from devise.labeller.report.drawing import png, svg
 from devise.labeller.report.figures import Figure, figures_of
 from devise.labeller.report.tree import tree_section
@@ -23,7 +23,7 @@ def report_html(content: Content) -> str:
     curves = [figures[name] for name in ("hit-at-k", "hp-at-k") if name in figures]
     wrong = [figures[name] for name in ("confusion", "distance") if name in figures]
     sections = [
-        ("results", "Results", "".join([*map(_table, content.tables), _figures(curves)])),
+        ("results", "Results", "".join([*map(_table, content.tables), _numbers(content), _figures(curves)])),
         ("photos", "The photos and what they are called", gallery_section(content)),
         ("classes", "Class by class", _class_table(content.classes) + _figures([figures["classes"]])),
         ("astray", "Where wrong guesses go", tree_section(content) + _figures(wrong)),
@@ -48,20 +48,19 @@ def report_html(content: Content) -> str:
 
 
 def _facts(content: Content) -> str:
-    items = "".join(f"<div><dt>{html_text(what)}</dt><dd>{html_text(much)}</dd></div>" for what, much in content.facts)
+    items = "".join(
+        f"<div><dt>{html_text(fact.what)}</dt><dd>{html_text(fact.much)}"
+        + (f' <small><span class="sr">95 % over photos: </span>{html_text(fact.ends)}</small>' if fact.ends else "")
+        + "</dd></div>"
+        for fact in content.facts
+    )
     return f'<dl class="facts">{items}</dl>\n'
 
 
 def _table(table: Table) -> str:
-    """The best of each column is bold, unless the row is what luck would reach."""
+    """Each row of values has its intervals in rows of their own beneath."""
     heads = "".join(f'<th scope="col">{html_text(head)}</th>' for head in table.header)
-    best = [_best(column) for column in zip(*table.rows, strict=True)] if table.rows else []
-    rows = "\n".join(
-        f'<tr><th scope="row">{html_text(row[0])}</th>'
-        + "".join(f"<td>{_cell(cell, cell == best[place])}</td>" for place, cell in enumerate(row[1:], start=1))
-        + "</tr>"
-        for row in table.rows
-    )
+    rows = "\n".join(row for name, cells in table.rows for row in _rows(name, cells))
     note = f'<p class="soft small">{html_text(table.note)}</p>\n' if table.note else ""
     return (
         '<div class="card"><div class="scroll" role="region" tabindex="0" '
@@ -71,22 +70,27 @@ def _table(table: Table) -> str:
     )
 
 
-def _best(column: Sequence[str]) -> str | None:
-    """The text of the largest number, None where there is none above 0."""
-    numbers = [(value, text) for text in column if (value := _number(text)) is not None]
-    highest = max(numbers, default=(0.0, ""))
-    return highest[1] if highest[0] > 0 and len(numbers) > 1 else None
+def _rows(name: str, cells: Sequence[Cell]) -> Iterator[str]:
+    values = "".join(f"<td>{_bold(html_text(cell.text), cell.best)}</td>" for cell in cells)
+    yield f'<tr><th scope="row">{html_text(name)}</th>{values}</tr>'
+    over = {"photos": [cell.over_photos for cell in cells], "classes": [cell.over_classes for cell in cells]}
+    for what, ends in over.items():
+        if any(ends):
+            head = f'<th scope="row"><span class="sr">{html_text(name)}, 95 % interval </span>over {what}</th>'
+            yield f'<tr class="ends">{head}{"".join(f"<td>{html_text(end)}</td>" for end in ends)}</tr>'
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text.replace(",", "").removesuffix(" %"))
-    except ValueError:
-        return None
+def _bold(html: str, bold: bool) -> str:
+    return f"<b>{html}</b>" if bold else html
 
 
-def _cell(text: str, best: bool) -> str:
-    return f"<b>{html_text(text)}</b>" if best else html_text(text)
+def _numbers(content: Content) -> str:
+    if not content.numbers:
+        return ""
+    link = f"data:text/csv;charset=utf-8,{quote(content.numbers)}"
+    return (
+        f'<p class="files"><a download="measures.csv" href="{link}">All measures with both intervals as CSV</a></p>\n'
+    )
 
 
 def _figures(figures: Sequence[Figure]) -> str:

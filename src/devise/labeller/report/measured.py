@@ -1,55 +1,67 @@
 """From the record of an evaluation to what a report is built from."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from devise.errors import UsageError
-from devise.evaluation.protocol import EvaluationResult, EvaluationSettings, RankedIds, evaluate_rankings
-from devise.evaluation.record import Record, ScorerRecord
-from devise.evaluation.report import cells
+from devise.evaluation import intervals
+from devise.evaluation.protocol import CHANCE, EvaluationResult
+from devise.evaluation.record import Record
+from devise.evaluation.recorded import evaluate_record, generalised
+from devise.evaluation.reliability import Reliability
+from devise.evaluation.summary import image_values, summarise
 from devise.labeller.page import many
 from devise.labeller.report.build import Measured
-from devise.labeller.report.content import Competing, Table
+from devise.labeller.report.content import Calibration, Competing, ReliabilityBin
+from devise.labeller.report.tables import Results, measure_tables, measures_csv
+from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["BEST", "finder", "measured_of"]
+__all__ = ["finder", "measured_of"]
 
+_INTERVALS = (
+    "95 % percentiles of bootstrap draws with a fixed seed, over the photos, and over the classes with all their photos"
+)
 _RULES = ("label_policy", "valid_labels", "absent_truth", "ties")
-BEST = "; the best of a column is bold"
-"""How the note of a table ends: true of the page, not of a terminal."""
-
-_NOTE = f"hit@k in percent, hp@k from 0 to 1{BEST}"
 
 
-def measured_of(record: Record, taxonomy: Taxonomy) -> Measured:
-    """The same evaluation with its tables worked out; photos of trained and of other classes get tables of their own.
+def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> Measured:
+    """The evaluation with its measures worked out: the same numbers as `devise evaluate` and `devise compare` give.
 
+    correct: as in `evaluate_rankings`. RecordError if the record was made by other rules or with another is-a graph,
     TaxonomyError if a label of the record is none of the taxonomy's.
     """
-    everything = _result(record, taxonomy, np.arange(len(record.images)))
-    tables = [_table("Means over the photos", everything), _table("Means over the classes", everything, per_class=True)]
-    trained = frozenset(record.trained)
-    seen = np.array([image.truth in trained for image in record.images])
-    if seen.any() and not seen.all():
-        for mask, name in ((seen, "Photos of trained classes"), (~seen, "Photos of other classes")):
-            tables.append(_table(name, _result(record, taxonomy, np.flatnonzero(mask))))
+    grown = correct or taxonomy.correct_sets(
+        sorted(set(record.truth_ids)), tuple(record.settings.get("hp_ks") or (1,)), record.labels
+    )
+    table = evaluate_record(record, taxonomy, correct=grown)
+    summary = summarise(record, taxonomy, correct=grown)
+    results = Results(table, summary, generalised(record, taxonomy, grown))
+    rates = table.settings.measures
+    curves = {name: {rate: row[rate] for rate in rates if rate in row} for name, row in summary.measures.items()}
     named = np.array(record.labels, dtype=object)
+    trained = frozenset(record.trained)
     return Measured(
         photos=tuple(image.id for image in record.images),
         truth=record.truth_ids,
         trained=trained,
         guesses={name: named[one.top].tolist() for name, one in record.scorers.items()},
         candidates=len(record.candidates),
-        tables=tuple(tables),
-        curves=tuple((row.scorer, row.per_image) for row in everything.rows),
+        tables=tuple(measure_tables(results)),
+        numbers=measures_csv(results),
+        curves=(*curves.items(), (CHANCE, {rate: results.chance()[rate] for rate in rates})),
+        values=image_values(record, taxonomy, grown),
+        calibrations={
+            name: Calibration(tuple(_bins(bins)), summary.measures[name].get("ece", intervals.Measured(None)))
+            for name, bins in summary.reliability.items()
+        },
         confidences={
             name: one.confidence.tolist() for name, one in record.scorers.items() if one.confidence is not None
         },
         ranks={name: [rank or None for rank in one.rank.tolist()] for name, one in record.scorers.items()},
-        rules=tuple(_rules(record, everything)),
+        rules=tuple(_rules(record, table)),
         competing=_competing(record.candidates, trained),
     )
 
@@ -82,36 +94,11 @@ def _competing(candidates: Sequence[str], trained: frozenset[str]) -> Competing:
     return "other" if count == 0 else "trained" if count == len(candidates) else "both"
 
 
-def _result(record: Record, taxonomy: Taxonomy, places: np.ndarray) -> EvaluationResult:
-    return evaluate_rankings(
-        {name: _ranked(one, record.labels, places) for name, one in record.scorers.items()},
-        [record.images[place].truth for place in places],
-        record.candidates,
-        record.trained,
-        taxonomy,
-        settings=_settings(record),
-    )
-
-
-def _ranked(one: ScorerRecord, labels: Sequence[str], places: np.ndarray) -> RankedIds:
-    """The scorer's first labels. It ranked more than these; they are filled up in the order of the labels."""
-    known, positions = np.unique(one.top, return_inverse=True)
-    others = np.setdiff1d(np.arange(len(labels)), known)[: max(one.labels - len(known), 0)]
-    ids = tuple(labels[place] for place in (*known.tolist(), *others.tolist()))
-    return RankedIds(ids, positions.reshape(one.top.shape)[places].astype(np.int64))
-
-
-def _settings(record: Record) -> EvaluationSettings:
-    told = record.settings
-    ks = {name: tuple(told[name]) for name in ("hit_ks", "hp_ks") if name in told}
-    texts = {name: str(told[name]) for name in _RULES if name in told}
-    return replace(EvaluationSettings(), **ks, **texts)  # type: ignore[arg-type]
-
-
-def _table(title: str, result: EvaluationResult, *, per_class: bool = False) -> Table:
-    header, *rows = cells(result, per_class=per_class)
-    note = f"{many(result.images, 'photo')} of {many(result.classes, 'class')}; {_NOTE}"
-    return Table(title, note, header, tuple(rows))
+def _bins(found: Reliability) -> Iterator[ReliabilityBin]:
+    count = len(found.counts)
+    for place, (photos, sure, right) in enumerate(zip(found.counts, found.confidence, found.right, strict=True)):
+        means = (float(sure), float(right)) if photos else (0.0, 0.0)
+        yield ReliabilityBin(round(place / count, 6), round((place + 1) / count, 6), int(photos), *means)
 
 
 def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
@@ -132,3 +119,4 @@ def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
         if isinstance(facts.get(key), dict):
             yield f"{title}: {', '.join(f'{name} {count:,}' for name, count in facts[key].items()) or 'nothing'}"
     yield f"is-a graph {settings.graph[:12]}"
+    yield f"intervals: {_INTERVALS}"

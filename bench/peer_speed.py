@@ -1,0 +1,113 @@
+"""Photos a second of devise, of Hugging Face's zero-shot pipeline and of a loop around open_clip, in one run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench.figures import Figure, interleaved, ratio
+from devise.labeller.adapters import label_names
+from devise.labeller.model import LabelRequest, LabelRun, load
+
+__all__ = ["PeerCase", "measure_peers"]
+
+_SECTION = "Labelling photos beside CLIP ViT-B/32, each photo from its file"
+_WAYS: dict[str, dict[str, Any]] = {"devise": {}, "devise --fast": {"fast": True}}
+_JUDGED = "devise --fast"
+_PIPELINE, _LOOP = "Hugging Face pipeline", "open_clip loop"
+_AT_LEAST = {_PIPELINE: 20.0, _LOOP: 8.0}
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCase:
+    """How much is run.
+
+    photos: for devise and the loop each round; slow: for the pipeline. names: candidate labels of the pipeline.
+    batch: photos that the loop runs at once. model: folder of the pipeline's model. clip: name of open_clip's, and its
+    file of weights, None for random ones.
+    """
+
+    photos: tuple[Path, ...]
+    slow: int
+    rounds: int
+    model: Path
+    names: int = 1000
+    batch: int = 32
+    clip: tuple[str, str | None] = ("ViT-B-32", None)
+
+
+def measure_peers(case: PeerCase) -> list[Figure]:
+    """Interleaved rounds of all; the speed of devise over that of each peer. Devise has all its labels as candidates.
+
+    The pipeline embeds its names anew for each photo. The loop holds the vectors of as many labels as devise has, made
+    before the clock runs, so what they are does not matter: they are random.
+    """
+    known = signature(load).parameters
+    models = {name: load(**how) for name, how in _WAYS.items() if set(how) <= set(known)}
+    runs = {name: model.run(LabelRequest()) for name, model in models.items()}
+    parts, labels = models["devise"].parts, len(models["devise"].labels)
+    slow, names = case.photos[: case.slow], label_names(parts.taxonomy, parts.trained_ids[: case.names])
+    cases: dict[str, Callable[[], object]] = {name: partial(_answer, one, case.photos) for name, one in runs.items()}
+    cases[_LOOP] = _loop(case, labels)
+    cases[_PIPELINE] = _pipeline(case.model, slow, names)
+    readings = interleaved(cases, case.rounds)
+    counts = {name: len(slow) if name == _PIPELINE else len(case.photos) for name in cases}
+    walls = {name: [one.per(counts[name]).wall for one in found] for name, found in readings.items()}
+    competing = {name: len(names) if name == _PIPELINE else labels for name in cases}
+    speeds = [
+        Figure.of(_SECTION, f"{name}, {competing[name]:,} labels", [1 / wall for wall in walls[name]], "images/s")
+        for name in cases
+    ]
+    return [*speeds, *(_faster(name, peer, walls) for name in runs for peer in _AT_LEAST)]
+
+
+def _faster(name: str, peer: str, walls: Mapping[str, Sequence[float]]) -> Figure:
+    limit = _AT_LEAST[peer] if name == _JUDGED else None
+    times = ratio(walls[peer], walls[name])
+    return Figure.of(_SECTION, f"{name} over {peer}", times, "times", limit=limit, at_least=True)
+
+
+def _answer(run: LabelRun, photos: Sequence[Path]) -> None:
+    for answer in run.answers(photos):
+        assert answer.problem is None, answer.problem
+
+
+def _pipeline(model: Path, photos: Sequence[Path], names: Sequence[str]) -> Callable[[], object]:
+    from transformers import pipeline
+
+    ask = pipeline("zero-shot-image-classification", model=str(model), device="cpu")
+    return partial(ask, [str(photo) for photo in photos], candidate_labels=list(names))
+
+
+def _loop(case: PeerCase, labels: int) -> Callable[[], object]:
+    """Decode, embed, cosines, the best labels: what a user of open_clip writes."""
+    import open_clip
+    import torch
+
+    torch.manual_seed(0)
+    name, weights = case.clip
+    model, _, transform = open_clip.create_model_and_transforms(name, pretrained=weights)
+    model.eval()
+    width = int(model.text_projection.shape[-1])
+    drawn = np.random.default_rng(0).standard_normal((labels, width), dtype=np.float32)
+    vectors = torch.nn.functional.normalize(torch.from_numpy(drawn), dim=-1)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for start in range(0, len(case.photos), case.batch):
+                pictures = [transform(_opened(path)) for path in case.photos[start : start + case.batch]]
+                images = model.encode_image(torch.stack(pictures), normalize=True)
+                (images @ vectors.T).topk(_TOP)
+
+    return run
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
