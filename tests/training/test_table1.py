@@ -104,7 +104,10 @@ def test_the_table_says_what_was_chosen_and_where_words_beat_chance_vectors(tabl
     assert "20 epochs and 6 settings tried for every row" in text
     hps = [measure for measure in report.MEASURES if measure.startswith("hp@")]
     better = {**dict.fromkeys(hps, 0.5), "hp@5": 0.2}
-    rows = [replace(table.rows[1], dim=5, means=better), replace(table.rows[3], means=dict.fromkeys(hps, 0.3))]
+    rows = [
+        replace(table.rows[1], means=better, spreads=dict.fromkeys(hps, 0.0)),
+        replace(table.rows[3], means=dict.fromkeys(hps, 0.3), spreads=dict.fromkeys(hps, 0.0)),
+    ]
     made = report.as_markdown(replace(table, rows=(softmax, *rows)))
     assert "- DeViSE 5 above random embeddings of its length: not on hp@5" in made
     rows[0] = replace(rows[0], means=dict.fromkeys(hps, 0.5))
