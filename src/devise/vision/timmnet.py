@@ -39,7 +39,7 @@ class TimmNet(nn.Module):
             raise UsageError(f"timm has no network {name!r} ready ({reason}): see timm.list_models()") from None
         self.architecture = f"{TIMM}{name}"
         self.preprocessing = _preprocessing(timm.data.resolve_model_data_config(self.network))
-        self.classifier = nn.Linear(int(self.network.num_features), classes)  # type: ignore[arg-type]
+        self.classifier = nn.Linear(int(self.network.num_features), classes)
 
     def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
         """Pooled features."""
