@@ -55,7 +55,7 @@ class Table1Config:
     losses: tuple[LossName, ...] = ("softmax-cosine", "all-negatives", "hardest", "first-violator")
     rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     decays: tuple[float, ...] = (0.0, 0.1, 0.01, 0.3, 1.0)
-    temperatures: tuple[float, ...] = (0.05, 0.1)
+    temperatures: tuple[float, ...] = (0.03, 0.05)
     margins: tuple[float, ...] = (0.1,)
     holdout: float = 0.1
     ridge: float = 0.1
