@@ -54,10 +54,7 @@ def test_the_loss_sees_pictures_of_the_epochs_side(tmp_path: Path):
     task = ClassifierTask(pictures, (np.arange(8), np.arange(0)), network, config, "data")
     seen: list[tuple[int, ...]] = []
 
-    def spy(planes: Any) -> Any:
-        seen.append(tuple(planes.shape))
-        return network(planes)
-
+    network.register_forward_pre_hook(lambda module, taken: seen.append(tuple(taken[0].shape)))
     for epoch in (0, 2, 4):
-        task.loss(spy, Batch(np.arange(4), epoch, 0, 0, 4))
+        task.loss(network, Batch(np.arange(4), epoch, 0, 0, 4))
     assert seen == [(4, 3, 8, 8), (4, 3, 16, 16), (4, 3, 32, 32)]

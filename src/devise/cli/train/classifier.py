@@ -51,4 +51,7 @@ def classifier(
         run_classifier, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard
     )
     if result is not None:
-        options.print_outcome(result.photos, result.classes, result.outcome, out, lambda name, value: f"{value:.1f}")
+        counts = (result.photos, result.classes)
+        options.print_outcome(
+            counts, result.outcome.epoch, result.outcome.measures, out, lambda name, value: f"{value:.1f}"
+        )

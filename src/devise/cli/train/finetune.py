@@ -50,8 +50,9 @@ def finetune(
         run_finetune, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard
     )
     if result is not None:
+        counts = (result.photos, result.classes)
         before = result.before
         options.print_outcome(
-            result.photos, result.classes, result.outcome, out,
+            counts, result.outcome.epoch, result.outcome.measures, out,
             lambda name, value: f"{before[name]:.1f} before, {value:.1f} after, gain {value - before[name]:+.1f}",
         )  # fmt: skip

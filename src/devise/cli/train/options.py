@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 import typer
 from rich.console import Console
@@ -13,10 +13,6 @@ from rich.progress import Progress
 
 from devise.cli.terminal import tell
 from devise.errors import UsageError
-
-if TYPE_CHECKING:
-    from devise.training.distributed import Processes
-    from devise.training.engine import Outcome
 
 __all__ = [
     "Bf16Option",
@@ -148,6 +144,7 @@ def say(line: str) -> None:
     tell(line)
 
 
+@runtime_checkable
 class _Runs(Protocol[_Config_contra, _Inputs_contra, _Result_co]):
     """A training job, as a function."""
 
@@ -158,7 +155,7 @@ class _Runs(Protocol[_Config_contra, _Inputs_contra, _Result_co]):
         out: Path,
         /,
         *,
-        processes: "Processes | None",
+        processes: Any,
         report: Callable[[int, int, int, float], object] | None,
         on_photos: Callable[[int, int], None] | None,
         say: Callable[[str], None],
@@ -196,10 +193,12 @@ def carried_out(
     return result if together.first else None
 
 
-def print_outcome(photos: int, classes: int, outcome: "Outcome", out: Path, told: Callable[[str, float], str]) -> None:
-    """What a job prints at its end. told: of a measure's name and value, in words."""
-    print(f"{photos} photos of {classes} classes; best epoch {outcome.epoch}")
-    for name, value in outcome.measures.items():
+def print_outcome(
+    counts: tuple[int, int], epoch: int, measures: Mapping[str, float], out: Path, told: Callable[[str, float], str]
+) -> None:
+    """What a job prints at its end. counts: of photos and classes. told: of a measure's name and value, in words."""
+    print(f"{counts[0]} photos of {counts[1]} classes; best epoch {epoch}")
+    for name, value in measures.items():
         print(f"{name} on photos held out: {told(name, value)}")
     print(f"model in {out}")
 

@@ -62,8 +62,9 @@ def surgery(
         run_surgery, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard
     )
     if result is not None:
+        counts = (result.photos, result.classes)
         before = result.before
         options.print_outcome(
-            result.photos, result.classes, result.outcome, out,
+            counts, result.outcome.epoch, result.outcome.measures, out,
             lambda name, value: f"{before[name]:.1f} before, {value:.1f} after",
         )  # fmt: skip
