@@ -135,6 +135,30 @@ def test_labels_may_be_tuned_and_stay_near(run: Run, shard: Path, small: Path, t
     assert (np.einsum("ld,ld->l", old, new)[after.trained] > 0.5).all()
 
 
+def test_table1_from_photos_to_its_files(run: Run, shard: Path, small: Path, tmp_path: Path):
+    out = tmp_path / "table1"
+    done = run(
+        "reproduce", "table1", "--train", shard, "--test", shard, "--model", small, "--out", out, "--seeds", 1,
+        "--epochs", 2, "--loss", "all-negatives", "--loss", "softmax-cosine", "--set", "rates=[0.01]",
+        "--set", "temperatures=[0.1]", "--set", "batch=32",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    stored = json.loads((out / "table1.json").read_text())
+    names = [(row["model"], row["dim"]) for row in stored["rows"]]
+    assert names == [
+        ("Softmax", None), ("DeViSE", 300), ("DeViSE, image-free start", 300), ("Random embeddings", 300),
+        ("Random embeddings", 500), ("Random embeddings", 1000), ("Chance", None),
+    ]  # fmt: skip
+    assert (stored["epochs"], stored["tried"], stored["train_photos"], stored["test_photos"]) == (2, 2, 120, 120)
+    assert done.out.startswith("| model | dim | hit@1 |")
+    assert {path.name for path in out.iterdir()} == {"table1.md", "table1.tex", "table1.csv", "table1.json"}
+    done = run(
+        "reproduce", "table1", "--train", shard, "--test", shard, "--model", small, "--out", out,
+        "--loss", "all-negatives", "--loss", "hardest", "--set", "decays=[0.0]",
+    )  # fmt: skip
+    assert (done.code, "every row gets the same search" in done.err) == (2, True)
+
+
 def test_what_is_wrong_is_told(run: Run, shard: Path, tmp_path: Path):
     out = tmp_path / "out"
     done = run("train", "surgery", "--photos", shard, "--out", out, "--set", "lose=l2")

@@ -44,7 +44,7 @@ def table1(
     from devise.training.table1 import Table1Config
     from devise.training.table1job import Table1Inputs, run_table1
 
-    asked = options.settled(Table1Config, config, settings, {"seeds": seeds, "epochs": epochs, "losses": loss})
+    asked = options.settled(Table1Config, config, settings, {"seeds": seeds, "epochs": epochs, "losses": loss or None})
     place = options.default_work(out, work)
     base = DEFAULT_BUNDLE if model is None else model
     inputs = Table1Inputs(
