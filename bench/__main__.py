@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.coldstart import measure_cold_start, measure_import
 from bench.evaluation import measure_evaluation
+from bench.extraction import measure_extraction
 from bench.figures import Figure, table
 from bench.labelling import measure_candidates, measure_labelling
 from bench.machine import ROOT, facts, load
@@ -114,7 +115,10 @@ def _sections(
         "skipgram": lambda: measure_skipgram(skipgram, scratch),
         "search": lambda: measure_search(photos, scratch, rounds=size.runs, count=size.searched),
         "service": lambda: measure_service(photos, rounds=size.runs, part=2 * size.part),
-        "surgery": lambda: measure_surgery(scratch, rounds=size.rounds, stored=size.stored),
+        "surgery": lambda: [
+            *measure_surgery(scratch, rounds=size.rounds, stored=size.stored),
+            *measure_extraction(photos, scratch, rounds=size.rounds, part=size.part),
+        ],
     }
 
 

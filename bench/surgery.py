@@ -3,12 +3,12 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from bench.figures import Figure, interleaved, median, ratio
+from bench.figures import Figure, Reading, interleaved, median, ratio
 
 __all__ = ["measure_surgery"]
 
@@ -62,6 +62,9 @@ def _steps(rounds: int) -> list[Figure]:
         Figure.of(_STEP, "sgemm of the same sizes", peak, "GFLOP/s"),
         Figure.of(_STEP, "the step's rate over it", ratio(rates, peak), "", limit=_PEAK_SHARE, at_least=True),
         Figure.of(
+            _STEP, "the same by core time", _by_core_time(found), "", note="other work moves it less than wall time"
+        ),
+        Figure.of(
             _STEP,
             "times as fast as the loop over pictures and labels",
             ratio(loops, walls["step"]),
@@ -71,6 +74,12 @@ def _steps(rounds: int) -> list[Figure]:
             note=f"the loop was timed on {part} pictures of the batch",
         ),
     ]
+
+
+def _by_core_time(found: Mapping[str, list[Reading]]) -> list[float]:
+    """The step's operations a core second over the product's."""
+    share = _operations() / (2 * _BATCH * _FEATURES * _LABELS)
+    return [share * product.core / step.core for step, product in zip(found["step"], found["product"], strict=True)]
 
 
 def _operations() -> int:

@@ -2,9 +2,11 @@
 
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -133,6 +135,63 @@ def test_labels_may_be_tuned_and_stay_near(run: Run, shard: Path, small: Path, t
     moved = np.abs(old - new).max(axis=1) > 0.01
     assert 0 < moved.sum() <= 3
     assert (np.einsum("ld,ld->l", old, new)[after.trained] > 0.5).all()
+
+
+def test_table1_from_photos_to_its_files(run: Run, shard: Path, small: Path, tmp_path: Path):
+    out = tmp_path / "table1"
+    done = run(
+        "reproduce", "table1", "--train", shard, "--test", shard, "--model", small, "--out", out, "--seeds", 1,
+        "--epochs", 2, "--loss", "all-negatives", "--loss", "softmax-cosine", "--set", "rates=[0.01]",
+        "--set", "temperatures=[0.1]", "--set", "batch=32",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    stored = json.loads((out / "table1.json").read_text())
+    names = [(row["model"], row["dim"]) for row in stored["rows"]]
+    assert names == [
+        ("Softmax", None), ("DeViSE", 300), ("DeViSE, image-free start", 300), ("Random embeddings", 300),
+        ("Random embeddings", 500), ("Random embeddings", 1000), ("Chance", None),
+    ]  # fmt: skip
+    assert (stored["epochs"], stored["tried"], stored["train_photos"], stored["test_photos"]) == (2, 2, 120, 120)
+    assert done.out.startswith("| model | dim | hit@1 |")
+    assert {path.name for path in out.iterdir()} == {"table1.md", "table1.tex", "table1.csv", "table1.json"}
+    done = run(
+        "reproduce", "table1", "--train", shard, "--test", shard, "--model", small, "--out", out,
+        "--loss", "all-negatives", "--loss", "hardest", "--set", "decays=[0.0]",
+    )  # fmt: skip
+    assert (done.code, "every row gets the same search" in done.err) == (2, True)
+
+
+def test_a_network_of_timm_labels(run: Run, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    class Body(torch.nn.Sequential):
+        num_features = 8
+
+    def create_model(name: str, *, pretrained: bool, num_classes: int) -> Body:
+        assert (name, pretrained, num_classes) == ("tiny", False, 0)
+        pool = (torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        return Body(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), *pool)
+
+    facts = {"input_size": (3, 16, 16), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "crop_pct": 1.0}
+    timm, data = ModuleType("timm"), ModuleType("timm.data")
+    vars(timm).update(create_model=create_model, data=data)
+    vars(data).update(resolve_model_data_config=lambda model: facts)
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    monkeypatch.setitem(sys.modules, "timm.data", data)
+    out = tmp_path / "timm"
+    made = run(
+        "train", "classifier", "--photos", shard, "--out", out, "--backbone", "timm:tiny", "--epochs", 8,
+        "--batch", 16, "--rate", 0.1, "--ema", 0, "--set", "holdout=0.1",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    facts_kept = open_bundle(out).manifest.backbone
+    assert (facts_kept.architecture, facts_kept.features) == ("timm:tiny", 8)
+    photos = _unpacked(shard, tmp_path / "test")
+    done = run("label", photos / TEAPOT, "--model", out, "--candidates", "seen", "--top", 1, "--method", "softmax")
+    assert done.code == 0, done.err
+    assert done.out.count("teapot") > 30
+    done = run("train", "finetune", "--photos", shard, "--model", out, "--out", tmp_path / "tuned")
+    assert (done.code, "'timm:tiny' cannot be trained further" in done.err) == (1, True)
 
 
 def test_what_is_wrong_is_told(run: Run, shard: Path, tmp_path: Path):

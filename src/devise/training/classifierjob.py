@@ -18,17 +18,16 @@ from devise.model.space import unit_rows
 from devise.model.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import map_classes
-from devise.training.classifier import ClassifierConfig, ClassifierTask, Pictures, make_network
+from devise.training.classifier import ClassifierConfig, ClassifierTask, Pictures, Trainable, make_network
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.labelspace import TargetSpace, bundle_space
 from devise.training.output import Network, TrainedModel, best_temperature, unit_cosines, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.surgery import held_out
-from devise.vision.efficientnet import EfficientNetLite
 from devise.vision.export import onnx_bytes
 from devise.vision.samples import Samples, find_samples
-from devise.vision.smallnet import SmallNet
+from devise.vision.timmnet import TimmNet, traced_onnx
 
 __all__ = ["ClassifierInputs", "ClassifierResult", "find_labelled", "run_classifier"]
 
@@ -118,7 +117,7 @@ def find_labelled(
 
 
 def _model(
-    network: EfficientNetLite | SmallNet,
+    network: Trainable,
     config: ClassifierConfig,
     space: TargetSpace,
     pictures: Pictures,
@@ -134,7 +133,7 @@ def _model(
     surgery = image_free_surgery(vectors, classifier.weight, config.ridge)
     labels = LabelSet(Label(i, i) for i in space.trained)
     random = random_space(labels, space.dim, np.random.default_rng(config.seed)).vectors
-    onnx = onnx_bytes(network, half=False)
+    onnx = traced_onnx(network) if isinstance(network, TimmNet) else onnx_bytes(network, half=False)
     return TrainedModel(
         space,
         surgery,
@@ -149,7 +148,7 @@ def _model(
 
 
 def _temperatures(
-    network: EfficientNetLite | SmallNet,
+    network: Trainable,
     classifier: Classifier,
     space: TargetSpace,
     surgery: Surgery,

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int64
@@ -26,13 +25,11 @@ from devise.training.featurerows import FeatureRows, block_and_group
 from devise.training.labelspace import TargetSpace, bundle_space, random_target, words_space
 from devise.training.output import TrainedModel, best_temperature, unit_cosines, write_trained
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
+from devise.training.words import read_words
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.featurestore import FeatureStore, feature_store, open_store
 from devise.vision.pipeline import cores
 from devise.vision.samples import find_samples
-
-if TYPE_CHECKING:
-    from devise.text.vectors import WordTable
 
 __all__ = [
     "LabelledFeatures",
@@ -227,13 +224,7 @@ def _target(
     if inputs.vectors is None:
         return space
     policy = LabelPolicy.from_dict(dict(base.manifest.label_policy.parameters))
-    return words_space(space, _words(inputs.vectors), taxonomy, policy)
-
-
-def _words(path: Path) -> "WordTable":
-    from devise.text.formats import read_vectors
-
-    return read_vectors(path)
+    return words_space(space, read_words(inputs.vectors), taxonomy, policy)
 
 
 def _start(config: SurgeryConfig, base: Bundle, space: TargetSpace, rows: FeatureRows) -> Surgery:

@@ -5,11 +5,10 @@ all training photos, once a seed; then, and only then, the test photos are read.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from devise.errors import UsageError
 from devise.evaluation.protocol import CHANCE, EvaluationSettings, RankedIds, evaluate_rankings
 from devise.index.exact import TIE_RULE, top_k
 from devise.model.space import unit_rows
-from devise.model.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.batches import Batch
 from devise.training.config import resolve
@@ -31,53 +29,82 @@ from devise.training.losses import LossName
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
 from devise.training.surgeryjob import LabelledFeatures, random_start
 
-__all__ = ["MEASURES", "RowSpec", "Table1", "Table1Config", "TableRow", "make_table1"]
+__all__ = ["MEASURES", "RowSpec", "Settings", "Table1", "Table1Config", "TableRow", "make_table1"]
 
 MEASURES = EvaluationSettings(hit_ks=(1, 2, 5, 10), hp_ks=(2, 5, 10, 20)).measures
 """The columns."""
+
+Settings = Mapping[str, float | str]
+"""What a row is trained with, as keys of `SurgeryConfig`."""
 
 _BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table1Config:
-    """seeds: runs a row, from seed 0 on. rates, numbers: what is tried, every pair of them, `numbers` being the
-    weight decay of the softmax and the temperature (or margin) of the others: as many for each. holdout: share of the
-    training photos that the settings are chosen by. loss: of DeViSE and the random embeddings. start: of their maps,
-    random, or the solution (with this ridge) that imitates the softmax row trained on the same photos by the same seed.
+    """seeds: runs a row, from seed 0 on. epochs, batch: of every row. holdout: share of the training photos that the
+    settings are chosen by. rates: tried by every row, each with all of the row's trials. losses: tried by DeViSE and
+    the random embeddings, softmax-cosine with every one of `temperatures`, the others with every one of `margins`.
+    decays: weight decays that the softmax tries, the first of them, as many as the others have trials.
+    ridge: of the rows that start from the solution without photos.
     """
 
     seeds: int = 3
     epochs: int = 12
     batch: int = 512
-    loss: LossName = "softmax-cosine"
-    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
-    decays: tuple[float, ...] = (0.0, 0.1)
-    temperatures: tuple[float, ...] = (0.05, 0.1)
-    margins: tuple[float, ...] = (0.1, 0.3)
+    losses: tuple[LossName, ...] = ("softmax-cosine", "all-negatives", "hardest", "first-violator")
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    decays: tuple[float, ...] = (0.0, 0.1, 0.01, 0.3, 1.0)
+    temperatures: tuple[float, ...] = (0.03, 0.05)
+    margins: tuple[float, ...] = (0.1,)
     holdout: float = 0.1
-    start: Literal["softmax", "random"] = "softmax"
-    ridge: float = 0.01
+    ridge: float = 0.1
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or not 0 < self.holdout < 1:
             raise UsageError(f"seeds must be 1 or more and holdout between 0 and 1, got {self.seeds}, {self.holdout}")
-        if not len(self.decays) == len(self.temperatures) == len(self.margins):
-            raise UsageError("decays, temperatures and margins must be as many: every row gets the same search")
+        count = len(self.trials)
+        if not count or not self.rates:
+            raise UsageError("losses, their temperatures or margins, and rates must not be empty")
+        if len(self.decays) < count:
+            raise UsageError(
+                f"every row gets the same search: {count} trials of the losses need {count} decays, "
+                f"got {len(self.decays)}: set decays"
+            )
+
+    @property
+    def trials(self) -> tuple[Settings, ...]:
+        """What DeViSE and the random embeddings try at every rate."""
+        numbers = {"softmax-cosine": ("temperature", self.temperatures)}
+        return tuple(
+            {"loss": loss, key: value}
+            for loss in self.losses
+            for key, values in [numbers.get(loss, ("margin", self.margins))]
+            for value in values
+        )
+
+    def settings(self, softmax: bool) -> Iterator[Settings]:
+        """All that a row tries."""
+        decays: tuple[Settings, ...] = tuple({"weight_decay": decay} for decay in self.decays[: len(self.trials)])
+        for rate, trial in product(self.rates, decays if softmax else self.trials):
+            yield {"rate": rate, **trial}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RowSpec:
-    """A row that is trained. vectors: by seed, of the classes; None is the softmax."""
+    """A row that is trained. vectors: by seed, of the classes; None is the softmax. start: the map at the beginning;
+    None is a random one, by seed.
+    """
 
     name: str
     dim: int | None
     vectors: Callable[[int], LabelVectors] | None
+    start: Surgery | None = None
 
     @property
     def key(self) -> str:
         """Its name and length, as in a file's name."""
-        return f"{self.name} {self.dim or ''}".strip().lower().replace(" ", "-")
+        return f"{self.name} {self.dim or ''}".strip().lower().replace(",", "").replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +115,13 @@ class TableRow:
     dim: int | None
     means: Mapping[str, float]
     spreads: Mapping[str, float]
-    chosen: Mapping[str, float] = field(default_factory=dict)
+    chosen: Settings = field(default_factory=dict)
     held_out: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Table1:
-    """The rows in the paper's order, chance last."""
+    """The rows in the paper's order, chance last. epochs, tried: of every row, the same for all."""
 
     rows: tuple[TableRow, ...]
     train_photos: int
@@ -102,6 +129,8 @@ class Table1:
     classes: int
     seeds: int
     graph: str
+    epochs: int
+    tried: int
     notes: tuple[str, ...] = ()
 
 
@@ -142,16 +171,10 @@ def make_table1(
     """All rows. read_test: called once, after everything is chosen and trained. A run that was stopped goes on."""
     heads: dict[str, list[SurgeryHead]] = {}
     chosen: dict[str, _Searched] = {}
-    tried: SurgeryHead | None = None
-    for spec in sorted(specs, key=lambda one: one.vectors is not None):  # the softmax first: others may start from it
+    for spec in specs:
         job = _Job(spec, config, train_photos, work / spec.key)
-        found = chosen[spec.key] = job.searched(say, tried)
-        firsts: list[SurgeryHead] | list[None] = heads.get("softmax", [None] * config.seeds)
-        heads[spec.key] = [
-            job.fitted(found.settings, seed, f"seed-{seed}", holdout=0.0, softmax=first)[0]
-            for seed, first in enumerate(firsts)
-        ]
-        tried = found.head if spec.vectors is None else tried
+        found = chosen[spec.key] = job.searched(say)
+        heads[spec.key] = [job.fitted(found.settings, seed, f"seed-{seed}", 0.0)[0] for seed in range(config.seeds)]
     test = read_test()
     if test.ids != train_photos.ids:
         raise UsageError("training and test photos must be of the same classes: mend the folders or the review file")
@@ -163,16 +186,15 @@ def make_table1(
         rows.append(_row(spec, [one[0] for one in measured], chosen[spec.key]))
     rows.append(TableRow("Chance", None, chance, dict.fromkeys(chance, 0.0)))
     counts = (len(train_photos.truth), len(test.truth), len(test.ids), config.seeds)
-    return Table1(tuple(rows), *counts, graph)
+    return Table1(tuple(rows), *counts, graph, config.epochs, len(config.rates) * len(config.trials))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Searched:
-    """The settings with the best hit@1 on the photos held out, that in per cent, and the head it was reached with."""
+    """The settings with the best hit@1 on the photos held out, and that in per cent."""
 
-    settings: dict[str, float]
+    settings: Settings
     hit1: float
-    head: SurgeryHead
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -184,27 +206,21 @@ class _Job:
     photos: LabelledFeatures
     work: Path
 
-    def searched(self, say: Callable[[str], None], softmax: SurgeryHead | None) -> _Searched:
-        config = self.config
-        cosine = config.loss == "softmax-cosine"
-        key = "weight_decay" if self.spec.vectors is None else "temperature" if cosine else "margin"
-        numbers = {"weight_decay": config.decays, "temperature": config.temperatures, "margin": config.margins}[key]
+    def searched(self, say: Callable[[str], None]) -> _Searched:
         best: _Searched | None = None
-        for rate, number in product(config.rates, numbers):
-            settings = {"rate": rate, key: number}
-            head, hit1 = self.fitted(settings, 0, f"try-{rate}-{number}", holdout=config.holdout, softmax=softmax)
-            say(f"{self.spec.key}, {settings}: hit@1 {hit1:.2f} on photos held out")
+        for settings in self.config.settings(softmax=self.spec.vectors is None):
+            name = "-".join(map(str, settings.values()))
+            hit1 = self.fitted(settings, 0, f"try-{name}", self.config.holdout)[1]
+            say(f"{self.spec.key}, {name}: hit@1 {hit1:.2f} on photos held out")
             if best is None or hit1 > best.hit1:
-                best = _Searched(settings, hit1, head)
+                best = _Searched(settings, hit1)
         assert best is not None
         return best
 
-    def fitted(
-        self, settings: Mapping[str, float], seed: int, name: str, *, holdout: float, softmax: SurgeryHead | None
-    ) -> tuple[SurgeryHead, float]:
+    def fitted(self, settings: Settings, seed: int, name: str, holdout: float) -> tuple[SurgeryHead, float]:
         """The trained head, and its hit@1 in per cent on the photos held out, 0 where none are."""
         config, photos = self.config, self.photos
-        budget = {"epochs": config.epochs, "batch": config.batch, "patience": 0, "loss": config.loss, "seed": seed}
+        budget = {"epochs": config.epochs, "batch": config.batch, "patience": 0, "seed": seed}
         job = resolve(SurgeryConfig, None, budget | dict(settings))
         held = held_out(photos.truth, holdout, 0)
         split = (np.flatnonzero(~held), np.flatnonzero(held))
@@ -213,18 +229,13 @@ class _Job:
             head: SurgeryHead = _SoftmaxHead(len(photos.ids), photos.rows.dim)
             task: SurgeryTask = _SoftmaxTask(photos.rows, photos.truth, split, head, job, key)
         else:
-            vectors = self.spec.vectors(seed)
-            start = self._start(vectors, seed, softmax)
+            vectors, start = self.spec.vectors(seed), self.spec.start
+            start = random_start(vectors.shape[1], photos.rows, seed) if start is None else start
             head = SurgeryHead(start, vectors, tuned=False)
             key += hashlib.sha256(vectors.tobytes() + start.tobytes()).hexdigest()
             task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
         outcome = train(task, job, self.work / name, processes=Processes())
         return head, float(outcome.measures.get("hit@1", 0.0))
-
-    def _start(self, vectors: LabelVectors, seed: int, softmax: SurgeryHead | None) -> Surgery:
-        if self.config.start == "random" or softmax is None:
-            return random_start(vectors.shape[1], self.photos.rows, seed)
-        return image_free_surgery(vectors, softmax.map.detach().numpy(), self.config.ridge)
 
 
 def _measured(

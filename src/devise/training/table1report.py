@@ -33,6 +33,7 @@ def as_markdown(table: Table1) -> str:
     ]
     lines = [*_block(head, rule, ours), "", _caption(table), "", "The paper's own rows (ImageNet, 1000 classes):", ""]
     lines += [*_block(head, rule, paper), "", "Ratios to the softmax:", "", *_ratio_lines(table)]
+    lines += ["", "Chosen on the photos held out (hit@1 there):", "", *_chosen_lines(table)]
     return "\n".join(lines) + "\n"
 
 
@@ -81,6 +82,8 @@ def as_json(table: Table1) -> str:
         "test_photos": table.test_photos,
         "classes": table.classes,
         "seeds": table.seeds,
+        "epochs": table.epochs,
+        "tried": table.tried,
         "graph": table.graph,
         "notes": list(table.notes),
     }
@@ -104,12 +107,37 @@ def ratios(table: Table1) -> dict[str, dict[str, float]]:
 def _ratio_lines(table: Table1) -> Iterator[str]:
     for name, found in ratios(table).items():
         yield f"- {name}: " + ", ".join(f"{measure} {value:.3f}" for measure, value in found.items())
+    yield from _against_random(table)
+
+
+def _chosen_lines(table: Table1) -> Iterator[str]:
+    for row in table.rows:
+        if row.chosen and row.held_out is not None:
+            settings = ", ".join(f"{key} {value}" for key, value in row.chosen.items())
+            yield f"- {_named(row)}: {settings} ({row.held_out:.1f})"
+
+
+def _against_random(table: Table1) -> Iterator[str]:
+    """Where the words' vectors stand against random ones of the same length, by hierarchical precision."""
+    random = {row.dim: row.means for row in table.rows if row.name.startswith("Random")}
+    for row in table.rows:
+        if not row.name.startswith("DeViSE") or row.dim not in random:
+            continue
+        told = [measure for measure in MEASURES if measure.startswith("hp@") and measure in row.means]
+        below = [measure for measure in told if row.means[measure] <= random[row.dim][measure]]
+        found = f"not on {', '.join(below)}" if below else "on every hp@k"
+        yield f"- {_named(row)} above random embeddings of its length: {found}"
+
+
+def _named(row: TableRow) -> str:
+    return f"{row.name} {row.dim or ''}".strip()
 
 
 def _caption(table: Table1) -> str:
     facts = (
         f"{table.train_photos:,} training and {table.test_photos:,} test photos of {table.classes:,} classes",
         f"mean ± standard deviation over {table.seeds} seeds",
+        f"{table.epochs} epochs and {table.tried} settings tried for every row",
         "hit@k in percent, hp@k from 0 to 1, correct sets among these classes",
         f"is-a graph {table.graph[:12]}",
         *table.notes,

@@ -13,14 +13,16 @@ from devise.errors import TextError
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
 from devise.text.documents import Document
+from devise.text.formats import read_vectors
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
+from devise.text.resumable import VECTORS
 from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
 from devise.text.tokens import tokenize
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 
-__all__ = ["WordsConfig", "defining_articles", "kept_words", "train_words", "words_provenance"]
+__all__ = ["WordsConfig", "defining_articles", "kept_words", "read_words", "train_words", "words_provenance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ def train_words(config: WordsConfig, skipgram: SkipGramConfig, taxonomy: Taxonom
         table = train_skipgram(lambda: read_tokens(tokens), skipgram, _report)
         write_vector_store(stored, table)
     return read_vector_store(stored)
+
+
+def read_words(path: Path) -> WordTable:
+    """Word vectors from a file, or from the folder that `devise text train` made; VectorsError says what is wrong."""
+    return read_vectors(path / VECTORS if path.is_dir() else path)
 
 
 def kept_words(words: WordTable, taxonomy: Taxonomy, most: int) -> WordTable:

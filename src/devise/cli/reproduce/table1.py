@@ -20,11 +20,16 @@ def table1(
     model: ModelOption = None,
     vectors: Annotated[
         list[Path] | None,
-        typer.Option("--vectors", help="Word vectors; a row each. [default: the model's own label vectors]"),
+        typer.Option(
+            "--vectors",
+            help="Word vectors, a file or a folder of `devise text train`; may be repeated. [default: the model's own]",
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs a row. [default: 3]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the photos, the same for every row.")] = None,
-    loss: Annotated[str | None, typer.Option(help="Of DeViSE and random embeddings. [default: softmax-cosine]")] = None,
+    loss: Annotated[
+        list[str] | None, typer.Option(help="Tried by DeViSE and random embeddings; may be repeated. [default: four]")
+    ] = None,
     classes: options.ClassesOption = None,
     config: options.ConfigOption = None,
     settings: options.SetOption = None,
@@ -39,7 +44,7 @@ def table1(
     from devise.training.table1 import Table1Config
     from devise.training.table1job import Table1Inputs, run_table1
 
-    asked = options.settled(Table1Config, config, settings, {"seeds": seeds, "epochs": epochs, "loss": loss})
+    asked = options.settled(Table1Config, config, settings, {"seeds": seeds, "epochs": epochs, "losses": loss or None})
     place = options.default_work(out, work)
     base = DEFAULT_BUNDLE if model is None else model
     inputs = Table1Inputs(

@@ -1,11 +1,11 @@
-"""Options and progress that the training commands share."""
+"""Options, progress and the way to run a job that the training commands share."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 import typer
 from rich.console import Console
@@ -15,25 +15,45 @@ from devise.cli.terminal import tell
 from devise.errors import UsageError
 
 __all__ = [
+    "Bf16Option",
     "ClassesOption",
     "ConfigOption",
     "DeviceOption",
     "OutOption",
     "OverwriteOption",
+    "PhotosOption",
+    "SeedOption",
     "SetOption",
     "Shown",
     "StoreOption",
     "TensorboardOption",
     "WorkOption",
+    "batch_option",
+    "carried_out",
     "default_work",
+    "epochs_option",
+    "print_outcome",
     "require_torch",
     "say",
-    "say_nothing",
     "settled",
     "shown_progress",
 ]
 
 _Job = TypeVar("_Job")
+_Inputs_contra = TypeVar("_Inputs_contra", contravariant=True)
+_Config_contra = TypeVar("_Config_contra", contravariant=True)
+_Result_co = TypeVar("_Result_co", covariant=True)
+_Config = TypeVar("_Config")
+_Inputs = TypeVar("_Inputs")
+_Result = TypeVar("_Result")
+
+PhotosOption = Annotated[
+    list[Path], typer.Option("--photos", help="Folder of class folders, or .tar shard; may be repeated.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Of all that is random. [default: 0]")]
+Bf16Option = Annotated[
+    bool | None, typer.Option("--bf16/--no-bf16", help="Convolutions in bfloat16. [default: no]", show_default=False)
+]
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings; flags and --set go before it.")
@@ -58,6 +78,16 @@ DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto."
 TensorboardOption = Annotated[
     Path | None, typer.Option("--tensorboard", help="Write scalars here too (needs tensorboard).")
 ]
+
+
+def epochs_option(default: int, more: str = "") -> Any:
+    """`--epochs` of a job with this default."""
+    return typer.Option("--epochs", help=f"Passes over the photos{more}. [default: {default}]")
+
+
+def batch_option(default: int) -> Any:
+    """`--batch` of a job with this default."""
+    return typer.Option("--batch", help=f"Photos of a step, over all processes. [default: {default}]")
 
 
 def require_torch() -> None:
@@ -109,10 +139,69 @@ def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, fla
     return resolve(kind, file, parse_settings(settings or []) | given)
 
 
-def say_nothing(line: str) -> None:
-    """What other processes than the first say."""
-
-
 def say(line: str) -> None:
     """A line for people on standard error."""
     tell(line)
+
+
+@runtime_checkable
+class _Runs(Protocol[_Config_contra, _Inputs_contra, _Result_co]):
+    """A training job, as a function."""
+
+    def __call__(
+        self,
+        config: _Config_contra,
+        inputs: _Inputs_contra,
+        out: Path,
+        /,
+        *,
+        processes: Any,
+        report: Callable[[int, int, int, float], object] | None,
+        on_photos: Callable[[int, int], None] | None,
+        say: Callable[[str], None],
+        overwrite: bool,
+        tensorboard: Path | None,
+    ) -> _Result_co:
+        """Train, and write the bundle."""
+
+
+def carried_out(
+    job: _Runs[_Config, _Inputs, _Result],
+    config: _Config,
+    inputs: _Inputs,
+    out: Path,
+    *,
+    device: str,
+    overwrite: bool,
+    tensorboard: Path | None,
+) -> _Result | None:
+    """What the job found, with progress shown; None in other processes than the first."""
+    from devise.training.distributed import joined_processes
+
+    with joined_processes(device) as together, shown_progress() as shown:
+        result = job(
+            config,
+            inputs,
+            out,
+            processes=together,
+            report=shown.step,
+            on_photos=shown.photos,
+            say=say if together.first else _say_nothing,
+            overwrite=overwrite,
+            tensorboard=tensorboard,
+        )
+    return result if together.first else None
+
+
+def print_outcome(
+    counts: tuple[int, int], epoch: int, measures: Mapping[str, float], out: Path, told: Callable[[str, float], str]
+) -> None:
+    """What a job prints at its end. counts: of photos and classes. told: of a measure's name and value, in words."""
+    print(f"{counts[0]} photos of {counts[1]} classes; best epoch {epoch}")
+    for name, value in measures.items():
+        print(f"{name} on photos held out: {told(name, value)}")
+    print(f"model in {out}")
+
+
+def _say_nothing(line: str) -> None:
+    """What other processes than the first say."""

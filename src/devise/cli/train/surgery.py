@@ -27,14 +27,14 @@ def surgery(
     start: Annotated[str | None, typer.Option(help="random or image-free. [default: image-free]")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adagrad, adamw or sgd. [default: adamw]")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001]")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the photos at most. [default: 20]")] = None,
-    batch: Annotated[int | None, typer.Option(help="Photos of a step, over all processes. [default: 1024]")] = None,
+    epochs: Annotated[int | None, options.epochs_option(20, " at most")] = None,
+    batch: Annotated[int | None, options.batch_option(1024)] = None,
     labels: Annotated[str | None, typer.Option(help="frozen, or tuned with a pull to where they were.")] = None,
     vectors: Annotated[Path | None, typer.Option("--vectors", help="Word vectors to make label vectors of.")] = None,
     random_embeddings: Annotated[
         int | None, typer.Option("--random-embeddings", help="Random label vectors of this length instead.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all that is random. [default: 0]")] = None,
+    seed: options.SeedOption = None,
     classes: options.ClassesOption = None,
     config: options.ConfigOption = None,
     settings: options.SetOption = None,
@@ -47,7 +47,6 @@ def surgery(
     """Train the map from a model's features to its label space, and write the model that has it."""
     options.require_torch()
     from devise.labeller.parts import DEFAULT_BUNDLE
-    from devise.training.distributed import joined_processes
     from devise.training.surgery import SurgeryConfig
     from devise.training.surgeryjob import SurgeryInputs, run_surgery
 
@@ -59,20 +58,13 @@ def surgery(
     place = options.default_work(out, work)
     base = DEFAULT_BUNDLE if model is None else model
     inputs = SurgeryInputs(base, place, store or place / "features", tuple(photos or ()), features, classes, vectors)
-    with joined_processes(device) as together, options.shown_progress() as shown:
-        result = run_surgery(
-            asked,
-            inputs,
-            out,
-            processes=together,
-            report=shown.step,
-            on_photos=shown.photos,
-            say=options.say if together.first else options.say_nothing,
-            overwrite=overwrite,
-            tensorboard=tensorboard,
-        )
-    if together.first:
-        print(f"{result.photos} photos of {result.classes} classes; best epoch {result.outcome.epoch}")
-        for name, value in result.outcome.measures.items():
-            print(f"{name} on photos held out: {result.before[name]:.1f} before, {value:.1f} after")
-        print(f"model in {out}")
+    result = options.carried_out(
+        run_surgery, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard
+    )
+    if result is not None:
+        counts = (result.photos, result.classes)
+        before = result.before
+        options.print_outcome(
+            counts, result.outcome.epoch, result.outcome.measures, out,
+            lambda name, value: f"{before[name]:.1f} before, {value:.1f} after",
+        )  # fmt: skip

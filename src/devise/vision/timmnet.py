@@ -1,0 +1,97 @@
+"""Any image network of timm as a backbone: its pooled features, its own preprocessing, its form as ONNX."""
+
+import math
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from devise.errors import UsageError
+from devise.vision.export import INPUT, OUTPUT
+from devise.vision.preprocessing import Interpolation, Preprocessing
+
+__all__ = ["TIMM", "TimmNet", "traced_onnx"]
+
+TIMM = "timm:"
+"""What the names of these backbones begin with."""
+
+_OPSET = 17
+
+
+class TimmNet(nn.Module):
+    """timm's network without its classifier, and a classifier of our own on its pooled features.
+
+    name: as timm knows it, without "timm:". pretrained: start from the weights that timm downloads.
+    UsageError where timm is not installed, cannot be loaded, or does not know the name.
+    """
+
+    def __init__(self, name: str, classes: int, *, pretrained: bool) -> None:
+        super().__init__()
+        timm = _timm()
+        try:
+            self.network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(f"timm has no network {name!r} ready ({reason}): see timm.list_models()") from None
+        self.architecture = f"{TIMM}{name}"
+        self.preprocessing = _preprocessing(timm.data.resolve_model_data_config(self.network))
+        self.classifier = nn.Linear(int(self.network.num_features), classes)
+
+    def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
+        """Pooled features."""
+        features: Tensor = self.network(pixels)
+        return features
+
+    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+        """Logits."""
+        logits: Tensor = self.classifier(self.forward_features(pixels))
+        return logits
+
+
+def traced_onnx(network: TimmNet) -> bytes:
+    """The network up to its features as ONNX, traced by torch on one black picture; the network is left in evaluation.
+
+    Its inputs, outputs and meaning are those of `onnx_bytes`; its bytes may change with the version of torch.
+    """
+    crop = network.preprocessing.crop
+    network.eval()
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's newer exporter needs one more package
+        path = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            network.network,
+            (torch.zeros(1, 3, crop, crop),),
+            str(path),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+        return path.read_bytes()
+
+
+def _timm() -> Any:
+    try:
+        import timm
+        import timm.data
+    except ModuleNotFoundError:
+        raise UsageError("backbones of timm need it installed: pip install 'devise-zsl[gpu]'") from None
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"timm cannot be loaded ({reason}): install a torchvision that fits torch") from None
+    return timm
+
+
+def _preprocessing(config: dict[str, Any]) -> Preprocessing:
+    """timm's data configuration in our terms; its mean and std are on the scale from 0 to 1."""
+    crop = int(config["input_size"][-1])
+    kind = str(config.get("interpolation", "bicubic"))
+    filters: dict[str, Interpolation] = {"bilinear": "bilinear", "lanczos": "lanczos"}
+    mean, std = (tuple(255 * float(value) for value in config[key]) for key in ("mean", "std"))
+    resize = max(crop, math.floor(crop / float(config.get("crop_pct") or 1.0)))
+    return Preprocessing(resize, crop, filters.get(kind, "bicubic"), mean, std)  # type: ignore[arg-type]  # three each

