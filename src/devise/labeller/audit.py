@@ -124,7 +124,7 @@ def audit_label_space(
     mentioned |= {hub.id for found in (small, wide) for hub in found.hubs}
     return Audit(
         model=parts.bundle.manifest.name,
-        policy=parts.policy.name,
+        policy=parts.label_policy,
         words=len(parts.words),
         trained=small,
         wide=wide,
@@ -178,7 +178,7 @@ def _case(parts: ModelParts, *names: str) -> Case:
         try:
             asked = ask(parts, name)
         except LabelError:
-            vectors.append(np.zeros(parts.words.dim, dtype=np.float32))
+            vectors.append(np.zeros(parts.space.vectors.shape[1], dtype=np.float32))
             ids.append("")
         else:
             vectors.append(asked.vector)
