@@ -50,8 +50,9 @@ LabelPolicyOption = Annotated[
     str | None,
     typer.Option(
         "--label-policy",
-        help="How labels get their vectors: of words first-term, mean-of-terms or sense-aware [default: as in the "
-        "model]; of an encoder terms or terms-gloss (default). Without --label-vectors, of the model's own words.",
+        help="How labels get their vectors: of words first-term, mean-of-terms, sense-aware, retrofitted or "
+        "sense-tagged [default: as in the model]; "
+        "of an encoder terms or terms-gloss (default). Without --label-vectors, of the model's own words.",
         show_default=False,
     ),
 ]

@@ -23,15 +23,18 @@ from devise.labels import LabelSet
 from devise.model.embedding import random_space
 from devise.model.space import CENTRE, Centre, LabelSpace, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
-from devise.text.composition import POLICIES, ComposedLabels, LabelComposer
+from devise.text.composition import POLICIES, ComposedLabels, LabelPolicy
 from devise.text.encoders import ENCODER_POLICIES, ENCODERS, Composer, EncodedComposer, load_encoder
 from devise.text.formats import read_vectors
+from devise.text.policies import composer_for, untagged
+from devise.text.sensetags import SENSE_MARK
 from devise.text.vectors import WordTable
 
 __all__ = [
     "MODEL_WORDS",
     "OtherSpace",
     "SurgerySettings",
+    "fitting_policies",
     "load_in_space",
     "open_composer",
     "open_in_space",
@@ -58,12 +61,13 @@ class SurgerySettings:
 class OtherSpace:
     """A composer and what it is, in words for the table: "sense-aware over glove.txt".
 
-    words: those it composes labels of; None if it needs none.
+    words, policy: those it composes labels of, and how; None if it needs none.
     """
 
     composer: Composer
     name: str
     words: WordTable | None = None
+    policy: LabelPolicy | None = None
 
 
 class _OtherParts(ModelParts):
@@ -115,8 +119,12 @@ class _OtherParts(ModelParts):
 
     @property
     def label_policy(self) -> str:
-        """How labels got their vectors."""
-        return self._other.name
+        """How labels got their vectors; of a policy that reads sense tags, how many have none."""
+        words, policy = self._other.words, self._other.policy
+        if words is None or policy is None or not policy.tags:
+            return self._other.name
+        ids = self._own.space.labels.ids
+        return f"{self._other.name}, {untagged(words, policy, ids):,} of {len(ids):,} labels without a tag"
 
     def _operated(self, vectors: LabelVectors) -> Surgery:
         settings, weight = self._settings, self.classifier.weight
@@ -182,7 +190,17 @@ def open_composer(parts: ModelParts, vectors: str, policy: str | None = None) ->
     words = parts.words if vectors == MODEL_WORDS else read_vectors(path)
     source = "the model's words" if vectors == MODEL_WORDS else path.name
     chosen = parts.policy if policy is None else POLICIES[policy]
-    return OtherSpace(LabelComposer(words, parts.taxonomy, chosen), f"{chosen.name} over {source}", words)
+    return OtherSpace(composer_for(words, parts.taxonomy, chosen), f"{chosen.name} over {source}", words, chosen)
+
+
+def fitting_policies(parts: ModelParts, vectors: str | None = None) -> tuple[str, ...]:
+    """The policies by name that these label vectors allow: those of sense tags only where there are tags."""
+    name = vectors or MODEL_WORDS
+    if name in ENCODERS or Path(name).is_dir():
+        return tuple(ENCODER_POLICIES)
+    words = open_composer(parts, name, "first-term").words
+    tags = words is not None and any(word.startswith(SENSE_MARK) for word in words.words)
+    return tuple(policy.name for policy in POLICIES.values() if tags or not policy.tags)
 
 
 def _check(policy: str, known: Mapping[str, object], vectors: str) -> None:

@@ -16,8 +16,10 @@ UNREACHED = 255
 """The distance of two synsets that nothing joins."""
 
 _Bits = UInt64[np.ndarray, "_"]
+_Planes = UInt64[np.ndarray, "planes targets"]
 
 _AT_ONCE = 64  # searches, one a bit of a word
+_PLANES = 8  # bits of a distance
 
 
 def distance_rows(around: Adjacency, sources: Nodes, targets: Nodes) -> Iterator[DistanceRows]:
@@ -32,27 +34,46 @@ def distance_rows(around: Adjacency, sources: Nodes, targets: Nodes) -> Iterator
 
 
 def _block(around: Adjacency, linked: Nodes, starts: Nodes, sources: Nodes, targets: Nodes) -> DistanceRows:
-    """One bit a search: a node has the bits of the searches that have come to it."""
+    """One bit a search: a node has the bits of the searches that have come to it.
+
+    The distance is the number of steps after which a search has not yet come.
+    """
     bits = np.left_shift(np.uint64(1), np.arange(len(sources), dtype=np.uint64))
     reached = np.zeros(around.size, dtype=np.uint64)
     np.bitwise_or.at(reached, sources, bits)
-    distances = np.full((len(targets), len(sources)), UNREACHED, dtype=np.uint8)
-    fresh = reached
-    step = 0
-    while fresh.any():
-        if step == UNREACHED:
-            raise TaxonomyError(f"two synsets are more than {UNREACHED - 1} edges apart: the graph is too long")
-        distances[_marked(fresh[targets], len(sources))] = step
+    planes = np.zeros((_PLANES, len(targets)), dtype=np.uint64)
+    for _ in range(UNREACHED + 1):
         wider = reached.copy()
         if len(linked):
             wider[linked] |= np.bitwise_or.reduceat(reached[around.targets], starts)
-        fresh = wider & ~reached
+        if np.array_equal(wider, reached):
+            return _counted(planes, reached[targets], len(sources))
+        _count(planes, ~reached[targets])
         reached = wider
-        step += 1
-    return np.ascontiguousarray(distances.T)
+    raise TaxonomyError(f"two synsets are more than {UNREACHED - 1} edges apart: the graph is too long")
 
 
-def _marked(words: _Bits, count: int) -> np.ndarray:
-    """The lowest `count` bits of every word, as booleans."""
+def _count(planes: _Planes, ones: _Bits) -> None:
+    """Add 1 to the number at every bit that is set; plane i holds bit i of all the numbers."""
+    for place in range(len(planes)):
+        carried = planes[place] & ones
+        planes[place] ^= ones
+        if not carried.any():
+            return
+        ones = carried
+
+
+def _counted(planes: _Planes, reached: _Bits, count: int) -> DistanceRows:
+    """The numbers of the lowest `count` bits, a row each; `UNREACHED` where nothing has come."""
+    numbers = np.zeros((reached.size, count), dtype=np.uint8)
+    for place, plane in enumerate(planes):
+        if plane.any():
+            numbers |= _marked(plane, count) << place
+    numbers[_marked(reached, count) == 0] = UNREACHED
+    return np.ascontiguousarray(numbers.T)
+
+
+def _marked(words: _Bits, count: int) -> UInt8[np.ndarray, "targets sources"]:
+    """The lowest `count` bits of every word."""
     octets = words.astype("<u8").view(np.uint8).reshape(len(words), 8)
-    return np.unpackbits(octets, axis=1, bitorder="little", count=count).astype(bool)
+    return np.unpackbits(octets, axis=1, bitorder="little", count=count)
