@@ -33,7 +33,7 @@ from devise.vision.pipeline import cores
 
 __all__ = ["TrialSettings", "left_out_hits", "main", "trials"]
 
-_PULLS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_PULLS = (0.5, 1.0, 2.0)
 _BLOCK = 64  # photos scored at once
 
 
@@ -90,7 +90,7 @@ def trials(tags: bool) -> Iterator[tuple[str, LabelPolicy]]:
     if not tags:
         return
     base = POLICIES["sense-tagged"]
-    for term, parents in ((0.0, 0.0), (0.0, 1.0), (0.5, 0.0), (0.5, 1.0), (1.0, 1.0)):
+    for term, parents in ((0.0, 0.0), (0.0, 1.0), (0.5, 1.0)):
         policy = replace(base, term_weight=term, parents_weight=parents)
         yield f"sense-tagged, terms {term:g}, hypernyms {parents:g}", policy
 
@@ -118,7 +118,7 @@ def _tried(
     seen = labels.ids[: len(trained)]
     preprocessing = bundle.preprocessing()
     backbone = OpenVinoBackbone(bundle.part_bytes(BACKBONE), preprocessing, streams=cores())
-    key = f"{bundle.manifest.backbone.name.removeprefix('efficientnet-')} {preprocessing.resize}"
+    key = f"{bundle.manifest.backbone.architecture.removeprefix('efficientnet-')} {preprocessing.resize}"
     found = photo_features(tuple(photos), backbone, key, seen, work)
     scoring = bundle.manifest.scoring
     settings = TrialSettings(float(scoring["devise"]["ridge"]), int(scoring["conse"]["top"]))
