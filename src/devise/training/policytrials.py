@@ -5,7 +5,7 @@ python -m devise.training.policytrials --help
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,6 +82,10 @@ def trials(tags: bool) -> Iterator[tuple[str, LabelPolicy]]:
     """What is tried, with a name; tags: whether the words hold sense tags."""
     for name in ("first-term", "mean-of-terms", "sense-aware"):
         yield name, POLICIES[name]
+    base = POLICIES["sense-aware"]
+    for term, parents in ((0.75, 1.0), (1.0, 1.0), (1.5, 1.0), (0.5, 0.5), (1.0, 0.5)):
+        policy = replace(base, term_weight=term, parents_weight=parents)
+        yield f"sense-aware, terms {term:g}, hypernyms {parents:g}", policy
     base = POLICIES["retrofitted"]
     for pull in _PULLS:
         yield f"retrofitted, pull {pull:g}", replace(base, retrofit=pull)
@@ -100,17 +104,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.work.mkdir(parents=True, exist_ok=True)
-        for name, hits in _tried(options.model, options.photos, options.work, options.label_vectors):
+        for name, hits in _tried(options):
             print(f"{name:48}" + "".join(f"{hit:7.1f}" for hit in hits), flush=True)
     except DeviseError as error:
         sys.exit(f"devise: {error}")
 
 
-def _tried(
-    model: Path, photos: Iterable[Path], work: Path, vectors: Path | None
-) -> Iterator[tuple[str, tuple[float, ...]]]:
-    bundle, taxonomy = open_bundle(model), default_taxonomy()
-    words = bundle.words() if vectors is None else read_vectors(vectors)
+def _tried(options: argparse.Namespace) -> Iterator[tuple[str, tuple[float, ...]]]:
+    bundle, taxonomy = open_bundle(options.model), default_taxonomy()
+    words = bundle.words() if options.label_vectors is None else read_vectors(options.label_vectors)
     own = bundle.labels
     trained = bundle.trained.tolist()
     chosen = set(trained)
@@ -119,12 +121,14 @@ def _tried(
     preprocessing = bundle.preprocessing()
     backbone = OpenVinoBackbone(bundle.part_bytes(BACKBONE), preprocessing, streams=cores())
     key = f"{bundle.manifest.backbone.architecture.removeprefix('efficientnet-')} {preprocessing.resize}"
-    found = photo_features(tuple(photos), backbone, key, seen, work)
+    found = photo_features(options.photos, backbone, key, seen, options.work)
     scoring = bundle.manifest.scoring
     settings = TrialSettings(float(scoring["devise"]["ridge"]), int(scoring["conse"]["top"]))
     folds = left_out_folds(seen, taxonomy, settings.folds)
     print(f"{len(found.truth)} photos; hit@{', '.join(map(str, settings.ks))} of classes left out", file=sys.stderr)
     for name, policy in trials(any(word.startswith(SENSE_MARK) for word in words.words)):
+        if not name.startswith(options.only):
+            continue
         raw = composer_for(words, taxonomy, policy).labels(labels.ids).vectors
         yield name, left_out_hits(found, bundle.classifier(), labels, raw, folds, settings)
 
@@ -135,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, help="keeps the photos' features, to be used again")
     parser.add_argument("--label-vectors", type=Path, help="word vectors (default: the model's)")
     parser.add_argument("--model", type=Path, required=True, help="the bundle whose classifier and labels are used")
+    parser.add_argument("--only", default="", help="try only what begins so, such as sense-aware")
     return parser
 
 
