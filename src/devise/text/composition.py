@@ -71,7 +71,7 @@ POLICIES = {
         LabelPolicy("first-term", terms=1),
         LabelPolicy("mean-of-terms"),
         LabelPolicy("sense-aware", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0),
-        LabelPolicy("retrofitted", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0, retrofit=1.0),
+        LabelPolicy("retrofitted", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0, retrofit=0.5),
         LabelPolicy("sense-tagged", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0, tags=True),
     )
 }
