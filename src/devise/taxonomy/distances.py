@@ -1,9 +1,10 @@
 """How far many synsets are from many others: breadth-first searches, 64 of them at once."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import Bool, UInt8, UInt64
 
 from devise.errors import TaxonomyError
 from devise.taxonomy.graph import Adjacency, Nodes
@@ -27,17 +28,69 @@ def distance_rows(around: Adjacency, sources: Nodes, targets: Nodes) -> Iterator
 
     around: the undirected graph. TaxonomyError if two nodes are more than 254 edges apart.
     """
-    linked = np.flatnonzero(np.diff(around.starts))
-    starts = around.starts[linked]
+    core = _Core.of(around)
     for first in range(0, len(sources), _AT_ONCE):
-        yield _block(around, linked, starts, sources[first : first + _AT_ONCE], targets)
+        some = sources[first : first + _AT_ONCE]
+        rows = _block(core.around, core.place[some], core.place[targets])
+        yield _outward(rows, core.out[some], core.out[targets], some[:, None] == targets)
 
 
-def _block(around: Adjacency, linked: Nodes, starts: Nodes, sources: Nodes, targets: Nodes) -> DistanceRows:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Core:
+    """The graph without its leaves: most of WordNet are leaves, and a way to one leads through its only neighbour.
+
+    around: of the nodes that are kept. place: where each node stands among them, or for a leaf its neighbour. out: how
+    many edges a node is away from that, 0 or 1.
+    """
+
+    around: Adjacency
+    place: Nodes
+    out: UInt8[np.ndarray, "size"]
+
+    @classmethod
+    def of(cls, around: Adjacency) -> "_Core":
+        degrees = np.diff(around.starts)
+        nodes = np.arange(around.size)
+        leaf = degrees == 1
+        inward = nodes.copy()
+        inward[leaf] = around.targets[around.starts[:-1][leaf]]
+        leaf &= degrees[inward] > 1  # of two nodes that have only each other, both stay
+        inward[~leaf] = nodes[~leaf]
+        kept = np.cumsum(~leaf) - 1
+        sources = np.repeat(nodes, degrees)
+        both = ~leaf[sources] & ~leaf[around.targets]
+        size = int((~leaf).sum())
+        core = Adjacency.of_pairs(size, kept[sources[both]], kept[around.targets[both]])
+        return cls(core, kept[inward], leaf.astype(np.uint8))
+
+
+def _outward(
+    rows: DistanceRows,
+    sources: UInt8[np.ndarray, "sources"],
+    targets: UInt8[np.ndarray, "targets"],
+    same: Bool[np.ndarray, "sources targets"],
+) -> DistanceRows:
+    """Distances of the nodes themselves from those of the core: how far out both stand is added."""
+    unreached = rows == UNREACHED
+    longest = int(rows.max(initial=0, where=~unreached))
+    if longest + 2 >= UNREACHED:  # only then the slower sums
+        longest = int((rows.astype(int) + sources[:, None] + targets).max(initial=0, where=~unreached))
+    if longest >= UNREACHED:
+        raise TaxonomyError(f"two synsets are more than {UNREACHED - 1} edges apart: the graph is too long")
+    rows += sources[:, None]
+    rows += targets
+    rows[same] = 0
+    rows[unreached] = UNREACHED
+    return rows
+
+
+def _block(around: Adjacency, sources: Nodes, targets: Nodes) -> DistanceRows:
     """One bit a search: a node has the bits of the searches that have come to it.
 
     The distance is the number of steps after which a search has not yet come.
     """
+    linked = np.flatnonzero(np.diff(around.starts))
+    starts = around.starts[linked]
     bits = np.left_shift(np.uint64(1), np.arange(len(sources), dtype=np.uint64))
     reached = np.zeros(around.size, dtype=np.uint64)
     np.bitwise_or.at(reached, sources, bits)

@@ -104,15 +104,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.work.mkdir(parents=True, exist_ok=True)
-        for name, hits in _tried(options):
+        tried = _tried(options.model, options.photos, options.work, options.label_vectors, options.only)
+        for name, hits in tried:
             print(f"{name:48}" + "".join(f"{hit:7.1f}" for hit in hits), flush=True)
     except DeviseError as error:
         sys.exit(f"devise: {error}")
 
 
-def _tried(options: argparse.Namespace) -> Iterator[tuple[str, tuple[float, ...]]]:
-    bundle, taxonomy = open_bundle(options.model), default_taxonomy()
-    words = bundle.words() if options.label_vectors is None else read_vectors(options.label_vectors)
+def _tried(
+    model: Path, photos: Sequence[Path], work: Path, vectors: Path | None, only: str
+) -> Iterator[tuple[str, tuple[float, ...]]]:
+    bundle, taxonomy = open_bundle(model), default_taxonomy()
+    words = bundle.words() if vectors is None else read_vectors(vectors)
     own = bundle.labels
     trained = bundle.trained.tolist()
     chosen = set(trained)
@@ -121,13 +124,13 @@ def _tried(options: argparse.Namespace) -> Iterator[tuple[str, tuple[float, ...]
     preprocessing = bundle.preprocessing()
     backbone = OpenVinoBackbone(bundle.part_bytes(BACKBONE), preprocessing, streams=cores())
     key = f"{bundle.manifest.backbone.architecture.removeprefix('efficientnet-')} {preprocessing.resize}"
-    found = photo_features(options.photos, backbone, key, seen, options.work)
+    found = photo_features(photos, backbone, key, seen, work)
     scoring = bundle.manifest.scoring
     settings = TrialSettings(float(scoring["devise"]["ridge"]), int(scoring["conse"]["top"]))
     folds = left_out_folds(seen, taxonomy, settings.folds)
     print(f"{len(found.truth)} photos; hit@{', '.join(map(str, settings.ks))} of classes left out", file=sys.stderr)
     for name, policy in trials(any(word.startswith(SENSE_MARK) for word in words.words)):
-        if not name.startswith(options.only):
+        if not name.startswith(only):
             continue
         raw = composer_for(words, taxonomy, policy).labels(labels.ids).vectors
         yield name, left_out_hits(found, bundle.classifier(), labels, raw, folds, settings)
