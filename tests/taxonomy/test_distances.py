@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devise.errors import TaxonomyError
 from devise.taxonomy.distances import UNREACHED, distance_rows
-from devise.taxonomy.graph import Adjacency
+from devise.taxonomy.graph import Adjacency, IsaGraph
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -39,3 +41,23 @@ def test_a_path_too_long():
     around = Adjacency.of_pairs(count, np.concatenate([here, there]), np.concatenate([there, here]))
     with pytest.raises(TaxonomyError, match="more than 254 edges apart"):
         next(distance_rows(around, np.array([0]), np.arange(count)))
+
+
+@given(st.integers(1, 12), st.randoms(use_true_random=False))
+def test_any_forest_and_some_circles_as_one_search_after_the_other(size: int, random) -> None:
+    """Leaves, leaves of leaves, two nodes that have only each other, nodes without edges."""
+    edges = {(node, random.randrange(node)) for node in range(1, size) if random.random() < 0.7}
+    edges |= {(node, random.randrange(node)) for node in range(1, size) if random.random() < 0.2}
+    pairs = np.array(sorted(edges), dtype=np.int64).reshape(-1, 2)
+    graph = IsaGraph(size, pairs[:, 0], pairs[:, 1])
+    (found,) = distance_rows(graph.around, np.arange(size), np.arange(size))
+    wanted = [[graph.distance(one, other) for other in range(size)] for one in range(size)]
+    assert found.tolist() == [[UNREACHED if edge is None else edge for edge in row] for row in wanted]
+
+
+@pytest.mark.parametrize("count", [254, 255])
+def test_the_longest_path_that_can_be_told(count: int) -> None:
+    here, there = np.arange(count - 1), np.arange(1, count)
+    around = Adjacency.of_pairs(count, np.concatenate([here, there]), np.concatenate([there, here]))
+    rows = next(distance_rows(around, np.array([0]), np.arange(count)))
+    assert rows.tolist() == [list(range(count))]

@@ -2,52 +2,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from devise.errors import TextError
 from devise.text.similarity import (
     Analogy,
     WordPair,
-    average_ranks,
     judge_analogies,
     judge_pairs,
     read_analogies,
     read_pairs,
-    spearman,
 )
 from devise.text.vectors import WordTable
 
-VALUES = st.lists(st.integers(-5, 5).map(float), min_size=2, max_size=20)
 TABLE = WordTable(
     ("man", "woman", "king", "queen", "apple", "snow_leopard"),
     np.array([[1, 0, 0], [1, 1, 0], [1, 0, 3], [1, 1, 3], [-1, 0, 0], [0, 0, 0]], dtype=np.float32),
 )
-
-
-@given(VALUES)
-def test_ranks_are_places_and_ties_share_them(values: list[float]) -> None:
-    ranks = average_ranks(np.array(values))
-    for value, rank in zip(values, ranks.tolist(), strict=True):
-        below, same = sum(other < value for other in values), values.count(value)
-        assert rank == below + (same + 1) / 2
-
-
-@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=2, max_size=25))
-def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    one, other = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))
-    found = spearman(one, other)
-    if len(set(one)) == 1 or len(set(other)) == 1:
-        assert found is None
-    else:
-        assert found == pytest.approx(stats.spearmanr(one, other).statistic, abs=1e-12)
-
-
-def test_spearman_by_hand() -> None:
-    # ranks 1 2 3 4 5 and 2 1 4 3 5: 1 - 6 (1 + 1 + 1 + 1 + 0) / (5 (25 - 1)) = 0.8
-    assert spearman(np.array([1.0, 2, 3, 4, 5]), np.array([20.0, 10, 40, 30, 50])) == pytest.approx(0.8)
-    assert spearman(np.array([1.0]), np.array([1.0])) is None
 
 
 def test_pairs_without_a_vector_are_counted_and_left_out() -> None:

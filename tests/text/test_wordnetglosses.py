@@ -16,7 +16,7 @@ def test_a_document_for_each_lemma(tmp_path: Path) -> None:
     (tmp_path / "data.adj").write_bytes(LICENCE + ADJECTIVE)
     (tmp_path / "data.noun").write_bytes(LICENCE + NOUN)
     gloss = 'large feline; "a leopard\'s spots"'
-    nouns = [Document("leopard", gloss, defines=True), Document("Panthera pardus", gloss, defines=True)]
+    nouns = [Document(term, gloss, defines=True, synset="n02128385") for term in ("leopard", "Panthera pardus")]
     adjectives = [
         Document("abounding", "existing in abundance", defines=True),
         Document("galore", "existing in abundance", defines=True),

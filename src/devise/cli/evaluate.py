@@ -85,8 +85,8 @@ def evaluate(
 
     if candidates is not None and protocol is not None:
         raise UsageError("--protocol names the candidates: leave out --candidates")
-    if label_vectors is None and (label_policy is not None or distil):
-        raise UsageError("--label-policy and --distil are for --label-vectors: give it too")
+    if distil and label_vectors is None and label_policy is None:
+        raise UsageError("--distil is for another label space: give --label-vectors or --label-policy too")
     if protocol is None and (splits is not None or counts is not None):
         raise UsageError("--splits and --counts are read for a --protocol: name one")
     for option, path in (("--json", json_file), ("--images", images)):

@@ -70,18 +70,21 @@ def _settings(scorer: str, settings: Mapping[str, int | float]) -> Iterator[str]
 def policy_in_words(parameters: Mapping[str, Any]) -> str:
     """How a label's vector is made of words' vectors; unknown parameters are printed by their names."""
     numbers = all(isinstance(value, int | float) for name, value in parameters.items() if name != "name")
-    if set(parameters) != _POLICY or not numbers:
+    if set(parameters) - {"tags", "retrofit"} != _POLICY or not numbers:
         return ", ".join(f"{name} {value}" for name, value in parameters.items())
     first = "its first term" if parameters["terms"] == 1 else f"its first {parameters['terms']} terms"
     terms = first if parameters["terms"] else "all its terms"
-    weighed = ((terms, "term_weight"), ("its definition", "gloss_weight"), ("its hypernyms", "parents_weight"))
+    gloss = "its sense tag, else its definition" if parameters.get("tags") else "its definition"
+    weighed = ((terms, "term_weight"), (gloss, "gloss_weight"), ("its hypernyms", "parents_weight"))
     summed = [f"{parameters[key]:g} x {what}" for what, key in weighed if parameters[key]]
     parts = (
         f"a term without a vector is made of its words, at length {parameters['parts_weight']:g}, its last word "
         f"counted {parameters['head_weight']:g} times"
     )
     rare = f"; words of the definition weigh a/(a + frequency), a = {parameters['rarity']:g}"
-    return f"unit({' + '.join(summed)}); {parts}{rare if parameters['gloss_weight'] else ''}"
+    pull = parameters.get("retrofit")
+    drawn = f"; drawn to its hypernyms and hyponyms with weight {pull:g}" if pull else ""
+    return f"unit({' + '.join(summed)}); {parts}{rare if parameters['gloss_weight'] else ''}{drawn}"
 
 
 def calibration_in_words(config: Mapping[str, Any]) -> _Rows:

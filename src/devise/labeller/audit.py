@@ -20,7 +20,7 @@ from devise.labels import VectorSource
 from devise.model.space import LabelSpace
 from devise.text.phrases import term_key
 
-__all__ = ["TALK_NAME", "TALK_PAIRS", "Audit", "Case", "audit_label_space", "nearest_others"]
+__all__ = ["TALK_NAME", "TALK_PAIRS", "Audit", "Case", "audit_label_space", "measured", "nearest_others", "wide_space"]
 
 TALK_PAIRS = (
     ("cat", "kitten"),
@@ -115,16 +115,16 @@ def audit_label_space(
         of the model. on_progress is told what is measured, and how many of how many classes are done.
     """
     config = config or LabelSpaceConfig()
-    space, listed = _wide(parts, classes)
+    space, listed = wide_space(parts, classes)
     trained = parts.space.subset(parts.trained)
-    small = _measured(parts, trained, config, partial(on_progress, "trained classes"))
-    wide = _measured(parts, space, config, partial(on_progress, "all classes"))
+    small = measured(parts, trained, config, partial(on_progress, "trained classes"))
+    wide = measured(parts, space, config, partial(on_progress, "all classes"))
     near, words = _pineapple(parts)
     mentioned = {one for found in (small, wide) for far in found.far for one in (far.id, *far.nearest)}
     mentioned |= {hub.id for found in (small, wide) for hub in found.hubs}
     return Audit(
         model=parts.bundle.manifest.name,
-        policy=parts.policy.name,
+        policy=parts.label_policy,
         words=len(parts.words),
         trained=small,
         wide=wide,
@@ -154,7 +154,8 @@ def nearest_others(vectors: LabelVectors, k: int) -> Ranking:
     return found
 
 
-def _wide(parts: ModelParts, classes: str | None) -> tuple[LabelSpace, str]:
+def wide_space(parts: ModelParts, classes: str | None) -> tuple[LabelSpace, str]:
+    """The trained labels with those of a list (None: all labels of the model), and what that is in words."""
     if classes is None:
         return parts.space, "all labels of the model"
     listed = read_candidates(classes)
@@ -162,9 +163,10 @@ def _wide(parts: ModelParts, classes: str | None) -> tuple[LabelSpace, str]:
     return synset_space(parts, (*parts.trained_ids, *more)), f"the trained and {listed.source}"
 
 
-def _measured(
+def measured(
     parts: ModelParts, space: LabelSpace, config: LabelSpaceConfig, on_progress: Callable[[int, int], None]
 ) -> LabelSpaceAudit:
+    """The measures of these labels; LabelError if one is not in WordNet. on_progress: how many of how many are done."""
     outside = [one for one in space.labels.ids if one not in parts.taxonomy]
     if outside:
         raise LabelError(f"{len(outside)} classes are not in WordNet ({outside[0]}): leave them out of the list")
@@ -178,7 +180,7 @@ def _case(parts: ModelParts, *names: str) -> Case:
         try:
             asked = ask(parts, name)
         except LabelError:
-            vectors.append(np.zeros(parts.words.dim, dtype=np.float32))
+            vectors.append(np.zeros(parts.space.vectors.shape[1], dtype=np.float32))
             ids.append("")
         else:
             vectors.append(asked.vector)

@@ -3,7 +3,8 @@
 What the classifier knows of pictures stays. Every label is composed anew, the centre is that of the trained labels, and
 the map to the new space follows in closed form from the classifier's weights (`image_free_surgery`): seconds, and
 no picture. ConSE and the fusion need nothing else. The stacking rule and the temperatures stay those of the model; they
-were calibrated for its own space.
+were calibrated for its own space. Each part is made when it is first asked for, so that who only looks at the labels
+waits for no surgery.
 """
 
 from collections.abc import Mapping
@@ -14,21 +15,31 @@ from pathlib import Path
 import numpy as np
 
 from devise.arrays import LabelVectors, Surgery
-from devise.bundle.bundle import Bundle
 from devise.bundle.parts import SurgeryMap
 from devise.errors import UsageError
-from devise.labeller.model import Model, load
+from devise.labeller.model import Model
 from devise.labeller.parts import ModelParts
 from devise.labels import LabelSet
 from devise.model.embedding import random_space
-from devise.model.evidence import Classifier
-from devise.model.space import CENTRE, LabelSpace, centre_of, placed
+from devise.model.space import CENTRE, Centre, LabelSpace, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
-from devise.text.composition import POLICIES, LabelComposer
+from devise.text.composition import POLICIES, ComposedLabels, LabelPolicy
 from devise.text.encoders import ENCODER_POLICIES, ENCODERS, Composer, EncodedComposer, load_encoder
 from devise.text.formats import read_vectors
+from devise.text.policies import composer_for, untagged
+from devise.text.sensetags import SENSE_MARK
+from devise.text.vectors import WordTable
 
-__all__ = ["MODEL_WORDS", "OtherSpace", "SurgerySettings", "load_in_space", "open_composer", "with_label_space"]
+__all__ = [
+    "MODEL_WORDS",
+    "OtherSpace",
+    "SurgerySettings",
+    "fitting_policies",
+    "load_in_space",
+    "open_composer",
+    "open_in_space",
+    "with_label_space",
+]
 
 MODEL_WORDS = "model"
 """As a name of label vectors: the word vectors in the bundle."""
@@ -36,44 +47,70 @@ MODEL_WORDS = "model"
 
 @dataclass(frozen=True, slots=True)
 class SurgerySettings:
-    """How the map to another space is made. distillation: None is the closed form alone; seed: of the distillation."""
+    """How the map to another space is made.
 
-    ridge: float
+    ridge: None is the one the model was built with. distillation: None is the closed form alone; seed: of it.
+    """
+
+    ridge: float | None = None
     distillation: DistillationConfig | None = None
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OtherSpace:
-    """A composer and what it is, in words for the table: "sense-aware over glove.txt"."""
+    """A composer and what it is, in words for the table: "sense-aware over glove.txt".
+
+    words, policy: those it composes labels of, and how; None if it needs none.
+    """
 
     composer: Composer
     name: str
+    words: WordTable | None = None
+    policy: LabelPolicy | None = None
 
 
 class _OtherParts(ModelParts):
-    """A bundle's parts, with the label space and all that depends on it replaced."""
+    """A model's parts, with the label space and all that depends on it replaced."""
 
-    def __init__(self, bundle: Bundle, other: OtherSpace, space: LabelSpace, maps: tuple[SurgeryMap, Surgery]) -> None:
-        super().__init__(bundle)
+    def __init__(self, own: ModelParts, other: OtherSpace, settings: SurgerySettings) -> None:
+        super().__init__(own.bundle)
+        self._own = own
         self._other = other
-        self._space = space
-        self._surgery, self._random = maps
+        self._settings = settings
+
+    @cached_property
+    def _composed(self) -> ComposedLabels:
+        return self._other.composer.labels(self._own.space.labels.ids)
+
+    @cached_property
+    def centre(self) -> Centre:
+        """The mean of the trained labels' new vectors."""
+        return centre_of(self._composed.vectors[self.trained])
 
     @cached_property
     def space(self) -> LabelSpace:
         """All labels of the model, placed in the other space."""
-        return self._space
+        pairs = zip(self._own.space.labels, self._composed.sources, strict=True)
+        labels = LabelSet(replace(label, source=source) for label, source in pairs)
+        return LabelSpace(labels, placed(self._composed.vectors, self.centre))
 
     @cached_property
     def surgery(self) -> SurgeryMap:
         """The map to the other space."""
-        return self._surgery
+        return SurgeryMap(self._operated(self.space.vectors[self.trained]), {CENTRE: self.centre})
 
     @cached_property
     def random_surgery(self) -> Surgery:
         """The map for random vectors as long as the other space's."""
-        return self._random
+        trained = self.space.labels.subset(self.trained.tolist())
+        rng = np.random.default_rng(_seed(self.bundle.manifest.scoring))
+        return self._operated(random_space(trained, len(self.centre), rng).vectors)
+
+    @cached_property
+    def words(self) -> WordTable:
+        """The words that labels are made of; the model's own where they are made without."""
+        return self._own.words if self._other.words is None else self._other.words
 
     @cached_property
     def composer(self) -> Composer:
@@ -82,39 +119,52 @@ class _OtherParts(ModelParts):
 
     @property
     def label_policy(self) -> str:
-        """How labels got their vectors."""
-        return self._other.name
+        """How labels got their vectors; of a policy that reads sense tags, how many have none."""
+        words, policy = self._other.words, self._other.policy
+        if words is None or policy is None or not policy.tags:
+            return self._other.name
+        ids = self._own.space.labels.ids
+        return f"{self._other.name}, {untagged(words, policy, ids):,} of {len(ids):,} labels without a tag"
+
+    def _operated(self, vectors: LabelVectors) -> Surgery:
+        settings, weight = self._settings, self.classifier.weight
+        ridge = self.setting("devise", "ridge") if settings.ridge is None else settings.ridge
+        solved = image_free_surgery(vectors, weight, ridge)
+        if settings.distillation is None:
+            return solved
+        return distilled_surgery(solved, vectors, weight, settings.distillation, np.random.default_rng(settings.seed))
 
 
-def with_label_space(parts: ModelParts, other: OtherSpace, settings: SurgerySettings) -> ModelParts:
+def with_label_space(parts: ModelParts, other: OtherSpace, settings: SurgerySettings | None = None) -> ModelParts:
     """The model's parts in another label space: labels composed, centred and placed, surgery made anew.
 
-    A trained label without a vector takes no part in the surgery. LabelError if none has one.
+    A trained label without a vector takes no part in the surgery, which is LabelError if none has one.
     """
-    ids = parts.space.labels.ids
-    composed = other.composer.labels(ids)
-    centre = centre_of(composed.vectors[parts.trained])
-    labels = LabelSet(
-        replace(label, source=source) for label, source in zip(parts.space.labels, composed.sources, strict=True)
-    )
-    space = LabelSpace(labels, placed(composed.vectors, centre))
-    trained = labels.subset(parts.trained.tolist())
-    control = random_space(trained, len(centre), np.random.default_rng(_seed(parts.bundle.manifest.scoring)))
-    made = SurgeryMap(_operated(space.vectors[parts.trained], parts.classifier, settings), {CENTRE: centre})
-    return _OtherParts(parts.bundle, other, space, (made, _operated(control.vectors, parts.classifier, settings)))
+    return _OtherParts(parts, other, settings or SurgerySettings())
 
 
-def load_in_space(path: Path | None, vectors: str | None, policy: str | None = None, *, distil: bool = False) -> Model:
-    """The model at `path` (None: the one in the package), moved to another label space if `vectors` names one.
+def open_in_space(
+    path: Path | None, vectors: str | None = None, policy: str | None = None, *, distil: bool = False
+) -> ModelParts:
+    """The parts of the model at `path` (None: the one in the package), in another label space if one is named.
 
-    vectors, policy: see `open_composer`. distil: whether the map is distilled too, which takes minutes. The ridge stays
-    the one the model was built with.
+    vectors, policy: see `open_composer`; a policy alone is for the model's own words, and with neither the parts are
+    the model's own. distil: whether the map is distilled too, which takes minutes.
     """
-    model = load(path)
-    if vectors is None:
-        return model
-    settings = SurgerySettings(model.parts.setting("devise", "ridge"), DistillationConfig() if distil else None)
-    return Model(with_label_space(model.parts, open_composer(model.parts, vectors, policy), settings))
+    parts = ModelParts.open(path)
+    if vectors is None and policy is None:
+        return parts
+    settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
+    return with_label_space(parts, open_composer(parts, vectors or MODEL_WORDS, policy), settings)
+
+
+def load_in_space(
+    path: Path | None, vectors: str | None = None, policy: str | None = None, *, distil: bool = False
+) -> Model:
+    """The model of `open_in_space`; vectors that name no trained label are an error here, before a photo is read."""
+    parts = open_in_space(path, vectors, policy, distil=distil)
+    _ = parts.surgery
+    return Model(parts)
 
 
 def open_composer(parts: ModelParts, vectors: str, policy: str | None = None) -> OtherSpace:
@@ -122,7 +172,7 @@ def open_composer(parts: ModelParts, vectors: str, policy: str | None = None) ->
 
     vectors: "model" (the words in the bundle), a file of word vectors (`read_vectors`), the name of an encoder that pip
         carries (ENCODERS), or the folder of one.
-    policy: of words one of POLICIES, by default sense-aware; of an encoder one of ENCODER_POLICIES, by default
+    policy: of words one of POLICIES, by default the model's own; of an encoder one of ENCODER_POLICIES, by default
         terms-gloss. UsageError for any other.
     """
     path = Path(vectors)
@@ -130,29 +180,32 @@ def open_composer(parts: ModelParts, vectors: str, policy: str | None = None) ->
         policy = policy or "terms-gloss"
         _check(policy, ENCODER_POLICIES, vectors)
         return OtherSpace(EncodedComposer(load_encoder(vectors), parts.taxonomy, policy), f"{policy} by {path.name}")
-    policy = policy or "sense-aware"
-    _check(policy, POLICIES, vectors)
+    if policy is not None:
+        _check(policy, POLICIES, vectors)
     if vectors != MODEL_WORDS and not path.is_file():
         raise UsageError(
             f"label vectors come from {MODEL_WORDS}, a file of word vectors, {', '.join(ENCODERS)} or a folder of an "
             f"encoder, and there is no file {vectors}"
         )
-    words = parts.bundle.words() if vectors == MODEL_WORDS else read_vectors(path)
+    words = parts.words if vectors == MODEL_WORDS else read_vectors(path)
     source = "the model's words" if vectors == MODEL_WORDS else path.name
-    return OtherSpace(LabelComposer(words, parts.taxonomy, POLICIES[policy]), f"{policy} over {source}")
+    chosen = parts.policy if policy is None else POLICIES[policy]
+    return OtherSpace(composer_for(words, parts.taxonomy, chosen), f"{chosen.name} over {source}", words, chosen)
+
+
+def fitting_policies(parts: ModelParts, vectors: str | None = None) -> tuple[str, ...]:
+    """The policies by name that these label vectors allow: those of sense tags only where there are tags."""
+    name = vectors or MODEL_WORDS
+    if name in ENCODERS or Path(name).is_dir():
+        return tuple(ENCODER_POLICIES)
+    words = open_composer(parts, name, "first-term").words
+    tags = words is not None and any(word.startswith(SENSE_MARK) for word in words.words)
+    return tuple(policy.name for policy in POLICIES.values() if tags or not policy.tags)
 
 
 def _check(policy: str, known: Mapping[str, object], vectors: str) -> None:
     if policy not in known:
         raise UsageError(f"the label policy for {vectors} must be one of {', '.join(known)}, got {policy!r}")
-
-
-def _operated(vectors: LabelVectors, classifier: Classifier, settings: SurgerySettings) -> Surgery:
-    solved = image_free_surgery(vectors, classifier.weight, settings.ridge)
-    if settings.distillation is None:
-        return solved
-    rng = np.random.default_rng(settings.seed)
-    return distilled_surgery(solved, vectors, classifier.weight, settings.distillation, rng)
 
 
 def _seed(scoring: Mapping[str, Mapping[str, int | float]]) -> int:

@@ -14,8 +14,9 @@ from devise.model.evidence import Classifier
 from devise.model.prior import Familiarity
 from devise.model.space import CENTRE, Centre, LabelSpace
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.text.composition import LabelComposer, LabelPolicy
+from devise.text.composition import LabelPolicy
 from devise.text.encoders import Composer
+from devise.text.policies import composer_for
 from devise.text.vectors import WordTable
 from devise.vision.backbone import OpenVinoBackbone
 
@@ -106,7 +107,7 @@ class ModelParts:
     @cached_property
     def composer(self) -> Composer:
         """Makes vectors for labels the model has none for."""
-        return LabelComposer(self.words, self.taxonomy, self.policy)
+        return composer_for(self.words, self.taxonomy, self.policy)
 
     def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
         """The network, compiled now; `streams`: see `OpenVinoBackbone`."""

@@ -10,7 +10,7 @@ import numpy as np
 from devise.errors import TaxonomyError
 from devise.taxonomy.correct_sets import CorrectSets, grow_correct_sets
 from devise.taxonomy.distances import DistanceRows, distance_rows
-from devise.taxonomy.graph import IsaGraph, Nodes
+from devise.taxonomy.graph import Adjacency, IsaGraph, Nodes
 from devise.taxonomy.lexicon import Lexicon
 from devise.taxonomy.packing import unpack
 from devise.taxonomy.synsets import ID_PATTERN, NounTables, Synset, definition_of, id_of, tables_of
@@ -137,6 +137,15 @@ class Taxonomy:
     def children(self, synset_id: str) -> tuple[str, ...]:
         """What has this synset among its parents, instances included, ascending."""
         return self._names(self._graph.down.row(self._position(synset_id)))
+
+    def place(self, synset_id: str) -> int:
+        """Where the synset stands in `ids`; TaxonomyError for an unknown id."""
+        return self._position(synset_id)
+
+    @property
+    def neighbours(self) -> Adjacency:
+        """From each place in `ids` to the places of its hypernyms and hyponyms, instances included."""
+        return self._graph.around
 
     def is_instance(self, synset_id: str) -> bool:
         """Whether it is one particular thing (it has instance hypernyms), such as a city or a person."""

@@ -13,6 +13,7 @@ from devise.labels import VECTOR_SOURCES, VectorSource
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import JOINT, PhraseJoiner, term_key
+from devise.text.sensetags import sense_tag
 from devise.text.stopwords import STOP_WORDS
 from devise.text.tokens import tokenize
 from devise.text.vectors import WordTable, WordVector
@@ -31,6 +32,9 @@ class LabelPolicy:
     head_weight: how often the last word of such a term counts: a "kick scooter" is a scooter.
     rarity: a word of the gloss with frequency f (of all words, 0 to 1) weighs rarity / (rarity + f)
         (Arora et al. 2017, the smooth inverse frequency).
+    tags: whether the gloss's part is the vector of the synset's sense tag, which was learnt from its gloss; where there
+        is none, the words of the gloss as ever.
+    retrofit: how much hypernyms and hyponyms draw the vector to them in the end (see `retrofit`); 0 leaves it.
     """
 
     name: str
@@ -41,18 +45,24 @@ class LabelPolicy:
     parts_weight: float = 0.6
     head_weight: float = 2.0
     rarity: float = 3e-4
+    tags: bool = False
+    retrofit: float = 0.0
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "LabelPolicy":
         """The inverse of `to_dict`; LabelError on an unknown or missing key."""
         names = {field.name for field in fields(cls)}
-        if set(stored) != names:
-            raise LabelError(f"a label policy needs the keys {sorted(names)}, got {sorted(stored)}")
+        if set(stored) | _LATER.keys() != names:
+            raise LabelError(f"a label policy needs the keys {sorted(names - _LATER.keys())}, got {sorted(stored)}")
         return cls(**stored)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON keeps them."""
-        return asdict(self)
+        """Plain values, as JSON keeps them; those that the first bundles did not know only where they are used."""
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value != _LATER[name]}
+
+
+_LATER = {"tags": False, "retrofit": 0.0}
+"""Settings that came later, and what they are where a bundle does not name them."""
 
 
 POLICIES = {
@@ -61,9 +71,12 @@ POLICIES = {
         LabelPolicy("first-term", terms=1),
         LabelPolicy("mean-of-terms"),
         LabelPolicy("sense-aware", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0),
+        LabelPolicy("retrofitted", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0, retrofit=0.5),
+        LabelPolicy("sense-tagged", term_weight=0.5, gloss_weight=1.0, parents_weight=1.0, tags=True),
     )
 }
-"""`first-term` is the paper's (footnote 4), `mean-of-terms` ConSE's (Norouzi et al. 2014), `sense-aware` ours."""
+"""`first-term` is the paper's (footnote 4), `mean-of-terms` ConSE's (Norouzi et al. 2014), `sense-aware` ours;
+`retrofitted` draws that to the taxonomy, `sense-tagged` learns the definition's part instead of adding up its words."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,13 +104,20 @@ class LabelComposer:
 
     words: word vectors of any length; counts, where the table has them, tell rare words from common ones,
         without them Zipf's law over the order of the table does.
+    policy: one that retrofits is not for this class alone: see `composer_for`.
     """
 
     def __init__(self, words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> None:
+        assert not policy.retrofit, "labels are retrofitted by RetrofittedComposer"
         self.policy = policy
         self._words = words
         self._taxonomy = taxonomy
         self._memory: dict[str, ComposedLabel] = {}
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        return self._words.dim
 
     def labels(self, synset_ids: Sequence[str]) -> ComposedLabels:
         """The vectors of many synsets; TaxonomyError for an unknown id."""
@@ -112,7 +132,9 @@ class LabelComposer:
         if synset_id not in self._memory:
             synset = self._taxonomy.synset(synset_id)
             parents = (*synset.hypernyms, *synset.instance_hypernyms) if self.policy.parents_weight else ()
-            self._memory[synset_id] = self._compose(_terms_of(synset, self.policy), synset.definition, parents)
+            tag = self._words.get(sense_tag(synset_id)) if self.policy.tags else None
+            terms = _terms_of(synset, self.policy)
+            self._memory[synset_id] = self._compose(terms, synset.definition, parents, tag)
         return self._memory[synset_id]
 
     def typed(self, name: str, definition: str = "") -> ComposedLabel:
@@ -123,9 +145,10 @@ class LabelComposer:
         """
         if not term_key(name):
             raise LabelError(f"a label needs a word in its name, got {name!r}")
-        return self._compose((name,), definition, self._head_synset(name))
+        return self._compose((name,), definition, self.head_synset(name))
 
-    def _head_synset(self, name: str) -> tuple[str, ...]:
+    def head_synset(self, name: str) -> tuple[str, ...]:
+        """The id of what the end of a name of several words names, in its first sense; empty if that is no noun."""
         words = tokenize(name.replace("-", " "))
         for start in range(1, len(words)):
             senses = self._taxonomy.find(" ".join(words[start:]))
@@ -133,12 +156,14 @@ class LabelComposer:
                 return (senses[0].id,)
         return ()
 
-    def _compose(self, terms: Iterable[str], definition: str, parents: Sequence[str]) -> ComposedLabel:
+    def _compose(
+        self, terms: Iterable[str], definition: str, parents: Sequence[str], tag: WordVector | None = None
+    ) -> ComposedLabel:
         policy = self.policy
         own, source = self._of_terms(terms)
         total = policy.term_weight * _unit(own)
         if policy.gloss_weight:
-            gloss = self._of_gloss(definition)
+            gloss = self._of_gloss(definition) if tag is None else tag
             total = total + policy.gloss_weight * _unit(gloss)
             source = "gloss" if source == "none" and gloss.any() else source
         if policy.parents_weight and parents:
@@ -149,7 +174,7 @@ class LabelComposer:
 
     def _of_terms(self, terms: Iterable[str]) -> tuple[WordVector, VectorSource]:
         """Sum of the terms' unit vectors, a term made of parts shorter."""
-        total = np.zeros(self._words.dim, dtype=np.float32)
+        total = self._nothing()
         found: set[VectorSource] = set()
         for term in terms:
             key = term_key(term)
@@ -167,7 +192,7 @@ class LabelComposer:
 
     def _of_parts(self, key: str) -> WordVector:
         words = key.replace("-", JOINT).split(JOINT)
-        total = np.zeros(self._words.dim, dtype=np.float32)
+        total = self._nothing()
         for place, word in enumerate(words):
             vector = self._words.get(word)
             if vector is not None:
@@ -176,12 +201,15 @@ class LabelComposer:
         return total
 
     def _of_gloss(self, definition: str) -> WordVector:
-        total = np.zeros(self._words.dim, dtype=np.float32)
+        total = self._nothing()
         for word in self._joiner.join(tokenize(definition)):
             position = self._words.position(word)
             if position is not None and word not in STOP_WORDS:
                 total += self._rarity[position] * _unit(self._words.vectors[position])
         return total
+
+    def _nothing(self) -> WordVector:
+        return np.zeros(self._words.dim, dtype=np.float32)
 
     @cached_property
     def _joiner(self) -> PhraseJoiner:

@@ -12,6 +12,7 @@ from devise.files import atomic_write
 from devise.text.documents import Document
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
+from devise.text.sensetags import tagged
 from devise.text.streams import decoded, numbered_lines
 from devise.text.tokens import tokenize
 
@@ -110,12 +111,16 @@ class CorpusTally:
 
 
 def sentences(
-    sources: Sequence[CorpusSource], joiner: PhraseJoiner, tally: CorpusTally | None = None
+    sources: Sequence[CorpusSource],
+    joiner: PhraseJoiner,
+    tally: CorpusTally | None = None,
+    *,
+    sense_tags: bool = False,
 ) -> Iterator[list[str]]:
     """The documents of all sources in order, tokenised, phrases joined, none longer than LONGEST_SENTENCE.
 
     A dictionary's definition begins with the term it defines, as `term_key` writes it. No sentence
-    is empty. Memory does not grow with the corpus. TextError as `open_corpus` says.
+    is empty. Memory does not grow with the corpus. sense_tags: as `tagged` puts them. TextError as `open_corpus` says.
     """
     tally = CorpusTally() if tally is None else tally
     for source in sources:
@@ -125,6 +130,8 @@ def sentences(
                     tally.passed_over += 1
                     continue
                 tokens = document_tokens(document, source.lead, joiner)
+                if sense_tags:
+                    tokens = tagged(document, tokens)
                 tally.documents += 1
                 tally.empty += not tokens
                 tally.damaged += document.damaged

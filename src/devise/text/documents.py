@@ -14,9 +14,12 @@ class Document:
     defines: whether the text is a dictionary's definition of the title, so that the title belongs to it as
         a word.
     damaged: places in it that were not UTF-8; each holds U+FFFD now.
+    synset: id of the noun synset that the text is the gloss of; "" if it is none. above: ids of its hypernyms.
     """
 
     title: str
     text: str
     defines: bool = False
     damaged: int = 0
+    synset: str = ""
+    above: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from devise.errors import TextError
+from devise.rankcorrelation import spearman
 from devise.text.phrases import term_key
 from devise.text.streams import decoded, numbered_lines
 from devise.text.vectors import WordTable
@@ -17,12 +18,10 @@ __all__ = [
     "AnalogyResult",
     "PairsResult",
     "WordPair",
-    "average_ranks",
     "judge_analogies",
     "judge_pairs",
     "read_analogies",
     "read_pairs",
-    "spearman",
 ]
 
 _AT_ONCE = 512
@@ -122,31 +121,6 @@ def read_analogies(path: Path) -> tuple[Analogy, ...]:
     if not analogies:
         raise TextError(f"{path} holds no analogies: expected four words a line")
     return tuple(analogies)
-
-
-def average_ranks(values: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
-    """The place of each value in ascending order, from 1; equal values share the mean of their places.
-
-    >>> average_ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist()
-    [3.5, 1.0, 3.5, 2.0]
-    """
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    ranks: Float64[np.ndarray, "n"] = (last - (count - 1) / 2)[place]
-    return ranks
-
-
-def spearman(one: Float64[np.ndarray, "n"], other: Float64[np.ndarray, "n"]) -> float | None:
-    """Correlation of the average ranks, in [-1, 1]; None if there are fewer than two, or one side is all equal.
-
-    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0]))
-    0.5
-    """
-    if len(one) < 2:
-        return None
-    left, right = average_ranks(one) - (len(one) + 1) / 2, average_ranks(other) - (len(one) + 1) / 2
-    scale = float(left @ left) * float(right @ right)
-    return float(left @ right) / scale**0.5 if scale > 0 else None
 
 
 def judge_pairs(table: WordTable, pairs: Sequence[WordPair]) -> PairsResult:

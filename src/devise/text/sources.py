@@ -10,7 +10,7 @@ from devise.text.corpus import CorpusSource, CorpusTally, read_tokens, sentences
 from devise.text.phrases import PhraseJoiner
 from devise.text.readers import open_corpus
 from devise.text.streams import decoded, numbered_lines
-from devise.text.wordnetglosses import DATA_FILES
+from devise.text.wordnetglosses import DATA_FILES, NOUN_FILE
 
 __all__ = ["TextFiles", "read_phrases"]
 
@@ -20,15 +20,18 @@ class TextFiles:
     """Files to train on, in order.
 
     tokenised: lines of tokens parted by spaces, read as they are; else what `open_corpus` knows. phrases: joined where
-    they stand in the text; None joins none.
+    they stand in the text; None joins none. sense_tags: see `tagged`; for WordNet's folder, not for tokenised text.
     """
 
     paths: tuple[Path, ...]
     tokenised: bool = False
     phrases: tuple[str, ...] | None = None
+    sense_tags: bool = False
 
     def check(self) -> None:
-        """TextError if a file is missing, or of a kind that is not known."""
+        """TextError if a file is missing, or of a kind that is not known, or if no file has glosses to tag."""
+        if self.sense_tags and (self.tokenised or not any(_has_nouns(path) for path in self.paths)):
+            raise TextError("sense tags are put into WordNet's glosses: give its folder or data.noun, not tokenised")
         for path in self.paths:
             if self.tokenised and not path.is_file():
                 raise TextError(f"{path} is not a file: give files of tokens parted by spaces")
@@ -39,13 +42,15 @@ class TextFiles:
         """SHA-256 of each file by its place and name, and of how they are read."""
         found = {f"{number} {path.name}": _hash(path) for number, path in enumerate(self.paths, start=1)}
         phrases = "none" if self.phrases is None else hashlib.sha256("\n".join(self.phrases).encode()).hexdigest()
-        return found | {"phrases": phrases, "tokenised": str(self.tokenised)}
+        tags = {"sense tags": "True"} if self.sense_tags else {}
+        return found | {"phrases": phrases, "tokenised": str(self.tokenised)} | tags
 
     def sentences(self, tally: CorpusTally) -> Iterator[list[str]]:
         """The sentences of all files; the tally grows while they are read."""
         joiner = PhraseJoiner(self.phrases or ())
         if not self.tokenised:
-            yield from sentences([CorpusSource(path) for path in self.paths], joiner, tally)
+            files = [CorpusSource(path) for path in self.paths]
+            yield from sentences(files, joiner, tally, sense_tags=self.sense_tags)
             return
         for path in self.paths:
             for tokens in read_tokens(path):
@@ -61,6 +66,10 @@ def read_phrases(path: Path) -> tuple[str, ...]:
     """One phrase a line; blank lines pass. TextError names a line that is not UTF-8."""
     lines = (decoded(raw, path, number, TextError).strip() for number, raw in numbered_lines(path, TextError))
     return tuple(filter(None, lines))
+
+
+def _has_nouns(path: Path) -> bool:
+    return path.name == NOUN_FILE or (path / NOUN_FILE).is_file()
 
 
 def _hash(path: Path) -> str:

@@ -30,9 +30,7 @@ def tokenize(text: str, lead: int | None = None) -> list[str]:
     pattern = _PLAIN
     if not text.isascii():
         text = text.replace("’", "'").replace("\u2010", "-").replace("\u2011", "-").replace("\u00ad", "")
-        text = unicodedata.normalize(
-            "NFC", text
-        )  # last: a soft hyphen that goes may bring a letter and its mark together
+        text = unicodedata.normalize("NFC", text)  # last: a soft hyphen that goes may join a letter and its mark
         if _MAY_HOLD_MARKS.search(text) and not _marks().isdisjoint(text):
             pattern = _with_marks()
     if lead is None:

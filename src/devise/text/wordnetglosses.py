@@ -1,23 +1,25 @@
 """WordNet's definitions as documents, from its database files `data.noun`, `data.verb` and so on."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from devise.errors import TextError
 from devise.text.documents import Document
 from devise.text.streams import decoded, numbered_lines
 
-__all__ = ["DATA_FILES", "read_wordnet"]
+__all__ = ["DATA_FILES", "NOUN_FILE", "read_wordnet"]
 
-DATA_FILES = ("data.noun", "data.verb", "data.adj", "data.adv")
+NOUN_FILE = "data.noun"
+DATA_FILES = (NOUN_FILE, "data.verb", "data.adj", "data.adv")
 """In the order they are read."""
 
+_HYPERNYMS = ("@", "@i")
 _PLACE_OF_ADJECTIVE = re.compile(r"\((?:a|ip|p)\)$")
 
 
 def read_wordnet(path: Path) -> Iterator[Document]:
-    """One document a lemma of each synset: the lemma as title, the gloss with its examples as text.
+    """One document a lemma of each synset: the lemma as title, the gloss with its examples as text; of nouns the ids.
 
     path: a `data.*` file, or a folder that holds at least one of them. The licence lines that open a file
     are no synsets. TextError names the line that is not of WordNet's form.
@@ -33,7 +35,7 @@ def read_wordnet(path: Path) -> Iterator[Document]:
 
 
 def _read_file(path: Path) -> Iterator[Document]:
-    """A line is: offset, file, part of speech, words (hexadecimal), word and id of each, ... | gloss."""
+    """A line is: offset, file, part of speech, words (hexadecimal), word and id of each, pointers | gloss."""
     for number, raw in numbered_lines(path, TextError):
         if raw.startswith(b"  "):
             continue
@@ -41,10 +43,24 @@ def _read_file(path: Path) -> Iterator[Document]:
         fields = record.split(" ")
         try:
             lemmas = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+            synset, above = _noun(fields, 4 + 2 * len(lemmas))
         except (IndexError, ValueError):
-            lemmas = []
+            lemmas, synset, above = [], "", ()
         if not bar or not lemmas:
             raise TextError(f'{path} line {number}: expected a synset ("offset ... | gloss"), got {raw[:40]!r}')
         text = gloss.strip()
         for lemma in lemmas:
-            yield Document(_PLACE_OF_ADJECTIVE.sub("", lemma).replace("_", " "), text, defines=True)
+            title = _PLACE_OF_ADJECTIVE.sub("", lemma).replace("_", " ")
+            yield Document(title, text, defines=True, synset=synset, above=above)
+
+
+def _noun(fields: Sequence[str], count: int) -> tuple[str, tuple[str, ...]]:
+    """Ids of a noun synset and of its hypernyms; nothing for other parts of speech. count: where the pointers begin.
+
+    A pointer is: symbol, offset, part of speech, source and target.
+    """
+    if fields[2] != "n":
+        return "", ()
+    pointers = fields[count + 1 : count + 1 + 4 * int(fields[count])]
+    pairs = zip(pointers[0::4], pointers[1::4], strict=True)
+    return f"n{fields[0]}", tuple(f"n{offset}" for symbol, offset in pairs if symbol in _HYPERNYMS)

@@ -43,7 +43,8 @@ from devise.model.prior import Familiarity
 from devise.model.space import CENTRE, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
-from devise.text.composition import POLICIES, LabelComposer
+from devise.text.composition import POLICIES
+from devise.text.policies import composer_for
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.calibration import CalibrationConfig, CalibrationSet, Choice, Surgeon, calibrate, left_out_folds
@@ -101,7 +102,7 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
     taxonomy = default_taxonomy()
     ids = _label_ids(taxonomy, inputs)
     words = train_words(inputs.words, config.skipgram, taxonomy, inputs.work)
-    composed = LabelComposer(words, taxonomy, POLICIES[config.policy]).labels(ids)
+    composed = composer_for(words, taxonomy, POLICIES[config.policy]).labels(ids)
     _say(f"labels: {len(ids)}, vectors from {composed.coverage()}")
     onnx, classifier, preprocessing = _backbone(config.backbone, config.resize)
     backbone = OpenVinoBackbone(onnx, preprocessing, streams=cores())

@@ -16,7 +16,8 @@ from devise.labels import Label, LabelSet
 from devise.model.embedding import random_space
 from devise.model.space import CENTRE, Centre, centre_of, placed
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.composition import LabelComposer, LabelPolicy
+from devise.text.composition import LabelPolicy
+from devise.text.policies import composer_for
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_vector_store
 from devise.training.words import kept_words
@@ -76,7 +77,7 @@ def bundle_space(bundle: Bundle, taxonomy: Taxonomy, wanted: Sequence[str], trai
     if missing:
         if centre is None:
             raise LabelError(f"{missing[0]} is no label of the model, which keeps no centre to place it by")
-        composer = LabelComposer(bundle.words(), taxonomy, LabelPolicy.from_dict(dict(policy.parameters)))
+        composer = composer_for(bundle.words(), taxonomy, LabelPolicy.from_dict(dict(policy.parameters)))
         made = composer.labels(missing)
         added = (Label(i, taxonomy.synset(i).name, "", False, s) for i, s in zip(missing, made.sources, strict=True))
         labels = own.joined(LabelSet(added))
@@ -87,7 +88,7 @@ def bundle_space(bundle: Bundle, taxonomy: Taxonomy, wanted: Sequence[str], trai
 
 def words_space(space: TargetSpace, words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> TargetSpace:
     """The same labels with vectors made of other words, centred on the trained ones."""
-    made = LabelComposer(words, taxonomy, policy).labels(space.labels.ids)
+    made = composer_for(words, taxonomy, policy).labels(space.labels.ids)
     centre = centre_of(made.vectors[space.positions(space.trained)])
     labels = LabelSet(
         Label(label.id, label.name, "", label.seen, source)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from devise.labeller.audit import TALK_PAIRS
-from devise.labeller.otherwords import open_parts
+from devise.labeller.other_space import open_in_space
 from devise.labeller.parts import ModelParts
 from devise.labeller.senses import ask
 
@@ -47,25 +47,27 @@ def test_the_same_bytes_twice(cli, listed: str, tmp_path: Path):
 
 
 def test_other_words_and_another_policy(cli, vectors_file: Path, listed: str, tmp_path: Path):
-    cli("audit", "--vectors", vectors_file, "--policy", "mean-of-terms", "--classes", listed, "--json", tmp_path / "a")
+    other = ("--label-vectors", vectors_file, "--label-policy", "mean-of-terms")
+    cli("audit", *other, "--classes", listed, "--json", tmp_path / "a")
     found = json.loads((tmp_path / "a").read_text())
-    assert (found["policy"], found["words"]) == ("mean-of-terms", 11)
+    assert (found["policy"], found["words"]) == ("mean-of-terms over words.txt", 11)
     assert found["trained"]["without_vector"] == found["coverage"]["none"]["trained"] > 900
     assert found["similarities"]["cat|kitten"] is not None
 
 
 def test_the_same_words_and_policy_make_nearly_the_vectors_that_the_bundle_keeps(packaged: ModelParts):
     """Not quite: the bundle keeps its vectors in eight bits, and not all the words they were made of."""
-    again = open_parts(policy="sense-aware", others=["n02121620"])
-    assert again.space.labels.ids == (*packaged.trained_ids, "n02121620")
+    again = open_in_space(None, policy="sense-aware")
+    assert again.space.labels.ids == packaged.space.labels.ids
     cosines = (packaged.space.vectors[packaged.trained] * again.space.vectors[again.trained]).sum(axis=1)
     assert np.median(cosines) > 0.99
-    assert again.space.labels[0] == packaged.space.labels[int(packaged.trained[0])]
+    first = int(packaged.trained[0])
+    assert again.space.labels[first] == packaged.space.labels[first]
     assert ask(again, "cat").chosen.in_model
 
 
 def test_wrong_usage(cli, tmp_path: Path):
-    assert "--policy must be one of" in cli("audit", "--policy", "best", code=2)[1]
+    assert "must be one of first-term, mean-of-terms" in cli("audit", "--label-policy", "best", code=2)[1]
     assert "folder that exists" in cli("audit", "--json", tmp_path / "no" / "a.json", code=2)[1]
     assert "no file" in cli("audit", "--classes", tmp_path / "none.txt", code=2)[1]
     unknown = tmp_path / "unknown.txt"

@@ -41,7 +41,7 @@ def test_one_kind_only(cli):
 
 
 def test_words_of_a_file(cli, vectors_file: Path):
-    (found,) = cli.json("neighbors", "happy cat", "--words", "--vectors", vectors_file, "--top", 2)
+    (found,) = cli.json("neighbors", "happy cat", "--words", "--label-vectors", vectors_file, "--top", 2)
     assert found["made_of"] == ["happy", "cat"]
     assert len(found["words"]) == 2
 

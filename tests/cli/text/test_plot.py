@@ -33,7 +33,15 @@ def test_offsets(cli, tmp_path: Path):
 
 def test_other_words(cli, tmp_path: Path, vectors_file: Path):
     _, err = cli(
-        "plot", "--out", tmp_path / "m.html", "--vectors", vectors_file, "--policy", "mean-of-terms", "--method", "pca"
+        "plot",
+        "--out",
+        tmp_path / "m.html",
+        "--label-vectors",
+        vectors_file,
+        "--label-policy",
+        "mean-of-terms",
+        "--method",
+        "pca",
     )
     assert "labels without a vector" in err
 

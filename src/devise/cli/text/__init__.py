@@ -8,7 +8,7 @@ from devise.cli.app import app
 
 __all__ = ["text"]
 
-_COMMANDS: tuple[str, ...] = ("corpus", "train", "eval", "audit", "neighbors", "plot")
+_COMMANDS: tuple[str, ...] = ("corpus", "train", "eval", "audit", "policies", "neighbors", "plot")
 
 text = typer.Typer(
     no_args_is_help=True,

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import ModelOption
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption
 from devise.cli.text import text
-from devise.cli.text.options import PolicyOption, VectorsOption
 
 __all__ = ["audit"]
 
@@ -28,8 +27,8 @@ def audit(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all of it here too, the same bytes each time.")
     ] = None,
-    vectors: VectorsOption = None,
-    policy: PolicyOption = None,
+    label_vectors: LabelVectorsOption = None,
+    label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
     """Measure label vectors against WordNet: nearest classes, rank correlation, hubs, worst cases, the talk's pairs.
@@ -43,16 +42,14 @@ def audit(
 
     from devise.cli.text.audit_output import print_audit
     from devise.errors import UsageError
-    from devise.evaluation.candidates import read_candidates
     from devise.evaluation.labelspace import LabelSpaceConfig
     from devise.files import atomic_write
     from devise.labeller.audit import audit_label_space
-    from devise.labeller.otherwords import open_parts
+    from devise.labeller.other_space import open_in_space
 
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
-    others = None if classes is None else read_candidates(classes).ids
-    parts = open_parts(model, vectors, policy, others)
+    parts = open_in_space(model, label_vectors, label_policy)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("vectors", total=None)

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devise.cli.options import ModelOption
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption
 from devise.cli.text import text
-from devise.cli.text.options import PolicyOption, VectorsOption
 
 if TYPE_CHECKING:
     from devise.cli.text.neighbors_output import Near
@@ -22,8 +21,8 @@ def neighbors(
     words: Annotated[bool, typer.Option("--words", help="Words of the language model only.")] = False,
     labels: Annotated[bool, typer.Option("--labels", help="Labels of the label space only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    vectors: VectorsOption = None,
-    policy: PolicyOption = None,
+    label_vectors: LabelVectorsOption = None,
+    label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
     """List the nearest words and the nearest labels of each name, side by side.
@@ -36,11 +35,11 @@ def neighbors(
 
     from devise.cli.text import neighbors_output as output
     from devise.errors import UsageError
-    from devise.labeller.otherwords import open_parts
+    from devise.labeller.other_space import open_in_space
 
     if words and labels:
         raise UsageError("--words and --labels together leave nothing out: give one of them or none")
-    parts = open_parts(model, vectors, policy)
+    parts = open_in_space(model, label_vectors, label_policy)
     found = [_near(parts, name, top, words=not labels, labels=not words) for name in names]
     if as_json:
         print(json.dumps([output.record(one) for one in found], indent=1))

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import ModelOption
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption
 from devise.cli.text import text
-from devise.cli.text.options import PolicyOption, VectorsOption
 
 __all__ = ["plot"]
 
@@ -28,8 +27,8 @@ def plot(
     most: Annotated[int, typer.Option(min=8, help="Labels shown at most; of more, a sample.")] = 2000,
     branches: Annotated[int, typer.Option(min=2, max=11, help="Branches of the tree with a colour, at most.")] = 11,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and of t-SNE.")] = 0,
-    vectors: VectorsOption = None,
-    policy: PolicyOption = None,
+    label_vectors: LabelVectorsOption = None,
+    label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
     """Draw labels on a plane, coloured by branch of WordNet; or, with --offsets, pairs of words.
@@ -44,7 +43,7 @@ def plot(
     from devise.labeller.atlashtml import picture_html
     from devise.labeller.atlaspng import picture_png
     from devise.labeller.candidates import choose_candidates
-    from devise.labeller.otherwords import open_parts
+    from devise.labeller.other_space import open_in_space
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"--out must end in .png or .html, got {out}")
@@ -52,7 +51,7 @@ def plot(
         raise UsageError(f"--out needs a file in a folder that exists, got {out}")
     if method not in METHODS:
         raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}")
-    parts = open_parts(model, vectors, policy, others=() if offsets or candidates == "seen" else None)
+    parts = open_in_space(model, label_vectors, label_policy)
     if offsets:
         picture = offset_picture(parts.words)
     else:

@@ -64,6 +64,10 @@ def train(
     phrase_list: Annotated[
         Path | None, typer.Option(help="File of more phrases to join, one a line.", show_default=False)
     ] = None,
+    sense_tags: Annotated[
+        bool,
+        typer.Option("--sense-tags", help="A token for each noun synset in WordNet's glosses: policy sense-tagged."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds, or begin.")] = False,
     every: Annotated[float, typer.Option("--checkpoint-every", help="Seconds between checkpoints.")] = 300.0,
 ) -> None:
@@ -92,7 +96,8 @@ def train(
         min_alpha=min(alpha, 1e-4),
         max_words=max_words,
     )
-    texts = TextFiles(tuple(files), tokenised, _phrases(not tokenised if phrases is None else phrases, phrase_list))
+    joined = _phrases(not tokenised if phrases is None else phrases, phrase_list)
+    texts = TextFiles(tuple(files), tokenised, joined, sense_tags)
     texts.check()
     tally = CorpusTally()
     with _shown() as progress:

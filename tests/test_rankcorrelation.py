@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devise import rankcorrelation
 from devise.errors import UsageError
-from devise.evaluation import rankcorrelation
-from devise.evaluation.rankcorrelation import average_ranks, skewness, spearman
+from devise.rankcorrelation import average_ranks, skewness, spearman
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=2, max_size=30)
 
@@ -35,14 +35,14 @@ def test_as_scipy(values: list[int], random):
     stats = pytest.importorskip("scipy.stats")
     other = [random.randint(-3, 3) for _ in values]
     if len(set(values)) < 2 or len(set(other)) < 2:
-        assert np.isnan(spearman(np.array(values), np.array(other)))
+        assert spearman(np.array(values), np.array(other)) is None
         return
     assert spearman(np.array(values), np.array(other)) == pytest.approx(stats.spearmanr(values, other)[0], abs=1e-12)
     assert skewness(np.array(values)) == pytest.approx(float(stats.skew(values)), abs=1e-9)
 
 
 def test_too_few():
-    with pytest.raises(UsageError, match="2 pairs or more"):
-        spearman(np.array([1]), np.array([1]))
+    assert spearman(np.array([1]), np.array([1])) is None
+    assert spearman(np.array([]), np.array([])) is None
     with pytest.raises(UsageError, match="at least 1 value"):
         skewness(np.array([]))

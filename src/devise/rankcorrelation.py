@@ -23,19 +23,17 @@ def average_ranks(values: _Values) -> _Ranks:
     return ranks
 
 
-def spearman(one: _Values, other: _Values) -> float:
-    """Spearman's rank correlation in [-1, 1], ties by average ranks; NaN where one side has equal values only.
+def spearman(one: _Values, other: _Values) -> float | None:
+    """Spearman's rank correlation in [-1, 1], ties by average ranks.
 
-    UsageError for fewer than two pairs.
+    None where it is not defined: for fewer than two pairs, or where one side has equal values only.
 
     >>> spearman(np.array([1, 2, 3]), np.array([0.9, 0.5, 0.1]))
     -1.0
     """
-    if len(one) != len(other) or len(one) < 2:
-        raise UsageError(f"a rank correlation needs 2 pairs or more, got {len(one)} and {len(other)} values")
     ranks, others = (average_ranks(side) - (len(side) + 1) / 2 for side in (one, other))
     spread = float(np.sqrt((ranks @ ranks) * (others @ others)))
-    return float(np.clip(ranks @ others / spread, -1, 1)) if spread else float("nan")
+    return float(np.clip(ranks @ others / spread, -1, 1)) if spread else None
 
 
 def skewness(values: _Values) -> float:

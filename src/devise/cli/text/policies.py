@@ -1,0 +1,84 @@
+"""devise text policies: ways to make label vectors, side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devise.cli.options import LabelVectorsOption, ModelOption
+from devise.cli.text import text
+
+__all__ = ["policies"]
+
+
+@text.command()
+def policies(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Class folders of photos, named by synset: measured too.", show_default=False),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            "--policies",
+            help="The policies, parted by commas. [default: all that the vectors are fit for]",
+            show_default=False,
+        ),
+    ] = None,
+    candidates: Annotated[
+        str | None,
+        typer.Option(
+            help="Synset ids, a text file or JSON as FILE.json#KEY: the candidates, and joined to the trained classes "
+            "for the measures without photos. [default: all labels of the model]",
+            show_default=False,
+        ),
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=2, help="Pairs of classes ranked at most; of more, a sample.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all of it here too.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables in Markdown.")] = False,
+    label_vectors: LabelVectorsOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Compare label policies: the same words, measured against WordNet and, with FOLDERS, on photos.
+
+    Surgery is solved in closed form for each. Example: devise text policies --candidates imagenet-testsets.json#all
+    """
+    import json
+    import sys
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from devise.cli.text.policies_output import print_policies
+    from devise.errors import UsageError
+    from devise.evaluation.labelspace import LabelSpaceConfig
+    from devise.files import atomic_write
+    from devise.labeller.other_space import fitting_policies
+    from devise.labeller.parts import ModelParts
+    from devise.labeller.policytable import compare_policies
+
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+    parts = ModelParts.open(model)
+    asked = fitting_policies(parts, label_vectors) if names is None else tuple(map(str.strip, names.split(",")))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("vectors", total=None)
+        found = compare_policies(
+            parts,
+            asked,
+            label_vectors,
+            classes=candidates,
+            folders=folders or (),
+            config=LabelSpaceConfig(pairs=pairs, seed=seed),
+            on_progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+        )
+    for problem in found.problems:
+        print(f"devise: {problem}", file=sys.stderr)
+    print_policies(found, markdown=markdown)
+    if json_file is not None:
+        with atomic_write(json_file) as file:
+            file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
+    if found.problems:
+        raise typer.Exit(1)
