@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
-from devise.labeller.search import Hit, Hits
+from devise.labeller.hits import Hit, Hits
 from devise.labeller.search_quality import Quality
 
 __all__ = ["quality", "written"]
