@@ -152,6 +152,12 @@ def test_the_blocks_of_a_large_index_equal_brute_force(
     np.testing.assert_allclose(whole[::211], one_by_one, rtol=1e-5, atol=1e-5)
 
 
+@pytest.fixture
+def first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small indexes get it too."""
+    monkeypatch.setattr("devise.labeller.search._COARSE_FROM", 1)
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -170,6 +176,7 @@ def test_the_blocks_of_a_large_index_equal_brute_force(
     ids=str,
 )
 @pytest.mark.parametrize("top", [1, 20, 400])
+@pytest.mark.usefixtures("first_look")
 def test_a_first_look_in_8_bits_finds_the_same(small: Model, many: Rows, wanted: Wanted, top: int):
     plain, often = PhotoSearch(small, many), PhotoSearch(small, many, often=True)
     expected, found = plain.find(wanted, top), often.find(wanted, top)
@@ -180,6 +187,7 @@ def test_a_first_look_in_8_bits_finds_the_same(small: Model, many: Rows, wanted:
     assert found.notes == expected.notes
 
 
+@pytest.mark.usefixtures("first_look")
 def test_a_first_look_spares_most_photos(small: Model, many: Rows, monkeypatch: pytest.MonkeyPatch):
     looked: list[int] = []
     taken = Rows.taken
@@ -189,6 +197,7 @@ def test_a_first_look_spares_most_photos(small: Model, many: Rows, monkeypatch: 
     assert 5 <= looked[0] < len(many) / 4
 
 
+@pytest.mark.usefixtures("first_look")
 def test_photos_that_are_all_alike_are_all_looked_at(small: Model, many: Rows):
     same = many.taken(np.full(300, 7), many.facts[:300])
     for often in (False, True):

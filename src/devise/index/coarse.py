@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, Int64
 
 from devise.index.exact import top_k
+from devise.vision.engine import import_openvino
 
 __all__ = ["Coarse", "may_be_first"]
 
@@ -56,9 +57,8 @@ def may_be_first(scores: _Numbers, slack: _Numbers, count: int) -> Int64[np.ndar
 
 def _network(whole: np.ndarray, scales: np.ndarray) -> Any:
     """One product with the vectors as OpenVINO keeps weights of 8 bits; what goes in and comes out has 32."""
-    import openvino
-    from openvino import opset13 as op
-
+    openvino = import_openvino()
+    op = openvino.opset13
     queries = op.parameter([-1, whole.shape[1]], np.float32)
     vectors = op.multiply(op.convert(op.constant(whole), np.float32), op.constant(scales))
     network = openvino.Model([op.matmul(queries, vectors, False, True)], [queries], "first look")

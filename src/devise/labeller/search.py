@@ -26,6 +26,7 @@ __all__ = ["NearPhotos", "PhotoScores", "PhotoSearch"]
 PhotoScores = Float32[np.ndarray, "photos"]
 _BLOCK_BYTES = 32 * 2**20
 _AT_LEAST = 200  # photos that an approximate search looks at for each label
+_COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
 _FEW_LABELS = 64  # of more labels all photos are looked at
 _ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
 
@@ -70,7 +71,7 @@ class PhotoSearch:
     ) -> None:
         self.rows = rows
         self._near = near
-        self._coarse = Coarse(rows.vectors) if often and near is None and len(rows) else None
+        self._coarse = Coarse(rows.vectors) if often and near is None and len(rows) >= _COARSE_FROM else None
         self._notes = notes
         self._model = model
         self._temperature = np.float32(model.parts.setting("fused", "temperature"))
