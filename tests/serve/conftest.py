@@ -22,7 +22,7 @@ from devise.labeller.senses import ask
 from devise.labeller.typed import TypedLabel
 from devise.serve.client import Client
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound
+from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_photos
 from devise.serve.server import address, bound, serve
 from devise.serve.service import Service
 from devise.serve.settings import Limits
@@ -118,6 +118,24 @@ def served(model: Model, photo_index: PhotoSearch, tmp_path_factory: pytest.Temp
     """One service for all tests that leave it as it was."""
     own = OwnLabels(tmp_path_factory.mktemp("own") / "labels.sqlite", 1000)
     with _running(Service(model, own, photo_index)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def indexed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service with an index that `devise index` made of three photos; "rocket.jpg" was removed since."""
+    pytest.importorskip("pyarrow", reason="the index is an extra: pip install 'devise-zsl[search]'")
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the photos")
+    from devise.labeller.photoindex import index_photos
+
+    folder = tmp_path_factory.mktemp("indexed")
+    (folder / "photos").mkdir()
+    for name in ("chelsea", "coffee", "rocket"):
+        Image.fromarray(getattr(data, name)()).save(folder / "photos" / f"{name}.jpg")
+    index_photos(model, [folder / "photos"], folder / "index")
+    (folder / "photos" / "rocket.jpg").unlink()
+    own = OwnLabels(folder / "labels.sqlite", 1000)
+    with _running(Service(model, own, open_photos(folder / "index", model))) as found:
         yield found
 
 

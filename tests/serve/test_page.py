@@ -124,6 +124,31 @@ def test_search_shows_photos_and_its_errors(page):
     assert page.locator("#hits li").count() == 0
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_grid_of_an_index(browser, indexed, width: int):
+    with browser.new_context(viewport={"width": width, "height": 740}) as context:
+        page = context.new_page()
+        page.goto(f"{indexed.url}/#search")
+        page.fill("#query", "cat")
+        page.press("#query", "Enter")
+        page.wait_for_selector("#hits img[alt='rocket.jpg: cannot be shown']", state="attached")
+        page.wait_for_function("document.querySelectorAll('#hits img[src^=blob]').length === 2")
+        first = page.locator("#hits figure").first
+        assert first.locator("figcaption span").first.inner_text() == "chelsea.jpg"
+        first.locator("img").evaluate("(i) => i.complete || new Promise((done) => { i.onload = done })")
+        assert first.locator("img").evaluate("(i) => Math.max(i.naturalWidth, i.naturalHeight)") == 320
+        scores = page.locator("#hits .score").all_inner_texts()
+        assert len(scores) == 3
+        assert all(float(score.removeprefix("< ")) > 0 for score in scores)
+        assert page.locator("#search-status").inner_text() == "3 photos for “cat”, best first."
+        assert "8 senses" in page.locator("#search-notes").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.fill("#query", "xqzzy")
+        page.press("#query", "Enter")
+        page.wait_for_selector("#search-error:not([hidden])")
+        assert page.locator("#hits li, #search-notes li").count() == 0
+
+
 def test_the_map_finds_a_label(page, photo_file: Path):
     page.set_input_files("#file", photo_file)
     page.click("nav >> text=Label space")

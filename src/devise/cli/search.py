@@ -71,9 +71,9 @@ def search(
     from devise.cli.search_output import quality, written
     from devise.files import atomic_write
     from devise.labeller.contact_sheet import contact_sheet
+    from devise.labeller.hits import Wanted
     from devise.labeller.model import load
     from devise.labeller.nearest_photos import open_search
-    from devise.labeller.search import Wanted
     from devise.labeller.search_quality import measure_search
     from devise.labeller.typed import parse_labels
 

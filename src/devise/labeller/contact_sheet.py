@@ -4,8 +4,8 @@ from html import escape
 from pathlib import Path
 
 from devise.errors import PictureError
+from devise.labeller.hits import Hit, Hits
 from devise.labeller.page import printable
-from devise.labeller.search import Hit, Hits
 from devise.vision.thumbnails import data_uri
 
 __all__ = ["contact_sheet"]
@@ -14,10 +14,13 @@ _SIDE = 240
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """:root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif; }
 body { margin: 1.5rem; }
-ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; padding: 0; }
-li { list-style: none; }
-img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #8882; }
+h1 { font-size: 1.4rem; overflow-wrap: anywhere; }
+ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1.25rem 1rem; padding: 0; }
+li { list-style: none; min-width: 0; }
+img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #8882; border-radius: 6px; }
 p { margin: .2rem 0; overflow-wrap: anywhere; font-size: .85rem; }
+.folder { opacity: .75; font-size: .75rem; }
+@media (max-width: 34rem) { body { margin: .75rem; } ol { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 """
 
 
@@ -35,9 +38,16 @@ def contact_sheet(found: Hits, asked: str) -> str:
 
 
 def _item(hit: Hit) -> str:
-    name = escape(printable(hit.path), quote=True)
+    path = Path(hit.path)
+    name, folder = (escape(printable(part), quote=True) for part in (path.name, str(path.parent)))
     called = escape(printable(hit.label.name), quote=True)
-    return f"<li>{_picture(hit, called)}<p>{hit.score:.4f}, {called}</p><p>{name}</p></li>"
+    told = f'<p><b>{name}</b></p><p>{_shown(hit.score)}, {called}</p><p class="folder">{folder}</p>'
+    return f"<li>{_picture(hit, called)}{told}</li>"
+
+
+def _shown(score: float) -> str:
+    """Four places; what is above 0 is never shown as 0."""
+    return "&lt; 0.0001" if 0 < score < 0.0001 else f"{score:.4f}"
 
 
 def _picture(hit: Hit, called: str) -> str:

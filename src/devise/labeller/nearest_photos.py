@@ -38,18 +38,19 @@ class LabelSide:
         return self.nearest.near(_with(point[None], 0.0), count)
 
 
-def open_search(model: Model, index: Path) -> PhotoSearch:
+def open_search(model: Model, index: Path, *, often: bool = False) -> PhotoSearch:
     """The index at `index`, read into memory; PhotoIndexError if there is none, or another model's.
 
-    An approximate index of other rows is not used: the search is exact then, and its notes say so.
+    An approximate index of other rows is not used: the search is exact then, and its notes say so. often: see
+    `PhotoSearch`.
     """
     rows = PhotoStore.opened(index, header_of(model.parts)).rows()
     nearest = Nearest.read(index)
     if nearest is None:
-        return PhotoSearch(model, rows)
+        return PhotoSearch(model, rows, often=often)
     if nearest.facts.fingerprint != fingerprint(rows):
         note = "the approximate index is not of these photos: searched exactly; devise index brings it up to date"
-        return PhotoSearch(model, rows, notes=(note,))
+        return PhotoSearch(model, rows, notes=(note,), often=often)
     return PhotoSearch(model, rows, LabelSide(nearest))
 
 

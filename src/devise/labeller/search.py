@@ -3,76 +3,32 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from devise.arrays import Scores
 from devise.errors import UsageError
+from devise.index.coarse import Coarse, may_be_first
 from devise.index.exact import top_k
 from devise.index.rows import Rows
 from devise.labeller.candidates import choose_candidates
-from devise.labeller.model import Model, Picture
+from devise.labeller.hits import Hit, Hits, Wanted
+from devise.labeller.model import Model
 from devise.labeller.prior import label_prior
-from devise.labeller.typed import TypedLabel
 from devise.labels import Label
 from devise.model.prior import LabelPrior
 from devise.model.space import LabelSpace
 
-__all__ = ["Hit", "Hits", "NearPhotos", "PhotoScores", "PhotoSearch", "Wanted"]
+__all__ = ["NearPhotos", "PhotoScores", "PhotoSearch"]
 
 PhotoScores = Float32[np.ndarray, "photos"]
 _BLOCK_BYTES = 32 * 2**20
 _AT_LEAST = 200  # photos that an approximate search looks at for each label
+_COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
 _FEW_LABELS = 64  # of more labels all photos are looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is looked for.
-
-    words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
-    any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
-    by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
-    """
-
-    words: tuple[TypedLabel, ...] = ()
-    match: Literal["any", "all"] = "any"
-    under: str | None = None
-    like: Picture | None = None
-    by: Literal["probability", "cosine"] = "probability"
-
-    def __post_init__(self) -> None:
-        if self.like is not None and (self.words or self.under is not None):
-            raise UsageError("a photo to be like stands alone: leave out words and --under, or --like")
-        if self.like is None and not self.words and self.under is None:
-            raise UsageError("nothing is looked for: give words, --under NAME or --like PHOTO")
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A photo that was found.
-
-    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo, or if asked, the cosine.
-    label: what the photo is called when all labels of the model compete.
-    """
-
-    path: str
-    score: float
-    label: Label
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Photos best first; equal scores are ordered by path.
-
-    photos: how many were searched. notes: on the words. exact: whether all photos were looked at.
-    """
-
-    hits: tuple[Hit, ...]
-    photos: int
-    notes: tuple[str, ...] = ()
-    exact: bool = True
+_ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
 
 
 @runtime_checkable
@@ -100,16 +56,24 @@ class PhotoSearch:
     """An index in memory. Safe to use from several threads.
 
     rows: its photos, in the order of their paths. near: an approximate index of them. notes: told with all hits.
+    often: it will be searched more than once, so that a second of preparation pays: each search looks at vectors in
+    8 bits first, and exactly at all photos that can be among the best. What is found is the same.
     """
 
     def __init__(
-        self, model: Model, rows: Rows, near: "NearPhotos | None" = None, *, notes: tuple[str, ...] = ()
+        self,
+        model: Model,
+        rows: Rows,
+        near: "NearPhotos | None" = None,
+        *,
+        notes: tuple[str, ...] = (),
+        often: bool = False,
     ) -> None:
         self.rows = rows
         self._near = near
+        self._coarse = Coarse(rows.vectors) if often and near is None and len(rows) >= _COARSE_FROM else None
         self._notes = notes
         self._model = model
-        self._vectors = rows.vectors.astype(np.float32)
         self._temperature = np.float32(model.parts.setting("fused", "temperature"))
         self._confidence = np.float32(model.parts.setting("fused", "confidence"))
         self._penalty = np.float32(model.parts.setting("fused", "penalty"))
@@ -128,7 +92,8 @@ class PhotoSearch:
         if not len(self):
             return Hits((), 0, self._notes)
         query = self._query(wanted)
-        rows = self._candidates(query, top)
+        near = self._candidates(query, top)
+        rows = self._possible(query, top) if near is None else near
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
         found = top_k(among._scores(query)[None], min(top, len(among)))
         shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
@@ -137,7 +102,7 @@ class PhotoSearch:
             Hit(among.rows.facts[place].path, min(1.0, score), label)
             for place, score, label in zip(found.positions[0].tolist(), shown.tolist(), labels, strict=True)
         )
-        return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=rows is None)
+        return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=near is None)
 
     def scores(self, wanted: Wanted) -> PhotoScores:
         """Every photo's score, up is better, in the order of `rows`.
@@ -179,25 +144,67 @@ class PhotoSearch:
         )
         return found
 
-    def _scores(self, query: "_Query") -> PhotoScores:
+    def _possible(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
+        """All photos that can be among the best, by a first look in 8 bits; None where that look does not pay."""
+        if self._coarse is None or sum(len(space.labels) for space in query.spaces) > _FEW_LABELS:
+            return None
+        slack = self._coarse.slack * np.float32(self._lengths(query))
+        if query.point is None and query.probable:
+            slack = slack / self._temperature + _ROUNDING
+        rows = may_be_first(self._scores(query, self._coarse), slack, min(top, len(self)))
+        return rows if len(rows) < len(self) // 2 else None
+
+    def _lengths(self, query: "_Query") -> float:
+        """How often the slack of a photo's inner product may stand in its score, the temperature aside.
+
+        A logarithm of a sum moves by no more than its largest part; that of a probability among labels which the
+        model lacks is the difference of two such. Scores of several spaces are added.
+        """
         if query.point is not None:
-            cosines: PhotoScores = self._vectors @ query.point
+            return float(np.linalg.norm(query.point))
+        longest = [float(np.linalg.norm(space.vectors, axis=1).max()) for space in query.spaces]
+        if not query.probable:
+            return max(longest)
+        twice = [2 if self._foreign(space) else 1 for space in query.spaces]
+        return sum(length * times for length, times in zip(longest, twice, strict=True))
+
+    def _scores(self, query: "_Query", coarse: Coarse | None = None) -> PhotoScores:
+        """coarse: what to take inner products from in place of the vectors."""
+        if query.point is not None:
+            cosines: PhotoScores = coarse.products(query.point[None])[0] if coarse else self._vectors @ query.point
             return cosines
         if not query.probable:
-            nearness = [self._highest_cosine(space) for space in query.spaces]
+            nearness = [self._highest_cosine(space, coarse) for space in query.spaces]
             lowest: PhotoScores = np.min(nearness, axis=0)
             return lowest
-        total = self.log_shares(query.spaces[0])
+        total = self._log_shares(query.spaces[0], coarse)
         for space in query.spaces[1:]:
-            total += self.log_shares(space)
+            total += self._log_shares(space, coarse)
         return total
 
-    def _highest_cosine(self, space: LabelSpace) -> PhotoScores:
-        """Of each photo with the labels; nothing else is looked at."""
-        blocks = _blocks(len(self), len(space.labels))
-        return np.concatenate([space.cosines(self._vectors[block]).max(axis=1) for block in blocks])
+    @cached_property
+    def _vectors(self) -> Float32[np.ndarray, "photos dim"]:
+        return self.rows.vectors.astype(np.float32)
 
-    def log_shares(self, space: LabelSpace) -> PhotoScores:
+    def _cosines(self, space: LabelSpace, coarse: Coarse | None) -> Iterator[tuple[slice, Scores]]:
+        """Blocks of photos, and theirs with the labels; a label without a vector comes last, at -inf."""
+        if coarse is None:
+            for block in _blocks(len(self), len(space.labels)):
+                yield block, space.cosines(self._vectors[block])
+            return
+        scores = coarse.products(space.vectors)
+        scores[space.without_vector] = -np.inf
+        yield slice(0, len(self)), scores.T
+
+    def _highest_cosine(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
+        """Of each photo with the labels; nothing else is looked at."""
+        return np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse)])
+
+    def _foreign(self, space: LabelSpace) -> list[int]:
+        """Columns of labels that the model lacks."""
+        return [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
+
+    def _log_shares(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
         """The logarithm of the probability that `space` holds a photo's label, all labels of the model competing.
 
         Labels that the model lacks compete too, as in `devise label --labels`. Probabilities of trained classes
@@ -205,9 +212,9 @@ class PhotoSearch:
         """
         total = np.empty(len(self), np.float32)
         prior = label_prior(self._model.parts, space.labels)
-        foreign = [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
-        for block in _blocks(len(self), len(space.labels)):
-            scores = self._scaled(space, prior, block)
+        foreign = self._foreign(space)
+        for block, cosines in self._cosines(space, coarse):
+            scores = self._scaled(cosines, space, prior, block)
             total[block] = _log_sum(scores)
             if foreign:
                 total[block] -= np.logaddexp(np.float32(0), _log_sum(scores[:, foreign]))
@@ -218,11 +225,8 @@ class PhotoSearch:
         labels = self._model.labels
         return [self._model.labelled(labels[position]) for position in self.rows.labels[places].tolist()]
 
-    def _scaled(
-        self, space: LabelSpace, prior: LabelPrior | None, block: slice
-    ) -> Float32[np.ndarray, "photos labels"]:
-        """Fused score over temperature, less the logarithm of the photo's sum over all labels."""
-        scores = space.cosines(self._vectors[block])
+    def _scaled(self, scores: Scores, space: LabelSpace, prior: LabelPrior | None, block: slice) -> Scores:
+        """Fused score over temperature, less the logarithm of the photo's sum over all labels; made in place."""
         if prior is not None:
             scores += prior
         for place in np.flatnonzero(space.labels.seen).tolist():

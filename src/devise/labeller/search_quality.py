@@ -8,8 +8,9 @@ import numpy as np
 
 from devise.errors import UsageError
 from devise.evaluation.retrieval import Retrieval, retrieval
+from devise.labeller.hits import Wanted
 from devise.labeller.model import Model
-from devise.labeller.search import PhotoSearch, Wanted
+from devise.labeller.search import PhotoSearch
 from devise.labeller.typed import TypedLabel
 from devise.taxonomy.wordnet import Taxonomy
 

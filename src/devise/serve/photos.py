@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from devise.errors import PictureError
+from devise.labeller.hits import Wanted
 from devise.labeller.model import Model
 from devise.labeller.search import PhotoSearch as IndexSearch
-from devise.labeller.search import Wanted
 from devise.labeller.typed import TypedLabel
 from devise.vision.thumbnails import thumbnail
 
@@ -52,7 +52,7 @@ def open_photos(index: Path, model: Model) -> PhotoSearch:
     """The photo index in a directory, read into memory; PhotoIndexError if it was made by another model, or is none."""
     from devise.labeller.nearest_photos import open_search
 
-    return _Indexed(open_search(model, index))
+    return _Indexed(open_search(model, index, often=True))
 
 
 class _Indexed:

@@ -9,6 +9,7 @@ from jaxtyping import Float32
 
 from devise.arrays import Features
 from devise.errors import BundleError
+from devise.vision.engine import import_openvino
 from devise.vision.preprocessing import Preprocessing
 
 __all__ = ["Backbone", "OpenVinoBackbone", "Planes"]
@@ -57,7 +58,7 @@ class OpenVinoBackbone:
         streams: int = 1,
         threads: int | None = None,
     ) -> None:
-        import openvino
+        openvino = import_openvino()
 
         core = openvino.Core()
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": streams}

@@ -17,12 +17,15 @@ async function search() {
     const found = await json(`/v1/search?${new URLSearchParams({ q: query, top: 48 })}`);
     pictures.forEach((url) => URL.revokeObjectURL(url));
     pictures = [];
-    const gloss = found.gloss ? ` (${found.gloss})` : "";
+    const told = !found.gloss || found.notes.some((note) => note.includes(found.gloss));
+    const shown = found.hits.length < found.photos ? `The best ${found.hits.length} of ${count(found.photos)}` : count(found.photos);
     at("search-status").textContent =
-      `The ${found.hits.length} of ${count(found.photos)} photos nearest to “${found.label}”${gloss}. ${found.notes.join(" ")}`;
+      `${shown} photo${found.photos === 1 ? "" : "s"} for “${found.label}”${told ? "" : ` (${found.gloss})`}, best first.`;
+    at("search-notes").replaceChildren(...found.notes.map((note) => make("li", {}, note)));
     at("hits").replaceChildren(...found.hits.map(hit));
   } catch (error) {
     at("search-status").textContent = "";
+    at("search-notes").replaceChildren();
     at("hits").replaceChildren();
     show(at("search-error"), error.message);
   }
@@ -35,5 +38,10 @@ function hit(one) {
     pictures.push(image.src);
   }).catch(() => { image.alt = `${one.name}: cannot be shown`; });
   return make("li", {}, make("figure", {}, image,
-    make("figcaption", {}, make("span", {}, one.name), make("span", { class: "score" }, one.score.toFixed(2)))));
+    make("figcaption", {}, make("span", {}, one.name), make("span", { class: "score" }, score(one.score)))));
+}
+
+/** Probabilities among all labels are small: four places, and never 0 for what is not. */
+function score(value) {
+  return Math.abs(value) >= 0.0001 || value === 0 ? value.toFixed(4) : "< 0.0001";
 }

@@ -1,0 +1,59 @@
+"""What is looked for in an index of photos, and what is found."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from devise.errors import UsageError
+from devise.labeller.model import Picture
+from devise.labeller.typed import TypedLabel
+from devise.labels import Label
+
+__all__ = ["Hit", "Hits", "Wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for.
+
+    words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
+    any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
+    by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
+    """
+
+    words: tuple[TypedLabel, ...] = ()
+    match: Literal["any", "all"] = "any"
+    under: str | None = None
+    like: Picture | None = None
+    by: Literal["probability", "cosine"] = "probability"
+
+    def __post_init__(self) -> None:
+        if self.like is not None and (self.words or self.under is not None):
+            raise UsageError("a photo to be like stands alone: leave out words and --under, or --like")
+        if self.like is None and not self.words and self.under is None:
+            raise UsageError("nothing is looked for: give words, --under NAME or --like PHOTO")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A photo that was found.
+
+    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo, or if asked, the cosine.
+    label: what the photo is called when all labels of the model compete.
+    """
+
+    path: str
+    score: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Photos best first; equal scores are ordered by path.
+
+    photos: how many were searched. notes: on the words. exact: whether all photos were looked at.
+    """
+
+    hits: tuple[Hit, ...]
+    photos: int
+    notes: tuple[str, ...] = ()
+    exact: bool = True

@@ -1,0 +1,26 @@
+"""The network engine, OpenVINO, without its telemetry."""
+
+import sys
+from typing import Any
+
+__all__ = ["import_openvino"]
+
+_TELEMETRY = "openvino_telemetry"
+
+
+def import_openvino() -> Any:
+    """The module.
+
+    Importing it alone would write an identifier into the user's home and tell a server of the import, if the package
+    `openvino_telemetry` can be imported too; so it cannot be meanwhile.
+    """
+    if "openvino" in sys.modules or _TELEMETRY in sys.modules:
+        import openvino
+
+        return openvino
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        del sys.modules[_TELEMETRY]
+    return openvino
