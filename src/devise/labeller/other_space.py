@@ -54,8 +54,10 @@ class OtherSpace:
 class _OtherParts(ModelParts):
     """A bundle's parts, with the label space and all that depends on it replaced."""
 
-    def __init__(self, bundle: Bundle, other: OtherSpace, space: LabelSpace, maps: tuple[SurgeryMap, Surgery]) -> None:
-        super().__init__(bundle)
+    def __init__(
+        self, bundle: Bundle, other: OtherSpace, space: LabelSpace, maps: tuple[SurgeryMap, Surgery], *, fast: bool
+    ) -> None:
+        super().__init__(bundle, fast=fast)
         self._other = other
         self._space = space
         self._surgery, self._random = maps
@@ -101,16 +103,20 @@ def with_label_space(parts: ModelParts, other: OtherSpace, settings: SurgerySett
     trained = labels.subset(parts.trained.tolist())
     control = random_space(trained, len(centre), np.random.default_rng(_seed(parts.bundle.manifest.scoring)))
     made = SurgeryMap(_operated(space.vectors[parts.trained], parts.classifier, settings), {CENTRE: centre})
-    return _OtherParts(parts.bundle, other, space, (made, _operated(control.vectors, parts.classifier, settings)))
+    return _OtherParts(
+        parts.bundle, other, space, (made, _operated(control.vectors, parts.classifier, settings)), fast=parts.fast
+    )
 
 
-def load_in_space(path: Path | None, vectors: str | None, policy: str | None = None, *, distil: bool = False) -> Model:
+def load_in_space(
+    path: Path | None, vectors: str | None, policy: str | None = None, *, distil: bool = False, fast: bool = False
+) -> Model:
     """The model at `path` (None: the one in the package), moved to another label space if `vectors` names one.
 
     vectors, policy: see `open_composer`. distil: whether the map is distilled too, which takes minutes. The ridge stays
-    the one the model was built with.
+    the one the model was built with. fast: see `load`.
     """
-    model = load(path)
+    model = load(path, fast=fast)
     if vectors is None:
         return model
     settings = SurgerySettings(model.parts.setting("devise", "ridge"), DistillationConfig() if distil else None)
