@@ -13,7 +13,8 @@ from devise.errors import BundleError
 __all__ = ["Bounds", "Shift", "network_of"]
 
 
-Shift = Float32[np.ndarray, " channels"]
+Shift = Float32[np.ndarray, "_"]
+"""One number a channel."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

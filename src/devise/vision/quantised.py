@@ -102,6 +102,8 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
     from openvino import opset13
 
     values, outputs = rounded_values(network), []
+    if not values:
+        raise BundleError("the network has no convolution, so there is no fast form of it")
     for value in values.values():
         whole, sides = np.arange(4), np.array([0, 2, 3])
         outputs += [opset13.reduce_min(value, whole, False), opset13.reduce_max(value, whole, False)]
