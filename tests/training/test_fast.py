@@ -24,6 +24,7 @@ def pictures(tmp_path: Path) -> Path:
     for number in range(3):
         coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((320, 280), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    (folder / "notes.txt").write_text("no picture")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff but no more")
     return folder
 
@@ -46,13 +47,14 @@ def test_the_command_adds_the_part_and_nothing_else(
     assert stop.value.code == 1  # a photo is broken
     written = capsys.readouterr()
     assert "broken.jpg" in written.err
+    assert "not pictures by their names: 1" in written.err
     assert "from 3 photos" in written.out
     after = hashes(bundle)
     assert {name for name in after if after[name] != before.get(name)} == {FAST, MANIFEST_FILE}
     found = open_bundle(bundle)
     facts = found.manifest.config["fast"]
     assert isinstance(facts, dict)
-    assert (facts["photos"], facts["photos_read"]) == (300, 3)
+    assert (facts["photos"], facts["photos_chosen"], facts["photos_read"]) == (300, 4, 3)
     assert found.fast().network == found.manifest.part(BACKBONE).sha256
     again, _ = add_fast(bundle, [pictures], FastConfig())
     assert hashes(again.path) == after

@@ -123,6 +123,8 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
         for place, (synset_id, source) in enumerate(zip(ids, composed.sources, strict=True))
     )
     fast = make_fast(onnx, preprocessing, inputs.bounds, config.fast)
+    for problem in fast.problems:
+        _say(problem)
     kept = kept_words(words, taxonomy, config.words_kept)
     _say(f"words kept for typed labels: {len(kept)} of {len(words)}")
     manifest = Manifest(

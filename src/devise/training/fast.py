@@ -31,7 +31,7 @@ class FastConfig:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FastPart:
-    """data: the part's bytes. facts: on what it was measured. problems: photos that could not be read, and why."""
+    """data: the part's bytes. facts: on what it was measured. problems: what was left out, and why."""
 
     data: bytes
     facts: Plain
@@ -49,7 +49,8 @@ def make_fast(
 
     on_photo: called with the photos done and the photos in all. UsageError if no photo can be read.
     """
-    found = sorted(one.path for one in find_pictures(folders, lambda path: None, lambda folder: None))
+    skipped: list[Path] = []
+    found = sorted(one.path for one in find_pictures(folders, skipped.append, lambda folder: None))
     chosen = [found[i * len(found) // config.photos] for i in range(config.photos)] if found else []
     chosen = list(dict.fromkeys(chosen))
     digest, problems = hashlib.sha256(), list[str]()
@@ -64,7 +65,13 @@ def make_fast(
             on_photo(done, len(chosen))
 
     bounds = measure_bounds(onnx, preprocessing, planes())
-    facts = asdict(config) | {"photos_read": len(chosen) - len(problems), "photos_sha256": digest.hexdigest()}
+    facts = asdict(config) | {
+        "photos_chosen": len(chosen),
+        "photos_read": len(chosen) - len(problems),
+        "photos_sha256": digest.hexdigest(),
+    }
+    if skipped:
+        problems.append(f"left out, not pictures by their names: {len(skipped)}")
     return FastPart(encode_fast(bounds), facts, tuple(problems))
 
 

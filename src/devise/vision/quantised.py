@@ -172,7 +172,9 @@ def _places(node: Any) -> tuple[int, ...]:
 
 def _known(kept: Mapping[str, _Kept], name: str) -> _Kept:
     if name not in kept:
-        raise BundleError(f"holds nothing for {name} of the network: it was made for another one, make it again")
+        raise BundleError(
+            f"the fast part holds nothing for {name} of the network: it was made for another one, make it again"
+        )
     return kept[name]
 
 
