@@ -51,7 +51,7 @@ default-model: .venv/.all ## Build src/devise/default_model again; SHARED= says 
 	$(BIN)/python -m devise.training.default_model --out src/devise/default_model --work build/default-model \
 		--articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
 		--photos $(SHARED)/data/photos/ilsvrc-one-per-class $(SHARED)/data/photos/ilsvrc-five-per-class \
-		--splits $(SHARED)/data/splits/imagenet-testsets.json
+		--bounds $(SHARED)/data/photos/ilsvrc-one-per-class --splits $(SHARED)/data/splits/imagenet-testsets.json
 
 taxonomy: .venv/.all ## Pack WordNet's nouns again, from Debian's wordnet-base
 	$(BIN)/python -m devise.taxonomy.build /usr/share/wordnet --out src/devise/taxonomy/wordnet-3.0-nouns.bin

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.coldstart import measure_cold_start, measure_import
 from bench.evaluation import measure_evaluation
 from bench.extraction import measure_extraction
+from bench.fast import measure_fast
 from bench.figures import Figure, table
 from bench.labelling import measure_candidates, measure_labelling
 from bench.machine import ROOT, facts, load
@@ -109,6 +110,7 @@ def _sections(
         "import": lambda: measure_import(runs=size.runs),
         "pieces": lambda: measure_pieces(photos, scratch, rounds=size.runs),
         "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
+        "fast": lambda: measure_fast(photos, rounds=size.rounds, part=size.part, runs=size.runs),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
         "evaluation": lambda: measure_evaluation(images=size.images, naive=size.naive),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),
@@ -140,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
             "labelling",
             "candidates",
             "evaluation",
+            "fast",
             "memory",
             "search",
             "service",

@@ -30,7 +30,9 @@ def packaged_model() -> Model:
 @pytest.fixture
 def label(packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Label:
     """`devise label ARGUMENTS`: its exit code and what it wrote."""
-    monkeypatch.setattr(model, "load", lambda path=None: packaged_model if path is None else load(path))
+    monkeypatch.setattr(
+        model, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged_model
+    )
 
     def run(*arguments: object) -> Done:
         with pytest.raises(SystemExit) as stop:

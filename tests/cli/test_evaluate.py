@@ -22,7 +22,9 @@ ALL = [KIANG, DOG, "n02374451", "n02391994", "n02121808"]
 def run(
     packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Run:
-    monkeypatch.setattr(model, "load", lambda path=None: packaged_model if path is None else load(path))
+    monkeypatch.setattr(
+        model, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged_model
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def command(*arguments: object) -> tuple[int, str, str]:

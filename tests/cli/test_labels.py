@@ -42,7 +42,7 @@ def packaged() -> ModelParts:
 def _opened_once(packaged: ModelParts, monkeypatch: pytest.MonkeyPatch) -> None:
     """The packaged model is read once for all tests here, as reading is most of a short command's time."""
     read = ModelParts.open
-    monkeypatch.setattr(ModelParts, "open", lambda path=None: packaged if path is None else read(path))
+    monkeypatch.setattr(ModelParts, "open", lambda path=None, **more: packaged if path is None else read(path, **more))
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def devise(packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.setattr(model, "load", lambda path=None: packaged_model if path is None else load(path))
+    monkeypatch.setattr(
+        model, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged_model
+    )
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:

@@ -48,7 +48,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, trained: tuple[str, ...]) -
         for number in range(4):
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).resize((300, 300)).save(root / "photos" / class_id / f"{number}.png")
-    return Inputs(WordsConfig(root / "wordnet"), trained, (), (root / "photos",), root / "work")
+    return Inputs(WordsConfig(root / "wordnet"), trained, (), (root / "photos",), (root / "photos",), root / "work")
 
 
 def config(backbone: str) -> BuildConfig:
@@ -117,11 +117,21 @@ def test_the_same_inputs_give_the_same_bytes(inputs: Inputs, tmp_path: Path):
         fresh = replace(inputs, work=tmp_path / f"work-{name}")
         found.append(content(build(config("lite0"), fresh, tmp_path / name)))
     assert found[0] == found[1]
-    assert len(found[0]) == 7
+    assert len(found[0]) == 8
 
 
 def arguments(tmp_path: Path, *more: str) -> list[str]:
-    return ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--photos", str(tmp_path), *more]
+    return [
+        "--out",
+        str(tmp_path / "out"),
+        "--work",
+        str(tmp_path / "work"),
+        "--photos",
+        str(tmp_path),
+        "--bounds",
+        str(tmp_path),
+        *more,
+    ]
 
 
 @pytest.mark.parametrize(

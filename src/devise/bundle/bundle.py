@@ -17,6 +17,7 @@ from devise.bundle.manifest import FORMAT, FORMAT_VERSION, LARGEST_MANIFEST, MAN
 from devise.bundle.parts import (
     CLASSIFIER,
     FAMILIARITY,
+    FAST,
     LABEL_TABLE,
     LABEL_VECTORS,
     SURGERY,
@@ -24,6 +25,7 @@ from devise.bundle.parts import (
     SurgeryMap,
     decode_classifier,
     decode_familiarity,
+    decode_fast,
     decode_label_codes,
     decode_label_vectors,
     decode_surgery,
@@ -33,6 +35,7 @@ from devise.errors import BundleError, VectorsError
 from devise.labels import LabelSet
 from devise.model.evidence import Classifier
 from devise.text.quantize import QuantizedRows
+from devise.vision.bounds import Bounds
 
 if TYPE_CHECKING:
     from devise.text.vectors import WordTable
@@ -158,6 +161,17 @@ class Bundle:
                 )
             return table
 
+    def fast(self) -> Bounds:
+        """What runs the network in 8-bit integers; BundleError if the bundle keeps nothing of it."""
+        if FAST not in {part.name for part in self.manifest.parts}:
+            raise BundleError(
+                f"{self._called}: has no {FAST}, which the fast form needs: leave --fast out, or make it with devise "
+                "train fast"
+            )
+        data = self.part_bytes(FAST)
+        with self._naming(FAST):
+            return decode_fast(data, self.manifest)
+
     def verify(self) -> None:
         """Check all: each part's hash, each known part's form, and that the parts fit each other.
 
@@ -171,6 +185,7 @@ class Bundle:
             SURGERY: self.surgery,
             WORDS: self.words,
             FAMILIARITY: lambda: decode_familiarity(self.part_bytes(FAMILIARITY), self.manifest),
+            FAST: self.fast,
         }
         for part in self.manifest.parts:
             if part.name in readers:

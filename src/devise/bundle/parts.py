@@ -23,11 +23,13 @@ from devise.errors import BundleError
 from devise.model.evidence import Classifier
 from devise.model.prior import Familiarity
 from devise.text.quantize import QuantizedRows
+from devise.vision.bounds import Bounds
 
 __all__ = [
     "BACKBONE",
     "CLASSIFIER",
     "FAMILIARITY",
+    "FAST",
     "LABEL_TABLE",
     "LABEL_VECTORS",
     "RANDOM_SURGERY",
@@ -36,11 +38,13 @@ __all__ = [
     "SurgeryMap",
     "decode_classifier",
     "decode_familiarity",
+    "decode_fast",
     "decode_label_codes",
     "decode_label_vectors",
     "decode_surgery",
     "encode_classifier",
     "encode_familiarity",
+    "encode_fast",
     "encode_label_vectors",
     "encode_surgery",
 ]
@@ -54,8 +58,11 @@ RANDOM_SURGERY = "random.safetensors"
 """The map for random label vectors, of the same form: the control row of a table."""
 FAMILIARITY = "familiarity.safetensors"
 """How familiar each label's name is. Optional: a bundle without it ranks by cosine alone."""
+FAST = "fast.safetensors"
+"""What runs the network in 8-bit integers. Optional: a bundle without it has no fast form."""
 WORDS = "words.safetensors"
 
+_SHIFT = "shift/"
 _Centre = Float32[np.ndarray, "length"]
 
 
@@ -140,6 +147,50 @@ def decode_familiarity(data: bytes, manifest: Manifest) -> Familiarity:
     """The inverse of `encode_familiarity`; BundleError if its length is not the manifest's."""
     arrays = _only(from_bytes(data), {"familiarity"})
     return vector_of(arrays, "familiarity", manifest.label_space.labels)
+
+
+def encode_fast(bounds: Bounds) -> bytes:
+    """`bounds`, one row a value, the `values` by name, the `network` they are of, and each convolution's shift."""
+    names = "\n".join(bounds.of).encode("utf-8")
+    shifts: dict[str, Array] = {f"{_SHIFT}{name}": narrowed(shift, "float16") for name, shift in bounds.shifts.items()}
+    return to_bytes(
+        {
+            "bounds": np.array(list(bounds.of.values()), np.float32).reshape(-1, 2),
+            "network": np.frombuffer(bytes.fromhex(bounds.network), np.uint8),
+            "values": np.frombuffer(names, np.uint8),
+            **shifts,
+        }
+    )
+
+
+def decode_fast(data: bytes, manifest: Manifest) -> Bounds:
+    """The inverse of `encode_fast`; BundleError if it was made for another network than the manifest's."""
+    arrays = from_bytes(data)
+    shifts = {key.removeprefix(_SHIFT): arrays.pop(key) for key in sorted(arrays) if key.startswith(_SHIFT)}
+    _only(arrays, {"bounds", "network", "values"})
+    network = _text_of(arrays, "network").hex()
+    try:
+        names = _text_of(arrays, "values").decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise BundleError("array values is not UTF-8 text: get or build the bundle again") from None
+    if len(set(names)) != len(names):
+        raise BundleError("a value stands twice: get or build the bundle again")
+    if network != manifest.part(BACKBONE).sha256:
+        raise BundleError(f"was made for another network than {BACKBONE}: make it again for this one")
+    rows = matrix_of(arrays, "bounds", (len(names), 2))
+    return Bounds(
+        network,
+        {name: (low, high) for name, (low, high) in zip(names, rows.tolist(), strict=True)},
+        {name: vector_of(shifts, name, shifts[name].size) for name in shifts},
+    )
+
+
+def _text_of(arrays: Mapping[str, Array], name: str) -> bytes:
+    """The bytes kept under a name."""
+    array = arrays.get(name)
+    if array is None or array.dtype != np.uint8 or array.ndim != 1:
+        raise BundleError(f"array {name} must be a row of bytes: get or build the bundle again")
+    return array.tobytes()
 
 
 def _only(arrays: dict[str, Array], known: set[str]) -> dict[str, Array]:

@@ -14,6 +14,7 @@ from devise.cli.options import (
     CacheOption,
     CountsOption,
     DistilOption,
+    FastOption,
     LabelPolicyOption,
     LabelVectorsOption,
     ModelOption,
@@ -68,6 +69,7 @@ def evaluate(
     label_vectors: LabelVectorsOption = None,
     label_policy: LabelPolicyOption = None,
     distil: DistilOption = False,
+    fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
     """Measure flat hit@k, hierarchical precision@k and more of every scorer, random embeddings and chance.
@@ -99,7 +101,7 @@ def evaluate(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)
         found = evaluate_folders(
-            load_in_space(model, label_vectors, label_policy, distil=distil),
+            load_in_space(model, label_vectors, label_policy, distil=distil, fast=fast),
             folders,
             request=request,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ModelOption
+from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import counted, tell
 from devise.errors import UsageError
 
@@ -39,6 +39,7 @@ def index(
             show_default=False,
         ),
     ] = None,
+    fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
     """Make photos searchable: see devise search.
@@ -58,7 +59,7 @@ def index(
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
     console = Console(stderr=True, soft_wrap=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
-    loaded = load(model)
+    loaded = load(model, fast=fast)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         done = index_photos(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ModelOption
+from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 
@@ -113,6 +113,7 @@ def label(
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
     ] = 0,
+    fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
     """Name what is in photos.
@@ -134,13 +135,13 @@ def label(
     if chosen == Format.parquet:
         from devise.cli.label_parts import PartsJob, label_in_parts
 
-        label_in_parts(load(model), request, PartsJob(tuple(paths), output, ray, model), ready=_ready)
+        label_in_parts(load(model, fast=fast), request, PartsJob(tuple(paths), output, ray, model), ready=_ready)
         return
     if ray:
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
     if output is not None:
         check_output(output)
-    loaded = load(model)
+    loaded = load(model, fast=fast)
     loaded.prepare()
     tally = Tally()
 

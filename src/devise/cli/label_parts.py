@@ -80,5 +80,7 @@ def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tup
     """The same."""
     from devise.labeller.ray_job import ClusterJob, label_on_cluster
 
-    found = label_on_cluster(ClusterJob(job.places, folder.absolute(), run.request, job.bundle, job.ray))
+    found = label_on_cluster(
+        ClusterJob(job.places, folder.absolute(), run.request, job.bundle, job.ray, fast=model.parts.fast)
+    )
     return found.photos, found.now, found.skipped

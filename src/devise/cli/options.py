@@ -9,6 +9,7 @@ __all__ = [
     "CacheOption",
     "CountsOption",
     "DistilOption",
+    "FastOption",
     "LabelPolicyOption",
     "LabelVectorsOption",
     "ModelOption",
@@ -20,6 +21,11 @@ ModelOption = Annotated[
     typer.Option(
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
     ),
+]
+
+FastOption = Annotated[
+    bool,
+    typer.Option("--fast", help="Run the network in 8-bit integers: several times as fast, a little less accurate."),
 ]
 
 SplitsOption = Annotated[

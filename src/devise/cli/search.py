@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ModelOption
+from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
@@ -62,6 +62,7 @@ def search(
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Measure: every class folder (n02084071) of the index is looked for.")
     ] = False,
+    fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
     """Find photos.
@@ -80,14 +81,14 @@ def search(
     if evaluate:
         if words or under is not None or like is not None:
             raise UsageError("--evaluate looks for the classes of the folders: leave out words, --under and --like")
-        loaded = load(model)
+        loaded = load(model, fast=fast)
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return
     typed = parse_labels(*words) if words else ()
     wanted = Wanted(typed, "all" if every else "any", under, like, by.value)
     if sheet is not None and not sheet.absolute().parent.is_dir():
         raise UsageError(f"--sheet needs a file in a folder that exists, got {sheet}")
-    found = open_search(load(model), index).find(wanted, top)
+    found = open_search(load(model, fast=fast), index).find(wanted, top)
     for note in found.notes:
         tell(note)
     if not found.exact:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ModelOption
+from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 
@@ -40,6 +40,7 @@ def serve(
     max_megapixels: Annotated[int, typer.Option(help="Largest picture.")] = 50,
     max_labels: Annotated[int, typer.Option(help="Labels typed in one request, and kept, each.")] = 1000,
     seconds: Annotated[float, typer.Option(help="For a body to arrive, and for a picture to be taken up.")] = 30.0,
+    fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
     """Serve the model: a page for people at /, an API for programs at /v1 (described by /openapi.json).
@@ -71,7 +72,7 @@ def serve(
         seconds=seconds,
     )
     listening = bound(host, port)
-    loaded = load(model)
+    loaded = load(model, fast=fast)
     photos = open_photos(index, loaded) if index is not None else None
     service = Service(loaded, OwnLabels(_labels_file(labels_db), max_labels), photos, limits)
     service.warm()

@@ -193,7 +193,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
         images=photos.listing.images,
         scorers=scorers,
         facts={
-            "model": parts.bundle.manifest.name,
+            "model": parts.name,
             "protocol": chosen.words,
             "folders": list(photos.listing.folders),
             "skipped": dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items())),

@@ -279,6 +279,9 @@ def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
     return parse_labels(labels) if labels is not None else ()
 
 
-def load(path: str | Path | None = None) -> Model:
-    """The model in a bundle directory; None is the one that ships in the package."""
-    return Model(ModelParts.open(None if path is None else Path(path)))
+def load(path: str | Path | None = None, *, fast: bool = False) -> Model:
+    """The model in a bundle directory; None is the one that ships in the package.
+
+    fast: its network in 8-bit integers, which costs some accuracy; BundleError if the bundle keeps nothing for that.
+    """
+    return Model(ModelParts.open(None if path is None else Path(path), fast=fast))

@@ -74,7 +74,7 @@ class _OtherParts(ModelParts):
     """A model's parts, with the label space and all that depends on it replaced."""
 
     def __init__(self, own: ModelParts, other: OtherSpace, settings: SurgerySettings) -> None:
-        super().__init__(own.bundle)
+        super().__init__(own.bundle, fast=own.fast)
         self._own = own
         self._other = other
         self._settings = settings
@@ -144,14 +144,19 @@ def with_label_space(parts: ModelParts, other: OtherSpace, settings: SurgerySett
 
 
 def open_in_space(
-    path: Path | None, vectors: str | None = None, policy: str | None = None, *, distil: bool = False
+    path: Path | None,
+    vectors: str | None = None,
+    policy: str | None = None,
+    *,
+    distil: bool = False,
+    fast: bool = False,
 ) -> ModelParts:
     """The parts of the model at `path` (None: the one in the package), in another label space if one is named.
 
     vectors, policy: see `open_composer`; a policy alone is for the model's own words, and with neither the parts are
-    the model's own. distil: whether the map is distilled too, which takes minutes.
+    the model's own. distil: whether the map is distilled too, which takes minutes. fast: see `load`.
     """
-    parts = ModelParts.open(path)
+    parts = ModelParts.open(path, fast=fast)
     if vectors is None and policy is None:
         return parts
     settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
@@ -159,10 +164,15 @@ def open_in_space(
 
 
 def load_in_space(
-    path: Path | None, vectors: str | None = None, policy: str | None = None, *, distil: bool = False
+    path: Path | None,
+    vectors: str | None = None,
+    policy: str | None = None,
+    *,
+    distil: bool = False,
+    fast: bool = False,
 ) -> Model:
     """The model of `open_in_space`; vectors that name no trained label are an error here, before a photo is read."""
-    parts = open_in_space(path, vectors, policy, distil=distil)
+    parts = open_in_space(path, vectors, policy, distil=distil, fast=fast)
     _ = parts.surgery
     return Model(parts)
 

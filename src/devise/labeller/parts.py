@@ -27,15 +27,25 @@ DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_model"
 
 
 class ModelParts:
-    """A bundle's parts, decoded; safe to share between threads once a part was read."""
+    """A bundle's parts, decoded; safe to share between threads once a part was read.
 
-    def __init__(self, bundle: Bundle) -> None:
+    fast: the network runs in 8-bit integers; BundleError if the bundle keeps nothing for that.
+    """
+
+    def __init__(self, bundle: Bundle, *, fast: bool = False) -> None:
         self.bundle = bundle
+        self.fast = fast
+        self._bounds = bundle.fast() if fast else None
 
     @classmethod
-    def open(cls, path: Path | None = None) -> "ModelParts":
+    def open(cls, path: Path | None = None, *, fast: bool = False) -> "ModelParts":
         """The model at `path`; None is the one that ships in the package. BundleError if it is none."""
-        return cls(open_bundle(DEFAULT_BUNDLE if path is None else path))
+        return cls(open_bundle(DEFAULT_BUNDLE if path is None else path), fast=fast)
+
+    @property
+    def name(self) -> str:
+        """The model's name, and whether its network is the fast one: what they make of photos does not mix."""
+        return f"{self.bundle.manifest.name}{' --fast' if self.fast else ''}"
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -111,7 +121,9 @@ class ModelParts:
 
     def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
         """The network, compiled now; `streams`: see `OpenVinoBackbone`."""
-        return OpenVinoBackbone(self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing(), streams=streams)
+        return OpenVinoBackbone(
+            self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing(), streams=streams, bounds=self._bounds
+        )
 
     def setting(self, scorer: str, name: str) -> float:
         """A number the model keeps for a scorer; BundleError if it keeps none."""

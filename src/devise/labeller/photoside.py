@@ -1,5 +1,6 @@
 """The photo side of search: what an index keeps of a photo, made from its features."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,10 +21,13 @@ BEST = 10
 
 
 def header_of(parts: ModelParts) -> Header:
-    """What an index made by this model says of itself."""
+    """What an index made by this model says of itself; the model's fast form is another model."""
+    sha256 = file_sha256(parts.bundle.path / MANIFEST_FILE)
+    if parts.fast:
+        sha256 = hashlib.sha256(f"{sha256} --fast".encode()).hexdigest()
     return Header(
-        parts.bundle.manifest.name,
-        file_sha256(parts.bundle.path / MANIFEST_FILE),
+        parts.name,
+        sha256,
         parts.space.vectors.shape[1],
         min(BEST, len(parts.trained)),
     )

@@ -20,7 +20,7 @@ class ClusterJob:
 
     places: paths, folders, .tar shards, URLs; every worker must reach them by these names, and `folder` too.
     bundle: a model's directory, None for the one in the package. workers: processes, of one core each.
-    chunk: photos of a part.
+    chunk: photos of a part. fast: the network in 8-bit integers.
     """
 
     places: tuple[str, ...]
@@ -29,6 +29,7 @@ class ClusterJob:
     bundle: Path | None = None
     workers: int = 2
     chunk: int = CHUNK
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
     DeviseError if photos are missing in the end, or if Ray is not installed.
     """
     ray = _ray()
-    open_parts(job.folder, load(job.bundle), job.request)
+    open_parts(job.folder, load(job.bundle, fast=job.fast), job.request)
     skipped: list[str] = []
     before = done_names(job.folder)
     waiting = list(chunks(find_items(job.places, skipped.append), before, job.chunk))
@@ -76,7 +77,7 @@ class _Worker:
 
     def __init__(self, job: ClusterJob) -> None:
         self._job = job
-        self._run = load(job.bundle).run(job.request)
+        self._run = load(job.bundle, fast=job.fast).run(job.request)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
         """Label the chunks of the batch; how many photos of each could not be read."""

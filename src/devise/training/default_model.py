@@ -22,6 +22,7 @@ from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
     FAMILIARITY,
+    FAST,
     LABEL_TABLE,
     LABEL_VECTORS,
     RANDOM_SURGERY,
@@ -49,6 +50,7 @@ from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.calibration import CalibrationConfig, CalibrationSet, Choice, Surgeon, calibrate, left_out_folds
 from devise.training.familiarity import familiarity, term_counts
+from devise.training.fast import FastConfig, make_fast
 from devise.training.licences import LICENCES
 from devise.training.photos import photo_features
 from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
@@ -78,6 +80,7 @@ class BuildConfig:
     words_kept: int = 110_000
     skipgram: SkipGramConfig = field(default_factory=SkipGramConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    fast: FastConfig = field(default_factory=FastConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +88,15 @@ class Inputs:
     """What the model is made of.
 
     trained: ids in the order of the classifier's rows. imagenet: other ids to be labels whatever their place in
-    the taxonomy. photos: class folders for the calibration. work: keeps what took long.
+    the taxonomy. photos: class folders for the calibration. bounds: photos for the fast form, none of those that its
+    loss is measured on. work: keeps what took long.
     """
 
     words: WordsConfig
     trained: tuple[str, ...]
     imagenet: tuple[str, ...]
     photos: tuple[Path, ...]
+    bounds: tuple[Path, ...]
     work: Path
 
 
@@ -118,6 +123,9 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
         Label(synset_id, taxonomy.synset(synset_id).name, "", place < trained_count, source)
         for place, (synset_id, source) in enumerate(zip(ids, composed.sources, strict=True))
     )
+    fast = make_fast(onnx, preprocessing, inputs.bounds, config.fast)
+    for problem in fast.problems:
+        _say(problem)
     kept = kept_words(words, taxonomy, config.words_kept)
     _say(f"words kept for typed labels: {len(kept)} of {len(words)}")
     manifest = Manifest(
@@ -129,7 +137,7 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
         scoring=_scoring(config, choice),
         provenance=(*_provenance(config, inputs), *words_provenance(inputs.words)),
         licences=LICENCES,
-        config=json.loads(json.dumps(asdict(config) | {"calibration_result": asdict(choice)})),
+        config=json.loads(json.dumps(asdict(config) | {"calibration_result": asdict(choice), "fast": fast.facts})),
     )
     return write_bundle(
         out,
@@ -141,6 +149,7 @@ def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
             LABEL_VECTORS: encode_label_vectors(vectors),
             SURGERY: encode_surgery(SurgeryMap(surgery, {CENTRE: centre}), "float32"),
             FAMILIARITY: encode_familiarity(known),
+            FAST: fast.data,
             RANDOM_SURGERY: encode_surgery(SurgeryMap(control), "float16"),
             WORDS: lambda path: write_vector_store(path, kept, precision="int8"),
         },
@@ -237,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trained, imagenet = _listed_labels(options.splits, options.out)
         options.work.mkdir(parents=True, exist_ok=True)
         words = WordsConfig(options.wordnet, tuple(options.articles))
-        inputs = Inputs(words, trained, imagenet, tuple(options.photos), options.work)
+        inputs = Inputs(words, trained, imagenet, tuple(options.photos), tuple(options.bounds), options.work)
         config = BuildConfig(skipgram=SkipGramConfig(epochs=options.epochs, threads=options.threads))
         bundle = build(config, inputs, options.out)
     except DeviseError as error:
@@ -254,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="of Debian's wordnet-base")
     parser.add_argument("--articles", type=Path, nargs="*", default=[], help="encyclopaedias, JSON lines")
     parser.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
+    parser.add_argument("--bounds", type=Path, nargs="+", required=True, help="any photos, for the fast form")
     parser.add_argument(
         "--splits",
         type=Path,

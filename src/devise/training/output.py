@@ -14,6 +14,7 @@ from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
+    FAST,
     LABEL_TABLE,
     LABEL_VECTORS,
     RANDOM_SURGERY,
@@ -76,6 +77,8 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         LABEL_VECTORS: encode_label_vectors(space.vectors),
         SURGERY: encode_surgery(SurgeryMap(made.surgery, centring), "float32"),
     }
+    if network is None and FAST in {part.name for part in old.parts}:
+        parts[FAST] = base.part_path(FAST)  # of the network, which stays
     if made.control is not None:
         parts[RANDOM_SURGERY] = encode_surgery(SurgeryMap(made.control), "float32")
     if space.words is not None:

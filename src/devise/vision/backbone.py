@@ -1,6 +1,7 @@
 """Backbones: what turns preprocessed pictures into features."""
 
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,8 +10,10 @@ from jaxtyping import Float32
 
 from devise.arrays import Features
 from devise.errors import BundleError
+from devise.vision.bounds import Bounds
 from devise.vision.engine import import_openvino
 from devise.vision.preprocessing import Preprocessing
+from devise.vision.quantised import executed_types, quantise, require_int8
 
 __all__ = ["Backbone", "OpenVinoBackbone", "Planes"]
 
@@ -37,7 +40,7 @@ class Backbone(Protocol):
 
 
 class OpenVinoBackbone:
-    """An ONNX network run by OpenVINO on the CPU, in float32.
+    """An ONNX network run by OpenVINO on the CPU, in float32 or in 8-bit integers.
 
     OpenVINO's own choice on newer CPUs is bfloat16, which moves logits by as much as 0.34: float32 is asked
     for instead. The network is compiled for exactly one picture a run: with EfficientNet-Lite2, two
@@ -48,6 +51,7 @@ class OpenVinoBackbone:
     streams: calls of `features` that run side by side, each on its share of the threads: 1 answers a single
         picture soonest, one per core labels a folder fastest.
     threads: CPU threads in all; None means one per core.
+    bounds: run in 8-bit integers, with these; see `devise.vision.quantised`. UsageError on a CPU that cannot.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class OpenVinoBackbone:
         *,
         streams: int = 1,
         threads: int | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         openvino = import_openvino()
 
@@ -68,6 +73,9 @@ class OpenVinoBackbone:
             network = core.read_model(onnx if isinstance(onnx, bytes) else str(onnx))
             sides = list(network.input(0).partial_shape)[1:]
             network.reshape([1, *sides])
+            if bounds is not None:
+                require_int8(core)
+                quantise(network, bounds)
             self._compiled = core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -85,6 +93,10 @@ class OpenVinoBackbone:
     def dim(self) -> int:
         """Features of one picture."""
         return int(self._compiled.output(0).partial_shape[1].get_length())
+
+    def executed_types(self) -> Counter[str]:
+        """In which number types the convolutions run, such as "f32" or "i8", and how many in each."""
+        return executed_types(self._compiled)
 
     def features(self, planes: Planes) -> Features:
         """One row a picture; the array is the caller's own. Safe to call from several threads."""

@@ -38,7 +38,7 @@ def packaged() -> ModelParts:
 @pytest.fixture(autouse=True)
 def _opened_once(packaged: ModelParts, monkeypatch: pytest.MonkeyPatch) -> None:
     read = ModelParts.open
-    monkeypatch.setattr(ModelParts, "open", lambda path=None: packaged if path is None else read(path))
+    monkeypatch.setattr(ModelParts, "open", lambda path=None, **more: packaged if path is None else read(path, **more))
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+"""Bounds: what is kept of the photos that a network's 8-bit form was measured on."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.errors import BundleError
+
+__all__ = ["Bounds", "Shift", "network_of"]
+
+
+Shift = Float32[np.ndarray, "_"]
+"""One number a channel."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Bounds:
+    """Between which bounds each value of one network is rounded, and what mends the mean of it.
+
+    network: SHA-256 of the network's ONNX file, in lower-case hexadecimal digits. of: by the value's name in the
+    graph, its least and its greatest; what lies outside is moved to the nearer one. shifts: by the convolution's name,
+    what is added to each of its output channels, which rounding the weights moved by as much in the mean.
+    """
+
+    network: str
+    of: Mapping[str, tuple[float, float]]
+    shifts: Mapping[str, Shift]
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self.of.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise BundleError(f"bounds of {name} must be finite and ascend, got {low:g} and {high:g}: make it anew")
+
+
+def network_of(onnx: bytes) -> str:
+    """What `Bounds.network` says of a network: the SHA-256 of its file."""
+    return hashlib.sha256(onnx).hexdigest()

@@ -1,0 +1,204 @@
+"""A backbone in 8-bit integers: what flows between its convolutions is rounded to one of 256 numbers."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.errors import BundleError, UsageError
+from devise.vision.bounds import Bounds, Shift, network_of
+from devise.vision.preprocessing import Plane, Preprocessing
+
+__all__ = ["executed_types", "measure_bounds", "quantise", "require_int8", "rounded_values", "shift_of"]
+
+Weight = Float32[np.ndarray, "..."]
+_Kept = TypeVar("_Kept")
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+_LEVELS = 256  # of what flows: 8 bits
+_WEIGHT_LEVELS = 255  # -127 to 127, so that zero stays zero
+_LEAST = 1e-6  # width of the bounds of a value that is always the same
+
+
+def rounded_values(network: Any) -> dict[str, Any]:
+    """What is rounded of an OpenVINO graph, by name: outputs that a convolution reads or that are added up."""
+    found: dict[str, Any] = {}
+    for node in _readers(network):
+        for place in _places(node):
+            source = node.input_value(place)
+            found.setdefault(source.get_node().get_friendly_name(), source)
+    return found
+
+
+def quantise(network: Any, bounds: Bounds) -> None:
+    """Put the rounding into an OpenVINO graph, by which the CPU plugin runs it in 8-bit integers.
+
+    What flows is rounded to 256 numbers between its bounds, evenly spaced; the weights of each output channel to 255,
+    from minus the greatest magnitude among them to plus it (a FakeQuantize operation each). The shifts are added to
+    the biases. BundleError if the bounds are of another network.
+    """
+    from openvino import opset13
+
+    def rounded(value: Any, low: Any, high: Any, levels: int) -> Any:
+        return opset13.fake_quantize(value, low, high, low, high, levels).output(0)
+
+    readers, made = _readers(network), dict[str, Any]()
+    for name, value in rounded_values(network).items():
+        low, high = (np.full((1, 1, 1, 1), bound, np.float32) for bound in _known(bounds.of, name))
+        made[name] = rounded(value, low, high, _LEVELS)
+    for node in readers:
+        for place in _places(node):
+            node.input(place).replace_source_output(made[node.input_value(place).get_node().get_friendly_name()])
+        if node.get_type_name() not in _CONVOLUTIONS:
+            continue
+        weight, bias = _weight(node), _bias(node)
+        most = _greatest(weight)
+        node.input(1).replace_source_output(rounded(opset13.constant(weight), -most, most, _WEIGHT_LEVELS))
+        shift = _known(bounds.shifts, bias.get_node().get_friendly_name()).reshape(1, -1, 1, 1)
+        bias.replace_source_output(opset13.add(bias.get_source_output(), opset13.constant(shift)).output(0))
+    network.validate_nodes_and_infer_types()
+
+
+def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[Plane]) -> Bounds:
+    """The bounds for a network: the mean over pictures of each value's least and greatest number in a picture.
+
+    The mean cuts what is rare off, which leaves finer steps to what is common. The bounds of the pixels are those of
+    bytes, so that rounding loses nothing of them. The shift of a convolution is what its rounded weights lack of the
+    others times the mean of what it reads, channel by channel: the mean of its output stays, but for the margins (the
+    bias correction of Nagel et al. 2019, section 4.2). UsageError if there is no picture.
+    """
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(onnx)
+    network.reshape([1, *list(network.input(0).partial_shape)[1:]])
+    seen = _seen(core, network, planes)
+    of = {name: (low, max(high, low + _LEAST)) for name, (low, high, _) in seen.items()}
+    of[network.input(0).get_node().get_friendly_name()] = _pixel_bounds(preprocessing)
+    shifts = {}
+    for node in _readers(network):
+        if node.get_type_name() in _CONVOLUTIONS:
+            _, _, means = seen[node.input_value(0).get_node().get_friendly_name()]
+            shifts[_bias(node).get_node().get_friendly_name()] = shift_of(_weight(node), means)
+    return Bounds(network_of(onnx), of, shifts)
+
+
+def shift_of(weight: Weight, means: Shift) -> Shift:
+    """What is to be added to a convolution's output channels, so that rounding its weights leaves their means.
+
+    weight: [out in k k], or [groups out in k k]. means: of the channels that the convolution reads.
+    """
+    step = _greatest(weight) / np.float32(_WEIGHT_LEVELS // 2)
+    lost = (weight - np.rint(weight / step) * step).sum(axis=(-2, -1), dtype=np.float64)
+    groups = means.reshape(lost.shape[0] if lost.ndim == 3 else 1, -1)
+    shift: Shift = np.einsum("goi,gi->go", lost.reshape(len(groups), -1, groups.shape[1]), groups)
+    return shift.astype(np.float32).ravel()
+
+
+def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[float, float, Shift]]:
+    """The mean over pictures of each value's least, greatest and channel means; UsageError if there is no picture."""
+    import openvino
+    from openvino import opset13
+
+    values, outputs = rounded_values(network), []
+    if not values:
+        raise BundleError("the network has no convolution, so there is no fast form of it")
+    for value in values.values():
+        whole, sides = np.arange(4), np.array([0, 2, 3])
+        outputs += [opset13.reduce_min(value, whole, False), opset13.reduce_max(value, whole, False)]
+        outputs += [opset13.reduce_mean(value, sides, False)]
+    observed = openvino.Model(outputs, network.get_parameters(), "observed")
+    request = core.compile_model(observed, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    sums: list[Any] = []
+    count = 0
+    for plane in planes:
+        count += 1
+        request.infer({0: plane[None]}, share_inputs=False)
+        found = [request.get_output_tensor(i).data.astype(np.float64) for i in range(len(outputs))]
+        sums = [one + more for one, more in zip(sums, found, strict=True)] if sums else found
+    if not count:
+        raise UsageError("an 8-bit network is measured on photos, and there is none that can be read: give some")
+    return {
+        name: (float(low / count), float(high / count), (mean / count).astype(np.float32))
+        for name, low, high, mean in zip(values, sums[::3], sums[1::3], sums[2::3], strict=True)
+    }
+
+
+def require_int8(core: Any) -> None:
+    """UsageError if OpenVINO does not run 8-bit integers on this CPU, where rounding would only cost accuracy."""
+    known = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if "INT8" not in known:
+        raise UsageError(f"OpenVINO has no 8-bit arithmetic for this CPU ({', '.join(known)}): leave the fast form out")
+
+
+def executed_types(compiled: Any) -> Counter[str]:
+    """In which number types the layers of a compiled network run: "i8" or "u8", "f32", ..., and how many of each.
+
+    Only convolutions are counted: they are what takes the time.
+    """
+    found: Counter[str] = Counter()
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        facts = node.get_rt_info()
+        if facts["layerType"].value in _CONVOLUTIONS:
+            found[str(facts["runtimePrecision"].value)] += 1
+    return found
+
+
+def _pixel_bounds(preprocessing: Preprocessing) -> tuple[float, float]:
+    """What the bytes 0 and 255 become: 256 levels between them are the bytes themselves."""
+    pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
+    return min((0 - mean) / std for mean, std in pairs), max((255 - mean) / std for mean, std in pairs)
+
+
+def _readers(network: Any) -> list[Any]:
+    """The convolutions, and the additions of two values that both depend on the picture."""
+    depends = {parameter.get_friendly_name() for parameter in network.get_parameters()}
+    found = []
+    for node in network.get_ordered_ops():
+        kind = node.get_type_name()
+        flows = [value.get_node().get_friendly_name() in depends for value in node.input_values()]
+        if any(flows) and kind != "ShapeOf":  # a shape is the same for every picture
+            depends.add(node.get_friendly_name())
+        if kind in _CONVOLUTIONS or (kind == "Add" and all(flows)):
+            found.append(node)
+    return found
+
+
+def _places(node: Any) -> tuple[int, ...]:
+    """Which inputs of a reader are rounded as what flows."""
+    return (0,) if node.get_type_name() in _CONVOLUTIONS else (0, 1)
+
+
+def _known(kept: Mapping[str, _Kept], name: str) -> _Kept:
+    if name not in kept:
+        raise BundleError(
+            f"the fast part holds nothing for {name} of the network: it was made for another one, make it again"
+        )
+    return kept[name]
+
+
+def _greatest(weight: Weight) -> Weight:
+    """The greatest magnitude of each output channel, in a shape that goes with the weights."""
+    inner = tuple(range(weight.ndim - 3, weight.ndim))  # in, k, k; before them out, or groups and out
+    greatest: Weight = np.maximum(np.abs(weight).max(axis=inner, keepdims=True), np.float32(_LEAST))
+    return greatest
+
+
+def _bias(node: Any) -> Any:
+    """The input of the addition behind a convolution that takes its bias; BundleError if it has none."""
+    for reader in node.output(0).get_target_inputs():
+        addition = reader.get_node()
+        if addition.get_type_name() == "Add":
+            return addition.input(1 - reader.get_index())
+    raise BundleError(f"convolution {node.get_friendly_name()} has no bias, without which there is no fast form")
+
+
+def _weight(node: Any) -> Weight:
+    """A convolution's weights, which an ONNX file may keep as float16 and in another shape."""
+    shape = [side.get_length() for side in node.input_value(1).partial_shape]
+    source = node.input_value(1).get_node()
+    while source.get_type_name() != "Constant":
+        source = source.input_value(0).get_node()
+    weight: Weight = source.get_data().astype(np.float32).reshape(shape)
+    return weight
