@@ -15,7 +15,7 @@ from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_re
 from devise.taxonomy.wordnet import default_taxonomy
 
 ROOT = Path(__file__).parents[1]
-PYTHON_PAGES = ("README.md", "docs/python.md", "docs/search.md", "docs/tutorial.md")
+PYTHON_PAGES = ("README.md", "docs/python.md", "docs/search.md")
 COMMAND_PAGES = ("README.md", "docs/command-line.md", "docs/search.md", "docs/tutorial.md")
 PICTURES = (
     "cat.jpg",
@@ -67,7 +67,7 @@ def test_python_runs(page: str, pictures: Path, capsys: pytest.CaptureFixture[st
 
 ELSEWHERE = re.compile(
     r"[|$]|seen/|examples/|with-clip|s3:|shards/|--ray|caltech|--label-vectors"
-    r"|devise serve|text (audit|corpus|eval|train) "
+    r"|devise serve|text (audit|corpus|eval|policies|train) "
 )
 """What needs a pipe, data, another model, a large text or minutes, or does not end; each has tests of its own."""
 

@@ -62,7 +62,7 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_verify_reads_every_part(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "all 8 parts have the hashes the manifest says" in run(capsys, "--verify")[0]
+    assert "all 9 parts have the hashes the manifest says" in run(capsys, "--verify")[0]
     assert json.loads(run(capsys, "--verify", "--json", "--model", str(OLD_BUNDLE))[0])["verified"] is True
 
 
