@@ -28,6 +28,8 @@ CHUNK = 256
 
 _FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin so
 
+_NAMED = {"model_sha256": "model (with and without --fast it is another)"}
+
 
 def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
     """Make the folder, or check that it is of this model and this request; UsageError if it is of others."""
@@ -45,7 +47,8 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
             raise UsageError(f"{file} is damaged: give another folder") from None
         if kept != facts:
             differing = sorted(key for key in facts if not isinstance(kept, dict) or kept.get(key) != facts[key])
-            raise UsageError(f"{folder} holds labels of another {' and '.join(differing)}: give another folder")
+            named = " and ".join(_NAMED.get(key, key) for key in differing)
+            raise UsageError(f"{folder} holds labels of another {named}: give another folder")
         return
     if folder.exists() and (not folder.is_dir() or any(not name.startswith(".") for name in os.listdir(folder))):
         raise UsageError(f"--output {folder} must be a new or empty folder for parquet, or one to go on with")
