@@ -132,7 +132,8 @@ def test_the_grid_of_an_index(browser, indexed, width: int):
         page.fill("#query", "cat")
         page.press("#query", "Enter")
         page.wait_for_selector("#hits img[alt='rocket.jpg: cannot be shown']", state="attached")
-        page.wait_for_function("document.querySelectorAll('#hits img[src^=blob]').length === 2")
+        page.wait_for_selector("#hits img[src^=blob] >> nth=1", state="attached")
+        assert page.locator("#hits img[src^=blob]").count() == 2
         first = page.locator("#hits figure").first
         assert first.locator("figcaption span").first.inner_text() == "chelsea.jpg"
         first.locator("img").evaluate("(i) => i.complete || new Promise((done) => { i.onload = done })")
