@@ -40,8 +40,9 @@ from devise.cli.forms import form_of  # noqa: E402
 from devise.cli.output import Output, Tally, write_answers  # noqa: E402
 
 done("import the output")
-import openvino  # noqa: E402, F401
+from devise.vision.engine import import_openvino  # noqa: E402
 
+import_openvino()
 done("import openvino")
 model = load()
 done("open the bundle")

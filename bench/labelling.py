@@ -15,6 +15,7 @@ from bench.photos import Photos
 from devise.bundle.parts import BACKBONE
 from devise.labeller.model import LabelRequest, LabelRun, load
 from devise.labeller.threads import one_thread
+from devise.vision.engine import import_openvino
 from devise.vision.pictures import read_picture
 from devise.vision.preprocessing import Preprocessing
 
@@ -33,8 +34,7 @@ class Bare:
     """The network without devise: OpenVINO compiled in float32 for a fixed batch, fed with the same input."""
 
     def __init__(self, onnx: bytes, crop: int, batch: int, streams: int) -> None:
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         network = core.read_model(onnx)
         network.reshape([batch, 3, crop, crop])

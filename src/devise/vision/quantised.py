@@ -9,6 +9,7 @@ from jaxtyping import Float32
 
 from devise.errors import BundleError, UsageError
 from devise.vision.bounds import Bounds, Shift, network_of
+from devise.vision.engine import import_openvino
 from devise.vision.preprocessing import Plane, Preprocessing
 
 __all__ = ["executed_types", "measure_bounds", "quantise", "require_int8", "rounded_values", "shift_of"]
@@ -38,7 +39,7 @@ def quantise(network: Any, bounds: Bounds) -> None:
     from minus the greatest magnitude among them to plus it (a FakeQuantize operation each). The shifts are added to
     the biases. BundleError if the bounds are of another network.
     """
-    from openvino import opset13
+    opset13 = import_openvino().opset13
 
     def rounded(value: Any, low: Any, high: Any, levels: int) -> Any:
         return opset13.fake_quantize(value, low, high, low, high, levels).output(0)
@@ -68,9 +69,7 @@ def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[P
     others times the mean of what it reads, channel by channel: the mean of its output stays, but for the margins (the
     bias correction of Nagel et al. 2019, section 4.2). UsageError if there is no picture.
     """
-    import openvino
-
-    core = openvino.Core()
+    core = import_openvino().Core()
     network = core.read_model(onnx)
     network.reshape([1, *list(network.input(0).partial_shape)[1:]])
     seen = _seen(core, network, planes)
@@ -98,9 +97,8 @@ def shift_of(weight: Weight, means: Shift) -> Shift:
 
 def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[float, float, Shift]]:
     """The mean over pictures of each value's least, greatest and channel means; UsageError if there is no picture."""
-    import openvino
-    from openvino import opset13
-
+    openvino = import_openvino()
+    opset13 = openvino.opset13
     values, outputs = rounded_values(network), []
     if not values:
         raise BundleError("the network has no convolution, so there is no fast form of it")
