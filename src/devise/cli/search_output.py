@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
-from devise.labeller.hits import Hit, Hits
+from devise.labeller.hits import Hit, Hits, shown_score
 from devise.labeller.search_quality import Quality
 
 __all__ = ["quality", "written"]
@@ -53,7 +53,9 @@ def _record(rank: int, hit: Hit) -> dict[str, Any]:
 
 def _table(found: Hits, stream: Stream) -> str:
     lines = [
-        Text.assemble(f"{_shown(hit.score)}  ", (one_line(hit.path), "bold"), (f"  {one_line(hit.label.name)}", "dim"))
+        Text.assemble(
+            f"{shown_score(hit.score):>8}  ", (one_line(hit.path), "bold"), (f"  {one_line(hit.label.name)}", "dim")
+        )
         for hit in found.hits
     ]
     if not stream.isatty():
@@ -63,11 +65,6 @@ def _table(found: Hits, stream: Stream) -> str:
         for line in lines:
             console.print(line, soft_wrap=True)
     return shown.get()
-
-
-def _shown(score: float) -> str:
-    """Four places; what is above 0 is never shown as 0."""
-    return "< 0.0001" if 0 < score < 0.0001 else f"{score:8.4f}"
 
 
 def _encodable(text: str) -> str:

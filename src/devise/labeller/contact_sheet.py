@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 
 from devise.errors import PictureError
-from devise.labeller.hits import Hit, Hits
+from devise.labeller.hits import Hit, Hits, shown_score
 from devise.labeller.page import printable
 from devise.vision.thumbnails import data_uri
 
@@ -41,13 +41,8 @@ def _item(hit: Hit) -> str:
     path = Path(hit.path)
     name, folder = (escape(printable(part), quote=True) for part in (path.name, str(path.parent)))
     called = escape(printable(hit.label.name), quote=True)
-    told = f'<p><b>{name}</b></p><p>{_shown(hit.score)}, {called}</p><p class="folder">{folder}</p>'
+    told = f'<p><b>{name}</b></p><p>{escape(shown_score(hit.score))}, {called}</p><p class="folder">{folder}</p>'
     return f"<li>{_picture(hit, called)}{told}</li>"
-
-
-def _shown(score: float) -> str:
-    """Four places; what is above 0 is never shown as 0."""
-    return "&lt; 0.0001" if 0 < score < 0.0001 else f"{score:.4f}"
 
 
 def _picture(hit: Hit, called: str) -> str:

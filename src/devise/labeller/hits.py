@@ -8,7 +8,7 @@ from devise.labeller.model import Picture
 from devise.labeller.typed import TypedLabel
 from devise.labels import Label
 
-__all__ = ["Hit", "Hits", "Wanted"]
+__all__ = ["Hit", "Hits", "Wanted", "shown_score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +57,12 @@ class Hits:
     photos: int
     notes: tuple[str, ...] = ()
     exact: bool = True
+
+
+def shown_score(score: float) -> str:
+    """Four places; what is above 0 is never shown as 0.
+
+    >>> shown_score(0.5), shown_score(0.00002), shown_score(0.0)
+    ('0.5000', '< 0.0001', '0.0000')
+    """
+    return "< 0.0001" if 0 < score < 0.0001 else f"{score:.4f}"
