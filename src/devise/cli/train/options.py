@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -40,11 +40,6 @@ __all__ = [
 ]
 
 _Job = TypeVar("_Job")
-_Inputs_contra = TypeVar("_Inputs_contra", contravariant=True)
-_Config_contra = TypeVar("_Config_contra", contravariant=True)
-_Result_co = TypeVar("_Result_co", covariant=True)
-_Config = TypeVar("_Config")
-_Inputs = TypeVar("_Inputs")
 _Result = TypeVar("_Result")
 
 PhotosOption = Annotated[
@@ -144,38 +139,20 @@ def say(line: str) -> None:
     tell(line)
 
 
-@runtime_checkable
-class _Runs(Protocol[_Config_contra, _Inputs_contra, _Result_co]):
-    """A training job, as a function."""
-
-    def __call__(
-        self,
-        config: _Config_contra,
-        inputs: _Inputs_contra,
-        out: Path,
-        /,
-        *,
-        processes: Any,
-        report: Callable[[int, int, int, float], object] | None,
-        on_photos: Callable[[int, int], None] | None,
-        say: Callable[[str], None],
-        overwrite: bool,
-        tensorboard: Path | None,
-    ) -> _Result_co:
-        """Train, and write the bundle."""
-
-
 def carried_out(
-    job: _Runs[_Config, _Inputs, _Result],
-    config: _Config,
-    inputs: _Inputs,
+    job: Callable[..., _Result],
+    config: object,
+    inputs: object,
     out: Path,
     *,
     device: str,
     overwrite: bool,
     tensorboard: Path | None,
 ) -> _Result | None:
-    """What the job found, with progress shown; None in other processes than the first."""
+    """What the job found, with progress shown; None in other processes than the first.
+
+    job: takes config, inputs and out, and the keywords below: `run_surgery` and its like.
+    """
     from devise.training.distributed import joined_processes
 
     with joined_processes(device) as together, shown_progress() as shown:
