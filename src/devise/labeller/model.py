@@ -203,7 +203,7 @@ class LabelRun:
         self._guesses(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
-        """One answer a picture, in order, a few pictures after it was taken; stops for none that is broken."""
+        """One answer a picture, in order, within two blocks after it was taken; stops for none that is broken."""
         extracted = self._model.features(pictures)
         number = 0
         while block := list(islice(extracted, _BLOCK)):
