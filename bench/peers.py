@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     model = Path(folder) if folder else random_clip(asked.out / "random-clip")
     failed = 0 if asked.only == "speed" else _tables(asked, model)
     if not failed and asked.only != "tables":
-        _speeds(asked, model)
+        failed = _speeds(asked, model)
     for name, variable in (("clip", "OPEN_CLIP_WEIGHTS"), ("hf", "HF_MODEL")):
         if not os.environ.get(variable):
             print(f"{name} has random weights: its row shows that it runs, not how good it is (set {variable})")
@@ -61,7 +61,8 @@ def _tables(asked: argparse.Namespace, model: Path) -> int:
     return 0
 
 
-def _speeds(asked: argparse.Namespace, model: Path) -> None:
+def _speeds(asked: argparse.Namespace, model: Path) -> int:
+    """1 if a limit was missed, 0 else."""
     machine = facts(_PACKAGES)
     with tempfile.TemporaryDirectory(prefix="devise-peers-") as scratch:
         photos = find_photos(asked.photos[0], asked.part, Path(scratch))
@@ -79,6 +80,7 @@ def _speeds(asked: argparse.Namespace, model: Path) -> None:
     target = asked.out / "speed.json"
     target.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"figures in {target}")
+    return int(any(figure.met is False for figure in figures))
 
 
 def _parser() -> argparse.ArgumentParser:
