@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,6 +167,27 @@ def test_the_map_finds_a_label(page, photo_file: Path):
     page.fill("#space-query", "xqzzy")
     page.press("#space-query", "Enter")
     page.wait_for_selector("#space-error:not([hidden])")
+
+
+def test_a_photo_placed_late_leaves_what_was_found_meanwhile(page, photo_file: Path):
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/v1/embed", hold)
+    page.set_input_files("#file", photo_file)
+    page.click("nav >> text=Label space")
+    page.wait_for_selector("#legend input")
+    page.fill("#space-query", "snow leopard")
+    page.press("#space-query", "Enter")
+    page.wait_for_selector("#space-status:has-text('Nearest in meaning')")
+    assert len(held) == 1
+    with page.expect_response("**/v1/embed") as answer:
+        held[0].continue_()
+    answer.value.finished()
+    page.evaluate("new Promise((done) => setTimeout(done, 200))")
+    assert "big cat" in page.locator("#space-status").inner_text()
 
 
 def test_the_camera_takes_a_photo(page):

@@ -40,11 +40,12 @@ export async function showMap() {
       reset();
     }
     if (photo.file && placed !== photo.file) {
-      const body = new FormData();
+      const body = new FormData(), told = at("space-status").textContent;
       body.append("file", photo.file);
       place = (await json("/v1/embed", { method: "POST", body })).place;
       placed = photo.file;
-      at("space-status").textContent = "The ring is where your photo stands.";
+      if (at("space-status").textContent === told) // else a label was found meanwhile
+        at("space-status").textContent = "The ring is where your photo stands.";
     }
     draw();
   } catch (error) {
