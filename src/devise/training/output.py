@@ -51,7 +51,7 @@ class TrainedModel:
     """What a job made. control: the map for random vectors, if there is one, and the seed of these.
 
     temperatures: by scorer. config: the resolved configuration and what was measured. photos: SHA-256 that names the
-    photos. from_scratch: whether the network has nothing of the base's weights.
+    photos. weights: what a new network started from, nothing where from random numbers; None: from the base's.
     """
 
     space: TargetSpace
@@ -61,7 +61,7 @@ class TrainedModel:
     config: Mapping[str, object]
     photos: str
     network: Network | None = None
-    from_scratch: bool = False
+    weights: tuple[Provenance, ...] | None = None
     temperatures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -96,7 +96,7 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         label_space=LabelSpace(len(space.labels), len(space.trained), space.dim),
         label_policy=space.policy,
         scoring=scoring,
-        provenance=(*_kept(old.provenance, made.from_scratch), _photos(made)),
+        provenance=_provenance(old.provenance, made),
         config=json.loads(json.dumps({**made.config, "base": dict(old.config)})),
         parts=(),
     )
@@ -115,13 +115,12 @@ def best_temperature(cosines: Scores, truth: Truth) -> float:
     return max(_TEMPERATURES, key=mean_log_likelihood)
 
 
-def _kept(provenance: tuple[Provenance, ...], from_scratch: bool) -> tuple[Provenance, ...]:
-    """A network from scratch was not made of the base's weights."""
-    return provenance if not from_scratch else tuple(one for one in provenance if "backbone" not in one.what)
-
-
-def _photos(made: TrainedModel) -> Provenance:
-    return Provenance("training photos", "given by the user", "", "as the photos", sha256=made.photos)
+def _provenance(base: tuple[Provenance, ...], made: TrainedModel) -> tuple[Provenance, ...]:
+    """A network with weights of its own was not made of the base's."""
+    photos = Provenance("training photos", "given by the user", "", "as the photos", sha256=made.photos)
+    if made.weights is None:
+        return (*base, photos)
+    return (*made.weights, *(one for one in base if "backbone" not in one.what), photos)
 
 
 def unit_cosines(projected: Queries, vectors: LabelVectors) -> Scores:

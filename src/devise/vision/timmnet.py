@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from devise.errors import UsageError
 from devise.vision.export import INPUT, OUTPUT
 from devise.vision.preprocessing import Interpolation, Preprocessing
+from devise.vision.weightsfile import read_weights
 
 __all__ = ["TIMM", "TimmNet", "traced_onnx"]
 
@@ -25,21 +26,27 @@ _OPSET = 17
 class TimmNet(nn.Module):
     """timm's network without its classifier, and a classifier of our own on its pooled features.
 
-    name: as timm knows it, without "timm:". pretrained: start from the weights that timm downloads.
+    name: as timm knows it, without "timm:". pretrained: start from the weights that timm downloads, or from a file of
+    them.
     UsageError where timm is not installed, cannot be loaded, or does not know the name.
     """
 
-    def __init__(self, name: str, classes: int, *, pretrained: bool) -> None:
+    def __init__(self, name: str, classes: int, *, pretrained: bool | Path) -> None:
         super().__init__()
         timm = _timm()
+        local: dict[str, Any] = {}
+        if isinstance(pretrained, Path):
+            read_weights(pretrained)  # timm's own errors do not name the file
+            local = {"pretrained_cfg_overlay": {"file": str(pretrained)}}
         try:
-            self.network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+            self.network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), num_classes=0, **local)
         except (RuntimeError, ValueError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UsageError(f"timm has no network {name!r} ready ({reason}): see timm.list_models()") from None
+            what = f"with {pretrained} " if local else ""
+            raise UsageError(f"timm has no network {name!r} ready {what}({reason}): see timm.list_models()") from None
         self.architecture = f"{TIMM}{name}"
         self.preprocessing = _preprocessing(timm.data.resolve_model_data_config(self.network))
-        self.classifier = nn.Linear(int(self.network.num_features), classes)
+        self.classifier = nn.Linear(_features(self.network, self.preprocessing.crop), classes)
 
     def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
         """Pooled features."""
@@ -60,7 +67,7 @@ def traced_onnx(network: TimmNet) -> bytes:
     crop = network.preprocessing.crop
     network.eval()
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch's newer exporter needs one more package
+        warnings.simplefilter("ignore")  # of the older exporter (the newer needs one more package) and of fixed sizes
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
             network.network,
@@ -85,6 +92,16 @@ def _timm() -> Any:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"timm cannot be loaded ({reason}): install a torchvision that fits torch") from None
     return timm
+
+
+def _features(network: nn.Module, crop: int) -> int:
+    """How many features the network makes of a picture: not always its `num_features`, where a layer follows."""
+    with torch.no_grad():
+        features = network.eval()(torch.zeros(1, 3, crop, crop))
+    network.train()
+    if features.ndim != 2:
+        raise UsageError(f"the network makes features of shape {tuple(features.shape[1:])}: take one that pools them")
+    return int(features.shape[1])
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:

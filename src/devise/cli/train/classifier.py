@@ -17,7 +17,9 @@ def classifier(
     backbone: Annotated[
         str | None, typer.Option(help="small, lite0, lite1, lite2 or timm:NAME. [default: small]")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="random, or ImageNet's: pip, timm. [default: random]")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="random; ImageNet's: pip, timm; or a file with timm's names. [default: random]")
+    ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or adagrad. [default: sgd]")] = None,
     rate: Annotated[float | None, typer.Option(help="Largest learning rate. [default: 0.1]")] = None,
     epochs: Annotated[int | None, options.epochs_option(60)] = None,

@@ -1,0 +1,33 @@
+"""A network's weights in a file of PyTorch or safetensors, as published checkpoints are."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from devise.errors import UsageError
+
+__all__ = ["read_weights"]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name: a .safetensors file, or a state dict that `torch.save` wrote, alone or under "state_dict".
+
+    Nothing in the file is executed. UsageError if it is neither.
+    """
+    try:
+        stored = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except OSError as error:
+        reason = error.strerror or "no such file"
+        raise UsageError(f"{path} cannot be read ({reason}): give a file of weights, or random, pip or timm") from None
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError):
+        raise UsageError(f"{path} holds no weights: give a .safetensors file or a state dict of torch") from None
+    if isinstance(stored, Mapping):
+        stored = stored.get("state_dict", stored)
+    if not isinstance(stored, Mapping) or not all(isinstance(one, Tensor) for one in stored.values()):
+        raise UsageError(f"{path} holds no state dict: give tensors by name")
+    return dict(stored)
