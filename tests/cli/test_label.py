@@ -26,7 +26,7 @@ from devise.labels import Label as Noun
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ROW = re.compile(r" *(?:< 0\.1|\d+\.\d) %  \S")
 LEGEND = "* no training photo carried this label"
-KEYS = ["path", "problem", "rejected", "guesses"]
+KEYS = ["path", "problem", "rejected", "guesses", "typed"]
 HOSTILE = (
     "with space.png",
     " leading and trailing .png",
@@ -176,7 +176,7 @@ def test_all_forms_tell_the_same(label: Any, photo: Path, tmp_path: Path) -> Non
     assert [list(record) for record in records] == [KEYS] * 3
     assert [record["path"] for record in records] == list(map(str, paths))
     assert records[0] == records[2]
-    assert records[1] == dict(zip(KEYS, (str(paths[1]), "not a picture of a known format", False, []), strict=True))
+    assert records[1] == dict(zip(KEYS, (str(paths[1]), "not a picture of a known format", False, [], []), strict=True))
     rows = rows_of(label(*paths, "--format", "csv").out)
     assert [row["rank"] for row in rows] == [*"12345", "", *"12345"]
     assert rows[5] == dict.fromkeys(rows[5], "") | {"path": str(paths[1]), "problem": records[1]["problem"]}
@@ -275,6 +275,22 @@ def test_fewer_labels_than_the_usual_five_are_all_shown(label: Any, photo: Path)
     done = label(photo, "--labels", "zedonk: a foal; ligature: a printed letter", "--candidates", "typed")
     assert done.code == 0
     assert sum(bool(ROW.match(line)) for line in done.out.splitlines()) == 2
+
+
+def test_typed_labels_that_are_not_among_the_first_are_told_by_rank(label: Any, photo: Path) -> None:
+    typed = "; ".join(f"thing {number}: a printed letter" for number in range(7))
+    options = (photo, "--labels", f"{typed}; gramophone", "--top", 1)
+    (record,) = json.loads(label(*options, "--format", "json").out)
+    ranks = [one["rank"] for one in record["typed"]]
+    assert len(ranks) == 8
+    assert ranks == sorted(ranks)
+    assert ranks[0] > 1
+    lines = label(*options).out.splitlines()
+    first = [f"          {one['name']}: number {one['rank']:,}" for one in record["typed"][:5]]
+    assert [line for line in lines if ": number" in line] == first
+    assert "          3 more typed labels further down" in lines
+    best = record["guesses"][0]["name"]
+    assert ": number" not in label(photo, "--labels", f"{best}: {record['guesses'][0]['gloss']}", "--top", 40_000).out
 
 
 def test_softmax_says_what_it_cannot_rank(label: Any, photo: Path) -> None:

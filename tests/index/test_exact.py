@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from devise.errors import UsageError, VectorsError
 from devise.index import exact
-from devise.index.exact import Matches, nearest, top_k
+from devise.index.exact import Matches, nearest, ranks, top_k
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 400))
 
@@ -31,6 +31,16 @@ def test_same_as_stable_sort_with_many_ties(data: st.DataObject) -> None:
     scores = data.draw(hnp.arrays(np.float32, SHAPES, elements=few.map(np.float32), fill=st.just(np.float32(0.5))))
     k = data.draw(st.integers(1, scores.shape[1]))
     assert_like_oracle(top_k(scores, k), scores, k)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_ranks_count_the_higher_scores(data: st.DataObject) -> None:
+    few = st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 0.5, 0.5000001, 2.0, np.inf])
+    scores = data.draw(hnp.arrays(np.float32, SHAPES, elements=few.map(np.float32)))
+    asked = data.draw(st.lists(st.integers(0, scores.shape[1] - 1), max_size=6))
+    wanted = [[1 + sum(other > row[place] for other in row) for place in asked] for row in scores.tolist()]
+    assert ranks(scores, asked).tolist() == wanted
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3000), st.sampled_from([1, 3, 50, 10_000]))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devise.labeller.answers import Explanation, Guess, TrainedShare
-from devise.labeller.comparison import COMPARED, Added, Column, PhotoRecord, Standing, Told
+from devise.labeller.answers import Explanation, Guess, Standing, TrainedShare
+from devise.labeller.comparison import COMPARED, Added, Column, PhotoRecord, Told
 from devise.labeller.gallery import TITLES, Gallery, gallery_html, typed_summary
 from devise.labeller.page import percent, printable
 from devise.labels import Label

@@ -93,6 +93,17 @@ def test_scores_of_labels_that_were_typed(slow: ModuleType, small: Model, plain:
     wanted = slow_shares(slow_scores(slow, small, GREEN, method, space), method)
     assert {"user:zedonk", "n02374451", "n02123045"} <= set(wanted)
     assert scores_of(answer) == pytest.approx(wanted, abs=2e-5)
+    ids = [guess.label.id for guess in answer.guesses]  # all 8 of them, best first
+    told = [(standing.label.id, standing.rank) for standing in answer.standings]
+    assert told == [(i, rank) for rank, i in enumerate(ids, 1) if i in ("user:zedonk", "n02374451", "n02123045")]
+    fewer = small.label(plain(GREEN), top=1, method=method, candidates="unseen", labels=typed)
+    assert fewer.standings == answer.standings
+
+
+def test_ranks_are_of_typed_labels_that_the_method_can_rank(small: Model, plain: Plain):
+    assert small.label(plain(GREEN)).standings == ()
+    told = small.label(plain(GREEN), top=1, method="softmax", labels="zedonk: a striped horse; tabby").standings
+    assert [standing.label.id for standing in told] == ["n02123045"]
 
 
 def test_the_first_k_of_more(small: Model, plain: Plain):

@@ -21,6 +21,7 @@ __all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
 _INDENT = " " * 10  # of what belongs to a guess: below its name
 _NAMES = 22  # columns for names, so that most blocks of a table stand in line
 _WIDEST = 44  # columns for names at most; a longer one moves what follows it
+_TYPED = 5  # labels typed and not among the guesses, of which each photo's rank is told
 _LEAST = 8  # columns, below which a definition is not begun
 _STAR = " *"
 
@@ -157,7 +158,7 @@ class Table:
             head.append(
                 f"  none of these: no score is {percent(self._request.reject)} or more", style="not bold yellow"
             )
-        return before + self._line(head, soft_wrap=True) + self._guesses(answer.guesses)
+        return before + self._line(head, soft_wrap=True) + self._guesses(answer.guesses) + self._typed(answer)
 
     def end(self) -> str:
         """What the star means, if there was one."""
@@ -183,6 +184,15 @@ class Table:
             if guess.explanation is not None:
                 written += "".join(map(self._below, _explained(guess, guess.explanation)))
         return written
+
+    def _typed(self, answer: Answer) -> str:
+        """The labels typed that are not among the guesses, the best few of them."""
+        shown = {guess.label.id for guess in answer.guesses}
+        others = [standing for standing in answer.standings if standing.label.id not in shown]
+        told = [f"{one_line(one.label.name)}: number {one.rank:,}" for one in others[:_TYPED]]
+        if others[_TYPED:]:
+            told.append(f"{len(others) - _TYPED:,} more typed labels further down")
+        return "".join(self._below(line) for line in told)
 
     def _below(self, line: str) -> str:
         """A line that belongs to a guess, broken in front of the terminal's edge and moved in under its name."""
@@ -253,6 +263,7 @@ def _record(answer: Answer) -> dict[str, Any]:
         "problem": answer.problem,
         "rejected": answer.rejected,
         "guesses": [_guess_record(guess) for guess in answer.guesses],
+        "typed": [{"id": one.label.id, "name": one.label.name, "rank": one.rank} for one in answer.standings],
     }
 
 

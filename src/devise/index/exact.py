@@ -1,5 +1,6 @@
 """Exact nearest labels: every label is scored, the best k are kept, ties go to the lower position."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Float32
 from devise.arrays import LabelVectors, Queries, Ranking, Scores
 from devise.errors import UsageError, VectorsError
 
-__all__ = ["TIE_RULE", "LabelBias", "Matches", "nearest", "top_k"]
+__all__ = ["TIE_RULE", "LabelBias", "Matches", "nearest", "ranks", "top_k"]
 
 LabelBias = Float32[np.ndarray, "labels"]
 """Added to each label's score."""
@@ -46,6 +47,18 @@ def top_k(scores: Scores, k: int) -> Matches:
     ([[1, 0, 2]], [[0.75, 0.5, 0.5]])
     """
     return _top_k(scores, _checked(k, scores.shape[1]), first_image=0)
+
+
+def ranks(scores: Scores, positions: Sequence[int]) -> Ranking:
+    """Where these labels come among all in every row; 1 is best, equal scores share the better rank.
+
+    >>> ranks(np.array([[0.5, 0.75, 0.5, 0.25]], dtype=np.float32), [1, 2, 3]).tolist()
+    [[1, 2, 4]]
+    """
+    found = np.empty((len(scores), len(positions)), dtype=np.int64)
+    for row, of_image in zip(found, scores, strict=True):
+        row[:] = 1 + len(of_image) - np.searchsorted(np.sort(of_image), of_image[positions], side="right")
+    return found
 
 
 def nearest(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from devise.labels import Label
 
-__all__ = ["Answer", "Explanation", "Guess", "TrainedShare"]
+__all__ = ["Answer", "Explanation", "Guess", "Standing", "TrainedShare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,24 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a typed label came among all that competed for one picture; 1 is best, equal scores share a rank."""
+
+    label: Label
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The guesses for one picture, best first, or the problem that kept it from having any.
 
     source: the picture's path, or its number in the batch when it came as bytes, an array or an image.
-    rejected: the best score was below the threshold asked: none of these.
+    rejected: the best score was below the threshold asked: none of these. standings: of every label typed that the
+        method can rank, best first.
     """
 
     source: str
     guesses: tuple[Guess, ...] = ()
     rejected: bool = False
     problem: str | None = None
+    standings: tuple[Standing, ...] = ()

@@ -24,10 +24,11 @@ OWN_CANDIDATES = ("all", "seen", "unseen", "typed")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidates:
-    """The labels to rank, and what the user should know of how they came about."""
+    """The labels to rank, and what the user should know of how they came about. typed: ids of those typed."""
 
     space: LabelSpace
     notes: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
 
 
 def choose_candidates(
@@ -53,12 +54,13 @@ def choose_candidates(
         space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
         if not len(space.labels) and not typed:
             raise UsageError(f"no candidate label is under {under!r}: take a wider name, or --candidates all")
+    ids: tuple[str, ...] = ()
     if typed:
-        space, more = _with_typed(parts, space, typed)
+        space, more, ids = _with_typed(parts, space, typed)
         notes = (*notes, *more)
     if not len(space.labels):
         raise UsageError(f"there are no candidate labels in {candidates!r}: add some")
-    return Candidates(space, notes)
+    return Candidates(space, notes, ids)
 
 
 def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
@@ -101,7 +103,7 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the label file {path} cannot be read: {error}") from None
     try:
-        return _with_typed(parts, parts.space.subset([]), parse_lines(lines))
+        return _with_typed(parts, parts.space.subset([]), parse_lines(lines))[:2]
     except (LabelError, UsageError) as error:
         raise type(error)(f"{path.name}: {error}") from None
 
@@ -115,8 +117,11 @@ def _subtree(parts: ModelParts, name: str) -> frozenset[str]:
 
 def _with_typed(
     parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel]
-) -> tuple[LabelSpace, tuple[str, ...]]:
-    """The labels of `space` and those typed; a name WordNet knows stands for its first visible sense."""
+) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
+    """The labels of `space` and those typed, what the user should know, and the ids of those typed.
+
+    A name WordNet knows stands for its first visible sense.
+    """
     notes: list[str] = []
     known: dict[str, TypedLabel] = {}
     fresh: list[tuple[Label, ComposedLabel]] = []
@@ -142,7 +147,8 @@ def _with_typed(
         fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
     space = space.joined(added) if len(added.labels) else space
-    return (space.joined(_space_of(parts, fresh)) if fresh else space), tuple(notes)
+    ids = (*known, *(label.id for label, _ in fresh))
+    return (space.joined(_space_of(parts, fresh)) if fresh else space), tuple(notes), ids
 
 
 def _visible_first(parts: ModelParts, senses: Sequence[Synset]) -> Synset:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from devise.errors import PictureError
-from devise.labeller.answers import Answer, Guess
+from devise.labeller.answers import Answer, Guess, Standing
 from devise.labeller.candidates import choose_candidates
 from devise.labeller.model import LabelRequest, LabelRun, Model
-from devise.labeller.scorers import Method, make_scorer
+from devise.labeller.scorers import Method
 from devise.labeller.typed import TypedLabel
 from devise.labels import Label
-from devise.model.scorer import Scorer
 from devise.vision.folders import Found
 from devise.vision.pipeline import Extracted
 from devise.vision.thumbnails import data_uri
@@ -24,7 +23,6 @@ __all__ = [
     "Column",
     "Photo",
     "PhotoRecord",
-    "Standing",
     "Told",
     "add_labels",
     "compare",
@@ -79,14 +77,6 @@ class PhotoRecord:
     picture: str = ""
     columns: tuple[Column, ...] = ()
     problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a typed label came among all labels for one photo; 1 is best."""
-
-    label: Label
-    rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +143,12 @@ def add_labels(model: Model, extracted: Sequence[Extracted], typed: tuple[TypedL
     chosen = choose_candidates(model.parts, typed=typed)
     labels = chosen.space.labels
     added = tuple(label for label in labels if label.id not in model.labels)
-    scorer = make_scorer(model.parts, DEFAULT, chosen.space)
-    ranked = [_ranked(model, scorer, added, one) for one in extracted]
+    run = LabelRun(model, LabelRequest(1, DEFAULT, typed=typed), chosen)
+    ranked = _answers(run, extracted)
     done = perf_counter()
     alone = len(choose_candidates(model.parts, "typed", typed=typed).space.labels)
     choices = _choices(model, extracted, typed, alone)
-    told = (None if ranks is None else Told(*ranks, choice) for ranks, choice in zip(ranked, choices, strict=True))
+    told = (_told(model, answer, choice) for answer, choice in zip(ranked, choices, strict=True))
     return Added(added, len(labels), alone, chosen.notes, tuple(told), read - start, done - read)
 
 
@@ -168,16 +158,11 @@ def _answers(run: LabelRun, extracted: Sequence[Extracted]) -> list[Answer]:
     return [answer for start in starts for answer in run.answers_of(extracted[start : start + _BLOCK], start)]
 
 
-def _ranked(
-    model: Model, scorer: Scorer, added: tuple[Label, ...], one: Extracted
-) -> tuple[Label, tuple[Standing, ...]] | None:
-    """The best label, and the added ones by rank: one more than there are labels of a higher score."""
-    if one.features is None:
+def _told(model: Model, answer: Answer, choice: tuple[Guess, ...]) -> Told | None:
+    if answer.problem is not None:
         return None
-    scores = scorer.scores(model.parts.classifier.evidence(one.features[None]))[0]
-    standings = (Standing(label, 1 + int((scores > scores[scorer.labels.position(label.id)]).sum())) for label in added)
-    leader = model.labelled(scorer.labels[int(scores.argmax())])
-    return leader, tuple(sorted(standings, key=lambda standing: standing.rank))
+    new = tuple(standing for standing in answer.standings if standing.label.id not in model.labels)
+    return Told(answer.guesses[0].label, new, choice)
 
 
 def _choices(

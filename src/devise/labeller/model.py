@@ -11,10 +11,10 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float32
 
-from devise.arrays import Features
+from devise.arrays import Features, Scores
 from devise.errors import DeviseError, PictureError, UsageError
-from devise.index.exact import top_k
-from devise.labeller.answers import Answer, Guess
+from devise.index.exact import ranks, top_k
+from devise.labeller.answers import Answer, Guess, Standing
 from devise.labeller.candidates import Candidates, choose_candidates
 from devise.labeller.explain import Explainer
 from devise.labeller.parts import ModelParts
@@ -22,6 +22,7 @@ from devise.labeller.scorers import METHODS, Method, make_scorer
 from devise.labeller.threads import one_thread
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.labels import Label, LabelSet
+from devise.model.evidence import Evidence
 from devise.model.scorer import Scorer
 from devise.vision.backbone import Backbone
 from devise.vision.folders import Found
@@ -31,6 +32,7 @@ from devise.vision.pipeline import Extracted, cores, extract
 __all__ = ["LabelRequest", "LabelRun", "Model", "load"]
 
 Picture: TypeAlias = str | PictureSource | Found
+_Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...]]
 
 _TOP = 5
 _BLOCK = 64  # pictures scored at once
@@ -189,6 +191,7 @@ class LabelRun:
         self._space = candidates.space
         self._scorer: Scorer = make_scorer(model.parts, request.method, candidates.space)
         self.ranked = self._scorer.labels
+        self._typed = [self.ranked.position(label_id) for label_id in candidates.typed if label_id in self.ranked]
         if request.method == "softmax":
             self.notes = (*self.notes, *_softmax_notes(request, self.candidates))
         self._top = min(_TOP, len(self.ranked)) if request.top is None else request.top
@@ -200,7 +203,7 @@ class LabelRun:
 
     def prepare(self) -> None:
         """Read now all that scoring reads when it is first needed, by scoring a blank."""
-        self._guesses(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32))
+        self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """One answer a picture, in order, within two blocks after it was taken; stops for none that is broken."""
@@ -215,19 +218,32 @@ class LabelRun:
     def answers_of(self, block: Sequence[Extracted], first: int = 0) -> list[Answer]:
         """Answers for pictures whose features are known. first: the number of the first in its batch."""
         good = [one.features for one in block if one.features is not None]
-        guesses = iter(self._guesses(np.stack(good)) if good else ())
-        return [self._answer(one, first + i, guesses) for i, one in enumerate(block)]
+        told = iter(self._told(np.stack(good)) if good else ())
+        return [self._answer(one, first + i, told) for i, one in enumerate(block)]
 
-    def _answer(self, one: Extracted, number: int, guesses: Iterator[tuple[Guess, ...]]) -> Answer:
+    def _answer(self, one: Extracted, number: int, told: Iterator[_Told]) -> Answer:
         source = str(one.source) if isinstance(one.source, Path) else f"#{number}"
         if one.problem is not None:
             return Answer(source, problem=one.problem)
-        found = next(guesses)
-        return Answer(source, found, rejected=found[0].score < self.request.reject)
+        guesses, standings = next(told)
+        return Answer(source, guesses, rejected=guesses[0].score < self.request.reject, standings=standings)
 
-    def _guesses(self, features: Features) -> list[tuple[Guess, ...]]:
+    def _told(self, features: Features) -> list[_Told]:
         evidence = self._model.parts.classifier.evidence(features)
         scores = self._scorer.scores(evidence)
+        standings = self._standings(scores)  # first, for `_shares` overwrites the scores
+        return list(zip(self._guesses(evidence, scores), standings, strict=True))
+
+    def _standings(self, scores: Scores) -> list[tuple[Standing, ...]]:
+        if not self._typed:
+            return [()] * len(scores)
+        labels = [self._model.labelled(self.ranked[position]) for position in self._typed]
+        return [
+            tuple(sorted(map(Standing, labels, row), key=lambda standing: standing.rank))
+            for row in ranks(scores, self._typed).tolist()
+        ]
+
+    def _guesses(self, evidence: Evidence, scores: Scores) -> list[tuple[Guess, ...]]:
         matches = top_k(scores, self._top)
         shares = self._shares(scores, matches.scores)
         explainer = Explainer(self._model.parts, evidence) if self.request.explain else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,7 +16,7 @@ from devise.labeller.scorers import Method
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.serve.engine import Task
 from devise.serve.problems import ServiceError
-from devise.serve.runs import CandidateSet, SetKey, Standing
+from devise.serve.runs import CandidateSet, SetKey
 from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank
 from devise.serve.service import Service
 from devise.text.phrases import term_key
@@ -108,9 +109,8 @@ class _Plan:
     def __init__(self, chosen: CandidateSet, wanted: LabelOptions) -> None:
         self.notes = list(chosen.chosen.notes)
         self.tasks: list[Task] = []
-        self._labels = chosen.chosen.space.labels
-        self._parts: list[MethodAnswer | tuple[Method, int, bool]] = []
-        own = _own_ids(chosen) if wanted.standings else ()
+        self._model = chosen.model
+        self._parts: list[MethodAnswer | tuple[Method, int]] = []
         for method in dict.fromkeys(wanted.method):
             try:
                 run = chosen.run(method, wanted.top, wanted.explain)
@@ -119,9 +119,7 @@ class _Plan:
                 continue
             self.notes += [note for note in run.notes if note not in self.notes]
             self.tasks.append(run.answers_of)
-            if own:
-                self.tasks.append(chosen.standings(method, own))
-            self._parts.append((method, len(run.ranked), bool(own)))
+            self._parts.append((method, len(run.ranked)))
 
     def answers(self, results: tuple[Any, ...], wanted: LabelOptions) -> list[MethodAnswer]:
         """One a method, in the order asked."""
@@ -131,22 +129,24 @@ class _Plan:
             if isinstance(part, MethodAnswer):
                 found.append(part)
                 continue
-            method, ranked, ranks = part
+            method, ranked = part
             answer: Answer = next(left)
-            standings: tuple[Standing, ...] = next(left) if ranks else ()
             found.append(
                 MethodAnswer(
                     method=method,
                     candidates=ranked,
                     rejected=answer.guesses[0].score < wanted.reject,
                     guesses=[_named(guess) for guess in answer.guesses],
-                    standings=[
-                        OwnLabelRank(id=i, name=self._labels[self._labels.position(i)].name, rank=rank)
-                        for i, rank in sorted(standings, key=lambda one: one.rank)
-                    ],
+                    standings=list(self._own_ranks(answer)) if wanted.standings else [],
                 )
             )
         return found
+
+    def _own_ranks(self, answer: Answer) -> Iterator[OwnLabelRank]:
+        """Of the labels that are new to the model, best first."""
+        for standing in answer.standings:
+            if standing.label.id not in self._model.labels:
+                yield OwnLabelRank(id=standing.label.id, name=standing.label.name, rank=standing.rank)
 
 
 def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
@@ -155,14 +155,6 @@ def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
     if not plan.tasks:
         chosen.run(wanted.method[0], wanted.top, wanted.explain)
     return plan
-
-
-def _own_ids(chosen: CandidateSet) -> tuple[str, ...]:
-    """The labels that were typed and are new to the model."""
-    if not chosen.key.typed:
-        return ()
-    labels, model = chosen.chosen.space.labels, chosen.model.labels
-    return tuple(label_id for label_id in labels.ids[-len(chosen.key.typed) :] if label_id not in model)
 
 
 async def _answered(service: Service, request: Request, data: bytes, tasks: tuple[Task, ...]) -> tuple[Any, ...] | None:

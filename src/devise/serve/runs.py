@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,12 +11,11 @@ from typing import NamedTuple
 from devise.errors import UsageError
 from devise.labeller.candidates import Candidates, choose_candidates
 from devise.labeller.model import LabelRequest, LabelRun, Model
-from devise.labeller.scorers import Method, make_scorer
+from devise.labeller.scorers import Method
 from devise.labeller.typed import TypedLabel
 from devise.serve.problems import busy
-from devise.vision.pipeline import Extracted
 
-__all__ = ["CandidateSet", "Runs", "SetKey", "Standing", "Standings"]
+__all__ = ["CandidateSet", "Runs", "SetKey"]
 
 _RUNS = 12  # kept for one candidate set
 
@@ -29,36 +28,6 @@ class SetKey(NamedTuple):
     typed: tuple[TypedLabel, ...] = ()
 
 
-class Standing(NamedTuple):
-    """Where a label came for one picture; 1 is best, equal scores share a rank."""
-
-    id: str
-    rank: int
-
-
-@dataclass(eq=False)
-class Standings:
-    """A task of the engine: the ranks of some labels among all that compete."""
-
-    model: Model
-    method: Method
-    candidates: Candidates
-    ids: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        self._scorer = make_scorer(self.model.parts, self.method, self.candidates.space)
-        self._places = [(i, self._scorer.labels.position(i)) for i in self.ids if i in self._scorer.labels]
-
-    def __call__(self, block: Sequence[Extracted], /) -> list[tuple[Standing, ...]]:
-        """One tuple a picture; labels that the method cannot rank are left out."""
-        found = []
-        for one in block:
-            assert one.features is not None, "the engine passes on pictures it could read"
-            scores = self._scorer.scores(self.model.parts.classifier.evidence(one.features[None]))[0]
-            found.append(tuple(Standing(i, 1 + int((scores > scores[place]).sum())) for i, place in self._places))
-        return found
-
-
 @dataclass(eq=False)
 class CandidateSet:
     """Labels that compete, and the runs over them; `users` requests need it now."""
@@ -68,7 +37,6 @@ class CandidateSet:
     chosen: Candidates
     users: int = 0
     _runs: "OrderedDict[LabelRequest, LabelRun]" = field(default_factory=OrderedDict)
-    _standings: dict[tuple[Method, tuple[str, ...]], Standings] = field(default_factory=dict)
 
     def run(self, method: Method, top: int, explain: bool) -> LabelRun:
         """At most `top` guesses; fewer where fewer labels are ranked. UsageError if the method can rank none."""
@@ -82,15 +50,6 @@ class CandidateSet:
         if len(self._runs) > _RUNS:
             self._runs.popitem(last=False)
         return run
-
-    def standings(self, method: Method, ids: tuple[str, ...]) -> Standings:
-        """The task that ranks these labels."""
-        found = self._standings.get((method, ids))
-        if found is None:
-            if len(self._standings) >= _RUNS:
-                self._standings.clear()
-            found = self._standings[method, ids] = Standings(self.model, method, self.chosen, ids)
-        return found
 
 
 class Runs:
