@@ -46,7 +46,8 @@ class Table1Config:
     settings are chosen by. rates: tried by every row, each with all of the row's trials. losses: tried by DeViSE and
     the random embeddings, softmax-cosine with every one of `temperatures`, the others with every one of `margins`.
     decays: weight decays that the softmax tries, the first of them, as many as the others have trials.
-    ridge: of the rows that start from the solution without photos.
+    ridge: of the rows that start from the solution without photos. flatten: share of the rows with flattened vectors,
+    see `flattened`.
     """
 
     seeds: int = 3
@@ -59,10 +60,13 @@ class Table1Config:
     margins: tuple[float, ...] = (0.1,)
     holdout: float = 0.1
     ridge: float = 0.1
+    flatten: float = 0.25
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or not 0 < self.holdout < 1:
             raise UsageError(f"seeds must be 1 or more and holdout between 0 and 1, got {self.seeds}, {self.holdout}")
+        if not 0 < self.flatten <= 1:
+            raise UsageError(f"flatten must be above 0 and at most 1, got {self.flatten}")
         count = len(self.trials)
         if not count or not self.rates:
             raise UsageError("losses, their temperatures or margins, and rates must not be empty")
