@@ -54,7 +54,7 @@ class Table1Config:
     epochs: int = 12
     batch: int = 512
     losses: tuple[LossName, ...] = ("softmax-cosine", "all-negatives", "hardest", "first-violator")
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     decays: tuple[float, ...] = (0.0, 0.1, 0.01, 0.3, 1.0)
     temperatures: tuple[float, ...] = (0.03, 0.05)
     margins: tuple[float, ...] = (0.1,)
