@@ -22,6 +22,7 @@ def test_held_out_is_a_share_of_every_class():
     assert np.array_equal(held, held_out(truth, 0.1, 7))
     assert not np.array_equal(held, held_out(truth, 0.1, 8))
     assert not held_out(truth, 0.0, 7).any()
+    assert not (held_out(truth, 0.05, 7) & ~held).any()  # a smaller share is a part of a larger one
 
 
 def task(root: Path, config: SurgeryConfig, vectors: np.ndarray) -> SurgeryTask:

@@ -185,7 +185,11 @@ class SurgeryTask:
 
 
 def held_out(truth: Truth, share: float, seed: int) -> Bool[np.ndarray, "photos"]:
-    """Which photos are held out: of every class the share, rounded, drawn at random; the same seed, the same ones."""
+    """Which photos are held out: of every class the share, rounded, drawn at random.
+
+    The same seed, the same ones; a smaller share is a part of a larger one, so that steps on the same photos can hold
+    out the same.
+    """
     rng = np.random.default_rng((seed, 2))
     held = np.zeros(len(truth), dtype=bool)
     draws: Float32[np.ndarray, "photos"] = rng.random(len(truth), dtype=np.float32)
