@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from devise.errors import LabelError
 from devise.labels import Label, LabelSet
-from devise.model.space import LabelSpace, centre_of, flattened, placed, unit_rows
+from devise.model.space import LabelSpace, centre_of, placed, unit_rows
 
 ROWS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 4)), elements=st.floats(-8, 8, width=16))
 
@@ -100,34 +100,3 @@ def test_placed_trained_labels_cancel_when_they_are_as_long():
     # Two opposite points remain of two labels: what they share is gone.
     vectors = np.array([[0.6, 0.8], [0.6, -0.8]], np.float32)
     np.testing.assert_allclose(placed(vectors, centre_of(vectors)), [[0, 1], [0, -1]], atol=1e-7)
-
-
-def test_flattened_by_hand():
-    """Variances 4 and 1 along the axes about (1, 1): share 1 makes both 1, share 0.5 makes them 2 and 1."""
-    away = np.array([[2, 0], [-2, 0], [0, 1], [0, -1]], np.float32) * np.float32(math.sqrt(3 / 2))  # 4 labels: n - 1
-    rows = np.concatenate([away + 1, np.zeros((1, 2), np.float32)])
-    slanted = np.concatenate([rows, [[1 + 3, 1 + 3]]]).astype(np.float32)
-    np.testing.assert_allclose(np.cov(away, rowvar=False), [[4, 0], [0, 1]], atol=1e-6)
-    np.testing.assert_allclose(flattened(rows, 1.0)[:4], away / np.linalg.norm(away, axis=1, keepdims=True), atol=1e-6)
-    assert not flattened(rows, 1.0)[4].any()  # a label without a vector stays so
-    variances = np.diag(np.cov(slanted[[0, 1, 2, 3, 5]], rowvar=False))
-    assert variances[0] > variances[1]
-    angles = [float(math.atan2(*flattened(slanted, share)[5][::-1])) for share in (0.0, 0.5, 1.0)]
-    assert angles[0] == pytest.approx(math.pi / 4, abs=1e-6)  # the mean of all is on the diagonal
-    assert angles[0] < angles[1] < angles[2]  # turns away from the axis of the large variance
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(2, 12), st.integers(2, 8))
-def test_flattened_vectors_are_of_unit_length_and_numbers(seed: int, share: float, labels: int, dim: int):
-    """Fewer labels than dimensions too."""
-    rows = unit_rows(np.random.default_rng(seed).standard_normal((labels, dim), dtype=np.float32))
-    np.testing.assert_allclose(np.linalg.norm(flattened(rows, share), axis=1), 1, atol=1e-4)
-
-
-def test_a_whole_share_makes_the_variance_even():
-    rng = np.random.default_rng(0)
-    rows = (rng.standard_normal((5000, 4)) * [3, 1, 0.3, 1] + [1, 0, 0, 2]).astype(np.float32)
-    even = flattened(rows, 1.0)
-    variances = np.linalg.eigvalsh(np.cov(even, rowvar=False))
-    assert variances.max() / variances.min() < 1.1
-    assert np.abs(even.mean(axis=0)).max() < 0.02

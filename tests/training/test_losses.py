@@ -14,7 +14,7 @@ from devise.errors import UsageError
 torch: Any = pytest.importorskip("torch")
 losses: Any = pytest.importorskip("devise.training.losses")
 
-NAMES = ("first-violator", "all-negatives", "hardest", "softmax-cosine", "l2")
+NAMES = ("first-violator", "all-negatives", "hardest", "softmax-cosine", "softmax-dot", "l2")
 
 
 def reference() -> ModuleType:
@@ -45,6 +45,7 @@ def value(name: str, projected: Any, vectors: Any, truth: Any) -> Any:
         "all-negatives": lambda: losses.all_negatives_loss(projected, vectors, truth, 0.1),
         "hardest": lambda: losses.hardest_loss(projected, vectors, truth, 0.1, 2),
         "softmax-cosine": lambda: losses.softmax_cosine_loss(projected, vectors, truth, 0.2),
+        "softmax-dot": lambda: losses.softmax_dot_loss(projected, vectors, truth),
         "l2": lambda: losses.l2_loss(projected, vectors, truth),
     }
     return made[name]()
@@ -68,6 +69,8 @@ def test_values_by_hand():
     own, best = 2**-0.5, 1.4 * 2**-0.5
     wanted = -own + np.log(2 * np.exp(own) + np.exp(best))
     assert losses.softmax_cosine_loss(projected, vectors, truth, 1.0).item() == pytest.approx(wanted)
+    wanted = -0.5 + np.log(2 * np.exp(0.5) + np.exp(0.7))
+    assert losses.softmax_dot_loss(projected, vectors, truth).item() == pytest.approx(wanted)
 
 
 def test_no_violator_no_loss_and_no_gradient():

@@ -37,7 +37,8 @@ def task(root: Path, config: SurgeryConfig, vectors: np.ndarray) -> SurgeryTask:
     mapped = np.memmap(root / "features.f32", np.float32, "r", shape=features.shape)
     store = FeatureStore(root, "", "", mapped, np.arange(240), truth, ("a",), (), 0)
     held = held_out(truth, 0.2, 0)
-    head = SurgeryHead(np.zeros((vectors.shape[1], 6), np.float32), vectors, tuned=config.labels == "tuned")
+    start = 0.1 * rng.standard_normal((vectors.shape[1], 6), dtype=np.float32)  # at zero a cosine has no slope
+    head = SurgeryHead(start, vectors, tuned=config.labels == "tuned")
     return SurgeryTask(FeatureRows(store), truth, (np.flatnonzero(~held), np.flatnonzero(held)), head, config, "x")
 
 
@@ -46,7 +47,7 @@ def vectors() -> np.ndarray:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("loss", ["first-violator", "all-negatives", "hardest", "softmax-cosine", "l2"])
+@pytest.mark.parametrize("loss", ["first-violator", "all-negatives", "hardest", "softmax-cosine", "softmax-dot", "l2"])
 def test_every_loss_learns(tmp_path: Path, loss: Any):
     config = SurgeryConfig(loss=loss, epochs=25, batch=32, rate=0.03, k=3)
     made = task(tmp_path / "store", config, vectors())
@@ -55,13 +56,45 @@ def test_every_loss_learns(tmp_path: Path, loss: Any):
     assert made.name(0).startswith("photo ")
 
 
+@pytest.mark.parametrize("dim", [3, 8, 11])
+@pytest.mark.parametrize("tuned", [False, True])
+def test_turning_the_space_changes_no_score(dim: int, tuned: bool):
+    """Fewer labels than dimensions and more: what comes out is what went in, and t . Mv is as it was."""
+    rng = np.random.default_rng(dim)
+    labels = rng.standard_normal((8, dim)).astype(np.float32)
+    labels /= np.linalg.norm(labels, axis=1, keepdims=True)
+    start = rng.standard_normal((dim, 6)).astype(np.float32)
+    head = SurgeryHead(start, labels, tuned=tuned)
+    np.testing.assert_allclose(head.surgery(), start, atol=1e-5)
+    np.testing.assert_allclose(head.label_vectors(), labels, atol=1e-6)
+    features = rng.standard_normal((4, 6)).astype(np.float32)
+    places, turned = head(torch.from_numpy(features))
+    np.testing.assert_allclose((places @ turned.T).detach().numpy(), features @ start.T @ labels.T, atol=1e-4)
+    spreads = np.square(turned.detach().numpy()).sum(axis=0)
+    assert (np.diff(spreads) < 1e-5).all()  # the axes are the principal ones, the longest first
+
+
+def test_labels_with_an_axis_each_and_an_offset_are_a_softmax_classifier(tmp_path: Path):
+    """One step of gradient descent, by hand: W - rate (p - y) f, and the same of the biases."""
+    rng = np.random.default_rng(0)
+    head = SurgeryHead(np.zeros((3, 4), np.float32), np.eye(3, dtype=np.float32), tuned=False, biased=True)
+    features, truth = rng.standard_normal((1, 4)).astype(np.float32), 1
+    places, labels = head(torch.from_numpy(features))
+    torch.nn.functional.cross_entropy(places @ labels.T, torch.tensor([truth])).backward()
+    torch.optim.SGD(head.parameters(), lr=0.5).step()
+    wrong = np.full(3, 1 / 3) - np.eye(3)[truth]
+    np.testing.assert_allclose(head.surgery(), -0.5 * np.outer(wrong, features[0]), atol=1e-6)
+    places, labels = head(torch.zeros(1, 4))
+    np.testing.assert_allclose((places @ labels.T).detach().numpy()[0], -0.5 * wrong, atol=1e-6)
+
+
 def test_a_strong_pull_keeps_tuned_labels(tmp_path: Path):
     moved = {}
     for pull in (0.0, 100.0):
         config = SurgeryConfig(labels="tuned", pull=pull, label_share=1.0, epochs=5, batch=32, rate=0.03)
         made = task(tmp_path / f"store-{pull}", config, vectors())
         train(made, config, tmp_path / f"run-{pull}")
-        moved[pull] = float((made.module.vectors.detach() - torch.from_numpy(vectors())).norm())
+        moved[pull] = float(np.linalg.norm(made.module.label_vectors() - vectors()))
     assert moved[100.0] < moved[0.0] / 2
 
 

@@ -10,15 +10,13 @@ from devise.arrays import LabelVectors, Queries, Scores
 from devise.errors import LabelError
 from devise.labels import LabelSet
 
-__all__ = ["CENTRE", "Centre", "LabelSpace", "centre_of", "flattened", "placed", "unit_rows"]
+__all__ = ["CENTRE", "Centre", "LabelSpace", "centre_of", "placed", "unit_rows"]
 
 _Rows = Float32[np.ndarray, "rows dim"]
 Centre = Float32[np.ndarray, "dim"]
 CENTRE = "label_centre"
 """Under this name a bundle's surgery part keeps the mean of the trained labels' composed vectors."""
 Positions = Int64[np.ndarray, "some"]
-
-_LEAST_VARIANCE = 1e-6  # of a direction, to the largest: labels that are fewer than dimensions have some with none
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +66,6 @@ def centre_of(trained_vectors: LabelVectors) -> Centre:
         raise LabelError(f"no trained label has a vector, of {len(trained_vectors)}: use words that name some of them")
     mean: Centre = known.mean(axis=0, dtype=np.float64).astype(np.float32)
     return mean
-
-
-def flattened(vectors: LabelVectors, share: float) -> LabelVectors:
-    """Unit label vectors that vary less in some directions than others: unit((v - mean) C^(-share/2)).
-
-    C is the covariance of all labels that have a vector. share: 0 only centres them, 1 makes their variance the same in
-    all directions. Labels that share their best-known directions, as kinds of dogs do, come further apart.
-    """
-    known = np.asarray(vectors.any(axis=1))
-    rows = vectors[known].astype(np.float64)
-    mean = rows.mean(axis=0)
-    variances, directions = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
-    variances = np.maximum(variances, variances.max() * _LEAST_VARIANCE)
-    even = ((directions * variances ** (-share / 2)) @ directions.T).astype(np.float32)
-    return unit_rows(np.where(known[:, None], (vectors - mean.astype(np.float32)) @ even, np.float32(0)))
 
 
 def placed(vectors: LabelVectors, centre: Centre) -> Queries:

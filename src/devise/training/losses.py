@@ -23,9 +23,10 @@ __all__ = [
     "hardest_loss",
     "l2_loss",
     "softmax_cosine_loss",
+    "softmax_dot_loss",
 ]
 
-LossName = Literal["first-violator", "all-negatives", "hardest", "softmax-cosine", "l2"]
+LossName = Literal["first-violator", "all-negatives", "hardest", "softmax-cosine", "softmax-dot", "l2"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 
 _Projected = Float[Tensor, "images dim"]
@@ -75,6 +76,14 @@ def softmax_cosine_loss(projected: _Projected, vectors: _Vectors, truth: _Truth,
     """Cross-entropy of the softmax over cosine / temperature, so that all labels compete at once."""
     scores = functional.normalize(projected, dim=1) @ functional.normalize(vectors, dim=1).T
     return functional.cross_entropy(scores / temperature, truth)
+
+
+def softmax_dot_loss(projected: _Projected, vectors: _Vectors, truth: _Truth) -> _Scalar:
+    """Cross-entropy of the softmax over t . Mv: a softmax classifier whose weights are t M, tied by the label vectors.
+
+    Cosines end at 1, so labels that lie close together cannot be told apart by much; a longer Mv can.
+    """
+    return functional.cross_entropy(projected @ vectors.T, truth)
 
 
 def l2_loss(projected: _Projected, vectors: _Vectors, truth: _Truth) -> _Scalar:

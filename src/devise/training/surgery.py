@@ -24,6 +24,7 @@ from devise.training.losses import (
     hardest_loss,
     l2_loss,
     softmax_cosine_loss,
+    softmax_dot_loss,
 )
 
 __all__ = ["RankingLoss", "SurgeryConfig", "SurgeryHead", "SurgeryTask", "held_out"]
@@ -52,6 +53,8 @@ class RankingLoss:
                 return hardest_loss(projected, vectors, truth, self.margin, self.k)
             case "softmax-cosine":
                 return softmax_cosine_loss(projected, vectors, truth, self.temperature)
+            case "softmax-dot":
+                return softmax_dot_loss(projected, vectors, truth)
             case "l2":
                 return l2_loss(projected, vectors, truth)
 
@@ -99,22 +102,42 @@ class SurgeryConfig(RunConfig):
 
 
 class SurgeryHead(nn.Module):
-    """M, and the label vectors, which may be tuned. Features in; pictures and labels in the label space out."""
+    """M, and the label vectors, which may be tuned. Features in; pictures and labels in the label space out.
 
-    def __init__(self, start: Surgery, vectors: LabelVectors, *, tuned: bool) -> None:
+    Inside, the space is turned to the principal axes of the label vectors. No score changes by it, but optimisers with
+    a step size a weight then have one for each axis: what tells alike labels apart lies on the short ones.
+    biased: a picture's place is M v plus an offset that is trained too.
+    """
+
+    def __init__(self, start: Surgery, vectors: LabelVectors, *, tuned: bool, biased: bool = False) -> None:
         super().__init__()
-        self.map = nn.Parameter(torch.from_numpy(start.copy()))
+        axes = np.linalg.svd(vectors.astype(np.float64))[2].astype(np.float32)
+        self.register_buffer("axes", torch.from_numpy(axes))
+        self.axes: Tensor
+        self.map = nn.Parameter(torch.from_numpy(axes @ start))
+        self.offset = nn.Parameter(torch.zeros(len(axes))) if biased else None
         self.tuned = tuned
-        told = torch.from_numpy(np.array(vectors, dtype=np.float32))
+        turned = torch.from_numpy(vectors @ axes.T)
         if tuned:
-            self.vectors: Tensor = nn.Parameter(told)
+            self.vectors: Tensor = nn.Parameter(turned)
         else:
-            self.register_buffer("vectors", told)
+            self.register_buffer("vectors", turned)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """[images, dim] and unit [labels, dim]."""
+        """[images, dim] and unit [labels, dim], along the principal axes."""
         unit = functional.normalize(self.vectors, dim=1) if self.tuned else self.vectors
-        return functional.linear(features, self.map), unit
+        return functional.linear(features, self.map, self.offset), unit
+
+    def surgery(self) -> Surgery:
+        """M, [dim, features], along the axes that the label vectors came in."""
+        turned_back: Surgery = (self.axes.T @ self.map).detach().cpu().numpy()
+        return turned_back
+
+    def label_vectors(self) -> LabelVectors:
+        """The label vectors, unit length if they were tuned, along the axes that they came in."""
+        unit = functional.normalize(self.vectors, dim=1) if self.tuned else self.vectors
+        turned_back: LabelVectors = (unit @ self.axes).detach().cpu().numpy()
+        return turned_back
 
 
 class SurgeryTask:
@@ -145,11 +168,13 @@ class SurgeryTask:
         return len(self._train)
 
     def groups(self) -> Sequence[Group]:
-        """The map, and the label vectors if they are tuned."""
-        of_map = Group([self.module.map])
-        if not isinstance(self.module.vectors, nn.Parameter):
-            return [of_map]
-        return [of_map, Group([self.module.vectors], self._config.label_share, decays=False)]
+        """The map, the offset if there is one, and the label vectors if they are tuned; only the map decays."""
+        module, found = self.module, [Group([self.module.map])]
+        if module.offset is not None:
+            found.append(Group([module.offset], decays=False))
+        if isinstance(module.vectors, nn.Parameter):
+            found.append(Group([module.vectors], self._config.label_share, decays=False))
+        return found
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """The ranking loss; with tuned labels, their pull too."""

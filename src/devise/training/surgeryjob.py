@@ -112,7 +112,7 @@ def run_surgery(
     head, before, outcome = fit_map(
         photos, space.rows(photos.ids), start, config, work, together, report, tensorboard=tensorboard
     )
-    surgery = head.map.detach().cpu().numpy()
+    surgery = head.surgery()
     if head.tuned:
         space = _tuned(space, photos.ids, head)
     control = None
@@ -251,15 +251,12 @@ def _control(
         start = image_free_surgery(random[: len(space.trained)], base.classifier().weight, config.ridge)
     vectors = random[[labels.position(label_id) for label_id in photos.ids]]
     head, _, _ = fit_map(photos, vectors, start, replace(config, labels="frozen"), work, together, report)
-    control: Surgery = head.map.detach().cpu().numpy()
-    return control
+    return head.surgery()
 
 
 def _tuned(space: TargetSpace, ids: Sequence[str], head: SurgeryHead) -> TargetSpace:
-    from torch.nn import functional
-
     vectors = space.vectors.copy()
-    vectors[space.positions(ids)] = functional.normalize(head.vectors.detach(), dim=1).cpu().numpy()
+    vectors[space.positions(ids)] = head.label_vectors()
     return replace(space, vectors=vectors)
 
 

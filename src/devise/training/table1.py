@@ -12,19 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
-from devise.arrays import LabelVectors, Scores, Surgery, Truth
+from devise.arrays import LabelVectors, Scores, Truth
 from devise.errors import UsageError
 from devise.evaluation.protocol import CHANCE, EvaluationSettings, RankedIds, evaluate_rankings
 from devise.index.exact import TIE_RULE, top_k
-from devise.model.space import unit_rows
 from devise.taxonomy.wordnet import Taxonomy
-from devise.training.batches import Batch
 from devise.training.config import resolve
 from devise.training.distributed import Processes
-from devise.training.engine import Group, train
+from devise.training.engine import train
 from devise.training.losses import LossName
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
 from devise.training.surgeryjob import LabelledFeatures, random_start
@@ -44,32 +40,28 @@ _BLOCK = 1024
 class Table1Config:
     """seeds: runs a row, from seed 0 on. epochs, batch: of every row. holdout: share of the training photos that the
     settings are chosen by. rates: tried by every row, each with all of the row's trials. losses: tried by DeViSE and
-    the random embeddings, softmax-cosine with every one of `temperatures`, the others with every one of `margins`.
-    decays: weight decays that the softmax tries, the first of them, as many as the others have trials.
-    ridge: of the rows that start from the solution without photos. flatten: share of the rows with flattened vectors,
-    see `flattened`.
+    the random embeddings, softmax-dot with every one of `dot_decays` as weight decay, softmax-cosine with every one of
+    `temperatures`, the others with every one of `margins`. decays: weight decays that the softmax tries, the first of
+    them, as many as the others have trials.
     """
 
     seeds: int = 3
     epochs: int = 12
     batch: int = 512
-    losses: tuple[LossName, ...] = ("softmax-cosine", "all-negatives", "hardest", "first-violator")
+    losses: tuple[LossName, ...] = ("softmax-dot", "softmax-cosine", "all-negatives", "hardest", "first-violator")
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
-    decays: tuple[float, ...] = (0.0, 0.1, 0.01, 0.3, 1.0)
-    temperatures: tuple[float, ...] = (0.03, 0.05)
+    decays: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 3.0, 0.01, 10.0)
+    dot_decays: tuple[float, ...] = (0.3, 1.0, 3.0)
+    temperatures: tuple[float, ...] = (0.05,)
     margins: tuple[float, ...] = (0.1,)
     holdout: float = 0.1
-    ridge: float = 0.1
-    flatten: float = 0.25
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or not 0 < self.holdout < 1:
             raise UsageError(f"seeds must be 1 or more and holdout between 0 and 1, got {self.seeds}, {self.holdout}")
-        if not 0 < self.flatten <= 1:
-            raise UsageError(f"flatten must be above 0 and at most 1, got {self.flatten}")
         count = len(self.trials)
         if not count or not self.rates:
-            raise UsageError("losses, their temperatures or margins, and rates must not be empty")
+            raise UsageError("losses, their decays, temperatures or margins, and rates must not be empty")
         if len(self.decays) < count:
             raise UsageError(
                 f"every row gets the same search: {count} trials of the losses need {count} decays, "
@@ -79,7 +71,10 @@ class Table1Config:
     @property
     def trials(self) -> tuple[Settings, ...]:
         """What DeViSE and the random embeddings try at every rate."""
-        numbers = {"softmax-cosine": ("temperature", self.temperatures)}
+        numbers = {
+            "softmax-dot": ("weight_decay", self.dot_decays),
+            "softmax-cosine": ("temperature", self.temperatures),
+        }
         return tuple(
             {"loss": loss, key: value}
             for loss in self.losses
@@ -96,19 +91,16 @@ class Table1Config:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RowSpec:
-    """A row that is trained. vectors: by seed, of the classes; None is the softmax. start: the map at the beginning;
-    None is a random one, by seed.
-    """
+    """A row that is trained. vectors: by seed, of the classes; None is the softmax."""
 
     name: str
     dim: int | None
     vectors: Callable[[int], LabelVectors] | None
-    start: Surgery | None = None
 
     @property
     def key(self) -> str:
         """Its name and length, as in a file's name."""
-        return f"{self.name} {self.dim or ''}".strip().lower().replace(",", "").replace(" ", "-")
+        return f"{self.name} {self.dim or ''}".strip().lower().replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,31 +128,6 @@ class Table1:
     epochs: int
     tried: int
     notes: tuple[str, ...] = ()
-
-
-class _SoftmaxHead(SurgeryHead):
-    """A linear softmax as a head: its "label vectors" are the axes, so that places are logits."""
-
-    def __init__(self, classes: int, features: int) -> None:
-        start = np.zeros((classes, features), np.float32)
-        super().__init__(start, np.eye(classes, dtype=np.float32), tuned=False)
-        self.bias = nn.Parameter(torch.zeros(classes))
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and the axes."""
-        return functional.linear(features, self.map, self.bias), self.vectors
-
-
-class _SoftmaxTask(SurgeryTask):
-    def groups(self) -> Sequence[Group]:
-        """The weights decay, the biases do not."""
-        assert isinstance(self.module, _SoftmaxHead)
-        return [Group([self.module.map]), Group([self.module.bias], decays=False)]
-
-    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy."""
-        features, truth = self.samples(batch)
-        return functional.cross_entropy(network(features)[0], truth)
 
 
 def make_table1(
@@ -225,21 +192,25 @@ class _Job:
         """The trained head, and its hit@1 in per cent on the photos held out, 0 where none are."""
         config, photos = self.config, self.photos
         budget = {"epochs": config.epochs, "batch": config.batch, "patience": 0, "seed": seed}
+        if self.spec.vectors is None:
+            head, settings = _softmax_head(photos), {"loss": "softmax-dot", **settings}
+        else:
+            vectors = self.spec.vectors(seed)
+            head = SurgeryHead(random_start(vectors.shape[1], photos.rows, seed), vectors, tuned=False)
         job = resolve(SurgeryConfig, None, budget | dict(settings))
         held = held_out(photos.truth, holdout, 0)
         split = (np.flatnonzero(~held), np.flatnonzero(held))
-        key = f"{photos.key} {self.spec.key} {seed} {holdout}"
-        if self.spec.vectors is None:
-            head: SurgeryHead = _SoftmaxHead(len(photos.ids), photos.rows.dim)
-            task: SurgeryTask = _SoftmaxTask(photos.rows, photos.truth, split, head, job, key)
-        else:
-            vectors, start = self.spec.vectors(seed), self.spec.start
-            start = random_start(vectors.shape[1], photos.rows, seed) if start is None else start
-            head = SurgeryHead(start, vectors, tuned=False)
-            key += hashlib.sha256(vectors.tobytes() + start.tobytes()).hexdigest()
-            task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
+        digest = hashlib.sha256(head.surgery().tobytes() + head.label_vectors().tobytes()).hexdigest()
+        key = f"{photos.key} {self.spec.key} {seed} {holdout} {digest}"
+        task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
         outcome = train(task, job, self.work / name, processes=Processes())
         return head, float(outcome.measures.get("hit@1", 0.0))
+
+
+def _softmax_head(photos: LabelledFeatures) -> SurgeryHead:
+    """A linear softmax as a head: each label has an axis of its own, and there is an offset. It begins at zero."""
+    axes = np.eye(len(photos.ids), dtype=np.float32)
+    return SurgeryHead(np.zeros((len(axes), photos.rows.dim), np.float32), axes, tuned=False, biased=True)
 
 
 def _measured(
@@ -261,14 +232,11 @@ def _measured(
 
 
 def _scores(head: SurgeryHead, features: np.ndarray) -> Scores:
-    """Logits of a softmax, cosines of the others."""
+    """t . Mv, which ranks labels as their cosines do, since all t are of length 1; the logits of a softmax."""
     with torch.no_grad():
         places, vectors = head.cpu().eval()(torch.from_numpy(features))
-    if isinstance(head, _SoftmaxHead):
-        logits: Scores = places.numpy()
-        return logits
-    cosines: Scores = unit_rows(places.numpy()) @ vectors.numpy().T
-    return cosines
+    scores: Scores = (places @ vectors.T).numpy()
+    return scores
 
 
 def _row(spec: RowSpec, found: Sequence[Mapping[str, float]], chosen: _Searched) -> TableRow:

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import LabelVectors
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
 from devise.model.embedding import random_space
-from devise.model.space import flattened
-from devise.model.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelPolicy
-from devise.training.labelspace import TargetSpace, bundle_space, words_space
+from devise.training.labelspace import bundle_space, words_space
 from devise.training.surgeryjob import LabelledFeatures, SurgeryInputs, labelled_features, make_store
 from devise.training.table1 import RowSpec, Table1, Table1Config, make_table1
 from devise.training.words import read_words
@@ -55,40 +53,28 @@ def run_table1(
         return labelled_features(make_store(base, asked, on_photos, say), taxonomy, inputs.classes, say)
 
     photos = read(inputs.train)
-    specs, notes = _specs(base, inputs, photos.ids, taxonomy, config)
+    specs, notes = _specs(base, inputs, photos.ids, taxonomy)
     table = make_table1(config, specs, photos, lambda: read(inputs.test), taxonomy, inputs.work / "runs", say)
     return replace(table, notes=(*notes, f"features of {base.manifest.backbone.architecture} ({base.manifest.name})"))
 
 
 def _specs(
-    base: Bundle, inputs: Table1Inputs, ids: Sequence[str], taxonomy: Taxonomy, config: Table1Config
+    base: Bundle, inputs: Table1Inputs, ids: Sequence[str], taxonomy: Taxonomy
 ) -> tuple[list[RowSpec], list[str]]:
     trained = tuple(base.labels.ids[place] for place in base.trained.tolist())
     own = bundle_space(base, taxonomy, ids, trained)
     policy = LabelPolicy.from_dict(dict(base.manifest.label_policy.parameters))
     spaces = [words_space(own, read_words(path), taxonomy, policy) for path in inputs.vectors] or [own]
     devise = [RowSpec("DeViSE", space.dim, _fixed(space.rows(ids))) for space in spaces]
-    started = [RowSpec("DeViSE, image-free start", one.dim, _fixed(one.rows(ids)), _start(base, one, config.ridge))
-               for one in spaces]  # fmt: skip
-    flat = [RowSpec("DeViSE, flattened", one.dim, _fixed(_flattened(one, config.flatten).rows(ids))) for one in spaces]
     dims = sorted({*_PAPER_DIMS, *(space.dim for space in spaces)})
     random = [RowSpec("Random embeddings", dim, _random(ids, dim)) for dim in dims]
-    rows = [*devise, *started, *flat, *random]
+    rows = [*devise, *random]
     if len({(row.name, row.dim) for row in rows}) < len(rows):
         raise UsageError(f"--vectors must differ in length, got {', '.join(str(space.dim) for space in spaces)}")
-    notes = [f"label vectors: {policy.name}", f"flattened by {config.flatten}"]
+    notes = [f"label vectors: {policy.name}"]
     if not inputs.vectors:
         notes.append(f"no --vectors were given, so DeViSE has the model's own word vectors of length {own.dim}")
     return [RowSpec("Softmax", None, None), *rows], notes
-
-
-def _start(base: Bundle, space: TargetSpace, ridge: float) -> Surgery:
-    """The map that imitates the model's own classifier, made without photos."""
-    return image_free_surgery(space.vectors[space.positions(space.trained)], base.classifier().weight, ridge)
-
-
-def _flattened(space: TargetSpace, share: float) -> TargetSpace:
-    return replace(space, vectors=flattened(space.vectors, share))
 
 
 def _fixed(vectors: LabelVectors) -> Callable[[int], LabelVectors]:

@@ -40,7 +40,7 @@ def as_markdown(table: Table1) -> str:
 def as_latex(table: Table1) -> str:
     """A tabular with both parts."""
     lines = [rf"\begin{{tabular}}{{lr{'r' * len(MEASURES)}}}", r"\hline"]
-    lines += [f"Model & dim & {' & '.join(measure.replace('@', '@') for measure in MEASURES)} \\\\", r"\hline"]
+    lines += [f"Model & dim & {' & '.join(MEASURES)} \\\\", r"\hline"]
     for row in table.rows:
         cells = [_cell(row, measure).replace(" ± ", r" $\pm$ ") for measure in MEASURES]
         lines.append(f"{row.name} & {row.dim or '--'} & {' & '.join(cells)} \\\\")
