@@ -110,6 +110,24 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     assert done.out.count("teapot") > 30
 
 
+def test_bf16_on_a_processor_without_it_is_told(run: Run, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    said = "no bfloat16 instructions"
+    for number, (known, flags, told) in enumerate([
+        ({"avx512_bf16": False, "amx_bf16": False}, ["--bf16"], True),
+        ({"avx512_bf16": False}, [], False),
+        ({"avx512_bf16": False, "amx_bf16": True}, ["--bf16"], False),
+        ({}, ["--bf16"], False),
+    ]):  # fmt: skip
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
+        made = run(
+            "train", "classifier", "--photos", shard, "--out", tmp_path / str(number), "--epochs", 1, "--device", "cpu",
+            *SMALL, *flags,
+        )  # fmt: skip
+        assert (made.code, said in made.err) == (0, told), made.err
+
+
 def test_random_embeddings_of_another_length(run: Run, shard: Path, small: Path, tmp_path: Path):
     out = tmp_path / "random"
     made = run(

@@ -31,11 +31,20 @@ class Processes:
         """Whether this is the one that measures and writes."""
         return self.rank == 0
 
+    @property
+    def lacks_bf16(self) -> bool:
+        """Whether its processor is known to have no bfloat16 instructions, so that they are imitated, slowly."""
+        told = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.12
+        known = [has for name, has in told.items() if "bf16" in name]
+        return self.device.type == "cpu" and bool(known) and not any(known)
+
     def wrapped(self, module: nn.Module) -> nn.Module:
         """The module; with other processes, one whose gradients are the mean over all of them."""
         if self.world == 1:
             return module
-        return nn.parallel.DistributedDataParallel(module, device_ids=[self.device] if self.device.index else None)
+        return nn.parallel.DistributedDataParallel(
+            module, device_ids=[self.device] if self.device.type == "cuda" else None
+        )
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process."""

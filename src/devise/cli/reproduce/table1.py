@@ -28,7 +28,7 @@ def table1(
     seeds: Annotated[int | None, typer.Option(help="Runs a row. [default: 3]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the photos, the same for every row.")] = None,
     loss: Annotated[
-        list[str] | None, typer.Option(help="Tried by DeViSE and random embeddings; may be repeated. [default: four]")
+        list[str] | None, typer.Option(help="Tried by DeViSE and random embeddings; may be repeated. [default: five]")
     ] = None,
     classes: options.ClassesOption = None,
     config: options.ConfigOption = None,

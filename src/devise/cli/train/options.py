@@ -156,6 +156,8 @@ def carried_out(
     from devise.training.distributed import joined_processes
 
     with joined_processes(device) as together, shown_progress() as shown:
+        if together.first and together.lacks_bf16 and getattr(config, "bf16", False):
+            say("this processor has no bfloat16 instructions: training is faster without --bf16")
         result = job(
             config,
             inputs,

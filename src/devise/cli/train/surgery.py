@@ -10,7 +10,9 @@ from devise.cli.train import options, train
 
 __all__ = ["surgery"]
 
-_LOSS = "first-violator (the paper's), all-negatives, hardest, softmax-cosine or l2. [default: softmax-cosine]"
+_LOSS = (
+    "first-violator (the paper's), all-negatives, hardest, softmax-cosine, softmax-dot or l2. [default: softmax-cosine]"
+)
 
 
 @train.command(no_args_is_help=True)
