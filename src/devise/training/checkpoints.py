@@ -13,7 +13,7 @@ from devise.files import atomic_write
 
 __all__ = ["Progress", "load_checkpoint", "load_model", "save_checkpoint"]
 
-_VERSION = 2
+_VERSION = 1
 
 
 @dataclass(slots=True)
