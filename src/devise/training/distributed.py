@@ -34,7 +34,7 @@ class Processes:
     @property
     def lacks_bf16(self) -> bool:
         """Whether its processor is known to have no bfloat16 instructions, so that they are imitated, slowly."""
-        told = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.12
+        told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.12
         known = [has for name, has in told.items() if "bf16" in name]
         return self.device.type == "cpu" and bool(known) and not any(known)
 
