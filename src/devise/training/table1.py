@@ -148,7 +148,7 @@ def make_table1(
     for spec in specs:
         job = _Job(spec, config, train_photos, work / spec.key)
         found = chosen[spec.key] = job.searched(say)
-        heads[spec.key] = [job.fitted(found.settings, seed, f"seed-{seed}", 0.0)[0] for seed in range(config.seeds)]
+        heads[spec.key] = [job.fitted(found.settings, seed, 0.0)[0] for seed in range(config.seeds)]
     test = read_test()
     if test.ids != train_photos.ids:
         raise UsageError("training and test photos must be of the same classes: mend the folders or the review file")
@@ -183,17 +183,17 @@ class _Job:
     def searched(self, say: Callable[[str], None]) -> _Searched:
         best: _Searched | None = None
         for settings in self.config.settings(softmax=self.spec.vectors is None):
-            name = "-".join(map(str, settings.values()))
-            hits = self.fitted(settings, 0, f"try-{name}", self.config.holdout)[1]
-            say(f"{self.spec.key}, {name}: hit@1 and hit@5 {hits:.2f} in the mean on photos held out")
+            hits = self.fitted(settings, 0, self.config.holdout)[1]
+            say(f"{self.spec.key}, {_named(settings)}: hit@1 and hit@5 {hits:.2f} in the mean on photos held out")
             if best is None or hits > best.hits:
                 best = _Searched(settings, hits)
         assert best is not None
         return best
 
-    def fitted(self, settings: Settings, seed: int, name: str, holdout: float) -> tuple[SurgeryHead, float]:
+    def fitted(self, settings: Settings, seed: int, holdout: float) -> tuple[SurgeryHead, float]:
         """The trained head, and its mean of hit@1 and hit@5 in per cent on the photos held out, 0 where none are."""
         config, photos = self.config, self.photos
+        work = self.work / f"{'try' if holdout else f'seed-{seed}'}-{_named(settings)}"
         budget = {"epochs": config.epochs, "batch": config.batch, "patience": 0, "seed": seed}
         if self.spec.vectors is None:
             head, settings = _softmax_head(photos), {"loss": "softmax-dot", **settings}
@@ -206,8 +206,12 @@ class _Job:
         digest = hashlib.sha256(head.surgery().tobytes() + head.label_vectors().tobytes()).hexdigest()
         key = f"{photos.key} {self.spec.key} {seed} {holdout} {digest}"
         task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
-        outcome = train(task, job, self.work / name, processes=Processes())
+        outcome = train(task, job, work, processes=Processes())
         return head, float(np.mean(list(outcome.measures.values()))) if outcome.measures else 0.0
+
+
+def _named(settings: Settings) -> str:
+    return "-".join(map(str, settings.values()))
 
 
 def _softmax_head(photos: LabelledFeatures) -> SurgeryHead:
