@@ -70,8 +70,21 @@ def test_turning_the_space_changes_no_score(dim: int, tuned: bool):
     features = rng.standard_normal((4, 6)).astype(np.float32)
     places, turned = head(torch.from_numpy(features))
     np.testing.assert_allclose((places @ turned.T).detach().numpy(), features @ start.T @ labels.T, atol=1e-4)
+    assert turned.shape[1] == (dim if tuned else min(dim, 8))
     spreads = np.square(turned.detach().numpy()).sum(axis=0)
     assert (np.diff(spreads) < 1e-5).all()  # the axes are the principal ones, the longest first
+
+
+def test_what_the_labels_do_not_span_stays_as_it_was(tmp_path: Path):
+    few = vectors()[:2]
+    config = SurgeryConfig(epochs=3, batch=32, rate=0.03, weight_decay=0.5)
+    made = task(tmp_path / "store", config, few)
+    before = made.module.surgery()
+    train(made, config, tmp_path / "run")
+    moved = made.module.surgery() - before
+    inside = few.T @ np.linalg.pinv(few.T)  # projects onto the plane of the two
+    assert np.abs(moved).max() > 0.01
+    np.testing.assert_allclose(inside @ moved, moved, atol=1e-5)
 
 
 def test_labels_with_an_axis_each_and_an_offset_are_a_softmax_classifier(tmp_path: Path):

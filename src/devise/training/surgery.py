@@ -105,18 +105,21 @@ class SurgeryHead(nn.Module):
     """M, and the label vectors, which may be tuned. Features in; pictures and labels in the label space out.
 
     Inside, the space is turned to the principal axes of the label vectors. No score changes by it, but optimisers with
-    a step size a weight then have one for each axis: what tells alike labels apart lies on the short ones.
+    a step size a weight then have one for each axis: what tells alike labels apart lies on the short ones. Where the
+    labels are fewer than dimensions they span a part of the space; M is trained in that part and stays as it is in the
+    rest, which no score of theirs depends on. Labels that are tuned may leave it, so M is then trained everywhere.
     biased: a picture's place is M v plus an offset that is trained too.
     """
 
     def __init__(self, start: Surgery, vectors: LabelVectors, *, tuned: bool, biased: bool = False) -> None:
         super().__init__()
-        axes = np.linalg.svd(vectors.astype(np.float64))[2].astype(np.float32)
+        axes = np.linalg.svd(vectors.astype(np.float64), full_matrices=tuned)[2].astype(np.float32)
         self.register_buffer("axes", torch.from_numpy(axes))
         self.axes: Tensor
         self.map = nn.Parameter(torch.from_numpy(axes @ start))
         self.offset = nn.Parameter(torch.zeros(len(axes))) if biased else None
         self.tuned = tuned
+        self._rest = start - axes.T @ (axes @ start)
         turned = torch.from_numpy(vectors @ axes.T)
         if tuned:
             self.vectors: Tensor = nn.Parameter(turned)
@@ -124,13 +127,13 @@ class SurgeryHead(nn.Module):
             self.register_buffer("vectors", turned)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """[images, dim] and unit [labels, dim], along the principal axes."""
+        """[images, axes] and unit [labels, axes], along the principal axes."""
         unit = functional.normalize(self.vectors, dim=1) if self.tuned else self.vectors
         return functional.linear(features, self.map, self.offset), unit
 
     def surgery(self) -> Surgery:
         """M, [dim, features], along the axes that the label vectors came in."""
-        turned_back: Surgery = (self.axes.T @ self.map).detach().cpu().numpy()
+        turned_back: Surgery = self._rest + (self.axes.T @ self.map).detach().cpu().numpy()
         return turned_back
 
     def label_vectors(self) -> LabelVectors:
@@ -159,7 +162,7 @@ class SurgeryTask:
         if not module.vectors.any(dim=1).all():
             raise TrainingError("a class with photos has no label vector: leave its photos out")
         self.module: SurgeryHead = module
-        self.identity = hashlib.sha256(f"{data} {module.vectors.shape}".encode()).hexdigest()
+        self.identity = hashlib.sha256(f"{data} {tuple(module.vectors.shape)}".encode()).hexdigest()
         self._rows, self._truth, self._config = rows, truth, config
         self._train, self._held = split
         self._anchor = module.vectors.detach().clone()
