@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from devise.bundle.bundle import open_bundle
+from devise.bundle.parts import FAMILIARITY, decode_familiarity
 from devise.cli.app import main
+from devise.labeller.parts import DEFAULT_BUNDLE
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -71,6 +73,7 @@ def small(shard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
+    base = open_bundle(DEFAULT_BUNDLE)
     first, second, third = (tmp_path / name for name in ("classifier", "surgery", "finetuned"))
     made = run(
         "train", "classifier", "--photos", shard, "--out", first, "--epochs", 8, "--batch", 16, "--rate", 0.05,
@@ -95,6 +98,12 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     made = run("train", "finetune", *common[:2], "--model", second, *common[4:], "--out", third, "--epochs", 2)
     assert made.code == 0, made.err
     assert "gain" in made.out
+
+    known = dict(zip(base.labels.ids, decode_familiarity(base.part_bytes(FAMILIARITY), base.manifest), strict=True))
+    for model in (first, second, third):  # labels stand in another order than the base's
+        made_bundle = open_bundle(model)
+        found = decode_familiarity(made_bundle.part_bytes(FAMILIARITY), made_bundle.manifest)
+        assert found == pytest.approx([known[label_id] for label_id in made_bundle.labels.ids])
 
     photos = _unpacked(shard, tmp_path / "test")
     for model in (first, second, third):
@@ -126,6 +135,34 @@ def test_bf16_on_a_processor_without_it_is_told(run: Run, shard: Path, tmp_path:
             *SMALL, *flags,
         )  # fmt: skip
         assert (made.code, said in made.err) == (0, told), made.err
+
+
+def test_what_can_be_known_before_the_training_is_told_before_it(run: Run, shard: Path, small: Path, tmp_path: Path):
+    common = ("--photos", shard, "--model", small, "--out", tmp_path / "new")
+    taken = run("train", "surgery", *common[:4], "--out", small)
+    assert (taken.code, "exists already" in taken.err) == (1, True)
+    assert not (small.parent / f"{small.name}-training" / "surgery").exists()
+    both = run("train", "surgery", *common, "--features", tmp_path / "store")
+    assert (both.code, "give one of them" in both.err) == (2, True)
+    device = run("train", "finetune", *common, "--device", "gpu")
+    assert (device.code, "must be cpu, cuda or auto" in device.err) == (2, True)
+    table = ("reproduce", "table1", "--train", shard, "--model", small, "--out", tmp_path / "table1", "--epochs", 1)
+    photos = _unpacked(shard, tmp_path / "test")
+    (photos / TABBY).rename(photos / "n02084071")
+    other = run(*table, "--test", photos)
+    assert (other.code, "2 are of one side only (n02084071: test)" in other.err) == (2, True)
+    assert "softmax," not in other.err
+    (tmp_path / "file").write_text("x")
+    file = run(*table[:6], "--out", tmp_path / "file", "--test", shard)
+    assert (file.code, "is a file" in file.err) == (2, True)
+
+
+def test_too_few_photos_to_hold_one_out_is_told(run: Run, shard: Path, small: Path, tmp_path: Path):
+    asked = ("--photos", shard, "--model", small, "--epochs", 1, "--set", "random_row=false")
+    none = run("train", "surgery", *asked, "--out", tmp_path / "a", "--set", "holdout=0.01")
+    some = run("train", "surgery", *asked, "--out", tmp_path / "b", "--set", "holdout=0.1")
+    assert (none.code, some.code) == (0, 0), none.err + some.err
+    assert ["no photo is held out" in one.err for one in (none, some)] == [True, False]
 
 
 def test_random_embeddings_of_another_length(run: Run, shard: Path, small: Path, tmp_path: Path):
@@ -177,6 +214,21 @@ def test_table1_from_photos_to_its_files(run: Run, shard: Path, small: Path, tmp
         "--loss", "all-negatives", "--loss", "hardest", "--set", "decays=[0.0]",
     )  # fmt: skip
     assert (done.code, "every row gets the same search" in done.err) == (2, True)
+
+
+def test_table1_of_classes_that_are_named_otherwise_in_the_test_photos(
+    run: Run, shard: Path, small: Path, tmp_path: Path
+):
+    photos = _unpacked(shard, tmp_path / "test")
+    (photos / ZEBRA).rename(photos / "zebra")
+    done = run(
+        "reproduce", "table1", "--train", shard, "--test", photos, "--model", small, "--out", tmp_path / "table1",
+        "--seeds", 1, "--epochs", 15, "--loss", "softmax-dot", "--set", "rates=[0.03]", "--set", "dot_decays=[0.1]",
+        "--set", "batch=32",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    softmax = json.loads((tmp_path / "table1" / "table1.json").read_text())["rows"][0]
+    assert softmax["means"]["hit@1"] > 0.8  # each name stands for its synset on both sides
 
 
 def test_a_network_of_timm_labels(run: Run, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

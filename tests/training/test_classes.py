@@ -36,6 +36,25 @@ def test_an_ambiguous_name_is_listed_with_its_senses_and_never_guessed(tmp_path:
     assert list(found.kept) == ["crane", "zebra"]
 
 
+def test_a_number_is_no_name(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"2 class names .* \(7, 0\)"):
+        map_classes(["7", "0", "zebra"], TAXONOMY)
+    review = tmp_path / "classes.tsv"
+    review.write_text("7\tn02391049\n0\t-\n")
+    assert map_classes(["7", "0"], TAXONOMY, review).kept == {"7": "n02391049"}
+
+
+def test_what_a_review_file_said_is_kept_when_it_is_written_again(tmp_path: Path):
+    review = tmp_path / "classes.tsv"
+    review.write_text("\ufeffcrane\tn02012849\tthe bird\nxyzzy\t-\n")  # as Windows' editors begin a file
+    with pytest.raises(UsageError, match="choose in"):
+        map_classes(["bow"], TAXONOMY, review)
+    assert read_review(review, TAXONOMY) == {"crane": "n02012849", "xyzzy": None}
+    review.write_bytes("café\t-\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="save it as UTF-8"):
+        read_review(review, TAXONOMY)
+
+
 def test_two_names_for_one_synset():
     dog = TAXONOMY.find("zebra")[0].id
     with pytest.raises(UsageError, match=f"'zebra' and '{dog}' both mean {dog}"):

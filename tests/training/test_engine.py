@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,8 +18,12 @@ from devise.errors import TrainingError, TrainingStoppedError, UsageError
 torch: Any = pytest.importorskip("torch")
 
 from devise.training.batches import Sampler  # noqa: E402
+from devise.training.classifier import ClassifierConfig  # noqa: E402
 from devise.training.config import RunConfig, parse_settings, resolve  # noqa: E402
+from devise.training.distributed import joined_processes  # noqa: E402
 from devise.training.engine import Group, train  # noqa: E402
+from devise.training.finetune import FinetuneConfig  # noqa: E402
+from devise.training.surgery import SurgeryConfig  # noqa: E402
 
 HERE = str(Path(__file__).parent)
 
@@ -199,12 +204,10 @@ def test_every_epoch_visits_samples_once_and_ranks_share_a_step(
     count: int, batch: int, world: int, blocks: tuple[int, int], epoch: int
 ):
     block, group = blocks
-    if count < world:
-        return
+    if min(count, batch) < world:
+        return  # refused
     samplers = [Sampler(count, batch, 7, rank, world, block, group) for rank in range(world)]
     assert sorted(samplers[0].order(epoch).tolist()) == list(range(count))
-    if samplers[0].size % world:
-        return  # a batch below the number of processes
     steps = [sampler.batches(epoch) for sampler in samplers]
     for parts in zip(*steps, strict=True):
         rows = np.concatenate([part.rows for part in parts])
@@ -216,6 +219,48 @@ def test_every_epoch_visits_samples_once_and_ranks_share_a_step(
             for rank, part in enumerate(parts):
                 joined[rank::world] = part.uniform(2)
             assert np.array_equal(alone, joined)
+
+
+def test_a_batch_that_leaves_a_process_without_a_sample():
+    with pytest.raises(UsageError, match="2 processes need as many samples in a batch, got 1"):
+        Sampler(10, 1, 0, 0, 2)
+    with pytest.raises(UsageError, match="got 1"):
+        Sampler(1, 8, 0, 1, 2)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:0", "CPU"])
+def test_another_device(device: str):
+    with pytest.raises(UsageError, match=f"--device must be cpu, cuda or auto, got {device}"), joined_processes(device):
+        pass
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_where_there_is_none():
+    with pytest.raises(UsageError, match="there is none"), joined_processes("cuda"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (RunConfig, "patience", -1), (RunConfig, "seed", -1), (RunConfig, "momentum", 1.0), (RunConfig, "clip", -1.0),
+        (RunConfig, "rate", math.inf), (RunConfig, "weight_decay", math.nan), (RunConfig, "epochs", 0),
+        (SurgeryConfig, "margin", math.nan), (SurgeryConfig, "pull", -1.0), (SurgeryConfig, "random_embeddings", -5),
+        (ClassifierConfig, "holdout", 1.0), (ClassifierConfig, "smoothing", 2.0), (ClassifierConfig, "features", 0),
+        (ClassifierConfig, "held_gb", math.nan), (ClassifierConfig, "least_area", -1.0),
+        (FinetuneConfig, "holdout", 1.5), (FinetuneConfig, "least_area", 0.0), (FinetuneConfig, "margin", math.inf),
+    ],
+)  # fmt: skip
+def test_a_setting_that_would_train_nothing(kind: Any, key: str, value: float):
+    with pytest.raises(UsageError, match=f"{key} must be .*, got {value}"):
+        kind(**{key: value})
+
+
+def test_best_weights_that_are_gone_are_not_replaced_in_silence(tmp_path: Path):
+    train(Line(), config(epochs=2), tmp_path)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"best\.safetensors is gone"):
+        train(Line(), config(epochs=2), tmp_path)
 
 
 def test_blocks_keep_neighbours_together():

@@ -1,13 +1,20 @@
 import numpy as np
 import pytest
 
-from devise.training.output import best_temperature, unit_cosines
+from devise.training.output import best_temperature, spread, unit_cosines
 
 
 def test_cosines_of_rows_of_any_length():
     projected = np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)
     vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], np.float32)
     assert unit_cosines(projected, vectors) == pytest.approx(np.array([[0.6, 0.8, 1.0], [0, 0, 0]]))
+
+
+def test_temperatures_are_chosen_on_photos_of_all_classes():
+    assert spread(np.arange(7)).tolist() == list(range(7))
+    assert len(spread(np.arange(0))) == 0
+    truth = np.repeat(np.arange(100), 50)  # in the order of the classes
+    assert len(set(truth[spread(np.arange(5000))].tolist())) == 100
 
 
 def test_the_temperature_is_low_where_the_best_is_right_and_high_where_it_is_not():

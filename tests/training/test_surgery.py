@@ -101,6 +101,13 @@ def test_labels_with_an_axis_each_and_an_offset_are_a_softmax_classifier(tmp_pat
     np.testing.assert_allclose((places @ labels.T).detach().numpy()[0], -0.5 * wrong, atol=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["first-violator", "all-negatives", "hardest", "softmax-cosine", "softmax-dot", "l2"])
+def test_every_loss_learns_with_products_in_bfloat16(tmp_path: Path, loss: Any):
+    config = SurgeryConfig(loss=loss, epochs=25, batch=32, rate=0.03, k=3, bf16=True)
+    outcome = train(task(tmp_path / "store", config, vectors()), config, tmp_path / "run")
+    assert outcome.measures["hit@1"] > 70
+
+
 def test_a_strong_pull_keeps_tuned_labels(tmp_path: Path):
     moved = {}
     for pull in (0.0, 100.0):

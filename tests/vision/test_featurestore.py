@@ -11,6 +11,7 @@ from PIL import Image
 
 from devise.errors import TrainingError
 from devise.vision.featurestore import feature_store, open_store, store_key
+from devise.vision.folders import Found
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.samples import Samples, find_samples
 
@@ -82,6 +83,23 @@ def test_more_than_one_per_cent_broken_stops(tmp_path: Path):
     (tmp_path / "photos" / "dog" / "00000.bmp").write_bytes(b"")
     with pytest.raises(TrainingError, match=r"1 of 10 samples are broken.*dog/00000.bmp: empty"):
         feature_store(tmp_path, find_samples([tmp_path / "photos"]), MeanColour(), b"w")
+    with pytest.raises(TrainingError, match=r"1 of 10 samples are broken.*dog/00000.bmp: empty"):  # and again
+        feature_store(tmp_path, find_samples([tmp_path / "photos"]), MeanColour(), b"w")
+
+
+def test_a_disk_that_failed_is_asked_again_while_the_store_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    samples = photos(tmp_path / "photos", 10)
+    with monkeypatch.context() as failing:
+        failing.setattr(
+            "devise.vision.featurestore._source",
+            lambda samples, row: Found(Path("x"), "no such disk") if row == 3 else samples.source(row),
+        )
+        with pytest.raises(TrainingError, match="no such disk"):
+            feature_store(tmp_path, samples, MeanColour(), b"w")
+    store = feature_store(tmp_path, samples, MeanColour(), b"w")
+    assert (store.broken, len(store.rows)) == (0, 10)
 
 
 def test_a_store_that_is_not_finished_or_damaged(tmp_path: Path):

@@ -14,7 +14,7 @@ from devise.bundle.manifest import MANIFEST_FILE, Manifest, Part, part_kind
 from devise.errors import BundleError
 from devise.version import __version__
 
-__all__ = ["PartContent", "write_bundle"]
+__all__ = ["PartContent", "check_target", "write_bundle"]
 
 PartContent = bytes | Path | Callable[[Path], object]
 """A part's bytes, a file to copy, or a function that writes the file at the path it is given."""
@@ -45,7 +45,7 @@ def write_bundle(
         part_kind(name)
     try:
         _put_back(target)
-        _check_target(target, overwrite)
+        check_target(target, overwrite)
         new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.devise-new")
         new.mkdir()
     except OSError as error:
@@ -91,7 +91,8 @@ def _write_part(folder: Path, name: str, content: PartContent) -> Part:
     return Part(name, path.stat().st_size, file_sha256(path))
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool) -> None:
+    """BundleError if `write_bundle` would not write there: ask before work that takes long."""
     if not target.name or not target.parent.is_dir():
         raise BundleError(f"{target}: its parent is not a directory: make that first")
     if not target.exists():

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from devise.errors import UsageError
+
 __all__ = ["Batch", "Sampler"]
 
 _ORDER, _DRAWS = 0, 1  # streams of random numbers that must not meet
@@ -62,6 +64,13 @@ class Sampler:
     world: int = 1
     block: int = 1
     group: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.count) < self.world:
+            raise UsageError(
+                f"{self.world} processes need as many samples in a batch, got {min(self.batch, self.count)} "
+                f"({self.count} samples, batch {self.batch}): raise the batch, add photos or take fewer processes"
+            )
 
     @property
     def size(self) -> int:

@@ -40,7 +40,8 @@ class ClassMap:
 def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = None) -> ClassMap:
     """The synset of every class name: the id that it is, what the review file says, or the only sense it has.
 
-    review: read if it exists; if names stay open it is written, with their senses, and UsageError says so.
+    review: read if it exists; if names stay open it is written, with their senses and all that it said before, and
+    UsageError says so. A name of digits alone stays open: it is some list's number, not the noun for it.
     Two names may not mean one synset.
     """
     told = read_review(review, taxonomy) if review is not None and review.exists() else {}
@@ -52,12 +53,12 @@ def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = 
             ids[name] = told[name]
         elif _SYNSET_ID.fullmatch(name) and name in taxonomy:
             ids[name] = name
-        elif len(senses) == 1:
+        elif len(senses) == 1 and not name.isdigit():  # the class of many shards is a number, not the noun for it
             ids[name] = senses[0].id
         else:
             unclear.append(name)
     if unclear:
-        raise _open(unclear, ids, taxonomy, review)
+        raise _open(unclear, told | ids, taxonomy, review)
     _refuse_twins(ids)
     return ClassMap(ids, sum(name != synset_id and name not in told for name, synset_id in ids.items()))
 
@@ -65,7 +66,11 @@ def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = 
 def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
     """What a review file says; UsageError naming the line that is wrong."""
     told: dict[str, str | None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as UTF-8 text ({error}): save it as UTF-8") from None
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         name, _, rest = line.partition("\t")

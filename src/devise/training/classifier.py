@@ -16,7 +16,7 @@ from devise.arrays import Truth
 from devise.errors import UsageError
 from devise.training.augment import DRAWS, Augmentation, augmented, middle
 from devise.training.batches import Batch
-from devise.training.config import OptimizerName, RunConfig
+from devise.training.config import OptimizerName, RunConfig, at_least, below_one
 from devise.training.engine import Group
 from devise.training.photoarrays import PhotoArrays
 from devise.vision.efficientnet import VARIANTS, EfficientNetLite, load_file_weights, load_pip_weights
@@ -74,6 +74,11 @@ class ClassifierConfig(RunConfig):
 
     def __post_init__(self) -> None:
         RunConfig.__post_init__(self)
+        below_one(self, "holdout", "smoothing", "jitter")
+        at_least(self, 0, "held_gb", "ridge")
+        at_least(self, 1, "features", "crop")
+        if not 0 < self.least_area <= 1:
+            raise UsageError(f"least_area must be above 0 and at most 1, got {self.least_area}")
         of_timm = self.backbone.startswith(TIMM)
         if self.backbone not in _BACKBONES and not of_timm:
             raise UsageError(f"backbone must be one of {', '.join(_BACKBONES)} or timm:NAME, got {self.backbone!r}")
@@ -127,6 +132,8 @@ def _small(config: ClassifierConfig, classes: int) -> SmallNet:
         widths, depths = (tuple(map(int, text.split("-"))) for text in (config.channels, config.repeats))
     except ValueError:
         raise UsageError(f"channels and repeats are numbers like 64-128-256, got {config.channels!r}") from None
+    if min(*widths, *depths) < 1:
+        raise UsageError(f"channels and repeats must be 1 or more, got {config.channels} and {config.repeats}")
     if len(widths) != len(depths):
         raise UsageError(f"channels and repeats need one number a stage, got {len(widths)} and {len(depths)}")
     return SmallNet(classes, SmallNetSize(widths, depths, config.features, config.crop))

@@ -22,17 +22,15 @@ from devise.training.classifier import ClassifierConfig, ClassifierTask, Picture
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.labelspace import TargetSpace, bundle_space
-from devise.training.output import Network, TrainedModel, best_temperature, unit_cosines, write_trained
+from devise.training.output import Network, TrainedModel, best_temperature, spread, unit_cosines, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.startweights import start_weights
-from devise.training.surgery import held_out
+from devise.training.surgery import held_out, tell_if_none_is_held
 from devise.vision.export import onnx_bytes
 from devise.vision.samples import Samples, find_samples
 from devise.vision.timmnet import TimmNet, traced_onnx
 
 __all__ = ["ClassifierInputs", "ClassifierResult", "find_labelled", "run_classifier"]
-
-_CALIBRATED = 500  # photos at most that choose the temperatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,7 @@ def run_classifier(
     pictures = Pictures(arrays, truth, network.preprocessing, config.augmentation)
     good = arrays.good()
     held = held_out(truth[good], config.holdout, config.seed)
+    tell_if_none_is_held(held, config.holdout, say)
     split = (good[~held], good[held])
     task = ClassifierTask(pictures, split, network, config, f"{samples.fingerprint()} {' '.join(ids)}")
     outcome = train(
@@ -85,7 +84,7 @@ def run_classifier(
     if not together.first:
         return ClassifierResult(base, len(good), len(ids), len(arrays.broken), outcome)
     space = bundle_space(base, taxonomy, ids, ids)
-    chosen = (split[1] if len(split[1]) else split[0])[:_CALIBRATED]
+    chosen = spread(split[1] if len(split[1]) else split[0])
     made = _model(network, config, space, pictures, chosen, outcome, samples)
     bundle = write_trained(base, made, out, overwrite=overwrite)
     return ClassifierResult(bundle, len(good), len(ids), len(arrays.broken) + len(samples.broken), outcome)

@@ -1,5 +1,6 @@
 """Configuration of a training job: one frozen dataclass, from a TOML file and what the command line overrides."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -8,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from devise.errors import UsageError
 
-__all__ = ["OptimizerName", "RunConfig", "parse_settings", "resolve"]
+__all__ = ["OptimizerName", "RunConfig", "at_least", "below_one", "parse_settings", "resolve"]
 
 OptimizerName = Literal["adagrad", "adamw", "sgd"]
 
@@ -42,11 +43,22 @@ class RunConfig:
     save_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        _require(self.batch >= 1, "batch", "at least 1", self.batch)
         _require(self.rate > 0, "rate", "above 0", self.rate)
-        _require(0 <= self.ema < 1, "ema", "from 0 to below 1", self.ema)
-        _require(self.warmup >= 0, "warmup", "0 or more epochs", self.warmup)
+        at_least(self, 1, "epochs", "batch")
+        at_least(self, 0, "rate", "warmup", "weight_decay", "clip", "patience", "seed", "save_seconds")
+        below_one(self, "ema", "momentum")
+
+
+def at_least(job: object, least: int, *keys: str) -> None:
+    """UsageError if one of these settings is smaller, infinite or no number."""
+    for key in keys:
+        _require(least <= getattr(job, key) < math.inf, key, f"at least {least} and finite", getattr(job, key))
+
+
+def below_one(job: object, *keys: str) -> None:
+    """UsageError if one of these settings is below 0, or 1 or more."""
+    for key in keys:
+        _require(0 <= getattr(job, key) < 1, key, "from 0 to below 1", getattr(job, key))
 
 
 def resolve(kind: type[Job], file: Path | None, given: Mapping[str, object]) -> Job:

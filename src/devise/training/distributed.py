@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from devise.errors import UsageError
+
 __all__ = ["Processes", "joined_processes"]
 
 _PATIENCE = timedelta(days=7)  # the others wait while the first makes features, or measures
@@ -65,7 +67,12 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
     """Join the processes that `torchrun` started, by its environment; alone without it.
 
     device: "cpu", "cuda", or "auto", which is a GPU where there is one: each process on the machine its own.
+    UsageError for another device, or a GPU where there is none.
     """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device must be cpu, cuda or auto, got {device}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda needs a GPU that torch can use, and there is none: take cpu or auto")
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")

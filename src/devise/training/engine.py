@@ -135,7 +135,9 @@ class _Run:
     def outcome(self) -> Outcome:
         best = self.work / BEST
         self.together.wait()
-        if self.progress.measures and best.exists():
+        if self.progress.measures:
+            if not best.exists():
+                raise TrainingError(f"{best} is gone, which held the best weights: remove {self.work} to begin anew")
             self.task.module.load_state_dict(load_model(best))
         elif self.average is not None:
             self.task.module.load_state_dict(self.average)

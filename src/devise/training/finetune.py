@@ -15,7 +15,7 @@ from devise.errors import UsageError
 from devise.model.evidence import Classifier
 from devise.training.batches import Batch
 from devise.training.classifier import Pictures, hits_at
-from devise.training.config import OptimizerName, RunConfig
+from devise.training.config import OptimizerName, RunConfig, at_least, below_one
 from devise.training.engine import Group
 from devise.training.losses import LossName
 from devise.training.surgery import RankingLoss
@@ -56,6 +56,10 @@ class FinetuneConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super(FinetuneConfig, self).__post_init__()
+        below_one(self, "holdout", "jitter")
+        at_least(self, 0, "held_gb", "margin", "softmax_share")
+        if not 0 < self.least_area <= 1:
+            raise UsageError(f"least_area must be above 0 and at most 1, got {self.least_area}")
         if self.backbone_share < 0 or self.temperature <= 0:
             raise UsageError("backbone_share must be 0 or more and temperature above 0")
 
@@ -131,7 +135,7 @@ class FinetuneTask:
         projected, logits = network(planes)
         known = self._columns[truth.cpu()].to(logits.device)
         seen = self._columns[self._columns >= 0].sort().values.to(logits.device)
-        ranking = self._config.ranking(projected.float(), self.module.vectors, truth, batch)
+        ranking = self._config.ranking(projected, self.module.vectors, truth, batch)
         inside = known >= 0
         if not inside.any():
             kept: Tensor = ranking + 0 * logits.sum()  # every parameter needs its gradient

@@ -22,7 +22,7 @@ from devise.training.finetune import FinetuneConfig, FinetuneTask, Tuned
 from devise.training.labelspace import bundle_space
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
-from devise.training.surgery import held_out
+from devise.training.surgery import held_out, tell_if_none_is_held
 from devise.vision.export import onnx_bytes
 from devise.vision.restore import restored_network
 
@@ -68,6 +68,7 @@ def run_finetune(
     pictures = Pictures(arrays, truth, base.preprocessing(), how)
     good = arrays.good()
     held = held_out(truth[good], config.holdout, config.seed)
+    tell_if_none_is_held(held, config.holdout, say)
     module = Tuned(network, base.surgery_map(), space.rows(ids), base.classifier())
     row_of = {label_id: row for row, label_id in enumerate(trained)}
     columns = np.array([row_of.get(label_id, -1) for label_id in ids], dtype=np.int64)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int64
 
 from devise.arrays import LabelVectors, Queries, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle
@@ -14,6 +15,7 @@ from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
+    FAMILIARITY,
     FAST,
     LABEL_TABLE,
     LABEL_VECTORS,
@@ -21,18 +23,23 @@ from devise.bundle.parts import (
     SURGERY,
     WORDS,
     SurgeryMap,
+    decode_familiarity,
     encode_classifier,
+    encode_familiarity,
     encode_label_vectors,
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
+from devise.labels import LabelSet
 from devise.model.evidence import Classifier
+from devise.model.prior import Familiarity
 from devise.model.space import CENTRE
 from devise.training.labelspace import TargetSpace
 from devise.vision.preprocessing import Preprocessing
 
-__all__ = ["Network", "TrainedModel", "best_temperature", "unit_cosines", "write_trained"]
+__all__ = ["Network", "TrainedModel", "best_temperature", "spread", "unit_cosines", "write_trained"]
 
+_CALIBRATED = 500  # photos at most that choose the temperatures
 _TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
 
 
@@ -79,6 +86,8 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     }
     if network is None and FAST in {part.name for part in old.parts}:
         parts[FAST] = base.part_path(FAST)  # of the network, which stays
+    if FAMILIARITY in {part.name for part in old.parts}:
+        parts[FAMILIARITY] = encode_familiarity(_familiarity(base, space.labels))
     if made.control is not None:
         parts[RANDOM_SURGERY] = encode_surgery(SurgeryMap(made.control), "float32")
     if space.words is not None:
@@ -101,6 +110,23 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         parts=(),
     )
     return write_bundle(out, manifest, parts, overwrite=overwrite)
+
+
+def _familiarity(base: Bundle, labels: LabelSet) -> Familiarity:
+    """The base's, in the order of these labels; one that it lacks is as familiar as a trained label on average."""
+    known, own = decode_familiarity(base.part_bytes(FAMILIARITY), base.manifest), base.labels
+    new = known[base.trained].mean()
+    return np.array([known[own.position(i)] if i in own else new for i in labels.ids], np.float32)
+
+
+def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
+    """Up to 500 of these photos to choose temperatures by, evenly spread: they may be in the order of their classes.
+
+    >>> spread(np.arange(1500)).tolist()[:3]
+    [0, 3, 6]
+    """
+    count = min(len(rows), _CALIBRATED)
+    return rows[np.arange(count) * len(rows) // max(count, 1)]
 
 
 def best_temperature(cosines: Scores, truth: Truth) -> float:

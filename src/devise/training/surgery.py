@@ -1,7 +1,7 @@
 """Surgery on photos: the map M from stored features to the label space, trained with one of the losses."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 from devise.arrays import LabelVectors, Surgery, Truth
 from devise.errors import TrainingError, UsageError
 from devise.training.batches import Batch
-from devise.training.config import OptimizerName, RunConfig
+from devise.training.config import OptimizerName, RunConfig, at_least, below_one
 from devise.training.engine import Group
 from devise.training.featurerows import FeatureRows
 from devise.training.losses import (
@@ -27,7 +27,7 @@ from devise.training.losses import (
     softmax_dot_loss,
 )
 
-__all__ = ["RankingLoss", "SurgeryConfig", "SurgeryHead", "SurgeryTask", "held_out"]
+__all__ = ["RankingLoss", "SurgeryConfig", "SurgeryHead", "SurgeryTask", "held_out", "tell_if_none_is_held"]
 
 _MEASURED = 4096  # samples that are measured at once
 
@@ -42,7 +42,11 @@ class RankingLoss:
     temperature: float = 0.05
 
     def __call__(self, projected: Tensor, vectors: Tensor, truth: Tensor, batch: Batch) -> Tensor:
-        """The mean over the pictures."""
+        """The mean over the pictures, in 32 bits whatever the products before it were in."""
+        with torch.autocast(projected.device.type, enabled=False):
+            return self._mean(projected.float(), vectors.float(), truth, batch)
+
+    def _mean(self, projected: Tensor, vectors: Tensor, truth: Tensor, batch: Batch) -> Tensor:
         match self.name:
             case "first-violator":
                 order = torch.from_numpy(1 - batch.uniform(len(vectors))).to(projected.device)
@@ -90,8 +94,8 @@ class SurgeryConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super(SurgeryConfig, self).__post_init__()
-        if not 0 <= self.holdout < 1:
-            raise UsageError(f"holdout must be from 0 to below 1, got {self.holdout}")
+        below_one(self, "holdout")
+        at_least(self, 0, "margin", "pull", "label_share", "random_embeddings", "ridge")
         if self.temperature <= 0:
             raise UsageError(f"temperature must be above 0, got {self.temperature}")
 
@@ -210,6 +214,15 @@ class SurgeryTask:
     def name(self, row: int) -> str:
         """The photo's number in the store."""
         return f"photo {self._rows.rows[self._train[row]]}"
+
+
+def tell_if_none_is_held(held: Bool[np.ndarray, "photos"], share: float, say: Callable[[str], None]) -> None:
+    """Say so where a share was asked for and every class has too few photos for it."""
+    if share and not held.any():
+        say(
+            f"no photo is held out: {share:g} of each class's photos is less than half a photo; nothing is measured "
+            "and the last epoch is kept; a larger holdout mends it"
+        )
 
 
 def held_out(truth: Truth, share: float, seed: int) -> Bool[np.ndarray, "photos"]:

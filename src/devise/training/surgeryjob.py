@@ -23,8 +23,8 @@ from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.featurerows import FeatureRows, block_and_group
 from devise.training.labelspace import TargetSpace, bundle_space, random_target, words_space
-from devise.training.output import TrainedModel, best_temperature, unit_cosines, write_trained
-from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
+from devise.training.output import TrainedModel, best_temperature, spread, unit_cosines, write_trained
+from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out, tell_if_none_is_held
 from devise.training.words import read_words
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.featurestore import FeatureStore, feature_store, open_store
@@ -43,7 +43,6 @@ __all__ = [
     "run_surgery",
 ]
 
-_CALIBRATED = 500  # photos at most that choose the temperature
 Say = Callable[[str], None]
 """Takes a line for people."""
 
@@ -108,6 +107,7 @@ def run_surgery(
     photos = labelled_features(store, taxonomy, inputs.classes, say)
     space = _target(base, inputs, config, taxonomy, photos.ids)
     start = _start(config, base, space, photos.rows)
+    tell_if_none_is_held(held_out(photos.truth, config.holdout, config.seed), config.holdout, say)
     work = inputs.work / "surgery"
     head, before, outcome = fit_map(
         photos, space.rows(photos.ids), start, config, work, together, report, tensorboard=tensorboard
@@ -137,6 +137,8 @@ def make_store(
     """The features of the photos by the base's backbone: opened, or made; TrainingError if they are another's."""
     weights = base.part_bytes(BACKBONE)
     if inputs.features is not None:
+        if inputs.photos:
+            raise UsageError("--features and --photos are two ways to say the same: give one of them")
         store = open_store(inputs.features)
         if store.weights != hashlib.sha256(weights).hexdigest():
             raise TrainingError(
@@ -155,7 +157,7 @@ def labelled_features(store: FeatureStore, taxonomy: Taxonomy, review: Path | No
     """The photos whose class is not left out, and the synset of each."""
     mapped = map_classes(store.class_names, taxonomy, review)
     kept = mapped.kept
-    names = [name for name in store.class_names if name in kept]
+    names = sorted(kept, key=lambda name: kept[name])
     places = np.array([names.index(name) if name in kept else -1 for name in store.class_names], dtype=np.int64)
     truth = places[store.truth[store.rows]]
     inside = np.flatnonzero(truth >= 0)
@@ -263,6 +265,6 @@ def _tuned(space: TargetSpace, ids: Sequence[str], head: SurgeryHead) -> TargetS
 def _temperature(photos: LabelledFeatures, space: TargetSpace, surgery: Surgery, config: SurgeryConfig) -> float:
     """For the probabilities of `devise label --method devise`: all labels compete, on photos held out."""
     held = np.flatnonzero(held_out(photos.truth, config.holdout, config.seed))
-    chosen = (held if len(held) else np.arange(len(photos.truth)))[:_CALIBRATED]
+    chosen = spread(held if len(held) else np.arange(len(photos.truth)))
     cosines = unit_cosines(photos.rows.take(chosen) @ surgery.T, space.vectors)
     return best_temperature(cosines, space.positions(photos.ids)[photos.truth[chosen]])

@@ -18,9 +18,10 @@ from devise.errors import UsageError
 from devise.evaluation.protocol import CHANCE, EvaluationSettings, RankedIds, evaluate_rankings
 from devise.index.exact import TIE_RULE, top_k
 from devise.taxonomy.wordnet import Taxonomy
+from devise.training.batches import Sampler
 from devise.training.config import resolve
-from devise.training.distributed import Processes
 from devise.training.engine import train
+from devise.training.featurerows import block_and_group
 from devise.training.losses import LossName
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
 from devise.training.surgeryjob import LabelledFeatures, random_start
@@ -181,6 +182,11 @@ class _Job:
     work: Path
 
     def searched(self, say: Callable[[str], None]) -> _Searched:
+        if not held_out(self.photos.truth, self.config.holdout, 0).any():
+            raise UsageError(
+                f"settings are chosen on photos held out, and {self.config.holdout:g} of each class's photos is less "
+                "than half a photo: raise holdout or add photos"
+            )
         best: _Searched | None = None
         for settings in self.config.settings(softmax=self.spec.vectors is None):
             hits = self.fitted(settings, 0, self.config.holdout)[1]
@@ -206,7 +212,9 @@ class _Job:
         digest = hashlib.sha256(head.surgery().tobytes() + head.label_vectors().tobytes()).hexdigest()
         key = f"{photos.key} {self.spec.key} {seed} {holdout} {digest}"
         task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
-        outcome = train(task, job, work, processes=Processes())
+        block, group = block_and_group(photos.rows)
+        sampler = Sampler(len(task), job.batch, seed, block=block, group=group)
+        outcome = train(task, job, work, sampler=sampler)
         return head, float(np.mean(list(outcome.measures.values()))) if outcome.measures else 0.0
 
 

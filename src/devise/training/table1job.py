@@ -1,5 +1,6 @@
 """The whole of `devise reproduce table1`: training and test photos in, the table out."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from devise.labels import Label, LabelSet
 from devise.model.embedding import random_space
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelPolicy
+from devise.training.classes import map_classes
 from devise.training.labelspace import bundle_space, words_space
 from devise.training.surgeryjob import LabelledFeatures, SurgeryInputs, labelled_features, make_store
 from devise.training.table1 import RowSpec, Table1, Table1Config, make_table1
 from devise.training.words import read_words
+from devise.vision.samples import find_samples
 
 __all__ = ["Table1Inputs", "run_table1"]
 
@@ -46,7 +49,10 @@ def run_table1(
     say: Callable[[str], None] = print,
 ) -> Table1:
     """The table; the test photos' features are looked at after every choice was made."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("Table 1 is made by one process: start it without torchrun")
     base, taxonomy = open_bundle(inputs.model), default_taxonomy()
+    _check_classes(inputs, taxonomy, say)
 
     def read(photos: tuple[Path, ...]) -> LabelledFeatures:
         asked = SurgeryInputs(inputs.model, inputs.work, inputs.stores, photos)
@@ -56,6 +62,23 @@ def run_table1(
     specs, notes = _specs(base, inputs, photos.ids, taxonomy)
     table = make_table1(config, specs, photos, lambda: read(inputs.test), taxonomy, inputs.work / "runs", say)
     return replace(table, notes=(*notes, f"features of {base.manifest.backbone.architecture} ({base.manifest.name})"))
+
+
+def _check_classes(inputs: Table1Inputs, taxonomy: Taxonomy, say: Callable[[str], None]) -> None:
+    """UsageError now, not after the training, where training and test photos are of other classes. Reads no photo's
+    pixels."""
+    train, test = find_samples(inputs.train), find_samples(inputs.test)
+    trained, tested = (
+        set(map_classes(one.class_names, taxonomy, inputs.classes).kept.values()) for one in (train, test)
+    )
+    if other := sorted(trained ^ tested):
+        where = "training" if other[0] in trained else "test"
+        raise UsageError(
+            f"training and test photos must be of the same classes, and {len(other)} are of one side only "
+            f"({other[0]}: {where}): mend the folders or the review file"
+        )
+    if train.fingerprint() == test.fingerprint():
+        say("training and test photos are the same: what follows says nothing of other photos")
 
 
 def _specs(

@@ -126,6 +126,7 @@ def _fill(
     """Make the features of all samples that have none yet."""
     total = len(samples) + len(samples.broken)
     state = _state(path / _STATE, len(samples))
+    state[state == _BROKEN] = _PENDING  # a disk may have failed, not the photo
     for line in samples.broken:
         on_problem(line)
     first = samples.broken[0] if samples.broken else ""

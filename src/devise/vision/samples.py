@@ -24,6 +24,7 @@ BROKEN_SHARE = 0.01
 _Column = Int64[np.ndarray, "samples"]
 _WHOLE = -1  # the offset of a sample that is a file of its own
 _LONGEST_CLASS = 200  # bytes of a `.cls` member
+_LOOKED_AT, _END = 2048, 1024  # photos whose ends are hashed, and bytes of an end
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,7 +33,7 @@ class Samples:
 
     files: what they are in. file: which of `files`. offset, size: where in it, in bytes; offset -1 is the whole file.
     names: what a person knows a photo by. truth: which of `class_names` it shows; these are sorted.
-    broken: shards that are cut off and photos without a class, one line each: broken samples that have no entry.
+    broken: photos that cannot be found and those without a class, one line each: broken samples that have no entry.
     skipped: how many files were left out because they are no pictures by their name.
     """
 
@@ -66,25 +67,45 @@ class Samples:
         return data
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> "Samples":
-        """The samples of these rows, in the order given; the classes stay."""
+        """The samples of these rows, in the order given; the classes stay, and what is told of broken ones."""
         places = np.asarray(rows, dtype=np.int64)
         names = tuple(self.names[row] for row in places.tolist())
         columns = (self.file[places], self.offset[places], self.size[places])
-        return Samples(self.files, *columns, names, self.truth[places], self.class_names)
+        left = (self.broken, self.skipped)
+        return Samples(self.files, *columns, names, self.truth[places], self.class_names, *left)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, places, sizes and classes: another one where a file was added, renamed or resized."""
+        """SHA-256 over names, places, sizes and classes, and the ends of up to 2,048 photos spread over all.
+
+        Another one where a file was added, renamed or resized, and for other photos of the same names and sizes. A
+        single photo changed in place is seen if its size changed, or if it is among those.
+        """
         digest = hashlib.sha256("\n".join((*self.class_names, "", *self.names)).encode("utf-8", "surrogateescape"))
         for column in (self.offset, self.size, self.truth):
             digest.update(column.tobytes())
+        for row in range(0, len(self), -(-len(self) // _LOOKED_AT)):
+            digest.update(self._ends(row))
         return digest.hexdigest()
+
+    def _ends(self, row: int) -> bytes:
+        """The first and the last bytes of a photo; nothing of one that cannot be read."""
+        start, size = max(int(self.offset[row]), 0), int(self.size[row])
+        try:
+            with self.files[int(self.file[row])].open("rb") as file:
+                file.seek(start)
+                first = file.read(min(size, _END))
+                file.seek(start + max(size - _END, 0))
+                return first + file.read(min(size, _END))
+        except OSError:
+            return b""
 
 
 def find_samples(sources: Sequence[Path]) -> Samples:
     """All photos in folders of class folders and in `.tar` shards, in the order of the sources, sorted in a folder.
 
-    In a shard the class of `CLASS/name.jpg` is the folder it stands in; of `key.jpg` without a folder, the text
-    of `key.cls` (the WebDataset form). UsageError if a source does not exist, is neither form, or no photo is found.
+    In a shard the class of `key.jpg` is the text of `key.cls` if there is one (the WebDataset form), else the folder
+    that it stands in. UsageError if a source does not exist, is neither form, or no photo is found; TrainingError for a
+    shard that is cut off: how many photos it lost cannot be counted.
     """
     found = _Found()
     for source in sources:
@@ -153,38 +174,48 @@ def _list_folder(root: Path, found: _Found) -> None:
 
 def _list_shard(path: Path, found: _Found) -> None:
     found.files.append(path)
-    waiting: dict[str, tuple[str, int, int]] = {}  # photos without a folder, by key, until their class is known
+    photos: list[tuple[PurePosixPath, int, int]] = []
     classes: dict[str, str] = {}
-    for member in _members(path, found.broken):
+    for member in _members(path):
         name = PurePosixPath(member.name)
-        key = str(name.with_suffix(""))
         if name.suffix == ".cls":
-            classes[key] = _class_text(path, member)
-        elif name.suffix.lower() not in EXTENSIONS:
+            classes[str(name.with_suffix(""))] = _class_text(path, member)
+        elif any(part.startswith(".") for part in name.parts) or name.suffix.lower() not in EXTENSIONS:
             found.skipped += 1
-        elif name.parent.name:
-            found.add(f"{path.name}/{name}", name.parent.name, member.offset_data, member.size)
         else:
-            waiting[key] = (f"{path.name}/{name}", member.offset_data, member.size)
-    for key, (known_as, offset, size) in waiting.items():
-        if classes.get(key):
-            found.add(known_as, classes[key], offset, size)
+            photos.append((name, member.offset_data, member.size))
+    for name, offset, size in photos:
+        key = str(name.with_suffix(""))
+        if class_name := classes.get(key) or name.parent.name:
+            found.add(f"{path.name}/{name}", class_name, offset, size)
         else:
-            found.broken.append(f"{known_as}: no folder and no {key}.cls says its class")
+            found.broken.append(f"{path.name}/{name}: no folder and no {key}.cls says its class")
 
 
-def _members(path: Path, broken: list[str]) -> Iterator[tarfile.TarInfo]:
-    """The regular files of a shard by its headers; what is cut off ends it and is told."""
+def _members(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The regular files of a shard by its headers; TrainingError if it is cut off, UsageError if it is no archive."""
+    end = 0
     try:
         with tarfile.open(path, "r:") as shard:
             while (member := shard.next()) is not None:
                 shard.members = []  # type: ignore[attr-defined]  # or it keeps them all
+                end = member.offset_data + member.size
                 if member.isfile():
                     yield member
+            if _block(path, shard.offset) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it has no end mark")
     except tarfile.TarError as error:
-        broken.append(f"{path}: the shard is cut off or damaged ({error})")
+        if not end:
+            raise UsageError(f"{path} is no .tar archive ({error}): no photo in it can be read") from None
+        raise TrainingError(f"{path} is cut off or damaged ({error}): get it again, or leave it out") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+
+
+def _block(path: Path, offset: int) -> bytes:
+    with path.open("rb") as shard:
+        shard.seek(offset)
+        return shard.read(tarfile.BLOCKSIZE)
 
 
 def _class_text(path: Path, member: tarfile.TarInfo) -> str:

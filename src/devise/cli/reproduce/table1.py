@@ -8,6 +8,7 @@ import typer
 from devise.cli.options import ModelOption
 from devise.cli.reproduce import reproduce
 from devise.cli.train import options
+from devise.errors import UsageError
 
 __all__ = ["table1"]
 
@@ -50,9 +51,11 @@ def table1(
     inputs = Table1Inputs(
         base, tuple(train), tuple(test), place, store or place / "features", tuple(vectors or ()), classes
     )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file, and a folder is written there: choose another place")
+    out.mkdir(exist_ok=True)
     with options.shown_progress() as shown:
         found = run_table1(asked, inputs, on_photos=shown.photos, say=options.say)
-    out.mkdir(exist_ok=True)
     forms = {"md": report.as_markdown, "tex": report.as_latex, "csv": report.as_csv, "json": report.as_json}
     for ending, form in forms.items():
         with atomic_write(out / f"table1.{ending}") as file:

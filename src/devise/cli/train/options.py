@@ -153,8 +153,10 @@ def carried_out(
 
     job: takes config, inputs and out, and the keywords below: `run_surgery` and its like.
     """
+    from devise.bundle.writer import check_target
     from devise.training.distributed import joined_processes
 
+    check_target(out.resolve(), overwrite)
     with joined_processes(device) as together, shown_progress() as shown:
         if together.first and together.lacks_bf16 and getattr(config, "bf16", False):
             say("this processor has no bfloat16 instructions: training is faster without --bf16")
