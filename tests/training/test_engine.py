@@ -256,6 +256,13 @@ def test_a_setting_that_would_train_nothing(kind: Any, key: str, value: float):
         kind(**{key: value})
 
 
+def test_how_often_it_is_saved_makes_no_other_run(tmp_path: Path):
+    train(Line(), config(epochs=2), tmp_path)
+    assert train(Line(), config(epochs=2, save_seconds=1.0), tmp_path).epochs == 2
+    with pytest.raises(TrainingError, match="another configuration"):
+        train(Line(), config(epochs=2, clip=1.0), tmp_path)
+
+
 def test_best_weights_that_are_gone_are_not_replaced_in_silence(tmp_path: Path):
     train(Line(), config(epochs=2), tmp_path)
     (tmp_path / "best.safetensors").unlink()

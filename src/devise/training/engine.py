@@ -115,7 +115,8 @@ class _Run:
         self.average = (
             {name: tensor.detach().clone() for name, tensor in task.module.state_dict().items()} if config.ema else None
         )
-        facts = json.dumps(asdict(config), sort_keys=True) + task.identity + str(len(task))
+        numbers = {key: value for key, value in asdict(config).items() if key != "save_seconds"}
+        facts = json.dumps(numbers, sort_keys=True) + task.identity + str(len(task))
         self.identity = hashlib.sha256(facts.encode()).hexdigest()
         self.progress = Progress()
         self.saved = time.monotonic()
