@@ -65,8 +65,10 @@ def run_table1(
 
 
 def _check_classes(inputs: Table1Inputs, taxonomy: Taxonomy, say: Callable[[str], None]) -> None:
-    """UsageError now, not after the training, where training and test photos are of other classes. Reads no photo's
-    pixels."""
+    """UsageError where training and test photos are of other classes: now, not after the training.
+
+    No photo is decoded for it.
+    """
     train, test = find_samples(inputs.train), find_samples(inputs.test)
     trained, tested = (
         set(map_classes(one.class_names, taxonomy, inputs.classes).kept.values()) for one in (train, test)
