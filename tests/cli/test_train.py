@@ -16,6 +16,7 @@ from PIL import Image
 from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import FAMILIARITY, decode_familiarity
 from devise.cli.app import main
+from devise.cli.train.options import lines_of_progress
 from devise.labeller.parts import DEFAULT_BUNDLE
 
 pytest.importorskip("torch")
@@ -282,3 +283,18 @@ def _unpacked(shard: Path, root: Path) -> Path:
         with tarfile.open(shard) as file:
             file.extractall(root, filter="data")
     return root
+
+
+def test_off_a_terminal_progress_is_a_line_a_minute(capsys: pytest.CaptureFixture[str]):
+    now = 0.0
+    shown = lines_of_progress(lambda: now)
+    shown.photos(3, 9)
+    now = 59.0
+    shown.step(0, 1, 148, 5.2)
+    assert capsys.readouterr().err == ""
+    now = 60.0
+    shown.step(0, 2, 148, 5.25)
+    shown.step(0, 3, 148, 5.25)
+    now = 121.0
+    shown.photos(7, 9)
+    assert capsys.readouterr().err == "devise: epoch 1, step 2 of 148, loss 5.2500\ndevise: 7 of 9 photos\n"

@@ -55,6 +55,13 @@ def test_what_a_review_file_said_is_kept_when_it_is_written_again(tmp_path: Path
         read_review(review, TAXONOMY)
 
 
+def test_a_name_that_a_review_file_would_read_as_a_remark(tmp_path: Path):
+    review = tmp_path / "classes.tsv"
+    with pytest.raises(UsageError, match="the class '#1 mug' cannot stand in a review file: rename it"):
+        map_classes(["crane", "#1 mug"], TAXONOMY, review)
+    assert not review.exists()
+
+
 def test_two_names_for_one_synset():
     dog = TAXONOMY.find("zebra")[0].id
     with pytest.raises(UsageError, match=f"'zebra' and '{dog}' both mean {dog}"):

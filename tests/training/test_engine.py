@@ -152,47 +152,30 @@ def test_a_loss_that_is_no_number_names_the_batch(tmp_path: Path):
     assert "sample-" in str(told.value)
 
 
+def test_weights_that_the_last_step_made_infinite_are_not_kept(tmp_path: Path):
+    """The root of 0 is 0, and its gradient is infinite: no loss shows it."""
+
+    class Root(Line):
+        def loss(self, network: Any, batch: Any) -> Any:
+            return (network(self.x[batch.rows])[:, 0] * (0.0 if batch.step == 4 else 1.0)).square().sum().sqrt()
+
+    with pytest.raises(TrainingError, match=r"weights are no longer finite at epoch 1, step 5, .*sample-\d"):
+        train(Root(), config(epochs=1), tmp_path)
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_the_speed_after_a_stop_is_of_what_was_done_since(tmp_path: Path):
+    task = Line()
+    with pytest.raises(TrainingStoppedError):
+        train(task, config(epochs=1), tmp_path, report=lambda e, s, n, loss: _term(s == 3))
+    task.delay = 0.05
+    train(task, config(epochs=1), tmp_path)
+    line = json.loads((tmp_path / "log.jsonl").read_text())
+    assert line["samples_a_second"] * line["seconds"] == pytest.approx(16, rel=0.1)  # two steps of 8; both are rounded
+
+
 def test_patience_ends_a_run(tmp_path: Path):
     assert train(Line(), config(epochs=50, rate=1e-12, patience=2), tmp_path).epochs < 50
-
-
-_TWO = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {here!r})
-import torch
-from test_engine import Line, config, train
-from devise.training.distributed import joined_processes
-class Plain(Line):
-    def loss(self, network, batch):
-        noise = torch.from_numpy(batch.uniform(1))[:, 0]
-        return (network(self.x[batch.rows])[:, 0] - self.y[batch.rows] - noise).square().mean()
-task = Plain()
-with joined_processes("cpu") as together:
-    train(task, config(optimizer="sgd"), Path(sys.argv[1]), processes=together)
-    if together.first:
-        print(together.world, *(float(w).hex() for w in [*task.module.weight.flatten(), *task.module.bias]))
-"""
-
-
-def test_two_processes_do_what_one_does_with_the_same_batch(tmp_path: Path):
-    """The gradient is the mean over the batch either way; only the order of the sums differs."""
-    script = tmp_path / "two.py"
-    script.write_text(_TWO.format(here=HERE))
-    single = _printed([sys.executable, str(script), str(tmp_path / "one")])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    double = _printed([*command, str(tmp_path / "two")])
-    assert (single[0], double[0]) == ("1", "2")
-    values = [[float.fromhex(text) for text in printed[1:]] for printed in (single, double)]
-    assert np.allclose(*values, rtol=0, atol=1e-6)
-    assert values[0][0] != pytest.approx(0.1, abs=0.01)  # it moved
-
-
-def _printed(command: list[str]) -> list[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path("src").resolve()), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
 
 
 @given(

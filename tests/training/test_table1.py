@@ -84,6 +84,7 @@ def test_forms_agree(table: Table1):
     stored = json.loads(report.as_json(table))
     hit = rows[0].index("hit@1")
     assert float(rows[1][hit]) == pytest.approx(100 * stored["rows"][0]["means"]["hit@1"])
+    assert rows[1][rows[0].index("hit@10")] == ""  # of four classes
     assert [row[:3] for row in rows[5:7]] == [["paper", "Softmax", ""], ["paper", "DeViSE", "500"]]
     assert rows[5][hit] == "55.6"
     text, latex = report.as_markdown(table), report.as_latex(table)

@@ -34,6 +34,7 @@ from devise.bundle.strict_json import parse_json
 from devise.errors import BundleError, VectorsError
 from devise.labels import LabelSet
 from devise.model.evidence import Classifier
+from devise.model.prior import Familiarity
 from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 
@@ -145,6 +146,19 @@ class Bundle:
     def surgery_map(self) -> Surgery:
         """The map from features to the label space."""
         return self.surgery().map
+
+    def setting(self, scorer: str, name: str) -> float:
+        """A number the model keeps for a scorer; BundleError if it keeps none."""
+        try:
+            return float(self.manifest.scoring[scorer][name])
+        except KeyError:
+            raise BundleError(f"the model keeps no {name} for {scorer}: build the bundle again") from None
+
+    def familiarity(self) -> Familiarity | None:
+        """How familiar each label's name is; None if the bundle keeps nothing of it."""
+        if FAMILIARITY not in {part.name for part in self.manifest.parts}:
+            return None
+        return decode_familiarity(self.part_bytes(FAMILIARITY), self.manifest)
 
     def words(self, only: Collection[str] | None = None) -> "WordTable":
         """Words and their vectors, for labels typed by the user; `only`: those of these words it has."""

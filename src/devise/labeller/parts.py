@@ -8,7 +8,7 @@ from jaxtyping import Int64
 
 from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.bundle.parts import BACKBONE, FAMILIARITY, RANDOM_SURGERY, SurgeryMap, decode_familiarity, decode_surgery
+from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
 from devise.model.prior import Familiarity
@@ -87,9 +87,7 @@ class ModelParts:
     @cached_property
     def familiarity(self) -> Familiarity | None:
         """How familiar each label's name is; None if the bundle keeps nothing of it."""
-        if FAMILIARITY not in {part.name for part in self.bundle.manifest.parts}:
-            return None
-        return decode_familiarity(self.bundle.part_bytes(FAMILIARITY), self.bundle.manifest)
+        return self.bundle.familiarity()
 
     @property
     def centre(self) -> Centre:
@@ -127,7 +125,4 @@ class ModelParts:
 
     def setting(self, scorer: str, name: str) -> float:
         """A number the model keeps for a scorer; BundleError if it keeps none."""
-        try:
-            return float(self.bundle.manifest.scoring[scorer][name])
-        except KeyError:
-            raise BundleError(f"the model keeps no {name} for {scorer}: build the bundle again") from None
+        return self.bundle.setting(scorer, name)

@@ -8,6 +8,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from devise.errors import UsageError
+
 __all__ = ["DRAWS", "Augmentation", "augmented", "middle"]
 
 DRAWS = 8
@@ -27,6 +29,12 @@ class Augmentation:
     ratio: float = 4 / 3
     jitter: float = 0.3
     flips: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least_area <= 1:
+            raise UsageError(f"least_area must be above 0 and at most 1, got {self.least_area}")
+        if not 0 <= self.jitter < 1:
+            raise UsageError(f"jitter must be from 0 to below 1, got {self.jitter}")
 
 
 def augmented(

@@ -100,11 +100,18 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
             file.write(f"{name}\t{synset_id or _LEFT_OUT}\t{note}\n")
 
 
+def _require_writable(names: Sequence[str]) -> None:
+    for name in names:
+        if name.startswith("#") or "\t" in name or len(name.splitlines()) > 1:
+            raise UsageError(f"the class {name!r} cannot stand in a review file: rename it, without # at its beginning")
+
+
 def _open(unclear: Sequence[str], ids: dict[str, str | None], taxonomy: Taxonomy, review: Path | None) -> UsageError:
     listed = ", ".join(unclear[:5]) + (", ..." if len(unclear) > 5 else "")
     told = f"{len(unclear)} class names have several senses or none in WordNet ({listed})"
     if review is None:
         return UsageError(f"{told}: give --classes FILE, and their senses are written there for you to choose")
+    _require_writable(unclear)
     write_review(review, ids, unclear, taxonomy)
     return UsageError(f"{told}: choose in {review}, which lists them, and give it again")
 

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from devise.arrays import Truth
+from devise.arrays import Features, Truth
 from devise.errors import UsageError
 from devise.training.augment import DRAWS, Augmentation, augmented, middle
 from devise.training.batches import Batch
@@ -24,7 +24,7 @@ from devise.vision.preprocessing import Preprocessing
 from devise.vision.smallnet import SmallNet, SmallNetSize
 from devise.vision.timmnet import TIMM, TimmNet
 
-__all__ = ["ClassifierConfig", "ClassifierTask", "Pictures", "Trainable", "hits_at", "make_network"]
+__all__ = ["ClassifierConfig", "ClassifierTask", "Pictures", "Trainable", "hits_at", "make_network", "plain_features"]
 
 Trainable: TypeAlias = EfficientNetLite | SmallNet | TimmNet
 """The networks that a classifier is trained of."""
@@ -32,6 +32,7 @@ Trainable: TypeAlias = EfficientNetLite | SmallNet | TimmNet
 _SMALL = "small"
 _BACKBONES = (_SMALL, *VARIANTS)
 _MEASURED = 256
+_SOME = 64  # photos at once where only their features are asked
 _GROWING = 0.8  # share of the epochs in which pictures grow
 _SIDE_STEP = 8  # a network halves the side several times
 
@@ -74,11 +75,10 @@ class ClassifierConfig(RunConfig):
 
     def __post_init__(self) -> None:
         RunConfig.__post_init__(self)
-        below_one(self, "holdout", "smoothing", "jitter")
+        below_one(self, "holdout", "smoothing")
         at_least(self, 0, "held_gb", "ridge")
         at_least(self, 1, "features", "crop")
-        if not 0 < self.least_area <= 1:
-            raise UsageError(f"least_area must be above 0 and at most 1, got {self.least_area}")
+        _ = self.augmentation  # refuses what is out of range
         of_timm = self.backbone.startswith(TIMM)
         if self.backbone not in _BACKBONES and not of_timm:
             raise UsageError(f"backbone must be one of {', '.join(_BACKBONES)} or timm:NAME, got {self.backbone!r}")
@@ -171,6 +171,17 @@ class Pictures:
 
     def _classes(self, rows: Int64[np.ndarray, "some"], device: torch.device) -> Tensor:
         return torch.from_numpy(self.truth[rows]).to(device)
+
+
+def plain_features(network: Trainable, pictures: Pictures, rows: Int64[np.ndarray, "rows"]) -> tuple[Features, Truth]:
+    """What the network, in evaluation, makes of the middle of these photos, and their classes; broken ones left out."""
+    features, truth = [], []
+    with torch.no_grad():
+        for start in range(0, len(rows), _SOME):
+            planes, classes = pictures.plain(rows[start : start + _SOME], next(network.parameters()).device)
+            features.append(network.forward_features(planes).float().cpu().numpy())
+            truth.append(classes.cpu().numpy())
+    return np.concatenate(features), np.concatenate(truth)
 
 
 class ClassifierTask:

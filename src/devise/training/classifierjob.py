@@ -6,26 +6,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from devise.arrays import Queries, Surgery, Truth
+from devise.arrays import Truth
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import conse_queries, random_space
+from devise.model.embedding import random_space
 from devise.model.evidence import Classifier
-from devise.model.space import unit_rows
 from devise.model.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import map_classes
-from devise.training.classifier import ClassifierConfig, ClassifierTask, Pictures, Trainable, make_network
+from devise.training.classifier import (
+    ClassifierConfig,
+    ClassifierTask,
+    Pictures,
+    Trainable,
+    make_network,
+    plain_features,
+)
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.labelspace import TargetSpace, bundle_space
-from devise.training.output import Network, TrainedModel, best_temperature, spread, unit_cosines, write_trained
+from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.startweights import start_weights
 from devise.training.surgery import held_out, tell_if_none_is_held
+from devise.training.temperatures import best_temperatures, spread
 from devise.vision.export import onnx_bytes
 from devise.vision.samples import Samples, find_samples
 from devise.vision.timmnet import TimmNet, traced_onnx
@@ -85,7 +91,7 @@ def run_classifier(
         return ClassifierResult(base, len(good), len(ids), len(arrays.broken), outcome)
     space = bundle_space(base, taxonomy, ids, ids)
     chosen = spread(split[1] if len(split[1]) else split[0])
-    made = _model(network, config, space, pictures, chosen, outcome, samples)
+    made = _model(base, network, config, space, pictures, chosen, outcome, samples)
     bundle = write_trained(base, made, out, overwrite=overwrite)
     return ClassifierResult(bundle, len(good), len(ids), len(arrays.broken) + len(samples.broken), outcome)
 
@@ -117,6 +123,7 @@ def find_labelled(
 
 
 def _model(
+    base: Bundle,
     network: Trainable,
     config: ClassifierConfig,
     space: TargetSpace,
@@ -129,6 +136,7 @@ def _model(
     network.eval().cpu().float()
     layer = network.classifier
     classifier = Classifier(layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
+    features, truth = plain_features(network, pictures, rows)  # trained labels stand first, in the order of the classes
     vectors = space.vectors[: len(space.trained)]
     surgery = image_free_surgery(vectors, classifier.weight, config.ridge)
     labels = LabelSet(Label(i, i) for i in space.trained)
@@ -143,31 +151,5 @@ def _model(
         hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
         Network(onnx, network.architecture, network.preprocessing, classifier),
         start_weights(config),
-        _temperatures(network, classifier, space, surgery, pictures, rows),
+        best_temperatures(base, space, surgery, classifier, features, truth),
     )
-
-
-def _temperatures(
-    network: Trainable,
-    classifier: Classifier,
-    space: TargetSpace,
-    surgery: Surgery,
-    pictures: Pictures,
-    rows: np.ndarray,
-) -> dict[str, float]:
-    """Of DeViSE, ConSE and their sum, all labels competing, on photos held out.
-
-    The stacking rule of the base is kept: it is in units of cosines.
-    """
-    features, truth = [], []
-    with torch.no_grad():
-        for start in range(0, len(rows), 64):
-            planes, classes = pictures.plain(rows[start : start + 64], torch.device("cpu"))
-            features.append(network.forward_features(planes).numpy())
-            truth.append(classes.numpy())
-    evidence = classifier.evidence(np.concatenate(features).astype(np.float32))
-    classes_of = np.concatenate(truth)  # trained labels stand first, in the order of the classes
-    devise: Queries = unit_rows(evidence.features @ surgery.T)
-    conse = conse_queries(evidence, space.vectors[: len(space.trained)], 10)
-    queries = {"devise": devise, "conse": conse, "fused": devise + conse}
-    return {name: best_temperature(unit_cosines(one, space.vectors), classes_of) for name, one in queries.items()}

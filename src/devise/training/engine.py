@@ -126,9 +126,10 @@ class _Run:
 
     def go(self, told: Callable[[], bool], board: Any) -> None:
         while self.progress.epoch < self.config.epochs and not self._tired():
-            began = time.monotonic()
+            began, done = time.monotonic(), self.progress.step
             self._epoch(told)
-            self._measure(time.monotonic() - began, board)
+            seconds = time.monotonic() - began
+            self._measure(seconds, (self.progress.step - done) * self.order.size / seconds, board)
             if time.monotonic() - self.saved > self.config.save_seconds:
                 self._save()
         self._save()
@@ -176,24 +177,31 @@ class _Run:
                 loss = self.task.loss(self.network, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(self._not_finite(batch, value))
+            raise TrainingError(self._not_finite(batch, f"the loss is {value}"))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if config.clip:
             nn.utils.clip_grad_norm_(self.task.module.parameters(), config.clip)
         self.optimizer.step()
+        if batch.step == self.order.steps - 1:
+            self._require_finite_weights(batch)
         if self.average is not None:
             _blend(self.average, self.task.module.state_dict(), config.ema, batch.epoch * self.order.steps + batch.step)
         return value
 
-    def _not_finite(self, batch: Batch, value: float) -> str:
+    def _require_finite_weights(self, batch: Batch) -> None:
+        """After the last step of an epoch, whose weights no loss follows before they are measured and kept."""
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.task.module.parameters()):
+            raise TrainingError(self._not_finite(batch, "weights are no longer finite"))
+
+    def _not_finite(self, batch: Batch, what: str) -> str:
         names = ", ".join(self.task.name(int(row)) for row in batch.rows[:_NAMED])
         return (
-            f"the loss is {value} at epoch {batch.epoch + 1}, step {batch.step + 1}, in a batch of {len(batch.rows)} "
+            f"{what} at epoch {batch.epoch + 1}, step {batch.step + 1}, in a batch of {len(batch.rows)} "
             f"samples ({names}, ...): lower the rate, or look at these samples"
         )
 
-    def _measure(self, seconds: float, board: Any) -> None:
+    def _measure(self, seconds: float, speed: float, board: Any) -> None:
         progress, module = self.progress, self.task.module
         line: dict[str, Any] = {"epoch": progress.epoch + 1, "loss": progress.loss_sum / max(progress.loss_steps, 1)}
         if self.together.first:
@@ -205,7 +213,7 @@ class _Run:
                 measures = self.task.measures()
             self._judge(measures)
             module.load_state_dict(kept)
-            line |= {"seconds": round(seconds, 2), "samples_a_second": round(self._samples() / seconds, 1), **measures}
+            line |= {"seconds": round(seconds, 2), "samples_a_second": round(speed, 1), **measures}
             with (self.work / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             if board is not None:
@@ -214,9 +222,6 @@ class _Run:
         progress.stale = self._shared_stale()
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.loss_sum, progress.loss_steps = 0.0, 0
-
-    def _samples(self) -> int:
-        return self.progress.loss_steps * self.order.size
 
     def _judge(self, measures: dict[str, float]) -> None:
         """Keep the weights, as they stand in the module, if they are the best so far."""

@@ -13,6 +13,7 @@ from torch.nn import functional
 from devise.arrays import LabelVectors, Surgery
 from devise.errors import UsageError
 from devise.model.evidence import Classifier
+from devise.training.augment import Augmentation
 from devise.training.batches import Batch
 from devise.training.classifier import Pictures, hits_at
 from devise.training.config import OptimizerName, RunConfig, at_least, below_one
@@ -56,12 +57,16 @@ class FinetuneConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super(FinetuneConfig, self).__post_init__()
-        below_one(self, "holdout", "jitter")
+        below_one(self, "holdout")
         at_least(self, 0, "held_gb", "margin", "softmax_share")
-        if not 0 < self.least_area <= 1:
-            raise UsageError(f"least_area must be above 0 and at most 1, got {self.least_area}")
+        _ = self.augmentation  # refuses what is out of range
         if self.backbone_share < 0 or self.temperature <= 0:
             raise UsageError("backbone_share must be 0 or more and temperature above 0")
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How photos are varied."""
+        return Augmentation(self.least_area, jitter=self.jitter, flips=self.flips)
 
     @property
     def ranking(self) -> RankingLoss:

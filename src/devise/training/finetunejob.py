@@ -13,8 +13,7 @@ from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, decode_surgery
 from devise.model.evidence import Classifier
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.augment import Augmentation
-from devise.training.classifier import Pictures
+from devise.training.classifier import Pictures, plain_features
 from devise.training.classifierjob import ClassifierInputs, find_labelled
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
@@ -23,6 +22,7 @@ from devise.training.labelspace import bundle_space
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.surgery import held_out, tell_if_none_is_held
+from devise.training.temperatures import best_temperatures, spread
 from devise.vision.export import onnx_bytes
 from devise.vision.restore import restored_network
 
@@ -64,8 +64,7 @@ def run_finetune(
     facts = base.manifest.backbone
     network = restored_network(base.part_bytes(BACKBONE), facts.architecture, len(trained), facts.features)
     arrays = PhotoArrays(samples, base.preprocessing(), int(config.held_gb * 2**30), say, on_photos)
-    how = Augmentation(config.least_area, jitter=config.jitter, flips=config.flips)
-    pictures = Pictures(arrays, truth, base.preprocessing(), how)
+    pictures = Pictures(arrays, truth, base.preprocessing(), config.augmentation)
     good = arrays.good()
     held = held_out(truth[good], config.holdout, config.seed)
     tell_if_none_is_held(held, config.holdout, say)
@@ -77,14 +76,19 @@ def run_finetune(
     before = _before(task, together)
     outcome = train(task, config, inputs.work / "finetune", processes=together, report=report, tensorboard=tensorboard)
     if together.first:
+        tuned, surgery = _network(module, base), module.map.detach().cpu().numpy()
+        chosen = spread(good[held] if held.any() else good)
+        features, classes = plain_features(module.network, pictures, chosen)
+        shown = space.positions(ids)[classes]
         made = TrainedModel(
             space,
-            module.map.detach().cpu().numpy(),
+            surgery,
             _control(base),
             _seed(base),
             {"finetune": asdict(config), "held_out": dict(outcome.measures), "before": before, "photos": len(good)},
             hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
-            _network(module, base),
+            tuned,
+            temperatures=best_temperatures(base, space, surgery, tuned.classifier, features, shown),
         )
         base = write_trained(base, made, out, overwrite=overwrite)
     return FinetuneResult(base, len(good), len(ids), before, outcome)

@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int64
-
-from devise.arrays import LabelVectors, Queries, Scores, Surgery, Truth
+from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle
 from devise.bundle.label_table import encode_label_table
 from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
@@ -23,24 +20,19 @@ from devise.bundle.parts import (
     SURGERY,
     WORDS,
     SurgeryMap,
-    decode_familiarity,
     encode_classifier,
     encode_familiarity,
     encode_label_vectors,
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
-from devise.labels import LabelSet
 from devise.model.evidence import Classifier
-from devise.model.prior import Familiarity
+from devise.model.prior import familiarity_of
 from devise.model.space import CENTRE
 from devise.training.labelspace import TargetSpace
 from devise.vision.preprocessing import Preprocessing
 
-__all__ = ["Network", "TrainedModel", "best_temperature", "spread", "unit_cosines", "write_trained"]
-
-_CALIBRATED = 500  # photos at most that choose the temperatures
-_TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
+__all__ = ["Network", "TrainedModel", "write_trained"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,8 +78,9 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     }
     if network is None and FAST in {part.name for part in old.parts}:
         parts[FAST] = base.part_path(FAST)  # of the network, which stays
-    if FAMILIARITY in {part.name for part in old.parts}:
-        parts[FAMILIARITY] = encode_familiarity(_familiarity(base, space.labels))
+    known = base.familiarity()
+    if known is not None:
+        parts[FAMILIARITY] = encode_familiarity(familiarity_of(space.labels, base.labels, known, base.trained))
     if made.control is not None:
         parts[RANDOM_SURGERY] = encode_surgery(SurgeryMap(made.control), "float32")
     if space.words is not None:
@@ -112,45 +105,9 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     return write_bundle(out, manifest, parts, overwrite=overwrite)
 
 
-def _familiarity(base: Bundle, labels: LabelSet) -> Familiarity:
-    """The base's, in the order of these labels; one that it lacks is as familiar as a trained label on average."""
-    known, own = decode_familiarity(base.part_bytes(FAMILIARITY), base.manifest), base.labels
-    new = known[base.trained].mean()
-    return np.array([known[own.position(i)] if i in own else new for i in labels.ids], np.float32)
-
-
-def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
-    """Up to 500 of these photos to choose temperatures by, evenly spread: they may be in the order of their classes.
-
-    >>> spread(np.arange(1500)).tolist()[:3]
-    [0, 3, 6]
-    """
-    count = min(len(rows), _CALIBRATED)
-    return rows[np.arange(count) * len(rows) // max(count, 1)]
-
-
-def best_temperature(cosines: Scores, truth: Truth) -> float:
-    """The temperature under which the softmax over the cosines gives the true labels the highest likelihood."""
-
-    def mean_log_likelihood(temperature: float) -> float:
-        scaled = cosines / np.float32(temperature)
-        own = scaled[np.arange(len(truth)), truth]
-        top = scaled.max(axis=1)
-        return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
-
-    return max(_TEMPERATURES, key=mean_log_likelihood)
-
-
 def _provenance(base: tuple[Provenance, ...], made: TrainedModel) -> tuple[Provenance, ...]:
     """A network with weights of its own was not made of the base's."""
     photos = Provenance("training photos", "given by the user", "", "as the photos", sha256=made.photos)
     if made.weights is None:
         return (*base, photos)
     return (*made.weights, *(one for one in base if "backbone" not in one.what), photos)
-
-
-def unit_cosines(projected: Queries, vectors: LabelVectors) -> Scores:
-    """Cosines of rows that need not be of unit length with unit rows."""
-    norms = np.linalg.norm(projected, axis=1, keepdims=True)
-    cosines: Scores = (projected @ vectors.T) / np.maximum(norms, np.float32(1e-12))
-    return cosines

@@ -23,8 +23,9 @@ from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.featurerows import FeatureRows, block_and_group
 from devise.training.labelspace import TargetSpace, bundle_space, random_target, words_space
-from devise.training.output import TrainedModel, best_temperature, spread, unit_cosines, write_trained
+from devise.training.output import TrainedModel, write_trained
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out, tell_if_none_is_held
+from devise.training.temperatures import best_temperatures, spread
 from devise.training.words import read_words
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.featurestore import FeatureStore, feature_store, open_store
@@ -125,7 +126,7 @@ def run_surgery(
         config.seed,
         {"surgery": asdict(config), "held_out": dict(outcome.measures), "photos": len(photos.truth)},
         hashlib.sha256(photos.key.encode()).hexdigest(),
-        temperatures={"devise": _temperature(photos, space, surgery, config)},
+        temperatures=_temperatures(base, photos, space, surgery, config),
     )
     bundle = write_trained(base, made, out, overwrite=overwrite) if together.first else base
     return SurgeryResult(bundle, len(photos.truth), len(photos.ids), before, outcome)
@@ -262,9 +263,11 @@ def _tuned(space: TargetSpace, ids: Sequence[str], head: SurgeryHead) -> TargetS
     return replace(space, vectors=vectors)
 
 
-def _temperature(photos: LabelledFeatures, space: TargetSpace, surgery: Surgery, config: SurgeryConfig) -> float:
-    """For the probabilities of `devise label --method devise`: all labels compete, on photos held out."""
+def _temperatures(
+    base: Bundle, photos: LabelledFeatures, space: TargetSpace, surgery: Surgery, config: SurgeryConfig
+) -> dict[str, float]:
+    """For the probabilities of `devise label`: chosen on photos held out."""
     held = np.flatnonzero(held_out(photos.truth, config.holdout, config.seed))
     chosen = spread(held if len(held) else np.arange(len(photos.truth)))
-    cosines = unit_cosines(photos.rows.take(chosen) @ surgery.T, space.vectors)
-    return best_temperature(cosines, space.positions(photos.ids)[photos.truth[chosen]])
+    truth = space.positions(photos.ids)[photos.truth[chosen]]
+    return best_temperatures(base, space, surgery, base.classifier(), photos.rows.take(chosen), truth)

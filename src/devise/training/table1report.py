@@ -57,7 +57,7 @@ def as_csv(table: Table1) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["source", "model", "dim", *(name for m in MEASURES for name in (m, f"{m} spread"))])
     for row in table.rows:
-        values = [value for measure in MEASURES for value in _values(row, measure)]
+        values = [value for m in MEASURES for value in (_values(row, m) if m in row.means else ("", ""))]
         writer.writerow(["here", row.name, row.dim or "", *values])
     for name, dim, figures in PAPER:
         writer.writerow(["paper", name, dim or "", *(value for figure in figures for value in (figure, ""))])
@@ -162,8 +162,6 @@ def _cell(row: TableRow, measure: str) -> str:
 
 def _values(row: TableRow, measure: str) -> tuple[float, float]:
     scale = 100 if measure.startswith("hit@") else 1
-    if measure not in row.means:
-        return float("nan"), float("nan")
     return scale * row.means[measure], scale * row.spreads[measure]
 
 

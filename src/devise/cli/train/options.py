@@ -1,5 +1,6 @@
 """Options, progress and the way to run a job that the training commands share."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ __all__ = [
     "carried_out",
     "default_work",
     "epochs_option",
+    "lines_of_progress",
     "print_outcome",
     "require_torch",
     "say",
@@ -41,6 +43,7 @@ __all__ = [
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
+_LINE_SECONDS = 60.0
 
 PhotosOption = Annotated[
     list[Path], typer.Option("--photos", help="Folder of class folders, or .tar shard; may be repeated.")
@@ -110,9 +113,12 @@ class Shown:
 
 @contextmanager
 def shown_progress() -> Iterator[Shown]:
-    """Bars on standard error, on a terminal only."""
+    """Bars on standard error; a line a minute where that is no terminal."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        yield lines_of_progress()
+        return
+    with Progress(console=console, transient=True) as progress:
         photos = progress.add_task("photos", total=None, visible=False)
         steps = progress.add_task("training", total=None, visible=False)
 
@@ -124,6 +130,24 @@ def shown_progress() -> Iterator[Shown]:
             progress.update(steps, completed=step, total=total, description=text, visible=True)
 
         yield Shown(on_photos, on_step)
+
+
+def lines_of_progress(clock: Callable[[], float] = time.monotonic) -> Shown:
+    """A line where a minute has passed since the last one, or since now."""
+    last = clock()
+
+    def tell_now_and_then(line: str) -> None:
+        nonlocal last
+        if clock() - last >= _LINE_SECONDS:
+            last = clock()
+            say(line)
+
+    return Shown(
+        lambda done, total: tell_now_and_then(f"{done} of {total} photos"),
+        lambda epoch, step, total, loss: tell_now_and_then(
+            f"epoch {epoch + 1}, step {step} of {total}, loss {loss:.4f}"
+        ),
+    )
 
 
 def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, flags: Mapping[str, object]) -> _Job:
@@ -165,8 +189,8 @@ def carried_out(
             inputs,
             out,
             processes=together,
-            report=shown.step,
-            on_photos=shown.photos,
+            report=shown.step if together.first else None,
+            on_photos=shown.photos if together.first else None,
             say=say if together.first else _say_nothing,
             overwrite=overwrite,
             tensorboard=tensorboard,

@@ -1,0 +1,65 @@
+"""Temperatures that turn a trained model's scores into probabilities, chosen on photos held out."""
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.arrays import Features, Scores, Surgery, Truth
+from devise.bundle.bundle import Bundle
+from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
+from devise.model.evidence import Classifier
+from devise.model.prior import familiarity_of
+from devise.model.scorer import Scorer
+from devise.model.space import LabelSpace
+from devise.training.labelspace import TargetSpace
+
+__all__ = ["best_temperature", "best_temperatures", "spread"]
+
+_CALIBRATED = 500  # photos at most that choose the temperatures
+_TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
+
+
+def best_temperatures(
+    base: Bundle, space: TargetSpace, surgery: Surgery, classifier: Classifier, features: Features, truth: Truth
+) -> dict[str, float]:
+    """By scorer, all labels competing, with the stacking rule and the prior that the model keeps of its base.
+
+    truth: position of each photo's label in `space`.
+    """
+    labels = LabelSpace(space.labels, space.vectors)
+    trained = space.positions(space.trained)
+    devise = DeviseScorer(labels, surgery)
+    conse = ConseScorer(labels, space.vectors[trained], int(base.setting("conse", "top")))
+    rule = StackingRule(base.setting("fused", "penalty"), base.setting("fused", "confidence"))
+    prior, known = None, base.familiarity()
+    if known is not None:
+        weight = np.float32(base.setting("fused", "familiarity"))
+        prior = weight * familiarity_of(space.labels, base.labels, known, base.trained)
+    scorers: dict[str, Scorer] = {
+        "devise": devise,
+        "conse": conse,
+        "fused": FusedScorer(devise, conse, trained, rule, prior),
+    }
+    evidence = classifier.evidence(features)
+    return {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
+
+
+def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
+    """Up to 500 of these photos to choose temperatures by, evenly spread: they may be in the order of their classes.
+
+    >>> spread(np.arange(1500)).tolist()[:3]
+    [0, 3, 6]
+    """
+    count = min(len(rows), _CALIBRATED)
+    return rows[np.arange(count) * len(rows) // max(count, 1)]
+
+
+def best_temperature(scores: Scores, truth: Truth) -> float:
+    """The temperature under which the softmax over the scores gives the true labels the highest likelihood."""
+
+    def mean_log_likelihood(temperature: float) -> float:
+        scaled = scores / np.float32(temperature)
+        own = scaled[np.arange(len(truth)), truth]
+        top = scaled.max(axis=1)
+        return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
+
+    return max(_TEMPERATURES, key=mean_log_likelihood)
