@@ -89,6 +89,7 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     assert bundle.manifest.backbone.architecture == "smallnet 8-8 x 1-1"
     assert len(bundle.labels) == 39_990
     assert not any("efficientnet" in one.source for one in bundle.manifest.provenance)
+    assert bundle.manifest.licences.keys() == base.manifest.licences.keys() - {"Apache-2.0"}  # that of its weights
 
     common = ("--photos", shard, "--model", first, "--set", "holdout=0.1", "--batch", 32)
     made = run("train", "surgery", *common, "--out", second, "--epochs", 6, "--rate", 0.01)
@@ -99,6 +100,11 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     made = run("train", "finetune", *common[:2], "--model", second, *common[4:], "--out", third, "--epochs", 2)
     assert made.code == 0, made.err
     assert "gain" in made.out
+    assert "no epoch has" not in made.err
+    worse = tmp_path / "worse"
+    made = run("train", "finetune", *common[:2], "--model", second, *common[4:], "--out", worse, "--rate", 3)
+    assert made.code == 0, made.err
+    assert "devise: no epoch has the hit@1 of the model before, " in made.err
 
     known = dict(zip(base.labels.ids, decode_familiarity(base.part_bytes(FAMILIARITY), base.manifest), strict=True))
     for model in (first, second, third):  # labels stand in another order than the base's

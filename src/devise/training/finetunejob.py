@@ -91,6 +91,7 @@ def run_finetune(
             temperatures=best_temperatures(base, space, surgery, tuned.classifier, features, shown),
         )
         base = write_trained(base, made, out, overwrite=overwrite)
+        _tell_if_worse(before, outcome, say)
     return FinetuneResult(base, len(good), len(ids), before, outcome)
 
 
@@ -99,6 +100,15 @@ def _network(module: Tuned, base: Bundle) -> Network:
     layer = network.classifier
     classifier = Classifier(layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
     return Network(onnx_bytes(network, half=False), network.architecture, base.preprocessing(), classifier)
+
+
+def _tell_if_worse(before: dict[str, float], outcome: Outcome, say: Callable[[str], None]) -> None:
+    name = next(iter(before), None)
+    if name is not None and outcome.measures[name] < before[name]:
+        say(
+            f"no epoch has the {name} of the model before, {before[name]:.1f}: that one is better on these photos; a "
+            "smaller --rate, or photos that its network was not trained on, may change it"
+        )
 
 
 def _control(base: Bundle) -> Surgery | None:

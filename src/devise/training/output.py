@@ -90,6 +90,8 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     scoring["random"] = {"seed": made.seed}
     for scorer, temperature in made.temperatures.items():
         scoring.setdefault(scorer, {})["temperature"] = temperature
+    provenance = _provenance(old.provenance, made)
+    gone = {one.licence for one in old.provenance} - {one.licence for one in provenance}
     manifest = replace(
         old,
         name=out.resolve().name,
@@ -98,7 +100,8 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         label_space=LabelSpace(len(space.labels), len(space.trained), space.dim),
         label_policy=space.policy,
         scoring=scoring,
-        provenance=_provenance(old.provenance, made),
+        provenance=provenance,
+        licences={name: text for name, text in old.licences.items() if name not in gone},
         config=json.loads(json.dumps({**made.config, "base": dict(old.config)})),
         parts=(),
     )
