@@ -8,7 +8,13 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-install_import_hook("devise", "beartype.beartype")
+_SOURCE = Path(__file__).parents[1] / "src"
+_WITH_ARRAYS = [
+    ".".join(path.relative_to(_SOURCE).with_suffix("").parts)
+    for path in sorted(_SOURCE.rglob("*.py"))
+    if any(mark in path.read_text(encoding="utf-8") for mark in ("jaxtyping", "devise.arrays"))
+]  # a check of each call is slow, and mypy knows the types of the rest
+install_import_hook(_WITH_ARRAYS, "beartype.beartype")
 
 # Started in the background by a shell, we and our children would be deaf to Ctrl-C, which some tests press.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -129,19 +129,21 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
 def test_bf16_on_a_processor_without_it_is_told(run: Run, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import torch
 
-    said = "no bfloat16 instructions"
-    for number, (known, flags, told) in enumerate([
-        ({"avx512_bf16": False, "amx_bf16": False}, ["--bf16"], True),
-        ({"avx512_bf16": False}, [], False),
-        ({"avx512_bf16": False, "amx_bf16": True}, ["--bf16"], False),
-        ({}, ["--bf16"], False),
-    ]):  # fmt: skip
+    from devise.training.distributed import Processes
+
+    for known, lacks in [
+        ({"avx512_bf16": False, "amx_bf16": True}, False),
+        ({}, False),
+        ({"avx512_bf16": False, "amx_bf16": False}, True),
+    ]:
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
+        assert Processes().lacks_bf16 == lacks
+    for name, flags in (("with", ["--bf16"]), ("without", [])):
         made = run(
-            "train", "classifier", "--photos", shard, "--out", tmp_path / str(number), "--epochs", 1, "--device", "cpu",
+            "train", "classifier", "--photos", shard, "--out", tmp_path / name, "--epochs", 1, "--device", "cpu",
             *SMALL, *flags,
         )  # fmt: skip
-        assert (made.code, said in made.err) == (0, told), made.err
+        assert (made.code, "no bfloat16 instructions" in made.err) == (0, bool(flags)), made.err
 
 
 def test_what_can_be_known_before_the_training_is_told_before_it(run: Run, shard: Path, small: Path, tmp_path: Path):
