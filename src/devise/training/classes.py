@@ -108,7 +108,8 @@ def _require_writable(names: Sequence[str]) -> None:
 
 def _open(unclear: Sequence[str], ids: dict[str, str | None], taxonomy: Taxonomy, review: Path | None) -> UsageError:
     listed = ", ".join(unclear[:5]) + (", ..." if len(unclear) > 5 else "")
-    told = f"{len(unclear)} class names have several senses or none in WordNet ({listed})"
+    names = "1 class name has" if len(unclear) == 1 else f"{len(unclear)} class names have"
+    told = f"{names} several senses or none in WordNet ({listed})"
     if review is None:
         return UsageError(f"{told}: give --classes FILE, and their senses are written there for you to choose")
     _require_writable(unclear)
