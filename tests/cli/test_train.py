@@ -148,6 +148,11 @@ def test_bf16_on_a_processor_without_it_is_told(run: Run, shard: Path, tmp_path:
 
 def test_what_can_be_known_before_the_training_is_told_before_it(run: Run, shard: Path, small: Path, tmp_path: Path):
     common = ("--photos", shard, "--model", small, "--out", tmp_path / "new")
+    old = Path(__file__).parents[1] / "data" / "bundle-v1"
+    for step in ("classifier", "surgery", "finetune"):
+        lacking = run("train", step, *common[:2], "--model", old, "--out", tmp_path / "new")
+        assert (lacking.code, "keeps no top for conse" in lacking.err) == (1, True), lacking.err
+        assert not list((tmp_path / "new-training").iterdir())
     taken = run("train", "surgery", *common[:4], "--out", small)
     assert (taken.code, "exists already" in taken.err) == (1, True)
     assert not (small.parent / f"{small.name}-training" / "surgery").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from devise.arrays import Truth
-from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.bundle import Bundle
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
 from devise.model.embedding import random_space
@@ -31,7 +31,7 @@ from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.startweights import start_weights
 from devise.training.surgery import held_out, tell_if_none_is_held
-from devise.training.temperatures import best_temperatures, spread
+from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.export import onnx_bytes
 from devise.vision.samples import Samples, find_samples
 from devise.vision.timmnet import TimmNet, traced_onnx
@@ -74,7 +74,7 @@ def run_classifier(
 ) -> ClassifierResult:
     """Train the network and write the bundle; only the first process writes."""
     together = processes or Processes()
-    taxonomy, base = default_taxonomy(), open_bundle(inputs.base)
+    taxonomy, base = default_taxonomy(), open_base(inputs.base)
     samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
     network = make_network(config, len(ids))
     arrays = PhotoArrays(samples, network.preprocessing, int(config.held_gb * 2**30), say, on_photos)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from devise.arrays import Surgery
-from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, decode_surgery
 from devise.model.evidence import Classifier
 from devise.taxonomy.wordnet import default_taxonomy
@@ -22,7 +22,7 @@ from devise.training.labelspace import bundle_space
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.surgery import held_out, tell_if_none_is_held
-from devise.training.temperatures import best_temperatures, spread
+from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.export import onnx_bytes
 from devise.vision.restore import restored_network
 
@@ -57,7 +57,7 @@ def run_finetune(
     The map for random label vectors stays as it was: the control row of a table is then of a frozen network.
     """
     together = processes or Processes()
-    taxonomy, base = default_taxonomy(), open_bundle(inputs.base)
+    taxonomy, base = default_taxonomy(), open_base(inputs.base)
     samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
     trained = tuple(base.labels.ids[place] for place in base.trained.tolist())
     space = bundle_space(base, taxonomy, ids, trained)

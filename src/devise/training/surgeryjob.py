@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from devise.arrays import Surgery, Truth
-from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import TrainingError, UsageError
 from devise.labels import Label, LabelSet
@@ -25,7 +25,7 @@ from devise.training.featurerows import FeatureRows, block_and_group
 from devise.training.labelspace import TargetSpace, bundle_space, random_target, words_space
 from devise.training.output import TrainedModel, write_trained
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out, tell_if_none_is_held
-from devise.training.temperatures import best_temperatures, spread
+from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.training.words import read_words
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.featurestore import FeatureStore, feature_store, open_store
@@ -101,7 +101,7 @@ def run_surgery(
 ) -> SurgeryResult:
     """Train the map, and the control's, and write the bundle; only the first process writes."""
     together = processes or Processes()
-    taxonomy, base = default_taxonomy(), open_bundle(inputs.base)
+    taxonomy, base = default_taxonomy(), open_base(inputs.base)
     store = make_store(base, inputs, on_photos, say) if together.first else None
     together.wait()
     store = store or make_store(base, inputs, None, say)

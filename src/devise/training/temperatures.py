@@ -1,10 +1,12 @@
 """Temperatures that turn a trained model's scores into probabilities, chosen on photos held out."""
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Int64
 
 from devise.arrays import Features, Scores, Surgery, Truth
-from devise.bundle.bundle import Bundle
+from devise.bundle.bundle import Bundle, open_bundle
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 from devise.model.evidence import Classifier
 from devise.model.prior import familiarity_of
@@ -12,10 +14,21 @@ from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
 from devise.training.labelspace import TargetSpace
 
-__all__ = ["best_temperature", "best_temperatures", "spread"]
+__all__ = ["best_temperature", "best_temperatures", "open_base", "spread"]
 
 _CALIBRATED = 500  # photos at most that choose the temperatures
 _TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
+
+
+def open_base(path: Path) -> Bundle:
+    """The bundle to train from; BundleError if it lacks what `best_temperatures` needs: now, not after the training."""
+    base = open_bundle(path)
+    needed = [("conse", "top"), ("fused", "penalty"), ("fused", "confidence")]
+    if base.familiarity() is not None:
+        needed.append(("fused", "familiarity"))
+    for scorer, name in needed:
+        base.setting(scorer, name)
+    return base
 
 
 def best_temperatures(
