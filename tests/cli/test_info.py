@@ -48,7 +48,8 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
     assert f"{stored['backbone']['architecture']}, {stored['backbone']['features']:,} features" in text
     fused = stored["scoring"]["fused"]
     assert f"gets {fused['confidence']:g} x its probability added" in text
-    assert f"expects {fused['familiarity']:g} x the familiarity of its name" in text
+    assert f"expects {fused['prior']:g} x the log odds that people photograph it" in text
+    assert f"the picture is at unit(kernel + {fused['conse']:g} x ConSE), labels by cosine" in text
     assert f"{fused['penalty']:g} is taken off every trained label" in text
     assert f"at temperature {fused['temperature']:g}" in text
     for part in stored["parts"]:
@@ -62,7 +63,7 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_verify_reads_every_part(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "all 9 parts have the hashes the manifest says" in run(capsys, "--verify")[0]
+    assert "all 10 parts have the hashes the manifest says" in run(capsys, "--verify")[0]
     assert json.loads(run(capsys, "--verify", "--json", "--model", str(OLD_BUNDLE))[0])["verified"] is True
 
 

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from devise.bundle.bundle import open_bundle
-from devise.bundle.parts import FAMILIARITY, decode_familiarity
 from devise.cli.app import main
 from devise.cli.train.options import lines_of_progress
 from devise.labeller.parts import DEFAULT_BUNDLE
@@ -106,10 +105,10 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     assert made.code == 0, made.err
     assert "devise: no epoch has the hit@1 of the model before, " in made.err
 
-    known = dict(zip(base.labels.ids, decode_familiarity(base.part_bytes(FAMILIARITY), base.manifest), strict=True))
+    known = dict(zip(base.labels.ids, base.standing(), strict=True))
     for model in (first, second, third):  # labels stand in another order than the base's
         made_bundle = open_bundle(model)
-        found = decode_familiarity(made_bundle.part_bytes(FAMILIARITY), made_bundle.manifest)
+        found = made_bundle.standing()
         assert found == pytest.approx([known[label_id] for label_id in made_bundle.labels.ids])
 
     photos = _unpacked(shard, tmp_path / "test")

@@ -12,28 +12,28 @@ def parts() -> ModelParts:
     return ModelParts.open()
 
 
-def test_familiar_names_are_the_known_ones(parts: ModelParts):
-    assert parts.familiarity is not None
-    of = {name: float(parts.familiarity[parts.space.labels.position(label)]) for name, label in IDS.items()}
-    assert of["cup"] > of["helicopter"] > of["euphonium"] > 0
+def test_what_people_photograph_stands_higher(parts: ModelParts):
+    assert parts.standing is not None
+    of = {name: float(parts.standing[parts.space.labels.position(label)]) for name, label in IDS.items()}
+    assert min(of["cup"], of["helicopter"]) > of["euphonium"] > of["sea squirt"]
 
 
-IDS = {"cup": "n03147509", "helicopter": "n03512147", "euphonium": "n03301568"}
+IDS = {"cup": "n03147509", "helicopter": "n03512147", "euphonium": "n03301568", "sea squirt": "n01469103"}
 
 
 def test_of_all_labels_and_of_some(parts: ModelParts):
     everything = label_prior(parts, parts.space.labels)
-    assert parts.familiarity is not None
+    assert parts.standing is not None
     assert everything is not None
-    np.testing.assert_allclose(everything, parts.setting("fused", "familiarity") * parts.familiarity, rtol=1e-6)
+    np.testing.assert_allclose(everything, parts.bundle.prior_weight() * parts.standing, rtol=1e-6)
     some = [7, 39_000, 1_500]
     np.testing.assert_array_equal(label_prior(parts, parts.space.labels.subset(some)), everything[some])
 
 
-def test_a_label_of_the_user_is_as_familiar_as_a_trained_one(parts: ModelParts):
-    assert parts.familiarity is not None
+def test_a_label_of_the_user_stands_where_a_trained_one_does(parts: ModelParts):
+    assert parts.standing is not None
     typed = LabelSet([Label("typed:1", "zedonk")])
-    expected = parts.setting("fused", "familiarity") * float(parts.familiarity[parts.trained].mean())
+    expected = parts.bundle.prior_weight() * float(parts.standing[parts.trained].mean())
     assert label_prior(parts, typed) == pytest.approx([expected], rel=1e-3)
 
 

@@ -183,9 +183,9 @@ def test_the_choice_is_the_one_of_the_definition(slow: ModuleType, seed: int):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_weight_of_familiarity_is_the_likeliest_one_on_classes_left_out(slow: ModuleType, seed: int):
+def test_the_weight_of_the_prior_is_the_likeliest_one_on_classes_left_out(slow: ModuleType, seed: int):
     problem = made_up(seed)
-    config = replace(CONFIG, familiarities=(0.0, 0.1, 0.3), prior_temperatures=(0.05, 0.2))
+    config = replace(CONFIG, priors=(0.0, 0.1, 0.3), prior_temperatures=(0.05, 0.2))
     known = np.random.default_rng(seed).random(len(problem.raw), dtype=np.float32)
     seen = [one for one in look(slow, problem) if one.left_out]
     losses = {}
@@ -199,10 +199,10 @@ def test_the_weight_of_familiarity_is_the_likeliest_one_on_classes_left_out(slow
     found = calibrate(
         problem.photos, problem.classifier, problem.raw, problem.folds,
         surgeon=surgeon, conse_top=CONSE_TOP,
-        config=replace(config, most_seen_loss=100.0, least_unseen_share=0.0), familiarity=known,
+        config=replace(config, most_seen_loss=100.0, least_unseen_share=0.0), prior=lambda kept: known,
     )  # fmt: skip
-    assert found.familiarity == min(losses, key=lambda pair: losses[pair])[0]
-    assert calibrated(problem).familiarity == 0.0
+    assert found.prior == min(losses, key=lambda pair: losses[pair])[0]
+    assert calibrated(problem).prior == 0.0
 
 
 def test_the_order_of_photos_does_not_matter():

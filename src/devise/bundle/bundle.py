@@ -18,23 +18,27 @@ from devise.bundle.parts import (
     CLASSIFIER,
     FAMILIARITY,
     FAST,
+    KERNEL,
     LABEL_TABLE,
     LABEL_VECTORS,
+    PRIOR,
     SURGERY,
     WORDS,
     SurgeryMap,
     decode_classifier,
-    decode_familiarity,
     decode_fast,
+    decode_kernel,
     decode_label_codes,
     decode_label_vectors,
+    decode_standing,
     decode_surgery,
 )
 from devise.bundle.strict_json import parse_json
 from devise.errors import BundleError, VectorsError
 from devise.labels import LabelSet
 from devise.model.evidence import Classifier
-from devise.model.prior import Familiarity
+from devise.model.kernel import KernelSurgery
+from devise.model.prior import Standing
 from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 
@@ -154,11 +158,34 @@ class Bundle:
         except KeyError:
             raise BundleError(f"the model keeps no {name} for {scorer}: build the bundle again") from None
 
-    def familiarity(self) -> Familiarity | None:
-        """How familiar each label's name is; None if the bundle keeps nothing of it."""
-        if FAMILIARITY not in {part.name for part in self.manifest.parts}:
+    def has(self, name: str) -> bool:
+        """Whether the manifest lists this part."""
+        return any(part.name == name for part in self.manifest.parts)
+
+    def standing_part(self) -> str | None:
+        """The part that keeps the prior, PRIOR or in older bundles FAMILIARITY; None if there is none."""
+        return next((name for name in (PRIOR, FAMILIARITY) if self.has(name)), None)
+
+    def standing(self) -> Standing | None:
+        """What is expected of each label beforehand; None if the bundle keeps nothing of it."""
+        name = self.standing_part()
+        if name is None:
             return None
-        return decode_familiarity(self.part_bytes(FAMILIARITY), self.manifest)
+        data = self.part_bytes(name)
+        with self._naming(name):
+            return decode_standing(name, data, self.manifest)
+
+    def prior_weight(self) -> float:
+        """The weight of `standing` among the cosines; BundleError if the bundle keeps none."""
+        return self.setting("fused", "familiarity" if self.standing_part() == FAMILIARITY else "prior")
+
+    def kernel(self) -> KernelSurgery | None:
+        """Kernel surgery; None if the bundle keeps none."""
+        if not self.has(KERNEL):
+            return None
+        data = self.part_bytes(KERNEL)
+        with self._naming(KERNEL):
+            return decode_kernel(data, self.manifest)
 
     def words(self, only: Collection[str] | None = None) -> "WordTable":
         """Words and their vectors, for labels typed by the user; `only`: those of these words it has."""
@@ -177,7 +204,7 @@ class Bundle:
 
     def fast(self) -> Bounds:
         """What runs the network in 8-bit integers; BundleError if the bundle keeps nothing of it."""
-        if FAST not in {part.name for part in self.manifest.parts}:
+        if not self.has(FAST):
             raise BundleError(
                 f"{self._called}: has no {FAST}, which the fast form needs: leave --fast out, or make it with devise "
                 "train fast"
@@ -198,7 +225,9 @@ class Bundle:
             LABEL_VECTORS: self.label_vectors,
             SURGERY: self.surgery,
             WORDS: self.words,
-            FAMILIARITY: lambda: decode_familiarity(self.part_bytes(FAMILIARITY), self.manifest),
+            FAMILIARITY: self.standing,
+            PRIOR: self.standing,
+            KERNEL: self.kernel,
             FAST: self.fast,
         }
         for part in self.manifest.parts:

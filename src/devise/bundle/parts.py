@@ -19,9 +19,10 @@ from devise.bundle.arrays_io import (
     vector_of,
 )
 from devise.bundle.manifest import Manifest
-from devise.errors import BundleError
+from devise.errors import BundleError, UsageError
 from devise.model.evidence import Classifier
-from devise.model.prior import Familiarity
+from devise.model.kernel import KernelConfig, KernelSurgery
+from devise.model.prior import Standing
 from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 
@@ -30,22 +31,26 @@ __all__ = [
     "CLASSIFIER",
     "FAMILIARITY",
     "FAST",
+    "KERNEL",
     "LABEL_TABLE",
     "LABEL_VECTORS",
+    "PRIOR",
     "RANDOM_SURGERY",
     "SURGERY",
     "WORDS",
     "SurgeryMap",
     "decode_classifier",
-    "decode_familiarity",
     "decode_fast",
+    "decode_kernel",
     "decode_label_codes",
     "decode_label_vectors",
+    "decode_standing",
     "decode_surgery",
     "encode_classifier",
-    "encode_familiarity",
     "encode_fast",
+    "encode_kernel",
     "encode_label_vectors",
+    "encode_standing",
     "encode_surgery",
 ]
 
@@ -57,12 +62,17 @@ SURGERY = "surgery.safetensors"
 RANDOM_SURGERY = "random.safetensors"
 """The map for random label vectors, of the same form: the control row of a table."""
 FAMILIARITY = "familiarity.safetensors"
-"""How familiar each label's name is. Optional: a bundle without it ranks by cosine alone."""
+"""How familiar each label's name is: the prior of bundles made before PRIOR. Optional."""
+KERNEL = "kernel.safetensors"
+"""Kernel surgery. Optional: a bundle without it ranks by DeViSE and ConSE."""
+PRIOR = "prior.safetensors"
+"""The log odds that people photograph what each label names. Optional: a bundle without it ranks by cosine alone."""
 FAST = "fast.safetensors"
 """What runs the network in 8-bit integers. Optional: a bundle without it has no fast form."""
 WORDS = "words.safetensors"
 
 _SHIFT = "shift/"
+_STANDINGS = {PRIOR: "log_odds", FAMILIARITY: "familiarity"}  # the array of each part that keeps a prior
 _Centre = Float32[np.ndarray, "length"]
 
 
@@ -138,15 +148,46 @@ def decode_label_codes(data: bytes, manifest: Manifest) -> QuantizedRows:
     return codes_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
 
 
-def encode_familiarity(familiarity: Familiarity) -> bytes:
-    """`familiarity`, as float16."""
-    return to_bytes({"familiarity": narrowed(familiarity, "float16")})
+def encode_kernel(kernel: KernelSurgery) -> bytes:
+    """`places` as int8 codes with `scales`, `axes` and `by_label` as float16; the configuration is in the manifest."""
+    places = quantized(kernel.places)
+    return to_bytes(
+        {
+            "places": places.codes,
+            "scales": places.scales,
+            "axes": narrowed(kernel.axes, "float16"),
+            "by_label": narrowed(kernel.by_label, "float16"),
+        }
+    )
 
 
-def decode_familiarity(data: bytes, manifest: Manifest) -> Familiarity:
-    """The inverse of `encode_familiarity`; BundleError if its length is not the manifest's."""
-    arrays = _only(from_bytes(data), {"familiarity"})
-    return vector_of(arrays, "familiarity", manifest.label_space.labels)
+def decode_kernel(data: bytes, manifest: Manifest) -> KernelSurgery:
+    """The inverse of `encode_kernel`; BundleError if a shape is not the manifest's or the settings are unusable."""
+    settings = {name: value for name, value in manifest.scoring.get("kernel", {}).items() if name != "temperature"}
+    try:
+        config = KernelConfig.from_dict(dict(settings))
+    except UsageError as error:
+        raise BundleError(f"has unusable settings ({error}): build the bundle again") from None
+    arrays = _only(from_bytes(data), {"places", "scales", "axes", "by_label"})
+    space, axes = manifest.label_space, arrays.get("axes")
+    rank = len(axes) if axes is not None and axes.ndim == 2 else config.rank
+    return KernelSurgery(
+        config,
+        matrix_of(arrays, "places", (space.labels, rank)),
+        matrix_of(arrays, "axes", (rank, manifest.backbone.features)),
+        matrix_of(arrays, "by_label", (space.trained, rank)),
+    )
+
+
+def encode_standing(name: str, standing: Standing) -> bytes:
+    """One number per label as float16, for the part of this name: PRIOR or FAMILIARITY."""
+    return to_bytes({_STANDINGS[name]: narrowed(standing, "float16")})
+
+
+def decode_standing(name: str, data: bytes, manifest: Manifest) -> Standing:
+    """The inverse of `encode_standing`; BundleError if its length is not the manifest's."""
+    array = _STANDINGS[name]
+    return vector_of(_only(from_bytes(data), {array}), array, manifest.label_space.labels)
 
 
 def encode_fast(bounds: Bounds) -> bytes:

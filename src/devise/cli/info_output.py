@@ -16,6 +16,7 @@ _Rows = Iterator[tuple[str, str]]
 
 _SCORING = {
     ("fused", "confidence"): "a trained label's cosine gets {} x its probability added",
+    ("fused", "prior"): "a label expects {} x the log odds that people photograph it beforehand",
     ("fused", "familiarity"): "a label expects {} x the familiarity of its name beforehand",
     ("fused", "penalty"): "{} is taken off every trained label",
     ("devise", "ridge"): "the map was fitted with a ridge of {}",
@@ -24,6 +25,7 @@ _SCORING = {
 _WAYS = {
     "fused": "the picture is at unit(DeViSE + ConSE), labels by cosine",
     "devise": "the picture is at map x features, labels by cosine",
+    "kernel": "a label is at its predicted row of the classifier, the picture at the roots of its features",
     "conse": "labels by cosine",
 }
 _POLICY = frozenset(
@@ -57,10 +59,13 @@ def scoring_in_words(scoring: Mapping[str, Mapping[str, int | float]]) -> dict[s
 
 
 def _settings(scorer: str, settings: Mapping[str, int | float]) -> Iterator[str]:
-    if scorer in _WAYS:
+    kernel = scorer == "fused" and "conse" in settings
+    if kernel:
+        yield f"the picture is at unit(kernel + {settings['conse']:g} x ConSE), labels by cosine"
+    elif scorer in _WAYS:
         yield _WAYS[scorer]
     for name, value in settings.items():
-        if name == "temperature":
+        if name == "temperature" or (kernel and name == "conse"):
             continue
         yield _SCORING.get((scorer, name), f"{name} {{}}").format(f"{value:g}")
     if "temperature" in settings:

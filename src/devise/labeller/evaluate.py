@@ -21,7 +21,7 @@ from devise.labeller.candidates import synset_space
 from devise.labeller.gathered import Gathered, gather, list_photos
 from devise.labeller.model import Model
 from devise.labeller.recorder import SHARES, Recorder
-from devise.labeller.scorers import ROWS, Row, make_scorer
+from devise.labeller.scorers import Row, make_scorer, rows_of
 from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
 from devise.taxonomy.correct_cache import cached_correct_sets
@@ -175,7 +175,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
     recorder = Recorder(labels, frozenset(parts.trained_ids), truth)
     branch = None if asked.branch is None else _branch(model, asked.branch)
     scorers: dict[str, ScorerRecord] = {}
-    for row in ROWS:
+    for row in rows_of(parts):
         if row == CHANCE or (row == "random" and parts.random_surgery is None):
             continue
         scorer = make_scorer(parts, row, space)

@@ -7,6 +7,7 @@ from devise.labeller.answers import Explanation, TrainedShare
 from devise.labeller.parts import ModelParts
 from devise.labels import Label
 from devise.model.evidence import Evidence
+from devise.model.kernel import kernel_queries, leans
 
 __all__ = ["Explainer"]
 
@@ -18,7 +19,7 @@ class Explainer:
 
     def __init__(self, parts: ModelParts, evidence: Evidence) -> None:
         self._parts = parts
-        self._probabilities = evidence.probabilities
+        self._evidence = evidence
         self._trained = parts.space.vectors[parts.trained]
 
     def explanation(self, image: int, label: Label, vector: Float32[np.ndarray, " dim"]) -> Explanation:
@@ -32,8 +33,15 @@ class Explainer:
         return tuple(taxonomy.synset(synset_id).name for synset_id in taxonomy.hypernym_paths(label.id)[0])
 
     def _leans_on(self, image: int, vector: Float32[np.ndarray, " dim"]) -> tuple[TrainedShare, ...]:
-        """Share of each trained label in the sum over them of probability x cosine, where that is above zero."""
-        lean = np.maximum(self._probabilities[image] * (self._trained @ vector), 0)
+        """Share of each trained label in the guess's kernel score, or in the sum of probability x cosine where the
+        model has no kernel; what speaks against the guess is left out.
+        """
+        kernel = self._parts.kernel
+        if kernel is None:
+            lean = np.maximum(self._evidence.probabilities[image] * (self._trained @ vector), 0)
+        else:
+            query = kernel_queries(self._evidence.features[image : image + 1], kernel.axes)
+            lean = np.maximum(leans(vector, self._trained, kernel, query)[0], 0)
         total = float(lean.sum())
         if total <= 0:
             return ()

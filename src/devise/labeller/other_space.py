@@ -21,6 +21,7 @@ from devise.labeller.model import Model
 from devise.labeller.parts import ModelParts
 from devise.labels import LabelSet
 from devise.model.embedding import random_space
+from devise.model.kernel import KernelConfig, KernelSurgery, fit_kernel
 from devise.model.space import CENTRE, Centre, LabelSpace, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.text.composition import POLICIES, ComposedLabels, LabelPolicy
@@ -99,6 +100,15 @@ class _OtherParts(ModelParts):
     def surgery(self) -> SurgeryMap:
         """The map to the other space."""
         return SurgeryMap(self._operated(self.space.vectors[self.trained]), {CENTRE: self.centre})
+
+    @cached_property
+    def kernel(self) -> KernelSurgery | None:
+        """Kernel surgery by the new label vectors alone, if the model has kernel surgery."""
+        own = self._own.kernel
+        if own is None:
+            return None
+        alone = KernelConfig(1.0, 0.0, 0.0, own.config.width, own.config.ridge, own.config.rank)
+        return fit_kernel(alone, self.space.vectors, self.trained, self.classifier.weight)
 
     @cached_property
     def random_surgery(self) -> Surgery:

@@ -11,7 +11,8 @@ from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
-from devise.model.prior import Familiarity
+from devise.model.kernel import KernelSurgery
+from devise.model.prior import Standing
 from devise.model.space import CENTRE, Centre, LabelSpace
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelPolicy
@@ -80,14 +81,19 @@ class ModelParts:
     @cached_property
     def random_surgery(self) -> Surgery | None:
         """The map made in the same way for random label vectors; None if the bundle keeps none."""
-        if RANDOM_SURGERY not in {part.name for part in self.bundle.manifest.parts}:
+        if not self.bundle.has(RANDOM_SURGERY):
             return None
         return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
 
     @cached_property
-    def familiarity(self) -> Familiarity | None:
-        """How familiar each label's name is; None if the bundle keeps nothing of it."""
-        return self.bundle.familiarity()
+    def standing(self) -> Standing | None:
+        """What is expected of each label before the picture is looked at; None if the bundle keeps nothing of it."""
+        return self.bundle.standing()
+
+    @cached_property
+    def kernel(self) -> KernelSurgery | None:
+        """Kernel surgery; None if the bundle keeps none."""
+        return self.bundle.kernel()
 
     @property
     def centre(self) -> Centre:

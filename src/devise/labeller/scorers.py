@@ -1,5 +1,6 @@
 """Every method by its name, made for the labels asked."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -9,17 +10,25 @@ from devise.labeller.parts import ModelParts
 from devise.labeller.prior import label_prior
 from devise.labels import LabelSet
 from devise.model.baselines import ChanceScorer, SoftmaxScorer
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule, random_space
+from devise.model.embedding import (
+    ConseScorer,
+    DeviseScorer,
+    FusedScorer,
+    KernelScorer,
+    StackingRule,
+    random_space,
+)
+from devise.model.kernel import placed_by_label
 from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
 
-__all__ = ["METHODS", "ROWS", "Method", "Row", "make_scorer"]
+__all__ = ["METHODS", "ROWS", "Method", "Row", "make_scorer", "methods_of", "photo_space", "rows_of"]
 
-Method = Literal["fused", "devise", "conse", "softmax"]
+Method = Literal["fused", "kernel", "devise", "conse", "softmax"]
 """What a picture can be labelled with."""
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Row = Literal["fused", "devise", "conse", "softmax", "random", "chance"]
+Row = Literal["fused", "kernel", "devise", "conse", "softmax", "random", "chance"]
 """What stands in a table of results."""
 ROWS: tuple[Row, ...] = get_args(Row)
 
@@ -28,23 +37,31 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
     """The scorer of a name, for the labels of `space`.
 
     The softmax ranks those of the labels it was trained on; if none of them is asked, all it was trained on,
-    as in the paper's zero-shot tables. UsageError for an unknown name, BundleError for the random embeddings if
-    the model keeps no map for them.
+    as in the paper's zero-shot tables. UsageError for an unknown name, BundleError for the random embeddings and for
+    the kernel if the model keeps no map for them.
     """
-    match row:
-        case "softmax":
-            return _softmax(parts, space.labels)
-        case "devise":
-            return DeviseScorer(space, parts.surgery.map)
-        case "conse":
-            return _conse(parts, space)
-        case "fused":
-            return _fused(parts, space)
-        case "random":
-            return _random(parts, space)
-        case "chance":
-            return ChanceScorer(space.labels, np.random.default_rng(0))
-    raise UsageError(f"the method must be one of {', '.join(ROWS)}, got {row!r}")
+    makers: dict[Row, Callable[[], Scorer]] = {
+        "softmax": lambda: _softmax(parts, space.labels),
+        "devise": lambda: DeviseScorer(space, parts.surgery.map),
+        "conse": lambda: _conse(parts, space),
+        "kernel": lambda: _kernel(parts, space),
+        "fused": lambda: _fused(parts, space),
+        "random": lambda: _random(parts, space),
+        "chance": lambda: ChanceScorer(space.labels, np.random.default_rng(0)),
+    }
+    if row not in makers:
+        raise UsageError(f"the method must be one of {', '.join(ROWS)}, got {row!r}")
+    return makers[row]()
+
+
+def rows_of(parts: ModelParts) -> tuple[Row, ...]:
+    """The rows that this model has."""
+    return tuple(row for row in ROWS if row != "kernel" or parts.kernel is not None)
+
+
+def methods_of(parts: ModelParts) -> tuple[Method, ...]:
+    """The methods that this model has."""
+    return tuple(method for method in METHODS if method != "kernel" or parts.kernel is not None)
 
 
 def _softmax(parts: ModelParts, labels: LabelSet) -> Scorer:
@@ -57,13 +74,45 @@ def _conse(parts: ModelParts, space: LabelSpace) -> ConseScorer:
     return ConseScorer(space, parts.space.vectors[parts.trained], int(parts.setting("conse", "top")))
 
 
+def _kernel(parts: ModelParts, space: LabelSpace) -> Scorer:
+    if parts.kernel is None:
+        raise BundleError("the model has no kernel surgery: use fused, or build the bundle again")
+    return KernelScorer(photo_space(parts, space), parts.kernel.axes)
+
+
+def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
+    """The labels of `space` where photos are named: at their places of kernel surgery, if the model has it.
+
+    A label that the model does not have stands where its label vector alone puts it.
+    """
+    kernel = parts.kernel
+    if kernel is None:
+        return space
+    own = parts.space.labels
+    if space.labels is own:
+        return LabelSpace(own, kernel.places)
+    known = np.array([own.position(label_id) if label_id in own else -1 for label_id in space.labels.ids], np.int64)
+    places = kernel.places[known]
+    new = known < 0
+    if new.any():
+        places[new] = placed_by_label(space.vectors[new], parts.space.vectors[parts.trained], kernel)
+    return LabelSpace(space.labels, places)
+
+
 def _fused(parts: ModelParts, space: LabelSpace) -> Scorer:
     """Where trained and other labels compete, the stacking rule holds; the trained alone keep the confidence."""
-    places = [space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids]
-    trained = np.array(places, dtype=np.int64)
+    positions = [space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids]
+    trained = np.array(positions, dtype=np.int64)
     rule = StackingRule(parts.setting("fused", "penalty"), parts.setting("fused", "confidence"))
-    devise = DeviseScorer(space, parts.surgery.map)
-    return FusedScorer(devise, _conse(parts, space), trained, rule, label_prior(parts, space.labels))
+    prior = label_prior(parts, space.labels)
+    kernel = parts.kernel
+    if kernel is None:
+        devise = DeviseScorer(space, parts.surgery.map)
+        return FusedScorer(devise, _conse(parts, space), trained, rule, prior)
+    placed = photo_space(parts, space)
+    conse = ConseScorer(placed, kernel.places[parts.trained], int(parts.setting("conse", "top")))
+    share = parts.setting("fused", "conse")
+    return FusedScorer(KernelScorer(placed, kernel.axes), conse, trained, rule, prior, share)
 
 
 def _random(parts: ModelParts, space: LabelSpace) -> Scorer:

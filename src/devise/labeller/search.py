@@ -17,6 +17,7 @@ from devise.labeller.candidates import choose_candidates
 from devise.labeller.hits import Hit, Hits, Wanted
 from devise.labeller.model import Model
 from devise.labeller.prior import label_prior
+from devise.labeller.scorers import photo_space
 from devise.labels import Label
 from devise.model.prior import LabelPrior
 from devise.model.space import LabelSpace
@@ -124,7 +125,8 @@ class PhotoSearch:
             spaces = [chosen.space] if wanted.match == "any" else [chosen.space.subset([one]) for one in everyone]
         if wanted.under is not None:
             spaces.append(choose_candidates(self._model.parts, "all", under=wanted.under).space)
-        return _Query(tuple(spaces), probable=wanted.by == "probability", notes=notes)
+        placed = tuple(photo_space(self._model.parts, space) for space in spaces)
+        return _Query(placed, probable=wanted.by == "probability", notes=notes)
 
     def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
         """The photos that an approximate search need look at; None for all."""

@@ -1,4 +1,4 @@
-"""Scorers that place a picture in the label space and rank labels by cosine: DeViSE, ConSE and their fusion."""
+"""Scorers that place a picture in a label space and rank labels by cosine: DeViSE, kernel, ConSE and fused."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,19 @@ from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
 from devise.errors import UsageError
 from devise.labels import LabelSet
 from devise.model.evidence import Evidence, Probabilities
+from devise.model.kernel import kernel_queries
 from devise.model.prior import LabelPrior
 from devise.model.space import LabelSpace, unit_rows
 
-__all__ = ["ConseScorer", "DeviseScorer", "FusedScorer", "StackingRule", "conse_queries", "random_space"]
+__all__ = [
+    "ConseScorer",
+    "DeviseScorer",
+    "FusedScorer",
+    "KernelScorer",
+    "StackingRule",
+    "conse_queries",
+    "random_space",
+]
 
 
 def conse_queries(evidence: Evidence, trained_vectors: LabelVectors, top: int) -> Queries:
@@ -48,6 +57,30 @@ class DeviseScorer:
     def queries(self, evidence: Evidence) -> Queries:
         """The pictures in the label space."""
         return unit_rows(evidence.features @ self.surgery.T)
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines."""
+        return self.space.cosines(self.queries(evidence))
+
+
+@dataclass(frozen=True, eq=False)
+class KernelScorer:
+    """Kernel surgery: labels where their predicted classifier rows are, the picture along the same axes.
+
+    space: the labels to rank, at their places among the axes. axes: see `devise.model.kernel.principal_axes`.
+    """
+
+    space: LabelSpace
+    axes: Surgery
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.space.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the space of the axes."""
+        return kernel_queries(evidence.features, self.axes)
 
     def scores(self, evidence: Evidence) -> Scores:
         """Cosines."""
@@ -99,30 +132,36 @@ class StackingRule:
 
 @dataclass(frozen=True, eq=False)
 class FusedScorer:
-    """The picture at unit(DeViSE + ConSE), labels by cosine, the trained ones under a stacking rule.
+    """The picture at unit(placing + share * ConSE), labels by cosine, the trained ones under a stacking rule.
 
+    placing: DeViSE or kernel surgery; conse: in the same space, with `share` of its point.
     trained: for each trained label, in the order of the logits, its position among the labels to rank, or -1.
     prior: what each label expects beforehand; None ranks by cosine alone. stacking: None treats all labels alike.
     """
 
-    devise: DeviseScorer
+    placing: DeviseScorer | KernelScorer
     conse: ConseScorer
     trained: np.ndarray
     stacking: StackingRule | None = None
     prior: LabelPrior | None = None
+    share: float = 1.0
 
     @property
     def labels(self) -> LabelSet:
         """What it ranks."""
-        return self.devise.labels
+        return self.placing.space.labels
 
     def queries(self, evidence: Evidence) -> Queries:
         """The pictures in the label space."""
-        return unit_rows(self.devise.queries(evidence) + self.conse.queries(evidence))
+        return unit_rows(self.placing.queries(evidence) + np.float32(self.share) * self.conse.queries(evidence))
 
     def scores(self, evidence: Evidence) -> Scores:
         """Cosines and the prior, those of trained labels under the stacking rule."""
-        scores = self.devise.space.cosines(self.queries(evidence))
+        return self.scores_of(self.queries(evidence), evidence)
+
+    def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
+        """The same for pictures placed elsewhere, such as nearer to others of their folder."""
+        scores = self.placing.space.cosines(queries)
         if self.prior is not None:
             scores += self.prior
         if self.stacking is not None:

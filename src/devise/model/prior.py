@@ -1,7 +1,8 @@
 """What is expected of a label before the picture is looked at.
 
-A cosine alone gives every label the same chance, a sea squirt as much as a helicopter. How familiar a label's name is
-tells without a photo how likely it is to be right. Its weight is chosen on classes left out of the trained ones.
+A cosine alone gives every label the same chance, a sea squirt as much as a helicopter. Which nouns people photograph is
+known without a photo: the trained labels were chosen for it. A bundle keeps one number per label, its standing; the
+weight of the numbers is chosen on classes left out of the trained ones.
 """
 
 import numpy as np
@@ -9,22 +10,22 @@ from jaxtyping import Float32, Int64
 
 from devise.labels import LabelSet
 
-__all__ = ["Familiarity", "LabelPrior", "familiarity_of"]
+__all__ = ["LabelPrior", "Standing", "standing_of"]
 
-Familiarity = Float32[np.ndarray, "labels"]
-"""log(1 + count) / sqrt(rank): how often the label's best known term stands in plain text, and which of the term's
-senses, from 1, the label is. 0 for a term that no text holds."""
+Standing = Float32[np.ndarray, "labels"]
+"""Up: more often photographed. Log odds of "people photograph it" (`devise.training.prior`); in bundles made before
+there were log odds, the familiarity of the name: log(1 + count in plain text) / sqrt(rank of the sense)."""
 LabelPrior = Float32[np.ndarray, "labels"]
-"""Added to each label's cosine: its familiarity times the weight that the model keeps."""
+"""Added to each label's cosine: its standing times the weight that the model keeps."""
 
 
-def familiarity_of(
+def standing_of(
     asked: LabelSet, own: LabelSet, known: Float32[np.ndarray, "own"], trained: Int64[np.ndarray, "trained"]
-) -> Familiarity:
+) -> Standing:
     """Of the labels asked, where that of a model's own labels is known.
 
     trained: positions of the trained labels among its own. A label that is not its own was asked for by name: it
-    counts as familiar as a trained label on average.
+    stands where a trained label does on average.
     """
     if asked is own:
         return known

@@ -17,16 +17,29 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from devise.arrays import Features, LabelVectors, Logits, Scores, Surgery, Truth
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
+from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer, StackingRule
 from devise.model.evidence import Classifier, Probabilities
-from devise.model.prior import Familiarity
+from devise.model.kernel import KernelConfig, fit_kernel
+from devise.model.prior import Standing
 from devise.model.space import LabelSpace, centre_of, placed
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["CalibrationConfig", "CalibrationSet", "Choice", "Surgeon", "calibrate", "left_out_folds"]
+__all__ = [
+    "CalibrationConfig",
+    "CalibrationSet",
+    "Choice",
+    "KernelPlan",
+    "PriorOf",
+    "Surgeon",
+    "calibrate",
+    "left_out_folds",
+]
 
 Surgeon = Callable[[LabelVectors, Float32[np.ndarray, "labels features"]], Surgery]
 """Makes the map M from the vectors of trained labels and their rows of the classifier."""
+
+PriorOf = Callable[[Int64[np.ndarray, "kept"]], Standing]
+"""Makes the standing of every label from the trained labels at these rows of the classifier; others are not asked."""
 
 _Hits = Bool[np.ndarray, "_"]
 _BLOCK = 32  # photos whose scores are exponentiated at once
@@ -41,13 +54,13 @@ class CalibrationConfig:
     """
 
     folds: int = 4
-    confidences: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2)
+    confidences: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8)
     penalties: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
-    familiarities: tuple[float, ...] = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03)
-    prior_temperatures: tuple[float, ...] = (0.045, 0.06, 0.08)
+    priors: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1)
+    prior_temperatures: tuple[float, ...] = (0.025, 0.035, 0.045, 0.06, 0.08)
     temperatures: tuple[float, ...] = tuple(round(float(0.01 * 1.2**step), 4) for step in range(20))
     most_seen_loss: float = 3.0
-    least_unseen_share: float = 0.8
+    least_unseen_share: float = 0.9
     unseen_k: int = 5
 
 
@@ -59,18 +72,31 @@ class CalibrationSet:
     truth: Truth
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class KernelPlan:
+    """Kernel surgery as the fused scorer is to have it.
+
+    text: a sentence encoder's unit vectors of all labels, in their order; None if the configuration gives it no share.
+    share: of ConSE's point beside the photo's own.
+    """
+
+    config: KernelConfig
+    text: Float32[np.ndarray, "labels text"] | None = None
+    share: float = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What was chosen on how many photos, and how it did on the classes left out, in per cent.
 
-    familiarity: the weight of a name's familiarity, 0 without a prior.
+    prior: the weight of the labels' standing, 0 without a prior.
     seen_hit1: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
     unseen_hit: hit@unseen_k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
     """
 
     photos: int
     stacking: StackingRule
-    familiarity: float
+    prior: float
     temperatures: dict[str, float]
     seen_hit1: float
     softmax_hit1: float
@@ -82,11 +108,13 @@ class Choice:
 class _Fold:
     """One part of the classes left out, and what is said of all photos; truths are positions of labels.
 
-    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. trained: positions of the
-    classes kept. unseen: which photos are of classes left out.
+    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. standing: what the prior is made
+    of, without the classes left out. trained: positions of the classes kept. unseen: which photos are of classes left
+    out.
     """
 
     cosines: dict[str, Scores]
+    standing: Standing | None
     probabilities: Probabilities
     trained: Int64[np.ndarray, "trained"]
     truth: Truth
@@ -123,10 +151,11 @@ def calibrate(
     raw: LabelVectors,
     folds: np.ndarray,
     *,
-    surgeon: Surgeon,
+    surgeon: Surgeon | None,
     conse_top: int,
     config: CalibrationConfig,
-    familiarity: Familiarity | None = None,
+    kernel: KernelPlan | None = None,
+    prior: PriorOf | None = None,
 ) -> Choice:
     """The prior, and under it the stacking rule and temperature of the highest likelihood among the rules that keep
     the hits asked.
@@ -136,18 +165,21 @@ def calibrate(
     without prior and rule.
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
-        trained labels. surgeon: makes the map M from the vectors and rows of trained labels.
-    familiarity: of every label; None leaves the prior out.
+        trained labels.
+    surgeon: makes the map M from the vectors and rows of trained labels; None, where there is a kernel, leaves DeViSE
+        and ConSE out.
+    kernel: what the fused scorer places photos by; None is DeViSE. prior: None leaves it out.
     UsageError if no rule keeps what `config` asks, LabelError if a class with photos has no vector.
     """
+    assert surgeon is not None or kernel is not None
     if not raw[photos.truth].any(axis=1).all():
         raise LabelError("a trained class with photos has no vector under this label policy: leave its photos out")
-    made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top))
-    weight = 0.0 if familiarity is None else _best_weight(made, familiarity, config)
-    if familiarity is not None:
-        for fold in made:
-            fold.cosines["fused"] += np.float32(weight) * familiarity
-    by_name = {name: [_summary(fold, name, config) for fold in made] for name in ("fused", "devise", "conse")}
+    made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top, kernel, prior))
+    weight = 0.0 if prior is None else _best_weight(made, config)
+    for fold in made:
+        if fold.standing is not None:
+            fold.cosines["fused"] += np.float32(weight) * fold.standing
+    by_name = {name: [_summary(fold, name, config) for fold in made] for name in made[0].cosines}
     fused = by_name["fused"]
     softmax = _percent([fold.softmax_right for fold in made])
     only = _percent([one.above[one.fold.unseen] < config.unseen_k for one in fused])
@@ -165,20 +197,21 @@ def calibrate(
         )
     _, temperature, rule, seen, unseen = min(tried, key=lambda one: one[0])
     none = StackingRule(0.0, 0.0)
-    temperatures = {name: _best_temperature(by_name[name], none, config)[1] for name in ("devise", "conse")}
+    temperatures = {name: _best_temperature(by_name[name], none, config)[1] for name in by_name if name != "fused"}
     return Choice(len(photos.truth), rule, weight, {"fused": temperature, **temperatures}, seen, softmax, unseen, only)
 
 
-def _best_weight(folds: Sequence[_Fold], familiarity: Familiarity, config: CalibrationConfig) -> float:
+def _best_weight(folds: Sequence[_Fold], config: CalibrationConfig) -> float:
     """The weight of the highest likelihood of the true label, classes left out against all labels not trained.
 
     At the temperature that is best for the weight.
     """
     tried = []
-    for weight in config.familiarities:
+    for weight in config.priors:
         losses = np.zeros(len(config.prior_temperatures))
         for fold in folds:
-            scores = fold.cosines["fused"][fold.unseen] + np.float32(weight) * familiarity
+            assert fold.standing is not None
+            scores = fold.cosines["fused"][fold.unseen] + np.float32(weight) * fold.standing
             own = np.take_along_axis(scores, fold.truth[fold.unseen, None], axis=1)[:, 0]
             rivals = np.delete(scores, fold.trained, axis=1)
             for place, temperature in enumerate(config.prior_temperatures):
@@ -260,26 +293,34 @@ def _folds(
     classifier: Classifier,
     raw: LabelVectors,
     folds: np.ndarray,
-    surgeon: Surgeon,
+    surgeon: Surgeon | None,
     conse_top: int,
+    kernel: KernelPlan | None,
+    prior: PriorOf | None,
 ) -> Iterator[_Fold]:
     labels = LabelSet(Label(str(i), str(i)) for i in range(len(raw)))
     for fold in range(int(folds.max()) + 1):
         kept = np.flatnonzero(folds != fold)
         rest = Classifier(classifier.weight[kept], classifier.bias[kept])
         space = LabelSpace(labels, placed(raw, centre_of(raw[kept])))
-        surgery = surgeon(space.vectors[kept], rest.weight)
         evidence = rest.evidence(photos.features)
-        devise = DeviseScorer(space, surgery)
-        conse = ConseScorer(space, space.vectors[kept], conse_top)
-        fused = FusedScorer(devise, conse, kept, None)
+        cosines = {}
+        if surgeon is not None:
+            devise = DeviseScorer(space, surgeon(space.vectors[kept], rest.weight))
+            conse = ConseScorer(space, space.vectors[kept], conse_top)
+            cosines = {"devise": devise.scores(evidence), "conse": conse.scores(evidence)}
+            if kernel is None:
+                cosines["fused"] = FusedScorer(devise, conse, kept).scores(evidence)
+        if kernel is not None:
+            fitted = fit_kernel(kernel.config, space.vectors, kept, rest.weight, text=kernel.text)
+            placing = KernelScorer(LabelSpace(labels, fitted.places), fitted.axes)
+            near = ConseScorer(placing.space, fitted.places[kept], conse_top)
+            cosines["kernel"] = placing.scores(evidence)
+            cosines["fused"] = FusedScorer(placing, near, kept, share=kernel.share).scores(evidence)
         unseen = folds[photos.truth] == fold
         yield _Fold(
-            {
-                "fused": fused.scores(evidence),
-                "devise": devise.scores(evidence),
-                "conse": conse.scores(evidence),
-            },
+            cosines,
+            None if prior is None else prior(kept),
             evidence.probabilities,
             kept,
             photos.truth,

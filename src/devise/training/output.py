@@ -12,8 +12,8 @@ from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
-    FAMILIARITY,
     FAST,
+    KERNEL,
     LABEL_TABLE,
     LABEL_VECTORS,
     RANDOM_SURGERY,
@@ -21,14 +21,16 @@ from devise.bundle.parts import (
     WORDS,
     SurgeryMap,
     encode_classifier,
-    encode_familiarity,
+    encode_kernel,
     encode_label_vectors,
+    encode_standing,
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
 from devise.model.evidence import Classifier
-from devise.model.prior import familiarity_of
+from devise.model.prior import standing_of
 from devise.model.space import CENTRE
+from devise.training.kernel import trained_kernel
 from devise.training.labelspace import TargetSpace
 from devise.vision.preprocessing import Preprocessing
 
@@ -76,11 +78,14 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         LABEL_VECTORS: encode_label_vectors(space.vectors),
         SURGERY: encode_surgery(SurgeryMap(made.surgery, centring), "float32"),
     }
-    if network is None and FAST in {part.name for part in old.parts}:
+    if network is None and base.has(FAST):
         parts[FAST] = base.part_path(FAST)  # of the network, which stays
-    known = base.familiarity()
-    if known is not None:
-        parts[FAMILIARITY] = encode_familiarity(familiarity_of(space.labels, base.labels, known, base.trained))
+    known, prior = base.standing(), base.standing_part()
+    if known is not None and prior is not None:
+        parts[prior] = encode_standing(prior, standing_of(space.labels, base.labels, known, base.trained))
+    kernel = trained_kernel(base, space, base.classifier() if network is None else network.classifier)
+    if kernel is not None:
+        parts[KERNEL] = encode_kernel(kernel)
     if made.control is not None:
         parts[RANDOM_SURGERY] = encode_surgery(SurgeryMap(made.control), "float32")
     if space.words is not None:
@@ -88,6 +93,10 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     features = made.surgery.shape[1]
     scoring = {name: dict(settings) for name, settings in old.scoring.items()}
     scoring["random"] = {"seed": made.seed}
+    if kernel is None:
+        scoring.pop("kernel", None)
+    else:
+        scoring["kernel"].update(kernel.config.to_dict())
     for scorer, temperature in made.temperatures.items():
         scoring.setdefault(scorer, {})["temperature"] = temperature
     provenance = _provenance(old.provenance, made)

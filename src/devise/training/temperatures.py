@@ -7,11 +7,12 @@ from jaxtyping import Int64
 
 from devise.arrays import Features, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
+from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer, StackingRule
 from devise.model.evidence import Classifier
-from devise.model.prior import familiarity_of
+from devise.model.prior import standing_of
 from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
+from devise.training.kernel import trained_kernel
 from devise.training.labelspace import TargetSpace
 
 __all__ = ["best_temperature", "best_temperatures", "open_base", "spread"]
@@ -24,10 +25,10 @@ def open_base(path: Path) -> Bundle:
     """The bundle to train from; BundleError if it lacks what `best_temperatures` needs: now, not after the training."""
     base = open_bundle(path)
     needed = [("conse", "top"), ("fused", "penalty"), ("fused", "confidence")]
-    if base.familiarity() is not None:
-        needed.append(("fused", "familiarity"))
     for scorer, name in needed:
         base.setting(scorer, name)
+    if base.standing_part() is not None:
+        base.prior_weight()
     return base
 
 
@@ -43,15 +44,18 @@ def best_temperatures(
     devise = DeviseScorer(labels, surgery)
     conse = ConseScorer(labels, space.vectors[trained], int(base.setting("conse", "top")))
     rule = StackingRule(base.setting("fused", "penalty"), base.setting("fused", "confidence"))
-    prior, known = None, base.familiarity()
+    prior, known = None, base.standing()
     if known is not None:
-        weight = np.float32(base.setting("fused", "familiarity"))
-        prior = weight * familiarity_of(space.labels, base.labels, known, base.trained)
-    scorers: dict[str, Scorer] = {
-        "devise": devise,
-        "conse": conse,
-        "fused": FusedScorer(devise, conse, trained, rule, prior),
-    }
+        prior = np.float32(base.prior_weight()) * standing_of(space.labels, base.labels, known, base.trained)
+    scorers: dict[str, Scorer] = {"devise": devise, "conse": conse}
+    kernel = trained_kernel(base, space, classifier)
+    if kernel is None:
+        scorers["fused"] = FusedScorer(devise, conse, trained, rule, prior)
+    else:
+        placing = KernelScorer(LabelSpace(space.labels, kernel.places), kernel.axes)
+        near = ConseScorer(placing.space, kernel.places[trained], conse.top)
+        scorers["kernel"] = placing
+        scorers["fused"] = FusedScorer(placing, near, trained, rule, prior, base.setting("fused", "conse"))
     evidence = classifier.evidence(features)
     return {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
 
