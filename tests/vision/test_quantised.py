@@ -13,6 +13,7 @@ import openvino
 import pytest
 from openvino import opset13
 
+import devise
 from devise.arrays import Pixels
 from devise.errors import BundleError, UsageError
 from devise.vision.backbone import OpenVinoBackbone
@@ -20,7 +21,7 @@ from devise.vision.bounds import Bounds, network_of
 from devise.vision.efficientnet import EfficientNetLite
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.quantised import (
-    _step,
+    _most,
     measure_bounds,
     quantise,
     require_int8,
@@ -167,7 +168,7 @@ def test_narrow_weights_by_the_rule(shape: tuple[int, ...]) -> None:
     """255 times the rounded weights that may be added in pairs fits 16 bits; and the steps are no larger than that."""
     rng = np.random.default_rng(5)
     weight = (rng.normal(size=shape) ** 3).astype(np.float32)
-    wide, narrow = (_step(weight, narrow=narrow) for narrow in (False, True))
+    wide, narrow = (_most(weight, narrow=narrow) / np.float32(127) for narrow in (False, True))
     assert (narrow >= wide).all()
     assert (narrow <= 2 * wide).all()
     steps = np.rint(weight / narrow).astype(int)
@@ -180,6 +181,21 @@ def test_narrow_weights_by_the_rule(shape: tuple[int, ...]) -> None:
         sums = [abs(sum(number for number in pair if sign * number > 0)) for pair in pairs for sign in (1, -1)]
         assert 255 * max(sums) < 2**15
         assert max(sums) >= 126  # it is one of these that sets the step
+
+
+def test_wide_weights_go_from_minus_their_greatest_to_plus_it_bit_for_bit() -> None:
+    """Where products do not overflow nothing is given up."""
+    weight = np.random.default_rng(6).normal(size=(3, 2)).astype(np.float32)
+    weight[2] = 0
+    network = pointwise(weight)
+    quantise(network, Bounds("", {"pixels": (0.0, 1.0)}, {"conv": np.arange(3, dtype=np.float32)}, {}), narrow=False)
+    nodes = network.get_ordered_ops()
+    kept = [node for node in nodes if node.get_type_name() == "FakeQuantize" and node.get_output_shape(0)[0] == 3]
+    assert [node.get_attributes()["levels"] for node in kept] == [255]
+    low, high, low_out, high_out = (kept[0].input_value(place).get_node().data.ravel() for place in (1, 2, 3, 4))
+    expected = np.array([*np.abs(weight[:2]).max(axis=1), 1e-6], np.float32)
+    for found in (-low, high, -low_out, high_out):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_part_without_narrow_shifts_uses_those_it_has() -> None:
@@ -205,7 +221,7 @@ def test_forbidden_instructions_are_not_counted_on() -> None:
     code = "from devise.vision.quantised import sums_are_narrow; print(sums_are_narrow())"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": str(Path(devise.__file__).parents[1])},
         capture_output=True,
         text=True,
         check=True,

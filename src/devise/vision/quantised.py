@@ -27,7 +27,6 @@ Weight = Float32[np.ndarray, "..."]
 _Kept = TypeVar("_Kept")
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 _LEVELS = 256  # of what flows: 8 bits
-_WEIGHT_MOST = np.float32(127)
 _WEIGHT_LEVELS = 255  # -127 to 127, so that zero stays zero
 _LEAST = 1e-6  # width of the bounds of a value that is always the same
 
@@ -94,7 +93,7 @@ def quantise(network: Any, bounds: Bounds, *, narrow: bool) -> None:
         if node.get_type_name() not in _CONVOLUTIONS:
             continue
         weight, bias = _weight(node), _bias(node)
-        most = _WEIGHT_MOST * _step(weight, narrow=narrow)
+        most = _most(weight, narrow=narrow)
         node.input(1).replace_source_output(rounded(opset13.constant(weight), -most, most, _WEIGHT_LEVELS))
         shift = _known(shifts, bias.get_node().get_friendly_name()).reshape(1, -1, 1, 1)
         bias.replace_source_output(opset13.add(bias.get_source_output(), opset13.constant(shift)).output(0))
@@ -131,7 +130,7 @@ def shift_of(weight: Weight, means: Shift, *, narrow: bool) -> Shift:
     weight: [out in k k], or [groups out in k k]. means: of the channels that the convolution reads. narrow: of
     `quantise`.
     """
-    step = _step(weight, narrow=narrow)
+    step = _most(weight, narrow=narrow) / np.float32(_WEIGHT_LEVELS // 2)
     lost = (weight - np.rint(weight / step) * step).sum(axis=(-2, -1), dtype=np.float64)
     groups = means.reshape(lost.shape[0] if lost.ndim == 3 else 1, -1)
     shift: Shift = np.einsum("goi,gi->go", lost.reshape(len(groups), -1, groups.shape[1]), groups)
@@ -219,8 +218,10 @@ def _known(kept: Mapping[str, _Kept], name: str) -> _Kept:
     return kept[name]
 
 
-def _step(weight: Weight, *, narrow: bool) -> Weight:
-    """By how much the rounded weights of each output channel lie apart, in a shape that goes with the weights.
+def _most(weight: Weight, *, narrow: bool) -> Weight:
+    """What the greatest of an output channel's 255 rounded weights stands for, in a shape that goes with the weights.
+
+    That is 127 steps. Without `narrow` it is the greatest magnitude among the weights.
 
     Narrow: two weights of one sign whose products may be added in 16 bits have a sum of at most 127 steps, rounded at
     most 128, and 255 x 128 is below 32,768. In a convolution of one pixel these are the weights of two input channels
@@ -235,8 +236,8 @@ def _step(weight: Weight, *, narrow: bool) -> Weight:
         greatest = np.maximum(*(np.maximum(one, 0).sum(axis=-1).max(axis=-1) for one in (pairs, -pairs)))
     else:
         greatest = np.maximum(*(np.sort(np.maximum(one, 0))[..., -2:].sum(axis=-1) for one in (flat, -flat)))
-    step: Weight = np.maximum(greatest, np.float32(_LEAST)).reshape(*outer, 1, 1, 1) / _WEIGHT_MOST
-    return step
+    most: Weight = np.maximum(greatest, np.float32(_LEAST)).reshape(*outer, 1, 1, 1)
+    return most
 
 
 def _bias(node: Any) -> Any:
