@@ -174,7 +174,9 @@ def test_narrow_weights_by_the_rule(shape: tuple[int, ...]) -> None:
     steps = np.rint(weight / narrow).astype(int)
     assert np.abs(steps).max() <= 127
     for channel in steps.reshape(-1, *shape[-3:]):
-        if shape[-2:] == (1, 1):
+        if shape[1:3] == (1, 1) and len(shape) == 5:  # depthwise: no pairs
+            pairs = [(number,) for number in channel.ravel()]
+        elif shape[-2:] == (1, 1):
             pairs = [tuple(channel[at : at + 2, 0, 0]) for at in range(0, shape[-3], 2)]
         else:
             pairs = list(combinations(channel.ravel(), 2)) or [(channel.item(),)]

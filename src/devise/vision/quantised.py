@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,8 +14,10 @@ from devise.vision.engine import import_openvino, infer
 from devise.vision.preprocessing import Plane, Preprocessing
 
 __all__ = [
+    "Products",
     "executed_types",
     "measure_bounds",
+    "products_here",
     "quantise",
     "require_int8",
     "rounded_values",
@@ -24,7 +26,9 @@ __all__ = [
 ]
 
 Weight = Float32[np.ndarray, "..."]
+Products = Literal["none", "narrow", "wide"]
 _Kept = TypeVar("_Kept")
+_CAPABILITIES, _INT8 = "OPTIMIZATION_CAPABILITIES", "INT8"
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 _LEVELS = 256  # of what flows: 8 bits
 _WEIGHT_LEVELS = 255  # -127 to 127, so that zero stays zero
@@ -165,10 +169,17 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
     }
 
 
+def products_here() -> Products:
+    """How OpenVINO adds 8-bit products on this CPU: in "wide" or "narrow" sums, or not at all ("none")."""
+    if _INT8 not in import_openvino().Core().get_property("CPU", _CAPABILITIES):
+        return "none"
+    return "narrow" if sums_are_narrow() else "wide"
+
+
 def require_int8(core: Any) -> None:
     """UsageError if OpenVINO does not run 8-bit integers on this CPU, where rounding would only cost accuracy."""
-    known = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if "INT8" not in known:
+    known = core.get_property("CPU", _CAPABILITIES)
+    if _INT8 not in known:
         raise UsageError(f"OpenVINO has no 8-bit arithmetic for this CPU ({', '.join(known)}): leave the fast form out")
 
 
@@ -225,11 +236,12 @@ def _most(weight: Weight, *, narrow: bool) -> Weight:
 
     Narrow: two weights of one sign whose products may be added in 16 bits have a sum of at most 127 steps, rounded at
     most 128, and 255 x 128 is below 32,768. In a convolution of one pixel these are the weights of two input channels
-    that stand side by side, as its kernels keep them; in a larger one any two, for its kernels differ.
+    that stand side by side, as its kernels keep them; in a larger one any two, for its kernels differ. A depthwise one
+    is left as it is: each of its products is added in 32 bits, also there.
     """
     outer = weight.shape[: weight.ndim - 3]  # out, or groups and out; behind them in, k, k
     flat = weight.reshape(*outer, -1)
-    if not narrow:
+    if not narrow or (weight.ndim == 5 and weight.shape[1:3] == (1, 1)):
         greatest = np.abs(flat).max(axis=-1)
     elif weight.shape[-2:] == (1, 1):
         pairs = np.pad(flat, [(0, 0)] * len(outer) + [(0, flat.shape[-1] % 2)]).reshape(*outer, -1, 2)
