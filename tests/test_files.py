@@ -168,7 +168,7 @@ def test_two_writers_do_not_mix(tmp_path: Path):
 
     def write(content: bytes) -> None:
         with atomic_write(path, "wb") as file:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=60)
             file.write(content)
 
     threads = [threading.Thread(target=write, args=(content,)) for content in contents]

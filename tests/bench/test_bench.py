@@ -50,7 +50,7 @@ def test_rounds_go_forwards_and_backwards():
 def test_core_time_counts_work_and_not_waiting():
     slept = timed(lambda: subprocess.run(["sleep", "0.3"], check=True))
     assert slept.wall >= 0.3
-    assert slept.core < 0.2
+    assert slept.wall - slept.core >= 0.25  # what other processes take is in neither
     child = timed(lambda: command.python("-c", "import time\nwhile time.process_time() < 0.2: pass"))
     assert child.core >= 0.2
     assert Reading(2.0, 4.0).per(4) == Reading(0.5, 1.0)

@@ -16,6 +16,7 @@ BOUNDS = Bounds(
     NETWORK,
     {"pixels": (-0.9921875, 1.0), "blocks.0.add": (-40.5, 39.25)},
     {"conv_stem": np.array([0.5, -0.25], np.float32), "blocks.0.conv_dw": np.array([1.0, 2.0, 4.0], np.float32)},
+    {"conv_stem": np.array([0.75, 0.0], np.float32), "blocks.0.conv_dw": np.array([3.0, 2.0, 5.0], np.float32)},
 )
 
 
@@ -32,10 +33,17 @@ def test_what_is_written_is_read() -> None:
     for name, shift in BOUNDS.shifts.items():
         assert found.shifts[name].dtype == np.float32
         assert found.shifts[name].tolist() == shift.tolist()
+    assert found.narrow_shifts.keys() == BOUNDS.narrow_shifts.keys()
+    for name, shift in BOUNDS.narrow_shifts.items():
+        assert found.narrow_shifts[name].tolist() == shift.tolist()
+
+
+def test_a_part_of_before_the_narrow_shifts_is_read() -> None:
+    assert decode_fast(encode_fast(replace(BOUNDS, narrow_shifts={})), manifest()).narrow_shifts == {}
 
 
 def test_the_same_bounds_give_the_same_bytes() -> None:
-    assert encode_fast(BOUNDS) == encode_fast(Bounds(NETWORK, dict(BOUNDS.of), dict(reversed(BOUNDS.shifts.items()))))
+    assert encode_fast(BOUNDS) == encode_fast(replace(BOUNDS, shifts=dict(reversed(BOUNDS.shifts.items()))))
 
 
 def test_another_network_is_refused() -> None:

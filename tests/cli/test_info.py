@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from devise.cli.app import main
 from devise.cli.info_output import calibration_in_words, policy_in_words, scoring_in_words
 from devise.labeller.parts import DEFAULT_BUNDLE
 from devise.text.composition import POLICIES
+from devise.vision import quantised
 
 OLD_BUNDLE = Path(__file__).parents[1] / "data" / "bundle-v1"
 
@@ -60,6 +62,39 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
         assert licence in text
         assert notice in text
     assert all(line == line.rstrip() and "\x1b" not in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("known", "narrow", "products", "words"),
+    [
+        (["FP32", "INT8"], False, "wide", "in 32 bits, the weights have all 8"),
+        (["FP32", "INT8"], True, "narrow", "in 16 bits, so the weights are rounded in larger steps"),
+        (["FP32"], True, "none", "no 8-bit arithmetic for this processor"),
+    ],
+)
+def test_how_the_fast_form_multiplies_here(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    known: list[str],
+    narrow: bool,
+    products: str,
+    words: str,
+) -> None:
+    core = type("Core", (), {"get_property": lambda *_: known})
+    monkeypatch.setattr(quantised, "import_openvino", lambda: SimpleNamespace(Core=core))
+    monkeypatch.setattr(quantised, "sums_are_narrow", lambda: narrow)
+    assert json.loads(run(capsys, "--json")[0])["fast_here"] == products
+    (line,) = (line for line in run(capsys)[0].splitlines() if line.startswith("--fast here"))
+    assert f" {products}: " in line
+    assert words in line
+
+
+def test_nothing_is_tried_for_a_model_without_a_fast_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quantised, "products_here", lambda: pytest.fail("tried"))
+    assert "fast_here" not in json.loads(run(capsys, "--json", "--model", str(OLD_BUNDLE))[0])
+    assert re.search("--fast here +the model has no fast form", run(capsys, "--model", str(OLD_BUNDLE))[0])
 
 
 def test_verify_reads_every_part(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,9 @@ def test_the_fast_form_answers_nearly_as_the_exact_one(fast: Model, packaged: Mo
     rounded = np.stack([one.features for one in fast.features(photos) if one.features is not None])
     off = np.linalg.norm(rounded - exact, axis=1) / np.linalg.norm(exact, axis=1)
     assert len(off) == 8
-    assert off.max() < 0.25  # measured: 0.085 in the mean, 0.11 for one photo in ten
+    # measured: 0.085 in the mean and 0.11 for one photo in ten with VNNI, 0.15 and at most 0.2 here without it, where
+    # the weights' steps are larger; without the part's narrow shifts 0.25 in the mean, and 0.3 if products overflow
+    assert off.max() < 0.25
     assert (off > 0.005).all()  # it is another arithmetic
     named = packaged.parts.classifier.weight
     logits = [features @ named.T + packaged.parts.classifier.bias for features in (exact, rounded)]

@@ -26,14 +26,14 @@ def test_it_is_compiled_once_for_all_who_ask():
 
     def compiled(*, streams: int) -> Any:
         asked.append(streams)
-        assert let_go.wait(10)
+        assert let_go.wait(60)
         return SimpleNamespace(preprocessing=None, dim=3, features=len)
 
     model = model_of(SimpleNamespace(backbone=compiled))
     with ThreadPoolExecutor(2) as pool:
         found = [pool.submit(model.backbone) for _ in range(2)]
         let_go.set()
-        first, second = (future.result(10) for future in found)
+        first, second = (future.result(60) for future in found)
     assert first is second is model.backbone()
     assert asked == [cores()]
 

@@ -54,9 +54,13 @@ def train(
     negative: int,
     seed: int,
     tile: tuple[int, int],
+    numbers: type[np.floating] = np.float64,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """blocks: sentences of word numbers. codes: for each word its (node, label) pairs. Copies of both, moved."""
-    inputs, outputs = inputs.astype(np.float64), outputs.astype(np.float64)
+    """blocks: sentences of word numbers. codes: for each word its (node, label) pairs. Copies of both, moved.
+
+    numbers: what the vectors and all arithmetic on them are kept in.
+    """
+    inputs, outputs = inputs.astype(numbers), outputs.astype(numbers)
     noise_row = len(outputs) - len(inputs)
     size = sum(len(sentence) + 1 for sentences in blocks for sentence in sentences)
     for epoch in range(epochs):

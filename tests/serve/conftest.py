@@ -85,7 +85,7 @@ def _running(service: Service, *, token: str | None = None, hosts: Sequence[str]
         yield Served(address(listening), service, token)
     finally:
         servers[0].should_exit = True
-        thread.join(30)
+        thread.join(60)
         listening.close()
         assert not thread.is_alive()
 

@@ -80,7 +80,7 @@ def service(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     yield process, f"http://127.0.0.1:{found[1]}"
     if process.poll() is None:
         process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def test_it_serves_as_another_user_with_nothing_writable_but_its_volume(service, data: Path, photo: bytes):
@@ -98,7 +98,7 @@ def test_it_serves_as_another_user_with_nothing_writable_but_its_volume(service,
         client.put_label("zedonk", "offspring of a zebra and a donkey")
         assert [one.name for one in client.find_labels().own] == ["zedonk"]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     kept = [path for path in data.rglob("*") if path.is_file()]
     assert [path.name for path in kept] == ["labels.sqlite"]
     assert kept[0].stat().st_uid == USER

@@ -1,7 +1,6 @@
 """The engine alone, with a backbone that sees nothing but the first pixel."""
 
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from io import BytesIO
@@ -33,7 +32,7 @@ class FirstPixel:
 
     def features(self, planes: np.ndarray) -> np.ndarray:
         self.begun.release()
-        assert self.open.wait(20)
+        assert self.open.wait(60)
         return np.ascontiguousarray(planes[:, :, 0, 0])
 
 
@@ -68,7 +67,7 @@ def test_every_picture_gets_its_own_result_in_blocks():
     backbone, red = FirstPixel(), Red()
     engine = Engine(backbone, Limits(block=4), workers=2)
     found = [engine.submit(png(value), (red, red)) for value in range(30)]
-    assert [future.result(20) for future in found] == [(float(value), float(value)) for value in range(30)]
+    assert [future.result(60) for future in found] == [(float(value), float(value)) for value in range(30)]
     engine.close()
     assert sum(red.blocks) == 30  # equal tasks of one picture are done once
     assert max(red.blocks) <= 4
@@ -80,16 +79,15 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
     backbone.open.clear()
     engine = Engine(backbone, Limits(queue=3), workers=1)
     taken = [engine.submit(png(1), (red,))]
-    assert backbone.begun.acquire(timeout=20)  # the worker holds it
+    assert backbone.begun.acquire(timeout=60)  # the worker holds it
     taken += [engine.submit(png(value), (red,)) for value in (2, 3, 4)]
-    begun = time.monotonic()
     with pytest.raises(ServiceError, match="3 pictures wait") as refused:
         engine.submit(png(5), (red,))
-    assert time.monotonic() - begun < 1
+    assert not red.blocks  # the worker is still held: it was refused before any other was done
     assert refused.value.status == 429
     assert refused.value.retry_after >= 1
     backbone.open.set()
-    assert [future.result(20) for future in taken] == [(1.0,), (2.0,), (3.0,), (4.0,)]
+    assert [future.result(60) for future in taken] == [(1.0,), (2.0,), (3.0,), (4.0,)]
     engine.refuse_if_full()
     engine.close()
 
@@ -100,9 +98,9 @@ def test_a_bad_picture_fails_alone():
     for value, future in enumerate(found):
         if value == 3:
             with pytest.raises(PictureError, match="not a picture"):
-                future.result(20)
+                future.result(60)
         else:
-            assert future.result(20) == (float(value),)
+            assert future.result(60) == (float(value),)
     engine.close()
 
 
@@ -112,9 +110,9 @@ def test_a_picture_that_spoils_its_block_fails_alone():
     engine = Engine(backbone, Limits(), workers=1)
     found = [engine.submit(png(value), (spoilt,)) for value in (11, 12, 13, 14)]
     backbone.open.set()
-    assert [found[place].result(20) for place in (0, 1, 3)] == [(11.0,), (12.0,), (14.0,)]
+    assert [found[place].result(60) for place in (0, 1, 3)] == [(11.0,), (12.0,), (14.0,)]
     with pytest.raises(ValueError, match="thirteen"):
-        found[2].result(20)
+        found[2].result(60)
     engine.close()
 
 
@@ -131,28 +129,30 @@ def test_what_was_cancelled_while_it_waited_is_not_done():
     backbone.open.clear()
     engine = Engine(backbone, Limits(), workers=1)
     first = engine.submit(png(1), (red,))
-    assert backbone.begun.acquire(timeout=20)
+    assert backbone.begun.acquire(timeout=60)
     second, third = engine.submit(png(2), (red,)), engine.submit(png(3), (red,))
     assert second.cancel()
     backbone.open.set()
-    assert (first.result(20), third.result(20)) == ((1.0,), (3.0,))
+    assert (first.result(60), third.result(60)) == ((1.0,), (3.0,))
     with pytest.raises(CancelledError):
         second.result(0)
     engine.close()
     assert sum(red.blocks) == 2
 
 
-def test_what_waited_too_long_is_refused():
+def test_what_waited_too_long_is_refused(monkeypatch: pytest.MonkeyPatch):
     backbone, red = FirstPixel(), Red()
+    clock = [0.0]
+    monkeypatch.setattr("devise.serve.engine.monotonic", lambda: clock[0])
     backbone.open.clear()
-    engine = Engine(backbone, Limits(seconds=0.05), workers=1)
+    engine = Engine(backbone, Limits(seconds=5), workers=1)
     engine.submit(png(1), (red,))
-    assert backbone.begun.acquire(timeout=20)
+    assert backbone.begun.acquire(timeout=60)
     late = engine.submit(png(2), (red,))
-    time.sleep(0.1)
+    clock[0] += 5.1
     backbone.open.set()
     with pytest.raises(ServiceError, match="too long") as refused:
-        late.result(20)
+        late.result(60)
     assert refused.value.status == 429
     engine.close()
 
@@ -160,6 +160,6 @@ def test_what_waited_too_long_is_refused():
 def test_pixels_are_counted_before_they_are_decoded():
     engine, red = Engine(FirstPixel(), Limits(megapixels=1), workers=1), Red()
     with pytest.raises(PictureError, match="1200 x 1000 pixels, over the limit of 1 megapixels"):
-        engine.submit(png(1, (1200, 1000)), (red,)).result(20)
-    assert engine.submit(png(1, (1000, 1000)), (red,)).result(20) == (1.0,)
+        engine.submit(png(1, (1200, 1000)), (red,)).result(60)
+    assert engine.submit(png(1, (1000, 1000)), (red,)).result(60) == (1.0,)
     engine.close()

@@ -61,7 +61,7 @@ def test_no_request_breaks_it(described, asked, operation: str, mode: Generation
     @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def ask(data: st.DataObject) -> None:
         case = data.draw(described[path][method].as_strategy(generation_mode=mode))
-        case.call_and_validate(base_url=asked.url, checks=CHECKS, timeout=30)
+        case.call_and_validate(base_url=asked.url, checks=CHECKS, timeout=60)
 
     try:
         ask()

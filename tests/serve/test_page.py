@@ -44,7 +44,7 @@ def page(browser, served) -> Iterator[object]:
         opened.on("pageerror", lambda error: faults.append(str(error)))
         opened.on("console", lambda line: faults.append(line.text) if "Content Security" in line.text else None)
         opened.goto(served.url)
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(60_000)
         yield opened
         assert not faults
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def begin() -> Iterator[Begin]:
     for process in processes:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_killed_and_started_again_it_has_every_label(begin: Begin, tmp_path: Path, photo: bytes):
@@ -54,7 +55,7 @@ def test_killed_and_started_again_it_has_every_label(begin: Begin, tmp_path: Pat
     with Client(url) as client:
         acknowledged = [client.put_label(f"zedonk {number}", "part zebra, part donkey").name for number in range(25)]
     process.kill()
-    process.wait(20)
+    process.wait(60)
     _, url = begin("--labels-db", tmp_path / "own.sqlite")
     with Client(url) as client:
         assert {one.name for one in client.find_labels().own} == set(acknowledged)
@@ -86,8 +87,8 @@ def test_sigterm_under_load_finishes_what_was_taken(begin: Begin, tmp_path: Path
     for thread in threads:
         thread.start()
     ready.wait()
-    while len(statuses) < 16:
-        pass
+    while len(statuses) < 16 and any(thread.is_alive() for thread in threads):
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     for thread in threads:
         thread.join(60)

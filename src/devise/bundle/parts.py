@@ -71,8 +71,8 @@ FAST = "fast.safetensors"
 """What runs the network in 8-bit integers. Optional: a bundle without it has no fast form."""
 WORDS = "words.safetensors"
 
-_SHIFT = "shift/"
 _STANDINGS = {PRIOR: "log_odds", FAMILIARITY: "familiarity"}  # the array of each part that keeps a prior
+_SHIFT, _NARROW_SHIFT = "shift/", "narrow-shift/"
 _Centre = Float32[np.ndarray, "length"]
 
 
@@ -191,9 +191,12 @@ def decode_standing(name: str, data: bytes, manifest: Manifest) -> Standing:
 
 
 def encode_fast(bounds: Bounds) -> bytes:
-    """`bounds`, one row a value, the `values` by name, the `network` they are of, and each convolution's shift."""
+    """`bounds`, one row a value, the `values` by name, the `network` they are of, and each convolution's shifts."""
     names = "\n".join(bounds.of).encode("utf-8")
-    shifts: dict[str, Array] = {f"{_SHIFT}{name}": narrowed(shift, "float16") for name, shift in bounds.shifts.items()}
+    both = ((_SHIFT, bounds.shifts), (_NARROW_SHIFT, bounds.narrow_shifts))
+    shifts: dict[str, Array] = {
+        f"{prefix}{name}": narrowed(shift, "float16") for prefix, kept in both for name, shift in kept.items()
+    }
     return to_bytes(
         {
             "bounds": np.array(list(bounds.of.values()), np.float32).reshape(-1, 2),
@@ -207,7 +210,10 @@ def encode_fast(bounds: Bounds) -> bytes:
 def decode_fast(data: bytes, manifest: Manifest) -> Bounds:
     """The inverse of `encode_fast`; BundleError if it was made for another network than the manifest's."""
     arrays = from_bytes(data)
-    shifts = {key.removeprefix(_SHIFT): arrays.pop(key) for key in sorted(arrays) if key.startswith(_SHIFT)}
+    shifts, narrow_shifts = (
+        {key.removeprefix(prefix): arrays.pop(key) for key in sorted(arrays) if key.startswith(prefix)}
+        for prefix in (_SHIFT, _NARROW_SHIFT)
+    )
     _only(arrays, {"bounds", "network", "values"})
     network = _text_of(arrays, "network").hex()
     try:
@@ -223,6 +229,7 @@ def decode_fast(data: bytes, manifest: Manifest) -> Bounds:
         network,
         {name: (low, high) for name, (low, high) in zip(names, rows.tolist(), strict=True)},
         {name: vector_of(shifts, name, shifts[name].size) for name in shifts},
+        {name: vector_of(narrow_shifts, name, narrow_shifts[name].size) for name in narrow_shifts},
     )
 
 

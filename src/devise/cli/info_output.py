@@ -28,6 +28,11 @@ _WAYS = {
     "kernel": "a label is at its predicted row of the classifier, the picture at the roots of its features",
     "conse": "labels by cosine",
 }
+_FAST = {
+    "wide": "wide: this processor adds 8-bit products in 32 bits, the weights have all 8",
+    "narrow": "narrow: this processor adds 8-bit products in 16 bits, so the weights are rounded in larger steps",
+    "none": "none: OpenVINO has no 8-bit arithmetic for this processor",
+}
 _POLICY = frozenset(
     ("name", "terms", "term_weight", "gloss_weight", "parents_weight", "parts_weight", "head_weight", "rarity")
 )
@@ -38,7 +43,7 @@ def print_info(bundle: Bundle, described: Mapping[str, Any], *, verified: bool) 
     manifest = bundle.manifest
     sections: list[tuple[str, _Rows]] = [
         (manifest.name, _identity(manifest, described, verified)),
-        ("pictures", _pictures(bundle)),
+        ("pictures", _pictures(bundle, described)),
         ("labels", _labels(manifest, described)),
         ("scoring", iter(scoring_in_words(manifest.scoring).items())),
         ("calibration", calibration_in_words(manifest.config)),
@@ -120,7 +125,7 @@ def _identity(manifest: Manifest, described: Mapping[str, Any], verified: bool) 
         yield "verified", f"all {len(manifest.parts)} parts have the hashes the manifest says, and fit each other"
 
 
-def _pictures(bundle: Bundle) -> _Rows:
+def _pictures(bundle: Bundle, described: Mapping[str, Any]) -> _Rows:
     backbone, steps = bundle.manifest.backbone, bundle.preprocessing()
     yield "backbone", f"{backbone.architecture}, {backbone.features:,} features"
     yield (
@@ -128,6 +133,7 @@ def _pictures(bundle: Bundle) -> _Rows:
         f"short side to {steps.resize} pixels ({steps.interpolation}), the middle {steps.crop} x {steps.crop}, "
         f"(byte - {_channels(steps.mean)}) / {_channels(steps.std)}",
     )
+    yield "--fast here", _FAST[described["fast_here"]] if "fast_here" in described else "the model has no fast form"
 
 
 def _channels(numbers: Sequence[float]) -> str:

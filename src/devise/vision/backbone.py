@@ -11,16 +11,14 @@ from jaxtyping import Float32
 from devise.arrays import Features
 from devise.errors import BundleError
 from devise.vision.bounds import Bounds
-from devise.vision.engine import import_openvino
+from devise.vision.engine import import_openvino, infer
 from devise.vision.preprocessing import Preprocessing
-from devise.vision.quantised import executed_types, quantise, require_int8
+from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
 
 __all__ = ["Backbone", "OpenVinoBackbone", "Planes"]
 
 Planes = Float32[np.ndarray, "images 3 crop crop"]
 """Preprocessed pictures, as `Preprocessing.apply` makes each."""
-
-_first, _first_is_over = threading.Lock(), threading.Event()
 
 
 @runtime_checkable
@@ -75,7 +73,7 @@ class OpenVinoBackbone:
             network.reshape([1, *sides])
             if bounds is not None:
                 require_int8(core)
-                quantise(network, bounds)
+                quantise(network, bounds, narrow=sums_are_narrow())
             self._compiled = core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -107,22 +105,6 @@ class OpenVinoBackbone:
             request = self._requests.request = self._compiled.create_infer_request()
         features = np.empty((len(planes), self.dim), np.float32)
         for row, plane in zip(features, planes, strict=True):
-            self._infer(request, plane[None])
+            infer(request, plane[None])
             row[:] = request.get_output_tensor(0).data[0]
         return features
-
-    def _infer(self, request: Any, planes: Planes) -> None:
-        """Run the request; the very first of the process alone.
-
-        The input is always copied: a request that once copied and once shared its input broke the heap
-        (OpenVINO 2026.4); the copy takes 0.1 ms of 20.
-
-        OpenVINO's Python layer fills a table at its first input, and two threads that do so together wait for
-        each other for ever (one holds the table's guard, the other the interpreter's lock; 2026.4).
-        """
-        if _first_is_over.is_set():
-            request.infer({0: planes}, share_inputs=False)
-            return
-        with _first:
-            request.infer({0: planes}, share_inputs=False)
-            _first_is_over.set()

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32
@@ -24,11 +24,14 @@ class Bounds:
     network: SHA-256 of the network's ONNX file, in lower-case hexadecimal digits. of: by the value's name in the
     graph, its least and its greatest; what lies outside is moved to the nearer one. shifts: by the convolution's name,
     what is added to each of its output channels, which rounding the weights moved by as much in the mean.
+    narrow_shifts: the same for weights rounded for narrow sums (`devise.vision.quantised.sums_are_narrow`); empty if
+    that was not measured, and then `shifts` stand in.
     """
 
     network: str
     of: Mapping[str, tuple[float, float]]
     shifts: Mapping[str, Shift]
+    narrow_shifts: Mapping[str, Shift] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, (low, high) in self.of.items():

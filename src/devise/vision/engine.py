@@ -4,10 +4,11 @@ import sys
 import threading
 from typing import Any
 
-__all__ = ["import_openvino"]
+__all__ = ["import_openvino", "infer"]
 
 _TELEMETRY = "openvino_telemetry"
 _one_at_a_time = threading.Lock()  # a second thread must not let the telemetry in while the first still imports
+_first, _first_is_over = threading.Lock(), threading.Event()
 
 
 def import_openvino() -> Any:
@@ -27,3 +28,20 @@ def import_openvino() -> Any:
         finally:
             del sys.modules[_TELEMETRY]
         return openvino
+
+
+def infer(request: Any, values: Any) -> None:
+    """Run a request on the values of its one input; the very first of the process alone.
+
+    The input is always copied: a request that once copied and once shared its input broke the heap
+    (OpenVINO 2026.4); the copy takes 0.1 ms of 20.
+
+    OpenVINO's Python layer fills a table at its first input, and two threads that do so together wait for
+    each other for ever (one holds the table's guard, the other the interpreter's lock; 2026.4).
+    """
+    if _first_is_over.is_set():
+        request.infer({0: values}, share_inputs=False)
+        return
+    with _first:
+        request.infer({0: values}, share_inputs=False)
+        _first_is_over.set()

@@ -2,20 +2,33 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
 
 from devise.errors import BundleError, UsageError
 from devise.vision.bounds import Bounds, Shift, network_of
-from devise.vision.engine import import_openvino
+from devise.vision.engine import import_openvino, infer
 from devise.vision.preprocessing import Plane, Preprocessing
 
-__all__ = ["executed_types", "measure_bounds", "quantise", "require_int8", "rounded_values", "shift_of"]
+__all__ = [
+    "Products",
+    "executed_types",
+    "measure_bounds",
+    "products_here",
+    "quantise",
+    "require_int8",
+    "rounded_values",
+    "shift_of",
+    "sums_are_narrow",
+]
 
 Weight = Float32[np.ndarray, "..."]
+Products = Literal["none", "narrow", "wide"]
 _Kept = TypeVar("_Kept")
+_CAPABILITIES, _INT8 = "OPTIMIZATION_CAPABILITIES", "INT8"
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 _LEVELS = 256  # of what flows: 8 bits
 _WEIGHT_LEVELS = 255  # -127 to 127, so that zero stays zero
@@ -32,12 +45,41 @@ def rounded_values(network: Any) -> dict[str, Any]:
     return found
 
 
-def quantise(network: Any, bounds: Bounds) -> None:
+@cache
+def sums_are_narrow() -> bool:
+    """Whether OpenVINO adds products of 8-bit integers in pairs of 16 bits here, which the greatest ones overflow.
+
+    A processor without VNNI or its like does (vpmaddubsw: 2 x 255 x 127 becomes 32,767). It is tried, not looked up:
+    two convolutions of the greatest numbers there are, 0.06 s of core time once a process. So it is true whatever the
+    processor, its system and `ONEDNN_MAX_CPU_ISA` are.
+    """
+    openvino = import_openvino()
+    opset13 = openvino.opset13
+    pixels = opset13.parameter([1, 32, 4, 4], np.float32, name="pixels")
+    outputs, names = [], ("one", "nine")
+    for name, side in zip(names, (1, 3), strict=True):
+        weight = opset13.constant(np.full((32, 32, side, side), 1 / (32 * side * side), np.float32))
+        value = opset13.convolution(pixels, weight, [1, 1], [0, 0], [0, 0], [1, 1])
+        outputs.append(opset13.add(value, opset13.constant(np.zeros((1, 32, 1, 1), np.float32)), name=name))
+    network = openvino.Model(outputs, [pixels], "sums")
+    nothing = np.zeros(32, np.float32)
+    quantise(network, Bounds("", {"pixels": (0.0, 1.0)}, dict.fromkeys(names, nothing)), narrow=False)
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    request = openvino.Core().compile_model(network, "CPU", settings).create_infer_request()
+    infer(request, np.ones((1, 32, 4, 4), np.float32))
+    # each sum is 1; where all pairs overflow, 0.51
+    return any(bool((request.get_output_tensor(place).data < 0.9).any()) for place in range(len(names)))
+
+
+def quantise(network: Any, bounds: Bounds, *, narrow: bool) -> None:
     """Put the rounding into an OpenVINO graph, by which the CPU plugin runs it in 8-bit integers.
 
     What flows is rounded to 256 numbers between its bounds, evenly spaced; the weights of each output channel to 255,
     from minus the greatest magnitude among them to plus it (a FakeQuantize operation each). The shifts are added to
     the biases. BundleError if the bounds are of another network.
+
+    narrow: for a processor of which `sums_are_narrow` says so: the weights' steps are as much larger as keeps two
+        products that are added within 16 bits.
     """
     opset13 = import_openvino().opset13
 
@@ -45,6 +87,7 @@ def quantise(network: Any, bounds: Bounds) -> None:
         return opset13.fake_quantize(value, low, high, low, high, levels).output(0)
 
     readers, made = _readers(network), dict[str, Any]()
+    shifts = bounds.narrow_shifts if narrow and bounds.narrow_shifts else bounds.shifts
     for name, value in rounded_values(network).items():
         low, high = (np.full((1, 1, 1, 1), bound, np.float32) for bound in _known(bounds.of, name))
         made[name] = rounded(value, low, high, _LEVELS)
@@ -54,9 +97,9 @@ def quantise(network: Any, bounds: Bounds) -> None:
         if node.get_type_name() not in _CONVOLUTIONS:
             continue
         weight, bias = _weight(node), _bias(node)
-        most = _greatest(weight)
+        most = _most(weight, narrow=narrow)
         node.input(1).replace_source_output(rounded(opset13.constant(weight), -most, most, _WEIGHT_LEVELS))
-        shift = _known(bounds.shifts, bias.get_node().get_friendly_name()).reshape(1, -1, 1, 1)
+        shift = _known(shifts, bias.get_node().get_friendly_name()).reshape(1, -1, 1, 1)
         bias.replace_source_output(opset13.add(bias.get_source_output(), opset13.constant(shift)).output(0))
     network.validate_nodes_and_infer_types()
 
@@ -75,20 +118,23 @@ def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[P
     seen = _seen(core, network, planes)
     of = {name: (low, max(high, low + _LEAST)) for name, (low, high, _) in seen.items()}
     of[network.input(0).get_node().get_friendly_name()] = _pixel_bounds(preprocessing)
-    shifts = {}
+    shifts: dict[bool, dict[str, Shift]] = {False: {}, True: {}}
     for node in _readers(network):
         if node.get_type_name() in _CONVOLUTIONS:
             _, _, means = seen[node.input_value(0).get_node().get_friendly_name()]
-            shifts[_bias(node).get_node().get_friendly_name()] = shift_of(_weight(node), means)
-    return Bounds(network_of(onnx), of, shifts)
+            name, weight = _bias(node).get_node().get_friendly_name(), _weight(node)
+            for narrow, found in shifts.items():
+                found[name] = shift_of(weight, means, narrow=narrow)
+    return Bounds(network_of(onnx), of, shifts[False], shifts[True])
 
 
-def shift_of(weight: Weight, means: Shift) -> Shift:
+def shift_of(weight: Weight, means: Shift, *, narrow: bool) -> Shift:
     """What is to be added to a convolution's output channels, so that rounding its weights leaves their means.
 
-    weight: [out in k k], or [groups out in k k]. means: of the channels that the convolution reads.
+    weight: [out in k k], or [groups out in k k]. means: of the channels that the convolution reads. narrow: of
+    `quantise`.
     """
-    step = _greatest(weight) / np.float32(_WEIGHT_LEVELS // 2)
+    step = _most(weight, narrow=narrow) / np.float32(_WEIGHT_LEVELS // 2)
     lost = (weight - np.rint(weight / step) * step).sum(axis=(-2, -1), dtype=np.float64)
     groups = means.reshape(lost.shape[0] if lost.ndim == 3 else 1, -1)
     shift: Shift = np.einsum("goi,gi->go", lost.reshape(len(groups), -1, groups.shape[1]), groups)
@@ -112,7 +158,7 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
     count = 0
     for plane in planes:
         count += 1
-        request.infer({0: plane[None]}, share_inputs=False)
+        infer(request, plane[None])
         found = [request.get_output_tensor(i).data.astype(np.float64) for i in range(len(outputs))]
         sums = [one + more for one, more in zip(sums, found, strict=True)] if sums else found
     if not count:
@@ -123,10 +169,17 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
     }
 
 
+def products_here() -> Products:
+    """How OpenVINO adds 8-bit products on this CPU: in "wide" or "narrow" sums, or not at all ("none")."""
+    if _INT8 not in import_openvino().Core().get_property("CPU", _CAPABILITIES):
+        return "none"
+    return "narrow" if sums_are_narrow() else "wide"
+
+
 def require_int8(core: Any) -> None:
     """UsageError if OpenVINO does not run 8-bit integers on this CPU, where rounding would only cost accuracy."""
-    known = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if "INT8" not in known:
+    known = core.get_property("CPU", _CAPABILITIES)
+    if _INT8 not in known:
         raise UsageError(f"OpenVINO has no 8-bit arithmetic for this CPU ({', '.join(known)}): leave the fast form out")
 
 
@@ -176,11 +229,27 @@ def _known(kept: Mapping[str, _Kept], name: str) -> _Kept:
     return kept[name]
 
 
-def _greatest(weight: Weight) -> Weight:
-    """The greatest magnitude of each output channel, in a shape that goes with the weights."""
-    inner = tuple(range(weight.ndim - 3, weight.ndim))  # in, k, k; before them out, or groups and out
-    greatest: Weight = np.maximum(np.abs(weight).max(axis=inner, keepdims=True), np.float32(_LEAST))
-    return greatest
+def _most(weight: Weight, *, narrow: bool) -> Weight:
+    """What the greatest of an output channel's 255 rounded weights stands for, in a shape that goes with the weights.
+
+    That is 127 steps. Without `narrow` it is the greatest magnitude among the weights.
+
+    Narrow: two weights of one sign whose products may be added in 16 bits have a sum of at most 127 steps, rounded at
+    most 128, and 255 x 128 is below 32,768. In a convolution of one pixel these are the weights of two input channels
+    that stand side by side, as its kernels keep them; in a larger one any two, for its kernels differ. A depthwise one
+    is left as it is: each of its products is added in 32 bits, also there.
+    """
+    outer = weight.shape[: weight.ndim - 3]  # out, or groups and out; behind them in, k, k
+    flat = weight.reshape(*outer, -1)
+    if not narrow or (weight.ndim == 5 and weight.shape[1:3] == (1, 1)):
+        greatest = np.abs(flat).max(axis=-1)
+    elif weight.shape[-2:] == (1, 1):
+        pairs = np.pad(flat, [(0, 0)] * len(outer) + [(0, flat.shape[-1] % 2)]).reshape(*outer, -1, 2)
+        greatest = np.maximum(*(np.maximum(one, 0).sum(axis=-1).max(axis=-1) for one in (pairs, -pairs)))
+    else:
+        greatest = np.maximum(*(np.sort(np.maximum(one, 0))[..., -2:].sum(axis=-1) for one in (flat, -flat)))
+    most: Weight = np.maximum(greatest, np.float32(_LEAST)).reshape(*outer, 1, 1, 1)
+    return most
 
 
 def _bias(node: Any) -> Any:

@@ -53,7 +53,11 @@ def blocks_of(text: EncodedText) -> list[list[list[int]]]:
 
 
 def by_reference(
-    reference: ModuleType, text: EncodedText, config: SkipGramConfig, tile: tuple[int, int]
+    reference: ModuleType,
+    text: EncodedText,
+    config: SkipGramConfig,
+    tile: tuple[int, int],
+    numbers: type[np.floating] = np.float64,
 ) -> tuple[np.ndarray, np.ndarray]:
     paths = huffman_paths(text.counts.tolist())
     starts = paths.starts.tolist()
@@ -78,6 +82,7 @@ def by_reference(
         negative=config.negative,
         seed=config.seed,
         tile=tile,
+        numbers=numbers,
     )
     return inputs, outputs
 
@@ -120,12 +125,18 @@ def test_the_same_as_the_slow_reference(
         min_alpha=0.05,
     )
     rows = by_engine(text, config)
-    inputs, outputs = by_reference(reference, text, config, (shape().contexts, shape().targets))
-    moved = np.abs(inputs - fresh_rows(len(text.words), config).inputs[:, :dim]).max()
+    tile = (shape().contexts, shape().targets)
+    exact = by_reference(reference, text, config, tile)
+    rounded = by_reference(reference, text, config, tile, np.float32)
+    moved = np.abs(exact[0] - fresh_rows(len(text.words), config).inputs[:, :dim]).max()
     assert moved > 0.01
-    # float32 against float64 over some thousand steps
-    np.testing.assert_allclose(rows.inputs[:, :dim], inputs, atol=3e-5)
-    np.testing.assert_allclose(rows.outputs[:, :dim], outputs, atol=3e-5)
+    for found, wanted, other in zip((rows.inputs[:, :dim], rows.outputs[:, :dim]), exact, rounded, strict=True):
+        # The engine keeps float32, and each of thousands of steps carries the rounding of those before it on: how far
+        # depends on the text and the steps, so the same steps in float32, summed in another order, say how far.
+        # Two such ways differ by chance: 0.8 to 1.3 times (root mean square), 0.6 to 1.6 times (greatest), 16 runs.
+        off, allowed = np.abs(found - wanted), np.abs(other - wanted)
+        assert np.sqrt(np.mean(off**2)) < 2 * np.sqrt(np.mean(allowed**2))
+        assert off.max() < 4 * allowed.max()
     assert not rows.inputs[:, dim:].any()
     assert not rows.outputs[:, dim:].any()
 
