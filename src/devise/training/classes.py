@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_text
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
@@ -67,10 +67,10 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
     """What a review file says; UsageError naming the line that is wrong."""
     told: dict[str, str | None] = {}
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as UTF-8 text ({error}): save it as UTF-8") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+        text = read_text(path, UsageError)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): give a file of class names") from None
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         name, _, rest = line.partition("\t")
@@ -102,7 +102,7 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
 
 def _require_writable(names: Sequence[str]) -> None:
     for name in names:
-        if name.startswith("#") or "\t" in name or len(name.splitlines()) > 1:
+        if name.startswith("#") or not {"\t", "\n", "\r"}.isdisjoint(name):
             raise UsageError(f"the class {name!r} cannot stand in a review file: rename it, without # at its beginning")
 
 
