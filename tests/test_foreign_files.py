@@ -24,6 +24,12 @@ CAT, DOG = "n02121620", "n02084071"
 
 Reader = Callable[[Path], Any]
 
+
+def _vectors(path: Path) -> dict[str, list[float]]:
+    table = read_vectors(path)
+    return dict(zip(table.words, table.vectors.tolist(), strict=True))
+
+
 READERS: dict[str, tuple[str, str, Reader]] = {
     "candidates": ("c.txt", f"{CAT}\n{DOG}\n", lambda path: read_candidates(str(path)).ids),
     "candidates in JSON": ("c.json", f'["{CAT}",\n"{DOG}"]\n', lambda path: read_candidates(str(path)).ids),
@@ -36,14 +42,9 @@ READERS: dict[str, tuple[str, str, Reader]] = {
     "analogies": ("a.txt", ": kin\nking queen man woman\n", read_analogies),
     "text": ("x.txt", "a cat\na dog\n", lambda path: list(open_corpus(path))),
     "documents": ("x.jsonl", '{"text": "a cat"}\n{"text": "a dog"}\n', lambda path: list(open_corpus(path))),
-    "vectors with a header": ("v.vec", "2 2\ncat 1 2\ndog 3 4\n", lambda path: _vectors(path)),
-    "vectors": ("v.txt", "cat 1 2\ndog 3 4\n", lambda path: _vectors(path)),
+    "vectors with a header": ("v.vec", "2 2\ncat 1 2\ndog 3 4\n", _vectors),
+    "vectors": ("v.txt", "cat 1 2\ndog 3 4\n", _vectors),
 }
-
-
-def _vectors(path: Path) -> dict[str, list[float]]:
-    table = read_vectors(path)
-    return dict(zip(table.words, table.vectors.tolist(), strict=True))
 
 
 @pytest.fixture(params=READERS)

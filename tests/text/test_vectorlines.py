@@ -83,7 +83,7 @@ def test_broken_files_name_the_line(tmp_path: Path, data: bytes, message: str) -
 def test_bad_lines_are_left_out_and_counted_if_asked(tmp_path: Path) -> None:
     bad = (b"caf\xe9 1 2", b"a\0b 1 2", b"dog 1", b"dog 1 x", b"dog nan 2", b" 1 2", b"cat 5 6")
     path = written(tmp_path, b"9 2\ncat 1 2\n" + b"\n".join(bad) + b"\ncow 3 4\n")
-    with pytest.raises(VectorsError, match="line 3: the word .* is not UTF-8; --on-bad skip leaves such words out"):
+    with pytest.raises(VectorsError, match=r"line 3: the word .* is not UTF-8; --on-bad skip leaves such words out"):
         read_vector_lines(path)
     table = read_vector_lines(path, on_bad="skip")
     assert (table.words, table.vectors.tolist()) == (("cat", "cow"), [[1, 2], [3, 4]])

@@ -40,6 +40,24 @@ def test_a_folder_gives_its_photos_and_the_shards_in_it(tmp_path: Path):
     assert contents(tmp_path, tmp_path / "b.jpg") == {f"{tmp_path}/b.jpg": b"b", f"{tmp_path}/a.tar/x.jpg": b"x"}
 
 
+def test_shards_of_any_ending(tmp_path: Path):
+    """`.TAR` is read; of a compressed archive no photo can be read alone, and that is said."""
+    shard(tmp_path / "a.TAR", [("x.jpg", b"x")])
+    for name in ("b.tgz", "c.TAR.GZ", "d.zip"):
+        (tmp_path / name).write_bytes(b"PK")
+    skipped: list[str] = []
+    items = list(find_items([str(tmp_path), str(tmp_path / "b.tgz")], skipped.append))
+    assert skipped == []
+    assert [(Path(item.name).name, bool(item.problem)) for item in items] == [
+        ("x.jpg", False),
+        ("b.tgz", True),
+        ("c.TAR.GZ", True),
+        ("d.zip", True),
+    ]
+    with pytest.raises(PictureError, match=r"compressed archive, .*: unpack it"):
+        item_bytes(items[1])
+
+
 def test_urls(tmp_path: Path):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")

@@ -109,7 +109,7 @@ def evaluate(
             request=request,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    for problem in found.problems:
+    for problem in (*found.problems, *found.notes):
         print(f"devise: {problem}", file=sys.stderr)
     print_evaluation(found, markdown=markdown, per_class=per_class, measures=measures)
     if json_file is not None:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
+from devise.files import text_name
 from devise.labeller.answers import Answer, Explanation, Guess
 from devise.labeller.model import LabelRequest
 from devise.labeller.page import percent
@@ -120,7 +121,7 @@ class Csv:
         return ""
 
     def _rows(self, answer: Answer) -> Iterator[list[object]]:
-        path = one_line(answer.source) if self._escaped else _encodable(answer.source)
+        path = one_line(answer.source) if self._escaped else text_name(answer.source)
         if answer.problem is not None:
             cells = {"path": path, "problem": one_line(answer.problem)}
             yield [cells.get(column, "") for column in self._columns]
@@ -244,10 +245,6 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
         bare = any("\r" in cell for cell in row if isinstance(cell, str))  # which Python 3.11 forgets to quote
         csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL).writerow(row)
     return text.getvalue()
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _json(answer: Answer, unicode: bool) -> str:

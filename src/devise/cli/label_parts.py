@@ -70,7 +70,7 @@ def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         for chunk in chunks(find_items(job.places, skipped.append), done):
-            for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1)):
+            for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1), tell):
                 tell(f"{item.name}: {problem}")
             now += len(chunk)
     return len(done) + now, now, len(skipped)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
+from devise.files import text_name
 from devise.labeller.hits import Hit, Hits, shown_score
 from devise.labeller.search_quality import Quality
 
@@ -29,7 +30,7 @@ def written(found: Hits, form: str, stream: Stream) -> str:
     text = io.StringIO()
     rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     rows.writeheader()
-    rows.writerows({**record, "path": _encodable(str(record["path"]))} for record in records)
+    rows.writerows({**record, "path": text_name(str(record["path"]))} for record in records)
     return text.getvalue()
 
 
@@ -59,13 +60,9 @@ def _table(found: Hits, stream: Stream) -> str:
         for hit in found.hits
     ]
     if not stream.isatty():
-        return "".join(_encodable(line.plain) + "\n" for line in lines)
+        return "".join(text_name(line.plain) + "\n" for line in lines)
     console = Console(highlight=False)
     with console.capture() as shown:
         for line in lines:
             console.print(line, soft_wrap=True)
     return shown.get()
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -21,6 +21,7 @@ minus infinity (a label without a vector).
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -52,6 +53,8 @@ FORMAT = 1
 
 DEPTH = 20
 """How many of a scorer's first labels are kept; fewer where it ranks fewer."""
+
+_BROKEN = re.compile(r"[\ud800-\udfff]")  # bytes of a file's name that are not UTF-8, which JSON escapes as \udcXX
 
 _PerImage = Int64[np.ndarray, "images"]
 _Numbers = Float32[np.ndarray, "images"]
@@ -221,7 +224,10 @@ def _numbers(values: Float32[np.ndarray, "_"]) -> list[float | None]:
 
 
 def _dumped(content: Any) -> str:
-    return json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    if _BROKEN.search(text) is None:
+        return text
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
 def _loaded(stored: Mapping[str, Any]) -> Record:

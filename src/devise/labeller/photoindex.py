@@ -30,7 +30,7 @@ _REUSED_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A photo that could not be read, and why."""
+    """A photo that could not be read, and why; or what was wrong with its file and did no harm."""
 
     path: str
     reason: str
@@ -55,6 +55,7 @@ class Indexed:
     skipped: int = 0
     photos: int = 0
     problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
 
 
 def index_photos(
@@ -222,6 +223,8 @@ class _Run:
             rows = self._side.rows([fact for fact, _ in good], np.stack([features for _, features in good]))
             self._rows.append(rows)
         for fact, one in zip(facts, block, strict=True):
+            if one.note:
+                self.done.notes.append(Problem(fact.path, one.note))
             if one.problem is not None:
                 self._fail(fact.path, one.problem)
             elif fact.path in self._known:

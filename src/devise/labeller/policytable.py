@@ -82,9 +82,10 @@ def compare_policies(
 ) -> PolicyComparison:
     """The measures of `audit_label_space` and, with photos, of `evaluate_folders` for each policy.
 
-    vectors, on_bad, say: as `open_composer` has them; None takes the model's words. classes: a list of ids, joined to the trained
-    ones for the measures without photos, and the candidates for photos; None takes all labels of the model, and for
-    photos those that were not trained. The photos are read once; surgery is the closed form for every policy.
+    vectors, on_bad, say: as `open_composer` has them; None takes the model's words. classes: a list of ids, joined to
+    the trained ones for the measures without photos, and the candidates for photos; None takes all labels of the
+    model, and for photos those that were not trained. The photos are read once; surgery is the closed form for
+    every policy.
     UsageError for an unknown policy, or one that is named twice.
     """
     if len(set(policies)) != len(policies) or not policies:

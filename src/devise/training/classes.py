@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import UsageError
-from devise.files import atomic_write, read_text
+from devise.files import atomic_write, exact_name, read_text, text_name
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
@@ -73,7 +73,8 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, _, rest = line.partition("\t")
+        text, _, rest = line.partition("\t")
+        name = exact_name(text)
         synset_id = rest.partition("\t")[0].strip()
         if synset_id != _LEFT_OUT and synset_id not in taxonomy:
             raise UsageError(f"{path}, line {number}: {synset_id!r} is no synset of WordNet 3.0: write n and 8 digits")
@@ -87,8 +88,8 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
     """Write the file: what is settled, and every sense of what is not."""
     with atomic_write(path) as file:
         file.write(_HEAD)
-        for name in unclear:
-            senses = taxonomy.find(_words(name))
+        for one in unclear:
+            senses, name = taxonomy.find(_words(one)), text_name(one)
             file.write(f"\n# {name}: {len(senses)} senses\n" if senses else f"\n# {name}: not in WordNet\n")
             for sense in senses:
                 file.write(f"#{name}\t{sense.id}\t{', '.join(sense.lemmas)}: {sense.definition}\n")
@@ -97,7 +98,7 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
         file.write("\n")
         for name, synset_id in ids.items():
             note = "" if synset_id is None else taxonomy.synset(synset_id).definition
-            file.write(f"{name}\t{synset_id or _LEFT_OUT}\t{note}\n")
+            file.write(f"{text_name(name)}\t{synset_id or _LEFT_OUT}\t{note}\n")
 
 
 def _require_writable(names: Sequence[str]) -> None:
