@@ -122,6 +122,27 @@ def test_a_missing_photo_is_one_line(label: Any, tmp_path: Path) -> None:
     assert label(tmp_path / "gone.jpg") == (1, "", f"devise: {tmp_path / 'gone.jpg'}: no such file\n")
 
 
+def test_an_error_does_not_repeat_a_label_of_100_000_letters(label: Any, photo: Path) -> None:
+    done = label(photo, "--labels", "qwxzk" * 20_000)
+    assert done.code == 1
+    assert len(done.err) < 1100
+    assert "nothing is known about 'qwxzk" in done.err
+    assert done.err.endswith("a kind of ...'\n")
+    for options in (("--under", "q" * 100_000), ("--candidates", "q" * 3000), ("--model", "q" * 100_000)):
+        assert len(label(photo, *options).err) < 5100
+    assert len(label("q" * 100_000).err) < 5100
+
+
+def test_urls_and_archives_say_what_to_do(label: Any, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"x" * 1024)
+    done = label("https://example.org/a.jpg", tmp_path / "a.tar", photo, "--format", "jsonl")
+    assert (done.code, done.out.count('"problem": null')) == (1, 1)
+    assert done.err.splitlines()[:2] == [
+        "devise: https:/example.org/a.jpg: a URL, not a file: download it, or let label --format parquet read it",
+        f"devise: {tmp_path}/a.tar: an archive, not a picture: unpack it, or let label --format parquet read a .tar",
+    ]
+
+
 def test_hostile_names_of_bad_files_stay_on_their_line(label: Any, tmp_path: Path) -> None:
     err = label(tmp_path / "new\nline \x1b[31m\udcff.jpg").err
     assert err == f"devise: {tmp_path}/new\\nline \\x1b[31m\\udcff.jpg: no such file\n"

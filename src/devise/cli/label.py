@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import FastOption, ModelOption
+from devise.cli.options import ExcelOption, FastOption, ModelOption
 from devise.cli.terminal import tell
+from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name
 
@@ -106,6 +107,7 @@ def label(
             show_default=False,
         ),
     ] = None,
+    excel: ExcelOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write answers here instead, whole or not at all."),
@@ -133,6 +135,8 @@ def label(
     typed = parse_labels(*labels) if labels else ()
     request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
     chosen = form.value if form else _form_of(output)
+    if excel and chosen != Format.csv:
+        raise UsageError("--excel is for CSV: give --format csv too")
     if chosen == Format.parquet:
         from devise.cli.label_parts import PartsJob, label_in_parts
 
@@ -153,7 +157,7 @@ def label(
     run.prepare()
     with open_output(output, tally) as target:
         answers = _answers(loaded, run, _found(paths, skip))
-        write_answers(answers, form_of(chosen, target.file, run.request), target, tally)
+        write_answers(answers, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in tally.lines():
         tell(line)
     if tally.failed or not tally.labelled:
@@ -233,7 +237,7 @@ def _stdin_paths() -> Iterator[str]:
 def _called(path: str) -> str:
     """The line itself if a file is called so; else what is in its quotes, or the name that our own CSV writes so."""
     quoted = len(path) > 2 and path[0] == path[-1] == '"'
-    for form in (path, path[1:-1] if quoted else path, exact_name(path)):
+    for form in (path, path[1:-1] if quoted else path, exact_name(cell_text(path))):
         if os.path.lexists(form):
             return form
     return path

@@ -48,11 +48,13 @@ def label_in_parts(
     run = ready(model, request)
     work = _on_cluster if job.ray else _here
     places = tuple(place if "://" in place else os.path.abspath(place) for place in job.places)
+    before = problems_in(job.output) if job.output.is_dir() else 0
     photos, now, skipped = work(model, run, replace(job, places=places), job.output)
-    sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {now:,} of them labelled now\n")
+    failed = problems_in(job.output)
+    labelled = now - (failed - before)  # a photo that cannot be read is in the parts, and has no label
+    sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {labelled:,} of them labelled now\n")
     if skipped:
         tell(f"left out {counted(skipped, 'file')}: not pictures by their names")
-    failed = problems_in(job.output)
     if failed:
         tell(f"{counted(failed, 'photo')} could not be read: column problem says why")
     if failed or not photos:

@@ -9,6 +9,7 @@ __all__ = [
     "CacheOption",
     "CountsOption",
     "DistilOption",
+    "ExcelOption",
     "FastOption",
     "LabelPolicyOption",
     "LabelVectorsOption",
@@ -22,6 +23,10 @@ ModelOption = Annotated[
     typer.Option(
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
     ),
+]
+
+ExcelOption = Annotated[
+    bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
 ]
 
 FastOption = Annotated[

@@ -58,11 +58,11 @@ class WordRows:
         words = tuple(self._words)
         vectors = np.frombuffer(self.values, dtype=np.float32).reshape(len(words), dim)
         if self._on_bad == "skip":
-            finite = np.isfinite(vectors).all(axis=1)
-            broken = [word for word, is_finite in zip(words, finite.tolist(), strict=True) if not is_finite]
+            finite = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+            kept = tuple(words[row] for row in finite.tolist())
+            broken = sorted(set(words).difference(kept))
             self._bad += [f"{path}: the vector of {word!r} holds a value that is not finite" for word in broken]
-            if broken:
-                words, vectors = tuple(word for word in words if word not in set(broken)), vectors[finite]
+            words, vectors = kept, vectors[finite]
         if self._bad:
             self.notes.append(f"{path}: left out {len(self._bad):,} bad words, the first: {self._bad[0]}")
         try:
