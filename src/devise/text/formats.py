@@ -40,7 +40,9 @@ def read_vectors(
         case ".safetensors" if path.suffix.lower() not in COMPRESSIONS:
             return read_vector_store(path, limit=limit, only=only)
         case _:
-            raise VectorsError(f"{path}: expected a file of word vectors named {_KNOWN}")
+            raise VectorsError(
+                f"{path}: expected a file of word vectors named {_KNOWN}; unpack .zip, .7z and .zst first"
+            )
 
 
 def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = "float32", header: bool = True) -> None:

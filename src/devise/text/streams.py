@@ -21,6 +21,9 @@ COMPRESSIONS = (".bz2", ".dz", ".gz", ".xz")
 Watch = Callable[[int], None]
 """Is told how many more bytes of the file, as it lies on the disk, were read."""
 
+_MARKS = {b"\x1f\x8b\x08": ".gz", b"\xfd7zXZ\0": ".xz"} | {b"BZh%d1AY&SY" % size: ".bz2" for size in range(1, 10)}
+_LONGEST_MARK = 10
+
 _LOOKED_AT = 1 << 16  # bytes by which the encoding is told
 
 READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
@@ -35,7 +38,7 @@ def inner_suffix(path: Path) -> str:
 
 @contextmanager
 def open_bytes(path: Path, error: type[DeviseError], watch: Watch | None = None) -> Iterator[io.BufferedIOBase]:
-    """The file's bytes, decompressed as its name says; `error` names the file if it cannot be read.
+    """The file's bytes, decompressed as its name says, or else as it begins; `error` names a file it cannot read.
 
     A `.bz2` may be of many streams, as dumps of Wikipedia are.
     """
@@ -100,7 +103,11 @@ class _Watched(io.RawIOBase):
 
 def _opened(file: io.FileIO, path: Path, watch: Watch | None) -> io.BufferedIOBase:
     buffered = io.BufferedReader(file if watch is None else _Watched(file, watch), 1 << 16)
-    match path.suffix.lower():
+    ending = path.suffix.lower()
+    if ending not in COMPRESSIONS:
+        start = buffered.peek(_LONGEST_MARK)
+        ending = next((of for mark, of in _MARKS.items() if start.startswith(mark)), "")
+    match ending:
         case ".gz" | ".dz":
             return gzip.GzipFile(fileobj=buffered, mode="rb")
         case ".xz":

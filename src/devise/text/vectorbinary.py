@@ -1,5 +1,6 @@
 """Word vectors in word2vec's binary form."""
 
+import io
 import math
 import mmap
 from collections.abc import Collection, Iterator
@@ -9,7 +10,7 @@ import numpy as np
 
 from devise.errors import VectorsError
 from devise.files import atomic_write
-from devise.text.streams import COMPRESSIONS, open_bytes
+from devise.text.streams import open_bytes
 from devise.text.vectors import WordTable
 from devise.text.wordrows import OnBad, WordRows, check_writable, decode_word
 
@@ -36,10 +37,9 @@ def read_vector_binary(
     limit: look at the first so many vectors only. only: keep these words only. on_bad: see `OnBad`.
     VectorsError if the file is truncated, or holds a word that is not UTF-8 or a value that is not finite.
     """
-    if path.suffix.lower() in COMPRESSIONS:
-        with open_bytes(path, VectorsError) as file:
-            return _read(file.read(), path, limit, WordRows(only, on_bad))
     with open_bytes(path, VectorsError) as file:
+        if not isinstance(file, io.BufferedReader):  # compressed
+            return _read(file.read(), path, limit, WordRows(only, on_bad))
         if not path.stat().st_size:
             raise VectorsError(f'{path} is empty: expected a first line "words dim"')
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
