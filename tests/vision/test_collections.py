@@ -32,6 +32,9 @@ def test_members_are_read_from_their_places(tmp_path: Path):
     assert [item.name for item in items] == [f"{path}/a/1.jpg", f"{path}/2.PNG", f"{path}/a/1.jpg#2"]
     assert [item_bytes(item) for item in reversed(items)] == [b"other", b"two", b"one"]
     assert skipped == [f"{path}/notes.txt"]
+    hidden = shard(tmp_path / "mac.tar", [("./a.jpg", b"a"), ("./._a.jpg", b"x"), ("__MACOSX/._a.jpg", b"x")])
+    assert [item_bytes(item) for item in find_items([str(hidden)], skipped.append)] == [b"a"]
+    assert len(skipped) == 3
 
 
 def test_a_folder_gives_its_photos_and_the_shards_in_it(tmp_path: Path):

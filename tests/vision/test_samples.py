@@ -104,7 +104,7 @@ def test_empty_class_folders_are_counted_and_named(tmp_path: Path):
     assert found.empty == ("dog", "zebra")
     assert list(found.left_out()) == [
         "left out 1 files: not pictures by their names",
-        "left out 2 class folders without a photo: dog, zebra",
+        "class folders without a photo, left out: 2 (dog, zebra)",
     ]
 
 
@@ -122,6 +122,25 @@ def test_a_shard_that_is_cut_off_stops_wherever_it_was_cut(tmp_path: Path, kept:
     whole.write_bytes(whole.read_bytes()[:kept])
     with pytest.raises(TrainingError, match=r"c\.tar is cut off or damaged .*: get it again"):
         find_samples([whole])
+
+
+def test_shards_joined_by_cat_are_refused(tmp_path: Path):
+    """What is behind the end mark of the first would be lost without a word."""
+    one = shard(tmp_path / "one.tar", {"cat/1.png": png(1)})
+    other = shard(tmp_path / "other.tar", {"dog/2.png": png(2)})
+    one.write_bytes(one.read_bytes() + other.read_bytes())
+    with pytest.raises(TrainingError, match="goes on behind its end mark"):
+        find_samples([one])
+
+
+def test_links_in_a_shard_are_counted(tmp_path: Path):
+    path = shard(tmp_path / "a.tar", {"cat/1.png": png(1)})
+    with tarfile.open(path, "a") as file:
+        link = tarfile.TarInfo("cat/2.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "1.png"
+        file.addfile(link)
+    found = find_samples([path])
+    assert (found.names, found.skipped) == (("a.tar/cat/1.png",), 1)
 
 
 def test_a_shard_that_shrinks_after_it_was_listed(tmp_path: Path):

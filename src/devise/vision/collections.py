@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from devise.errors import PictureError, UsageError
-from devise.vision.folders import EXTENSIONS, find_pictures, is_packed, is_shard
+from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 from devise.vision.pictures import MAX_BYTES, picture_bytes
 
 __all__ = ["Item", "find_items", "item_bytes"]
@@ -93,10 +93,10 @@ def _in_shard(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
     try:
         with _opened(place) as file, tarfile.open(fileobj=file, mode="r:") as shard:
             for member in shard:
-                if not member.isreg():
+                if member.isdir():
                     continue
-                name = f"{place}/{member.name}"
-                if PurePosixPath(member.name).suffix.lower() not in EXTENSIONS:
+                name, inside = f"{place}/{member.name}", PurePosixPath(member.name)
+                if is_hidden(inside) or inside.suffix.lower() not in EXTENSIONS or not member.isreg():
                     on_skip(name)
                     continue
                 times[name] = times.get(name, 0) + 1

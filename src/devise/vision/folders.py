@@ -4,9 +4,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-__all__ = ["EXTENSIONS", "Found", "absent", "find_pictures", "is_packed", "is_shard"]
+__all__ = ["EXTENSIONS", "Found", "absent", "find_pictures", "is_hidden", "is_packed", "is_shard"]
 
 EXTENSIONS = frozenset(
     {".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
@@ -65,6 +65,11 @@ def find_pictures(
             yield _file(path)
 
 
+def is_hidden(member: PurePosixPath) -> bool:
+    """Whether a member of an archive is hidden, or in a hidden folder, as a Mac's notes beside its files are."""
+    return any(part.startswith(".") for part in member.parts)
+
+
 def is_shard(name: str) -> bool:
     """Whether this is called as a shard is, whose photos can be read one by one."""
     return name.lower().endswith(".tar")
@@ -79,6 +84,8 @@ def absent(path: Path) -> str:
     """Why there is nothing to read at a path where no file is."""
     if _URL.match(str(path)):
         return "a URL, not a file: download it, or let label --format parquet read it"
+    if os.sep == "/" and "\\" in str(path):
+        return "no such file: folders are separated by / on this system"
     return "no such file"
 
 

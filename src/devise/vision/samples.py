@@ -15,7 +15,7 @@ from jaxtyping import Int64
 
 from devise.errors import PictureError, TrainingError, UsageError
 from devise.files import text_of
-from devise.vision.folders import EXTENSIONS, find_pictures, is_packed, is_shard
+from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 
 __all__ = ["BROKEN_SHARE", "Samples", "check_broken", "find_samples"]
 
@@ -25,6 +25,7 @@ BROKEN_SHARE = 0.01
 _Column = Int64[np.ndarray, "samples"]
 _WHOLE = -1  # the offset of a sample that is a file of its own
 _LONGEST_CLASS = 200  # bytes of a `.cls` member
+_NAMED = 20  # class folders without a photo that are named
 _LOOKED_AT, _END = 2048, 1024  # photos whose ends are hashed, and bytes of an end
 
 
@@ -58,7 +59,9 @@ class Samples:
         if self.skipped:
             yield f"left out {self.skipped} files: not pictures by their names"
         if self.empty:
-            yield f"left out {len(self.empty)} class folders without a photo: {', '.join(self.empty)}"
+            more = ", ..." if len(self.empty) > _NAMED else ""
+            names = ", ".join(self.empty[:_NAMED])
+            yield f"class folders without a photo, left out: {len(self.empty)} ({names}{more})"
 
     def source(self, row: int) -> Path | bytes:
         """The photo as `read_picture` takes it; PictureError if its shard ends before it does."""
@@ -204,14 +207,14 @@ def _list_shard(path: Path, found: _Found) -> None:
     given: set[PurePosixPath] = set()
     for member in _members(path):
         name = PurePosixPath(member.name)
-        is_class = name.suffix.lower() == ".cls"
+        is_class = name.suffix.lower() == ".cls" and member.isfile()
         if name in given:
             raise TrainingError(f"duplicate member {name} in {path}: give each photo and its class a key of their own")
         if is_class or name.suffix.lower() in EXTENSIONS:
             given.add(name)
         if is_class:
             classes[str(name.with_suffix(""))] = _class_text(path, member)
-        elif any(part.startswith(".") for part in name.parts) or name.suffix.lower() not in EXTENSIONS:
+        elif is_hidden(name) or name.suffix.lower() not in EXTENSIONS or not member.isfile():
             found.skipped += 1
         else:
             photos.append((name, member.offset_data, member.size))
@@ -224,17 +227,19 @@ def _list_shard(path: Path, found: _Found) -> None:
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """The regular files of a shard by its headers; TrainingError if it is cut off, UsageError if it is no archive."""
+    """All but the folders of a shard by its headers; TrainingError if it is cut off, UsageError if it is no archive."""
     end = 0
     try:
         with tarfile.open(path, "r:") as shard:
             while (member := shard.next()) is not None:
                 shard.members = []  # type: ignore[attr-defined]  # or it keeps them all
                 end = member.offset_data + member.size
-                if member.isfile():
+                if not member.isdir():
                     yield member
             if _block(path, shard.offset) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it has no end mark")
+            if _goes_on(path, shard.offset):
+                raise tarfile.ReadError("it goes on behind its end mark, as archives do that were joined by cat")
     except tarfile.TarError as error:
         if not end:
             raise UsageError(f"{path} is no .tar archive ({error}): no photo in it can be read") from None
@@ -247,6 +252,12 @@ def _block(path: Path, offset: int) -> bytes:
     with path.open("rb") as shard:
         shard.seek(offset)
         return shard.read(tarfile.BLOCKSIZE)
+
+
+def _goes_on(path: Path, offset: int) -> bool:
+    with path.open("rb") as shard:
+        shard.seek(offset)
+        return any(any(block) for block in iter(lambda: shard.read(1 << 20), b""))
 
 
 def _class_text(path: Path, member: tarfile.TarInfo) -> str:
