@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from devise.files import atomic_write
+from devise.files import atomic_write, check_encoding, exact_name, text_name, text_of
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 
@@ -209,3 +211,29 @@ def test_a_device_stays_a_device_and_a_link_a_link(tmp_path: Path):
         file.write("new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "new"
+
+
+@given(st.one_of(st.binary().map(os.fsdecode), st.text(st.sampled_from("\\ud5cf9\udcff\udc80\ud800a"))))
+def test_any_name_has_a_form_of_its_own_that_is_text(name: str):
+    text = text_name(name)
+    text.encode("utf-8")
+    assert exact_name(text) == name
+
+
+def test_text_comes_back_whatever_its_line_ends(tmp_path: Path):
+    assert text_of("\ufeffa\r\nb\rc\n\u2028d".encode(), "x", ValueError) == "a\nb\nc\n\u2028d"
+    assert text_of(b"", "x", ValueError) == ""
+    with pytest.raises(ValueError, match="x line 2 is not UTF-8 at its byte 4: save it as UTF-8"):
+        text_of(b"a\rcaf\xe9", "x", ValueError)
+
+
+@pytest.mark.parametrize("listed", ["ab\0cd\0ef\0gh\0", "./a\0./b\0", "a\0b\0", "/p/" + "a" * 9 + "\0" * 4])
+def test_lists_that_nul_bytes_separate_are_no_utf_16(listed: str):
+    assert check_encoding(listed.encode(), "x", ValueError) == 0
+
+
+@given(st.text(st.characters(exclude_characters="\0", max_codepoint=0x24F), min_size=4))
+def test_utf_16_is_seen_without_a_mark(text: str):
+    for encoding in ("utf-16-le", "utf-16-be"):
+        with pytest.raises(ValueError, match="UTF-16"):
+            check_encoding(f"/photos/{text}.jpg\n".encode(encoding), "x", ValueError)

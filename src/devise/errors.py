@@ -13,13 +13,30 @@ __all__ = [
     "TrainingStoppedError",
     "UsageError",
     "VectorsError",
+    "shortened",
 ]
 
 
+def shortened(text: str, longest: int = 1000) -> str:
+    """The text; if it is longer than so many letters, without its middle.
+
+    >>> shortened("a label of very many letters", 10)
+    'a labe ... (18 letters) ... ters'
+    """
+    cut, beginning = len(text) - longest, longest * 6 // 10
+    return f"{text[:beginning]} ... ({cut:,} letters) ... {text[beginning + cut :]}" if cut > 0 else text
+
+
 class DeviseError(Exception):
-    """Base of all errors a user can mend. The message is one line; the command exits with 1."""
+    """Base of all errors a user can mend. The message is one line; the command exits with 1.
+
+    Of a message that repeats a very long text, such as a label, the middle is left out.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(shortened(str(message)))
 
 
 class UsageError(DeviseError):

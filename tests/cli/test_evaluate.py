@@ -1,6 +1,8 @@
 """`devise evaluate`, `devise compare` and `devise reproduce zeroshot` on a few photos, with the packaged model."""
 
+import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
+from devise.files import exact_name
 from devise.labeller import model
 from devise.labeller.model import Model, load
 
@@ -54,6 +57,33 @@ def splits(tmp_path: Path) -> Path:
     more = ["n02402425", "n02411705", "n02418465", "n02430045", "n02441326", "n02469914", "n02512053", "n02691156"]
     path.write_text(json.dumps({"3-hops": [*ALL, *nouns, *more], "all": [*ALL, *nouns, *more, "n02924116"]}))
     return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are not allowed there")
+def test_a_name_that_is_not_utf_8_comes_back_from_every_file(run: Run, photos: Path, tmp_path: Path):
+    """From the record, the comparison, the report and the index; its folder's name is not UTF-8 either."""
+    odd = photos.with_name("caf\udce9")
+    photos.rename(odd)
+    (odd / CHIHUAHUA / "a.png").rename(odd / CHIHUAHUA / "a\udcff.png")
+    (odd / TABBY / "a.png").rename(odd / TABBY / r"a\udcff.png")  # its name has a backslash
+    record = tmp_path / "r.json"
+    code, out, err = run("evaluate", odd, "--candidates", "test-classes", "--images", record)
+    assert (code, err) == (0, "")
+    names = [one["id"] for one in json.loads(record.read_text(encoding="utf-8"))["images"]]
+    found = {os.fsencode(path.relative_to(odd)) for path in odd.glob("*/*.png")}
+    assert {os.fsencode(name) for name in names} == found
+    code, out, err = run("report", record, "--photos", odd, "--out", tmp_path / "caf\udce9.html")
+    assert (code, err) == (0, "")
+    assert "could not be" not in out
+    page = (tmp_path / "caf\udce9.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 5
+    assert run("compare", record, record, "--json", tmp_path / "c.json")[0] == 0
+    code, out, err = run("index", odd, "--out", tmp_path / "index")
+    assert (code, out.partition(":")[2]) == (0, " 5 photos; 5 new\n")
+    code, out, err = run("search", tmp_path / "index", "dog", "--format", "csv")
+    assert {exact_name(row["path"]) for row in csv.DictReader(out.splitlines())} == {*map(str, odd.glob("*/*.png"))}
+    code, out, err = run("search", tmp_path / "index", "dog", "--format", "json")
+    assert {row["path"] for row in json.loads(out)} == {*map(str, odd.glob("*/*.png"))}
 
 
 def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):

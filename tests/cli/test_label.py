@@ -19,6 +19,8 @@ from rich.cells import cell_len
 from devise.cli.app import main
 from devise.cli.forms import Csv, Json, JsonLines, Table
 from devise.cli.terminal import counted, one_line
+from devise.csvtext import cell_text
+from devise.files import exact_name
 from devise.labeller.answers import Answer, Guess
 from devise.labeller.model import LabelRequest, LabelRun, Model
 from devise.labels import Label as Noun
@@ -248,11 +250,28 @@ def test_any_text_makes_forms_that_can_be_read(given_answers: list[Answer], unic
     lines = written(JsonLines(unicode))
     assert [json.loads(line)["path"] for line in lines.splitlines()] == paths
     table = written(Csv())
-    assert [row["path"] for row in rows_of(table)] == [p.encode("utf-8", "backslashreplace").decode() for p in paths]
+    assert [exact_name(cell_text(row["path"])) for row in rows_of(table)] == paths
     people = written(Table(LabelRequest()))
     assert people.count("\n") == len(people.splitlines())
     for text in (lines, table, people):
         text.encode("utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are not allowed there")
+def test_a_path_that_a_spreadsheet_would_run(
+    label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "=HYPERLINK(1).png"
+    photo.rename(name)
+    written = label(name, "-k", 1, "--format", "csv").out
+    assert written.splitlines()[1].startswith(f'"\'{name}",1,')
+    marked = label(name, "-k", 1, "--format", "csv", "--excel").out
+    assert marked == "\ufeff" + written
+    assert label(name, "--excel", "--output", "a.csv").code == 0
+    assert Path("a.csv").read_bytes().startswith(b"\xef\xbb\xbfpath,")
+    done = label(name, "--excel")
+    assert (done.code, done.err) == (2, "devise: --excel is for CSV: give --format csv too\n")
 
 
 @given(names)

@@ -122,6 +122,27 @@ def test_a_missing_photo_is_one_line(label: Any, tmp_path: Path) -> None:
     assert label(tmp_path / "gone.jpg") == (1, "", f"devise: {tmp_path / 'gone.jpg'}: no such file\n")
 
 
+def test_an_error_does_not_repeat_a_label_of_100_000_letters(label: Any, photo: Path) -> None:
+    done = label(photo, "--labels", "qwxzk" * 20_000)
+    assert done.code == 1
+    assert len(done.err) < 1100
+    assert "nothing is known about 'qwxzk" in done.err
+    assert done.err.endswith("a kind of ...'\n")
+    for options in (("--under", "q" * 100_000), ("--candidates", "q" * 3000), ("--model", "q" * 100_000)):
+        assert len(label(photo, *options).err) < 5100
+    assert len(label("q" * 100_000).err) < 5100
+
+
+def test_urls_and_archives_say_what_to_do(label: Any, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"x" * 1024)
+    done = label("https://example.org/a.jpg", tmp_path / "a.tar", photo, "--format", "jsonl")
+    assert (done.code, done.out.count('"problem": null')) == (1, 1)
+    assert done.err.splitlines()[:2] == [
+        "devise: https:/example.org/a.jpg: a URL, not a file: download it, or let label --format parquet read it",
+        f"devise: {tmp_path}/a.tar: an archive, not a picture: unpack it, or let label --format parquet read a .tar",
+    ]
+
+
 def test_hostile_names_of_bad_files_stay_on_their_line(label: Any, tmp_path: Path) -> None:
     err = label(tmp_path / "new\nline \x1b[31m\udcff.jpg").err
     assert err == f"devise: {tmp_path}/new\\nline \\x1b[31m\\udcff.jpg: no such file\n"
@@ -273,6 +294,51 @@ def test_paths_parted_by_zero_bytes_may_hold_any_other(
     assert (done.code, done.err.splitlines()[0]) == (1, "devise: -: no such file")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("end", ["\r\n", ""])
+def test_a_list_in_utf_16_is_refused_and_nothing_is_labelled(
+    label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, end: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin((str(photo) + end).encode(encoding)))
+    done = label("-")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("devise: standard input is text in UTF-16, not in UTF-8: save it as UTF-8 (PowerShell: ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "pattern", ["\ufeff{}\r\n{}\r\n", "{}\r{}\r", '"{}"\r\n"{}"', "\ufeff{}\0{}\0", "\ufeff{}\n{}"]
+)
+def test_lists_that_windows_and_old_systems_write(
+    label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(pattern.format(photo, photo).encode()))
+    done = label("-", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    assert [record["path"] for record in json.loads(done.out)] == [str(photo)] * 2
+
+
+@POSIX
+def test_a_quoted_name_is_itself_if_there_is_such_a_file(
+    label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quoted = photo.with_name('"photo.png"')
+    quoted.write_bytes(photo.read_bytes())
+    monkeypatch.chdir(photo.parent)
+    monkeypatch.setattr(sys, "stdin", Stdin(b'"photo.png"\n'))
+    assert json.loads(label("-", "--format", "json").out)[0]["path"] == '"photo.png"'
+
+
+@POSIX
+def test_the_paths_of_our_csv_are_a_list_again(label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = photo.with_name("caf\udce9.png")
+    photo.rename(odd)
+    listed = next(csv.DictReader(label(odd, "--format", "csv").out.splitlines()))["path"]
+    assert listed.endswith(r"caf\udce9.png")
+    monkeypatch.setattr(sys, "stdin", Stdin(listed.encode()))
+    assert json.loads(label("-", "--format", "json").out)[0]["path"] == str(odd)
+
+
 @pytest.mark.parametrize("data", [b"", b"\n\r\n \n", b"\0\0"])
 def test_no_path_on_standard_input(label: Any, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(data))
@@ -354,7 +420,8 @@ def test_no_arguments_show_the_help(label: Any) -> None:
     [
         ("empty.txt", b"", 2, "no label was given"),
         ("blank.txt", b"\n# none\n", 2, "no label was given"),
-        ("binary.txt", b"\x89PNG\r\n\x1a\n\xff\xfe", 2, "cannot be read: 'utf-8'"),
+        ("binary.txt", b"\x89PNG\r\n\x1a\n\xff\xfe", 2, "line 1 is not UTF-8"),
+        ("wide.txt", "tiger\n".encode("utf-16"), 2, "is text in UTF-16"),
         ("unknown.txt", b"n99999999\n", 1, "nothing is known about 'n99999999'"),
         ("unknown.json", b'["n99999999"]', 1, "the first n99999999"),
         ("broken.json", b'["n02084071"', 1, "is not JSON"),

@@ -149,7 +149,7 @@ def test_labels_in_parquet_go_on_where_they_stopped(devise: Command, photos: Pat
     assert devise("label", photos, "-o", out, "-k", 2)[:2] == (0, f"{out}: 3 photos, 3 of them labelled now\n")
     (photos / "broken.jpg").write_bytes(b"no picture")
     code, written, err = devise("label", photos, "-o", out, "-k", 2, "--format", "parquet")
-    assert (code, written) == (1, f"{out}: 4 photos, 1 of them labelled now\n")
+    assert (code, written) == (1, f"{out}: 4 photos, 0 of them labelled now\n")
     assert "broken.jpg: not a picture of a known format" in err
     rows = parquet.read_table(out).to_pylist()
     assert sorted(len(row["guesses"]) for row in rows) == [0, 2, 2, 2]

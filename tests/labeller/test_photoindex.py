@@ -106,6 +106,19 @@ def test_an_unchanged_folder_is_not_read_again(small: Model, photos: Path, index
     assert os.listdir(index / "parts") == parts
 
 
+def test_equal_photos_in_a_renamed_folder_are_all_moved(small: Model, photos: Path, index: Path):
+    for name in ("1", "2", "3"):
+        save(photos / "same" / f"{name}.png", 30)
+    index_photos(small, [photos], index)
+    (photos / "same").rename(photos / "renamed")
+    assert counts(index_photos(small, [photos], index)) == {"moved": 3, "unchanged": 7}
+    shutil.copy(photos / "renamed" / "1.png", photos / "renamed" / "4.png")
+    (photos / "renamed" / "2.png").rename(photos / "5.png")
+    assert counts(index_photos(small, [photos], index)) == {"moved": 1, "copied": 1, "unchanged": 9}
+    (photos / "5.png").unlink()
+    assert counts(index_photos(small, [photos], index)) == {"unchanged": 10, "gone": 1}
+
+
 def test_new_changed_moved_copied_touched_and_gone(small: Model, photos: Path, index: Path, network: list[object]):
     index_photos(small, [photos], index)
     network.clear()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from devise.errors import TextError
+from devise.text.batches import BatchReader, Place
+from devise.text.corpus import CorpusSource
 from devise.text.documents import Document
 from devise.text.readers import open_corpus
 from devise.text.tokens import tokenize
@@ -100,6 +102,41 @@ def test_unknown_types_are_refused_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(TextError, match="is of no known type of corpus"):
         open_corpus(tmp_path / name)
+
+
+DUMP = (
+    '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/"><page><title>Cat</title><ns>0</ns><id>1</id>'
+    "<revision><id>1</id><model>wikitext</model><text>A cat.</text></revision></page></mediawiki>"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("enwiki-20260101-pages-articles1.xml-p1p41242.bz2", bz2.compress),
+        ("enwiki-latest-pages-articles-multistream1.xml-p1p41242", bytes),
+        ("enwiki", lzma.compress),
+        ("dump.txt.gz", gzip.compress),
+        ("dump.xml", bz2.compress),
+    ],
+)
+def test_a_dump_is_known_by_its_content(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
+    pytest.importorskip("mwparserfromhell")
+    path = tmp_path / name
+    path.write_bytes(pack(f'\ufeff<?xml version="1.0"?>\n{DUMP}'.encode()))
+    assert list(open_corpus(path)) == [Document("Cat", "A cat.")]
+    (batch,) = BatchReader([CorpusSource(path)], Place()).batches()
+    assert batch.tally.pages == 1
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "corpus", "corpus.part-0001"])
+def test_json_lines_are_known_by_their_content(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b'{"id": 3, "text": "a cat"}\n'))
+    assert list(open_corpus(path)) == [Document("", "a cat")]
+    path.write_bytes(b'{"id": 3}\n')
+    with pytest.raises(TextError, match="no known type"):
+        open_corpus(path)
 
 
 def test_missing_file_is_refused_at_once(tmp_path: Path) -> None:

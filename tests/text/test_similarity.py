@@ -71,8 +71,23 @@ def test_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.csv", 'Word 1,Word 2,Human (mean)\n"ice cream",cake,4.5\n'),
+        ("p.CSV", "word1,word2,score\r\nice cream,cake,4.5\r\n"),
+        ("p.txt", "# by people\nWord 1\tWord 2\tHuman (mean)\nice cream\tcake\t4.5\n"),
+        ("p.tsv", "one other score\nice cream\tcake\t4.5"),
+    ],
+)
+def test_a_head_line_is_passed_over(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    assert read_pairs(tmp_path / name) == (WordPair("ice cream", "cake", 4.5),)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("a b head\nc d head\n", "line 2: expected two words and a number"),
         ("cat dog\n", "line 1: expected two words and a number"),
         ("a b 1\ncat dog seven\n", "line 2: expected two words and a number, got 'cat dog seven'"),
         ("cat dog nan\n", "line 1: expected a finite number"),

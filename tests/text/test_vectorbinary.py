@@ -69,10 +69,8 @@ def test_every_truncation_is_an_error(tmp_path: Path, end: bytes) -> None:
     [
         (b"cat 1 2 3\n", "expected a first line"),
         (b"PK\x03\x04" * 40, "expected a first line"),
-        (b"0 3\nmore", "4 bytes follow the last of its 0 vectors"),
         (b"1 0\na ", "vectors of 0 numbers"),
         (b"900000000000 300\na 1234", "the file is too short"),
-        (b"1 1\na 1234567", "could be made out|follow the last"),
         (b"1 1\n\xff\xfe 1234", "vector 1: the word .* is not UTF-8"),
         (b"1 1\n" + b"x" * 9000 + b" 1234", "no vector 1 of 1 could be made out"),
         (
@@ -84,6 +82,45 @@ def test_every_truncation_is_an_error(tmp_path: Path, end: bytes) -> None:
 def test_broken_files(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(VectorsError, match=message):
         read_vector_binary(written(tmp_path, data))
+
+
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["word2vec", "gensim"])
+@pytest.mark.parametrize("empty", range(4))
+def test_an_empty_word_is_read_and_told(tmp_path: Path, end: bytes, empty: int) -> None:
+    words = ["" if i == empty else f"w{i}" for i in range(4)]
+    table = read_vector_binary(written(tmp_path, packed(words, ANY[:4], end)))
+    assert table.words == tuple(words)
+    np.testing.assert_array_equal(table.vectors, ANY[:4])
+    assert [note.partition(": ")[2] for note in table.notes] == ["the word of 1 of its 4 vectors is empty"]
+
+
+def test_a_missing_line_end_and_bytes_behind_the_last_vector_are_told(tmp_path: Path) -> None:
+    whole = packed(["a", "b"], ANY[:2], b"\n")
+    for data, told in {
+        whole: (),
+        whole[:-1]: ("the line end behind its last vector is missing",),
+        whole + b"more\0": ("5 bytes follow the last of its 2 vectors: not read",),
+        whole[:-1] + b" 1": ("1 bytes follow the last of its 2 vectors: not read",),
+        packed(["a", "b"], ANY[:2], b"") + b"more": ("4 bytes follow the last of its 2 vectors: not read",),
+    }.items():
+        table = read_vector_binary(written(tmp_path, data))
+        assert table.words == ("a", "b")
+        np.testing.assert_array_equal(table.vectors, ANY[:2])
+        assert tuple(note.partition(": ")[2] for note in table.notes) == told
+    assert read_vector_binary(written(tmp_path, b"0 3\nmore")).notes
+
+
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["word2vec", "gensim"])
+@pytest.mark.parametrize("bad", range(4))
+def test_a_word_that_is_not_utf_8_is_left_out_if_asked(tmp_path: Path, end: bytes, bad: int) -> None:
+    words = ["bad!" if i == bad else f"w{i}" for i in range(4)]
+    path = written(tmp_path, packed(words, ANY[:4], end).replace(b"bad!", b"caf\xe9"))
+    with pytest.raises(VectorsError, match="is not UTF-8; --on-bad skip"):
+        read_vector_binary(path)
+    table = read_vector_binary(path, on_bad="skip")
+    assert (table.words, table.bad) == (tuple(word for word in words if word != "bad!"), 1)
+    np.testing.assert_array_equal(table.vectors, np.delete(ANY[:4], bad, axis=0))
+    assert "left out 1 bad words, the first: " in table.notes[0]
 
 
 def test_limit_does_not_look_further(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ def written(tmp_path: Path, data: bytes) -> Path:
         b"2 3\ncat 1 2 3 \ndog 4 5 6 \n",  # fastText ends its lines with a space
         b"cat 1 2 3\ndog 4 5 6",
         b"cat 1.0 2e0 3\r\ndog 4 5 +6\r\n\r\n",
+        b"cat  1 2 3\ndog  4 5 6\n",
+        b"cat\t1 2 3\ndog\t4 5 6\n",
+        b"2\t3\ncat\t1\t2\t3\t\ndog\t4\t5\t6\n",
+        b"2  3\n  cat 1  2 \t 3\n\tdog 4 5 6\n",
     ],
 )
 def test_layouts_of_the_same_vectors(tmp_path: Path, data: bytes) -> None:
@@ -74,6 +78,17 @@ def test_broken_files_name_the_line(tmp_path: Path, data: bytes, message: str) -
         read_vector_lines(written(tmp_path, data))
     assert "t.txt" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_bad_lines_are_left_out_and_counted_if_asked(tmp_path: Path) -> None:
+    bad = (b"caf\xe9 1 2", b"a\0b 1 2", b"dog 1", b"dog 1 x", b"dog nan 2", b" 1 2", b"cat 5 6")
+    path = written(tmp_path, b"9 2\ncat 1 2\n" + b"\n".join(bad) + b"\ncow 3 4\n")
+    with pytest.raises(VectorsError, match=r"line 3: the word .* is not UTF-8; --on-bad skip leaves such words out"):
+        read_vector_lines(path)
+    table = read_vector_lines(path, on_bad="skip")
+    assert (table.words, table.vectors.tolist()) == (("cat", "cow"), [[1, 2], [3, 4]])
+    assert (table.bad, table.duplicates) == (6, 1)
+    assert table.notes[0].startswith(f"{path}: left out 6 bad words, the first: {path} line 3: the word b'caf")
 
 
 def test_limit_may_end_before_the_broken_line(tmp_path: Path) -> None:

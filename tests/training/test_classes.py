@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,16 @@ def test_a_name_that_a_review_file_would_read_as_a_remark(tmp_path: Path):
     with pytest.raises(UsageError, match="the class '#1 mug' cannot stand in a review file: rename it"):
         map_classes(["crane", "#1 mug"], TAXONOMY, review)
     assert not review.exists()
+
+
+def test_a_name_that_is_not_utf_8_comes_back(tmp_path: Path):
+    review = tmp_path / "classes.tsv"
+    names = ["caf\udce9", r"caf\udce9"]
+    with pytest.raises(UsageError, match="choose in"):
+        map_classes(names, default_taxonomy(), review)
+    text = review.read_text(encoding="utf-8")
+    review.write_text(re.sub(r"(?m)^#(caf.*|.*caf\S+)\t-$", r"\1\t-", text), encoding="utf-8")
+    assert map_classes(names, default_taxonomy(), review).ids == dict.fromkeys(names)
 
 
 def test_two_names_for_one_synset():

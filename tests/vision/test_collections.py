@@ -32,12 +32,33 @@ def test_members_are_read_from_their_places(tmp_path: Path):
     assert [item.name for item in items] == [f"{path}/a/1.jpg", f"{path}/2.PNG", f"{path}/a/1.jpg#2"]
     assert [item_bytes(item) for item in reversed(items)] == [b"other", b"two", b"one"]
     assert skipped == [f"{path}/notes.txt"]
+    hidden = shard(tmp_path / "mac.tar", [("./a.jpg", b"a"), ("./._a.jpg", b"x"), ("__MACOSX/._a.jpg", b"x")])
+    assert [item_bytes(item) for item in find_items([str(hidden)], skipped.append)] == [b"a"]
+    assert len(skipped) == 3
 
 
 def test_a_folder_gives_its_photos_and_the_shards_in_it(tmp_path: Path):
     (tmp_path / "b.jpg").write_bytes(b"b")
     shard(tmp_path / "a.tar", [("x.jpg", b"x")])
     assert contents(tmp_path, tmp_path / "b.jpg") == {f"{tmp_path}/b.jpg": b"b", f"{tmp_path}/a.tar/x.jpg": b"x"}
+
+
+def test_shards_of_any_ending(tmp_path: Path):
+    """`.TAR` is read; of a compressed archive no photo can be read alone, and that is said."""
+    shard(tmp_path / "a.TAR", [("x.jpg", b"x")])
+    for name in ("b.tgz", "c.TAR.GZ", "d.zip"):
+        (tmp_path / name).write_bytes(b"PK")
+    skipped: list[str] = []
+    items = list(find_items([str(tmp_path), str(tmp_path / "b.tgz")], skipped.append))
+    assert skipped == []
+    assert [(Path(item.name).name, bool(item.problem)) for item in items] == [
+        ("x.jpg", False),
+        ("b.tgz", True),
+        ("c.TAR.GZ", True),
+        ("d.zip", True),
+    ]
+    with pytest.raises(PictureError, match=r"compressed archive, .*: unpack it"):
+        item_bytes(items[1])
 
 
 def test_urls(tmp_path: Path):

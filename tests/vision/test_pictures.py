@@ -1,19 +1,21 @@
 import os
+import re
 import resource
 import struct
 import threading
 import warnings
 import zlib
 from collections.abc import Callable
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import simplejpeg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from devise.arrays import Pixels
 from devise.errors import PictureError
@@ -316,6 +318,84 @@ def test_a_truncated_photo_says_so(encode: Encode) -> None:
     data = encode(gradient(800, 600), "JPEG")
     for min_side in (None, 100):
         assert problem(data[: len(data) // 2], min_side).startswith("cut off or damaged")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 4}, {"mode": "CMYK"}, {"mode": "L"}],
+)
+def test_a_jpeg_without_its_end_marker_is_read_and_told(options: dict[str, Any], encode: Encode) -> None:
+    """Without its last byte or two every pixel is there; without three, the last block is not."""
+    image = gradient().convert(options.get("mode", "RGB"))
+    data = encode(image, "JPEG", **{key: value for key, value in options.items() if key != "mode"})
+    for min_side in (None, 16):
+        whole = read_picture(data, min_side=min_side)
+        for cut in (1, 2):
+            notes: list[str] = []
+            np.testing.assert_array_equal(read_picture(data[:-cut], min_side=min_side, on_note=notes.append), whole)
+            assert notes == ["its end marker is missing, though none of its pixels is"]
+        for cut in (3, 4, 20):
+            with pytest.raises(PictureError, match="cut off or damaged"):
+                read_picture(data[:-cut], min_side=min_side)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"progressive": True, "subsampling": 0}])
+def test_a_jpeg_cut_between_two_scans_lacks_detail_and_is_refused(options: dict[str, Any], encode: Encode) -> None:
+    data = encode(gradient(), "JPEG", **options)
+    starts = [found.start() for found in re.finditer(rb"\xff[\xc4\xda]", data)]
+    assert len(starts) > 8
+    for start in starts:
+        with pytest.raises(PictureError, match=r"cut off or damaged|cannot be decoded"):
+            read_picture(data[:start], min_side=None)
+
+
+def test_a_damaged_header_says_which_format_it_is_of(encode: Encode) -> None:
+    data = bytearray(encode(gradient(), "PNG"))
+    data[30] ^= 255
+    with pytest.raises(PictureError, match=r"cut off or damaged \(broken PNG file \(bad header checksum"):
+        read_picture(bytes(data), min_side=None)
+    for kind, kept in (("PNG", 16), ("GIF", 8), ("BMP", 8), ("TIFF", 20), ("AVIF", 40)):
+        if kind == "AVIF" and not features.check("avif"):
+            continue
+        with pytest.raises(PictureError, match="cut off or damaged"):
+            read_picture(encode(gradient(), kind)[:kept], min_side=None)
+
+
+def test_open_files_and_what_numpy_takes_for_an_array(encode: Encode, tmp_path: Path) -> None:
+    data = encode(gradient(), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    expected = read_picture(data, min_side=None)
+    with (tmp_path / "a.png").open("rb") as file:
+        for source in (BytesIO(data), file, bytearray(data), memoryview(data)):
+            np.testing.assert_array_equal(read_picture(source, min_side=None), expected)
+    tensor = Tensor(expected)
+    np.testing.assert_array_equal(read_picture(tensor, min_side=None), expected)
+    with pytest.raises(PictureError, match=r"must be .*, got \[3, .*: move its axes"):
+        read_picture(Tensor(expected.transpose(2, 0, 1)), min_side=None)
+    with pytest.raises(PictureError, match="open files in mode 'rb'"):
+        read_picture(StringIO("x"), min_side=None)
+
+
+class Tensor:
+    """As numpy sees a tensor of another library."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def __array__(self) -> np.ndarray:
+        return self._values
+
+
+def test_libraries_write_nothing_to_standard_error(encode: Encode, capfd: pytest.CaptureFixture[str]) -> None:
+    """libtiff writes a line for an unknown tag, and several for strips that are damaged."""
+    data = bytearray(encode(gradient(), "TIFF", compression="tiff_lzw", tiffinfo={65000: "x", 270: "y"}))
+    with Image.open(BytesIO(data)) as image:
+        strip = image.tag_v2[273][0]
+    read_picture(bytes(data), min_side=None)
+    data[strip : strip + 40] = bytes(range(40))
+    with pytest.raises(PictureError, match="cannot be decoded"):
+        read_picture(bytes(data), min_side=None)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_harmless_faults_of_a_jpeg_are_forgiven(encode: Encode) -> None:

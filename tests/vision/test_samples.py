@@ -66,6 +66,55 @@ def test_a_class_that_is_written_down_goes_before_the_folder(tmp_path: Path):
     assert found.skipped == 2  # a Mac's notes beside its files
 
 
+def repeated(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    """A shard in which names may stand twice."""
+    with tarfile.open(path, "w") as file:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_a_shard_with_one_key_twice_is_refused_as_webdataset_does(tmp_path: Path):
+    """The second class would be that of both photos."""
+    lion, tiger = [("000.png", png(1)), ("000.cls", b"lion")], [("000.png", png(2)), ("000.cls", b"tiger")]
+    for wrong in ([*lion, *tiger], [*lion, tiger[0]], [*lion, tiger[1]], [*lion, ("./000.png", png(2))]):
+        with pytest.raises(TrainingError, match=r"duplicate member 000\.(png|cls) in .*e\.tar"):
+            find_samples([repeated(tmp_path / "e.tar", wrong)])
+    apart = [*lion, *((f"a/{name}", data) for name, data in tiger)]  # other folders, other photos
+    found = find_samples([repeated(tmp_path / "e.tar", apart)])
+    assert [found.class_names[row] for row in found.truth] == ["lion", "tiger"]
+
+
+def test_classes_in_other_encodings_and_too_long_ones(tmp_path: Path):
+    found = find_samples([shard(tmp_path / "a.TAR", {"1.png": png(1), "1.CLS": "\ufeffsnow leopard\r\n".encode()})])
+    assert found.class_names == ("snow leopard",)
+    for text, why in (("tiger".encode("utf-16"), "UTF-16"), (b"caf\xe9", "not UTF-8"), (b"x" * 201, "201 bytes")):
+        with pytest.raises(TrainingError, match=f"1.cls .*{why}"):
+            find_samples([shard(tmp_path / "b.tar", {"1.png": png(1), "1.cls": text})])
+
+
+def test_empty_class_folders_are_counted_and_named(tmp_path: Path):
+    for name in ("cat", "dog", "zebra/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "cat" / "1.png").write_bytes(png(1))
+    (tmp_path / "dog" / "note.txt").write_text("x")
+    found = find_samples([tmp_path]).subset([0])
+    assert found.empty == ("dog", "zebra")
+    assert list(found.left_out()) == [
+        "left out 1 files: not pictures by their names",
+        "class folders without a photo, left out: 2 (dog, zebra)",
+    ]
+
+
+def test_a_source_given_twice_counts_once(tmp_path: Path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(png(1))
+    packed = shard(tmp_path / "a.tar", {"cat/2.png": png(2)})
+    assert find_samples([tmp_path, packed, tmp_path / "cat" / "..", packed]).names == ("cat/1.png", "a.tar/cat/2.png")
+
+
 @pytest.mark.parametrize("kept", [512 + 2048 + 512 + 1000, 512 + 2048 + 512, 512 + 2048 + 200, 512 + 2048])
 def test_a_shard_that_is_cut_off_stops_wherever_it_was_cut(tmp_path: Path, kept: int):
     """In the second photo, before it, in its header, between the two: what is lost cannot be counted."""
@@ -73,6 +122,25 @@ def test_a_shard_that_is_cut_off_stops_wherever_it_was_cut(tmp_path: Path, kept:
     whole.write_bytes(whole.read_bytes()[:kept])
     with pytest.raises(TrainingError, match=r"c\.tar is cut off or damaged .*: get it again"):
         find_samples([whole])
+
+
+def test_shards_joined_by_cat_are_refused(tmp_path: Path):
+    """What is behind the end mark of the first would be lost without a word."""
+    one = shard(tmp_path / "one.tar", {"cat/1.png": png(1)})
+    other = shard(tmp_path / "other.tar", {"dog/2.png": png(2)})
+    one.write_bytes(one.read_bytes() + other.read_bytes())
+    with pytest.raises(TrainingError, match="goes on behind its end mark"):
+        find_samples([one])
+
+
+def test_links_in_a_shard_are_counted(tmp_path: Path):
+    path = shard(tmp_path / "a.tar", {"cat/1.png": png(1)})
+    with tarfile.open(path, "a") as file:
+        link = tarfile.TarInfo("cat/2.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "1.png"
+        file.addfile(link)
+    found = find_samples([path])
+    assert (found.names, found.skipped) == (("a.tar/cat/1.png",), 1)
 
 
 def test_a_shard_that_shrinks_after_it_was_listed(tmp_path: Path):
@@ -93,6 +161,9 @@ def test_no_shard_at_all(tmp_path: Path):
     (tmp_path / "f.txt").write_text("x")
     with pytest.raises(UsageError, match=r"no \.tar file and no folder"):
         find_samples([tmp_path / "f.txt"])
+    (tmp_path / "g.tgz").write_text("x")
+    with pytest.raises(UsageError, match=r"is a compressed archive: unpack it first"):
+        find_samples([tmp_path / "g.tgz"])
 
 
 def test_the_fingerprint_changes_with_names_sizes_classes_and_photos(tmp_path: Path):

@@ -1,5 +1,6 @@
 """The command `devise`: arguments in, tables out."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C, 141 nobody reads the output.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
     try:
         with _told():
             for name in _wanted(sys.argv[1:] if arguments is None else arguments):

@@ -18,8 +18,10 @@ from devise.cli.options import (
     LabelPolicyOption,
     LabelVectorsOption,
     ModelOption,
+    OnBadOption,
     SplitsOption,
 )
+from devise.cli.terminal import tell
 from devise.errors import UsageError
 
 __all__ = ["evaluate"]
@@ -67,6 +69,7 @@ def evaluate(
     ] = False,
     no_cache: CacheOption = False,
     label_vectors: LabelVectorsOption = None,
+    on_bad: OnBadOption = "error",
     label_policy: LabelPolicyOption = None,
     distil: DistilOption = False,
     fast: FastOption = False,
@@ -101,12 +104,12 @@ def evaluate(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)
         found = evaluate_folders(
-            load_in_space(model, label_vectors, label_policy, distil=distil, fast=fast),
+            load_in_space(model, label_vectors, label_policy, distil=distil, fast=fast, on_bad=on_bad, say=tell),
             folders,
             request=request,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    for problem in found.problems:
+    for problem in (*found.problems, *found.notes):
         print(f"devise: {problem}", file=sys.stderr)
     print_evaluation(found, markdown=markdown, per_class=per_class, measures=measures)
     if json_file is not None:

@@ -1,9 +1,7 @@
 """The forms answers are written in: JSON, JSON lines and CSV for programs, a table for people."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO, Any, Protocol, cast, runtime_checkable
 
@@ -12,6 +10,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
+from devise.csvtext import csv_text
+from devise.files import text_name
 from devise.labeller.answers import Answer, Explanation, Guess
 from devise.labeller.model import LabelRequest
 from devise.labeller.page import percent
@@ -40,8 +40,8 @@ class Form(Protocol):
         """What stands after the last answer, also when the work was cut off."""
 
 
-def form_of(name: str, file: Stream, request: LabelRequest) -> Form:
-    """The form of this name (table, json, jsonl or csv) for this file."""
+def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = False) -> Form:
+    """The form of this name (table, json, jsonl or csv) for this file. excel: see `Csv`."""
     unicode = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
     match name:
         case "json":
@@ -49,7 +49,7 @@ def form_of(name: str, file: Stream, request: LabelRequest) -> Form:
         case "jsonl":
             return JsonLines(unicode)
         case "csv":
-            return Csv(explain=request.explain, escaped=file.isatty())
+            return Csv(explain=request.explain, escaped=file.isatty(), excel=excel and unicode)
     return Table(request, Console(file=cast(IO[str], file), highlight=False) if file.isatty() else None)
 
 
@@ -97,30 +97,31 @@ class Csv:
     """One row a guess; a picture that cannot be read has one row that says why.
 
     explain: two columns more. escaped: paths as the table shows them, for a terminal; else they are the true
-    ones, quoted where they hold line ends, with \\udcXX for bytes that are not UTF-8.
+    ones as `text_name` and `csv_text` write them. excel: a byte order mark first, by which Excel knows UTF-8.
     """
 
     _COLUMNS = ("path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem")
     _EXPLAINED = ("wordnet_path", "leans_on")
 
-    def __init__(self, explain: bool = False, escaped: bool = False) -> None:
+    def __init__(self, explain: bool = False, escaped: bool = False, excel: bool = False) -> None:
+        self._mark = "\ufeff" if excel else ""
         self._columns = self._COLUMNS + (self._EXPLAINED if explain else ())
         self._escaped = escaped
 
     def begin(self) -> str:
         """The names of the columns."""
-        return _csv([self._columns])
+        return self._mark + csv_text([self._columns])
 
     def one(self, answer: Answer) -> str:
         """All rows of one answer."""
-        return _csv(self._rows(answer))
+        return csv_text(self._rows(answer))
 
     def end(self) -> str:
         """Nothing."""
         return ""
 
     def _rows(self, answer: Answer) -> Iterator[list[object]]:
-        path = one_line(answer.source) if self._escaped else _encodable(answer.source)
+        path = one_line(answer.source) if self._escaped else text_name(answer.source)
         if answer.problem is not None:
             cells = {"path": path, "problem": one_line(answer.problem)}
             yield [cells.get(column, "") for column in self._columns]
@@ -236,18 +237,6 @@ def _explained(guess: Guess, why: Explanation) -> Iterator[str]:
 def _explained_cells(why: Explanation) -> tuple[str, str]:
     leans = "; ".join(f"{one.label.name} {one.share:.4f}" for one in why.leans_on)
     return " > ".join(why.path), leans
-
-
-def _csv(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    for row in rows:
-        bare = any("\r" in cell for cell in row if isinstance(cell, str))  # which Python 3.11 forgets to quote
-        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL).writerow(row)
-    return text.getvalue()
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _json(answer: Answer, unicode: bool) -> str:

@@ -70,7 +70,7 @@ def index(
             emptied=forget,
             on_progress=lambda count: progress.update(task, advance=count),
         )
-    for problem in done.problems:
+    for problem in (*done.problems, *done.notes):
         tell(f"{problem.path}: {problem.reason}")
     print(f"{out}: {counted(done.photos, 'photo')}; {_changes(done)}")
     built = refresh_nearest(

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import FastOption, ModelOption
+from devise.cli.options import ExcelOption, FastOption, ModelOption
 from devise.cli.terminal import tell
+from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
+from devise.files import check_encoding, exact_name
 
 if TYPE_CHECKING:
     from devise.labeller.answers import Answer
@@ -105,6 +107,7 @@ def label(
             show_default=False,
         ),
     ] = None,
+    excel: ExcelOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write answers here instead, whole or not at all."),
@@ -132,6 +135,8 @@ def label(
     typed = parse_labels(*labels) if labels else ()
     request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
     chosen = form.value if form else _form_of(output)
+    if excel and chosen != Format.csv:
+        raise UsageError("--excel is for CSV: give --format csv too")
     if chosen == Format.parquet:
         from devise.cli.label_parts import PartsJob, label_in_parts
 
@@ -152,7 +157,7 @@ def label(
     run.prepare()
     with open_output(output, tally) as target:
         answers = _answers(loaded, run, _found(paths, skip))
-        write_answers(answers, form_of(chosen, target.file, run.request), target, tally)
+        write_answers(answers, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in tally.lines():
         tell(line)
     if tally.failed or not tally.labelled:
@@ -205,7 +210,10 @@ def _found(paths: list[str], on_skip: Callable[[Path], None]) -> Iterator["Found
 
 
 def _stdin_paths() -> Iterator[str]:
-    """One path a line; parted by zero bytes instead if there is one, as `find -print0` writes."""
+    """One path a line; separated by NUL bytes instead if there is one, as `find -print0` writes.
+
+    A byte order mark is left out; lines may end in CR LF, or in CR where none ends in LF. UsageError for UTF-16.
+    """
     if sys.stdin is None:
         raise DeviseError("standard input is closed, and - takes a list of paths from it")
     try:
@@ -216,8 +224,20 @@ def _stdin_paths() -> Iterator[str]:
         raise UsageError("- takes a list of paths, and standard input holds a picture: give its path instead")
     if not data.strip(b"\0\r\n\t "):
         tell("standard input: no path in it")
+        return
+    data = data[check_encoding(data, "standard input", UsageError) :]
     nul = b"\0" in data
-    for line in data.split(b"\0" if nul else b"\n"):
+    for line in data.split(b"\0" if nul else b"\n" if b"\n" in data else b"\r"):
         path = line if nul else line.rstrip(b"\r")
         if path.strip():
-            yield path.decode("utf-8", "surrogateescape")
+            text = path.decode("utf-8", "surrogateescape")
+            yield text if nul else _called(text)
+
+
+def _called(path: str) -> str:
+    """The line itself if a file is called so; else what is in its quotes, or the name that our own CSV writes so."""
+    quoted = len(path) > 2 and path[0] == path[-1] == '"'
+    for form in (path, path[1:-1] if quoted else path, exact_name(cell_text(path))):
+        if os.path.lexists(form):
+            return form
+    return path

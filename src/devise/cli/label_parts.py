@@ -48,11 +48,13 @@ def label_in_parts(
     run = ready(model, request)
     work = _on_cluster if job.ray else _here
     places = tuple(place if "://" in place else os.path.abspath(place) for place in job.places)
+    before = problems_in(job.output) if job.output.is_dir() else 0
     photos, now, skipped = work(model, run, replace(job, places=places), job.output)
-    sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {now:,} of them labelled now\n")
+    failed = problems_in(job.output)
+    labelled = now - (failed - before)  # a photo that cannot be read is in the parts, and has no label
+    sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {labelled:,} of them labelled now\n")
     if skipped:
         tell(f"left out {counted(skipped, 'file')}: not pictures by their names")
-    failed = problems_in(job.output)
     if failed:
         tell(f"{counted(failed, 'photo')} could not be read: column problem says why")
     if failed or not photos:
@@ -70,7 +72,7 @@ def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         for chunk in chunks(find_items(job.places, skipped.append), done):
-            for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1)):
+            for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1), tell):
                 tell(f"{item.name}: {problem}")
             now += len(chunk)
     return len(done) + now, now, len(skipped)

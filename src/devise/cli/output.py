@@ -200,8 +200,8 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
         with _progress(output.file) as progress:
             task = progress.add_task("", total=None)
             for answer in answers:
-                if answer.problem is not None:
-                    tell(f"{answer.source}: {answer.problem}")
+                if told := answer.problem or answer.note:
+                    tell(f"{answer.source}: {told}")
                 output.write(form.one(answer))
                 tally.failed += answer.problem is not None
                 tally.labelled += answer.problem is None

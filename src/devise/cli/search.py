@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import FastOption, ModelOption
+from devise.cli.options import ExcelOption, FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
@@ -55,6 +55,7 @@ def search(
     form: Annotated[
         Form, typer.Option("--format", "-f", metavar="FORM", help="table, csv, json or jsonl.")
     ] = Form.table,
+    excel: ExcelOption = False,
     sheet: Annotated[
         Path | None, typer.Option("--sheet", metavar="FILE", help="Write a page of the photos, one HTML file.")
     ] = None,
@@ -84,6 +85,8 @@ def search(
         loaded = load(model, fast=fast)
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return
+    if excel and form != Form.csv:
+        raise UsageError("--excel is for CSV: give --format csv too")
     typed = parse_labels(*words) if words else ()
     wanted = Wanted(typed, "all" if every else "any", under, like, by.value)
     if sheet is not None and not sheet.absolute().parent.is_dir():
@@ -94,7 +97,7 @@ def search(
     if not found.exact:
         tell("searched approximately: devise index prints how much of the best this finds")
     asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
-    sys.stdout.write(written(found, form.value, sys.stdout))
+    sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
     if sheet is not None or show:
         target = sheet or index / "search.html"
         with atomic_write(target) as file:

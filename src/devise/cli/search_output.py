@@ -1,7 +1,5 @@
 """The forms hits are written in."""
 
-import csv
-import io
 import json
 from typing import Any
 
@@ -9,6 +7,8 @@ from rich.console import Console
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
+from devise.csvtext import csv_text
+from devise.files import text_name
 from devise.labeller.hits import Hit, Hits, shown_score
 from devise.labeller.search_quality import Quality
 
@@ -17,8 +17,8 @@ __all__ = ["quality", "written"]
 _COLUMNS = ("rank", "score", "path", "id", "name")
 
 
-def written(found: Hits, form: str, stream: Stream) -> str:
-    """The hits in this form (table, json, jsonl or csv), for this stream."""
+def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> str:
+    """The hits in this form (table, json, jsonl or csv), for this stream. excel: CSV begins with a byte order mark."""
     if form == "table":
         return _table(found, stream)
     records = [_record(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
@@ -26,11 +26,8 @@ def written(found: Hits, form: str, stream: Stream) -> str:
         return json.dumps(records, indent=1) + "\n"
     if form == "jsonl":
         return "".join(json.dumps(record) + "\n" for record in records)
-    text = io.StringIO()
-    rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    rows.writeheader()
-    rows.writerows({**record, "path": _encodable(str(record["path"]))} for record in records)
-    return text.getvalue()
+    rows = [[text_name(cell) if isinstance(cell, str) else cell for cell in record.values()] for record in records]
+    return "\ufeff" * excel + csv_text([_COLUMNS, *rows])
 
 
 def quality(found: Quality) -> str:
@@ -59,13 +56,9 @@ def _table(found: Hits, stream: Stream) -> str:
         for hit in found.hits
     ]
     if not stream.isatty():
-        return "".join(_encodable(line.plain) + "\n" for line in lines)
+        return "".join(text_name(line.plain) + "\n" for line in lines)
     console = Console(highlight=False)
     with console.capture() as shown:
         for line in lines:
             console.print(line, soft_wrap=True)
     return shown.get()
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

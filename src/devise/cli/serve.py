@@ -11,6 +11,7 @@ from devise.cli.app import app
 from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
+from devise.files import read_text
 
 __all__ = ["serve"]
 
@@ -91,8 +92,8 @@ def _token(file: Path | None) -> str | None:
         where = "$DEVISE_TOKEN"
     else:
         try:
-            given, where = file.read_text(encoding="utf-8"), str(file)
-        except (OSError, UnicodeDecodeError) as error:
+            given, where = read_text(file, UsageError, f"--token-file: {file}"), str(file)
+        except OSError as error:
             raise DeviseError(f"--token-file: {file} cannot be read ({error}): give a file with one line") from None
     if given is None:
         return None

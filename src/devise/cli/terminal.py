@@ -4,8 +4,11 @@ import sys
 import unicodedata
 from typing import Any, Protocol, runtime_checkable
 
+from devise.errors import shortened
+
 __all__ = ["Stream", "counted", "one_line", "tell"]
 
+_LONGEST = 5000  # letters of a line: a path has 4,096 at most
 _JOINERS = "\u200c\u200d"  # between letters of Persian names and parts of emoji
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -49,4 +52,4 @@ def counted(number: int, noun: str) -> str:
 def tell(message: str) -> None:
     """A line for people on standard error; nothing where that is closed."""
     if sys.stderr is not None:
-        print(f"devise: {one_line(message)}", file=sys.stderr, flush=True)
+        print(f"devise: {one_line(shortened(message, _LONGEST))}", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import LabelError, TaxonomyError, UsageError
+from devise.files import read_text
 
 __all__ = ["CandidateList", "read_candidates"]
 
@@ -69,17 +70,15 @@ def _split(spec: str) -> tuple[Path, str | None]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, LabelError, path.name)
     except FileNotFoundError:
         raise UsageError(f"no file of candidate labels at {path}: check the path") from None
-    except UnicodeDecodeError:
-        raise LabelError(f"{path.name} is not UTF-8 text: expected one synset id a line") from None
     except OSError as error:
         raise UsageError(f"candidate labels cannot be read from {path}: {error.strerror}") from None
 
 
 def _line_entries(text: str) -> Iterable[tuple[str, object]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         entry = line.partition("#")[0].strip()
         if entry:
             yield f"line {number}", entry

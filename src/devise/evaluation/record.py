@@ -21,6 +21,7 @@ minus infinity (a label without a vector).
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -32,7 +33,7 @@ from jaxtyping import Float32, Int64
 
 from devise.arrays import Ranking
 from devise.errors import RecordError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_text
 
 __all__ = [
     "DEPTH",
@@ -52,6 +53,8 @@ FORMAT = 1
 
 DEPTH = 20
 """How many of a scorer's first labels are kept; fewer where it ranks fewer."""
+
+_BROKEN = re.compile(r"[\ud800-\udfff]")  # bytes of a file's name that are not UTF-8, which JSON escapes as \udcXX
 
 _PerImage = Int64[np.ndarray, "images"]
 _Numbers = Float32[np.ndarray, "images"]
@@ -175,7 +178,7 @@ def write_record(record: Record, path: Path) -> None:
 def read_record(path: Path) -> Record:
     """Read what `write_record` wrote; RecordError if it is missing, no record, broken or of another format."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(path, RecordError))
     except OSError as error:
         raise RecordError(f"no record at {path}: {error.strerror}") from None
     except (ValueError, RecursionError):
@@ -221,7 +224,10 @@ def _numbers(values: Float32[np.ndarray, "_"]) -> list[float | None]:
 
 
 def _dumped(content: Any) -> str:
-    return json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    if _BROKEN.search(text) is None:
+        return text
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
 def _loaded(stored: Mapping[str, Any]) -> Record:

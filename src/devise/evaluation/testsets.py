@@ -8,6 +8,7 @@ from pathlib import Path
 
 from devise.errors import LabelError, UsageError
 from devise.evaluation.candidates import read_candidates
+from devise.files import read_text
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["PROTOCOLS", "Protocol", "ProtocolFiles", "choose_protocol", "hops_away", "read_counts"]
@@ -91,7 +92,7 @@ def read_counts(path: Path, known: Container[str]) -> dict[str, int]:
     UsageError for a missing file; LabelError for one of another form, an id that stands twice or is not known.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, LabelError, path.name)
         pairs = _json_counts(text) if path.suffix.lower() == ".json" else _line_counts(text)
         counts: dict[str, int] = {}
         for one, count in pairs:
@@ -154,7 +155,7 @@ def _json_counts(text: str) -> list[tuple[str, int]]:
 
 def _line_counts(text: str) -> list[tuple[str, int]]:
     pairs = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = re.split(r"[\s,;]+", line.partition("#")[0].strip())
         if words == [""]:
             continue

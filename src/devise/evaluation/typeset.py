@@ -1,10 +1,8 @@
-"""Tables of text cells as LaTeX and CSV."""
+"""Tables of text cells as LaTeX."""
 
-import csv
-import io
 from collections.abc import Sequence
 
-__all__ = ["as_csv", "as_latex"]
+__all__ = ["as_latex"]
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -41,13 +39,6 @@ def as_latex(rows: Sequence[Sequence[str]], caption: str, *, left: int = 1) -> s
             "",
         ]
     )
-
-
-def as_csv(rows: Sequence[Sequence[str]]) -> str:
-    """Comma-separated, quoted where needed, lines ending in a newline."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()
 
 
 def _escaped(text: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, Int32, Int64, UInt16
 
 from devise.errors import PhotoIndexError
+from devise.files import text_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,7 +114,7 @@ def import_pyarrow() -> Any:
 def to_table(rows: Rows) -> "pa.Table":
     """The rows as an Arrow table; a path that is not UTF-8 is kept byte by byte beside its readable form."""
     pa = import_pyarrow()
-    shown = [_shown(fact.path) for fact in rows.facts]
+    shown = [text_name(fact.path) for fact in rows.facts]
     exact = [
         None if text == fact.path else os.fsencode(fact.path) for text, fact in zip(shown, rows.facts, strict=True)
     ]
@@ -155,10 +156,6 @@ def facts_of(table: "pa.Table") -> tuple[PhotoFact, ...]:
 
 def _fact(path: str, exact: bytes | None, size: int, mtime_ns: int, sha256: bytes, gone: bool) -> PhotoFact:
     return PhotoFact(path if exact is None else os.fsdecode(exact), size, mtime_ns, sha256, gone)
-
-
-def _shown(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _lists(pa: Any, matrix: np.ndarray) -> Any:

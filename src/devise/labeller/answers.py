@@ -54,7 +54,7 @@ class Answer:
 
     source: the picture's path, or its number in the batch when it came as bytes, an array or an image.
     rejected: the best score was below the threshold asked: none of these. standings: of every label typed that the
-        method can rank, best first.
+        method can rank, best first. note: what was wrong with its file and did no harm; "" if nothing was.
     """
 
     source: str
@@ -62,3 +62,4 @@ class Answer:
     rejected: bool = False
     problem: str | None = None
     standings: tuple[Standing, ...] = ()
+    note: str = ""

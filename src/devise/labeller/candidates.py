@@ -9,6 +9,7 @@ import numpy as np
 
 from devise.errors import LabelError, UsageError
 from devise.evaluation.candidates import read_candidates
+from devise.files import read_text
 from devise.labeller.parts import ModelParts
 from devise.labeller.typed import TypedLabel, parse_lines, user_id
 from devise.labels import Label, LabelSet
@@ -99,9 +100,9 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
         notes = (f"{listed.duplicates} labels stood twice in {spec}",) if listed.duplicates else ()
         return synset_space(parts, listed.ids), notes
     try:
-        lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the label file {path} cannot be read: {error}") from None
+        lines = [line.partition("#")[0] for line in read_text(path, UsageError, f"the label file {path}").split("\n")]
+    except OSError as error:
+        raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from None
     try:
         return _with_typed(parts, parts.space.subset([]), parse_lines(lines))[:2]
     except (LabelError, UsageError) as error:

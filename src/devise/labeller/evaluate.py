@@ -65,7 +65,7 @@ class Evaluation:
     skipped: how many files and folders were left out, by reason, unreadable photos among them.
     coverage: how many candidates got their vector in each way. generalised: None unless photos of trained and
         of other classes are both there. record: what every scorer said. summary: all measures with intervals.
-    protocol: what the candidates and test classes are, in words.
+    protocol: what the candidates and test classes are, in words. notes: what was wrong with the files of photos.
     """
 
     result: EvaluationResult
@@ -76,6 +76,7 @@ class Evaluation:
     summary: Summary
     protocol: str
     generalised: Generalised | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; no times, no paths."""
@@ -165,6 +166,7 @@ def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: Evaluatio
         summary=summarise(record, model.parts.taxonomy, correct=correct),
         protocol=chosen.words,
         generalised=generalised(record, model.parts.taxonomy, correct),
+        notes=photos.notes,
     )
 
 

@@ -1,6 +1,5 @@
 """Test photos as an evaluation uses them: features of all that can be read, each with its name and true class."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -51,11 +50,15 @@ class Listing:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Gathered:
-    """Features of the photos that could be read, row by row. problems: what was wrong with the others, with paths."""
+    """Features of the photos that could be read, row by row.
+
+    problems: what was wrong with the others, with paths. notes: what was wrong with the files of these.
+    """
 
     listing: Listing
     features: Features
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def of_classes(self, classes: Collection[str], reason: str) -> "Gathered":
         """As `Listing.of_classes`."""
@@ -89,13 +92,15 @@ def list_photos(model: Model, folders: Sequence[Path]) -> Listing:
 
 def gather(model: Model, listing: Listing, on_progress: Progress | None = None) -> Gathered:
     """Run the network over the photos. UsageError if none can be read."""
-    rows, kept, problems = [], [], []
+    rows, kept, problems, notes = [], [], [], []
     for place, one in enumerate(model.features(listing.paths)):
         if one.features is None:
             problems.append(f"{listing.paths[place]}: {one.problem}")
         else:
             rows.append(one.features)
             kept.append(place)
+            if one.note:
+                notes.append(f"{listing.paths[place]}: {one.note}")
         if on_progress is not None:
             on_progress(place + 1, len(listing.paths))
     if not kept:
@@ -106,13 +111,12 @@ def gather(model: Model, listing: Listing, on_progress: Progress | None = None) 
         paths=tuple(listing.paths[place] for place in kept),
         skipped=_counted(listing.skipped, "a photo that cannot be read", len(problems)),
     )
-    return Gathered(readable, np.stack(rows), tuple(problems))
+    return Gathered(readable, np.stack(rows), tuple(problems), tuple(notes))
 
 
 def _name(path: Path, head: str | None) -> str:
-    """With "/" on every system, and only characters that can be written."""
-    text = path.as_posix() if head is None else f"{head}/{path.as_posix()}"
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    """With "/" on every system."""
+    return path.as_posix() if head is None else f"{head}/{path.as_posix()}"
 
 
 def _skipped(photos: Sequence[TestPhotos]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devise.errors import DeviseError, PictureError, UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, text_name
 from devise.index.rows import import_pyarrow
 from devise.labeller.answers import Answer
 from devise.labeller.model import LabelRequest, LabelRun, Model
@@ -72,24 +72,30 @@ def problems_in(folder: Path) -> int:
 
 def chunks(items: Iterable[Item], done: set[str], size: int = CHUNK) -> Iterator[tuple[Item, ...]]:
     """The photos that are not done, some at a time."""
-    left = (item for item in items if _shown(item.name) not in done)
+    left = (item for item in items if text_name(item.name) not in done)
     while chunk := tuple(islice(left, size)):
         yield chunk
 
 
 def label_chunk(
-    run: LabelRun, items: Sequence[Item], folder: Path, on_answer: Callable[[Answer], None] = lambda answer: None
+    run: LabelRun,
+    items: Sequence[Item],
+    folder: Path,
+    on_answer: Callable[[Answer], None] = lambda answer: None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> list[tuple[Item, str]]:
     """Label these photos and write them as one part, whole or not at all; those that could not be read, and why.
 
     The part is called after its photos: done twice (by a second worker after the first one was lost), it replaces
     itself.
     """
-    names = [_shown(item.name) for item in items]
+    names = [text_name(item.name) for item in items]
     answers = []
-    for answer in run.answers(map(_source, items)):
+    for item, answer in zip(items, run.answers(map(_source, items)), strict=True):
         answers.append(answer)
         on_answer(answer)
+        if answer.note:
+            on_note(f"{item.name}: {answer.note}")
     mark = hashlib.sha256("\0".join(names).encode()).hexdigest()
     part = folder / f"part-{mark[:24]}.parquet"
     with atomic_write(part, "wb") as file:
@@ -126,7 +132,3 @@ def _tables(folder: Path, columns: list[str]) -> Iterator["pa.Table"]:
         except (pyarrow.lib.ArrowException, OSError) as error:
             reason = (str(error).splitlines() or ["damaged"])[0][:120]
             raise DeviseError(f"{part}: is damaged ({reason}): remove it, and its photos are labelled again") from None
-
-
-def _shown(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -226,7 +226,8 @@ class LabelRun:
         if one.problem is not None:
             return Answer(source, problem=one.problem)
         guesses, standings = next(told)
-        return Answer(source, guesses, rejected=guesses[0].score < self.request.reject, standings=standings)
+        rejected = guesses[0].score < self.request.reject
+        return Answer(source, guesses, rejected=rejected, standings=standings, note=one.note)
 
     def _told(self, features: Features) -> list[_Told]:
         evidence = self._model.parts.classifier.evidence(features)

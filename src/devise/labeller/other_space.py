@@ -7,7 +7,7 @@ were calibrated for its own space. Each part is made when it is first asked for,
 waits for no surgery.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from devise.text.formats import read_vectors
 from devise.text.policies import composer_for, untagged
 from devise.text.sensetags import SENSE_MARK
 from devise.text.vectors import WordTable
+from devise.text.wordrows import OnBad
 
 __all__ = [
     "MODEL_WORDS",
@@ -160,17 +161,20 @@ def open_in_space(
     *,
     distil: bool = False,
     fast: bool = False,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
 ) -> ModelParts:
     """The parts of the model at `path` (None: the one in the package), in another label space if one is named.
 
-    vectors, policy: see `open_composer`; a policy alone is for the model's own words, and with neither the parts are
-    the model's own. distil: whether the map is distilled too, which takes minutes. fast: see `load`.
+    vectors, policy, on_bad, say: see `open_composer`; a policy alone is for the model's own words, and with neither the
+    parts are the model's own. distil: whether the map is distilled too, which takes minutes. fast: see `load`.
     """
     parts = ModelParts.open(path, fast=fast)
     if vectors is None and policy is None:
         return parts
     settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
-    return with_label_space(parts, open_composer(parts, vectors or MODEL_WORDS, policy), settings)
+    other = open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad, say=say)
+    return with_label_space(parts, other, settings)
 
 
 def load_in_space(
@@ -180,20 +184,30 @@ def load_in_space(
     *,
     distil: bool = False,
     fast: bool = False,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
 ) -> Model:
     """The model of `open_in_space`; vectors that name no trained label are an error here, before a photo is read."""
-    parts = open_in_space(path, vectors, policy, distil=distil, fast=fast)
+    parts = open_in_space(path, vectors, policy, distil=distil, fast=fast, on_bad=on_bad, say=say)
     _ = parts.surgery
     return Model(parts)
 
 
-def open_composer(parts: ModelParts, vectors: str, policy: str | None = None) -> OtherSpace:
+def open_composer(
+    parts: ModelParts,
+    vectors: str,
+    policy: str | None = None,
+    *,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
+) -> OtherSpace:
     """What makes label vectors from `vectors` under a policy.
 
     vectors: "model" (the words in the bundle), a file of word vectors (`read_vectors`), the name of an encoder that pip
         carries (ENCODERS), or the folder of one.
     policy: of words one of POLICIES, by default the model's own; of an encoder one of ENCODER_POLICIES, by default
         terms-gloss. UsageError for any other.
+    on_bad: of a file of word vectors, see `OnBad`. say: is told what was odd in it.
     """
     path = Path(vectors)
     if vectors in ENCODERS or path.is_dir():
@@ -207,18 +221,20 @@ def open_composer(parts: ModelParts, vectors: str, policy: str | None = None) ->
             f"label vectors come from {MODEL_WORDS}, a file of word vectors, {', '.join(ENCODERS)} or a folder of an "
             f"encoder, and there is no file {vectors}"
         )
-    words = parts.words if vectors == MODEL_WORDS else read_vectors(path)
+    words = parts.words if vectors == MODEL_WORDS else read_vectors(path, on_bad=on_bad)
+    for note in words.notes:
+        say(note)
     source = "the model's words" if vectors == MODEL_WORDS else path.name
     chosen = parts.policy if policy is None else POLICIES[policy]
     return OtherSpace(composer_for(words, parts.taxonomy, chosen), f"{chosen.name} over {source}", words, chosen)
 
 
-def fitting_policies(parts: ModelParts, vectors: str | None = None) -> tuple[str, ...]:
+def fitting_policies(parts: ModelParts, vectors: str | None = None, on_bad: OnBad = "error") -> tuple[str, ...]:
     """The policies by name that these label vectors allow: those of sense tags only where there are tags."""
     name = vectors or MODEL_WORDS
     if name in ENCODERS or Path(name).is_dir():
         return tuple(ENCODER_POLICIES)
-    words = open_composer(parts, name, "first-term").words
+    words = open_composer(parts, name, "first-term", on_bad=on_bad).words
     tags = words is not None and any(word.startswith(SENSE_MARK) for word in words.words)
     return tuple(policy.name for policy in POLICIES.values() if tags or not policy.tags)
 

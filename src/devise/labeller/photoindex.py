@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -30,7 +30,7 @@ _REUSED_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A photo that could not be read, and why."""
+    """A photo that could not be read, and why; or what was wrong with its file and did no harm."""
 
     path: str
     reason: str
@@ -55,6 +55,7 @@ class Indexed:
     skipped: int = 0
     photos: int = 0
     problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
 
 
 def index_photos(
@@ -108,7 +109,7 @@ class _Run:
         self._rows: list[Rows] = []
         self._since = monotonic()
         self._reused: list[tuple[PhotoFact, Known]] = []
-        self._sources: list[str] = []  # paths that photos with known content had
+        self._met: Counter[bytes] = Counter()  # contents that were known and are met at another path
         self._seen: set[str] = set()
         self._unread: set[str] = set()
 
@@ -147,13 +148,14 @@ class _Run:
                     f"{root}: no photo is left here, and the index has {here:,} from it: bring the drive back, or "
                     "give --forget if they are really gone"
                 )
+        left = Counter(self._known[path].fact.sha256 for path in lost)
         if lost:
             self._store.append(Rows.gone(lost, self._store.header.dim, self._store.header.best))
             for path in lost:
                 del self._known[path]
-        self.done.moved = sum(path not in self._known for path in self._sources)
-        self.done.copied = len(self._sources) - self.done.moved
-        self.done.gone = len(set(lost).difference(self._sources))
+        self.done.moved = (self._met & left).total()
+        self.done.copied = self._met.total() - self.done.moved
+        self.done.gone = len(lost) - self.done.moved
         self.done.photos = len(self._known)
 
     def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
@@ -204,7 +206,7 @@ class _Run:
             if fact.path in self._known and self._known[fact.path].fact.sha256 == fact.sha256:
                 self.done.touched += 1
             else:
-                self._sources.append(source.fact.path)
+                self._met[fact.sha256] += 1
         self._on_progress(1)
         if len(self._reused) >= _REUSED_ROWS:
             self.flush()
@@ -222,6 +224,8 @@ class _Run:
             rows = self._side.rows([fact for fact, _ in good], np.stack([features for _, features in good]))
             self._rows.append(rows)
         for fact, one in zip(facts, block, strict=True):
+            if one.note:
+                self.done.notes.append(Problem(fact.path, one.note))
             if one.problem is not None:
                 self._fail(fact.path, one.problem)
             elif fact.path in self._known:

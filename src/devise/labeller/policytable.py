@@ -15,6 +15,7 @@ from devise.labeller.gathered import Gathered, gather, list_photos
 from devise.labeller.model import Model
 from devise.labeller.other_space import MODEL_WORDS, open_composer, with_label_space
 from devise.labeller.parts import ModelParts
+from devise.text.wordrows import OnBad
 
 __all__ = ["PolicyComparison", "PolicyRow", "compare_policies"]
 
@@ -75,18 +76,23 @@ def compare_policies(
     classes: str | None = None,
     folders: Sequence[Path] = (),
     config: LabelSpaceConfig | None = None,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
     on_progress: _Progress = lambda what, done, total: None,
 ) -> PolicyComparison:
     """The measures of `audit_label_space` and, with photos, of `evaluate_folders` for each policy.
 
-    vectors: as `open_composer` has them; None takes the model's words. classes: a list of ids, joined to the trained
-    ones for the measures without photos, and the candidates for photos; None takes all labels of the model, and for
-    photos those that were not trained. The photos are read once; surgery is the closed form for every policy.
+    vectors, on_bad, say: as `open_composer` has them; None takes the model's words. classes: a list of ids, joined to
+    the trained ones for the measures without photos, and the candidates for photos; None takes all labels of the
+    model, and for photos those that were not trained. The photos are read once; surgery is the closed form for
+    every policy.
     UsageError for an unknown policy, or one that is named twice.
     """
     if len(set(policies)) != len(policies) or not policies:
         raise UsageError(f"policies must be named once each, got {', '.join(policies) or 'none'}")
-    composers = [open_composer(parts, vectors or MODEL_WORDS, policy) for policy in policies]
+    composers = [open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad) for policy in policies]
+    for note in composers[0].words.notes if composers[0].words is not None else ():
+        say(note)
     photos = _photos(parts, folders, on_progress) if folders else None
     rows, listed = [], ""
     for policy, other in zip(policies, composers, strict=True):

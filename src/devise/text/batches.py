@@ -10,8 +10,7 @@ from devise.errors import TextError
 from devise.text.corpus import CorpusSource, taken
 from devise.text.documents import Document
 from devise.text.mediawiki import Page, read_pages
-from devise.text.readers import open_corpus
-from devise.text.streams import inner_suffix
+from devise.text.readers import corpus_type, open_corpus
 
 __all__ = ["Batch", "BatchReader", "GatherTally", "Place"]
 
@@ -132,7 +131,7 @@ class BatchReader:
 
 
 def _items(path: Path, watch: Callable[[int], None]) -> Iterator[Page | Document]:
-    return read_pages(path, watch) if inner_suffix(path) == ".xml" else open_corpus(path, watch)
+    return read_pages(path, watch) if corpus_type(path) == ".xml" else open_corpus(path, watch)
 
 
 def _is_article(item: Page | Document, tally: GatherTally) -> bool:

@@ -10,19 +10,23 @@ from devise.text.vectorbinary import read_vector_binary, write_vector_binary
 from devise.text.vectorlines import read_vector_lines, write_vector_lines
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import Precision, read_vector_store, write_vector_store
+from devise.text.wordrows import OnBad
 
 __all__ = ["read_vectors", "write_vectors"]
 
 _KNOWN = ".safetensors, .bin (word2vec), .txt (word2vec or GloVe) or .vec (fastText)"
 
 
-def read_vectors(path: Path | str, *, limit: int | None = None, only: Collection[str] | None = None) -> WordTable:
+def read_vectors(
+    path: Path | str, *, limit: int | None = None, only: Collection[str] | None = None, on_bad: OnBad = "error"
+) -> WordTable:
     """Read word vectors from `.safetensors`, `.bin`, `.txt` or `.vec`.
 
     The last three may be compressed (`.gz`, `.xz`, `.bz2`). GloVe's and word2vec's `.txt` are told apart by
     the header line "words dim" that only word2vec writes.
     limit: look at the first so many vectors of the file only. only: keep these words only.
-    Of a word that stands twice the first vector is kept; the table says how many were left out.
+    on_bad: whether a word that cannot be read (not UTF-8, no finite numbers) refuses the file or is left out.
+    Of a word that stands twice the first vector is kept; the table says how many were left out, and what was odd.
     VectorsError names the file, and the line or vector, that is broken.
     """
     path = Path(path)
@@ -30,13 +34,15 @@ def read_vectors(path: Path | str, *, limit: int | None = None, only: Collection
         raise UsageError(f"limit must be at least 0, got {limit}")
     match inner_suffix(path):
         case ".bin":
-            return read_vector_binary(path, limit=limit, only=only)
+            return read_vector_binary(path, limit=limit, only=only, on_bad=on_bad)
         case ".txt" | ".vec":
-            return read_vector_lines(path, limit=limit, only=only)
+            return read_vector_lines(path, limit=limit, only=only, on_bad=on_bad)
         case ".safetensors" if path.suffix.lower() not in COMPRESSIONS:
             return read_vector_store(path, limit=limit, only=only)
         case _:
-            raise VectorsError(f"{path}: expected a file of word vectors named {_KNOWN}")
+            raise VectorsError(
+                f"{path}: expected a file of word vectors named {_KNOWN}; unpack .zip, .7z and .zst first"
+            )
 
 
 def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = "float32", header: bool = True) -> None:

@@ -2,21 +2,24 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from devise.errors import TextError
 from devise.text.dictd import read_dictd
 from devise.text.documents import Document
 from devise.text.mediawiki import read_dump
-from devise.text.streams import Watch, decoded, inner_suffix, numbered_lines
+from devise.text.streams import READ_ERRORS, Watch, decoded, inner_suffix, numbered_lines, open_bytes
 from devise.text.wordnetglosses import DATA_FILES, read_wordnet
 
-__all__ = ["open_corpus", "read_json_lines", "read_plain_text"]
+__all__ = ["corpus_type", "open_corpus", "read_json_lines", "read_plain_text"]
 
 _KNOWN = (
     "a folder of WordNet's data.* files, .dict or .dict.dz (dictd), .xml (MediaWiki dump), .jsonl (title and text) or "
-    ".txt"
+    ".txt; unpack .zip, .7z and .zst first"
 )
+_LOOKED_AT = 1 << 16  # bytes of a file by which its type is told
+_ENDINGS = (".dict", ".xml", ".jsonl", ".ndjson", ".txt")
 
 
 def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Document]:
@@ -24,20 +27,19 @@ def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Docume
 
     - a folder with WordNet's `data.*` files, or one of these files: `read_wordnet`
     - `.dict`, `.dict.dz`: `read_dictd`
-    - `.xml`: `read_dump`
-    - `.jsonl`, `.ndjson`: `read_json_lines`
+    - `.xml`, and whatever begins as a dump (`...articles1.xml-p1p41242`): `read_dump`
+    - `.jsonl`, `.ndjson`, and whatever of another ending begins with such a line: `read_json_lines`
     - `.txt`: `read_plain_text`
 
-    All but WordNet's may be compressed (`.gz`, `.xz`, `.bz2`). watch: is told of bytes read from the last three.
-    TextError at once if the file is missing
-    or of another type; while reading if it is damaged.
+    All but WordNet's may be compressed (gzip, xz, bzip2), whatever they are called. watch: is told of bytes read from
+    the last three. TextError at once if the file is missing or of another type; while reading if it is damaged.
     """
     path = Path(path)
     if not path.exists():
         raise TextError(f"{path} does not exist: give the path of {_KNOWN}")
     if path.is_dir() or path.name in DATA_FILES:
         return read_wordnet(path)
-    match inner_suffix(path):
+    match corpus_type(path):
         case ".dict":
             return read_dictd(path)
         case ".xml":
@@ -48,6 +50,28 @@ def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Docume
             return read_plain_text(path, watch)
         case _:
             raise TextError(f"{path} is of no known type of corpus: expected {_KNOWN}")
+
+
+def corpus_type(path: Path) -> str:
+    """The ending that says how a file is read: by what it begins with, else its own; "" for one of no known type.
+
+    A pipe is not looked into.
+    """
+    ending = inner_suffix(path)
+    if not path.is_file() or ending == ".dict":
+        return ending
+    try:
+        with open_bytes(path, TextError) as file:
+            start = file.read(_LOOKED_AT).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except (TextError, *READ_ERRORS):  # it is told where it is read
+        start = b""
+    if start.startswith(b"<") and b"<mediawiki" in start[:4096]:
+        return ".xml"
+    if ending not in _ENDINGS and start.startswith(b"{"):
+        with suppress(ValueError):
+            if isinstance(json.loads(start.partition(b"\n")[0]).get("text"), str):
+                return ".jsonl"
+    return ending if ending in _ENDINGS else ""
 
 
 def read_json_lines(path: Path, watch: Watch | None = None) -> Iterator[Document]:

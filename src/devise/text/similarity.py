@@ -1,5 +1,6 @@
 """How well word vectors agree with people: similarity of word pairs, and analogies."""
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,17 +83,22 @@ class AnalogyResult:
 
 
 def read_pairs(path: Path) -> tuple[WordPair, ...]:
-    """One pair a line: two words and a number, parted by blanks, or by commas in a file that ends in `.csv`.
+    """One pair a line: two words and a number, separated by blanks or tabs, or by commas in a file that ends in `.csv`.
 
-    Blank lines and lines that begin with `#` pass. TextError names a line that is not so, or a file without pairs.
+    Blank lines, lines that begin with `#` and a first line that names the columns are passed over. TextError names a
+    line that is not so, or a file without pairs.
     """
     pairs = []
-    for number, line in _lines(path):
-        fields = line.split(",") if path.suffix == ".csv" else line.split()
+    for place, (number, line) in enumerate(_lines(path)):
+        fields = line.split("\t") if line.count("\t") == 2 else line.split()
+        if path.suffix.lower() == ".csv":
+            fields = next(csv.reader([line]))
         try:
             one, other, score = fields
             value = float(score)
         except ValueError:
+            if place == 0 and len(fields) >= 3 and not any(map(_is_number, fields)):
+                continue
             raise TextError(f"{path} line {number}: expected two words and a number, got {line[:60]!r}") from None
         if not np.isfinite(value):
             raise TextError(f"{path} line {number}: expected a finite number, got {score}")
@@ -180,6 +186,14 @@ def _unit(table: WordTable, rows: Sequence[int]) -> Float64[np.ndarray, "n dim"]
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Float64[np.ndarray, "n dim"] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
     return unit
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import DeviseError
+from devise.files import check_encoding, decode_line
 
 __all__ = ["COMPRESSIONS", "READ_ERRORS", "Watch", "decoded", "inner_suffix", "numbered_lines", "open_bytes"]
 
@@ -19,6 +20,11 @@ COMPRESSIONS = (".bz2", ".dz", ".gz", ".xz")
 
 Watch = Callable[[int], None]
 """Is told how many more bytes of the file, as it lies on the disk, were read."""
+
+_MARKS = {b"\x1f\x8b\x08": ".gz", b"\xfd7zXZ\0": ".xz"} | {b"BZh%d1AY&SY" % size: ".bz2" for size in range(1, 10)}
+_LONGEST_MARK = 10
+
+_LOOKED_AT = 1 << 16  # bytes by which the encoding is told
 
 READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
 """What reading a damaged file raises."""
@@ -32,7 +38,7 @@ def inner_suffix(path: Path) -> str:
 
 @contextmanager
 def open_bytes(path: Path, error: type[DeviseError], watch: Watch | None = None) -> Iterator[io.BufferedIOBase]:
-    """The file's bytes, decompressed as its name says; `error` names the file if it cannot be read.
+    """The file's bytes, decompressed as its name says, or else as it begins; `error` names a file it cannot read.
 
     A `.bz2` may be of many streams, as dumps of Wikipedia are.
     """
@@ -47,11 +53,14 @@ def open_bytes(path: Path, error: type[DeviseError], watch: Watch | None = None)
 
 
 def numbered_lines(path: Path, error: type[DeviseError], watch: Watch | None = None) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers from 1, line ends kept; `error` names the line where reading broke off."""
+    """Lines with their numbers from 1, line ends kept; `error` names the line where reading broke off.
+
+    A byte order mark is left out, and a text whose lines end in CR alone is read too; `error` for one in UTF-16.
+    """
     number = 0
     with open_bytes(path, error, watch) as file:
         try:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(_lines(file, path, error), start=1):
                 yield number, line
         except READ_ERRORS as problem:
             raise error(
@@ -60,13 +69,20 @@ def numbered_lines(path: Path, error: type[DeviseError], watch: Watch | None = N
 
 
 def decoded(raw: bytes, path: Path, number: int, error: type[DeviseError]) -> str:
-    """A line as text; `error` names the line if it is not UTF-8."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        raise error(
-            f"{path} line {number} is not UTF-8 at its byte {problem.start + 1}: convert the file to UTF-8"
-        ) from None
+    """A line as text; `error` names the line if it is not UTF-8 or contains a NUL byte."""
+    return decode_line(raw, str(path), number, error)
+
+
+def _lines(file: Any, path: Path, error: type[DeviseError]) -> Iterator[bytes]:
+    start = file.peek(_LOOKED_AT)[:_LOOKED_AT]
+    file.read(check_encoding(start, str(path), error))
+    if b"\r" not in start or b"\n" in start:
+        yield from file
+        return
+    text = io.TextIOWrapper(file, "latin-1", newline=None)  # each byte is a character, and CR a line end
+    for line in text:
+        yield line.encode("latin-1")
+    text.detach()
 
 
 class _Watched(io.RawIOBase):
@@ -87,7 +103,11 @@ class _Watched(io.RawIOBase):
 
 def _opened(file: io.FileIO, path: Path, watch: Watch | None) -> io.BufferedIOBase:
     buffered = io.BufferedReader(file if watch is None else _Watched(file, watch), 1 << 16)
-    match path.suffix.lower():
+    ending = path.suffix.lower()
+    if ending not in COMPRESSIONS:
+        start = buffered.peek(_LONGEST_MARK)
+        ending = next((of for mark, of in _MARKS.items() if start.startswith(mark)), "")
+    match ending:
         case ".gz" | ".dz":
             return gzip.GzipFile(fileobj=buffered, mode="rb")
         case ".xz":

@@ -1,5 +1,6 @@
 """Word vectors in word2vec's binary form."""
 
+import io
 import math
 import mmap
 from collections.abc import Collection, Iterator
@@ -9,9 +10,9 @@ import numpy as np
 
 from devise.errors import VectorsError
 from devise.files import atomic_write
-from devise.text.streams import COMPRESSIONS, open_bytes
+from devise.text.streams import open_bytes
 from devise.text.vectors import WordTable
-from devise.text.wordrows import WordRows, check_writable, decode_word
+from devise.text.wordrows import OnBad, WordRows, check_writable, decode_word
 
 __all__ = ["read_vector_binary", "write_vector_binary"]
 
@@ -22,25 +23,27 @@ _CONTROLS = frozenset(range(0x20)) | {0x7F}
 _Bytes = bytes | mmap.mmap
 
 
-def read_vector_binary(path: Path, *, limit: int | None = None, only: Collection[str] | None = None) -> WordTable:
+def read_vector_binary(
+    path: Path, *, limit: int | None = None, only: Collection[str] | None = None, on_bad: OnBad = "error"
+) -> WordTable:
     """Read a `.bin` file of word2vec or gensim, compressed or not.
 
     The form is "words dim", a line end, then for each word its bytes, a space and `dim` little-endian
     float32; word2vec ends each with a line end, gensim does not. A word that holds spaces itself is read
     too: of the spaces that can end it, so that the next word begins right behind the numbers, that one is
     taken whose numbers are of the most equal size; letters taken for numbers are far too large or small.
-    limit: look at the first so many vectors only. only: keep these words only.
-    VectorsError if the file is truncated, goes on after its last vector, or holds a word that is not
-    UTF-8 or a value that is not finite.
+    What gensim reads is read too, and the table's notes say what was odd: a last line end that is missing, bytes
+    behind the last vector, an empty word.
+    limit: look at the first so many vectors only. only: keep these words only. on_bad: see `OnBad`.
+    VectorsError if the file is truncated, or holds a word that is not UTF-8 or a value that is not finite.
     """
-    if path.suffix.lower() in COMPRESSIONS:
-        with open_bytes(path, VectorsError) as file:
-            return _read(file.read(), path, limit, only)
     with open_bytes(path, VectorsError) as file:
+        if not isinstance(file, io.BufferedReader):  # compressed
+            return _read(file.read(), path, limit, WordRows(only, on_bad))
         if not path.stat().st_size:
             raise VectorsError(f'{path} is empty: expected a first line "words dim"')
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read(data, path, limit, only)
+            return _read(data, path, limit, WordRows(only, on_bad))
 
 
 def write_vector_binary(path: Path, table: WordTable) -> None:
@@ -57,14 +60,14 @@ def write_vector_binary(path: Path, table: WordTable) -> None:
             file.write(word.encode() + b" " + row.tobytes() + b"\n")
 
 
-def _read(data: _Bytes, path: Path, limit: int | None, only: Collection[str] | None) -> WordTable:
+def _read(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTable:
     count, dim, position = _header(data, path)
     size = 4 * dim
-    if count * (size + 2) > len(data) - position:
+    if count * (size + 1) > len(data) - position:
         raise VectorsError(f"{path}: its header says {count} vectors of {dim}, but the file is too short: get it again")
-    rows = WordRows(only)
     lines = _has_line_ends(data, position, size, last=count == 1)
     wanted = count if limit is None else min(limit, count)
+    empty = 0
     for index in range(wanted):
         end = _word_end(data, position, size, last=index == count - 1, lines=lines)
         if end < 0:
@@ -72,12 +75,20 @@ def _read(data: _Bytes, path: Path, limit: int | None, only: Collection[str] | N
                 f"{path}: no vector {index + 1} of {count} could be made out at byte {position}: "
                 "the file is truncated or damaged, or of another form"
             )
-        word = decode_word(data[position:end], path, f"vector {index + 1}")
-        if rows.wants(word):
-            rows.values.frombytes(data[end + 1 : end + 1 + size])
+        empty += end == position
+        try:
+            word = decode_word(data[position:end], path, f"vector {index + 1}") if end > position else ""
+            if rows.wants(word):
+                rows.values.frombytes(data[end + 1 : end + 1 + size])
+        except VectorsError as problem:
+            rows.bad(problem)
         position = end + 1 + size + lines
+    if empty:
+        rows.notes.append(f"{path}: the word of {empty} of its {count} vectors is empty")
     if wanted == count and len(data) > position:
-        raise VectorsError(f"{path}: {len(data) - position} bytes follow the last of its {count} vectors")
+        rows.notes.append(f"{path}: {len(data) - position} bytes follow the last of its {count} vectors: not read")
+    if wanted == count > 0 and len(data) < position:
+        rows.notes.append(f"{path}: the line end behind its last vector is missing")
     return rows.table(path, dim)
 
 
@@ -100,15 +111,32 @@ def _has_line_ends(data: _Bytes, position: int, size: int, *, last: bool) -> boo
         ends = _word_ends(data, position, size, last=last, lines=lines)
         best.append(min((_spread(data, end, size) for end in ends), default=None))
     with_ends, without = best
+    if with_ends is None and without is None:  # an odd word follows
+        after = data.find(b" ", position, position + _LONGEST_WORD) + 1 + size
+        return data[after : after + 1] == b"\n"
     return with_ends is not None and (without is None or with_ends <= without)
 
 
 def _word_end(data: _Bytes, position: int, size: int, *, last: bool, lines: bool) -> int:
-    """Where the space stands that ends the word at `position`; -1 if none can be it."""
+    """Where the space stands that ends the word at `position`; -1 if none can be it.
+
+    Where none fits to the byte, it is the first behind whose numbers the file may go on, as gensim takes it: with an
+    empty word, one that is not UTF-8, or bytes that are no vector.
+    """
     ends = list(_word_ends(data, position, size, last=last, lines=lines))
     if len(ends) > 1:
         return min(ends, key=lambda end: _spread(data, end, size))
-    return ends[0] if ends else -1
+    if ends:
+        return ends[0]
+    end = data.find(b" ", position, position + _LONGEST_WORD)
+    after = end + 1 + size
+    if end < 0 or after > len(data) or not _CONTROLS.isdisjoint(data[position:end]):
+        return -1
+    if last:
+        return end
+    ended = not lines or data[after : after + 1] == b"\n"
+    following = data[after + lines : max(data.find(b" ", after + lines, after + lines + _LONGEST_WORD), 0)]
+    return end if ended and _CONTROLS.isdisjoint(following) else -1
 
 
 def _word_ends(data: _Bytes, position: int, size: int, *, last: bool, lines: bool) -> Iterator[int]:

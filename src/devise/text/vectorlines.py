@@ -1,5 +1,6 @@
 """Word vectors as lines of text: word2vec .txt and fastText .vec with a header line, GloVe .txt without."""
 
+import re
 from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
@@ -8,19 +9,24 @@ from devise.errors import VectorsError
 from devise.files import atomic_write
 from devise.text.streams import numbered_lines
 from devise.text.vectors import WordTable
-from devise.text.wordrows import WordRows, check_writable, decode_word
+from devise.text.wordrows import OnBad, WordRows, check_writable, decode_word
 
 __all__ = ["read_vector_lines", "write_vector_lines"]
 
 _Line = tuple[int, list[bytes]]
 
+_BLANKS = re.compile(rb"[ \t]+")
 
-def read_vector_lines(path: Path, *, limit: int | None = None, only: Collection[str] | None = None) -> WordTable:
+
+def read_vector_lines(
+    path: Path, *, limit: int | None = None, only: Collection[str] | None = None, on_bad: OnBad = "error"
+) -> WordTable:
     """Read a file of one word and its numbers a line, compressed or not.
 
     A first line of just two whole numbers is taken as the header "words dim". Without one, the numbers
-    that end the first line say the dimension. A word may hold spaces unless its last part is a number.
-    limit: look at the first so many vectors only. only: keep these words only.
+    that end the first line say the dimension. A word may hold spaces unless its last part is a number. Fields are
+    separated by one or more spaces or tabs.
+    limit: look at the first so many vectors only. only: keep these words only. on_bad: see `OnBad`.
     VectorsError names the line for another number of numbers, something that is not a number or not
     UTF-8, and for a file of fewer or more vectors than its header says.
     """
@@ -36,13 +42,16 @@ def read_vector_lines(path: Path, *, limit: int | None = None, only: Collection[
         dim = promised[1]
     if dim == 0:
         raise VectorsError(f"{path} line {first[0]}: expected a word and its numbers, got no number")
-    rows = WordRows(only)
+    rows = WordRows(only, on_bad)
     seen = 0
     for number, fields in lines:
         if seen == limit:
             break
         seen += 1
-        _add(rows, path, number, fields, dim)
+        try:
+            _add(rows, path, number, fields, dim)
+        except VectorsError as problem:
+            rows.bad(problem)
     if promised is not None and seen != min(promised[0], promised[0] if limit is None else limit):
         raise VectorsError(f"{path}: its header says {promised[0]} vectors, it holds {seen}: get the file again")
     return rows.table(path, dim)
@@ -65,10 +74,12 @@ def write_vector_lines(path: Path, table: WordTable, *, header: bool = True) -> 
 
 
 def _fields(path: Path) -> Iterator[_Line]:
-    """The lines that are not blank, cut at spaces."""
+    """The lines that are not blank, cut at spaces and tabs."""
     for number, line in numbered_lines(path, VectorsError):
-        stripped = line.rstrip(b" \r\n")
-        if stripped:
+        stripped = line.rstrip(b" \t\r\n")
+        if b"\t" in stripped or b"  " in stripped:  # which is slower, and rare
+            yield number, _BLANKS.split(stripped)
+        elif stripped:
             yield number, stripped.split(b" ")
 
 
@@ -89,6 +100,8 @@ def _numbers_at_end(fields: list[bytes]) -> int:
 def _add(rows: WordRows, path: Path, number: int, fields: list[bytes], dim: int) -> None:
     place = f"line {number}"
     extra = len(fields) - dim
+    if extra > 1 and not fields[0]:  # blanks before the word
+        fields, extra = fields[1:], extra - 1
     if extra < 1 or (extra > 1 and _is_number(fields[extra - 1])):
         raise VectorsError(f"{path} {place}: expected a word and {dim} numbers, got {len(fields) - 1} numbers")
     word = decode_word(fields[0] if extra == 1 else b" ".join(fields[:extra]), path, place)
@@ -96,6 +109,7 @@ def _add(rows: WordRows, path: Path, number: int, fields: list[bytes], dim: int)
         try:
             rows.values.extend(map(float, fields[extra:]))
         except ValueError:
+            rows.take_back(word, dim)
             bad = next(field for field in fields[extra:] if not _is_number(field))
             raise VectorsError(f"{path} {place}: expected {dim} numbers, got {bad[:40]!r} among them") from None
 

@@ -34,7 +34,8 @@ class WordTable:
     words: no word stands twice.
     vectors: one finite row a word; not scaled to unit length unless the maker did.
     counts: how often each word stands in the corpus, or None where the file does not say.
-    duplicates: rows left out by the reader because their word stood earlier in the file.
+    duplicates: rows left out by the reader because their word stood earlier in the file. bad: those left out because
+    they could not be read. notes: what was odd in the file, one line each.
 
     >>> table = WordTable(("cat", "dog", "car"), np.array([[2, 0], [1, 1], [0, 1]], dtype=np.float32))
     >>> "cat" in table, table.dim, table.get("cow"), table.nearest("cat", 1).words
@@ -45,6 +46,8 @@ class WordTable:
     vectors: WordVectors
     counts: WordCounts | None = None
     duplicates: int = 0
+    bad: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows = len(self.vectors)

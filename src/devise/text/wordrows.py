@@ -3,22 +3,32 @@
 from array import array
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from devise.errors import VectorsError
 from devise.text.vectors import WordTable
 
-__all__ = ["WordRows", "check_writable", "decode_word"]
+__all__ = ["OnBad", "WordRows", "check_writable", "decode_word"]
+
+OnBad = Literal["error", "skip"]
+"""What becomes of a word that cannot be read: the file is refused, or the word is left out and counted."""
 
 
 class WordRows:
-    """Collects the rows of a file: the first of each word, and only the words asked for."""
+    """Collects the rows of a file: the first of each word, and only the words asked for.
 
-    def __init__(self, only: Collection[str] | None = None) -> None:
+    notes: what was odd in the file and did no harm; a reader adds to them.
+    """
+
+    def __init__(self, only: Collection[str] | None = None, on_bad: OnBad = "error") -> None:
         self._only = None if only is None else frozenset(only)
         self._words: dict[str, None] = {}
         self._duplicates = 0
+        self._on_bad = on_bad
+        self._bad: list[str] = []  # why, of those left out
+        self.notes: list[str] = []
         self.values = array("f")
         """The numbers of all rows so far; a reader adds those of a wanted word."""
 
@@ -32,19 +42,41 @@ class WordRows:
         self._words[word] = None
         return True
 
+    def bad(self, problem: VectorsError) -> None:
+        """Count a word that cannot be read; the error itself, with the cure, unless such words are to be left out."""
+        if self._on_bad == "error":
+            raise VectorsError(f"{problem}; --on-bad skip leaves such words out") from None
+        self._bad.append(str(problem))
+
+    def take_back(self, word: str, dim: int) -> None:
+        """The last wanted word was none: its numbers, or some of them, go too."""
+        del self._words[word]
+        del self.values[len(self._words) * dim :]
+
     def table(self, path: Path, dim: int) -> WordTable:
         """All that was collected; VectorsError names the file if a value is not finite."""
-        vectors = np.frombuffer(self.values, dtype=np.float32).reshape(len(self._words), dim)
+        words = tuple(self._words)
+        vectors = np.frombuffer(self.values, dtype=np.float32).reshape(len(words), dim)
+        if self._on_bad == "skip":
+            finite = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+            kept = tuple(words[row] for row in finite.tolist())
+            broken = sorted(set(words).difference(kept))
+            self._bad += [f"{path}: the vector of {word!r} holds a value that is not finite" for word in broken]
+            words, vectors = kept, vectors[finite]
+        if self._bad:
+            self.notes.append(f"{path}: left out {len(self._bad):,} bad words, the first: {self._bad[0]}")
         try:
-            return WordTable(tuple(self._words), vectors, duplicates=self._duplicates)
+            return WordTable(words, vectors, duplicates=self._duplicates, bad=len(self._bad), notes=tuple(self.notes))
         except VectorsError as problem:
             raise VectorsError(f"{path}: {problem}") from None
 
 
 def decode_word(raw: bytes, path: Path, place: str) -> str:
-    """A word's bytes as text; VectorsError names the place if they are empty or not UTF-8."""
+    """A word's bytes as text; VectorsError names the place if they are empty, not UTF-8 or have a NUL byte."""
     if not raw:
         raise VectorsError(f"{path} {place}: expected a word, got nothing before the numbers")
+    if b"\0" in raw:
+        raise VectorsError(f"{path} {place}: the word {raw[:40]!r} contains a NUL byte")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

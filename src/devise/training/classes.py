@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, exact_name, read_text, text_name
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
@@ -67,13 +67,14 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
     """What a review file says; UsageError naming the line that is wrong."""
     told: dict[str, str | None] = {}
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as UTF-8 text ({error}): save it as UTF-8") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+        text = read_text(path, UsageError)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): give a file of class names") from None
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, _, rest = line.partition("\t")
+        text, _, rest = line.partition("\t")
+        name = exact_name(text)
         synset_id = rest.partition("\t")[0].strip()
         if synset_id != _LEFT_OUT and synset_id not in taxonomy:
             raise UsageError(f"{path}, line {number}: {synset_id!r} is no synset of WordNet 3.0: write n and 8 digits")
@@ -87,8 +88,8 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
     """Write the file: what is settled, and every sense of what is not."""
     with atomic_write(path) as file:
         file.write(_HEAD)
-        for name in unclear:
-            senses = taxonomy.find(_words(name))
+        for one in unclear:
+            senses, name = taxonomy.find(_words(one)), text_name(one)
             file.write(f"\n# {name}: {len(senses)} senses\n" if senses else f"\n# {name}: not in WordNet\n")
             for sense in senses:
                 file.write(f"#{name}\t{sense.id}\t{', '.join(sense.lemmas)}: {sense.definition}\n")
@@ -97,12 +98,12 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
         file.write("\n")
         for name, synset_id in ids.items():
             note = "" if synset_id is None else taxonomy.synset(synset_id).definition
-            file.write(f"{name}\t{synset_id or _LEFT_OUT}\t{note}\n")
+            file.write(f"{text_name(name)}\t{synset_id or _LEFT_OUT}\t{note}\n")
 
 
 def _require_writable(names: Sequence[str]) -> None:
     for name in names:
-        if name.startswith("#") or "\t" in name or len(name.splitlines()) > 1:
+        if name.startswith("#") or not {"\t", "\n", "\r"}.isdisjoint(name):
             raise UsageError(f"the class {name!r} cannot stand in a review file: rename it, without # at its beginning")
 
 

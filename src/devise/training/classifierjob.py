@@ -117,8 +117,8 @@ def find_labelled(
         samples = samples.subset(inside)
         for line in broken:
             say(line)
-    if samples.skipped:
-        say(f"left out {samples.skipped} files: not pictures by their names")
+    for line in samples.left_out():
+        say(line)
     return samples, truth[inside], ids
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from devise.errors import UsageError
+from devise.files import read_text
 
 __all__ = ["OptimizerName", "RunConfig", "at_least", "below_one", "parse_settings", "resolve"]
 
@@ -97,10 +98,10 @@ def parse_settings(settings: list[str]) -> dict[str, object]:
 
 def _read(file: Path) -> dict[str, object]:
     try:
-        return dict(tomllib.loads(file.read_text(encoding="utf-8")))
+        return dict(tomllib.loads(read_text(file, UsageError)))
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror}): give a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file} is not TOML ({error}): write lines like rate = 0.1") from None
 
 

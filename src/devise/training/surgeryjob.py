@@ -149,6 +149,8 @@ def make_store(
     if not inputs.photos:
         raise UsageError("surgery needs --photos or --features")
     samples = find_samples(inputs.photos)
+    for line in samples.left_out():
+        say(line)
     backbone = OpenVinoBackbone(weights, base.preprocessing(), streams=cores())
     inputs.stores.mkdir(parents=True, exist_ok=True)
     return feature_store(inputs.stores, samples, backbone, weights, on_progress=on_photos, on_problem=say)

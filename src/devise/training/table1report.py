@@ -1,10 +1,9 @@
 """Table 1 as Markdown, LaTeX, CSV and JSON, the paper's own rows beside."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 
+from devise.csvtext import csv_text
 from devise.training.table1 import MEASURES, Table1, TableRow
 
 __all__ = ["PAPER", "as_csv", "as_json", "as_latex", "as_markdown", "ratios"]
@@ -53,15 +52,13 @@ def as_latex(table: Table1) -> str:
 
 def as_csv(table: Table1) -> str:
     """One row a model; hit@k in per cent as in the paper, a spread after each mean."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["source", "model", "dim", *(name for m in MEASURES for name in (m, f"{m} spread"))])
+    rows: list[list[object]] = [["source", "model", "dim", *(name for m in MEASURES for name in (m, f"{m} spread"))]]
     for row in table.rows:
         values = [value for m in MEASURES for value in (_values(row, m) if m in row.means else ("", ""))]
-        writer.writerow(["here", row.name, row.dim or "", *values])
+        rows.append(["here", row.name, row.dim or "", *values])
     for name, dim, figures in PAPER:
-        writer.writerow(["paper", name, dim or "", *(value for figure in figures for value in (figure, ""))])
-    return text.getvalue()
+        rows.append(["paper", name, dim or "", *(value for figure in figures for value in (figure, ""))])
+    return csv_text(rows)
 
 
 def as_json(table: Table1) -> str:

@@ -8,10 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from devise.errors import PictureError, UsageError
-from devise.vision.folders import EXTENSIONS, find_pictures
+from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 from devise.vision.pictures import MAX_BYTES, picture_bytes
 
 __all__ = ["Item", "find_items", "item_bytes"]
+
+
+_PACKED = "a compressed archive, whose photos cannot be read one by one: unpack it, or pack them as .tar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,24 @@ def item_bytes(item: Item) -> bytes:
 
 
 def _in_path(path: Path, on_skip: Callable[[str], None]) -> Iterator[Item]:
-    if path.suffix.lower() == ".tar" and path.is_file():
-        yield from _in_shard(str(path), on_skip)
+    if path.is_file() and (is_shard(path.name) or is_packed(path.name)):
+        yield from _in_archive(str(path), on_skip)
         return
     others: list[Path] = []
     for found in find_pictures([path], others.append):
         yield Item(str(found.path), str(found.path), problem=found.problem)
     for other in others:
-        if other.suffix.lower() == ".tar":
-            yield from _in_shard(str(other), on_skip)
+        if is_shard(other.name) or is_packed(other.name):
+            yield from _in_archive(str(other), on_skip)
         else:
             on_skip(str(other))
+
+
+def _in_archive(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
+    if is_shard(place):
+        yield from _in_shard(place, on_skip)
+    else:
+        yield Item(place, place, problem=_PACKED)
 
 
 def _in_shard(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
@@ -83,10 +93,10 @@ def _in_shard(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
     try:
         with _opened(place) as file, tarfile.open(fileobj=file, mode="r:") as shard:
             for member in shard:
-                if not member.isreg():
+                if member.isdir():
                     continue
-                name = f"{place}/{member.name}"
-                if PurePosixPath(member.name).suffix.lower() not in EXTENSIONS:
+                name, inside = f"{place}/{member.name}", PurePosixPath(member.name)
+                if is_hidden(inside) or inside.suffix.lower() not in EXTENSIONS or not member.isreg():
                     on_skip(name)
                     continue
                 times[name] = times.get(name, 0) + 1
@@ -107,8 +117,8 @@ def _in_url(url: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
     for file in files:
         whole = str(system.unstrip_protocol(file))
         ending = PurePosixPath(file).suffix.lower()
-        if ending == ".tar":
-            yield from _in_shard(whole, on_skip)
+        if is_shard(file) or is_packed(file):
+            yield from _in_archive(whole, on_skip)
         elif ending in EXTENSIONS:
             yield Item(whole, whole)
         else:

@@ -1,17 +1,34 @@
 """Pictures in files and folders, found one by one and in the same order every time."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-__all__ = ["EXTENSIONS", "Found", "find_pictures"]
+__all__ = ["EXTENSIONS", "Found", "absent", "find_pictures", "is_hidden", "is_packed", "is_shard"]
 
 EXTENSIONS = frozenset(
     {".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
     | {".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """What the name of a file in a folder must end with, in any case of letters, to be taken for a picture."""
+
+_PACKED = (
+    ".tgz",
+    ".tbz",
+    ".tbz2",
+    ".txz",
+    ".tzst",
+    ".tar.gz",
+    ".tar.bz2",
+    ".tar.xz",
+    ".tar.zst",
+    ".zip",
+    ".7z",
+    ".rar",
+)
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,30 @@ def find_pictures(
             yield _file(path)
 
 
+def is_hidden(member: PurePosixPath) -> bool:
+    """Whether a member of an archive is hidden, or in a hidden folder, as a Mac's notes beside its files are."""
+    return any(part.startswith(".") for part in member.parts)
+
+
+def is_shard(name: str) -> bool:
+    """Whether this is called as a shard is, whose photos can be read one by one."""
+    return name.lower().endswith(".tar")
+
+
+def is_packed(name: str) -> bool:
+    """Whether this is called as a compressed archive is, of which no photo can be read alone."""
+    return name.lower().endswith(_PACKED)
+
+
+def absent(path: Path) -> str:
+    """Why there is nothing to read at a path where no file is."""
+    if _URL.match(str(path)):
+        return "a URL, not a file: download it, or let label --format parquet read it"
+    if os.sep == "/" and "\\" in str(path):
+        return "no such file: folders are separated by / on this system"
+    return "no such file"
+
+
 def _walk(root: Path, entered: set[tuple[int, int]], on_skip: Callable[[Path], None] | None) -> Iterator[Found]:
     """Depth first, with a stack of its own: a tree may be deeper than Python's recursion."""
     waiting = [iter([root])]
@@ -81,5 +122,7 @@ def _file(path: Path) -> Found:
         if os.path.islink(path):
             return Found(path, "a link that leads nowhere")
         missing = isinstance(error, FileNotFoundError)
-        return Found(path, "no such file" if missing else f"cannot be read ({getattr(error, 'strerror', error)})")
+        return Found(path, absent(path) if missing else f"cannot be read ({getattr(error, 'strerror', error)})")
+    if is_shard(path.name) or is_packed(path.name):
+        return Found(path, "an archive, not a picture: unpack it, or let label --format parquet read a .tar")
     return Found(path)

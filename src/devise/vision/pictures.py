@@ -1,11 +1,13 @@
 """Pictures: a file, its bytes, a Pillow image or an array, as upright sRGB pixels."""
 
 import os
+import re
 import stat
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,29 @@ from PIL import Image, UnidentifiedImageError
 from devise.arrays import Pixels
 from devise.errors import PictureError
 from devise.vision.colours import bytes_of_unit, on_white, orientation_of, to_srgb, upright
+from devise.vision.folders import absent
 from devise.vision.quiet import quiet_pillow
 
 __all__ = ["MAX_BYTES", "MAX_JPEG_PIXELS", "MAX_PIXELS", "PictureSource", "picture_bytes", "read_picture"]
 
-PictureSource = str | Path | bytes | Image.Image | NDArray[Any]
-"""A file by its path, the bytes of a file, or a picture that is decoded already."""
+
+@runtime_checkable
+class Readable(Protocol):
+    """An open file, or what reads like one."""
+
+    def read(self) -> Any:
+        """All that is left in it."""
+
+
+@runtime_checkable
+class ArrayLike(Protocol):
+    """What numpy takes for an array, such as a tensor of torch, TensorFlow or JAX."""
+
+    def __array__(self) -> Any: ...
+
+
+PictureSource = str | Path | bytes | bytearray | memoryview | Readable | Image.Image | NDArray[Any] | ArrayLike
+"""A file by its path, the bytes of a file, an open file, or a picture that is decoded already."""
 
 MAX_PIXELS = 100_000_000
 """Pixels that are decoded at most."""
@@ -30,14 +49,21 @@ MAX_BYTES = 1 << 30
 
 _FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
 _DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's words for pixels that are lost
+_END = b"\xff\xd9"  # of a JPEG
+_NO_END = "its end marker is missing, though none of its pixels is"
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that stands inside a scan
+_LONGEST_REASON = 60  # letters; longer ones are not for people
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
-def read_picture(source: PictureSource, *, min_side: int | None) -> Pixels:
+def read_picture(
+    source: PictureSource, *, min_side: int | None, on_note: Callable[[str], None] = lambda note: None
+) -> Pixels:
     """The picture, upright, in sRGB; of an animation, the first frame.
 
     min_side: a JPEG may be decoded at 1/2 of its size or less (in eighths) as long as its short side keeps
         this many pixels; None decodes every pixel. Other formats are always decoded whole.
+    on_note: told what is wrong with a file whose pixels are all there: a JPEG without its end marker.
 
     Arrays are [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] (straight transparency), of uint8 or of floats in
     [0, 1]. Raises PictureError, whose line says why and not which file: empty, cut off, damaged, no picture,
@@ -50,13 +76,24 @@ def read_picture(source: PictureSource, *, min_side: int | None) -> Pixels:
                 return _from_array(source)
             if isinstance(source, Image.Image):
                 return _from_image(source)
-            return _from_bytes(source if isinstance(source, bytes) else picture_bytes(Path(source)), min_side)
+            if isinstance(source, ArrayLike):
+                return _from_array(np.asarray(source))
+            return _from_bytes(_bytes_of(source), min_side, on_note)
     except PictureError:
         raise
     except MemoryError:
         raise PictureError("too large for the memory: make it smaller") from None
     except Exception as error:  # whatever a decoder makes of hostile bytes, it must not stop a batch
         raise PictureError(_reason(error)) from error
+
+
+def _bytes_of(source: str | Path | bytes | bytearray | memoryview | Readable) -> bytes:
+    if isinstance(source, str | Path):
+        return picture_bytes(Path(source))
+    data = source.read() if isinstance(source, Readable) else source
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: open files in mode 'rb'")
+    return bytes(data)
 
 
 def picture_bytes(path: Path) -> bytes:
@@ -67,7 +104,7 @@ def picture_bytes(path: Path) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise PictureError("a link that leads nowhere" if os.path.islink(path) else "no such file") from None
+        raise PictureError("a link that leads nowhere" if os.path.islink(path) else absent(path)) from None
     except PermissionError:
         raise PictureError("no permission to read it") from None
     try:
@@ -84,20 +121,42 @@ def picture_bytes(path: Path) -> bytes:
         os.close(handle)
 
 
-def _from_bytes(data: bytes, min_side: int | None) -> Pixels:
+def _from_bytes(data: bytes, min_side: int | None, on_note: Callable[[str], None]) -> Pixels:
     if not data:
         raise PictureError("empty")
     if data.startswith(b"\xff\xd8\xff"):
-        return _from_jpeg(data, min_side)
+        try:
+            return _from_jpeg(data, min_side)
+        except OSError as error:
+            if "truncated" not in str(error) or not _lacks_its_end_only(data):
+                raise
+        on_note(_NO_END)
+        return _from_jpeg(data + _END, min_side)
     formats = [name for name in _FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
     try:
         image = Image.open(BytesIO(data), formats=formats)
     except UnidentifiedImageError:
         if _is_heic(data):
             return _from_heic(data)
-        raise PictureError("not a picture of a known format") from None
+        raise PictureError(_unidentified(data, formats)) from None
     with image:
         return _from_image(image)
+
+
+def _unidentified(data: bytes, formats: Sequence[str]) -> str:
+    """Why Pillow took the bytes for no picture: what is wrong with the format that they begin as, if any."""
+    for name in formats:
+        factory, begins = Image.OPEN[name]
+        try:
+            if begins is None or begins(data[:16]) is not True:
+                continue
+            factory(BytesIO(data), "").close()
+        except Exception as error:  # of a decoder with hostile bytes
+            reason = (str(error).splitlines() or [""])[0]
+            if "not identified" not in reason:
+                told = isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
+                return f"cut off or damaged ({reason if told else name})"
+    return "not a picture of a known format"
 
 
 def _from_image(image: Image.Image) -> Pixels:
@@ -146,6 +205,33 @@ def _fast_jpeg(data: bytes, header: Image.Image, min_side: int) -> Pixels | None
     image = Image.fromarray(pixels)
     image.info["icc_profile"] = profile
     return to_srgb(image)
+
+
+def _lacks_its_end_only(data: bytes) -> bool:
+    """Whether a JPEG that ends too early has all its rows: with an end marker put behind it, libjpeg misses nothing."""
+    import simplejpeg
+
+    try:
+        simplejpeg.decode_jpeg(data + _END, "GRAY", min_height=1, min_width=1, min_factor=8)
+    except ValueError:
+        return False
+    return _has_all_scans(data)
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """Whether every coefficient of every component is in a scan down to its last bit, which libjpeg does not ask."""
+    left: dict[tuple[int, int], int] = {}
+    position = 2
+    while found := _MARKER.search(data, position):
+        kind, start = found[1][0], found.end() + 2
+        position = found.end() + int.from_bytes(data[found.end() : start], "big")
+        segment = data[start:position]
+        if kind in (0xC0, 0xC1, 0xC2) and len(segment) > 5:  # the frame, with an id in three bytes for each component
+            left = {(of, k): 1 for of in segment[6::3][: segment[5]] for k in range(64)}
+        if kind == 0xDA and len(segment) >= 4 + 2 * segment[0]:  # a scan: components, first and last coefficient, bit
+            first, last, bits = segment[1 + 2 * segment[0] :][:3]
+            left |= {(of, k): bits & 15 for of in segment[1 : 1 + 2 * segment[0] : 2] for k in range(first, last + 1)}
+    return bool(left) and not any(left.values())
 
 
 def _is_heic(data: bytes) -> bool:

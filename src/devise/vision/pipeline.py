@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,11 +19,15 @@ __all__ = ["Extracted", "cores", "extract", "extract_one"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extracted:
-    """The features of one picture, or the problem that kept it from having any: exactly one of the two."""
+    """The features of one picture, or the problem that kept it from having any: exactly one of the two.
+
+    note: what was wrong with its file and did no harm; "" if nothing was.
+    """
 
     source: PictureSource
     features: Float32[np.ndarray, " features"] | None
     problem: str | None
+    note: str = ""
 
 
 def cores() -> int:
@@ -31,10 +35,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def extract_one(source: PictureSource, backbone: Backbone) -> Float32[np.ndarray, " features"]:
-    """Features of one picture; PictureError if it cannot be read."""
+def extract_one(
+    source: PictureSource, backbone: Backbone, on_note: Callable[[str], None] = lambda note: None
+) -> Float32[np.ndarray, " features"]:
+    """Features of one picture; PictureError if it cannot be read. on_note: see `read_picture`."""
     preprocessing = backbone.preprocessing
-    pixels = read_picture(source, min_side=preprocessing.decode_side)
+    pixels = read_picture(source, min_side=preprocessing.decode_side, on_note=on_note)
     features: Float32[np.ndarray, " features"] = backbone.features(preprocessing.apply(pixels)[None])[0]
     return features
 
@@ -71,7 +77,8 @@ def _extracted(source: PictureSource | Found, backbone: Backbone) -> Extracted:
         source = source.path
     if problem is None:
         try:
-            return Extracted(source, extract_one(source, backbone), None)
+            notes: list[str] = []
+            return Extracted(source, extract_one(source, backbone, notes.append), None, "; ".join(notes))
         except PictureError as error:
             problem = str(error)
         except MemoryError:

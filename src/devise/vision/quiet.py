@@ -1,11 +1,16 @@
-"""Silence of Pillow while pictures are read: what it warns of is either harmless here or a PictureError."""
+"""Silence of Pillow and its libraries while pictures are read: what they warn of is harmless or a PictureError."""
 
+import ctypes
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import PIL
 
 __all__ = ["quiet_pillow"]
 
@@ -41,8 +46,35 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def _silence(undo: ExitStack) -> None:
+    _silence_libtiff()
     undo.enter_context(warnings.catch_warnings())
     warnings.filterwarnings("ignore", module=r"PIL\b")
     logger, handler = logging.getLogger("PIL"), logging.NullHandler()
     logger.addHandler(handler)
     undo.callback(logger.removeHandler, handler)
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Take away the handlers by which libtiff writes to standard error, a line for every tag it does not know.
+
+    They belong to the library as this process has loaded it, so one call is for all threads and for good.
+    """
+    maps = Path("/proc/self/maps")
+    loaded = {line.split(maxsplit=5)[-1] for line in _lines(maps) if "libtiff" in line}
+    for path in loaded or map(str, Path(PIL.__file__).parent.glob(".dylibs/libtiff*")):
+        try:
+            library = ctypes.CDLL(path)
+            for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+                handler = getattr(library, name)
+                handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+                handler(None)
+        except (OSError, AttributeError):  # not the library after all: its lines are a nuisance, no fault
+            continue
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

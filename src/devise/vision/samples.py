@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from devise.errors import PictureError, TrainingError, UsageError
-from devise.vision.folders import EXTENSIONS, find_pictures
+from devise.files import text_of
+from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 
 __all__ = ["BROKEN_SHARE", "Samples", "check_broken", "find_samples"]
 
@@ -24,6 +25,7 @@ BROKEN_SHARE = 0.01
 _Column = Int64[np.ndarray, "samples"]
 _WHOLE = -1  # the offset of a sample that is a file of its own
 _LONGEST_CLASS = 200  # bytes of a `.cls` member
+_NAMED = 20  # class folders without a photo that are named
 _LOOKED_AT, _END = 2048, 1024  # photos whose ends are hashed, and bytes of an end
 
 
@@ -34,7 +36,8 @@ class Samples:
     files: what they are in. file: which of `files`. offset, size: where in it, in bytes; offset -1 is the whole file.
     names: what a person knows a photo by. truth: which of `class_names` it shows; these are sorted.
     broken: photos that cannot be found and those without a class, one line each: broken samples that have no entry.
-    skipped: how many files were left out because they are no pictures by their name.
+    skipped: how many files were left out because they are no pictures by their name. empty: class folders without a
+    photo.
     """
 
     files: tuple[Path, ...]
@@ -46,9 +49,19 @@ class Samples:
     class_names: tuple[str, ...]
     broken: tuple[str, ...] = ()
     skipped: int = 0
+    empty: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def left_out(self) -> Iterator[str]:
+        """What was found and gave no sample, in lines for a person."""
+        if self.skipped:
+            yield f"left out {self.skipped} files: not pictures by their names"
+        if self.empty:
+            more = ", ..." if len(self.empty) > _NAMED else ""
+            names = ", ".join(self.empty[:_NAMED])
+            yield f"class folders without a photo, left out: {len(self.empty)} ({names}{more})"
 
     def source(self, row: int) -> Path | bytes:
         """The photo as `read_picture` takes it; PictureError if its shard ends before it does."""
@@ -71,7 +84,7 @@ class Samples:
         places = np.asarray(rows, dtype=np.int64)
         names = tuple(self.names[row] for row in places.tolist())
         columns = (self.file[places], self.offset[places], self.size[places])
-        left = (self.broken, self.skipped)
+        left = (self.broken, self.skipped, self.empty)
         return Samples(self.files, *columns, names, self.truth[places], self.class_names, *left)
 
     def fingerprint(self) -> str:
@@ -104,21 +117,32 @@ def find_samples(sources: Sequence[Path]) -> Samples:
     """All photos in folders of class folders and in `.tar` shards, in the order of the sources, sorted in a folder.
 
     In a shard the class of `key.jpg` is the text of `key.cls` if there is one (the WebDataset form), else the folder
-    that it stands in. UsageError if a source does not exist, is neither form, or no photo is found; TrainingError for a
-    shard that is cut off: how many photos it lost cannot be counted.
+    that it stands in. A source that is given twice counts once. UsageError if a source does not exist, is neither form,
+    or no photo is found; TrainingError for a shard that is cut off (how many photos it lost cannot be counted), or in
+    which two members have one name (which class goes with which photo cannot be told).
     """
     found = _Found()
-    for source in sources:
+    for source in _once(sources):
         if source.is_dir():
             _list_folder(source, found)
-        elif source.suffix == ".tar" and source.is_file():
+        elif is_shard(source.name) and source.is_file():
             _list_shard(source, found)
         else:
             problem = "is no .tar file and no folder" if source.exists() else "does not exist"
+            if is_packed(source.name) and source.exists():
+                problem = "is a compressed archive: unpack it first"
             raise UsageError(f"{source} {problem}: give a folder of class folders, or .tar shards")
     if not found.names:
         raise UsageError(f"no photo in {', '.join(map(str, sources))}: expected CLASS/photo.jpg in folders or shards")
     return found.samples()
+
+
+def _once(sources: Sequence[Path]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for source in sources:
+        if (place := source.resolve()) not in seen:
+            seen.add(place)
+            yield source
 
 
 def check_broken(broken: int, total: int, first: str) -> None:
@@ -140,6 +164,7 @@ class _Found:
     classes: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     skipped: int = 0
+    empty: list[str] = field(default_factory=list)
 
     def add(self, name: str, class_name: str, offset: int, size: int) -> None:
         self.places.append((len(self.files) - 1, offset, size))
@@ -156,7 +181,7 @@ class _Found:
         truth = np.array([rows[name] for name in self.classes], dtype=np.int64)
         file, offset, size = (np.ascontiguousarray(places[:, i]) for i in range(3))
         files, known_as, broken = tuple(self.files), tuple(self.names), tuple(self.broken)
-        return Samples(files, file, offset, size, known_as, truth, names, broken, self.skipped)
+        return Samples(files, file, offset, size, known_as, truth, names, broken, self.skipped, tuple(self.empty))
 
 
 def _list_folder(root: Path, found: _Found) -> None:
@@ -164,23 +189,32 @@ def _list_folder(root: Path, found: _Found) -> None:
         if not folder.is_dir():
             found.skip(folder)
             continue
+        before = len(found.names) + len(found.broken)
         for one in find_pictures([folder], on_skip=found.skip):
             if one.problem is not None:
                 found.broken.append(f"{one.path}: {one.problem}")
                 continue
             found.files.append(one.path)
             found.add(one.path.relative_to(root).as_posix(), folder.name, _WHOLE, one.path.stat().st_size)
+        if len(found.names) + len(found.broken) == before:
+            found.empty.append(folder.name)
 
 
 def _list_shard(path: Path, found: _Found) -> None:
     found.files.append(path)
     photos: list[tuple[PurePosixPath, int, int]] = []
     classes: dict[str, str] = {}
+    given: set[PurePosixPath] = set()
     for member in _members(path):
         name = PurePosixPath(member.name)
-        if name.suffix == ".cls":
+        is_class = name.suffix.lower() == ".cls" and member.isfile()
+        if name in given:
+            raise TrainingError(f"duplicate member {name} in {path}: give each photo and its class a key of their own")
+        if is_class or name.suffix.lower() in EXTENSIONS:
+            given.add(name)
+        if is_class:
             classes[str(name.with_suffix(""))] = _class_text(path, member)
-        elif any(part.startswith(".") for part in name.parts) or name.suffix.lower() not in EXTENSIONS:
+        elif is_hidden(name) or name.suffix.lower() not in EXTENSIONS or not member.isfile():
             found.skipped += 1
         else:
             photos.append((name, member.offset_data, member.size))
@@ -193,17 +227,19 @@ def _list_shard(path: Path, found: _Found) -> None:
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """The regular files of a shard by its headers; TrainingError if it is cut off, UsageError if it is no archive."""
+    """All but the folders of a shard by its headers; TrainingError if it is cut off, UsageError if it is no archive."""
     end = 0
     try:
         with tarfile.open(path, "r:") as shard:
             while (member := shard.next()) is not None:
                 shard.members = []  # type: ignore[attr-defined]  # or it keeps them all
                 end = member.offset_data + member.size
-                if member.isfile():
+                if not member.isdir():
                     yield member
             if _block(path, shard.offset) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it has no end mark")
+            if _goes_on(path, shard.offset):
+                raise tarfile.ReadError("it goes on behind its end mark, as archives do that were joined by cat")
     except tarfile.TarError as error:
         if not end:
             raise UsageError(f"{path} is no .tar archive ({error}): no photo in it can be read") from None
@@ -218,7 +254,16 @@ def _block(path: Path, offset: int) -> bytes:
         return shard.read(tarfile.BLOCKSIZE)
 
 
+def _goes_on(path: Path, offset: int) -> bool:
+    with path.open("rb") as shard:
+        shard.seek(offset)
+        return any(any(block) for block in iter(lambda: shard.read(1 << 20), b""))
+
+
 def _class_text(path: Path, member: tarfile.TarInfo) -> str:
+    name = f"{path.name}/{member.name}"
+    if member.size > _LONGEST_CLASS:
+        raise TrainingError(f"{name} has {member.size} bytes: expected a class name of at most {_LONGEST_CLASS}")
     with path.open("rb") as shard:
         shard.seek(member.offset_data)
-        return shard.read(min(member.size, _LONGEST_CLASS)).decode("utf-8", "replace").strip()
+        return text_of(shard.read(member.size), name, TrainingError).strip()

@@ -68,7 +68,8 @@ def zeroshot(
 
 def _print(found: "ZeroShotTables", form: str) -> None:
     from devise.cli.evaluation_output import print_rows
-    from devise.evaluation.typeset import as_csv, as_latex
+    from devise.csvtext import csv_text
+    from devise.evaluation.typeset import as_latex
     from devise.evaluation.zeroshot import generalised_cells, zero_shot_cells
 
     tables: dict[str, tuple[Sequence[Sequence[str]], int]] = {
@@ -81,7 +82,7 @@ def _print(found: "ZeroShotTables", form: str) -> None:
         if form == "latex":
             print(as_latex(rows, f"{title}. {found.caption}", left=left))
         elif form == "csv":
-            print("\n" * (number > 0) + as_csv([[title], *rows, [found.caption]]), end="")
+            print("\n" * (number > 0) + csv_text([[title], *rows, [found.caption]]), end="")
         else:
             print(f"{title}\n")
             print_rows(rows, markdown=form == "markdown", left=left)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption
+from devise.cli.terminal import tell
 from devise.cli.text import text
 
 __all__ = ["audit"]
@@ -28,6 +29,7 @@ def audit(
         Path | None, typer.Option("--json", help="Write all of it here too, the same bytes each time.")
     ] = None,
     label_vectors: LabelVectorsOption = None,
+    on_bad: OnBadOption = "error",
     label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -49,7 +51,7 @@ def audit(
 
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
-    parts = open_in_space(model, label_vectors, label_policy)
+    parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("vectors", total=None)

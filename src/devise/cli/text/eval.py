@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from devise.cli.options import OnBadOption
+from devise.cli.terminal import tell
 from devise.cli.text import text
 from devise.errors import UsageError
 
@@ -33,6 +35,7 @@ def evaluate(
         int | None,
         typer.Option(help="Analogies among so many first words only. [default: all]", show_default=False),
     ] = None,
+    on_bad: OnBadOption = "error",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure word vectors: Spearman's correlation with word similarity by people, and share of analogies solved.
@@ -50,7 +53,9 @@ def evaluate(
         raise UsageError(f"--most-words must be at least 1, got {most_words}")
     sets = [(path.stem, read_pairs(path)) for path in pairs or ()]
     questions = read_analogies(analogies) if analogies is not None else ()
-    table = read_vectors(vectors)
+    table = read_vectors(vectors, on_bad=on_bad)
+    for note in table.notes:
+        tell(note)
     judged = [(name, judge_pairs(table, one)) for name, one in sets]
     solved = judge_analogies(table, questions, most_words=most_words) if questions else ()
     if as_json:

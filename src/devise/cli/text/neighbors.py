@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption
+from devise.cli.terminal import tell
 from devise.cli.text import text
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def neighbors(
     labels: Annotated[bool, typer.Option("--labels", help="Labels of the label space only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     label_vectors: LabelVectorsOption = None,
+    on_bad: OnBadOption = "error",
     label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -39,7 +41,7 @@ def neighbors(
 
     if words and labels:
         raise UsageError("--words and --labels together leave nothing out: give one of them or none")
-    parts = open_in_space(model, label_vectors, label_policy)
+    parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
     found = [_near(parts, name, top, words=not labels, labels=not words) for name in names]
     if as_json:
         print(json.dumps([output.record(one) for one in found], indent=1))

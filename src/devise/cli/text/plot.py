@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption
+from devise.cli.terminal import tell
 from devise.cli.text import text
 
 __all__ = ["plot"]
@@ -28,6 +29,7 @@ def plot(
     branches: Annotated[int, typer.Option(min=2, max=11, help="Branches of the tree with a colour, at most.")] = 11,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and of t-SNE.")] = 0,
     label_vectors: LabelVectorsOption = None,
+    on_bad: OnBadOption = "error",
     label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -51,7 +53,7 @@ def plot(
         raise UsageError(f"--out needs a file in a folder that exists, got {out}")
     if method not in METHODS:
         raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}")
-    parts = open_in_space(model, label_vectors, label_policy)
+    parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
     if offsets:
         picture = offset_picture(parts.words)
     else:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import LabelVectorsOption, ModelOption
+from devise.cli.options import LabelVectorsOption, ModelOption, OnBadOption
+from devise.cli.terminal import tell
 from devise.cli.text import text
 
 __all__ = ["policies"]
@@ -38,6 +39,7 @@ def policies(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all of it here too.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print tables in Markdown.")] = False,
     label_vectors: LabelVectorsOption = None,
+    on_bad: OnBadOption = "error",
     model: ModelOption = None,
 ) -> None:
     """Compare label policies: the same words, measured against WordNet and, with FOLDERS, on photos.
@@ -61,7 +63,7 @@ def policies(
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
     parts = ModelParts.open(model)
-    asked = fitting_policies(parts, label_vectors) if names is None else tuple(map(str.strip, names.split(",")))
+    asked = fitting_policies(parts, label_vectors, on_bad) if names is None else tuple(map(str.strip, names.split(",")))
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("vectors", total=None)
@@ -72,6 +74,8 @@ def policies(
             classes=candidates,
             folders=folders or (),
             config=LabelSpaceConfig(pairs=pairs, seed=seed),
+            on_bad=on_bad,
+            say=tell,
             on_progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
         )
     for problem in found.problems:

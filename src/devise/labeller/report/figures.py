@@ -1,11 +1,10 @@
 """The figures of a report: each is a drawing, what it says in words, and its numbers."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
+from devise.csvtext import csv_text
 from devise.evaluation.confusion import Branch
 from devise.evaluation.intervals import Measured
 from devise.evaluation.report import measure_cell
@@ -39,11 +38,7 @@ class Figure:
 
     def csv(self) -> str:
         """The numbers, comma separated, a header first."""
-        written = StringIO()
-        writer = csv.writer(written, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows(self.rows)
-        return written.getvalue()
+        return csv_text([self.header, *self.rows])
 
 
 def figures_of(content: Content) -> tuple[Figure, ...]:

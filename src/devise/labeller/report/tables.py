@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from devise.csvtext import csv_text
 from devise.evaluation.intervals import Interval, Measured
 from devise.evaluation.protocol import CHANCE, EvaluationResult
 from devise.evaluation.recorded import Generalised
 from devise.evaluation.report import measure_cell
 from devise.evaluation.summary import Summary
-from devise.evaluation.typeset import as_csv
 from devise.labeller.page import many
 from devise.labeller.report.content import Cell, Table
 
@@ -87,7 +87,7 @@ def measures_csv(results: Results) -> str:
     for over, table in tables.items():
         for scorer, row in table.items():
             rows += [[scorer, name, over, *_numbers(of)] for name, of in row.items()]
-    return as_csv(rows)
+    return csv_text(rows)
 
 
 def _numbers(of: Measured) -> list[str]:
