@@ -30,6 +30,8 @@ def record() -> Record:
         trained=Best(np.array([1, -1]), np.array([0.1, -np.inf], dtype=np.float32)),
         other=Best(np.array([0, 2]), np.array([-0.25, 0.5], dtype=np.float32)),
         branch=np.array([3, -1]),
+        log_truth=np.array([-1.25, -np.inf], dtype=np.float32),
+        squares=np.array([0.5, 0.625], dtype=np.float32),
     )
     bare = ScorerRecord(1, np.array([[4], [3]]), np.array([[1], [2]], dtype=np.float32), np.zeros(2, dtype=np.int64))
     images = (ImageRecord("a/é.png", IDS[0]), ImageRecord("b/1.png", IDS[4]))
@@ -45,9 +47,9 @@ def test_what_is_written_is_read(record: Record, tmp_path: Path) -> None:
     assert back.labels == IDS
     assert list(back.scorers) == ["fused", "softmax"]
     for name, one in record.scorers.items():
+        fields = ("labels", "top", "scores", "rank", "confidence", "log_truth", "squares")
         np.testing.assert_equal(
-            [getattr(back.scorers[name], field) for field in ("labels", "top", "scores", "rank", "confidence")],
-            [getattr(one, field) for field in ("labels", "top", "scores", "rank", "confidence")],
+            [getattr(back.scorers[name], field) for field in fields], [getattr(one, field) for field in fields]
         )
     for side in ("trained", "other"):
         found, wanted = getattr(back.scorers["fused"], side), getattr(record.scorers["fused"], side)
@@ -67,13 +69,24 @@ def test_it_is_strict_json_with_null_for_what_is_not_there(record: Record, tmp_p
     assert (fused["trained"], fused["branch"]) == ([[1, 0.1], [None, None]], [3, None])
 
 
+def test_a_record_of_format_1_is_read_without_what_it_lacks(record: Record, tmp_path: Path) -> None:
+    write_record(record, tmp_path / "r.json")
+    stored = json.loads((tmp_path / "r.json").read_text()) | {"format": 1}
+    for one in stored["scorers"].values():
+        del one["log_truth"], one["squares"]
+    (tmp_path / "old.json").write_text(json.dumps(stored))
+    old = read_record(tmp_path / "old.json").scorers["fused"]
+    assert old.log_truth is old.squares is None
+    np.testing.assert_array_equal(old.confidence, record.scorers["fused"].confidence)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "is not JSON"),
         ("[]", "is no record"),
         ('{"rows": []}', "is no record"),
-        ('{"format": 2, "scorers": {}}', "has format 2, expected 1"),
+        ('{"format": 3, "scorers": {}}', "has format 3, expected 1 to 2"),
         ('{"format": 1, "scorers": {}}', "is a broken record"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import LabelError, UsageError
-from devise.evaluation.record import ScorerRecord
+from devise.evaluation.record import LEAST_LOG, ScorerRecord
 from devise.labeller.recorder import SHARES, Recorder
 
 LABELS = tuple(f"n{number:08d}" for number in range(1, 8))
@@ -45,7 +45,7 @@ ROWS = st.lists(
 def test_ranks_and_bests_are_the_slow_ones(slow: ModuleType, rows: list[tuple[list[float], str]], step: int) -> None:
     scores = np.array([row for row, _ in rows], dtype=np.float32)
     truth = [one for _, one in rows]
-    blocks = [scores[start : start + step] for start in range(0, len(scores), step)]
+    blocks = (scores[start : start + step] for start in range(0, len(scores), step))  # of different lengths
     found = Recorder(LABELS, TRAINED, truth).record(RANKED, blocks)
     for image, (row, true) in enumerate(rows):
         order = sorted(range(4), key=lambda i: (-row[i], i))
@@ -78,7 +78,29 @@ def test_confidence_is_the_share_of_the_best() -> None:
     np.testing.assert_allclose(warm, [shares[1] / shares.sum()], rtol=1e-6)
     share = recorded([[0.1, 0.2, 0.05, 0.05]], [LABELS[0]], temperature=SHARES).confidence
     np.testing.assert_allclose(share, [0.5], rtol=1e-6)
-    assert recorded([row], [LABELS[0]]).confidence is None
+    without = recorded([row], [LABELS[0]])
+    assert without.confidence is without.log_truth is without.squares is None
+
+
+def test_brier_and_log_loss_need_two_numbers(slow: ModuleType) -> None:
+    """Shares 1/8, 1/2, 1/8, 1/4 of the labels 4, 1, 6, 2; the second photo's label is not ranked."""
+    found = recorded([[1, 4, 1, 2], [0, 0, 5, 0]], [LABELS[1], LABELS[2]], temperature=SHARES)
+    assert found.log_truth is not None
+    assert found.squares is not None
+    np.testing.assert_allclose(found.log_truth, [np.log(1 / 4), -np.inf], rtol=1e-6)
+    np.testing.assert_allclose(found.squares, [1 / 64 + 1 / 4 + 1 / 64 + 1 / 16, 1], rtol=1e-6)
+    assert slow.brier([1 / 8, 1 / 2, 1 / 8, 1 / 4], 3) == pytest.approx(1 + found.squares[0] - 2 / 4)
+    assert slow.brier([0, 0, 1, 0], None) == 1 + found.squares[1]
+
+
+def test_a_probability_of_the_truth_that_is_too_small_for_a_number() -> None:
+    for row, temperature in (([0.0, 1.0, -np.inf, 0.0], 0.001), ([0.0, 1.0, 0.0, 0.0], SHARES)):
+        for truth in (LABELS[3], LABELS[5]):
+            log_truth = recorded([row], [truth], temperature=temperature).log_truth
+            assert log_truth is not None
+            assert log_truth.tolist() == [np.float32(LEAST_LOG)]
+    warm = recorded([[0.0, 1.0, -np.inf, 0.5]], [LABELS[3]], temperature=0.0125).log_truth
+    np.testing.assert_allclose(warm, [-80], rtol=1e-6)
 
 
 def test_labels_of_one_kind_have_no_best_of_each() -> None:

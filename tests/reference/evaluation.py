@@ -45,6 +45,25 @@ def calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: 
     return total / len(confidence)
 
 
+def adaptive_calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: int) -> float:
+    """A bin for each count of images with less confidence; exact in whole numbers."""
+    total = 0.0
+    for number in range(bins):
+        inside = [
+            (one, yes)
+            for one, yes in zip(confidence, right, strict=True)
+            if bins * sum(other < one for other in confidence) // len(confidence) == number
+        ]
+        total += abs(sum(one for one, _ in inside) - sum(yes for _, yes in inside))
+    return total / len(confidence)
+
+
+def brier(probabilities: Sequence[float], true: int | None) -> float:
+    """The squared distance from the probabilities to 1 for the true label and 0 for the others."""
+    found = sum((one - (place == true)) ** 2 for place, one in enumerate(probabilities))
+    return found + (true is None)
+
+
 def seen_unseen_area(
     images: Sequence[tuple[float, bool, bool, bool]],
 ) -> float:

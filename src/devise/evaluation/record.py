@@ -1,8 +1,8 @@
 """The record of an evaluation: what every scorer said of every photo, so that no photo has to be run again.
 
-Tables, intervals, comparisons and reports are worked out from it. It is one JSON file of format 1:
+Tables, intervals, comparisons and reports are worked out from it. It is one JSON file of format 2:
 
-    {"format": 1,
+    {"format": 2,
      "settings": {...},                      the rules, as in `devise evaluate --json`
      "facts": {...},                         what was run: protocol, folders, model, what was left out
      "candidates": [id...], "trained": [id...],
@@ -12,12 +12,16 @@ Tables, intervals, comparisons and reports are worked out from it. It is one JSO
                         "top": [[label...]...], "scores": [[number or null...]...],
                         "rank": [number or null...],
                         "confidence": [number...] or null,
+                        "log_truth": [number or null...] or null,
+                        "squares": [number...] or null,
                         "trained": [[label or null, score]...] or null,
                         "other": [[label or null, score]...] or null,
                         "branch": [label or null...] or null}}}
 
 A label is its place in the candidates followed by the trained labels that are no candidates. A score of null is
 minus infinity (a label without a vector).
+
+Format 1 has neither log_truth nor squares; it is still read, and the measures that need them are then absent.
 """
 
 import json
@@ -37,6 +41,7 @@ from devise.files import atomic_write
 __all__ = [
     "DEPTH",
     "FORMAT",
+    "LEAST_LOG",
     "Best",
     "Branch",
     "ImageRecord",
@@ -47,8 +52,11 @@ __all__ = [
     "write_record",
 ]
 
-FORMAT = 1
-"""The format this code writes, and the only one it reads."""
+FORMAT = 2
+"""The format this code writes; it reads those before it too."""
+
+LEAST_LOG = float(np.log(np.finfo(np.float32).tiny))
+"""The logarithm of the least probability that is told from 0, 1.2e-38: one error costs at most 87.3 nats."""
 
 DEPTH = 20
 """How many of a scorer's first labels are kept; fewer where it ranks fewer."""
@@ -92,6 +100,9 @@ class ScorerRecord:
     trained, other: its best label among the trained candidates and among the others, for sweeping a penalty on the
         trained ones; None where it ranks only one of the two kinds.
     branch: its best label when asked about the branch's labels alone; None without a branch.
+    log_truth: the natural logarithm of its probability for the true label, at least `LEAST_LOG`, minus infinity where
+        it does not rank that label. squares: the sum of the squares of its probabilities. None as for confidence, and
+        in a record of format 1.
     """
 
     labels: int
@@ -102,6 +113,8 @@ class ScorerRecord:
     trained: Best | None = None
     other: Best | None = None
     branch: _PerImage | None = None
+    log_truth: _Numbers | None = None
+    squares: _Numbers | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +160,8 @@ def _rows(one: ScorerRecord, rows: Int64[np.ndarray, "some"]) -> ScorerRecord:
         scores=one.scores[rows],
         rank=one.rank[rows],
         confidence=None if one.confidence is None else one.confidence[rows],
+        log_truth=None if one.log_truth is None else one.log_truth[rows],
+        squares=None if one.squares is None else one.squares[rows],
         trained=None if one.trained is None else Best(one.trained.labels[rows], one.trained.scores[rows]),
         other=None if one.other is None else Best(one.other.labels[rows], one.other.scores[rows]),
         branch=None if one.branch is None else one.branch[rows],
@@ -182,8 +197,8 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"{path} is not JSON: expected a record that devise evaluate --images wrote") from None
     if not isinstance(stored, dict) or "format" not in stored or "scorers" not in stored:
         raise RecordError(f"{path} is no record: expected one that devise evaluate --images wrote")
-    if stored["format"] != FORMAT:
-        raise RecordError(f"{path} has format {stored['format']!r}, expected {FORMAT}: write it again")
+    if stored["format"] not in range(1, FORMAT + 1):
+        raise RecordError(f"{path} has format {stored['format']!r}, expected 1 to {FORMAT}: write it again")
     try:
         record = _loaded(stored)
         _check(record)
@@ -199,6 +214,8 @@ def _stored(one: ScorerRecord) -> dict[str, Any]:
         "scores": [_numbers(row) for row in one.scores],
         "rank": [rank or None for rank in one.rank.tolist()],
         "confidence": None if one.confidence is None else _numbers(one.confidence),
+        "log_truth": None if one.log_truth is None else _numbers(one.log_truth),
+        "squares": None if one.squares is None else _numbers(one.squares),
         "trained": _pairs(one.trained),
         "other": _pairs(one.other),
         "branch": None if one.branch is None else [_place(label) for label in one.branch.tolist()],
@@ -239,6 +256,7 @@ def _loaded(stored: Mapping[str, Any]) -> Record:
 
 def _scorer(name: str, stored: Mapping[str, Any], images: int) -> ScorerRecord:
     columns = [stored[key] for key in ("top", "scores", "rank", "confidence", "trained", "other", "branch")]
+    columns += [stored.get(key) for key in ("log_truth", "squares")]
     if any(column is not None and len(column) != images for column in columns):
         raise ValueError(f"{name} does not speak of {images} images")
     if [len(row) for row in stored["top"]] != [len(row) for row in stored["scores"]]:
@@ -248,7 +266,9 @@ def _scorer(name: str, stored: Mapping[str, Any], images: int) -> ScorerRecord:
         top=np.array(stored["top"], dtype=np.int64),
         scores=np.array([[_finite(value) for value in row] for row in stored["scores"]], dtype=np.float32),
         rank=np.array([rank or 0 for rank in stored["rank"]], dtype=np.int64),
-        confidence=_optional(stored["confidence"], lambda values: np.array(values, dtype=np.float32)),
+        confidence=_optional(stored["confidence"], _floats),
+        log_truth=_optional(stored.get("log_truth"), _floats),
+        squares=_optional(stored.get("squares"), _floats),
         trained=_optional(stored["trained"], _best),
         other=_optional(stored["other"], _best),
         branch=_optional(stored["branch"], _labels),
@@ -261,6 +281,10 @@ def _optional(value: Any, read: Callable[[Any], Any]) -> Any:
 
 def _finite(value: Any) -> Any:
     return -np.inf if value is None else value
+
+
+def _floats(values: Sequence[float | None]) -> _Numbers:
+    return np.array([_finite(value) for value in values], dtype=np.float32)
 
 
 def _labels(values: Sequence[int | None]) -> _PerImage:

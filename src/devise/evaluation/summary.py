@@ -14,6 +14,7 @@ from devise.evaluation.record import Record, ScorerRecord
 from devise.evaluation.reliability import Reliability, bins_of, reliability
 from devise.evaluation.weighted import (
     Statistic,
+    adaptive_calibration_error,
     calibration_error,
     false_positive_rate,
     harmonic_of,
@@ -75,9 +76,10 @@ def summarise(
     correct: as in `evaluate_rankings`. The measures, in this order, each where it means something:
     hit@k, hp@k; "rank mean", "rank median" of the true label; "lca height", see `common_ancestor_heights`, mean over
     the errors of the first label; "branch hit@1"; with photos of trained and of other classes "seen ...",
-    "unseen ..." and "harmonic ..." of hit@k and hp@k, and "seen-unseen area"; where there are probabilities "ece",
-    and "auroc" and "fpr95" of "right" (does the confidence tell right first labels from wrong ones) and of "trained"
-    (does it tell photos of trained classes from others).
+    "unseen ..." and "harmonic ..." of hit@k and hp@k, and "seen-unseen area"; where there are probabilities "brier",
+    "log loss", "ece", "adaptive ece", and "auroc" and "fpr95" of "right" (does the confidence tell right first labels
+    from wrong ones) and of "trained" (does it tell photos of trained classes from others); "auroc trained gap": the same for
+    the gap between the best trained label and the best other one. docs/evaluation.md has the formulas.
     """
     bootstrap = rules or Bootstrap()
     classes, trained = class_rows(record), trained_images(record)
@@ -96,7 +98,7 @@ def summarise(
 
 
 def image_values(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> dict[str, ImageValues]:
-    """By scorer: hit@k, hp@k, "rank", "lca height" and "branch hit@1" of each image."""
+    """By scorer: hit@k, hp@k, "rank", "lca height", "branch hit@1", "brier" and "log loss" of each image."""
     hp_ks = tuple(record.settings["hp_ks"])
     names = sorted(set(record.truth_ids))
     grown = correct or taxonomy.correct_sets(names, hp_ks or (1,), record.labels)
@@ -116,6 +118,10 @@ def image_values(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None
         values["lca height"] = common_ancestor_heights(taxonomy, record.truth_ids, first)
         if one.branch is not None:
             values["branch hit@1"] = _branch_hits(record, one)
+        if one.log_truth is not None and one.squares is not None:
+            log_truth = one.log_truth.astype(np.float64)
+            values["brier"] = 1 + one.squares - 2 * np.exp(log_truth)
+            values["log loss"] = np.where(one.rank > 0, -log_truth, np.nan)
         found[name] = values
     return found
 
@@ -139,6 +145,7 @@ def statistics_of(
         found |= {f"harmonic {name}": harmonic_of(of, trained) for name, of in rates.items()}
         if one.trained is not None and one.other is not None:
             found["seen-unseen area"] = _area(record, one, trained)
+            found["auroc trained gap"] = roc_area(_gap(one), trained)
     if one.confidence is not None:
         found |= _confidence(one, trained)
     return found
@@ -168,7 +175,11 @@ def of_one_class(measured: dict[str, Measured], values: ImageValues, classes: Cl
 def _confidence(one: ScorerRecord, trained: _ImageMask) -> dict[str, Statistic]:
     assert one.confidence is not None
     confidence, right = one.confidence.astype(np.float64), one.rank == 1
-    found = {"ece": calibration_error(confidence, right.astype(np.float64), bins_of(confidence))}
+    hits = right.astype(np.float64)
+    found = {
+        "ece": calibration_error(confidence, hits, bins_of(confidence)),
+        "adaptive ece": adaptive_calibration_error(confidence, hits),
+    }
     for name, positive in (("right", right), ("trained", trained)):
         if 0 < positive.sum() < len(positive):
             found[f"auroc {name}"] = roc_area(confidence, positive)
@@ -179,9 +190,15 @@ def _confidence(one: ScorerRecord, trained: _ImageMask) -> dict[str, Statistic]:
 def _area(record: Record, one: ScorerRecord, trained: _ImageMask) -> Statistic:
     assert one.trained is not None
     assert one.other is not None
-    gap = one.trained.scores.astype(np.float64) - one.other.scores.astype(np.float64)
     right = [_is_true(record, best.labels.tolist()) for best in (one.trained, one.other)]
-    return seen_unseen_area(gap, right[0], right[1], trained)
+    return seen_unseen_area(_gap(one), right[0], right[1], trained)
+
+
+def _gap(one: ScorerRecord) -> PerImage:
+    """How far each image's best trained label stands above its best other one."""
+    assert one.trained is not None
+    assert one.other is not None
+    return np.asarray(one.trained.scores.astype(np.float64) - one.other.scores.astype(np.float64))
 
 
 def _branch_hits(record: Record, one: ScorerRecord) -> PerImage:
