@@ -143,6 +143,11 @@ class Taxonomy:
         return self._position(synset_id)
 
     @property
+    def upward(self) -> Adjacency:
+        """From each place in `ids` to the places of its hypernyms, then of its instance hypernyms."""
+        return self._graph.up
+
+    @property
     def neighbours(self) -> Adjacency:
         """From each place in `ids` to the places of its hypernyms and hyponyms, instances included."""
         return self._graph.around
