@@ -64,6 +64,19 @@ def brier(probabilities: Sequence[float], true: int | None) -> float:
     return found + (true is None)
 
 
+def hedging_area(points: Sequence[tuple[float, float]], possible: float) -> float:
+    """Points of (bits, accuracy), fewest bits first; the root before them; a thousand thin strips up to `possible`."""
+    way = [(0.0, 1.0), *points]
+
+    def height(bits: float) -> float:
+        for (low, left), (high, right) in pairwise(way):
+            if low <= bits < high:
+                return left + (right - left) * (bits - low) / (high - low)
+        return 0.0
+
+    return sum(height((strip + 0.5) / 1000 * possible) for strip in range(1000)) / 1000
+
+
 def seen_unseen_area(
     images: Sequence[tuple[float, bool, bool, bool]],
 ) -> float:
@@ -84,6 +97,16 @@ def seen_unseen_area(
 
 def ancestors(parents: dict[str, tuple[str, ...]], node: str) -> set[str]:
     return {node}.union(*(ancestors(parents, parent) for parent in parents[node]))
+
+
+def ancestor_scores(
+    parents: dict[str, tuple[str, ...]], pairs: Sequence[tuple[str, str]]
+) -> tuple[float, float, float]:
+    """Precision, recall and F1 over pairs of a predicted and a true node, sums over the pairs; roots do not count."""
+    sets = [tuple({node for node in ancestors(parents, one) if parents[node]} for one in pair) for pair in pairs]
+    shared = sum(len(guess & true) for guess, true in sets)
+    precision, recall = shared / sum(len(guess) for guess, _ in sets), shared / sum(len(true) for _, true in sets)
+    return precision, recall, 2 * precision * recall / (precision + recall) if shared else 0.0
 
 
 def height(parents: dict[str, tuple[str, ...]], node: str) -> int:

@@ -19,6 +19,7 @@ __all__ = [
     "harmonic_of",
     "mean_of",
     "median_of",
+    "ratio_of",
     "roc_area",
     "seen_unseen_area",
 ]
@@ -45,6 +46,19 @@ def mean_of(values: PerImage) -> Statistic:
 
     def statistic(weights: Weights) -> _PerDraw:
         return _share(weights @ kept, weights @ known)
+
+    return statistic
+
+
+def ratio_of(part: PerImage, whole: PerImage) -> Statistic:
+    """The sum of the parts over the sum of the wholes.
+
+    >>> ratio_of(np.array([1.0, 0.0]), np.array([2.0, 4.0]))(np.array([[1.0, 1.0], [2.0, 0.0]])).round(6).tolist()
+    [0.166667, 0.5]
+    """
+
+    def statistic(weights: Weights) -> _PerDraw:
+        return _share(weights @ part, weights @ whole)
 
     return statistic
 

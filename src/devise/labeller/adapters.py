@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from devise.arrays import Scores
-from devise.errors import DeviseError, PictureError, UsageError
+from devise.errors import DeviseError, PictureError, RecordError, UsageError
 from devise.evaluation.record import Record, ScorerRecord
 from devise.labeller.recorder import SHARES, Recorder
 from devise.taxonomy.wordnet import Taxonomy
@@ -90,7 +90,9 @@ def with_others(
     if taken := [name for name in others if name in record.scorers or name == "chance"]:
         raise UsageError(f"there is a scorer {taken[0]!r} in the record: take another name")
     names = label_names(taxonomy, record.candidates)
-    recorder = Recorder(record.labels, frozenset(record.trained), record.truth_ids)
+    recorder = Recorder(record.labels, frozenset(record.trained), record.truth_ids, taxonomy)
+    if record.hedging not in (None, recorder.hedging):
+        raise RecordError("the record keeps answers of other nodes or thresholds than this version's: make it again")
     made = {name: _Asked(name, adapter, names, recorder, record.candidates) for name, adapter in others.items()}
     for start in range(0, len(record.images), _BATCH):
         pictures = [_picture(image.id, find) for image in record.images[start : start + _BATCH]]
@@ -99,7 +101,8 @@ def with_others(
         if on_photo is not None:
             on_photo(len(pictures))
     facts = record.facts | {"names given to other scorers": "first terms; where shared, with the hypernym behind"}
-    return replace(record, scorers={**record.scorers, **{name: one.row() for name, one in made.items()}}, facts=facts)
+    scorers = {**record.scorers, **{name: one.row() for name, one in made.items()}}
+    return replace(record, scorers=scorers, facts=facts, hedging=recorder.hedging)
 
 
 class _Asked:
