@@ -97,6 +97,7 @@ def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
         assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     assert str(tmp_path) not in (tmp_path / "a.images.json").read_text()
     assert "all measures over photos, with their 95 % intervals" in out
+    assert "as wide a name as is sure, by threshold" in out
     record = json.loads((tmp_path / "a.images.json").read_text())
     assert record["branch"]["synset"] == DOG
     assert len(record["branch"]["labels"]) == 118
@@ -109,6 +110,7 @@ def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
     code, out, _ = run("compare", tmp_path / "a.images.json", tmp_path / "b.images.json", "--json", tmp_path / "c.json")
     assert code == 0
     assert "gained: 0 photos" in out
+    assert "as wide a name as is sure, by threshold" in out
     assert [one["first"] for one in json.loads((tmp_path / "c.json").read_text())] == list(record["scorers"])
 
 
@@ -122,6 +124,20 @@ def test_compare_wants_records(run: Run, photos: Path, tmp_path: Path):
     assert (code, err.count("\n")) == (1, 1)
     assert "different candidates (1000 and 4, " in err
     assert run("compare", tmp_path / "a.json", tmp_path / "a.json", "--against", "fused")[0] == 2
+
+
+def test_a_record_of_format_1_is_compared_by_what_it_has(run: Run, photos: Path, tmp_path: Path):
+    run("evaluate", photos, "--candidates", "test-classes", "--images", tmp_path / "new.json")
+    stored = json.loads((tmp_path / "new.json").read_text()) | {"format": 1}
+    del stored["hedging"]
+    for one in stored["scorers"].values():
+        del one["log_truth"], one["squares"], one["answers"]
+    (tmp_path / "old.json").write_text(json.dumps(stored))
+    code, out, err = run("compare", tmp_path / "old.json", tmp_path / "new.json", "--scorer", "fused")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "old.json: absent, as the record is of an older version: brier and log loss of fused, devise" in err
+    assert "brier" not in out
+    assert "ancestor f1" in out
 
 
 def test_markdown_says_each_thing_once(run: Run, photos: Path):

@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
-from devise.evaluation.hierarchy import chance_precisions, common_ancestor_heights, hierarchical_precisions
+from devise.evaluation.hierarchy import (
+    ancestor_overlaps,
+    chance_precisions,
+    common_ancestor_heights,
+    hierarchical_precisions,
+)
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -108,3 +113,23 @@ def test_heights_are_the_slow_reference(slow: ModuleType, graph: Graph, data: st
     found = common_ancestor_heights(taxonomy_of(graph), one, other)
     wanted = [np.nan if a == b else slow.common_ancestor_height(graph, a, b) for a, b in zip(one, other, strict=True)]
     np.testing.assert_equal(found, wanted)
+
+
+def test_ancestor_overlaps_by_hand(nine: Taxonomy) -> None:
+    """Without the root: puppy is {puppy, dog, animal}, cat {cat, animal}, tool {tool}, the root itself nothing."""
+    truth, guesses = [PUPPY, PUPPY, CAT, PUPPY, PUPPY], [PUPPY, CAT, KITTEN, TOOL, ENTITY]
+    found = ancestor_overlaps(nine, truth, guesses)
+    assert found.tolist() == [[3, 3, 3], [1, 2, 3], [2, 3, 2], [0, 1, 3], [0, 0, 3]]
+
+
+@given(graphs(), st.integers(0, 2**32 - 1))
+def test_ancestor_overlaps_are_the_slow_ones(slow: ModuleType, graph: Graph, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    below = [name for name, above in graph.items() if above]
+    if not below:
+        return
+    guesses, truth = ([rng.choice(below) for _ in range(4)] for _ in range(2))
+    shared, named, true = ancestor_overlaps(taxonomy_of(graph), truth, guesses).sum(axis=0)
+    precision, recall, f1 = slow.ancestor_scores(graph, list(zip(guesses, truth, strict=True)))
+    assert (shared / named, shared / true) == (precision, recall)
+    assert 2 * shared / (named + true) == pytest.approx(f1)

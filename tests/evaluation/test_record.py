@@ -9,6 +9,7 @@ from devise.errors import RecordError
 from devise.evaluation.record import (
     Best,
     Branch,
+    Hedging,
     ImageRecord,
     Record,
     ScorerRecord,
@@ -30,24 +31,30 @@ def record() -> Record:
         trained=Best(np.array([1, -1]), np.array([0.1, -np.inf], dtype=np.float32)),
         other=Best(np.array([0, 2]), np.array([-0.25, 0.5], dtype=np.float32)),
         branch=np.array([3, -1]),
+        log_truth=np.array([-1.25, -np.inf], dtype=np.float32),
+        squares=np.array([0.5, 0.625], dtype=np.float32),
+        answers=np.array([[0, 5], [-1, 6]]),
     )
     bare = ScorerRecord(1, np.array([[4], [3]]), np.array([[1], [2]], dtype=np.float32), np.zeros(2, dtype=np.int64))
     images = (ImageRecord("a/é.png", IDS[0]), ImageRecord("b/1.png", IDS[4]))
+    hedging = Hedging((0.25, 0.9), ("n00000008", "n00000009"))
     scorers = {"fused": full, "softmax": bare}
-    return Record({"graph": "x"}, IDS[:3], (IDS[1], *IDS[3:]), images, scorers, {"n": 1}, Branch(IDS[3], IDS[3:]))
+    return Record(
+        {"graph": "x"}, IDS[:3], (IDS[1], *IDS[3:]), images, scorers, {"n": 1}, Branch(IDS[3], IDS[3:]), hedging
+    )
 
 
 def test_what_is_written_is_read(record: Record, tmp_path: Path) -> None:
     write_record(record, tmp_path / "r.json")
     back = read_record(tmp_path / "r.json")
-    for name in ("settings", "facts", "candidates", "trained", "images", "branch", "labels", "truth_ids"):
+    for name in ("settings", "facts", "candidates", "trained", "images", "branch", "hedging", "labels", "truth_ids"):
         assert getattr(back, name) == getattr(record, name)
     assert back.labels == IDS
     assert list(back.scorers) == ["fused", "softmax"]
     for name, one in record.scorers.items():
+        fields = ("labels", "top", "scores", "rank", "confidence", "log_truth", "squares", "answers")
         np.testing.assert_equal(
-            [getattr(back.scorers[name], field) for field in ("labels", "top", "scores", "rank", "confidence")],
-            [getattr(one, field) for field in ("labels", "top", "scores", "rank", "confidence")],
+            [getattr(back.scorers[name], field) for field in fields], [getattr(one, field) for field in fields]
         )
     for side in ("trained", "other"):
         found, wanted = getattr(back.scorers["fused"], side), getattr(record.scorers["fused"], side)
@@ -67,13 +74,25 @@ def test_it_is_strict_json_with_null_for_what_is_not_there(record: Record, tmp_p
     assert (fused["trained"], fused["branch"]) == ([[1, 0.1], [None, None]], [3, None])
 
 
+def test_a_record_of_format_1_is_read_without_what_it_lacks(record: Record, tmp_path: Path) -> None:
+    write_record(record, tmp_path / "r.json")
+    stored = json.loads((tmp_path / "r.json").read_text()) | {"format": 1}
+    for one in stored["scorers"].values():
+        del one["log_truth"], one["squares"], one["answers"]
+    del stored["hedging"]
+    (tmp_path / "old.json").write_text(json.dumps(stored))
+    old = read_record(tmp_path / "old.json").scorers["fused"]
+    assert old.log_truth is old.squares is old.answers is read_record(tmp_path / "old.json").hedging is None
+    np.testing.assert_array_equal(old.confidence, record.scorers["fused"].confidence)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "is not JSON"),
         ("[]", "is no record"),
         ('{"rows": []}', "is no record"),
-        ('{"format": 2, "scorers": {}}', "has format 2, expected 1"),
+        ('{"format": 3, "scorers": {}}', "has format 3, expected 1 to 2"),
         ('{"format": 1, "scorers": {}}', "is a broken record"),
     ],
 )
@@ -94,6 +113,8 @@ def test_a_missing_file(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"top": np.array([[1, 0], [2, 5]])}, "names a label that is not there"),
+        ({"answers": np.array([[0, 7], [0, 0]])}, "answers with a node that is not there"),
+        ({"answers": np.array([[0], [0]])}, "answers with a node that is not there"),
         ({"rank": np.array([1])}, "does not speak of 2 images"),
         ({"scores": np.zeros((2, 1), dtype=np.float32)}, "not one score a label"),
     ],

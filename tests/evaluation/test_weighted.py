@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from devise.evaluation.reliability import bins_of, reliability
 from devise.evaluation.weighted import (
     Statistic,
+    adaptive_calibration_error,
     calibration_error,
     false_positive_rate,
     harmonic_of,
@@ -60,6 +61,20 @@ def test_calibration_error_by_bins(slow: ModuleType, pairs: list[tuple[float, bo
     assert rows.max() < bins
 
 
+@given(st.lists(st.tuples(LEVELS, st.booleans()), min_size=1, max_size=30), st.integers(1, 15))
+def test_adaptive_calibration_error_by_counting(slow: ModuleType, pairs: list[tuple[float, bool]], bins: int) -> None:
+    confidence, right = (list(column) for column in zip(*pairs, strict=True))
+    error = adaptive_calibration_error(np.array(confidence), np.array(right, dtype=np.float64), bins)
+    assert plain(error, len(pairs)) == pytest.approx(slow.adaptive_calibration_error(confidence, right, bins))
+
+
+def test_adaptive_calibration_error_by_hand() -> None:
+    """Sure of all: equal widths put all four in one bin, where errors cancel; equal masses see both halves."""
+    confidence, right = np.array([0.95, 0.96, 0.97, 0.98]), np.array([1.0, 1.0, 1.0, 0.0])
+    assert plain(adaptive_calibration_error(confidence, right, 2), 4) == pytest.approx((0.09 + 0.95) / 4)
+    assert plain(calibration_error(confidence, right, bins_of(confidence, 2)), 4) == pytest.approx(0.86 / 4)
+
+
 IMAGES = st.lists(
     st.tuples(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]), st.booleans(), st.booleans(), st.booleans()),
     min_size=2,
@@ -102,6 +117,7 @@ def test_a_weight_is_as_many_copies(weights: list[int], seed: int) -> None:
             false_positive_rate(scores[rows], one[rows]),
             seen_unseen_area(gap[rows], one[rows], other[rows], one[rows]),
             calibration_error(scores[rows], other[rows].astype(np.float64), bins_of(scores[rows])),
+            adaptive_calibration_error(scores[rows], other[rows].astype(np.float64), 2),
         ]
 
     if not len(copies):

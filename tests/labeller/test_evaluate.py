@@ -34,7 +34,7 @@ def test_every_key_of_the_json_form(everything: Evaluation):
     assert set(stored) == {
         "images", "classes", "candidates", "trained", "absent_images", "absent_classes",
         "settings", "rows", "skipped", "coverage", "generalised",
-        "protocol", "measures", "class_means", "reliability", "bootstrap",
+        "protocol", "measures", "class_means", "reliability", "hedging", "bootstrap",
     }  # fmt: skip
     assert {key: stored[key] for key in ("images", "classes", "candidates", "trained")} == {
         "images": 8, "classes": 4, "candidates": 9, "trained": 4,

@@ -58,6 +58,16 @@ def test_conse_by_hand():
     np.testing.assert_allclose(conse_queries(evidence, vectors, 2), [[5 / 34**0.5, 3 / 34**0.5]], atol=1e-6)
 
 
+def test_conse_keeps_shares_with_their_labels_whatever_their_order():
+    """Four photos, four labels on axes of their own: the query is the shares themselves, at unit length."""
+    shares = np.array([[8, 1, 4, 2], [1, 8, 2, 4], [2, 4, 8, 1], [4, 2, 1, 8]], dtype=np.float32)
+    evidence = Evidence(np.zeros((4, 1), np.float32), np.log(shares))
+    axes = np.eye(4, dtype=np.float32)
+    np.testing.assert_allclose(conse_queries(evidence, axes, 4), shares / 85**0.5, rtol=1e-5)
+    three = np.where(shares == 1, 0, shares)
+    np.testing.assert_allclose(conse_queries(evidence, axes, 3), three / 84**0.5, rtol=1e-5, atol=1e-7)
+
+
 def test_conse_looks_at_no_label_beyond_the_first_t(small: Small):
     weakest = small.evidence.logits.argmin(axis=1)
     for image, column in enumerate(weakest.tolist()):

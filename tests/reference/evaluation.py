@@ -45,6 +45,38 @@ def calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: 
     return total / len(confidence)
 
 
+def adaptive_calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: int) -> float:
+    """A bin for each count of images with less confidence; exact in whole numbers."""
+    total = 0.0
+    for number in range(bins):
+        inside = [
+            (one, yes)
+            for one, yes in zip(confidence, right, strict=True)
+            if bins * sum(other < one for other in confidence) // len(confidence) == number
+        ]
+        total += abs(sum(one for one, _ in inside) - sum(yes for _, yes in inside))
+    return total / len(confidence)
+
+
+def brier(probabilities: Sequence[float], true: int | None) -> float:
+    """The squared distance from the probabilities to 1 for the true label and 0 for the others."""
+    found = sum((one - (place == true)) ** 2 for place, one in enumerate(probabilities))
+    return found + (true is None)
+
+
+def hedging_area(points: Sequence[tuple[float, float]], possible: float) -> float:
+    """Points of (bits, accuracy), fewest bits first; the root before them; a thousand thin strips up to `possible`."""
+    way = [(0.0, 1.0), *points]
+
+    def height(bits: float) -> float:
+        for (low, left), (high, right) in pairwise(way):
+            if low <= bits < high:
+                return left + (right - left) * (bits - low) / (high - low)
+        return 0.0
+
+    return sum(height((strip + 0.5) / 1000 * possible) for strip in range(1000)) / 1000
+
+
 def seen_unseen_area(
     images: Sequence[tuple[float, bool, bool, bool]],
 ) -> float:
@@ -65,6 +97,16 @@ def seen_unseen_area(
 
 def ancestors(parents: dict[str, tuple[str, ...]], node: str) -> set[str]:
     return {node}.union(*(ancestors(parents, parent) for parent in parents[node]))
+
+
+def ancestor_scores(
+    parents: dict[str, tuple[str, ...]], pairs: Sequence[tuple[str, str]]
+) -> tuple[float, float, float]:
+    """Precision, recall and F1 over pairs of a predicted and a true node, sums over the pairs; roots do not count."""
+    sets = [tuple({node for node in ancestors(parents, one) if parents[node]} for one in pair) for pair in pairs]
+    shared = sum(len(guess & true) for guess, true in sets)
+    precision, recall = shared / sum(len(guess) for guess, _ in sets), shared / sum(len(true) for _, true in sets)
+    return precision, recall, 2 * precision * recall / (precision + recall) if shared else 0.0
 
 
 def height(parents: dict[str, tuple[str, ...]], node: str) -> int:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import TaxonomyError
-from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node
+from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node, sure_nodes
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -85,7 +85,11 @@ def test_a_label_that_is_no_synset(farm: Taxonomy) -> None:
     )
     loose = label_tree(farm, ["user:thing", NAMES["kitten"]])
     assert by_name(loose, shares_up(loose, np.array([[0.4, 0.6]]))[0])["entity"] == pytest.approx(0.6)
-    assert sure_node(loose, shares_up(loose, np.array([[0.4, 0.6]]))[0], 0.7) == -1
+    shares = shares_up(loose, np.array([[0.4, 0.6]]))
+    assert sure_node(loose, shares[0], 0.7) == -1
+    assert sure_nodes(loose, np.array([[0.4, 0.6]]), np.array([0.7, 0.5])).tolist() == [
+        [-1, loose.positions[NAMES["kitten"]]]
+    ]
 
 
 def test_only_labels_that_hang_nowhere(farm: Taxonomy) -> None:
@@ -131,7 +135,11 @@ def test_as_ancestor_sets_say(forest: tuple[list[set[int]], list[int]], seed: in
     assert set(tree.ids) == set().union(*above)
     member = np.array([[one in of for one in tree.ids] for of in above])
     np.testing.assert_array_equal(tree.counts, member.sum(axis=0))
-    np.testing.assert_allclose(shares_up(tree, probabilities), probabilities @ member, atol=1e-12)
+    shares = shares_up(tree, probabilities)
+    np.testing.assert_allclose(shares, probabilities @ member, atol=1e-12)
+    thresholds = np.array([0.3, 0.05, 0.5, 0.9, 1.0])
+    one_by_one = [[sure_node(tree, row, threshold) for threshold in thresholds.tolist()] for row in shares]
+    assert sure_nodes(tree, probabilities, thresholds).tolist() == one_by_one
 
 
 def test_of_the_whole_wordnet_in_float32(wordnet: Taxonomy) -> None:

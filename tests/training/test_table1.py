@@ -17,7 +17,7 @@ from devise.training import table1report as report  # noqa: E402
 from devise.training.featurerows import FeatureRows, block_and_group  # noqa: E402
 from devise.training.losses import LOSSES  # noqa: E402
 from devise.training.surgeryjob import LabelledFeatures  # noqa: E402
-from devise.training.table1 import RowSpec, Table1, Table1Config, make_table1  # noqa: E402
+from devise.training.table1 import RowSpec, Table1, Table1Config, _row, _Searched, make_table1  # noqa: E402
 
 IDS = ("n02123045", "n02123159", "n02391049", "n04398044")  # two cats, a zebra, a teapot
 
@@ -77,6 +77,14 @@ def test_rows_learn_and_chance_is_chance(table: Table1):
     assert table.rows[0].chosen.keys() == {"rate", "weight_decay"}
     assert (table.epochs, table.tried) == (20, 6)
     assert (table.train_photos, table.test_photos, table.classes) == (200, 80, 4)
+
+
+def test_the_spread_over_seeds_by_hand():
+    """Of four photos one seed names 1 right and the other 3: the sample's deviation, as there are two seeds of many."""
+    row = _row(RowSpec("Softmax", None, None), [{"hit@1": 0.25}, {"hit@1": 0.75}], _Searched({}, 50.0))
+    assert row.means == {"hit@1": 0.5}
+    assert row.spreads["hit@1"] == pytest.approx((2 * 0.25**2 / (2 - 1)) ** 0.5)
+    assert _row(RowSpec("Softmax", None, None), [{"hit@1": 0.25}], _Searched({}, 50.0)).spreads == {"hit@1": 0.0}
 
 
 def test_forms_agree(table: Table1):

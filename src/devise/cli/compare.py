@@ -1,6 +1,7 @@
 """devise compare: two evaluations of the same photos."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,9 +37,11 @@ def compare(
 
     Both must be of the same photos, truths, candidates and trained labels.
     """
-    from devise.cli.evaluation_output import print_rows
+    from devise.cli.evaluation_output import HEDGING_TITLE, print_rows
     from devise.evaluation.compare import compare_records
+    from devise.evaluation.hedging import hedging_cells
     from devise.evaluation.record import read_record
+    from devise.evaluation.summary import absent_measures
     from devise.files import atomic_write
     from devise.taxonomy.wordnet import default_taxonomy
 
@@ -47,11 +50,18 @@ def compare(
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
     taxonomy = default_taxonomy()
-    found = compare_records(read_record(first), read_record(second), taxonomy, scorer=scorer, against=against)
+    records = read_record(first), read_record(second)
+    found = compare_records(*records, taxonomy, scorer=scorer, against=against)
+    for path, record in zip((first, second), records, strict=True):
+        if absent := absent_measures(record):
+            print(one_line(f"{path}: {absent}"), file=sys.stderr)
     for one in found:
         title = one.first if one.first == one.second else f"{one.first} and {one.second}"
         print(f"{title}: {one.images} photos; * marks a difference whose interval over photos leaves out 0\n")
         print_rows(_cells(one), markdown=markdown)
+        if one.hedging is not None:
+            print(f"\n{HEDGING_TITLE}" + "\n" * markdown)
+            print_rows(hedging_cells(dict(zip(("first", "second"), one.hedging, strict=True))), markdown=markdown)
         for kind in ("gained", "lost", "moved"):
             _print_changes(kind, getattr(one, kind), show, taxonomy)
         print()

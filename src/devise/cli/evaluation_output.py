@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from devise.evaluation.hedging import hedging_cells
 from devise.evaluation.report import caption, cells, markdown_table, measure_cell
 
 if TYPE_CHECKING:
     from devise.evaluation.intervals import Measured
     from devise.labeller.evaluate import Evaluation
 
-__all__ = ["Rows", "interval_cells", "print_evaluation", "print_rows"]
+__all__ = ["HEDGING_TITLE", "Rows", "interval_cells", "print_evaluation", "print_rows"]
+
+HEDGING_TITLE = "as wide a name as is sure, by threshold: percent right at mean bits, over photos"
+"""Of the table of `hedging_cells`."""
 
 Rows = Sequence[Sequence[str]]
 """Cells, the header first."""
@@ -30,6 +34,8 @@ def print_evaluation(found: "Evaluation", *, markdown: bool, per_class: bool, me
         of = found.summary.class_means if per_class else found.summary.measures
         over = "classes" if per_class else "photos"
         tables[f"all measures over {over}, with their 95 % intervals"] = interval_cells(of, per_class=per_class)
+        if found.summary.hedging:
+            tables[HEDGING_TITLE] = hedging_cells(found.summary.hedging)
     for title, rows in tables.items():
         print(f"\n{title}" + "\n" * markdown if title else "", end="\n" * bool(title))
         print_rows(rows, markdown=markdown)

@@ -4,15 +4,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from devise.errors import RecordError
+from devise.evaluation.hedging import HedgingCurve, hedging_curve
 from devise.evaluation.intervals import Bootstrap, Measured, measure
 from devise.evaluation.record import Record, ScorerRecord
 from devise.evaluation.summary import (
     ImageValues,
+    TreeView,
     class_rows,
     image_values,
     of_one_class,
     statistics_of,
     trained_images,
+    tree_views,
 )
 from devise.evaluation.weighted import Statistic, Weights
 from devise.taxonomy.wordnet import Taxonomy
@@ -48,6 +51,7 @@ class Comparison:
     """One scorer of the first record against one of the second.
 
     gained: photos that only the second names rightly; lost: only the first; moved: both wrong, in different ways.
+    hedging: the curve of each, where both have one.
     """
 
     first: str
@@ -57,6 +61,7 @@ class Comparison:
     gained: tuple[Change, ...]
     lost: tuple[Change, ...]
     moved: tuple[Change, ...]
+    hedging: tuple[HedgingCurve, HedgingCurve] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -66,6 +71,7 @@ class Comparison:
             "second": self.second,
             "images": self.images,
             "differences": {name: one.to_dict() for name, one in self.differences.items()},
+            "hedging": None if self.hedging is None else [curve.to_dict() for curve in self.hedging],
             **{kind: [asdict(change) for change in of] for kind, of in changes.items()},
         }
 
@@ -95,10 +101,16 @@ def compare_records(
     if not pairs:
         names = f"{', '.join(first.scorers)}; {', '.join(second.scorers)}"
         raise RecordError(f"the records have no scorer in common: {names}")
-    values = [image_values(record, taxonomy) for record in (first, second)]
+    views = [tree_views(record, taxonomy) for record in (first, second)]
+    values = [image_values(record, taxonomy, views=of) for record, of in zip((first, second), views, strict=True)]
     bootstrap = rules or Bootstrap()
     return tuple(
-        _compared(first, second, names, (values[0][names[0]], values[1][names[1]]), bootstrap) for names in pairs
+        _compared(
+            _Side(first, name, values[0][name], views[0][name]),
+            _Side(second, other, values[1][other], views[1][other]),
+            bootstrap,
+        )
+        for name, other in pairs
     )
 
 
@@ -120,23 +132,37 @@ def _check(first: Record, second: Record) -> None:
         raise RecordError(f"the records hold to different rules ({', '.join(rules)}): run both with the same version")
 
 
-def _compared(
-    first: Record,
-    second: Record,
-    names: tuple[str, str],
-    values: tuple[ImageValues, ImageValues],
-    rules: Bootstrap,
-) -> Comparison:
-    classes, trained = class_rows(first), trained_images(first)
-    one = statistics_of(first, first.scorers[names[0]], values[0], trained)
-    other = statistics_of(second, second.scorers[names[1]], values[1], trained)
+@dataclass(frozen=True, eq=False, slots=True)
+class _Side:
+    """One scorer of one record."""
+
+    record: Record
+    name: str
+    values: ImageValues
+    view: TreeView
+
+    @property
+    def said(self) -> ScorerRecord:
+        return self.record.scorers[self.name]
+
+    def statistics(self) -> dict[str, Statistic]:
+        return statistics_of(self.record, self.said, self.values, self.view, trained_images(self.record))
+
+
+def _compared(first: _Side, second: _Side, rules: Bootstrap) -> Comparison:
+    classes = class_rows(first.record)
+    one, other = first.statistics(), second.statistics()
     shared = [name for name in one if name in other]
     plain = [measure(side, classes, Bootstrap(1, rules.seed)) for side in (one, other)]
     changes = measure({name: _minus(other[name], one[name]) for name in shared}, classes, rules)
-    changes = of_one_class(changes, values[0], classes)
+    changes = of_one_class(changes, first.values, classes)
     differences = {name: Difference(plain[0][name].value, plain[1][name].value, changes[name]) for name in shared}
-    kinds = _changes(first, first.scorers[names[0]], second, second.scorers[names[1]])
-    return Comparison(*names, len(first.images), differences, *kinds)
+    kinds = _changes(first.record, first.said, second.record, second.said)
+    hedged = [side.view.hedged for side in (first, second)]
+    curves = None
+    if hedged[0] is not None and hedged[1] is not None:
+        curves = hedging_curve(hedged[0]), hedging_curve(hedged[1])
+    return Comparison(first.name, second.name, len(first.record.images), differences, *kinds, curves)
 
 
 def _minus(one: Statistic, other: Statistic) -> Statistic:

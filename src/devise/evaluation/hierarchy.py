@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from devise.arrays import Ranking
 from devise.errors import UsageError
@@ -11,7 +11,7 @@ from devise.evaluation.measures import ClassRows, PerImage
 from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["chance_precisions", "common_ancestor_heights", "hierarchical_precisions"]
+__all__ = ["ancestor_overlaps", "chance_precisions", "common_ancestor_heights", "hierarchical_precisions"]
 
 _BLOCK = 8192  # images looked up at once
 
@@ -88,3 +88,18 @@ def common_ancestor_heights(
         lowest = min((taxonomy.height(one) for one in common), default=taxonomy.greatest_height + 1)
         heights[pair] = np.nan if pair[0] == pair[1] else float(lowest)
     return np.array([heights[pair] for pair in zip(truth, predicted, strict=True)], dtype=np.float64)
+
+
+def ancestor_overlaps(
+    taxonomy: Taxonomy, truth: Sequence[str], predicted: Sequence[str]
+) -> Int64[np.ndarray, "images 3"]:
+    """How many synsets the true and the predicted one share, how many the predicted has, how many the true one.
+
+    The synsets of one are itself and all that is above it, without the roots, which all have (Kiritchenko et al. 2005).
+    """
+    above: dict[str, frozenset[str]] = {}
+    for one in {*truth, *predicted}:
+        above[one] = frozenset(node for node in (one, *taxonomy.ancestors(one)) if taxonomy.parents(node))
+    pairs = [(above[guess], above[true]) for guess, true in zip(predicted, truth, strict=True)]
+    counts = [(len(guess & true), len(guess), len(true)) for guess, true in pairs]
+    return np.array(counts, dtype=np.int64).reshape(-1, 3)

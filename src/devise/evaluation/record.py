@@ -1,29 +1,35 @@
 """The record of an evaluation: what every scorer said of every photo, so that no photo has to be run again.
 
-Tables, intervals, comparisons and reports are worked out from it. It is one JSON file of format 1:
+Tables, intervals, comparisons and reports are worked out from it. It is one JSON file of format 2:
 
-    {"format": 1,
+    {"format": 2,
      "settings": {...},                      the rules, as in `devise evaluate --json`
      "facts": {...},                         what was run: protocol, folders, model, what was left out
      "candidates": [id...], "trained": [id...],
      "branch": {"synset": id, "labels": [id...]} or null,
+     "hedging": {"thresholds": [number...], "above": [id...]} or null,
      "images": [{"id": path in its folder, "truth": id}...],
      "scorers": {name: {"labels": how many it ranked,
                         "top": [[label...]...], "scores": [[number or null...]...],
                         "rank": [number or null...],
                         "confidence": [number...] or null,
+                        "log_truth": [number or null...] or null,
+                        "squares": [number...] or null,
+                        "answers": [[node or null...]...] or null,
                         "trained": [[label or null, score]...] or null,
                         "other": [[label or null, score]...] or null,
                         "branch": [label or null...] or null}}}
 
 A label is its place in the candidates followed by the trained labels that are no candidates. A score of null is
-minus infinity (a label without a vector).
+minus infinity (a label without a vector). A node is a label, or behind the labels a place in "above".
+
+Format 1 has no log_truth, squares, answers and hedging; it is still read, and the measures that need them are absent.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,8 +44,10 @@ from devise.files import atomic_write, read_text
 __all__ = [
     "DEPTH",
     "FORMAT",
+    "LEAST_LOG",
     "Best",
     "Branch",
+    "Hedging",
     "ImageRecord",
     "Record",
     "ScorerRecord",
@@ -48,8 +56,11 @@ __all__ = [
     "write_record",
 ]
 
-FORMAT = 1
-"""The format this code writes, and the only one it reads."""
+FORMAT = 2
+"""The format this code writes; it reads those before it too."""
+
+LEAST_LOG = float(np.log(np.finfo(np.float32).tiny))
+"""The logarithm of the least probability that is told from 0, 1.2e-38: one error costs at most 87.3 nats."""
 
 DEPTH = 20
 """How many of a scorer's first labels are kept; fewer where it ranks fewer."""
@@ -76,6 +87,16 @@ class Branch:
     labels: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Hedging:
+    """Answers as wide as is sure: the shares of the probability they had to reach, ascending, and the synsets that may
+    be answered beside the labels, those above them.
+    """
+
+    thresholds: tuple[float, ...]
+    above: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Best:
     """The best label of a kind for each image. labels: places in `Record.labels`, -1 where there is none."""
@@ -95,6 +116,11 @@ class ScorerRecord:
     trained, other: its best label among the trained candidates and among the others, for sweeping a penalty on the
         trained ones; None where it ranks only one of the two kinds.
     branch: its best label when asked about the branch's labels alone; None without a branch.
+    log_truth: the natural logarithm of its probability for the true label, at least `LEAST_LOG`, minus infinity where
+        it does not rank that label. squares: the sum of the squares of its probabilities. None as for confidence, and
+        in a record of format 1.
+    answers: for each threshold of `Record.hedging` the most informative node that has so much of the probability at or
+        below it, as a place in `Record.labels` or behind them in `Hedging.above`; -1 where none has. None likewise.
     """
 
     labels: int
@@ -105,6 +131,9 @@ class ScorerRecord:
     trained: Best | None = None
     other: Best | None = None
     branch: _PerImage | None = None
+    log_truth: _Numbers | None = None
+    squares: _Numbers | None = None
+    answers: Int64[np.ndarray, "images thresholds"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +150,7 @@ class Record:
     scorers: Mapping[str, ScorerRecord]
     facts: dict[str, Any] = field(default_factory=dict)
     branch: Branch | None = None
+    hedging: Hedging | None = None
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -150,6 +180,9 @@ def _rows(one: ScorerRecord, rows: Int64[np.ndarray, "some"]) -> ScorerRecord:
         scores=one.scores[rows],
         rank=one.rank[rows],
         confidence=None if one.confidence is None else one.confidence[rows],
+        log_truth=None if one.log_truth is None else one.log_truth[rows],
+        squares=None if one.squares is None else one.squares[rows],
+        answers=None if one.answers is None else one.answers[rows],
         trained=None if one.trained is None else Best(one.trained.labels[rows], one.trained.scores[rows]),
         other=None if one.other is None else Best(one.other.labels[rows], one.other.scores[rows]),
         branch=None if one.branch is None else one.branch[rows],
@@ -161,6 +194,7 @@ def write_record(record: Record, path: Path) -> None:
     scorers = [f"{json.dumps(name)}: {_dumped(_stored(one))}" for name, one in record.scorers.items()]
     images = [_dumped({"id": image.id, "truth": image.truth}) for image in record.images]
     branch = None if record.branch is None else {"synset": record.branch.synset, "labels": list(record.branch.labels)}
+    hedging = None if record.hedging is None else {key: list(of) for key, of in asdict(record.hedging).items()}
     parts = {
         "format": _dumped(FORMAT),
         "settings": _dumped(record.settings),
@@ -168,6 +202,7 @@ def write_record(record: Record, path: Path) -> None:
         "candidates": _dumped(list(record.candidates)),
         "trained": _dumped(list(record.trained)),
         "branch": _dumped(branch),
+        "hedging": _dumped(hedging),
         "images": "[\n" + ",\n".join(images) + "\n]",
         "scorers": "{\n" + ",\n".join(scorers) + "\n}",
     }
@@ -185,8 +220,8 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"{path} is not JSON: expected a record that devise evaluate --images wrote") from None
     if not isinstance(stored, dict) or "format" not in stored or "scorers" not in stored:
         raise RecordError(f"{path} is no record: expected one that devise evaluate --images wrote")
-    if stored["format"] != FORMAT:
-        raise RecordError(f"{path} has format {stored['format']!r}, expected {FORMAT}: write it again")
+    if stored["format"] not in range(1, FORMAT + 1):
+        raise RecordError(f"{path} has format {stored['format']!r}, expected 1 to {FORMAT}: write it again")
     try:
         record = _loaded(stored)
         _check(record)
@@ -202,6 +237,9 @@ def _stored(one: ScorerRecord) -> dict[str, Any]:
         "scores": [_numbers(row) for row in one.scores],
         "rank": [rank or None for rank in one.rank.tolist()],
         "confidence": None if one.confidence is None else _numbers(one.confidence),
+        "log_truth": None if one.log_truth is None else _numbers(one.log_truth),
+        "squares": None if one.squares is None else _numbers(one.squares),
+        "answers": None if one.answers is None else [[_place(node) for node in row] for row in one.answers.tolist()],
         "trained": _pairs(one.trained),
         "other": _pairs(one.other),
         "branch": None if one.branch is None else [_place(label) for label in one.branch.tolist()],
@@ -231,7 +269,7 @@ def _dumped(content: Any) -> str:
 
 
 def _loaded(stored: Mapping[str, Any]) -> Record:
-    branch = stored["branch"]
+    branch, hedging = stored["branch"], stored.get("hedging")
     return Record(
         settings=dict(stored["settings"]),
         candidates=tuple(stored["candidates"]),
@@ -240,11 +278,13 @@ def _loaded(stored: Mapping[str, Any]) -> Record:
         scorers={name: _scorer(name, one, len(stored["images"])) for name, one in stored["scorers"].items()},
         facts=dict(stored["facts"]),
         branch=None if branch is None else Branch(branch["synset"], tuple(branch["labels"])),
+        hedging=None if hedging is None else Hedging(tuple(hedging["thresholds"]), tuple(hedging["above"])),
     )
 
 
 def _scorer(name: str, stored: Mapping[str, Any], images: int) -> ScorerRecord:
     columns = [stored[key] for key in ("top", "scores", "rank", "confidence", "trained", "other", "branch")]
+    columns += [stored.get(key) for key in ("log_truth", "squares", "answers")]
     if any(column is not None and len(column) != images for column in columns):
         raise ValueError(f"{name} does not speak of {images} images")
     if [len(row) for row in stored["top"]] != [len(row) for row in stored["scores"]]:
@@ -254,7 +294,10 @@ def _scorer(name: str, stored: Mapping[str, Any], images: int) -> ScorerRecord:
         top=np.array(stored["top"], dtype=np.int64),
         scores=np.array([[_finite(value) for value in row] for row in stored["scores"]], dtype=np.float32),
         rank=np.array([rank or 0 for rank in stored["rank"]], dtype=np.int64),
-        confidence=_optional(stored["confidence"], lambda values: np.array(values, dtype=np.float32)),
+        confidence=_optional(stored["confidence"], _floats),
+        log_truth=_optional(stored.get("log_truth"), _floats),
+        squares=_optional(stored.get("squares"), _floats),
+        answers=_optional(stored.get("answers"), lambda rows: np.stack([_labels(row) for row in rows])),
         trained=_optional(stored["trained"], _best),
         other=_optional(stored["other"], _best),
         branch=_optional(stored["branch"], _labels),
@@ -267,6 +310,10 @@ def _optional(value: Any, read: Callable[[Any], Any]) -> Any:
 
 def _finite(value: Any) -> Any:
     return -np.inf if value is None else value
+
+
+def _floats(values: Sequence[float | None]) -> _Numbers:
+    return np.array([_finite(value) for value in values], dtype=np.float32)
 
 
 def _labels(values: Sequence[int | None]) -> _PerImage:
@@ -288,3 +335,12 @@ def _check(record: Record) -> None:
             places.append(one.branch)
         if any(place.size and not -1 <= place.min() <= place.max() < len(record.labels) for place in places):
             raise ValueError(f"{name} names a label that is not there")
+        if one.answers is not None and not _fits(one.answers, record):
+            raise ValueError(f"{name} answers with a node that is not there")
+
+
+def _fits(answers: Int64[np.ndarray, "images thresholds"], record: Record) -> bool:
+    hedging = record.hedging
+    if hedging is None or answers.shape[1] != len(hedging.thresholds):
+        return False
+    return bool(-1 <= answers.min(initial=-1) <= answers.max(initial=-1) < len(record.labels) + len(hedging.above))

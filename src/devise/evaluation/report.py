@@ -58,16 +58,16 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
 
 
 def measure_cell(name: str, value: float | None) -> str:
-    """Percent with one decimal for hits, one decimal for ranks and heights, ".289" for the rest, "-" for none.
+    """Percent with one decimal for hits, one decimal for ranks, heights and bits, ".289" for the rest, "-" for none.
 
     >>> measure_cell("unseen hit@5", 0.168), measure_cell("hp@20", 0.3), measure_cell("rank mean", 12.34)
     ('16.8', '.300', '12.3')
     """
     if value is None:
         return "-"
-    if "hit@" in name:
+    if "hit@" in name or name.startswith("right@"):
         return f"{100 * value:.1f}"
-    if name.startswith(("rank", "lca")):
+    if name.startswith(("rank", "lca", "bits@")):
         return f"{value:.1f}"
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
 

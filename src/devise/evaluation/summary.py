@@ -1,24 +1,27 @@
 """From the record of an evaluation: every measure of every scorer, with its intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
-from devise.evaluation.hierarchy import common_ancestor_heights, hierarchical_precisions
+from devise.evaluation.hedging import SHOWN, Hedged, HedgingCurve, hedged_answers, hedging_area, hedging_curve
+from devise.evaluation.hierarchy import ancestor_overlaps, common_ancestor_heights, hierarchical_precisions
 from devise.evaluation.intervals import Bootstrap, Measured, measure, measure_class_means
 from devise.evaluation.measures import ClassRows, PerImage, possible_ks
 from devise.evaluation.record import Record, ScorerRecord
 from devise.evaluation.reliability import Reliability, bins_of, reliability
 from devise.evaluation.weighted import (
     Statistic,
+    adaptive_calibration_error,
     calibration_error,
     false_positive_rate,
     harmonic_of,
     mean_of,
     median_of,
+    ratio_of,
     roc_area,
     seen_unseen_area,
 )
@@ -28,12 +31,15 @@ from devise.taxonomy.wordnet import Taxonomy
 __all__ = [
     "ImageValues",
     "Summary",
+    "TreeView",
+    "absent_measures",
     "class_rows",
     "image_values",
     "of_one_class",
     "statistics_of",
     "summarise",
     "trained_images",
+    "tree_views",
 ]
 
 ImageValues = dict[str, PerImage]
@@ -42,18 +48,31 @@ ImageValues = dict[str, PerImage]
 _ImageMask = Bool[np.ndarray, "images"]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class TreeView:
+    """What one scorer's answers are in the is-a graph.
+
+    overlaps: of the first label of each image, see `ancestor_overlaps`. hedged: None where the record keeps none.
+    """
+
+    overlaps: Int64[np.ndarray, "images 3"]
+    hedged: Hedged | None
+
+
 @dataclass(frozen=True)
 class Summary:
     """All measures by scorer and name.
 
     measures: over the images. class_means: those that are means, as means over the classes' means.
-    reliability: of the scorers that have probabilities. rules: how the intervals were made.
+    reliability: of the scorers that have probabilities. rules: how the intervals were made. hedging: accuracy and
+    information by threshold, of the scorers that have probabilities.
     """
 
     measures: dict[str, dict[str, Measured]]
     class_means: dict[str, dict[str, Measured]]
     reliability: dict[str, Reliability]
     rules: Bootstrap
+    hedging: dict[str, HedgingCurve] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -63,6 +82,7 @@ class Summary:
                 name: {one: of.to_dict() for one, of in row.items()} for name, row in self.class_means.items()
             },
             "reliability": {name: bins.to_dict() for name, bins in self.reliability.items()},
+            "hedging": {name: curve.to_dict() for name, curve in self.hedging.items()},
             "bootstrap": asdict(self.rules),
         }
 
@@ -74,17 +94,21 @@ def summarise(
 
     correct: as in `evaluate_rankings`. The measures, in this order, each where it means something:
     hit@k, hp@k; "rank mean", "rank median" of the true label; "lca height", see `common_ancestor_heights`, mean over
-    the errors of the first label; "branch hit@1"; with photos of trained and of other classes "seen ...",
-    "unseen ..." and "harmonic ..." of hit@k and hp@k, and "seen-unseen area"; where there are probabilities "ece",
-    and "auroc" and "fpr95" of "right" (does the confidence tell right first labels from wrong ones) and of "trained"
-    (does it tell photos of trained classes from others).
+    the errors of the first label; "branch hit@1"; where there are probabilities "brier" and "log loss", and
+    "right@t" and "bits@t" of answers that are as wide as is sure, t being the threshold; with photos of trained and of
+    other classes "seen ...", "unseen ..." and "harmonic ..." of hit@k and hp@k, "seen-unseen area", and "auroc trained
+    gap" (does the gap between the best trained label and the best other one tell photos of trained classes from
+    others); "ancestor precision", "ancestor recall" and "ancestor f1" of the first label; where there are probabilities
+    "hedging area", "ece", "adaptive ece", and "auroc" and "fpr95" of "right" (does the confidence tell right first
+    labels from wrong ones) and of "trained" (photos of trained classes from others). docs/evaluation.md has formulas.
     """
     bootstrap = rules or Bootstrap()
     classes, trained = class_rows(record), trained_images(record)
-    values = image_values(record, taxonomy, correct)
+    views = tree_views(record, taxonomy)
+    values = image_values(record, taxonomy, correct, views)
     measures, means = {}, {}
     for name, one in record.scorers.items():
-        statistics = statistics_of(record, one, values[name], trained)
+        statistics = statistics_of(record, one, values[name], views[name], trained)
         measures[name] = of_one_class(measure(statistics, classes, bootstrap), values[name], classes)
         means[name] = {kind: measure_class_means(of, classes, bootstrap) for kind, of in values[name].items()}
     bins = {
@@ -92,15 +116,32 @@ def summarise(
         for name, one in record.scorers.items()
         if one.confidence is not None
     }
-    return Summary(measures, means, bins, bootstrap)
+    curves = {name: hedging_curve(view.hedged) for name, view in views.items() if view.hedged is not None}
+    return Summary(measures, means, bins, bootstrap, curves)
 
 
-def image_values(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> dict[str, ImageValues]:
-    """By scorer: hit@k, hp@k, "rank", "lca height" and "branch hit@1" of each image."""
+def tree_views(record: Record, taxonomy: Taxonomy) -> dict[str, TreeView]:
+    """By scorer."""
+    hedged = hedged_answers(record, taxonomy)
+    first = {name: [record.labels[place] for place in one.top[:, 0].tolist()] for name, one in record.scorers.items()}
+    return {
+        name: TreeView(ancestor_overlaps(taxonomy, record.truth_ids, guesses), hedged.get(name))
+        for name, guesses in first.items()
+    }
+
+
+def image_values(
+    record: Record,
+    taxonomy: Taxonomy,
+    correct: CorrectSets | None = None,
+    views: Mapping[str, TreeView] | None = None,
+) -> dict[str, ImageValues]:
+    """By scorer, of each image: the measures of `summarise` that are means over images, and "rank"."""
     hp_ks = tuple(record.settings["hp_ks"])
     names = sorted(set(record.truth_ids))
     grown = correct or taxonomy.correct_sets(names, hp_ks or (1,), record.labels)
     rows = np.array([grown.row(name) for name in record.truth_ids], dtype=np.int64)
+    seen = views or tree_views(record, taxonomy)
     found: dict[str, ImageValues] = {}
     for name, one in record.scorers.items():
         labels = min(one.labels, len(record.candidates))
@@ -116,12 +157,20 @@ def image_values(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None
         values["lca height"] = common_ancestor_heights(taxonomy, record.truth_ids, first)
         if one.branch is not None:
             values["branch hit@1"] = _branch_hits(record, one)
+        if one.log_truth is not None and one.squares is not None:
+            log_truth = one.log_truth.astype(np.float64)
+            values["brier"] = 1 + one.squares - 2 * np.exp(log_truth)
+            values["log loss"] = np.where(one.rank > 0, -log_truth, np.nan)
+        if (hedged := seen[name].hedged) is not None:
+            shown = [(at, place) for place, at in enumerate(hedged.thresholds) if at in SHOWN]
+            values |= {f"right@{at:g}": hedged.right[:, place].astype(np.float64) for at, place in shown}
+            values |= {f"bits@{at:g}": hedged.bits[:, place] for at, place in shown}
         found[name] = values
     return found
 
 
 def statistics_of(
-    record: Record, one: ScorerRecord, values: Mapping[str, PerImage], trained: _ImageMask
+    record: Record, one: ScorerRecord, values: Mapping[str, PerImage], view: TreeView, trained: _ImageMask
 ) -> dict[str, Statistic]:
     """Every measure of one scorer as a statistic of weighted images."""
     found: dict[str, Statistic] = {}
@@ -139,9 +188,27 @@ def statistics_of(
         found |= {f"harmonic {name}": harmonic_of(of, trained) for name, of in rates.items()}
         if one.trained is not None and one.other is not None:
             found["seen-unseen area"] = _area(record, one, trained)
+            found["auroc trained gap"] = roc_area(_gap(one), trained)
+    shared, named, true = view.overlaps.T.astype(np.float64)
+    found["ancestor precision"] = ratio_of(shared, named)
+    found["ancestor recall"] = ratio_of(shared, true)
+    found["ancestor f1"] = ratio_of(2 * shared, named + true)
+    if view.hedged is not None:
+        found["hedging area"] = hedging_area(view.hedged)
     if one.confidence is not None:
         found |= _confidence(one, trained)
     return found
+
+
+def absent_measures(record: Record) -> str:
+    """Which measures of probabilities the record keeps too little for, as a line for people; "" where there is none."""
+    sure = {name: one for name, one in record.scorers.items() if one.confidence is not None}
+    lacking = {
+        "brier and log loss": [name for name, one in sure.items() if one.log_truth is None],
+        "right@t, bits@t and hedging area": [name for name, one in sure.items() if one.answers is None],
+    }
+    parts = [f"{measures} of {', '.join(names)}" for measures, names in lacking.items() if names]
+    return f"absent, as the record is of an older version: {'; '.join(parts)}: make it again" if parts else ""
 
 
 def class_rows(record: Record) -> ClassRows:
@@ -168,7 +235,11 @@ def of_one_class(measured: dict[str, Measured], values: ImageValues, classes: Cl
 def _confidence(one: ScorerRecord, trained: _ImageMask) -> dict[str, Statistic]:
     assert one.confidence is not None
     confidence, right = one.confidence.astype(np.float64), one.rank == 1
-    found = {"ece": calibration_error(confidence, right.astype(np.float64), bins_of(confidence))}
+    hits = right.astype(np.float64)
+    found = {
+        "ece": calibration_error(confidence, hits, bins_of(confidence)),
+        "adaptive ece": adaptive_calibration_error(confidence, hits),
+    }
     for name, positive in (("right", right), ("trained", trained)):
         if 0 < positive.sum() < len(positive):
             found[f"auroc {name}"] = roc_area(confidence, positive)
@@ -179,9 +250,15 @@ def _confidence(one: ScorerRecord, trained: _ImageMask) -> dict[str, Statistic]:
 def _area(record: Record, one: ScorerRecord, trained: _ImageMask) -> Statistic:
     assert one.trained is not None
     assert one.other is not None
-    gap = one.trained.scores.astype(np.float64) - one.other.scores.astype(np.float64)
     right = [_is_true(record, best.labels.tolist()) for best in (one.trained, one.other)]
-    return seen_unseen_area(gap, right[0], right[1], trained)
+    return seen_unseen_area(_gap(one), right[0], right[1], trained)
+
+
+def _gap(one: ScorerRecord) -> PerImage:
+    """How far each image's best trained label stands above its best other one."""
+    assert one.trained is not None
+    assert one.other is not None
+    return np.asarray(one.trained.scores.astype(np.float64) - one.other.scores.astype(np.float64))
 
 
 def _branch_hits(record: Record, one: ScorerRecord) -> PerImage:

@@ -7,16 +7,19 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from devise.evaluation.measures import PerImage
+from devise.evaluation.reliability import BINS
 
 __all__ = [
     "Statistic",
     "Weights",
+    "adaptive_calibration_error",
     "area_under",
     "calibration_error",
     "false_positive_rate",
     "harmonic_of",
     "mean_of",
     "median_of",
+    "ratio_of",
     "roc_area",
     "seen_unseen_area",
 ]
@@ -43,6 +46,19 @@ def mean_of(values: PerImage) -> Statistic:
 
     def statistic(weights: Weights) -> _PerDraw:
         return _share(weights @ kept, weights @ known)
+
+    return statistic
+
+
+def ratio_of(part: PerImage, whole: PerImage) -> Statistic:
+    """The sum of the parts over the sum of the wholes.
+
+    >>> ratio_of(np.array([1.0, 0.0]), np.array([2.0, 4.0]))(np.array([[1.0, 1.0], [2.0, 0.0]])).round(6).tolist()
+    [0.166667, 0.5]
+    """
+
+    def statistic(weights: Weights) -> _PerDraw:
+        return _share(weights @ part, weights @ whole)
 
     return statistic
 
@@ -132,6 +148,32 @@ def calibration_error(confidence: PerImage, right: PerImage, bins: _Bins) -> Sta
 
     def statistic(weights: Weights) -> _PerDraw:
         return _share(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
+
+    return statistic
+
+
+def adaptive_calibration_error(confidence: PerImage, right: PerImage, bins: int = BINS) -> Statistic:
+    """ECE over bins of equal mass (Nixon et al. 2019): in each draw, every bin has as near to 1 / bins of the images.
+
+    An image is in bin floor(bins * share of the images with less confidence), so that equal confidences share a bin.
+
+    >>> halves = adaptive_calibration_error(np.array([0.9, 0.8, 0.7, 0.6]), np.array([1.0, 1.0, 0.0, 1.0]), 2)
+    >>> halves(np.ones((1, 4))).round(6).tolist()
+    [0.15]
+    """
+    ends, order = _groups(confidence)
+    gaps = (confidence - right)[order]
+    group = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
+
+    def statistic(weights: Weights) -> _PerDraw:
+        chosen = weights[:, order]
+        below = _grouped(chosen, ends)
+        total = below[:, -1:]
+        number = np.floor(bins * below[:, :-1] / np.where(total > 0, total, 1)).astype(np.int64)
+        number = np.minimum(number, bins - 1)  # a run behind the last image drawn, without weight
+        cells = number[:, group] + bins * np.arange(len(weights))[:, None]
+        sums = np.bincount(cells.ravel(), (chosen * gaps).ravel(), minlength=bins * len(weights))
+        return _share(np.abs(sums.reshape(len(weights), bins)).sum(axis=1), total[:, 0])
 
     return statistic
 

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from devise.arrays import Scores
-from devise.errors import DeviseError, PictureError, UsageError
-from devise.evaluation.record import DEPTH, Best, Record, ScorerRecord
-from devise.index.exact import top_k
+from devise.errors import DeviseError, PictureError, RecordError, UsageError
+from devise.evaluation.record import Record, ScorerRecord
+from devise.labeller.recorder import SHARES, Recorder
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.pictures import read_picture
 
@@ -29,8 +29,8 @@ _BATCH = 16  # pictures given to an adapter at once
 class NameScorer(Protocol):
     """What an adapter has to have; any object with this method will do.
 
-    It may have an attribute `probabilities`: true if each row of its scores is a probability over the names, which
-    then counts as its confidence.
+    It may have an attribute `probabilities`: true if each row of its scores is in proportion to probabilities over
+    the names, which then count as its confidence.
     """
 
     def scores(self, pictures: Sequence[Image.Image], names: Sequence[str]) -> Any:
@@ -90,50 +90,36 @@ def with_others(
     if taken := [name for name in others if name in record.scorers or name == "chance"]:
         raise UsageError(f"there is a scorer {taken[0]!r} in the record: take another name")
     names = label_names(taxonomy, record.candidates)
-    made = {name: _Asked(name, adapter, names, record) for name, adapter in others.items()}
+    recorder = Recorder(record.labels, frozenset(record.trained), record.truth_ids, taxonomy)
+    if record.hedging not in (None, recorder.hedging):
+        raise RecordError("the record keeps answers of other nodes or thresholds than this version's: make it again")
+    made = {name: _Asked(name, adapter, names, recorder, record.candidates) for name, adapter in others.items()}
     for start in range(0, len(record.images), _BATCH):
         pictures = [_picture(image.id, find) for image in record.images[start : start + _BATCH]]
         for asked in made.values():
-            asked.take(pictures, start)
+            asked.take(pictures)
         if on_photo is not None:
             on_photo(len(pictures))
     facts = record.facts | {"names given to other scorers": "first terms; where shared, with the hypernym behind"}
-    return replace(record, scorers={**record.scorers, **{name: one.row() for name, one in made.items()}}, facts=facts)
+    scorers = {**record.scorers, **{name: one.row() for name, one in made.items()}}
+    return replace(record, scorers=scorers, facts=facts, hedging=recorder.hedging)
 
 
 class _Asked:
     """What one adapter says, block by block."""
 
-    def __init__(self, name: str, adapter: NameScorer, names: tuple[str, ...], record: Record) -> None:
+    def __init__(
+        self, name: str, adapter: NameScorer, names: tuple[str, ...], recorder: Recorder, candidates: Sequence[str]
+    ) -> None:
         self._name, self._adapter, self._names = name, adapter, names
-        places = {one: place for place, one in enumerate(record.candidates)}
-        self._truth = [places.get(truth, -1) for truth in record.truth_ids]
-        self._trained = np.isin(np.array(record.candidates), np.array(record.trained))
-        self._rows: list[tuple[Any, ...]] = []
+        self._sure = bool(getattr(adapter, "probabilities", False))
+        self._taken = recorder.begin(candidates, temperature=SHARES if self._sure else None)
 
-    def take(self, pictures: list[Image.Image], start: int) -> None:
-        scores = self._scores(pictures)
-        best = top_k(scores, min(DEPTH, len(self._names)))
-        for row, places, first in zip(scores, best.positions, best.scores, strict=True):
-            truth = self._truth[start]
-            kinds = (_best(row, mask) for mask in (self._trained, ~self._trained))
-            self._rows.append((places, first, _rank(row, truth), *kinds))
-            start += 1
+    def take(self, pictures: list[Image.Image]) -> None:
+        self._taken.take(self._scores(pictures))
 
     def row(self) -> ScorerRecord:
-        top, scores, rank, trained, other = zip(*self._rows, strict=True)
-        first = np.stack(scores)
-        sure = first[:, 0].clip(0, 1) if getattr(self._adapter, "probabilities", False) else None
-        both = self._trained.any() and not self._trained.all()
-        return ScorerRecord(
-            len(self._names),
-            np.stack(top),
-            first,
-            np.array(rank, dtype=np.int64),
-            sure,
-            _column(trained) if both else None,
-            _column(other) if both else None,
-        )
+        return self._taken.done()
 
     def _scores(self, pictures: list[Image.Image]) -> Scores:
         given = np.asarray(self._adapter.scores(pictures, self._names), dtype=np.float32)
@@ -145,6 +131,11 @@ class _Asked:
             )
         if np.isnan(given).any():
             raise DeviseError(f"{self._name} gave a score that is not a number: mend its scores")
+        if self._sure and ((given < 0).any() or not np.isfinite(given).all() or not given.any(axis=1).all()):
+            raise DeviseError(
+                f"{self._name} has `probabilities`, but gave a score below 0, an infinite one or only zeros: leave the "
+                "attribute out"
+            )
         return given
 
 
@@ -187,22 +178,3 @@ def _picture(name: str, find: Callable[[str], Path | None]) -> Image.Image:
         return Image.fromarray(read_picture(path, min_side=None))
     except PictureError as error:
         raise PictureError(f"{name}: {error}") from None
-
-
-def _rank(row: np.ndarray, truth: int) -> int:
-    """1 for the first; equal scores are ordered by the lower place; 0 where the truth is no candidate."""
-    if truth < 0:
-        return 0
-    return 1 + int((row > row[truth]).sum()) + int((row[:truth] == row[truth]).sum())
-
-
-def _best(row: np.ndarray, mask: np.ndarray) -> tuple[int, float]:
-    if not mask.any():
-        return -1, -np.inf
-    place = int(np.flatnonzero(mask)[row[mask].argmax()])
-    return place, float(row[place])
-
-
-def _column(pairs: Sequence[tuple[int, float]]) -> Best:
-    places, scores = zip(*pairs, strict=True)
-    return Best(np.array(places, dtype=np.int64), np.array(scores, dtype=np.float32))

@@ -174,7 +174,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
     parts, space = model.parts, chosen.space
     labels = tuple(dict.fromkeys([*space.labels.ids, *parts.trained_ids]))
     truth = [image.truth for image in photos.listing.images]
-    recorder = Recorder(labels, frozenset(parts.trained_ids), truth)
+    recorder = Recorder(labels, frozenset(parts.trained_ids), truth, parts.taxonomy)
     branch = None if asked.branch is None else _branch(model, asked.branch)
     scorers: dict[str, ScorerRecord] = {}
     for row in rows_of(parts):
@@ -202,6 +202,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
             "coverage": _coverage(space),
         },
         branch=branch,
+        hedging=recorder.hedging,
     )
 
 

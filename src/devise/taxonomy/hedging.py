@@ -15,16 +15,17 @@ from devise.errors import TaxonomyError
 from devise.taxonomy.graph import Adjacency, IsaGraph, Nodes
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["LabelTree", "information", "label_tree", "narrowing", "shares_up", "sure_node"]
+__all__ = ["LabelTree", "information", "label_tree", "narrowing", "shares_up", "sure_node", "sure_nodes"]
 
 Probabilities = Float[np.ndarray, "images labels"]
 """Of each label for each picture; each row sums to 1."""
 Shares = Float64[np.ndarray, "images nodes"]
 """The probability at or below each node, in [0, 1]."""
 Bits = Float64[np.ndarray, "nodes"]
+Answers = Int64[np.ndarray, "images thresholds"]
+"""Nodes of a tree, -1 for none."""
 
 _ROUNDING = 1e-9  # by how much a share may miss the threshold: sums of 40,000 float64 are off by less
-_BLOCK = 16  # pictures summed at once: 12 MB for WordNet's 40,000 labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class LabelTree:
     own: Nodes
     counts: Int64[np.ndarray, "nodes"]
     graph: IsaGraph
-    _groups: "_Groups"
+    _runs: "_Runs"
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -49,17 +50,20 @@ class LabelTree:
 
 
 @dataclass(frozen=True, eq=False)
-class _Groups:
-    """Labels with the same strict ancestors are summed once: 9,838 groups for WordNet's 40,000 labels.
+class _Runs:
+    """The labels in the order of a walk down the graph, in which what is below a node is a run, or a few.
 
-    labels: positions of labels, group after group. starts: the first of each group. inner: nodes that have a label
-    below them or are above one. members: the groups at or below each inner node, node after node, from `first` on.
+    A sum up the tree is then a difference of running sums: 11,587 runs for the 9,223 nodes above WordNet's 39,558
+    physical nouns, where adding up the labels below each takes 102,497 terms even of sums over siblings.
+
+    labels: positions of labels, in the order of the walk. inner: nodes that have a label below them or are above one.
+    starts, ends: of the runs in that order, node after node of `inner`; first: the first run of each.
     """
 
     labels: Nodes
-    starts: Nodes
     inner: Nodes
-    members: Nodes
+    starts: Nodes
+    ends: Nodes
     first: Nodes
 
 
@@ -84,10 +88,10 @@ def label_tree(taxonomy: Taxonomy, labels: Sequence[str], parents: Mapping[str, 
     child = np.repeat(nodes, np.diff(whole.starts)[nodes])
     graph = IsaGraph(len(nodes), np.searchsorted(nodes, child), np.searchsorted(nodes, whole.after(nodes)))
     own = np.searchsorted(nodes, own)
-    groups = _grouped(graph.up, own, np.searchsorted(nodes, inner))
+    runs = _runs_of(graph, own, np.searchsorted(nodes, inner))
     ids = tuple(taxonomy.ids[place] if place < len(taxonomy) else strange[place - len(taxonomy)] for place in nodes)
-    counts = _summed(groups, own, len(nodes), np.ones((1, len(labels))))[0].astype(np.int64)
-    return LabelTree(ids, own, counts, graph, groups)
+    counts = _summed(runs, own, len(nodes), np.ones((1, len(labels))))[0].astype(np.int64)
+    return LabelTree(ids, own, counts, graph, runs)
 
 
 def information(tree: LabelTree) -> Bits:
@@ -106,9 +110,7 @@ def information(tree: LabelTree) -> Bits:
 
 def shares_up(tree: LabelTree, probabilities: Probabilities) -> Shares:
     """The probability of each node: the sum over the labels at or below it, each label counted once."""
-    blocks = [probabilities[at : at + _BLOCK] for at in range(0, len(probabilities), _BLOCK)]
-    sums = [_summed(tree._groups, tree.own, len(tree.ids), block) for block in blocks]
-    return np.concatenate(sums) if sums else np.zeros((0, len(tree.ids)))
+    return _summed(tree._runs, tree.own, len(tree.ids), probabilities)
 
 
 def sure_node(
@@ -126,8 +128,28 @@ def sure_node(
     nodes = np.flatnonzero(enough if allowed is None else enough & allowed)
     if not len(nodes):
         return -1
-    order = np.lexsort((nodes, -tree.graph.depths[nodes], -shares[nodes], tree.counts[nodes]))
-    return int(nodes[order[0]])
+    return int(nodes[_by_information(tree, shares[nodes], nodes)[0]])
+
+
+def sure_nodes(tree: LabelTree, probabilities: Probabilities, thresholds: Float64[np.ndarray, "thresholds"]) -> Answers:
+    """`sure_node` of each picture at each threshold, without the shares of all nodes: a third of the time for one."""
+    found = np.full((len(probabilities), len(thresholds)), -1, dtype=np.int64)
+    lowest = thresholds.min(initial=np.inf) - _ROUNDING
+    is_inner = np.zeros(len(tree.ids), dtype=bool)
+    is_inner[tree._runs.inner] = True
+    for row, of_image in zip(found, probabilities, strict=True):
+        sums = _inner_sums(tree._runs, of_image)
+        wide = np.flatnonzero(sums >= lowest)
+        likely = np.flatnonzero(of_image >= lowest)
+        narrow = likely[~is_inner[tree.own[likely]]]
+        nodes = np.concatenate([tree._runs.inner[wide], tree.own[narrow]])
+        shares = np.concatenate([sums[wide], of_image[narrow]])
+        order = _by_information(tree, shares, nodes)
+        for column, threshold in enumerate(thresholds.tolist()):
+            enough = np.flatnonzero(shares[order] >= threshold - _ROUNDING)
+            if len(enough):
+                row[column] = nodes[order[enough[0]]]
+    return found
 
 
 def narrowing(tree: LabelTree, shares: Float64[np.ndarray, "nodes"], node: int, label: int) -> list[int]:
@@ -144,6 +166,11 @@ def narrowing(tree: LabelTree, shares: Float64[np.ndarray, "nodes"], node: int, 
     while parents := tree.graph.up.row(way[-1]).tolist():
         way.append(_likeliest(shares, parents))
     return way[::-1]
+
+
+def _by_information(tree: LabelTree, shares: Float64[np.ndarray, "_nodes"], nodes: Nodes) -> Nodes:
+    """The order of these nodes, whose shares are given, by the rule of `sure_node`."""
+    return np.lexsort((nodes, -tree.graph.depths[nodes], -shares, tree.counts[nodes]))
 
 
 def _likeliest(shares: Float64[np.ndarray, "nodes"], nodes: Sequence[int]) -> int:
@@ -168,21 +195,42 @@ def _at_or_above(up: Adjacency, nodes: Nodes) -> Nodes:
     return np.flatnonzero(up.steps(nodes) >= 0)
 
 
-def _grouped(up: Adjacency, own: Nodes, inner: Nodes) -> _Groups:
-    """Labels by where their sums begin: at their own node if that is above another label, else at their parents."""
-    is_inner = np.zeros(up.size, dtype=bool)
+def _runs_of(graph: IsaGraph, own: Nodes, inner: Nodes) -> _Runs:
+    """A label begins at its own node if that is above another label, else at its parents; those that begin alike form
+    a group, and groups lie in the order in which a walk from the roots down first meets where they begin.
+    """
+    is_inner = np.zeros(graph.size, dtype=bool)
     is_inner[inner] = True
-    begins: dict[tuple[int, ...], int] = {}
-    of_label = []
-    for node, itself in zip(own.tolist(), is_inner[own].tolist(), strict=True):
-        begin = (node,) if itself else tuple(sorted(up.row(node).tolist()))
-        of_label.append(begins.setdefault(begin, len(begins)))
-    groups = np.array(of_label, dtype=np.int64)
-    labels = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[labels], np.arange(len(begins)))
-    pairs = _closure(up, list(begins))
-    nodes, members = np.divmod(pairs, max(1, len(begins)))
-    return _Groups(labels, starts, inner, members, np.searchsorted(nodes, inner))
+    begins = [
+        (node,) if itself else tuple(sorted(graph.up.row(node).tolist()))
+        for node, itself in zip(own.tolist(), is_inner[own].tolist(), strict=True)
+    ]
+    met = _walk(graph)
+    ordered = sorted(set(begins), key=lambda of: (min((int(met[node]) for node in of), default=-1), of))
+    group = {of: number for number, of in enumerate(ordered)}
+    of_label = np.array([group[of] for of in begins], dtype=np.int64)
+    labels = np.argsort(of_label, kind="stable")
+    edges = np.searchsorted(of_label[labels], np.arange(len(ordered) + 1))
+    pairs = _closure(graph.up, ordered)
+    nodes, members = np.divmod(pairs, len(ordered))
+    opens = np.flatnonzero((np.diff(members, prepend=-2) != 1) | (np.diff(nodes, prepend=-1) != 0))
+    closes = np.append(opens[1:], len(pairs))[: len(opens)] - 1
+    first = np.searchsorted(nodes[opens], inner)
+    return _Runs(labels, inner, edges[members[opens]], edges[members[closes] + 1], first)
+
+
+def _walk(graph: IsaGraph) -> Nodes:
+    """When a walk in depth first meets each node; it begins at the roots and goes down to each node once."""
+    met = np.full(graph.size, -1, dtype=np.int64)
+    left = np.flatnonzero(np.diff(graph.up.starts) == 0)[::-1].tolist()
+    count = 0
+    while left:
+        node = left.pop()
+        if met[node] < 0:
+            met[node] = count
+            count += 1
+            left.extend(graph.down.row(node)[::-1].tolist())
+    return met
 
 
 def _closure(up: Adjacency, begins: Sequence[tuple[int, ...]]) -> Nodes:
@@ -203,10 +251,17 @@ def _distinct(pairs: Nodes) -> Nodes:
     return pairs[np.diff(pairs, prepend=-1) > 0]
 
 
-def _summed(groups: _Groups, own: Nodes, nodes: int, values: Float[np.ndarray, "images labels"]) -> Shares:
+def _summed(runs: _Runs, own: Nodes, nodes: int, values: Float[np.ndarray, "images labels"]) -> Shares:
     sums = np.zeros((len(values), nodes))
     sums[:, own] = values  # right for labels that have none below them; the others are overwritten
-    if len(groups.inner):
-        of_group = np.add.reduceat(values[:, groups.labels].astype(np.float64), groups.starts, axis=1)
-        sums[:, groups.inner] = np.add.reduceat(of_group[:, groups.members], groups.first, axis=1)
+    for row, of_image in zip(sums, values, strict=True):  # one by one they stay in the processor's cache
+        row[runs.inner] = _inner_sums(runs, of_image)
     return sums
+
+
+def _inner_sums(runs: _Runs, values: Float[np.ndarray, "labels"]) -> Float64[np.ndarray, "inner"]:
+    if not len(runs.inner):
+        return np.zeros(0)
+    running = np.zeros(len(values) + 1)
+    np.cumsum(values[runs.labels], out=running[1:])
+    return np.add.reduceat(running[runs.ends] - running[runs.starts], runs.first)

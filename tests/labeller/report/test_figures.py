@@ -8,17 +8,19 @@ from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from devise.evaluation.record import Record
+from devise.evaluation.record import Hedging, Record
 from devise.labeller import page
 from devise.labeller.report.build import ReportOptions, build_content
 from devise.labeller.report.charts import Bar, Series, bar_rows, curves, series_colours, tick_values
 from devise.labeller.report.drawing import PALETTE, Box, Dot, Drawing, Line, Words, png, svg
 from devise.labeller.report.figures import figures_of, write_figures
+from devise.labeller.report.html import report_html
 from devise.labeller.report.measured import measured_of
 from devise.taxonomy.wordnet import default_taxonomy
 
@@ -48,6 +50,25 @@ def test_every_figure_is_there_with_its_numbers(figures):
     assert rows[1][3:5] != ["", ""]
     flows = {tuple(row[:3]): row[3] for row in csv.reader(StringIO(figures[-1].csv()))}
     assert flows["equine", "ass", "zebra"] == "1"
+
+
+def test_the_hedging_curve_is_drawn_where_the_record_keeps_answers(record: Record):
+    """All right: the root for half of the probability, the truth at 0.05."""
+    truth = [record.labels.index(one) for one in record.truth_ids]
+    fused = replace(record.scorers["fused"], answers=np.array([[place, 5] for place in truth]))
+    made = replace(record, scorers={**record.scorers, "fused": fused}, hedging=Hedging((0.05, 0.7), ("n00001740",)))
+    measured = measured_of(made, default_taxonomy())
+    content = build_content(measured, default_taxonomy(), lambda _: None)
+    figure = next(one for one in figures_of(content) if one.name == "hedging")
+    assert figure.rows == (("fused", 0.05, pytest.approx(np.log2(5)), 1.0), ("fused", 0.7, 0.0, 1.0))
+    assert "fused 1.000" in figure.caption
+    assert "fused 100 percent right at 0.0 bits" in figure.description
+    dots = [shape for shape in figure.drawing.shapes if isinstance(shape, Dot)]
+    assert len({shape.y for shape in dots}) == 1
+    assert dots[0].x < dots[1].x
+    row = dict(zip(measured.tables[6].header[1:], measured.tables[6].rows[0][1], strict=True))
+    assert (row["hedging area"].text, row["right@0.7"].text, row["bits@0.7"].text) == ("1.000", "100.0", "0.0")
+    assert "<h3>As wide a name as is sure</h3>" in report_html(content)
 
 
 def test_a_scorer_of_any_name_makes_a_file_in_the_folder(record: Record, tmp_path: Path):

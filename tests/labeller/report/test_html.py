@@ -92,7 +92,7 @@ def test_landmarks_headings_captions_scopes_and_words_for_pictures(content: Cont
     levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert tags.count("table") == tags.count("caption") == 7
+    assert tags.count("table") == tags.count("caption") == 8
     assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
     assert len([alt for alt in page.values("alt") if alt.startswith("Photo ")]) == 4
     assert all("aria-labelledby" in attrs for tag, attrs in page.tags if tag == "svg")

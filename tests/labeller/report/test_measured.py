@@ -40,7 +40,9 @@ def test_tables_by_hand(record: Record):
         "Photos of other classes",
         "Harmonic mean of the two",
         "Ranks, errors and scores",
+        "Wider names",
     ]
+    assert measured.tables[6].header == ("scorer", "ancestor precision", "ancestor recall", "ancestor f1")
     rows = {name: [cell.text for cell in cells] for name, cells in measured.tables[0].rows}
     assert rows["fused"][:3] == ["50.0", "100.0", "100.0"]
     assert rows["softmax"][:2] == ["25.0", "25.0"]
@@ -54,6 +56,7 @@ def test_tables_by_hand(record: Record):
     assert not best["softmax"][0]
     assert not any(best["chance"])
     assert "left out: not in a class folder 2" in measured.rules
+    assert any("absent, as the record is of an older version: brier" in rule for rule in measured.rules)
     assert measured.ranks["softmax"] == [None, None, None, 1]
 
 

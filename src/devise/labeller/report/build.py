@@ -17,6 +17,7 @@ from devise.labeller.report.content import (
     Content,
     Curve,
     Fact,
+    Hedging,
     PhotoCard,
     Side,
     Table,
@@ -62,7 +63,7 @@ class Measured:
     first guess of each photo as a probability, for those scorers that have one. ranks: by scorer, the place of the
     true label counted from 1, None where it is not ranked. candidates: how many labels competed. values: by scorer, the
     measures of each photo. calibrations: of the scorers whose scores are probabilities.
-    tables, numbers, curves, rules, competing: see `Content`.
+    tables, numbers, curves, rules, competing, hedging: see `Content`.
     """
 
     photos: tuple[str, ...]
@@ -79,6 +80,7 @@ class Measured:
     ranks: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
     competing: Competing = "both"
+    hedging: tuple[tuple[str, Hedging], ...] = ()
 
     def first(self, scorer: str) -> tuple[str, ...]:
         """The scorer's first guess for each photo."""
@@ -133,6 +135,7 @@ def build_content(
         rules=measured.rules,
         missing=sum(not card.picture for card in cards),
         competing=measured.competing,
+        hedging=measured.hedging,
     )
 
 

@@ -7,7 +7,7 @@ from math import ceil, floor, log, log10
 
 from devise.labeller.report.drawing import Box, Dot, Drawing, Length, Line, Point, Shape, Words
 
-__all__ = ["Bar", "Series", "bar_groups", "bar_rows", "curves", "series_colours", "tick_values"]
+__all__ = ["Bar", "Series", "Track", "bar_groups", "bar_rows", "curves", "series_colours", "tick_values", "tracked"]
 
 _WIDTH = 460.0
 _HEIGHT = 270.0
@@ -29,6 +29,16 @@ class Series:
     colour: str
     dash: Point | None = None
     ends: tuple[Point | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A named line through points of its own, in order. dash: see `Line`."""
+
+    name: str
+    points: tuple[Point, ...]
+    colour: str
+    dash: Point | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,28 @@ def curves(series: Sequence[Series], places: Sequence[int], x_title: str, *, per
             ends.append((points[-1][1], one))
     names = zip(_apart([y for y, _ in ends], bottom), ends, strict=True)
     shapes += [Words(right + 4, y + 4, one.name, one.colour, 12.5) for y, (_, one) in names]
+    return Drawing(_WIDTH, _HEIGHT, tuple(shapes))
+
+
+def tracked(tracks: Sequence[Track], x_title: str, *, percent: bool) -> Drawing:
+    """Lines over a linear axis from 0; each is named at its end, and every point but the first has a dot."""
+    points = [point for one in tracks for point in one.points]
+    ticks = tick_values(max((y for _, y in points), default=0.0))
+    across = tick_values(max((x for x, _ in points), default=0.0))
+    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+
+    def placed(x: Length, y: Length) -> Point:
+        return _LEFT + 8 + (right - _LEFT - 16) * x / across[-1], bottom - (bottom - _TOP) * y / ticks[-1]
+
+    shapes: list[Shape] = [*_grid(ticks, bottom, _TOP, right, percent=percent)]
+    shapes += [Words(placed(tick, 0)[0], bottom + 16, f"{tick:g}", "soft", 12.5, "middle") for tick in across]
+    shapes.append(Words((_LEFT + right) / 2, _HEIGHT - 6, x_title, "soft", 12.5, "middle"))
+    drawn = [one for one in reversed(tracks) if one.points]
+    for one in drawn:
+        line = tuple(placed(x, y) for x, y in one.points)
+        shapes += [Line(line, one.colour, 2.0, one.dash), *(Dot(x, y, 2.6, one.colour) for x, y in line[1:])]
+    names = zip(_apart([placed(*one.points[-1])[1] for one in drawn], bottom), drawn, strict=True)
+    shapes += [Words(right + 4, y + 4, one.name, one.colour, 12.5) for y, one in names]
     return Drawing(_WIDTH, _HEIGHT, tuple(shapes))
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from devise.evaluation import intervals
 from devise.evaluation.confusion import Branch
+from devise.evaluation.hedging import HedgingCurve
 from devise.evaluation.nearness import Verdict
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Curve",
     "Fact",
     "GuessLine",
+    "Hedging",
     "PhotoCard",
     "ReliabilityBin",
     "Side",
@@ -141,6 +143,14 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedging:
+    """How right a scorer is where it answers as wide a name as is sure, and the area under that curve."""
+
+    curve: HedgingCurve
+    area: intervals.Measured
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The whole report.
 
@@ -148,7 +158,7 @@ class Content:
     distances: by scorer, the share of photos whose first guess is so many edges from the truth; the last is "or more".
     names: of every synset the confusion tree shows. total: photos measured; `cards` may be fewer.
     rules: sentences on how it was measured. missing: cards whose picture was not found. competing: which
-    labels are candidates; if both kinds are, those that no training photo carried are marked.
+    labels are candidates; if both kinds are, those that no training photo carried are marked. hedging: by scorer.
     """
 
     title: str
@@ -168,3 +178,4 @@ class Content:
     rules: tuple[str, ...]
     missing: int = 0
     competing: Competing = "both"
+    hedging: tuple[tuple[str, Hedging], ...] = ()

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from devise.csvtext import csv_text
 from devise.evaluation.confusion import Branch
+from devise.evaluation.hedging import SHOWN
 from devise.evaluation.intervals import Measured
 from devise.evaluation.report import measure_cell
 from devise.files import atomic_write
-from devise.labeller.report.charts import Bar, Series, bar_groups, bar_rows, curves, series_colours
+from devise.labeller.report.charts import Bar, Series, Track, bar_groups, bar_rows, curves, series_colours, tracked
 from devise.labeller.report.content import Calibration, ClassLine, Content, ReliabilityBin
 from devise.labeller.report.drawing import Box, Dot, Drawing, Length, Line, Shape, Words, png
+from devise.labeller.report.tables import ends_of
 
 __all__ = ["Figure", "figures_of", "write_figures"]
 
@@ -46,6 +48,7 @@ def figures_of(content: Content) -> tuple[Figure, ...]:
     made: list[Figure] = []
     for measure, title in (("hit", "Flat hit@k"), ("hp", "Hierarchical precision@k")):
         made += _curves(content, measure, title)
+    made += [_hedging(content)] if content.hedging else []
     made += [_distances(content)] if content.distances else []
     made += [_reliability(scorer, calibration) for scorer, calibration in content.reliability]
     made += [_classes(content.classes, content.model)] if content.classes and content.classes[0].shares else []
@@ -103,6 +106,36 @@ def _curves(content: Content, measure: str, title: str) -> Iterator[Figure]:
             for scorer, row in found.items()
             for key, one in zip(keys, row, strict=True)
         ),
+    )
+
+
+def _hedging(content: Content) -> Figure:
+    colours = series_colours([scorer for scorer, _ in content.hedging])
+    tracks = [
+        Track(scorer, ((0.0, 1.0), *zip(of.curve.bits[::-1], of.curve.right[::-1], strict=True)), *colours[scorer])
+        for scorer, of in content.hedging
+    ]
+    areas = ", ".join(
+        f"{scorer} {measure_cell('hedging area', of.area.value)}"
+        + (f" ({ends_of('hedging area', of.area.images)})" if of.area.images is not None else "")
+        for scorer, of in content.hedging
+    )
+    sure = "; ".join(
+        f"{scorer} {100 * right:.0f} percent right at {bits:.1f} bits"
+        for scorer, of in content.hedging
+        for threshold, bits, right in zip(*of.curve.columns(), strict=True)
+        if threshold == SHOWN[1]
+    )
+    return Figure(
+        "hedging",
+        "As wide a name as is sure",
+        "Share of right answers over their mean information in bits, where the answer is the most informative name "
+        "that has a given share of the probability; one dot a share, from .99 at the left to .05. On the upper edge "
+        f"all answers would be right. Area under each curve, 1 for always right, with its 95 % interval: {areas}.",
+        f"Accuracy against information. Where {100 * SHOWN[1]:.0f} percent of the probability is asked: {sure}.",
+        tracked(tracks, "mean information of the answers, bits", percent=True),
+        ("scorer", "threshold", "bits", "right"),
+        tuple((scorer, *point) for scorer, of in content.hedging for point in zip(*of.curve.columns(), strict=True)),
     )
 
 

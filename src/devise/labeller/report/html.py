@@ -20,7 +20,7 @@ _STYLES = ("theme.css", "report/report.css")
 def report_html(content: Content) -> str:
     """The page as text: it loads nothing, and is whole and readable where scripts do not run."""
     figures = {figure.name: figure for figure in figures_of(content)}
-    curves = [figures[name] for name in ("hit-at-k", "hp-at-k") if name in figures]
+    curves = [figures[name] for name in ("hit-at-k", "hp-at-k", "hedging") if name in figures]
     wrong = [figures[name] for name in ("confusion", "distance") if name in figures]
     sections = [
         ("results", "Results", "".join([*map(_table, content.tables), _numbers(content), _figures(curves)])),

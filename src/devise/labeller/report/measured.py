@@ -11,10 +11,10 @@ from devise.evaluation.protocol import CHANCE, EvaluationResult
 from devise.evaluation.record import Record
 from devise.evaluation.recorded import evaluate_record, generalised
 from devise.evaluation.reliability import Reliability
-from devise.evaluation.summary import image_values, summarise
+from devise.evaluation.summary import absent_measures, image_values, summarise
 from devise.labeller.page import many
 from devise.labeller.report.build import Measured
-from devise.labeller.report.content import Calibration, Competing, ReliabilityBin
+from devise.labeller.report.content import Calibration, Competing, Hedging, ReliabilityBin
 from devise.labeller.report.tables import Results, measure_tables, measures_csv
 from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
@@ -63,6 +63,10 @@ def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
         ranks={name: [rank or None for rank in one.rank.tolist()] for name, one in record.scorers.items()},
         rules=tuple(_rules(record, table)),
         competing=_competing(record.candidates, trained),
+        hedging=tuple(
+            (name, Hedging(curve, summary.measures[name].get("hedging area", intervals.Measured(None))))
+            for name, curve in summary.hedging.items()
+        ),
     )
 
 
@@ -119,4 +123,6 @@ def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
         if isinstance(facts.get(key), dict):
             yield f"{title}: {', '.join(f'{name} {count:,}' for name, count in facts[key].items()) or 'nothing'}"
     yield f"is-a graph {settings.graph[:12]}"
+    if absent := absent_measures(record):
+        yield absent
     yield f"intervals: {_INTERVALS}"

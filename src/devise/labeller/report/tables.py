@@ -18,10 +18,17 @@ _NONE = Measured(None)
 _NOTE = "hit@k in percent, hp@k from 0 to 1; the best of a column is bold; under each value its 95 % intervals"
 _OTHERS = (
     "rank of the true label, over the photos whose label the scorer ranks; lca height: how high in the tree a wrong "
-    "first guess meets the truth; branch hit@1: told apart among the trained labels of one branch alone; ece, auroc, "
-    "fpr95: what the scores are worth. Of ranks, heights, ece and fpr95 less is better; under each value its 95 % "
-    "intervals"
+    "first guess meets the truth; branch hit@1: told apart among the trained labels of one branch alone; brier, log "
+    "loss, ece, auroc, fpr95: what the scores are worth. Of ranks, heights, brier, log loss, ece and fpr95 less is "
+    "better; under each value its 95 % intervals"
 )
+_WIDER = (
+    "right@t in percent and bits@t: accuracy and information of the most informative name that has the share t of the "
+    "probability; hedging area: under accuracy against information over all t, 1 if always right; ancestor precision, "
+    "recall and f1: how much of what is above the first guess is above the truth, and the other way round; under each "
+    "value its 95 % intervals"
+)
+_OF_WIDER = ("right@", "bits@", "hedging", "ancestor")
 _SIDES = {
     "seen": "Photos of trained classes",
     "unseen": "Photos of other classes",
@@ -72,8 +79,10 @@ def measure_tables(results: Results) -> Iterator[Table]:
         for (side, title), of in zip(_SIDES.items(), counts, strict=True):
             note = f"{many(of.images, 'photo')} of {many(of.classes, 'class')}; {_NOTE}"
             yield _best(_table(title, note, over_photos, {f"{side} {name}": name for name in names}))
-    if others := {name: name for row in summary.measures.values() for name in row if _is_other(name)}:
-        yield _table("Ranks, errors and scores", f"{counted}; {_OTHERS}", summary.measures, others)
+    others = {name: name for row in summary.measures.values() for name in row if _is_other(name)}
+    for title, note, wider in (("Ranks, errors and scores", _OTHERS, False), ("Wider names", _WIDER, True)):
+        if columns := {name: name for name in others if name.startswith(_OF_WIDER) == wider}:
+            yield _table(title, f"{counted}; {note}", summary.measures, columns)
 
 
 def measures_csv(results: Results) -> str:
