@@ -170,7 +170,7 @@ class Table:
         )
 
     def _wide(self, hedge: Hedge | None) -> str:
-        """In front of the guesses, which are narrower names: nothing unless it was asked for or says more than --under."""
+        """In front of the guesses, which are narrower; nothing if unasked and no name says more than --under does."""
         if hedge is None or (self._request.sure is None and (hedge.name is None or hedge.name.bits == 0)):
             return ""
         return _hedged(replace(hedge, narrower=()))
