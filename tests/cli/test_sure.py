@@ -14,12 +14,12 @@ from devise.labeller.answers import Answer, Guess, Hedge, Level
 from devise.labeller.model import LabelRequest
 from devise.labels import Label as Noun
 
-CITRUS = Level("n07747607", "citrus", 0.84, 10.9)
+CITRUS = Level("n07747607", "citrus", 0.84, 10.9, True)
 HEDGE = Hedge(
     0.8,
     CITRUS,
-    (Level("n07747951", "orange", 0.31, 13.3), Level("n07749582", "lemon", 0.0004, 15.3)),
-    (Level("n00001740", "entity", 1.0, 0.0), CITRUS, Level("n07747951", "orange", 0.31, 13.3)),
+    (Level("n07747951", "orange", 0.31, 13.3, True), Level("n07749582", "lemon", 0.0004, 15.3, True)),
+    (Level("n00001740", "entity", 1.0, 0.0, False), CITRUS, Level("n07747951", "orange", 0.31, 13.3, True)),
 )
 GUESSES = (Guess(Noun("n07747951", "orange", "round yellow to orange fruit", True), 0.31),)
 ANSWER = Answer("a.jpg", GUESSES, hedge=HEDGE)
@@ -39,7 +39,7 @@ def test_the_table_shows_the_wide_name_first_where_one_is_sure() -> None:
     assert lines[0] == "a.jpg  citrus 84.0 %"
     assert lines[1].startswith("  31.0 %  orange")
     assert table.one(IN_DOUBT).splitlines()[0] == "b.jpg"
-    asked_for = Level("n07747607", "citrus", 1.0, 0.0)  # --under citrus: it says nothing
+    asked_for = Level("n07747607", "citrus", 1.0, 0.0, True)  # --under citrus: it says nothing
     assert table.one(Answer("c.jpg", GUESSES, hedge=Hedge(0.8, asked_for, (), ()))).splitlines()[0] == "c.jpg"
 
 
@@ -49,7 +49,8 @@ def test_json_has_the_whole_way() -> None:
     assert wide["sure"]["name"] == "citrus"
     assert wide["sure"]["threshold"] == 0.8
     assert [level["name"] for level in wide["sure"]["way"]] == ["entity", "citrus", "orange"]
-    assert wide["sure"]["way"][1] == {"id": "n07747607", "name": "citrus", "share": 0.84, "bits": 10.9}
+    assert [level["common"] for level in wide["sure"]["way"]] == [False, True, True]
+    assert wide["sure"]["way"][1] == {"id": "n07747607", "name": "citrus", "share": 0.84, "bits": 10.9, "common": True}
     assert [level["name"] for level in wide["sure"]["narrower"]] == ["orange", "lemon"]
     assert (none["sure"]["id"], none["sure"]["name"], none["sure"]["share"]) == (None, None, None)
 

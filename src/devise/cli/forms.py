@@ -304,17 +304,17 @@ def _record(answer: Answer) -> dict[str, Any]:
 
 
 def _hedge_record(hedge: Hedge) -> dict[str, Any]:
-    name = {"id": None, "name": None, "share": None, "bits": None} if hedge.name is None else _level_record(hedge.name)
+    name = dict.fromkeys(("id", "name", "share", "bits")) if hedge.name is None else _level_record(hedge.name)
     return {
         "threshold": hedge.threshold,
         **name,
         "narrower": [_level_record(one) for one in hedge.narrower],
-        "way": [_level_record(one) for one in hedge.way],
+        "way": [{**_level_record(one), "common": one.common} for one in hedge.way],
     }
 
 
 def _level_record(level: Level) -> dict[str, Any]:
-    return {**asdict(level), "share": round(level.share, 6), "bits": round(level.bits, 4)}
+    return {"id": level.id, "name": level.name, "share": round(level.share, 6), "bits": round(level.bits, 4)}
 
 
 def _guess_record(guess: Guess) -> dict[str, Any]:

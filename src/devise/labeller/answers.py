@@ -53,13 +53,14 @@ class Level:
     """A name on the way from wide to narrow.
 
     id: a synset's, or of a label typed by the user. share: a probability, in [0, 1].
-    bits: log2 of all labels asked / those at or below this one.
+    bits: log2 of all labels asked / those at or below this one. common: whether people use the name, or it is exact.
     """
 
     id: str
     name: str
     share: float
     bits: float
+    common: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """As wide a name as is sure: the answer for a photo whose exact name is in doubt."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
@@ -10,6 +10,7 @@ from devise.labeller.parts import ModelParts
 from devise.labels import LabelSet
 from devise.taxonomy.genus import genus_of_definition
 from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node
+from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["LEAST_STANDING", "WIDTH_ALLOWED", "Hedger", "names_people_use"]
 
@@ -37,6 +38,13 @@ def names_people_use(
     return trained | frozenset(label for label, used in zip(labels, (standing >= least).tolist(), strict=True) if used)
 
 
+@lru_cache(maxsize=2)  # the model's own labels and others: four methods of a service need one tree, not four
+def _tree(taxonomy: Taxonomy, asked: LabelSet) -> LabelTree:
+    strange = [label for label in asked if label.id not in taxonomy]
+    kinds = {label.id: genus_of_definition(taxonomy, label.gloss) for label in strange}
+    return label_tree(taxonomy, asked.ids, {one: kind for one, kind in kinds.items() if kind is not None})
+
+
 class Hedger:
     """The names of photos, as wide as they must be to be sure.
 
@@ -49,13 +57,10 @@ class Hedger:
         self._asked = asked
         self._ranked = ranked
 
-    @cached_property
+    @property
     def tree(self) -> LabelTree:
         """The labels asked and all that is above them."""
-        taxonomy = self._parts.taxonomy
-        strange = [label for label in self._asked if label.id not in taxonomy]
-        kinds = {label.id: genus_of_definition(taxonomy, label.gloss) for label in strange}
-        return label_tree(taxonomy, self._asked.ids, {one: kind for one, kind in kinds.items() if kind is not None})
+        return _tree(self._parts.taxonomy, self._asked)
 
     @cached_property
     def _bits(self) -> Float64[np.ndarray, "nodes"]:
@@ -65,7 +70,7 @@ class Hedger:
     def _allowed(self) -> Bool[np.ndarray, "nodes"]:
         """Names people use; and a label with no other below it, for where the exact name is sure it is the answer."""
         parts, tree = self._parts, self.tree
-        own = tree if self._asked is parts.space.labels else label_tree(parts.taxonomy, parts.space.labels.ids)
+        own = _tree(parts.taxonomy, parts.space.labels)
         used = names_people_use(own, parts.familiarity, frozenset(parts.trained_ids))
         allowed = np.array([one in used for one in tree.ids])
         allowed[tree.own] |= tree.counts[tree.own] == 1
@@ -111,4 +116,4 @@ class Hedger:
         name = (
             taxonomy.synset(label_id).name if label_id in taxonomy else self._asked[self._asked.position(label_id)].name
         )
-        return Level(label_id, name, min(1.0, float(share)), float(self._bits[node]))
+        return Level(label_id, name, min(1.0, float(share)), float(self._bits[node]), bool(self._allowed[node]))

@@ -116,7 +116,8 @@ def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool) -> 
     guess = pa.struct([("id", pa.string()), ("name", pa.string()), ("score", pa.float32())])
     guesses = [[{"id": g.label.id, "name": g.label.name, "score": g.score} for g in one.guesses] for one in answers]
     level = pa.struct([("id", pa.string()), ("name", pa.string()), ("share", pa.float32()), ("bits", pa.float32())])
-    sure = [asdict(one.hedge.name) if one.hedge and one.hedge.name else None for one in answers]
+    wide = [one.hedge.name if one.hedge else None for one in answers]
+    sure = [{field: getattr(one, field) for field in ("id", "name", "share", "bits")} if one else None for one in wide]
     return pa.table(
         {
             "photo": pa.array(names, pa.string()),
