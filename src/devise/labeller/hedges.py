@@ -3,7 +3,7 @@
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from devise.labeller.answers import Hedge, Level
 from devise.labeller.parts import ModelParts
@@ -40,8 +40,8 @@ def names_people_use(
 
 @lru_cache(maxsize=2)  # the model's own labels and others: four methods of a service need one tree, not four
 def _tree(taxonomy: Taxonomy, asked: LabelSet) -> LabelTree:
-    strange = [label for label in asked if label.id not in taxonomy]
-    kinds = {label.id: genus_of_definition(taxonomy, label.gloss) for label in strange}
+    strange = [label_id for label_id in asked.ids if label_id not in taxonomy]
+    kinds = {one: genus_of_definition(taxonomy, asked[asked.position(one)].gloss) for one in strange}
     return label_tree(taxonomy, asked.ids, {one: kind for one, kind in kinds.items() if kind is not None})
 
 
@@ -99,7 +99,7 @@ class Hedger:
             inside[:] = False
             inside[tree.graph.reach(tree.graph.down, node)] = True
         of_label = np.where(inside[tree.own], probabilities, -1)
-        best = np.argsort(-of_label, kind="stable")[: most + 1]
+        best = _best(of_label, most + 1)
         likeliest = tree.own[best[0]]
         way = narrowing(tree, shares, int(likeliest) if node < 0 else node, int(likeliest))
         narrower = [place for place in best.tolist() if of_label[place] > 0 and tree.own[place] != node][:most]
@@ -117,3 +117,9 @@ class Hedger:
             taxonomy.synset(label_id).name if label_id in taxonomy else self._asked[self._asked.position(label_id)].name
         )
         return Level(label_id, name, min(1.0, float(share)), float(self._bits[node]), bool(self._allowed[node]))
+
+
+def _best(values: Float[np.ndarray, "asked"], count: int) -> Int64[np.ndarray, "_best"]:
+    """Positions of the highest values, highest first; sorting all 40,000 of a photo takes ten times as long."""
+    some = np.argpartition(-values, count - 1)[:count] if count < len(values) else np.arange(len(values))
+    return some[np.lexsort((some, -values[some]))]
