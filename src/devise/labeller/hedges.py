@@ -77,7 +77,7 @@ class Hedger:
         return allowed
 
     def hedges(self, probabilities: Float[np.ndarray, "images ranked"], threshold: float, most: int) -> list[Hedge]:
-        """One a photo. threshold: the share that is enough. most: narrower names at most."""
+        """One per photo. threshold: the share that is enough. most: narrower names at most."""
         of_asked = probabilities
         if self._ranked is not self._asked:
             of_asked = np.zeros((len(probabilities), len(self._asked)), dtype=np.float64)
