@@ -11,7 +11,7 @@ from devise.version import __version__
 
 if TYPE_CHECKING:
     from devise.errors import DeviseError
-    from devise.labeller.answers import Answer, Explanation, Guess
+    from devise.labeller.answers import Answer, Explanation, Guess, Hedge, Level
     from devise.labeller.model import Model, load
     from devise.labels import Label, LabelSet
     from devise.taxonomy.wordnet import Taxonomy
@@ -21,8 +21,10 @@ __all__ = [
     "DeviseError",
     "Explanation",
     "Guess",
+    "Hedge",
     "Label",
     "LabelSet",
+    "Level",
     "Model",
     "Taxonomy",
     "__version__",
@@ -34,8 +36,10 @@ _HOMES = {
     "DeviseError": "devise.errors",
     "Explanation": "devise.labeller.answers",
     "Guess": "devise.labeller.answers",
+    "Hedge": "devise.labeller.answers",
     "Label": "devise.labels",
     "LabelSet": "devise.labels",
+    "Level": "devise.labeller.answers",
     "Model": "devise.labeller.model",
     "Taxonomy": "devise.taxonomy.wordnet",
     "load": "devise.labeller.model",

@@ -1,6 +1,7 @@
 """Labels in Parquet parts: every photo once, whatever is killed."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -153,3 +154,32 @@ def test_killed_at_any_write_each_photo_is_there_once(
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-500:]
     assert label_all(small, photos, folder) == left
     assert Counter(row["photo"] for row in rows(folder)) == {str(path): 1 for path in photos.iterdir()}
+
+
+def test_the_wide_name_has_a_column_where_it_is_asked_for(small: Model, photos: Path, tmp_path: Path):
+    (photos / "broken.png").write_bytes(b"no picture")
+    request = LabelRequest(top=2, sure=0.6)
+    open_parts(tmp_path / "out", small, request)
+    label_chunk(small.run(request), list(find_items([str(photos)])), tmp_path / "out")
+    answers = {answer.source: answer for answer in small.label_many(sorted(photos.iterdir()), top=2, sure=0.6)}
+    for row in rows(tmp_path / "out"):
+        hedge = answers.pop(str(row["photo"])).hedge
+        if hedge is None or hedge.name is None:
+            assert row["sure"] is None
+        else:
+            level = hedge.name
+            assert row["sure"] == {
+                "id": level.id,
+                "name": level.name,
+                "share": pytest.approx(level.share, abs=1e-6),
+                "bits": pytest.approx(level.bits, abs=1e-6),
+            }
+    assert not answers
+
+
+def test_folders_from_before_there_was_sure_go_on(small: Model, photos: Path, tmp_path: Path):
+    label_all(small, photos, tmp_path / "out")
+    kept = json.loads((tmp_path / "out" / "_labels.json").read_text())
+    assert set(kept["request"]) == {"top", "method", "candidates", "under", "typed", "reject", "explain"}
+    with pytest.raises(UsageError, match="another request"):
+        open_parts(tmp_path / "out", small, LabelRequest(top=2, sure=0.6))

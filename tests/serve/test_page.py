@@ -262,3 +262,19 @@ def _contrast(one: list[int], other: list[int]) -> float:
 
     high, low = sorted((light(one), light(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def test_the_trail_from_wide_to_narrow_can_be_clicked(page, photo_file: Path, model):
+    """A name of the trail asks again, with only what is below it."""
+    page.set_input_files("#file", photo_file)
+    page.wait_for_selector("#columns ol")
+    hedges = {method: model.label(photo_file, method=method, sure=0.7).hedge for method in ("devise", "fused")}
+    wide = {method: hedge.name.name for method, hedge in hedges.items() if hedge.name is not None}
+    for method in hedges:
+        assert page.locator(f"[data-method={method}] .trail").count() == (method in wide)
+    shown = page.locator(".trail [aria-current]").first
+    if not shown.count():
+        pytest.skip("no method is sure of a name for this photo")
+    name = shown.inner_text().rsplit(" ", 2)[0].strip()
+    shown.click()
+    page.wait_for_function("name => document.getElementById('under').value === name", arg=name)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import IO, Any, Protocol, cast, runtime_checkable
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.text import Text
 from devise.cli.terminal import Stream, one_line
 from devise.csvtext import csv_text
 from devise.files import text_name
-from devise.labeller.answers import Answer, Explanation, Guess
+from devise.labeller.answers import Answer, Explanation, Guess, Hedge, Level
 from devise.labeller.model import LabelRequest
 from devise.labeller.page import percent
 
@@ -49,7 +49,8 @@ def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = Fal
         case "jsonl":
             return JsonLines(unicode)
         case "csv":
-            return Csv(explain=request.explain, escaped=file.isatty(), excel=excel and unicode)
+            sure = request.sure is not None
+            return Csv(explain=request.explain, sure=sure, escaped=file.isatty(), excel=excel and unicode)
     return Table(request, Console(file=cast(IO[str], file), highlight=False) if file.isatty() else None)
 
 
@@ -96,16 +97,18 @@ class Json:
 class Csv:
     """One row a guess; a picture that cannot be read has one row that says why.
 
-    explain: two columns more. escaped: paths as the table shows them, for a terminal; else they are the true
-    ones as `text_name` and `csv_text` write them. excel: a byte order mark first, by which Excel knows UTF-8.
+    explain: two columns more. sure: four more, the photo's wide name in each of its rows. escaped: paths as the table
+    shows them, for a terminal; else they are the true ones as `text_name` and `csv_text` write them. excel: a byte
+    order mark first, by which Excel knows UTF-8.
     """
 
     _COLUMNS = ("path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem")
     _EXPLAINED = ("wordnet_path", "leans_on")
+    _SURE = ("sure_id", "sure_name", "sure_share", "sure_bits")
 
-    def __init__(self, explain: bool = False, escaped: bool = False, excel: bool = False) -> None:
+    def __init__(self, explain: bool = False, escaped: bool = False, sure: bool = False, excel: bool = False) -> None:
         self._mark = "\ufeff" if excel else ""
-        self._columns = self._COLUMNS + (self._EXPLAINED if explain else ())
+        self._columns = self._COLUMNS + (self._EXPLAINED if explain else ()) + (self._SURE if sure else ())
         self._escaped = escaped
 
     def begin(self) -> str:
@@ -129,7 +132,8 @@ class Csv:
             label = guess.label
             facts = (label.id, label.name, f"{guess.score:.6f}", label.gloss, int(label.seen), label.source)
             why = _explained_cells(guess.explanation) if guess.explanation else ()
-            yield [path, rank, *facts, int(answer.rejected), "", *why]
+            wide = _hedged_cells(answer.hedge) if answer.hedge else ()
+            yield [path, rank, *facts, int(answer.rejected), "", *why, *wide]
 
 
 class Table:
@@ -152,13 +156,11 @@ class Table:
         """One block; nothing for a picture that cannot be read, which standard error tells."""
         if answer.problem is not None:
             return ""
+        if answer.hedge is not None and self._request.sure is not None and not self._request.explain:
+            return self._line(self._head(answer, _hedged(answer.hedge)), soft_wrap=True)
         before = "\n" if self._blocks and (len(answer.guesses) > 1 or self._request.explain) else ""
         self._blocks += 1
-        head = Text(one_line(answer.source), style="bold")
-        if answer.rejected:
-            head.append(
-                f"  none of these: no score is {percent(self._request.reject)} or more", style="not bold yellow"
-            )
+        head = self._head(answer, self._wide(answer.hedge))
         return before + self._line(head, soft_wrap=True) + self._guesses(answer.guesses) + self._typed(answer)
 
     def end(self) -> str:
@@ -168,6 +170,22 @@ class Table:
         return "\n" + self._line(
             Text.assemble((_STAR.strip(), "cyan"), (" no training photo carried this label", "dim"))
         )
+
+    def _wide(self, hedge: Hedge | None) -> str:
+        """In front of the guesses, which are narrower; nothing if unasked and no name says more than --under does."""
+        if hedge is None or (self._request.sure is None and (hedge.name is None or hedge.name.bits == 0)):
+            return ""
+        return _hedged(replace(hedge, narrower=()))
+
+    def _head(self, answer: Answer, wide: str) -> Text:
+        head = Text(one_line(answer.source), style="bold")
+        if wide:
+            head.append(f"  {wide}", style="not bold")
+        if answer.rejected:
+            head.append(
+                f"  none of these: no score is {percent(self._request.reject)} or more", style="not bold yellow"
+            )
+        return head
 
     def _guesses(self, guesses: tuple[Guess, ...]) -> str:
         self._starred |= not all(guess.label.seen for guess in guesses)
@@ -234,6 +252,23 @@ def _explained(guess: Guess, why: Explanation) -> Iterator[str]:
             yield one_line(line)
 
 
+def _hedged(hedge: Hedge) -> str:
+    """The wide name with its share, and what it may be in parentheses."""
+    sure = (
+        f"{hedge.name.name} {percent(hedge.name.share)}"
+        if hedge.name
+        else f"nothing is {percent(hedge.threshold)} sure"
+    )
+    narrower = ", ".join(f"{one.name} {percent(one.share)}" for one in hedge.narrower)
+    return one_line(f"{sure} ({narrower})" if narrower else sure)
+
+
+def _hedged_cells(hedge: Hedge) -> tuple[object, ...]:
+    if hedge.name is None:
+        return ("",) * 4
+    return hedge.name.id, hedge.name.name, f"{hedge.name.share:.6f}", f"{hedge.name.bits:.4f}"
+
+
 def _explained_cells(why: Explanation) -> tuple[str, str]:
     leans = "; ".join(f"{one.label.name} {one.share:.4f}" for one in why.leans_on)
     return " > ".join(why.path), leans
@@ -247,13 +282,29 @@ def _json(answer: Answer, unicode: bool) -> str:
 
 
 def _record(answer: Answer) -> dict[str, Any]:
+    hedged = {"sure": _hedge_record(answer.hedge)} if answer.hedge else {}
     return {
         "path": answer.source,
         "problem": answer.problem,
         "rejected": answer.rejected,
         "guesses": [_guess_record(guess) for guess in answer.guesses],
         "typed": [{"id": one.label.id, "name": one.label.name, "rank": one.rank} for one in answer.standings],
+        **hedged,
     }
+
+
+def _hedge_record(hedge: Hedge) -> dict[str, Any]:
+    name = dict.fromkeys(("id", "name", "share", "bits")) if hedge.name is None else _level_record(hedge.name)
+    return {
+        "threshold": hedge.threshold,
+        **name,
+        "narrower": [_level_record(one) for one in hedge.narrower],
+        "way": [{**_level_record(one), "common": one.common} for one in hedge.way],
+    }
+
+
+def _level_record(level: Level) -> dict[str, Any]:
+    return {"id": level.id, "name": level.name, "share": round(level.share, 6), "bits": round(level.bits, 4)}
 
 
 def _guess_record(guess: Guess) -> dict[str, Any]:

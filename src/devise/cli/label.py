@@ -28,6 +28,7 @@ __all__ = ["Format", "MethodName", "label"]
 
 _BLOCK = 64  # pictures scored at once, at most
 _PATIENCE = 1.0  # seconds after which a smaller block is scored
+_IN_DOUBT = 0.7  # the table names a photo more widely where its first guess has less; decision 23
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
 
 
@@ -96,6 +97,15 @@ def label(
         bool,
         typer.Option("--explain", help="Add path, gloss, source of the vector and what a guess leans on."),
     ] = False,
+    sure: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="As wide a name as is sure: one line per photo with the most informative name that has at least this "
+            "share of the probability (0 to 1), all below it in WordNet included, and its likeliest narrower names.",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[
         Format | None,
         typer.Option(
@@ -133,10 +143,11 @@ def label(
     if "" in paths:
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
     typed = parse_labels(*labels) if labels else ()
-    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain)
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
+    in_doubt = _IN_DOUBT if chosen == Format.table and sure is None else None
+    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain, sure, in_doubt)
     if chosen == Format.parquet:
         from devise.cli.label_parts import PartsJob, label_in_parts
 

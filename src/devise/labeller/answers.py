@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from devise.labels import Label
 
-__all__ = ["Answer", "Explanation", "Guess", "Standing", "TrainedShare"]
+__all__ = ["Answer", "Explanation", "Guess", "Hedge", "Level", "Standing", "TrainedShare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,44 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """A name on the way from wide to narrow.
+
+    id: a synset's, or of a label typed by the user. share: a probability, in [0, 1].
+    bits: log2 of all labels asked / those at or below this one. common: whether people use the name, or it is exact.
+    """
+
+    id: str
+    name: str
+    share: float
+    bits: float
+    common: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """As wide a name as is sure.
+
+    threshold: the share asked for. name: the most informative name people use with at least this share, all that is
+        below it counted; None if there is none.
+    narrower: the likeliest labels below it (of all labels, if `name` is None), each with its own probability.
+    way: from the root through `name` to the likeliest label at or below it, each with the share at or below it.
+    """
+
+    threshold: float
+    name: Level | None
+    narrower: tuple[Level, ...]
+    way: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The guesses for one picture, best first, or the problem that kept it from having any.
 
     source: the picture's path, or its number in the batch when it came as bytes, an array or an image.
     rejected: the best score was below the threshold asked: none of these. standings: of every label typed that the
-        method can rank, best first. note: what was wrong with its file and did no harm; "" if nothing was.
+        method can rank, best first. hedge: as wide a name as is sure, if it was asked for. note: what was wrong with
+        its file and did no harm; "" if nothing was.
     """
 
     source: str
@@ -63,3 +95,4 @@ class Answer:
     problem: str | None = None
     standings: tuple[Standing, ...] = ()
     note: str = ""
+    hedge: Hedge | None = None

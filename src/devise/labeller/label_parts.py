@@ -37,7 +37,7 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         "format": "devise labels",
         "version": 1,
         "model_sha256": header_of(model.parts).model_sha256,
-        "request": json.loads(json.dumps(asdict(request))),
+        "request": _asked(request),
     }
     file = folder / _FACTS
     if file.exists():
@@ -55,6 +55,12 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as out:
         out.write(json.dumps(facts, indent=1) + "\n")
+
+
+def _asked(request: LabelRequest) -> dict[str, object]:
+    """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on."""
+    asked: dict[str, object] = json.loads(json.dumps(asdict(request)))
+    return {key: value for key, value in asked.items() if value is not None or key not in ("sure", "in_doubt")}
 
 
 def done_names(folder: Path) -> set[str]:
@@ -99,7 +105,8 @@ def label_chunk(
     mark = hashlib.sha256("\0".join(names).encode()).hexdigest()
     part = folder / f"part-{mark[:24]}.parquet"
     with atomic_write(part, "wb") as file:
-        import_pyarrow().parquet.write_table(_table(names, answers), file, compression="zstd", write_page_checksum=True)
+        table = _table(names, answers, hedged=run.request.sure is not None)
+        import_pyarrow().parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
     return [(item, one.problem) for item, one in zip(items, answers, strict=True) if one.problem is not None]
 
 
@@ -110,16 +117,20 @@ def _source(item: Item) -> bytes | Found:
         return Found(Path(item.place), str(error))
 
 
-def _table(names: Sequence[str], answers: Sequence[Answer]) -> "pa.Table":
+def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool) -> "pa.Table":
     pa = import_pyarrow()
     guess = pa.struct([("id", pa.string()), ("name", pa.string()), ("score", pa.float32())])
     guesses = [[{"id": g.label.id, "name": g.label.name, "score": g.score} for g in one.guesses] for one in answers]
+    level = pa.struct([("id", pa.string()), ("name", pa.string()), ("share", pa.float32()), ("bits", pa.float32())])
+    wide = [one.hedge.name if one.hedge else None for one in answers]
+    sure = [{field: getattr(one, field) for field in ("id", "name", "share", "bits")} if one else None for one in wide]
     return pa.table(
         {
             "photo": pa.array(names, pa.string()),
             "problem": pa.array([one.problem for one in answers], pa.string()),
             "rejected": pa.array([one.rejected for one in answers], pa.bool_()),
             "guesses": pa.array(guesses, pa.list_(guess)),
+            **({"sure": pa.array(sure, level)} if hedged else {}),
         }
     )
 

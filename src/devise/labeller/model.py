@@ -4,9 +4,10 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,7 +15,7 @@ from jaxtyping import Float32
 from devise.arrays import Features, Scores
 from devise.errors import DeviseError, PictureError, UsageError
 from devise.index.exact import ranks, top_k
-from devise.labeller.answers import Answer, Guess, Standing
+from devise.labeller.answers import Answer, Guess, Hedge, Standing
 from devise.labeller.candidates import Candidates, choose_candidates
 from devise.labeller.explain import Explainer
 from devise.labeller.parts import ModelParts
@@ -29,12 +30,16 @@ from devise.vision.folders import Found
 from devise.vision.pictures import PictureSource
 from devise.vision.pipeline import Extracted, cores, extract
 
+if TYPE_CHECKING:
+    from devise.labeller.hedges import Hedger
+
 __all__ = ["LabelRequest", "LabelRun", "Model", "load"]
 
 Picture: TypeAlias = str | PictureSource | Found
-_Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...]]
+_Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None]
 
 _TOP = 5
+_NARROWER = 3  # narrower names of a hedge, where `top` is not given
 _BLOCK = 64  # pictures scored at once
 _AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block is scored
 
@@ -46,7 +51,8 @@ class LabelRequest:
     top: guesses a picture; None is 5, or all labels where there are fewer. method: which scorer.
     candidates, under: see `choose_candidates`.
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
-    explain: whether guesses carry an explanation.
+    explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
+    in_doubt: the same only for pictures whose best guess is less probable than that.
     """
 
     top: int | None = None
@@ -56,6 +62,8 @@ class LabelRequest:
     typed: tuple[TypedLabel, ...] = ()
     reject: float = 0.0
     explain: bool = False
+    sure: float | None = None
+    in_doubt: float | None = None
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
@@ -64,6 +72,9 @@ class LabelRequest:
             raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
         if not 0 <= self.reject <= 1:
             raise UsageError(f"reject is a probability from 0 to 1, got {self.reject}")
+        for name, share in (("sure", self.sure), ("in_doubt", self.in_doubt)):
+            if share is not None and not 0 < share <= 1:
+                raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share}")
 
 
 class Model:
@@ -96,6 +107,7 @@ class Model:
         labels: str | None = None,
         reject: float = 0.0,
         explain: bool = False,
+        sure: float | None = None,
     ) -> Answer:
         """Name what is in a picture.
 
@@ -105,7 +117,7 @@ class Model:
         """
         if isinstance(picture, list | tuple):
             raise UsageError("label takes one picture, got a list: use label_many")
-        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
+        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain, sure)
         answer = next(self.run(request).answers([picture]))
         if answer.problem is not None:
             raise PictureError(f"{answer.source}: {answer.problem}")
@@ -122,6 +134,7 @@ class Model:
         labels: str | None = None,
         reject: float = 0.0,
         explain: bool = False,
+        sure: float | None = None,
     ) -> Iterator[Answer]:
         """Name what is in each of many pictures, in order, in flat memory.
 
@@ -129,7 +142,7 @@ class Model:
         """
         if isinstance(pictures, str | bytes):
             raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
-        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain)
+        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain, sure)
         return self.run(request).answers(pictures)
 
     def run(self, request: LabelRequest) -> "LabelRun":
@@ -202,8 +215,11 @@ class LabelRun:
         )
 
     def prepare(self) -> None:
-        """Read now all that scoring reads when it is first needed, by scoring a blank."""
-        self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32))
+        """Read now all that scoring reads when it is first needed, by scoring a blank.
+
+        But not what only a picture in doubt needs: there may be none.
+        """
+        self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32), blank=True)
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """One answer a picture, in order, within two blocks after it was taken; stops for none that is broken."""
@@ -225,15 +241,37 @@ class LabelRun:
         source = str(one.source) if isinstance(one.source, Path) else f"#{number}"
         if one.problem is not None:
             return Answer(source, problem=one.problem)
-        guesses, standings = next(told)
+        guesses, standings, hedge = next(told)
         rejected = guesses[0].score < self.request.reject
-        return Answer(source, guesses, rejected=rejected, standings=standings, note=one.note)
+        return Answer(source, guesses, rejected=rejected, standings=standings, note=one.note, hedge=hedge)
 
-    def _told(self, features: Features) -> list[_Told]:
+    def _told(self, features: Features, blank: bool = False) -> list[_Told]:
         evidence = self._model.parts.classifier.evidence(features)
         scores = self._scorer.scores(evidence)
         standings = self._standings(scores)  # first, for `_shares` overwrites the scores
-        return list(zip(self._guesses(evidence, scores), standings, strict=True))
+        guesses = self._guesses(evidence, scores)
+        best = np.array([1.0 if blank else of_one[0].score for of_one in guesses])
+        return list(zip(guesses, standings, self._hedges(best, scores), strict=True))
+
+    @cached_property
+    def _hedger(self) -> "Hedger":
+        from devise.labeller.hedges import Hedger
+
+        return Hedger(self._model.parts, self.candidates, self.ranked)
+
+    def _hedges(self, best: np.ndarray, weights: Scores) -> list[Hedge | None]:
+        """best: the score of each picture's first guess. weights: what `_shares` leaves of the scores."""
+        hedges: list[Hedge | None] = [None] * len(weights)
+        threshold = self.request.in_doubt if self.request.sure is None else self.request.sure
+        if threshold is None:
+            return hedges
+        rows = np.flatnonzero(best < threshold) if self.request.sure is None else np.arange(len(weights))
+        if len(rows):
+            most = _NARROWER if self.request.top is None else self._top
+            probabilities = weights[rows] / weights[rows].sum(axis=1, keepdims=True, dtype=np.float64)
+            for row, hedge in zip(rows.tolist(), self._hedger.hedges(probabilities, threshold, most), strict=True):
+                hedges[row] = hedge
+        return hedges
 
     def _standings(self, scores: Scores) -> list[tuple[Standing, ...]]:
         if not self._typed:
@@ -267,7 +305,7 @@ class LabelRun:
         return vector
 
     def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:
-        """The best scores as probabilities over all labels ranked; `scores` is overwritten."""
+        """The best scores as probabilities over all labels ranked; `scores` becomes what they are shares of."""
         if self.request.method == "softmax":
             share: np.ndarray = best / scores.sum(axis=1, keepdims=True)
             return share

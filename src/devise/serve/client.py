@@ -72,6 +72,7 @@ class Client:
         reject: float = 0.0,
         explain: bool = False,
         standings: bool = False,
+        sure: float | None = None,
     ) -> LabelAnswer:
         """Name what is in a picture; picture: the bytes of a file. See `LabelOptions` for the rest."""
         options: dict[str, Any] = {
@@ -85,6 +86,8 @@ class Client:
         }
         if under is not None:
             options["under"] = under
+        if sure is not None:
+            options["sure"] = sure
         form = {"labels": labels} if labels else {}  # not in the address, which must stay short
         return self._asked(LabelAnswer, "POST", "/v1/label", params=options, data=form, files={"file": picture})
 

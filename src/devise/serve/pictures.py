@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +18,7 @@ from devise.labeller.typed import TypedLabel, parse_labels
 from devise.serve.engine import Task
 from devise.serve.problems import ServiceError
 from devise.serve.runs import CandidateSet, SetKey
-from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank
+from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank, WideName
 from devise.serve.service import Service
 from devise.text.phrases import term_key
 
@@ -113,7 +114,7 @@ class _Plan:
         self._parts: list[MethodAnswer | tuple[Method, int]] = []
         for method in dict.fromkeys(wanted.method):
             try:
-                run = chosen.run(method, wanted.top, wanted.explain)
+                run = chosen.run(method, wanted.top, wanted.explain, wanted.sure)
             except DeviseError as error:
                 self._parts.append(MethodAnswer(method=method, problem=str(error)))
                 continue
@@ -138,6 +139,7 @@ class _Plan:
                     rejected=answer.guesses[0].score < wanted.reject,
                     guesses=[_named(guess) for guess in answer.guesses],
                     standings=list(self._own_ranks(answer)) if wanted.standings else [],
+                    sure=WideName(**asdict(answer.hedge)) if answer.hedge else None,
                 )
             )
         return found

@@ -38,13 +38,13 @@ class CandidateSet:
     users: int = 0
     _runs: "OrderedDict[LabelRequest, LabelRun]" = field(default_factory=OrderedDict)
 
-    def run(self, method: Method, top: int, explain: bool) -> LabelRun:
+    def run(self, method: Method, top: int, explain: bool, sure: float | None = None) -> LabelRun:
         """At most `top` guesses; fewer where fewer labels are ranked. UsageError if the method can rank none."""
         labels = self.chosen.space.labels
         ranked = int(labels.seen.sum()) if method == "softmax" else len(labels)
         key = self.key
         wanted = min(top, ranked) or top
-        request = LabelRequest(wanted, method, key.candidates, key.under, key.typed, explain=explain)
+        request = LabelRequest(wanted, method, key.candidates, key.under, key.typed, explain=explain, sure=sure)
         run = self._runs.pop(request, None) or LabelRun(self.model, request, self.chosen)
         self._runs[request] = run
         if len(self._runs) > _RUNS:

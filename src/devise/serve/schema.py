@@ -24,6 +24,8 @@ __all__ = [
     "OwnLabel",
     "OwnLabelKept",
     "OwnLabelRank",
+    "WideLevel",
+    "WideName",
 ]
 
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
@@ -66,6 +68,10 @@ class LabelOptions(_Strict):
     own: Annotated[bool, Field(description="Whether the labels kept by PUT /v1/labels compete too.")] = True
     reject: Annotated[Share, Field(description="A best score below this is 'none of these'.")] = 0.0
     explain: Annotated[bool, Field(description="Add the path through WordNet and what a guess leans on.")] = False
+    sure: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Add the most informative name with at least this share of the probability."),
+    ] = None
     standings: Annotated[bool, Field(description="Add the ranks of the labels typed and kept.")] = False
 
 
@@ -103,8 +109,27 @@ class OwnLabelRank(BaseModel):
     rank: int
 
 
+class WideLevel(BaseModel):
+    """A name on the way from wide to narrow; see `Level`. common: whether people use it, or it is exact."""
+
+    id: str
+    name: str
+    share: Share
+    bits: Annotated[float, Field(ge=0)]
+    common: bool
+
+
+class WideName(BaseModel):
+    """As wide a name as is sure; see `Hedge`. name: null if none that people use is."""
+
+    threshold: Share
+    name: WideLevel | None
+    narrower: list[WideLevel]
+    way: list[WideLevel]
+
+
 class MethodAnswer(BaseModel):
-    """What one method says. candidates: labels it ranked. problem: why it has no guesses."""
+    """What one method says. candidates: labels it ranked. problem: why it has no guesses. sure: if it was asked for."""
 
     method: Method
     candidates: int = 0
@@ -112,6 +137,7 @@ class MethodAnswer(BaseModel):
     guesses: list[Named] = []
     standings: list[OwnLabelRank] = []
     problem: str | None = None
+    sure: WideName | None = None
 
 
 class LabelAnswer(BaseModel):

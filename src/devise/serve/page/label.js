@@ -9,6 +9,7 @@ const METHODS = [
   ["fused", "Fused", "Both joined, and the classifier where it is sure"],
 ];
 const TOP = 7;
+const SURE = 0.7;
 const at = (id) => document.getElementById(id);
 
 export const photo = { file: null, url: "" };
@@ -62,7 +63,7 @@ async function name() {
   results.setAttribute("aria-busy", "true");
   show(at("error"));
   at("status").textContent = "Looking at the photo …";
-  const query = new URLSearchParams({ top: TOP, explain: true, standings: true, candidates: at("candidates").value });
+  const query = new URLSearchParams({ top: TOP, explain: true, standings: true, sure: SURE, candidates: at("candidates").value });
   METHODS.forEach(([method]) => query.append("method", method));
   if (at("under").value.trim()) query.set("under", at("under").value.trim());
   const body = new FormData();
@@ -98,6 +99,7 @@ function column(answer) {
   return make("section", { class: "card column", "aria-labelledby": id, "data-method": answer.method },
     make("h2", { id }, title, answer.candidates ? make("span", { class: "soft small" }, `of ${count(answer.candidates)}`) : ""),
     make("p", { class: "about soft small" }, about),
+    answer.sure?.name ? trail(answer.sure) : "",
     answer.problem ? make("p", { class: "soft small" }, answer.problem) : make("ol", {}, ...answer.guesses.map(guess)),
     answer.standings.length ? ranks(answer) : "");
 }
@@ -116,6 +118,20 @@ function guess(one) {
       make("p", {}, make("span", { class: "soft" }, "Leans on: "),
         one.leans_on.map((lean) => `${lean.name} ${Math.round(100 * lean.share)} %`).join(", ") || "no trained label"),
       make("p", { class: "soft" }, `${one.id}; vector from its ${one.source}`))));
+}
+
+function trail(sure) {  // from wide to narrow; a name asks again, with only what is below it
+  const end = sure.way.findIndex((level) => level.id === sure.name.id);
+  const levels = sure.way.filter((level, at) => level.common && (at <= end || level.bits > sure.name.bits));
+  return make("nav", { class: "trail small", "aria-label": "From wide to narrow" }, ...levels.map((level) =>
+    make("button", { type: "button", title: `${percent(level.share)}. Only what is below ${level.name}`,
+      "aria-current": level.id === sure.name.id ? "true" : null, onclick: () => only(level.name) },
+      level.name, " ", make("span", { class: "soft" }, percent(level.share)))));
+}
+
+function only(wider) {
+  at("under").value = wider;
+  name();
 }
 
 function path(names) {
