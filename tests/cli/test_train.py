@@ -105,10 +105,10 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     assert made.code == 0, made.err
     assert "devise: no epoch has the hit@1 of the model before, " in made.err
 
-    known = dict(zip(base.labels.ids, base.standing(), strict=True))
+    known = dict(zip(base.labels.ids, base.prior().familiarity, strict=True))
     for model in (first, second, third):  # labels stand in another order than the base's
         made_bundle = open_bundle(model)
-        found = made_bundle.standing()
+        found = made_bundle.prior().familiarity
         assert found == pytest.approx([known[label_id] for label_id in made_bundle.labels.ids])
 
     photos = _unpacked(shard, tmp_path / "test")

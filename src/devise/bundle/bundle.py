@@ -30,7 +30,7 @@ from devise.bundle.parts import (
     decode_kernel,
     decode_label_codes,
     decode_label_vectors,
-    decode_standing,
+    decode_prior,
     decode_surgery,
 )
 from devise.bundle.strict_json import parse_json
@@ -38,7 +38,7 @@ from devise.errors import BundleError, VectorsError
 from devise.labels import LabelSet
 from devise.model.evidence import Classifier
 from devise.model.kernel import KernelSurgery
-from devise.model.prior import Standing
+from devise.model.prior import Prior
 from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 
@@ -162,22 +162,18 @@ class Bundle:
         """Whether the manifest lists this part."""
         return any(part.name == name for part in self.manifest.parts)
 
-    def standing_part(self) -> str | None:
-        """The part that keeps the prior, PRIOR or in older bundles FAMILIARITY; None if there is none."""
-        return next((name for name in (PRIOR, FAMILIARITY) if self.has(name)), None)
-
-    def standing(self) -> Standing | None:
-        """What is expected of each label beforehand; None if the bundle keeps nothing of it."""
-        name = self.standing_part()
+    def prior(self) -> Prior:
+        """What is known of each label before the picture is looked at, in older bundles from FAMILIARITY."""
+        name = next((name for name in (PRIOR, FAMILIARITY) if self.has(name)), None)
         if name is None:
-            return None
+            return Prior()
         data = self.part_bytes(name)
         with self._naming(name):
-            return decode_standing(name, data, self.manifest)
+            return decode_prior(data, self.manifest)
 
     def prior_weight(self) -> float:
-        """The weight of `standing` among the cosines; BundleError if the bundle keeps none."""
-        return self.setting("fused", "familiarity" if self.standing_part() == FAMILIARITY else "prior")
+        """The weight of the prior among the cosines; BundleError if the bundle keeps none."""
+        return self.setting("fused", "prior" if self.has(PRIOR) else "familiarity")
 
     def kernel(self) -> KernelSurgery | None:
         """Kernel surgery; None if the bundle keeps none."""
@@ -225,8 +221,8 @@ class Bundle:
             LABEL_VECTORS: self.label_vectors,
             SURGERY: self.surgery,
             WORDS: self.words,
-            FAMILIARITY: self.standing,
-            PRIOR: self.standing,
+            FAMILIARITY: self.prior,
+            PRIOR: self.prior,
             KERNEL: self.kernel,
             FAST: self.fast,
         }

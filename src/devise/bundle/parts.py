@@ -22,7 +22,7 @@ from devise.bundle.manifest import Manifest
 from devise.errors import BundleError, UsageError
 from devise.model.evidence import Classifier
 from devise.model.kernel import KernelConfig, KernelSurgery
-from devise.model.prior import Standing
+from devise.model.prior import Prior
 from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 
@@ -44,13 +44,13 @@ __all__ = [
     "decode_kernel",
     "decode_label_codes",
     "decode_label_vectors",
-    "decode_standing",
+    "decode_prior",
     "decode_surgery",
     "encode_classifier",
     "encode_fast",
     "encode_kernel",
     "encode_label_vectors",
-    "encode_standing",
+    "encode_prior",
     "encode_surgery",
 ]
 
@@ -66,12 +66,11 @@ FAMILIARITY = "familiarity.safetensors"
 KERNEL = "kernel.safetensors"
 """Kernel surgery. Optional: a bundle without it ranks by DeViSE and ConSE."""
 PRIOR = "prior.safetensors"
-"""The log odds that people photograph what each label names. Optional: a bundle without it ranks by cosine alone."""
+"""Of each label, the log odds that people photograph it, and how familiar its name is. Optional."""
 FAST = "fast.safetensors"
 """What runs the network in 8-bit integers. Optional: a bundle without it has no fast form."""
 WORDS = "words.safetensors"
 
-_STANDINGS = {PRIOR: "log_odds", FAMILIARITY: "familiarity"}  # the array of each part that keeps a prior
 _SHIFT, _NARROW_SHIFT = "shift/", "narrow-shift/"
 _Centre = Float32[np.ndarray, "length"]
 
@@ -179,15 +178,17 @@ def decode_kernel(data: bytes, manifest: Manifest) -> KernelSurgery:
     )
 
 
-def encode_standing(name: str, standing: Standing) -> bytes:
-    """One number per label as float16, for the part of this name: PRIOR or FAMILIARITY."""
-    return to_bytes({_STANDINGS[name]: narrowed(standing, "float16")})
+def encode_prior(prior: Prior) -> bytes:
+    """`log_odds` and `familiarity`, those that are known, as float16."""
+    known = {"log_odds": prior.log_odds, "familiarity": prior.familiarity}
+    return to_bytes({name: narrowed(row, "float16") for name, row in known.items() if row is not None})
 
 
-def decode_standing(name: str, data: bytes, manifest: Manifest) -> Standing:
-    """The inverse of `encode_standing`; BundleError if its length is not the manifest's."""
-    array = _STANDINGS[name]
-    return vector_of(_only(from_bytes(data), {array}), array, manifest.label_space.labels)
+def decode_prior(data: bytes, manifest: Manifest) -> Prior:
+    """The inverse of `encode_prior`; BundleError if a length is not the manifest's."""
+    arrays = _only(from_bytes(data), {"log_odds", "familiarity"})
+    length = manifest.label_space.labels
+    return Prior(*(vector_of(arrays, name, length) if name in arrays else None for name in ("log_odds", "familiarity")))
 
 
 def encode_fast(bounds: Bounds) -> bytes:

@@ -12,7 +12,7 @@ from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_sur
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
 from devise.model.kernel import KernelSurgery
-from devise.model.prior import Standing
+from devise.model.prior import Familiarity, Prior, Standing
 from devise.model.space import CENTRE, Centre, LabelSpace
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelPolicy
@@ -86,9 +86,18 @@ class ModelParts:
         return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
 
     @cached_property
+    def _prior(self) -> Prior:
+        return self.bundle.prior()
+
+    @property
     def standing(self) -> Standing | None:
         """What is expected of each label before the picture is looked at; None if the bundle keeps nothing of it."""
-        return self.bundle.standing()
+        return self._prior.standing
+
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """How familiar each label's name is; None if the bundle does not say."""
+        return self._prior.familiarity
 
     @cached_property
     def kernel(self) -> KernelSurgery | None:

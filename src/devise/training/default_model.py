@@ -34,7 +34,7 @@ from devise.bundle.parts import (
     encode_classifier,
     encode_kernel,
     encode_label_vectors,
-    encode_standing,
+    encode_prior,
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
@@ -44,7 +44,7 @@ from devise.labels import Label, LabelSet
 from devise.model import evidence
 from devise.model.embedding import random_space
 from devise.model.kernel import KernelConfig, fit_kernel
-from devise.model.prior import Standing
+from devise.model.prior import Prior, Standing
 from devise.model.space import CENTRE, centre_of, placed
 from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
@@ -244,7 +244,10 @@ def _named(config: BuildConfig, inputs: Inputs, base: _Base, out: Path, *, fresh
         config=json.loads(json.dumps(made | {"fast": base.manifest.config["fast"]})),
         parts=(),
     )
-    parts = base.parts | {KERNEL: encode_kernel(kernel), PRIOR: encode_standing(PRIOR, standing(trained))}
+    parts = base.parts | {
+        KERNEL: encode_kernel(kernel),
+        PRIOR: encode_prior(Prior(standing(trained), facts[:, COLUMNS.index("familiarity")])),
+    }
     return write_bundle(out, manifest, parts, overwrite=True)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from devise.bundle.bundle import file_sha256
 from devise.files import atomic_write
-from devise.model.prior import Standing
+from devise.model.prior import Familiarity
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
@@ -20,7 +20,7 @@ from devise.text.tokens import tokenize
 __all__ = ["familiarity", "term_counts"]
 
 
-def familiarity(ids: Sequence[str], counts: Mapping[str, int], taxonomy: Taxonomy) -> Standing:
+def familiarity(ids: Sequence[str], counts: Mapping[str, int], taxonomy: Taxonomy) -> Familiarity:
     """log(1 + count) / sqrt(rank), the highest over a synset's terms, one row an id.
 
     counts: of terms as `term_key` writes them. rank: of the synset among all senses of the term, from 1; WordNet

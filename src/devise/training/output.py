@@ -12,10 +12,12 @@ from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
+    FAMILIARITY,
     FAST,
     KERNEL,
     LABEL_TABLE,
     LABEL_VECTORS,
+    PRIOR,
     RANDOM_SURGERY,
     SURGERY,
     WORDS,
@@ -23,12 +25,11 @@ from devise.bundle.parts import (
     encode_classifier,
     encode_kernel,
     encode_label_vectors,
-    encode_standing,
+    encode_prior,
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
 from devise.model.evidence import Classifier
-from devise.model.prior import standing_of
 from devise.model.space import CENTRE
 from devise.training.kernel import trained_kernel
 from devise.training.labelspace import TargetSpace
@@ -80,9 +81,9 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     }
     if network is None and base.has(FAST):
         parts[FAST] = base.part_path(FAST)  # of the network, which stays
-    known, prior = base.standing(), base.standing_part()
-    if known is not None and prior is not None:
-        parts[prior] = encode_standing(prior, standing_of(space.labels, base.labels, known, base.trained))
+    for name in (PRIOR, FAMILIARITY):
+        if base.has(name):
+            parts[name] = encode_prior(base.prior().of(space.labels, base.labels, base.trained))
     kernel = trained_kernel(base, space, base.classifier() if network is None else network.classifier)
     if kernel is not None:
         parts[KERNEL] = encode_kernel(kernel)

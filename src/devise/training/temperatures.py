@@ -27,7 +27,7 @@ def open_base(path: Path) -> Bundle:
     needed = [("conse", "top"), ("fused", "penalty"), ("fused", "confidence")]
     for scorer, name in needed:
         base.setting(scorer, name)
-    if base.standing_part() is not None:
+    if base.prior().standing is not None:
         base.prior_weight()
     return base
 
@@ -44,7 +44,7 @@ def best_temperatures(
     devise = DeviseScorer(labels, surgery)
     conse = ConseScorer(labels, space.vectors[trained], int(base.setting("conse", "top")))
     rule = StackingRule(base.setting("fused", "penalty"), base.setting("fused", "confidence"))
-    prior, known = None, base.standing()
+    prior, known = None, base.prior().standing
     if known is not None:
         prior = np.float32(base.prior_weight()) * standing_of(space.labels, base.labels, known, base.trained)
     scorers: dict[str, Scorer] = {"devise": devise, "conse": conse}
