@@ -70,9 +70,9 @@ def check_encoding(start: bytes, name: str, error: type[Exception]) -> int:
     return len(_BOM) if start.startswith(_BOM) else 0
 
 
-def decode_line(raw: bytes, name: str, number: int, error: type[Exception]) -> str:
-    """A line as text; `error` names the line if it is not UTF-8 or contains a NUL byte."""
-    if b"\0" in raw:
+def decode_line(raw: bytes, name: str, number: int, error: type[Exception], *, nul: bool = False) -> str:
+    """A line as text; `error` names the line if it is not UTF-8 or, unless `nul` allows it, contains a NUL byte."""
+    if b"\0" in raw and not nul:
         raise error(f"{name} line {number} contains a NUL byte: expected text in UTF-8")
     try:
         return raw.decode("utf-8")

@@ -101,7 +101,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "photo.txt"
     path.write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(LabelError, match=r"photo\.txt is not UTF-8 text"):
+    with pytest.raises(LabelError, match=r"photo\.txt line 1 is not UTF-8"):
         read_candidates(str(path))
 
 

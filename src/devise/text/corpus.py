@@ -164,8 +164,8 @@ def write_tokens(path: Path, sentences: Iterable[Sequence[str]]) -> CorpusTally:
 
 def read_tokens(path: Path) -> Iterator[list[str]]:
     """The sentences that `write_tokens` wrote; TextError names a line that is not UTF-8."""
-    for number, raw in numbered_lines(path, TextError):
-        yield decoded(raw, path, number, TextError).rstrip("\n").split(" ")
+    for number, raw in numbered_lines(path, TextError, own=True):
+        yield decoded(raw, path, number, TextError, own=True).rstrip("\n").split(" ")
 
 
 def document_tokens(document: Document, lead: int | None, joiner: PhraseJoiner) -> list[str]:

@@ -52,15 +52,18 @@ def open_bytes(path: Path, error: type[DeviseError], watch: Watch | None = None)
         raise error(f"{path} cannot be read: {reason}") from problem
 
 
-def numbered_lines(path: Path, error: type[DeviseError], watch: Watch | None = None) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(
+    path: Path, error: type[DeviseError], watch: Watch | None = None, *, own: bool = False
+) -> Iterator[tuple[int, bytes]]:
     """Lines with their numbers from 1, line ends kept; `error` names the line where reading broke off.
 
     A byte order mark is left out, and a text whose lines end in CR alone is read too; `error` for one in UTF-16.
+    own: the file is one we wrote, and all of it is text.
     """
     number = 0
     with open_bytes(path, error, watch) as file:
         try:
-            for number, line in enumerate(_lines(file, path, error), start=1):
+            for number, line in enumerate(file if own else _lines(file, path, error), start=1):
                 yield number, line
         except READ_ERRORS as problem:
             raise error(
@@ -68,9 +71,9 @@ def numbered_lines(path: Path, error: type[DeviseError], watch: Watch | None = N
             ) from problem
 
 
-def decoded(raw: bytes, path: Path, number: int, error: type[DeviseError]) -> str:
-    """A line as text; `error` names the line if it is not UTF-8 or contains a NUL byte."""
-    return decode_line(raw, str(path), number, error)
+def decoded(raw: bytes, path: Path, number: int, error: type[DeviseError], *, own: bool = False) -> str:
+    """A line as text; `error` names the line if it is not UTF-8 or, in a file that is not our own, has a NUL byte."""
+    return decode_line(raw, str(path), number, error, nul=own)
 
 
 def _lines(file: Any, path: Path, error: type[DeviseError]) -> Iterator[bytes]:

@@ -61,9 +61,9 @@ def write_vector_lines(path: Path, table: WordTable, *, header: bool = True) -> 
     """Write one word and its numbers a line, whole or not at all; every float32 can be read back exactly.
 
     header: word2vec's and fastText's first line "words dim"; False gives GloVe's form.
-    VectorsError if a word holds a space or a line end: this form cannot tell where such a word ends.
+    VectorsError if a word holds a blank, a line end or a NUL byte: this form cannot tell where such a word ends.
     """
-    check_writable(table.words, " \n")
+    check_writable(table.words, " \t\n\r\0")
     line = "%s" + " %.9g" * table.dim + "\n"
     with atomic_write(path) as opened:
         file = opened
