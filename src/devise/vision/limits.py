@@ -199,14 +199,14 @@ def _levels(image: Image.Image) -> int:
         return 0
     place = file.tell()
     file.seek(0)
-    head = file.read(1 << 20)
+    head: bytes = file.read(1 << 20)
     file.seek(place)
     at = head.find(b"\xff\x4f\xff\x51") + 2
     if at < 2 or any(head[at + 14 : at + 22]):
         return 0
     while head[at : at + 1] == b"\xff" and head[at + 1] not in (0x90, 0xD9):
         if head[at + 1] == 0x52:  # COD: length, style, progression, layers, mixing, then the levels
-            return int(head[at + 9])
+            return head[at + 9]
         at += 2 + max(2, int.from_bytes(head[at + 2 : at + 4], "big"))
     return 0
 
