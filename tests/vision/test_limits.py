@@ -2,10 +2,12 @@
 
 import gc
 import re
+import struct
 import subprocess
 import sys
 import traceback
 import weakref
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +98,13 @@ def test_filling_between_scans_is_limited(encode: Encode) -> None:
     data = encode(noise(), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     assert "fill bytes" in problem(data[:last] + b"\xff" * 70_000 + data[last:])
+
+
+def test_chunks_of_a_png_are_limited(encode: Encode) -> None:
+    data = encode(noise(), "PNG")
+    empty = struct.pack(">I4sI", 0, b"teSt", zlib.crc32(b"teSt"))
+    assert read_picture(data[:33] + empty * 1000 + data[33:], min_side=None).shape == (48, 64, 3)
+    assert problem(data[:33] + empty * 50_000 + data[33:]) == "not a photo: over 50,000 chunks"
 
 
 # Memory by format

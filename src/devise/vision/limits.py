@@ -15,6 +15,7 @@ __all__ = [
     "MAX_PIXELS",
     "JpegHeader",
     "PictureLimits",
+    "check_chunks",
     "halvings",
     "read_jpeg_header",
 ]
@@ -30,7 +31,8 @@ _MEMORY = 10  # bytes per pixel of the limit: what a progressive JPEG of three f
 _WORK = 16  # scans of a picture as large as the limit; libjpeg writes 10
 _SCANS = 256  # of a picture of any size
 _STRAY = 1 << 16  # bytes between segments; Pillow takes them one by one, 4 us each
-_SEGMENTS = 20_000  # before the first scan; a profile of 16 MB takes 255
+_SEGMENTS = 20_000  # of a JPEG before the first scan; a profile of 16 MB takes 255
+_CHUNKS = 50_000  # of a PNG, which Pillow takes at 10 us each; libpng writes one for 8 KiB
 
 # Bytes per pixel at the peak, the decoder's own planes and Pillow's copy together: measured on 16 megapixels with
 # Pillow 13 (grey JPEG 2000 6.2, colour 19.4; WebP 16.1; AVIF 9.4 of 8 bits with halved colour, which 10 bits and
@@ -157,6 +159,17 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     if data.find(b"\xff" * _STRAY, 0, place) >= 0:
         raise PictureError(f"not a photo: over {_STRAY:,} fill bytes")
     return JpegHeader(*frame, scans, whole)
+
+
+def check_chunks(data: bytes) -> None:
+    """PictureError for a PNG of more than 50,000 chunks; any other file passes."""
+    place = 8
+    for _ in range(_CHUNKS if data.startswith(b"\x89PNG\r\n\x1a\n") else 0):
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        if place >= len(data):
+            return
+    if place > 8:
+        raise PictureError(f"not a photo: over {_CHUNKS:,} chunks")
 
 
 def _cost(image: Image.Image) -> int:

@@ -14,7 +14,15 @@ from PIL import Image, UnidentifiedImageError
 from devise.arrays import Pixels
 from devise.errors import PictureError
 from devise.vision.colours import bytes_of_unit, on_white, orientation_of, to_srgb, upright
-from devise.vision.limits import MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, PictureLimits, halvings, read_jpeg_header
+from devise.vision.limits import (
+    MAX_BYTES,
+    MAX_JPEG_PIXELS,
+    MAX_PIXELS,
+    PictureLimits,
+    check_chunks,
+    halvings,
+    read_jpeg_header,
+)
 from devise.vision.quiet import quiet_pillow
 
 __all__ = ["MAX_BYTES", "MAX_JPEG_PIXELS", "MAX_PIXELS", "PictureSource", "picture_bytes", "read_picture"]
@@ -90,6 +98,7 @@ def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits) -> Pix
         raise PictureError("empty")
     if data.startswith(b"\xff\xd8\xff"):
         return _from_jpeg(data, min_side, limits)
+    check_chunks(data)
     formats = [name for name in _FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
     try:
         image = Image.open(BytesIO(data), formats=formats)
