@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, ModelOption
+from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption
 from devise.cli.terminal import tell
 from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
@@ -127,6 +127,7 @@ def label(
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
     ] = 0,
     fast: FastOption = False,
+    max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
     """Name what is in photos.

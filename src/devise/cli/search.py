@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, ModelOption
+from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
@@ -64,6 +64,7 @@ def search(
         bool, typer.Option("--evaluate", help="Measure: every class folder (n02084071) of the index is looked for.")
     ] = False,
     fast: FastOption = False,
+    max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
     """Find photos.

@@ -102,9 +102,10 @@ def search_routes(service: Service) -> APIRouter:
         )
 
     @routes.get("/photos/{photo}", response_class=Response, summary="A small JPEG of a photo of the index")
-    def photo(photo: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
+    async def photo(photo: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
         """Photos are asked for by their number in the index, never by a path."""
-        found = _photos(service).thumbnail(photo)
+        path = _photos(service).path(photo)
+        found = await service.thumbnails.of(path) if path is not None else None
         if found is None:
             raise ServiceError(404, "unknown", f"the index has no photo {photo} that can be shown")
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
