@@ -1,6 +1,5 @@
 """Lists of candidate labels: a text file with one synset id a line, or a list in a JSON file."""
 
-import json
 import re
 import reprlib
 from collections.abc import Container, Iterable
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import LabelError, TaxonomyError, UsageError
+from devise.files import parse_json, read_file
 
 __all__ = ["CandidateList", "read_candidates"]
 
@@ -69,7 +69,7 @@ def _split(spec: str) -> tuple[Path, str | None]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_file(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"no file of candidate labels at {path}: check the path") from None
     except UnicodeDecodeError:
@@ -87,8 +87,8 @@ def _line_entries(text: str) -> Iterable[tuple[str, object]]:
 
 def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str, object]]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise LabelError(f"{path.name} is not JSON ({error}): expected a list of synset ids") from None
     if isinstance(content, dict):
         keys = ", ".join(content) or "none"

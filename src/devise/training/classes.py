@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_file, reason_of
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
@@ -67,9 +67,9 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
     """What a review file says; UsageError naming the line that is wrong."""
     told: dict[str, str | None] = {}
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as UTF-8 text ({error}): save it as UTF-8") from None
+        raise UsageError(f"{path} cannot be read as UTF-8 text ({reason_of(error)}): save it as UTF-8") from None
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -104,6 +104,16 @@ def _require_writable(names: Sequence[str]) -> None:
     for name in names:
         if name.startswith("#") or "\t" in name or len(name.splitlines()) > 1:
             raise UsageError(f"the class {name!r} cannot stand in a review file: rename it, without # at its beginning")
+        if not _is_utf8(name):
+            raise UsageError(f"the class {name!r} has a name that is not UTF-8: rename its folder")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _open(unclear: Sequence[str], ids: dict[str, str | None], taxonomy: Taxonomy, review: Path | None) -> UsageError:

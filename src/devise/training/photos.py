@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from devise.errors import UsageError
 from devise.evaluation.folders import find_test_photos
-from devise.files import atomic_write
+from devise.files import atomic_write, open_tensors, reason_of
 from devise.training.calibration import CalibrationSet
 from devise.vision.backbone import Backbone
 from devise.vision.pipeline import extract
@@ -41,8 +41,11 @@ def photo_features(
     if not stored.exists():
         with atomic_write(stored, "wb") as file:
             file.write(save(_extracted(pairs, backbone, rows)))
-    arrays = load_file(stored)
-    return CalibrationSet(arrays["features"], arrays["truth"])
+    try:
+        with open_tensors(stored) as file:
+            return CalibrationSet(file.get_tensor("features"), file.get_tensor("truth"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it, and it is made again") from None
 
 
 def _extracted(pairs: Sequence[tuple[Path, str]], backbone: Backbone, rows: dict[str, int]) -> dict[str, Any]:
