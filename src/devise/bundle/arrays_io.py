@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from devise.errors import BundleError, VectorsError
+from devise.files import reason_of
 from devise.text.quantize import QuantizedRows, quantize_rows
 
 __all__ = [
@@ -30,6 +31,8 @@ Stored = Literal["float16", "float32"]
 """How a float is kept: in about 3 digits, or exactly."""
 Vector = Float32[np.ndarray, "length"]
 
+_FARTHEST = 1e9  # squares of sums of thousands of products of such numbers still fit into a float32
+_HALF_EXPONENT = np.uint16(0x7C00)  # all ones for NaN and infinity
 _BLOCK = 512  # rows: what is made of them fits into the processor's cache
 
 
@@ -41,16 +44,24 @@ def to_bytes(arrays: Mapping[str, Array]) -> bytes:
 
 
 def from_bytes(data: bytes) -> dict[str, Array]:
-    """The arrays of a safetensors file as they are stored; BundleError if it cannot be read as one."""
+    """The arrays of a safetensors file as they are stored.
+
+    BundleError if it cannot be read as one, or if a number in it is not finite or beyond `_FARTHEST`.
+    """
     import safetensors
     import safetensors.numpy
 
     try:
-        return safetensors.numpy.load(data)
+        arrays: dict[str, Array] = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise BundleError(f"is not a safetensors file ({error}): get or build the bundle again") from None
     except KeyError as error:
         raise BundleError(f"holds numbers of type {error}, which numpy lacks: build the bundle again") from None
+    except (MemoryError, OverflowError, TypeError, ValueError) as error:
+        raise BundleError(f"is not a safetensors file ({reason_of(error)}): get or build the bundle again") from None
+    for name, array in arrays.items():
+        _require_sensible(name, array)
+    return arrays
 
 
 def narrowed(array: Array, stored: Stored) -> Array:
@@ -110,6 +121,20 @@ def codes_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> 
 def vector_of(arrays: Mapping[str, Array], name: str, length: int) -> Vector:
     """The float32 vector kept under `name` as float16 or float32."""
     return _widened(_shaped(arrays, name, (length,)), name)
+
+
+def _require_sensible(name: str, array: Array) -> None:
+    """BundleError for NaN, infinity, and what would become one of them in a product of two matrices."""
+    if array.dtype.kind != "f" or not array.size:
+        return
+    if array.dtype == np.float16:  # none is beyond; its comparisons are slow, its bits tell
+        sensible = not ((array.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any()
+    else:
+        sensible = bool(float(array.min()) >= -_FARTHEST and float(array.max()) <= _FARTHEST)  # min and max keep NaN
+    if not sensible:
+        raise BundleError(
+            f"array {name} has a number that is not finite or beyond {_FARTHEST:g}: get or build the bundle again"
+        )
 
 
 def _shaped(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Array:
