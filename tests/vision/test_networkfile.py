@@ -111,7 +111,7 @@ def test_functions_of_its_own_are_refused():
 
 @pytest.mark.parametrize("data", [b"", b"no network", b"<net name='IR'/>", b"\x3a\xff\xff\xff\xff\xff\x7f", bytes(50)])
 def test_other_files_are_refused(data: bytes):
-    with pytest.raises(BundleError, match="is not a"):
+    with pytest.raises(BundleError, match="not a whole ONNX file"):
         check_file(data)
 
 
@@ -194,11 +194,7 @@ def test_features_that_are_not_finite_are_told():
         OpenVinoBackbone(model.SerializeToString(), STEPS).features(np.ones((1, 3, 4, 4), np.float32))
 
 
-def test_our_own_networks_use_listed_operators(lite0_onnx: Path):
-    data = lite0_onnx.read_bytes()
-    check_file(data)
-    used = {node.op_type for node in onnx.load_from_string(data).graph.node}
-    assert used == {"Add", "Cast", "Clip", "Conv", "Flatten", "GlobalAveragePool"} - (
-        set() if "Cast" in used else {"Cast"}
-    )
-    assert used <= OPERATORS
+def test_our_own_networks_use_listed_operators(lite0_onnx: bytes):
+    check_file(lite0_onnx)
+    used = {node.op_type for node in onnx.load_from_string(lite0_onnx).graph.node}
+    assert used <= {"Add", "Cast", "Clip", "Conv", "Flatten", "GlobalAveragePool"} < OPERATORS

@@ -44,24 +44,18 @@ def to_bytes(arrays: Mapping[str, Array]) -> bytes:
 
 
 def from_bytes(data: bytes) -> dict[str, Array]:
-    """The arrays of a safetensors file as they are stored.
-
-    BundleError if it cannot be read as one, or if a number in it is not finite or beyond `_FARTHEST`.
-    """
+    """The arrays of a safetensors file as they are stored; BundleError if it cannot be read as one."""
     import safetensors
     import safetensors.numpy
 
     try:
-        arrays: dict[str, Array] = safetensors.numpy.load(data)
+        return safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise BundleError(f"is not a safetensors file ({error}): get or build the bundle again") from None
     except KeyError as error:
         raise BundleError(f"holds numbers of type {error}, which numpy lacks: build the bundle again") from None
     except (MemoryError, OverflowError, TypeError, ValueError) as error:
         raise BundleError(f"is not a safetensors file ({reason_of(error)}): get or build the bundle again") from None
-    for name, array in arrays.items():
-        _require_sensible(name, array)
-    return arrays
 
 
 def narrowed(array: Array, stored: Stored) -> Array:
@@ -93,14 +87,15 @@ def quantized(rows: Matrix) -> QuantizedRows:
     return QuantizedRows(plain.codes, scales)
 
 
-def matrix_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> Matrix:
+def matrix_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int], *, checked: bool = True) -> Matrix:
     """The float32 matrix kept under `name`: as float16, float32, or int8 with `scales` beside it.
 
-    BundleError if it is absent, of another shape or of another type.
+    BundleError if it is absent, of another shape or of another type, or if a number in it is not finite or beyond
+    `_FARTHEST`. checked: without it the caller looks at the numbers.
     """
     array = _shaped(arrays, name, shape)
     if array.dtype != np.int8:
-        return _widened(array, name)
+        return _widened(array, name, checked)
     codes = codes_of(arrays, name, shape)
     # One pass and no copy beside the result: a cold process has 48 MB to touch for 40,000 labels.
     rows: Matrix = np.multiply(codes.codes, codes.scales[:, None])
@@ -115,6 +110,7 @@ def codes_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> 
             f"{name} and scales must be int8 and float32, got {codes.dtype} and {scales.dtype}: "
             "read it as floats or build the bundle again"
         )
+    _require_sensible("scales", scales)
     return QuantizedRows(codes, scales)
 
 
@@ -125,7 +121,7 @@ def vector_of(arrays: Mapping[str, Array], name: str, length: int) -> Vector:
 
 def _require_sensible(name: str, array: Array) -> None:
     """BundleError for NaN, infinity, and what would become one of them in a product of two matrices."""
-    if array.dtype.kind != "f" or not array.size:
+    if not array.size:
         return
     if array.dtype == np.float16:  # none is beyond; its comparisons are slow, its bits tell
         sensible = not ((array.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any()
@@ -146,7 +142,9 @@ def _shaped(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> A
     return array
 
 
-def _widened(array: Array, name: str) -> Float32[np.ndarray, "..."]:
+def _widened(array: Array, name: str, checked: bool = True) -> Float32[np.ndarray, "..."]:
     if array.dtype not in (np.float16, np.float32):
         raise BundleError(f"array {name} must be float16 or float32, got {array.dtype}: build the bundle again")
+    if checked:
+        _require_sensible(name, array)
     return array.astype(np.float32, copy=False)

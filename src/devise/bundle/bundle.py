@@ -20,6 +20,7 @@ from devise.bundle.parts import (
     FAST,
     LABEL_TABLE,
     LABEL_VECTORS,
+    RANDOM_SURGERY,
     SURGERY,
     WORDS,
     SurgeryMap,
@@ -200,6 +201,7 @@ class Bundle:
             WORDS: self.words,
             FAMILIARITY: lambda: decode_familiarity(self.part_bytes(FAMILIARITY), self.manifest),
             FAST: self.fast,
+            RANDOM_SURGERY: lambda: decode_surgery(self.part_bytes(RANDOM_SURGERY), self.manifest),
         }
         for part in self.manifest.parts:
             if part.name in readers:

@@ -17,12 +17,13 @@ _WRITTEN_HERE = ("Add", "Cast", "Clip", "Conv", "Flatten", "GlobalAveragePool")
 # fmt: off
 _WRITTEN_FOR_TIMM = (
     "Abs", "And", "AveragePool", "BatchNormalization", "Ceil", "Concat", "Constant", "ConstantOfShape", "Cos",
-    "DepthToSpace", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Expand", "Floor", "Gather",
-    "GatherElements", "Gelu", "Gemm", "GlobalMaxPool", "Greater", "GreaterOrEqual", "GroupNormalization",
+    "CumSum", "DepthToSpace", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Expand", "Floor", "Gather",
+    "GatherElements", "GatherND", "Gelu", "Gemm", "GlobalMaxPool", "Greater", "GreaterOrEqual", "GroupNormalization",
     "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization", "LeakyRelu", "Less",
     "LessOrEqual", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mish", "Mod", "Mul", "Neg", "Not",
     "Or", "PRelu", "Pad", "Pow", "Range", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin",
-    "ReduceProd", "ReduceSum", "Relu", "Reshape", "Resize", "Round", "Selu", "Shape", "Sigmoid", "Sign", "Sin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "Round",
+    "ScatterElements", "ScatterND", "Selu", "Shape", "Sigmoid", "Sign", "Sin",
     "Size", "Slice", "Softmax", "Softplus", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh",
     "Tile", "Transpose", "Trilu", "Unsqueeze", "Where",
 )
@@ -60,6 +61,7 @@ _REFUSED = {
     (_TENSOR, 13): "weights in another file",
 }
 _LOCATION = (_TENSOR, 14)
+_NO_FILE = "cannot be read by OpenVINO (it is not a whole ONNX file)"
 _OPERATOR, _DOMAIN = (_NODE, 4), (_NODE, 7)
 
 
@@ -87,7 +89,7 @@ def check_file(onnx: bytes) -> None:
         if nodes > _MOST_NODES or fields > _MOST_FIELDS:
             raise _refused(f"is larger than {_MOST_NODES:,} operators and {_MOST_FIELDS:,} fields")
     if graphs != 1:
-        raise _refused("is not an ONNX file")
+        raise _refused(_NO_FILE)
 
 
 def check_graph(network: Any) -> int:
@@ -161,9 +163,9 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]
         elif kind in (1, 5):
             value = 8 if kind == 1 else 4
         else:
-            raise _refused("is not an ONNX file")
+            raise _refused(_NO_FILE)
         if number == 0 or start + value > end:
-            raise _refused("is not a whole ONNX file")
+            raise _refused(_NO_FILE)
         yield number, value, start
         start += value
 
@@ -172,13 +174,13 @@ def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if start >= end:
-            raise _refused("is not a whole ONNX file")
+            raise _refused(_NO_FILE)
         byte = data[start]
         start += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, start
-    raise _refused("is not an ONNX file")
+    raise _refused(_NO_FILE)
 
 
 def _shown(name: bytes | str) -> str:
