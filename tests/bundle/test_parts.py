@@ -177,3 +177,33 @@ def test_the_manifest_rules_the_shapes(model: Any) -> None:
     other: Manifest = replace(model.manifest, label_space=LabelSpace(7, 3, 5))
     with pytest.raises(BundleError, match=r"array map must be \(5, 5\), got \(4, 5\)"):
         decode_surgery(encode_surgery(SurgeryMap(model.surgery.map)), other)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("stored", [np.float16, np.float32])
+def test_numbers_out_of_sense_are_refused(wrong: float, stored: type, model: Any) -> None:
+    dim, features = model.manifest.label_space.dim, model.manifest.backbone.features
+    labels, trained = model.manifest.label_space.labels, model.manifest.label_space.trained
+
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros(shape, stored)
+
+    def spoilt(*shape: int) -> np.ndarray:
+        array = zeros(*shape)
+        with np.errstate(over="ignore"):
+            array.flat[-1] = wrong
+        return array
+
+    told = pytest.raises(BundleError, match="not finite or beyond")
+    with told:
+        decode_surgery(to_bytes({"map": spoilt(dim, features)}), model.manifest)
+    with told:
+        decode_surgery(to_bytes({"map": zeros(dim, features), "label_centre": spoilt(dim)}), model.manifest)
+    with told:
+        decode_classifier(to_bytes({"weight": spoilt(trained, features), "bias": zeros(trained)}), model.manifest)
+    with told:
+        decode_label_vectors(to_bytes({"vectors": spoilt(labels, dim)}), model.manifest)
+    scales = np.ones(labels, np.float32)
+    scales[2] = wrong
+    with told:
+        decode_label_vectors(to_bytes({"vectors": np.ones((labels, dim), np.int8), "scales": scales}), model.manifest)

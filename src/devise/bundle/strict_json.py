@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import NoReturn, cast
 
 from devise.errors import BundleError
+from devise.files import parse_json as parse_value
 
 __all__ = ["dump_json", "number", "parse_json", "plain", "record", "sequence", "text", "whole"]
 
@@ -19,14 +20,13 @@ def parse_json(data: bytes) -> object:
     """
     try:
         content = data.decode("utf-8")
-        value: object = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        value: object = parse_value(content, object_pairs_hook=_unique, parse_float=_finite)
         if "\\u" in content:
             dump_json(value).encode("utf-8")
     except UnicodeError:
         raise BundleError("is not UTF-8 text: get or build the bundle again") from None
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise BundleError(f"is not JSON ({reason}): get or build the bundle again") from None
+    except ValueError as error:
+        raise BundleError(f"is not JSON ({error}): get or build the bundle again") from None
     return value
 
 
@@ -103,10 +103,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)} stands twice")
     return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

@@ -11,7 +11,7 @@ from devise.cli.app import app
 from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
-from devise.files import read_text
+from devise.files import text_of
 
 __all__ = ["serve"]
 
@@ -97,7 +97,8 @@ def _token(file: Path | None) -> str | None:
         where = "$DEVISE_TOKEN"
     else:
         try:
-            given, where = read_text(file, UsageError, f"--token-file: {file}"), str(file)
+            # A pipe is welcome: a secret may come from a program.
+            given, where = text_of(file.read_bytes(), f"--token-file: {file}", UsageError), str(file)
         except OSError as error:
             raise DeviseError(f"--token-file: {file} cannot be read ({error}): give a file with one line") from None
     if given is None:

@@ -1,6 +1,5 @@
 """Lists of candidate labels: a text file with one synset id a line, or a list in a JSON file."""
 
-import json
 import re
 import reprlib
 from collections.abc import Container, Iterable
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import LabelError, TaxonomyError, UsageError
-from devise.files import read_text
+from devise.files import parse_json, read_text
 
 __all__ = ["CandidateList", "read_candidates"]
 
@@ -86,8 +85,8 @@ def _line_entries(text: str) -> Iterable[tuple[str, object]]:
 
 def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str, object]]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise LabelError(f"{path.name} is not JSON ({error}): expected a list of synset ids") from None
     if isinstance(content, dict):
         keys = ", ".join(content) or "none"
