@@ -76,3 +76,9 @@ def test_a_review_file_with_a_mistake(tmp_path: Path):
     review.write_text("zebra\t-\nzebra\t-\n")
     with pytest.raises(UsageError, match="line 2: 'zebra' stands twice"):
         read_review(review, TAXONOMY)
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"'caf\\udce9' has a name that is not UTF-8: rename its folder"):
+        map_classes(["caf\udce9"], default_taxonomy(), tmp_path / "review.tsv")
+    assert not (tmp_path / "review.tsv").exists()
