@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
 
-from devise.bundle.strict_json import dump_json, number, parse_json, plain, record, sequence, text, whole
+from devise.bundle.strict_json import dump_json, number, parse_json, plain, record, sequence, shown_key, text, whole
 from devise.errors import BundleError
 from devise.version import __version__
 
@@ -193,7 +193,9 @@ def part_kind(name: str) -> PartKind:
     well_formed = stem and _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
     if not well_formed or name == MANIFEST_FILE or suffix not in _KINDS:
         endings = ", ".join(f".{ending}" for ending in _KINDS)
-        raise BundleError(f"part name {name!r} is refused: use a-z, 0-9, '.', '-', '_' and one of {endings}")
+        raise BundleError(
+            f"part name {reprlib.repr(name)} is refused: use a-z, 0-9, '.', '-', '_' and one of {endings}"
+        )
     return _KINDS[suffix]
 
 
@@ -252,10 +254,14 @@ def _setting(value: object, name: str, where: str) -> int | float:
     found = number(value, where)
     least, most = next(bounds for ending, bounds in _RANGES.items() if name.endswith(ending))
     if name in _WHOLE and type(found) is not int:
-        raise BundleError(f"key {where} must be a whole number, got {found!r}: get or build the bundle again")
+        raise BundleError(
+            f"key {shown_key(where)} must be a whole number, got {found!r}: get or build the bundle again"
+        )
     if not least <= found <= most:
         shown = reprlib.repr(found)
-        raise BundleError(f"key {where} must be from {least:g} to {most:g}, got {shown}: get or build the bundle again")
+        raise BundleError(
+            f"key {shown_key(where)} must be from {least:g} to {most:g}, got {shown}: get or build the bundle again"
+        )
     return found
 
 

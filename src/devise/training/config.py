@@ -1,6 +1,7 @@
 """Configuration of a training job: one frozen dataclass, from a TOML file and what the command line overrides."""
 
 import math
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -123,4 +124,4 @@ def _typed(key: str, value: object, hint: Any) -> object:
 
 def _require(holds: bool, key: str, wanted: str, got: object) -> None:
     if not holds:
-        raise UsageError(f"{key} must be {wanted}, got {got!r}")
+        raise UsageError(f"{key} must be {wanted}, got {reprlib.repr(got)}")
