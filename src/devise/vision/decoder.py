@@ -148,7 +148,7 @@ class Decoder:
             assert process.stdin is not None
             process.stdin.close()
         try:
-            code = process.wait(1)
+            code = process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()

@@ -185,9 +185,9 @@ def _cost(image: Image.Image) -> int:
 
 def _tiff_piece(tags: Any, size: tuple[int, int]) -> int:
     """Bytes of the largest strip or tile of a TIFF, which libtiff holds whole; its size is the file's to say."""
-    depth = sum(tags.get(258, (1,))) * (tags.get(277, 1) if len(tags.get(258, (1,))) == 1 else 1)
+    depth: int = sum(tags.get(258, (1,))) * (tags.get(277, 1) if len(tags.get(258, (1,))) == 1 else 1)
     if 322 in tags or 323 in tags:
-        pixels = int(tags.get(322, size[0])) * int(tags.get(323, size[1]))
+        pixels: int = int(tags.get(322, size[0])) * int(tags.get(323, size[1]))
     else:
         pixels = size[0] * min(int(tags.get(278, size[1])), size[1])
     return pixels * depth // 8
