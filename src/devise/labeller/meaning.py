@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from jaxtyping import Float32
@@ -13,7 +13,7 @@ from devise.model.prior import Familiarity
 from devise.model.space import placed
 from devise.taxonomy.morphology import base_forms, normalise
 from devise.taxonomy.synsets import Synset
-from devise.taxonomy.wordnet import PHYSICAL_ENTITY, NamedSense
+from devise.taxonomy.wordnet import NamedSense, Taxonomy
 from devise.text.phrases import term_key
 
 __all__ = ["Meaning", "MeaningWeights", "Meanings"]
@@ -58,19 +58,21 @@ class MeaningWeights:
     place: of the logarithm of the word's place among the terms of the synset: "turtle" is its second for a turtleneck.
     written: where the word is a plural and WordNet has that plural as a term ("glasses", "tigers").
     photos: of log(1 + 5 x trained classes + labels), counted at and below the sense.
+    trained: where the classifier was trained on the sense itself.
     named: of log(1 + terms below the sense that end in the word): box kites are kites.
     prior: of the share of all labels with a lower prior than the sense's label.
     context: of the cosine of the word's vector and the label of what the sense is a kind of.
     """
 
-    everyday: float = 5.0
+    everyday: float = 5.5
     animal: float = 4.0
     thing: float = 3.0
     plant: float = -1.0
     rank: float = -0.75
     place: float = -2.5
-    written: float = 4.0
+    written: float = 4.5
     photos: float = 0.5
+    trained: float = 0.5
     named: float = 1.25
     prior: float = 0.5
     context: float = 2.0
@@ -136,10 +138,11 @@ class Meanings:
         return Meaning(word, senses, kind, sum(map(self._can_be_seen, senses[1:])))
 
     def _can_be_seen(self, sense: Synset) -> bool:
-        taxonomy = self._parts.taxonomy
-        return sense.id in self._parts.space.labels or (
-            PHYSICAL_ENTITY in taxonomy.ancestors(sense.id) and not taxonomy.is_instance(sense.id)
-        )
+        return sense.id in self._visible or sense.id in self._parts.space.labels
+
+    @property
+    def _visible(self) -> frozenset[str]:
+        return _physical(self._parts.taxonomy)
 
     def _score(self, word: str, reading: NamedSense, vectors: dict[str, _Vector | None]) -> float:
         """The weighted sum of the evidence. vectors: of the terms of this word that were met, to be filled."""
@@ -148,13 +151,14 @@ class Meanings:
         if term not in vectors:
             vectors[term] = self._vector(term)
         below = self._parts.taxonomy.subtree(sense)
-        shown = [one for one in below if one in self._parts.space.labels]
+        labels = sum(one in self._parts.space.labels for one in below)
         return (
             self._kind(sense)
             + weights.rank * math.log(reading.rank)
             + self._naming(word, term, reading)
-            + weights.photos * math.log1p(5 * len(below & self._trained) + len(shown))
-            + weights.named * math.log1p(sum(self._is_called(one, term) for one in shown))
+            + weights.photos * math.log1p(5 * len(below & self._trained) + labels)
+            + weights.trained * (sense in self._trained)
+            + weights.named * math.log1p(sum(self._is_called(one, term) for one in below & self._visible))
             + weights.prior * self._prior_share(sense)
             + weights.context * self._context(sense, vectors[term])
         )
@@ -207,3 +211,8 @@ class Meanings:
     @cached_property
     def _has_words(self) -> bool:
         return any(part.name == WORDS for part in self._parts.bundle.manifest.parts)
+
+
+@cache
+def _physical(taxonomy: Taxonomy) -> frozenset[str]:
+    return frozenset(taxonomy.physical_nouns())
