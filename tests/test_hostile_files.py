@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 
 from devise.bundle.label_table import decode_label_table, encode_label_table
 from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest
-from devise.bundle.parts import SurgeryMap, decode_label_vectors, decode_surgery, encode_label_vectors, encode_surgery
+from devise.bundle.parts import (
+    FAMILIARITY,
+    PRIOR,
+    SurgeryMap,
+    decode_kernel,
+    decode_label_vectors,
+    decode_standing,
+    decode_surgery,
+    encode_kernel,
+    encode_label_vectors,
+    encode_standing,
+    encode_surgery,
+)
 from devise.errors import DeviseError
 from devise.evaluation.candidates import read_candidates
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, read_record, write_record
@@ -22,6 +34,7 @@ from devise.evaluation.testsets import read_counts
 from devise.index.rows import PhotoFact, Rows
 from devise.index.store import Header, PhotoStore
 from devise.labels import Label, LabelSet
+from devise.model.kernel import KernelConfig, KernelSurgery
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from devise.training.config import RunConfig, resolve
@@ -29,9 +42,11 @@ from devise.vision.featurestore import open_store
 from devise.vision.networkfile import check_file
 
 HEADER = Header("small", "ab" * 32, 3, 2)
-MANIFEST = Manifest(
-    "small", {}, BackboneFacts("net", 4), LabelSpace(5, 2, 3), LabelPolicy("any"), {"conse": {"temperature": 0.5}}
+KERNEL = KernelSurgery(
+    KernelConfig(rank=2), np.eye(5, 2, dtype=np.float32), np.eye(2, 4, dtype=np.float32), np.ones((2, 2), np.float32)
 )
+SCORING = {"conse": {"temperature": 0.5}, "kernel": {**KERNEL.config.to_dict(), "temperature": 0.04}}
+MANIFEST = Manifest("small", {}, BackboneFacts("net", 4), LabelSpace(5, 2, 3), LabelPolicy("any"), SCORING)
 IDS = [f"n{number:08}" for number in range(5)]
 
 Read = Callable[[Path], object]
@@ -125,6 +140,14 @@ FORMATS: dict[str, Callable[[Path], tuple[Path, Read]]] = {
     "label vectors": data(
         lambda: encode_label_vectors(np.ones((5, 3), np.float32)), lambda raw: decode_label_vectors(raw, MANIFEST)
     ),
+    "kernel": data(lambda: encode_kernel(KERNEL), lambda raw: decode_kernel(raw, MANIFEST)),
+    **{
+        name: data(
+            lambda name=name: encode_standing(name, np.ones(5, np.float32)),
+            lambda raw, name=name: decode_standing(name, raw, MANIFEST),
+        )
+        for name in (PRIOR, FAMILIARITY)
+    },
     "word vectors": vectors,
     "feature store": store,
     "network": data(network, check_file),

@@ -11,10 +11,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from devise.bundle.arrays_io import from_bytes, quantized, to_bytes
 from devise.bundle.manifest import LabelSpace, Manifest
 from devise.bundle.parts import (
+    PRIOR,
     SurgeryMap,
     decode_classifier,
+    decode_kernel,
     decode_label_codes,
     decode_label_vectors,
+    decode_standing,
     decode_surgery,
     encode_classifier,
     encode_label_vectors,
@@ -22,6 +25,7 @@ from devise.bundle.parts import (
 )
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
+from devise.model.kernel import KernelConfig
 
 
 def test_classifier_round_trip(model: Any) -> None:
@@ -207,3 +211,17 @@ def test_numbers_out_of_sense_are_refused(wrong: float, stored: type, model: Any
     scales[2] = wrong
     with told:
         decode_label_vectors(to_bytes({"vectors": np.ones((labels, dim), np.int8), "scales": scales}), model.manifest)
+    with told:
+        decode_standing(PRIOR, to_bytes({"log_odds": spoilt(labels)}), model.manifest)
+    scoring = {"kernel": KernelConfig(rank=2).to_dict()}
+    kernel = replace(model.manifest, scoring=scoring)
+    whole = {
+        "places": np.ones((labels, 2), np.int8),
+        "scales": np.ones(labels, np.float32),
+        "axes": zeros(2, features),
+        "by_label": zeros(trained, 2),
+    }
+    assert decode_kernel(to_bytes(whole), kernel).places.shape == (labels, 2)
+    for name, array in {"scales": scales, "axes": spoilt(2, features), "by_label": spoilt(trained, 2)}.items():
+        with told:
+            decode_kernel(to_bytes({**whole, name: array}), kernel)

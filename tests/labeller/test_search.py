@@ -16,7 +16,7 @@ from devise.labeller.nearest_photos import open_search, refresh_nearest
 from devise.labeller.photoindex import index_photos
 from devise.labeller.photoside import PhotoSide
 from devise.labeller.search import PhotoSearch
-from devise.labeller.typed import parse_labels
+from devise.labeller.typed import TypedLabel, parse_labels
 
 pytest.importorskip("pyarrow")
 
@@ -129,7 +129,18 @@ def test_an_empty_index_finds_nothing(small: Model):
 
 
 def test_a_label_without_a_vector_is_nowhere(small: Model, search: PhotoSearch):
-    assert search.find(words("entity")).hits[0].score == 0
+    assert search.find(Wanted((TypedLabel("entity"),), exact=True)).hits[0].score == 0
+    assert search.find(words("entity")).hits[0].score == pytest.approx(1)  # its kinds are all there is
+
+
+def test_a_word_finds_its_kinds(small: Model, search: PhotoSearch):
+    under = {hit.path: hit.score for hit in search.find(Wanted(under="equine")).hits}
+    assert {hit.path: hit.score for hit in search.find(words("equine")).hits} == pytest.approx(under)
+    both = search.find(Wanted((TypedLabel("equine"), TypedLabel("feline")), "all")).hits[0]
+    apart = [{hit.path: hit.score for hit in search.find(words(one)).hits} for one in ("equine", "feline")]
+    assert both.score == pytest.approx(apart[0][both.path] * apart[1][both.path], rel=1e-4)
+    for alone in (Wanted((TypedLabel("equine"),), exact=True), words("n02374149")):
+        assert max(hit.score for hit in search.find(alone).hits) < max(under.values())
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ __all__ = [
     "MaxPixelsOption",
     "ModelOption",
     "OnBadOption",
+    "QuietOption",
+    "SenseOption",
     "SplitsOption",
 ]
 
@@ -98,3 +100,12 @@ LabelPolicyOption = Annotated[
 DistilOption = Annotated[
     bool, typer.Option("--distil", help="In another label space, distil the surgery too: minutes, not seconds.")
 ]
+SenseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sense",
+        metavar="ID",
+        help="Id of the sense that is meant by a word, as devise labels lists it; may be given more than once.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print how the words were understood.")]

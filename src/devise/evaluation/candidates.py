@@ -12,6 +12,7 @@ from devise.files import parse_json, read_text
 __all__ = ["CandidateList", "read_candidates"]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
+_NAMED_ID = re.compile(r"\"?(?P<id>n\d{8})\"?[\s,:=|]+\S.*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class CandidateList:
 def read_candidates(spec: str, known: Container[str] | None = None) -> CandidateList:
     """Read the candidate labels that `spec` names.
 
-    spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment); `FILE.json`, a list of
+    spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment, and a name after the id, as in
+    other tools' lists of classes, is passed over); `FILE.json`, a list of
     synset ids; or `FILE.json#KEY`, one of several such lists in an object.
     known: the ids there are, such as a taxonomy; None does not ask.
 
@@ -79,8 +81,9 @@ def _text(path: Path) -> str:
 def _line_entries(text: str) -> Iterable[tuple[str, object]]:
     for number, line in enumerate(text.split("\n"), start=1):
         entry = line.partition("#")[0].strip()
+        named = _NAMED_ID.fullmatch(entry)
         if entry:
-            yield f"line {number}", entry
+            yield f"line {number}", named["id"] if named else entry
 
 
 def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str, object]]:
