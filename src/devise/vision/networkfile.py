@@ -132,7 +132,7 @@ def _multiply_adds(node: Any, kind: str, made: int) -> int:
         turned = node.get_attributes().get("transpose_a") and len(taken[0]) > 1
         return made * taken[0][-2 if turned else -1]
     if kind in ("MaxPool", "AvgPool"):
-        return made * math.prod(node.get_attributes().get("kernel", [1]))
+        return made * int(math.prod(node.get_attributes().get("kernel", [1])))
     return made + sum(map(math.prod, taken))
 
 
