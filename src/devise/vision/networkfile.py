@@ -130,10 +130,9 @@ def _multiply_adds(node: Any, kind: str, made: int) -> int:
         return made * math.prod(taken[1][1 if kind == "Convolution" else 2 :])
     if kind == "MatMul":
         turned = node.get_attributes().get("transpose_a") and len(taken[0]) > 1
-        added: int = taken[0][-2 if turned else -1]
-        return made * added
+        return made * taken[0][-2 if turned else -1]
     if kind in ("MaxPool", "AvgPool"):
-        return made * math.prod(node.get_attributes().get("kernel", [1]))
+        return made * int(math.prod(node.get_attributes().get("kernel", [1])))
     return made + sum(map(math.prod, taken))
 
 
