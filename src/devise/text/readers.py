@@ -68,8 +68,8 @@ def corpus_type(path: Path) -> str:
     if start.startswith(b"<") and b"<mediawiki" in start[:4096]:
         return ".xml"
     if ending not in _ENDINGS and start.startswith(b"{"):
-        with suppress(ValueError):
-            if isinstance(json.loads(start.partition(b"\n")[0]).get("text"), str):
+        with suppress(ValueError, AttributeError):
+            if isinstance(parse_json(start.partition(b"\n")[0]).get("text"), str):
                 return ".jsonl"
     return ending if ending in _ENDINGS else ""
 
