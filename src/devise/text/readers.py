@@ -69,7 +69,7 @@ def corpus_type(path: Path) -> str:
         return ".xml"
     if ending not in _ENDINGS and start.startswith(b"{"):
         with suppress(ValueError):
-            if isinstance(json.loads(start.partition(b"\n")[0]).get("text"), str):
+            if isinstance(parse_json(start.partition(b"\n")[0]).get("text"), str):
                 return ".jsonl"
     return ending if ending in _ENDINGS else ""
 
