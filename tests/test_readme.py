@@ -32,13 +32,14 @@ PICTURES = (
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with every picture the pages name and the record of an evaluation, as the working directory."""
+    """The pictures and files that the pages name, in the working directory."""
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     for name in PICTURES:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     write_record(small_record(), tmp_path / "record.json")
+    (tmp_path / "synset_words.txt").write_text("n02129165 lion, king of beasts\nn02129604 tiger\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

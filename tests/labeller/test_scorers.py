@@ -6,9 +6,10 @@ import pytest
 from devise.errors import BundleError, UsageError
 from devise.labeller.model import Model
 from devise.labeller.parts import ModelParts
-from devise.labeller.scorers import METHODS, ROWS, make_scorer
+from devise.labeller.scorers import METHODS, ROWS, make_scorer, methods_of, rows_of
 from devise.model.baselines import ChanceScorer, SoftmaxScorer
 from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
+from devise.model.kernel import KernelConfig, fit_kernel
 from devise.model.scorer import Scorer
 
 TRAINED = ("n03272010", "n02123045", "n02391049", "n02128757")
@@ -24,7 +25,7 @@ def test_methods_are_rows():
     assert set(ROWS) - set(METHODS) == {"random", "chance"}
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", [row for row in ROWS if row != "kernel"])
 def test_every_row_scores_what_it_says_it_ranks(parts: ModelParts, row: str):
     scorer = make_scorer(parts, row, parts.space)  # type: ignore[arg-type]
     assert isinstance(scorer, Scorer)
@@ -36,7 +37,7 @@ def test_every_row_scores_what_it_says_it_ranks(parts: ModelParts, row: str):
         assert scorer.labels.ids == parts.space.labels.ids
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("chance", "random")])
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("chance", "random", "kernel")])
 def test_a_label_scores_the_same_whatever_order_the_others_stand_in(parts: ModelParts, row: str):
     evidence = parts.classifier.evidence(np.array([[0.1, -0.5, 0.9]], np.float32))
     turned = parts.space.subset(list(range(9))[::-1])
@@ -102,7 +103,37 @@ def test_chance_is_the_same_each_time(parts: ModelParts):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.fixture
+def with_kernel(parts: ModelParts) -> ModelParts:
+    """The small model with kernel surgery fitted on its label vectors."""
+    made = ModelParts(parts.bundle)
+    config = KernelConfig(label_share=1.0, text_share=0.0, rank=3)
+    made.__dict__["kernel"] = fit_kernel(config, parts.space.vectors, parts.trained, parts.classifier.weight)
+    return made
+
+
+def test_the_kernel_is_refused_where_the_model_has_none(parts: ModelParts, with_kernel: ModelParts):
+    with pytest.raises(BundleError, match="no kernel surgery"):
+        make_scorer(parts, "kernel", parts.space)
+    assert set(ROWS) - set(rows_of(parts)) == {"kernel"} == set(METHODS) - set(methods_of(parts))
+    assert (rows_of(with_kernel), methods_of(with_kernel)) == (ROWS, METHODS)
+
+
+def test_the_kernel_scores_cosines_in_any_order(with_kernel: ModelParts):
+    kernel, whole = with_kernel.kernel, with_kernel.space
+    assert kernel is not None
+    features = np.array([[0.1, 0.5, 0.9], [1, 0, 0]], np.float32)
+    evidence = with_kernel.classifier.evidence(features)
+    roots = features**0.5 @ kernel.axes.T
+    wanted = roots / np.linalg.norm(roots, axis=1, keepdims=True) @ kernel.places.T
+    for places in (range(9), [8, 6, 0, 3]):
+        scorer = make_scorer(with_kernel, "kernel", whole.subset(list(places)))
+        known = [whole.vectors[place].any() for place in places]
+        found = scorer.scores(evidence)
+        np.testing.assert_allclose(found[:, known], wanted[:, list(places)][:, known], atol=1e-5)
+
+
 def test_an_unknown_row(parts: ModelParts):
     # The checking of types, which is on in the tests, would refuse it earlier.
-    with pytest.raises(UsageError, match="one of fused, devise, conse, softmax, random, chance, got 'magic'"):
+    with pytest.raises(UsageError, match="one of fused, kernel, devise, conse, softmax, random, chance, got 'magic'"):
         inspect.unwrap(make_scorer)(parts, "magic", parts.space)

@@ -47,6 +47,7 @@ class MethodName(StrEnum):
     """How pictures and labels are joined."""
 
     fused = "fused"
+    kernel = "kernel"
     devise = "devise"
     conse = "conse"
     softmax = "softmax"
@@ -67,7 +68,9 @@ def label(
     ] = None,
     method: Annotated[
         MethodName,
-        typer.Option(metavar="METHOD", help="How pictures and labels are joined: fused, devise, conse or softmax."),
+        typer.Option(
+            metavar="METHOD", help="How pictures and labels are joined: fused, kernel, devise, conse or softmax."
+        ),
     ] = MethodName.fused,
     candidates: Annotated[
         str,

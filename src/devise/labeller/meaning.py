@@ -49,8 +49,8 @@ _THINGS = (
 class MeaningWeights:
     """How much each piece of evidence for a sense weighs; the sense with the highest sum is taken.
 
-    Chosen on the first half of tests/data/everyday_words.tsv; with any of them halved or doubled, at
-    least 467 of all 500 words are still right.
+    Chosen on the first half of tests/data/everyday_words.tsv: 243 of its 250 words are right, and 244 of the other
+    250. With any one weight halved or doubled, at least 468 of all 500 are right.
 
     everyday, animal, thing, plant: the kind of thing: goods of everyday life, an animal, any other object, food or
         place, a plant; 0 for persons, acts, substances and all that cannot be seen.

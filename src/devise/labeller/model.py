@@ -152,7 +152,7 @@ class Model:
         return LabelRun(self, request, chosen)
 
     def embed(self, picture: Picture) -> Float32[np.ndarray, " dim"]:
-        """The picture as a unit vector of the label space, where its labels are near: unit(DeViSE + ConSE)."""
+        """The picture as a unit vector of `photo_space`, where its labels are near: unit(placing + share * ConSE)."""
         features = next(self.features([picture]))
         if features.features is None or features.problem is not None:
             raise PictureError(features.problem)
