@@ -238,14 +238,6 @@ def test_typed_labels_join_the_others_once(choose: Choose):
     assert found.notes == ()
 
 
-def test_two_names_of_one_synset_are_one_label_and_that_is_told(choose: Choose):
-    found = choose("typed", typed=(TypedLabel("snow leopard"), TypedLabel("ounce"), TypedLabel("Panthera uncia")))
-    assert "n02128757" in found.space.labels
-    kept_once = [note for note in found.notes if "kept once" in note]
-    assert len(kept_once) == 3 - len(found.space.labels)
-    assert any("'Panthera uncia'" in note and "n02128757" in note for note in kept_once)
-
-
 def test_typed_alone_needs_labels(choose: Choose):
     with pytest.raises(UsageError, match="no candidate labels in 'typed'"):
         choose("typed")
@@ -342,3 +334,12 @@ def test_what_the_small_model_composed_is_composed_the_same_again(small: Model):
     np.testing.assert_allclose(points, small.parts.space.vectors, atol=0.01)  # stored in 8 bits
     assert raw.sources == tuple(label.source for label in small.labels)
     assert raw.sources[ALL.index("n00001740")] == "none"
+
+
+def test_synonyms_of_a_list_are_one_label_and_one_line_says_so(choose: Choose):
+    names = ("snow leopard", "ounce", "Panthera uncia", "zebra", "tabby", "tabby cat")
+    found = choose("typed", typed=tuple(map(TypedLabel, names)))
+    assert found.space.labels.ids == ("n02128757", "n02391049", "n02123045")
+    assert [note for note in found.notes if "meaning" not in note] == [
+        "'snow leopard' and 'ounce' are one label, n02128757: kept once; 2 more such"
+    ]

@@ -214,6 +214,7 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
     A name that WordNet knows stands for the sense that `Meanings` takes, and for its kinds; an id for itself.
     """
     notes: list[str] = []
+    twice: list[str] = []
     known: dict[str, str] = {}
     words: list[str] = []
     meanings, several, count = Meanings(parts), [], 0
@@ -231,7 +232,7 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
         if meaning is not None:
             sense = meaning.chosen.id
             if sense in known:
-                notes.append(f"{known[sense]!r} and {label.name!r} are one label, {sense}: kept once")
+                twice.append(f"{known[sense]!r} and {label.name!r} are one label, {sense}: kept once")
                 continue
             bare = sense_id is not None and not label.definition
             known[sense] = meaning.chosen.name if bare else label.name
@@ -250,6 +251,7 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
         if looks_like_id(label.name) and not label.definition:
             notes.append(f"{label.name!r} looks like an id, an address or a number: taken for the words in it")
         fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
+    notes += [twice[0] + (f"; {len(twice) - 1} more such" if len(twice) > 1 else "")] if twice else []
     notes += _several(several, count)
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
     space = space.joined(added) if len(added.labels) else space

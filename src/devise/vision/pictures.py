@@ -28,7 +28,16 @@ from devise.vision.limits import (
 )
 from devise.vision.quiet import quiet_pillow
 
-__all__ = ["MAX_BYTES", "MAX_JPEG_PIXELS", "MAX_PIXELS", "PictureSource", "picture_bytes", "read_picture"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_JPEG_PIXELS",
+    "MAX_PIXELS",
+    "ArrayLike",
+    "PictureSource",
+    "Readable",
+    "picture_bytes",
+    "read_picture",
+]
 
 
 @runtime_checkable
