@@ -174,9 +174,8 @@ def label(
 
     run = _ready(loaded, request)
     run.prepare()
-    found = _found(paths, skip)
-    answers = _in_context(run, found) if context else _answers(loaded, run, found)
     with open_output(output, tally) as target:
+        answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
         write_answers(answers, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in tally.lines():
         tell(line)
