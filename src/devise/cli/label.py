@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -213,17 +213,18 @@ def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answe
     with counting("photos read") as advance:
         answers = run.answers(pictures, advance)
         first = tuple(islice(answers, 1))
-    return _saying(chain(first, answers))
+    return _saying(first, answers)
 
 
-def _saying(answers: "Iterator[Answer]") -> "Iterator[Answer]":
-    """The same; before the first photo that others helped, the user is told."""
+def _saying(*runs: "Iterable[Answer]") -> "Iterator[Answer]":
+    """Their answers; before the first photo that others helped, the user is told."""
     said = False
-    for answer in answers:
-        if answer.context and not said:
-            tell("names depend on the other photos of this run (--context)")
-            said = True
-        yield answer
+    for answers in runs:
+        for answer in answers:
+            if answer.context and not said:
+                tell("names depend on the other photos of this run (--context)")
+                said = True
+            yield answer
 
 
 def _block(extracted: "Iterator[Extracted]") -> "Iterator[Extracted]":
