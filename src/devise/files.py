@@ -1,14 +1,44 @@
-"""Files: written whole or not at all, read as text wherever they come from, named in a form that text can hold."""
+"""Files: written whole or not at all, read only if they are what they should be, named in a form that text can hold.
 
+The readers of our own files raise nothing but OSError, whose `strerror` says what is wrong, and ValueError for content;
+those of lists that come from outside raise OSError and the error that they are given.
+"""
+
+import errno
+import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, cast, overload
+from typing import IO, Any, Literal, NoReturn, cast, overload
 
-__all__ = ["atomic_write", "check_encoding", "decode_line", "exact_name", "read_text", "text_name", "text_of"]
+__all__ = [
+    "DEEPEST_JSON",
+    "LARGEST",
+    "atomic_write",
+    "check_encoding",
+    "decode_line",
+    "exact_name",
+    "locked",
+    "open_tensors",
+    "parse_json",
+    "read_file",
+    "read_json",
+    "read_text",
+    "reason_of",
+    "require_regular",
+    "text_name",
+    "text_of",
+]
+
+DEEPEST_JSON = 64
+"""Lists and objects inside each other; our own files have at most 8, and Python breaks at about 300."""
+
+LARGEST = 1 << 31
+"""Bytes of the largest file that is read into memory as one piece."""
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
@@ -17,6 +47,7 @@ _ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _NO_TEXT = re.compile(r"[\ud800-\udfff]|\\(?=ud[89a-f][0-9a-f]{2})")
 _BACKSLASH = "\udc5c"
 
+_CONTAINERS = frozenset((dict, list, tuple))
 _KEPT = 40  # letters of the name in the temporary one, which must not be too long for the system
 
 
@@ -39,6 +70,80 @@ def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> AbstractContextM
     if path.exists() and not path.is_file() and not path.is_dir():
         return cast("AbstractContextManager[IO[Any]]", path.open(mode))
     return _written(path, mode)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of this file, which is made where it is absent; False if another process holds it.
+
+    The lock ends with the block, or with the process. True where the system has no such locks.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+    try:
+        _size(path, os.fstat(handle), None)
+        yield _is_free(handle)
+    finally:
+        os.close(handle)
+
+
+def require_regular(path: Path, most: int | None = None) -> int:
+    """The size of a file in bytes; OSError if it is absent, no regular file (opening a pipe waits), or over `most`."""
+    return _size(path, os.stat(path), most)
+
+
+def read_file(path: Path, most: int = LARGEST) -> bytes:
+    """The content of a regular file of at most `most` bytes; OSError for anything else. Never waits for a pipe."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _size(path, os.fstat(handle), most)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def read_json(path: Path, most: int = LARGEST, **hooks: Any) -> Any:
+    """The value in a JSON file: OSError as `read_file` raises it, ValueError as `parse_json` does."""
+    return parse_json(read_file(path, most), **hooks)
+
+
+def parse_json(data: bytes | str, **hooks: Any) -> Any:
+    """The value in JSON text, which may begin with a byte order mark.
+
+    hooks: as `json.loads` takes them. ValueError if it is not UTF-8, not JSON, has NaN or infinity, or is nested more
+    than `DEEPEST_JSON` deep.
+    """
+    text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+    try:
+        value = json.loads(text, **{"parse_constant": _no_constant, **hooks})
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if text.count("[") + text.count("{") > DEEPEST_JSON:  # only then can it be deep, and is worth a walk
+        _require_shallow(value)
+    return value
+
+
+@contextmanager
+def open_tensors(path: Path, framework: Literal["numpy", "pt"] = "numpy") -> Iterator[Any]:
+    """A safetensors file as `safetensors.safe_open` gives it.
+
+    OSError if it is absent or no regular file. ValueError, one line, if it is damaged, or if what is asked of it within
+    the block is not there or not of a type that the framework has.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    require_regular(path)
+    try:
+        with safe_open(path, framework) as file:
+            yield file
+    except (SafetensorError, LookupError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(reason_of(error)) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in at most 120 characters of one line."""
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (told.strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 @contextmanager
@@ -93,8 +198,8 @@ def text_of(data: bytes, name: str, error: type[Exception]) -> str:
 
 
 def read_text(path: Path, error: type[Exception], name: str = "") -> str:
-    """The text of a file as `text_of` reads it. OSError if it cannot be opened. name: what errors call it."""
-    return text_of(path.read_bytes(), name or str(path), error)
+    """The text of a file as `text_of` reads it. OSError as `read_file` raises it. name: what errors call it."""
+    return text_of(read_file(path), name or str(path), error)
 
 
 def text_name(name: str) -> str:
@@ -111,3 +216,43 @@ def text_name(name: str) -> str:
 def exact_name(text: str) -> str:
     """The name that `text_name` made this of, as `os.fsencode` takes it."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace(_BACKSLASH, "\\")
+
+
+def _size(path: Path, state: os.stat_result, most: int | None) -> int:
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a regular file", str(path))
+    if most is not None and state.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {state.st_size:,} bytes, at most {most:,} are expected", str(path))
+    return state.st_size
+
+
+def _is_free(handle: int) -> bool:
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # pragma: no cover - not POSIX
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _require_shallow(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST_JSON + 1):
+        inner: list[object] = []
+        for container in level:
+            items = container.values() if isinstance(container, dict) else cast("list[object]", container)
+            if not _CONTAINERS.isdisjoint(map(type, items)):
+                inner += [item for item in items if type(item) in _CONTAINERS]
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"nested more than {DEEPEST_JSON} deep")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -151,3 +151,45 @@ def test_kinds() -> None:
 def test_values_that_json_does_not_keep_are_refused(manifest: Manifest) -> None:
     with pytest.raises(BundleError, match="cannot be written as JSON"):
         replace(manifest, config={"path": object()}).to_json()
+
+
+@pytest.mark.parametrize(
+    ("scorer", "name", "value"),
+    [
+        ("conse", "temperature", 0),
+        ("devise", "temperature", 1e308),
+        ("fused", "temperature", -0.1),
+        ("fused", "penalty", 1e300),
+        ("any", "setting", 10**400),
+        ("conse", "top", 0),
+        ("conse", "top", 2.5),
+        ("random", "seed", -1),
+        ("random", "seed", 2**64),
+        ("devise", "ridge", -1.0),
+        ("fused", "penalty", -0.1),
+        ("fused", "confidence", -1),
+        ("fused", "conse", -0.1),
+        ("fused", "prior", -0.05),
+        ("kernel", "label_share", -0.5),
+        ("kernel", "text_share", 1e300),
+        ("kernel", "tree_share", -1),
+        ("kernel", "width", 0),
+        ("kernel", "ridge", -0.2),
+        ("kernel", "rank", 0),
+        ("kernel", "rank", 300.5),
+        ("kernel", "temperature", 0.0),
+    ],
+)
+def test_settings_out_of_range_are_refused(manifest: Manifest, scorer: str, name: str, value: float) -> None:
+    data = _changed(manifest, lambda stored: stored["scoring"].setdefault(scorer, {}).update({name: value}))
+    with pytest.raises(BundleError, match=rf"key scoring\.{scorer}\.{name} must be ") as told:
+        Manifest.from_json(data)
+    assert len(str(told.value)) < 300
+
+
+def test_a_manifest_nested_deep_is_refused(manifest: Manifest) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(70):
+        deep = {"a": deep}
+    with pytest.raises(BundleError, match="nested more than 64 deep"):
+        Manifest.from_json(_changed(manifest, lambda stored: stored.update(config=deep)))

@@ -13,8 +13,10 @@ from devise.bundle.manifest import LabelSpace, Manifest
 from devise.bundle.parts import (
     SurgeryMap,
     decode_classifier,
+    decode_kernel,
     decode_label_codes,
     decode_label_vectors,
+    decode_prior,
     decode_surgery,
     encode_classifier,
     encode_label_vectors,
@@ -22,6 +24,7 @@ from devise.bundle.parts import (
 )
 from devise.errors import BundleError
 from devise.model.evidence import Classifier
+from devise.model.kernel import KernelConfig
 
 
 def test_classifier_round_trip(model: Any) -> None:
@@ -177,3 +180,47 @@ def test_the_manifest_rules_the_shapes(model: Any) -> None:
     other: Manifest = replace(model.manifest, label_space=LabelSpace(7, 3, 5))
     with pytest.raises(BundleError, match=r"array map must be \(5, 5\), got \(4, 5\)"):
         decode_surgery(encode_surgery(SurgeryMap(model.surgery.map)), other)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("stored", [np.float16, np.float32])
+def test_numbers_out_of_sense_are_refused(wrong: float, stored: type, model: Any) -> None:
+    dim, features = model.manifest.label_space.dim, model.manifest.backbone.features
+    labels, trained = model.manifest.label_space.labels, model.manifest.label_space.trained
+
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros(shape, stored)
+
+    def spoilt(*shape: int) -> np.ndarray:
+        array = zeros(*shape)
+        with np.errstate(over="ignore"):
+            array.flat[-1] = wrong
+        return array
+
+    told = pytest.raises(BundleError, match="not finite or beyond")
+    with told:
+        decode_surgery(to_bytes({"map": spoilt(dim, features)}), model.manifest)
+    with told:
+        decode_surgery(to_bytes({"map": zeros(dim, features), "label_centre": spoilt(dim)}), model.manifest)
+    with told:
+        decode_classifier(to_bytes({"weight": spoilt(trained, features), "bias": zeros(trained)}), model.manifest)
+    with told:
+        decode_label_vectors(to_bytes({"vectors": spoilt(labels, dim)}), model.manifest)
+    scales = np.ones(labels, np.float32)
+    scales[2] = wrong
+    with told:
+        decode_label_vectors(to_bytes({"vectors": np.ones((labels, dim), np.int8), "scales": scales}), model.manifest)
+    with told:
+        decode_prior(to_bytes({"log_odds": spoilt(labels)}), model.manifest)
+    scoring = {"kernel": KernelConfig(rank=2).to_dict()}
+    kernel = replace(model.manifest, scoring=scoring)
+    whole = {
+        "places": np.ones((labels, 2), np.int8),
+        "scales": np.ones(labels, np.float32),
+        "axes": zeros(2, features),
+        "by_label": zeros(trained, 2),
+    }
+    assert decode_kernel(to_bytes(whole), kernel).places.shape == (labels, 2)
+    for name, array in {"scales": scales, "axes": spoilt(2, features), "by_label": spoilt(trained, 2)}.items():
+        with told:
+            decode_kernel(to_bytes({**whole, name: array}), kernel)

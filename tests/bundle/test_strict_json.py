@@ -67,3 +67,15 @@ def test_the_key_is_named() -> None:
         text("", "a.b")
     with pytest.raises(BundleError, match="key n must be a whole number of at least 1, got True"):
         whole(True, "n", least=1)
+
+
+def test_a_key_that_stands_twice_among_many_is_found_at_once() -> None:
+    data = ("{" + ",".join(f'"{number}":0' for number in range(100_000)) + ',"99999":1}').encode()
+    with pytest.raises(BundleError, match="key 99999 stands twice"):
+        parse_json(data)
+
+
+def test_a_long_or_broken_key_is_shown_in_one_short_line() -> None:
+    with pytest.raises(BundleError, match=r"key 'a\\na") as told:
+        record({"a\n" * 10_000: 1}, ())
+    assert len(str(told.value)) < 600

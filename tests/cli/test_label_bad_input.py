@@ -757,3 +757,13 @@ def test_the_first_pictures_of_several_threads_never_wait_for_each_other(tmp_pat
             env=ENVIRONMENT,
         )
         assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr
+
+
+def test_max_pixels_moves_the_limit(tmp_path: Path, label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    monkeypatch.setenv("DEVISE_MAX_PIXELS", "1000000")  # restored after the test, which the option changes
+    done = label("--max-pixels", 199, tmp_path / "a.png")
+    assert done.code == 1
+    assert "20 x 10 pixels, over the limit of 0.000199 megapixels: make it smaller" in done.err
+    assert label("--max-pixels", 200, tmp_path / "a.png").code == 0
+    assert label("--max-pixels", 0, tmp_path / "a.png").code == 2

@@ -45,7 +45,7 @@ def test_a_text_file_whose_name_holds_a_hash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["dog", "n123", "N00000001", "n00000001x", "n00000001 tench", "n٠٠٠٠٠٠٠١", "-n00000001"]
+    "entry", ["dog", "n123", "N00000001", "n00000001x", "tench n00000001", "n٠٠٠٠٠٠٠١", "-n00000001"]
 )
 def test_a_malformed_id_names_its_line(tmp_path: Path, entry: str) -> None:
     path = tmp_path / "labels.txt"
@@ -120,3 +120,9 @@ def test_the_published_lists(shared: Path) -> None:
     assert sizes == {"train": 1000, "2-hops": 1549, "3-hops": 7860, "all": 20_842}
     classes = read_candidates(str(shared / "data/splits/ilsvrc2012-wnids.txt"))
     assert sorted(read_candidates(f"{splits}#train").ids) == list(classes.ids)
+
+
+def test_names_behind_the_ids_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "synset_words.txt"
+    path.write_text('n00000001 tench, Tinca tinca\nn00000002\tgoldfish\n"n00000003","great white"\n', encoding="utf-8")
+    assert read_candidates(str(path)).ids == ("n00000001", "n00000002", "n00000003")

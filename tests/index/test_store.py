@@ -1,6 +1,7 @@
 """The store of an index: what holds after any sequence of parts, merges, damage and kills."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -257,3 +258,58 @@ def test_the_fingerprint_knows_content_and_order():
     assert fingerprint(rows) == fingerprint(some_rows("a", "b", seed=5))
     assert fingerprint(rows) != fingerprint(some_rows("b", "a"))
     assert fingerprint(rows) != fingerprint(some_rows("a"))
+
+
+DEEP = '{"format": ' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+@pytest.mark.parametrize("text", [DEEP, '{"format": "devise photo index", "version": 1, "model": NaN}', "[" * 300])
+def test_a_header_no_reader_should_follow_is_told(store: PhotoStore, text: str):
+    (store.path / "index.json").write_text(text)
+    with pytest.raises(PhotoIndexError, match=r"index.json: is damaged") as told:
+        PhotoStore.opened(store.path, HEADER)
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_header_of_other_types_is_told(store: PhotoStore):
+    facts = {"format": "devise photo index", "version": 1, "model": "small", "model_sha256": 5, "dim": 3, "best": 2}
+    (store.path / "index.json").write_text(json.dumps(facts))
+    with pytest.raises(PhotoIndexError, match=r"index.json: is damaged \(its values are of other types"):
+        PhotoStore.opened(store.path, HEADER)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX's")
+@pytest.mark.parametrize("name", ["index.json", "lock", "parts/part-00000001.parquet"])
+def test_a_pipe_in_place_of_a_file_is_told_and_not_waited_for(store: PhotoStore, name: str):
+    write(store, some_rows("a"))
+    (store.path / name).unlink()
+    os.mkfifo(store.path / name)
+
+    def read() -> None:
+        opened = PhotoStore.opened(store.path, HEADER)
+        with opened.writing():
+            opened.rows()
+
+    with pytest.raises((PhotoIndexError, OSError), match="a pipe or a device"):
+        read()
+
+
+@pytest.mark.parametrize("column", ["path", "size", "sha256", "gone", "vector", "total", "shares"])
+def test_a_part_that_lacks_a_value_is_named(store: PhotoStore, column: str):
+    import pyarrow as pa
+
+    table = to_table(some_rows("a", "b"))
+    values = [None, *table.column(column).to_pylist()[1:]]
+    place = table.schema.get_field_index(column)
+    holed = table.set_column(place, column, pa.array(values, table.schema.field(column).type))
+    pa.parquet.write_table(holed, store.path / "parts" / "part-00000001.parquet")
+    with pytest.raises(PhotoIndexError, match=rf"part-00000001.parquet: is damaged .*{column}"):
+        store.rows()
+
+
+def test_a_part_with_numbers_that_are_not_finite_is_named(store: PhotoStore):
+    rows = some_rows("a", "b")
+    rows.totals[0] = np.nan
+    store.append(rows)
+    with pytest.raises(PhotoIndexError, match=r"part-00000001.parquet: .*not finite"):
+        store.rows()

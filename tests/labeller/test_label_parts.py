@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from devise.cli.label_parts import PartsJob, label_in_parts
 from devise.errors import DeviseError, UsageError
 from devise.labeller.label_parts import chunks, done_names, label_chunk, open_parts, problems_in
 from devise.labeller.model import LabelRequest, Model
@@ -183,3 +184,43 @@ def test_folders_from_before_there_was_sure_go_on(small: Model, photos: Path, tm
     assert set(kept["request"]) == {"top", "method", "candidates", "under", "typed", "reject", "explain"}
     with pytest.raises(UsageError, match="another request"):
         open_parts(tmp_path / "out", small, LabelRequest(top=2, sure=0.6))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the lock is POSIX's")
+def test_one_process_writes_at_a_time(small: Model, photos: Path, tmp_path: Path):
+    folder = tmp_path / "out"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom devise.labeller.label_parts import writing_parts\n"
+        "from devise.labeller.model import LabelRequest, load\n"
+        "with writing_parts(Path(sys.argv[2]), load(sys.argv[1]), LabelRequest(top=2)):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(small.parts.bundle.path), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(DeviseError, match="another process is writing to it"):
+            label_in_parts(small, REQUEST, PartsJob((str(photos),), folder, 0, None), ready=Model.run)
+        other.kill()
+    assert not list(folder.glob("*.parquet"))
+    label_in_parts(small, REQUEST, PartsJob((str(photos),), folder, 0, None), ready=Model.run)
+    assert Counter(row["photo"] for row in rows(folder)) == {str(path): 1 for path in photos.iterdir()}
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, '{"format": "devise labels"', "\xff"])
+def test_damaged_facts_are_told(text: str, small: Model, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "_labels.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UsageError, match=r"_labels.json is damaged .*give another folder"):
+        open_parts(tmp_path / "out", small, REQUEST)
+
+
+def test_a_part_without_a_photos_name_is_named(tmp_path: Path):
+    pa = pytest.importorskip("pyarrow")
+    parquet.write_table(pa.table({"photo": pa.array([None, "a"], pa.string())}), tmp_path / "part-0.parquet")
+    with pytest.raises(DeviseError, match=r"part-0.parquet: is damaged \(column photo lacks values\)"):
+        done_names(tmp_path)

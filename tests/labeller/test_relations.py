@@ -19,7 +19,7 @@ from devise.labeller.relations import (
     telling_pairs,
     trained_below,
 )
-from devise.labeller.senses import VECTOR_FROM, ask, ask_both, close_spellings, coverage
+from devise.labeller.senses import VECTOR_FROM, ask, close_spellings, coverage
 from devise.labels import VECTOR_SOURCES, Label, LabelSet
 from devise.model.evidence import Classifier
 from devise.model.space import LabelSpace, unit_rows
@@ -156,14 +156,14 @@ def test_visual_similarity_is_the_cosine_of_stored_rows_less_their_mean(parts: M
 
 def test_semantic_similarity_is_the_cosine_of_label_vectors(parts: ModelParts) -> None:
     rows = [parts.space.vectors[parts.space.labels.position(i)].astype(np.float64) for i in (GUITAR, HARP)]
-    found = relation(parts, *ask_both(parts, "guitar", "harp"))
+    found = relation(parts, ask(parts, "guitar"), ask(parts, "harp"))
     assert found.semantic is not None
     cosine = rows[0] @ rows[1] / np.linalg.norm(rows[0]) / np.linalg.norm(rows[1])
     assert found.semantic.cosine == pytest.approx(cosine, abs=1e-5)
 
 
 def test_a_label_that_is_not_trained_has_no_visual_similarity(parts: ModelParts) -> None:
-    found = relation(parts, *ask_both(parts, "guitar", "harp"))
+    found = relation(parts, ask(parts, "guitar"), ask(parts, "harp"))
     assert found.visual is None
     assert {"acoustic guitar", "electric guitar"} <= set(trained_below(parts, found.one))
     assert trained_below(parts, found.other) == ()
@@ -275,19 +275,15 @@ def test_a_name_a_plural_and_an_id_are_found(parts: ModelParts, name: str) -> No
     assert len(asked.chosen.path) == len(parts.taxonomy.hypernym_paths(MOUSE)[0])
 
 
-def test_the_first_sense_with_a_label_is_chosen_unless_one_is_named(parts: ModelParts) -> None:
+def test_the_likeliest_sense_is_chosen_unless_one_is_named(parts: ModelParts) -> None:
     asked = ask(parts, "mouse")
-    assert asked.chosen == next(sense for sense in asked.senses if sense.in_model)
+    assert asked.chosen == asked.senses[0]
+    assert asked.chosen.id == MOUSE
+    assert ask(parts, "mouse.n.04").chosen.id == COMPUTER_MOUSE
+    assert ask(parts, "mouse: n03793489").chosen.id == COMPUTER_MOUSE
     assert ask(parts, "mouse", COMPUTER_MOUSE).chosen.id == COMPUTER_MOUSE
     with pytest.raises(UsageError, match=f"no sense of 'mouse'.*{MOUSE}"):
         ask(parts, "mouse", KOMONDOR)
-
-
-def test_two_names_are_compared_by_their_trained_senses_if_both_have_one(parts: ModelParts) -> None:
-    one, _ = ask_both(parts, "mouse", "komondor")
-    assert one.chosen.id == COMPUTER_MOUSE
-    one, _ = ask_both(parts, "mouse", "rat")
-    assert one.chosen.id == MOUSE
 
 
 def test_a_sense_that_is_no_label_gets_its_vector_when_it_is_chosen(parts: ModelParts) -> None:
@@ -319,7 +315,7 @@ def test_a_definition_gives_a_vector_to_any_name(parts: ModelParts) -> None:
 
 
 def test_a_typed_label_stands_nowhere_in_the_tree(parts: ModelParts) -> None:
-    found = relation(parts, *ask_both(parts, "snow lepard", "harp"))
+    found = relation(parts, ask(parts, "snow lepard"), ask(parts, "harp"))
     assert (found.visual, found.edges, found.ancestor) == (None, None, None)
     assert found.semantic is not None
     assert trained_below(parts, found.one) == ()

@@ -1,5 +1,6 @@
 """Search: against the labeller's own probabilities, against brute force, exact and approximate."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from devise.labeller.nearest_photos import open_search, refresh_nearest
 from devise.labeller.photoindex import index_photos
 from devise.labeller.photoside import PhotoSide
 from devise.labeller.search import PhotoSearch
-from devise.labeller.typed import parse_labels
+from devise.labeller.typed import TypedLabel, parse_labels
 
 pytest.importorskip("pyarrow")
 
@@ -128,7 +129,18 @@ def test_an_empty_index_finds_nothing(small: Model):
 
 
 def test_a_label_without_a_vector_is_nowhere(small: Model, search: PhotoSearch):
-    assert search.find(words("entity")).hits[0].score == 0
+    assert search.find(Wanted((TypedLabel("entity"),), exact=True)).hits[0].score == 0
+    assert search.find(words("entity")).hits[0].score == pytest.approx(1)  # its kinds are all there is
+
+
+def test_a_word_finds_its_kinds(small: Model, search: PhotoSearch):
+    under = {hit.path: hit.score for hit in search.find(Wanted(under="equine")).hits}
+    assert {hit.path: hit.score for hit in search.find(words("equine")).hits} == pytest.approx(under)
+    both = search.find(Wanted((TypedLabel("equine"), TypedLabel("feline")), "all")).hits[0]
+    apart = [{hit.path: hit.score for hit in search.find(words(one)).hits} for one in ("equine", "feline")]
+    assert both.score == pytest.approx(apart[0][both.path] * apart[1][both.path], rel=1e-4)
+    for alone in (Wanted((TypedLabel("equine"),), exact=True), words("n02374149")):
+        assert max(hit.score for hit in search.find(alone).hits) < max(under.values())
 
 
 @pytest.fixture(scope="module")
@@ -232,8 +244,9 @@ def test_approximate_search_finds_what_exact_search_finds(small: Model, photos: 
     assert stale.exact
     assert "not of these photos" in stale.notes[0]
     (tmp_path / "index" / "nearest.faiss").write_bytes(b"no index")
-    with pytest.raises(PhotoIndexError, match=r"nearest.faiss: is damaged"):
-        open_search(small, tmp_path / "index")
+    damaged = open_search(small, tmp_path / "index").find(words("zebra"))
+    assert damaged.exact
+    assert "nearest.faiss: is damaged" in damaged.notes[0]
     assert refresh_nearest(small, tmp_path / "index", 10, above=100) is None
     assert open_search(small, tmp_path / "index").find(words("zebra")).exact
 
@@ -257,3 +270,48 @@ def test_the_contact_sheet_shows_no_small_score_as_zero(search: PhotoSearch):
         assert f"<p>{shown}" in page
     assert "<p><b>0.jpg</b></p>" in page
     assert '<p class="folder">/far/&lt;away&gt;</p>' in page
+
+
+def test_a_flipped_byte_of_the_approximate_index_changes_no_answer(small: Model, tmp_path: Path, many: Rows):
+    pytest.importorskip("faiss")
+    from devise.index.approximate import Nearest
+    from devise.index.store import PhotoStore
+    from devise.labeller.photoside import header_of
+
+    index = tmp_path / "index"
+    PhotoStore.created(index, header_of(small.parts)).append(many)
+    built = refresh_nearest(small, index, len(many), above=100)
+    assert built is not None
+    whole = {name: (index / name).read_bytes() for name in ("nearest.faiss", "nearest.json")}
+    rng = np.random.default_rng(0)
+    for name, data in whole.items():
+        places = rng.choice(min(len(data), 400), 20, replace=False)
+        for place in places.tolist():
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << int(rng.integers(8))
+            (index / name).write_bytes(flipped)
+            with suppress(PhotoIndexError):
+                found = Nearest.read(index)
+                assert found is not None
+                assert found.facts == built.facts  # white space and the like
+                assert name == "nearest.json"
+        (index / name).write_bytes(data)
+    (index / "nearest.faiss").write_bytes(whole["nearest.faiss"][:-1])
+    again = refresh_nearest(small, index, len(many), above=100)
+    assert again is not None
+    assert again.facts == built.facts
+    assert {name: (index / name).read_bytes() for name in whole} == whole
+
+
+def test_facts_out_of_range_are_refused_though_their_hash_is_right(tmp_path: Path, many: Rows):
+    pytest.importorskip("faiss")
+    from dataclasses import replace
+
+    from devise.index.approximate import Nearest
+
+    vectors = many.vectors.astype(np.float32)
+    built = Nearest.built(vectors, vectors[:20], "mark")
+    for wrong in ({"probes": -1}, {"probes": 0}, {"probes": 2**70}):
+        Nearest(built._index, replace(built.facts, **wrong)).write(tmp_path)
+        with pytest.raises(PhotoIndexError, match="is damaged"):
+            Nearest.read(tmp_path)

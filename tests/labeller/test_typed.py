@@ -44,6 +44,53 @@ def test_the_rules(text: str, wanted: list[tuple[str, str]]):
     assert pairs(text) == wanted
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        # Quotes are taken off; what they hold is not parted.
+        ('"lion", “tiger”, ‘snow leopard’', [("lion", ""), ("tiger", ""), ("snow leopard", "")]),
+        ("'lion'; „tiger“; «kiang»", [("lion", ""), ("tiger", ""), ("kiang", "")]),
+        ('"lion, king of beasts", tiger', [("lion, king of beasts", ""), ("tiger", "")]),
+        ('"Zedonk: the film", tiger', [("Zedonk: the film", ""), ("tiger", "")]),
+        (
+            'zedonk: "part zebra, part donkey; sterile"; cat',
+            [("zedonk", "part zebra, part donkey; sterile"), ("cat", "")],
+        ),
+        ('"lion', [("lion", "")]),
+        ("judge's robe, dogs' home, rock 'n' roll", [("judge's robe", ""), ("dogs' home", ""), ("rock 'n' roll", "")]),
+        # An id and a name, as other tools list their classes, or as a definition.
+        ("n02129165\tlion", [("lion", "n02129165")]),
+        ("n02129165: lion; n02129604 tiger", [("lion", "n02129165"), ("tiger", "n02129604")]),
+        (
+            "n02119789 1 kit_fox, 207 n02099601 golden_retriever",
+            [("kit fox", "n02119789"), ("golden retriever", "n02099601")],
+        ),
+        ("lion n02129165", [("lion", "n02129165")]),
+        ("mouse: n03793489, plate", [("mouse", "n03793489"), ("plate", "")]),
+        ("Mouse.n.04 mouse, lion.n.01", [("mouse", "mouse.n.04"), ("lion.n.01", "")]),
+        ("n02012849 crane; n03126707 crane", [("crane", "n02012849"), ("crane", "n03126707")]),
+        ("https://example.org/lion", [("https://example.org/lion", "")]),
+    ],
+)
+def test_quotes_and_ids(text: str, wanted: list[tuple[str, str]]):
+    assert pairs(text) == wanted
+
+
+def test_a_line_of_another_tools_list_of_classes():
+    lines = [
+        "n02129165 lion, king of beasts, Panthera leo",
+        "n02129604,tiger",
+        '"n02085374","toy dog, toy"',
+        "kiang,n02390738",
+    ]
+    assert [(label.name, label.definition) for label in parse_lines(lines)] == [
+        ("lion, king of beasts, Panthera leo", "n02129165"),
+        ("tiger", "n02129604"),
+        ("toy dog, toy", "n02085374"),
+        ("kiang", "n02390738"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["", " ", ",", ";", " ;\n; ", ",,"])
 def test_no_label_at_all(text: str):
     with pytest.raises(UsageError, match="no label was given"):
@@ -71,7 +118,10 @@ def test_several_texts_are_parted_each_in_its_own_way():
         parse_labels()
 
 
-WORD = st.text(st.characters(blacklist_characters=";:\n\r", blacklist_categories=("Cs",)), min_size=1, max_size=12)
+QUOTES = "\"'“”„«»‘’‚\ue000\ue001\ue002"
+WORD = st.text(
+    st.characters(blacklist_characters=";:|=\n\r" + QUOTES, blacklist_categories=("Cs",)), min_size=1, max_size=12
+)
 
 
 def tidy(text: str) -> str:

@@ -48,8 +48,11 @@ class FolderOfThree(PhotoSearch):
 
     NAMES = ("tabby", "zebra", "banjo")
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, folder: Path) -> None:
         self._parts = model.parts
+        self._folder = folder
+        for name, colour in zip(self.NAMES, [(200, 160, 90), (90, 90, 90), (150, 90, 40)], strict=True):
+            Image.new("RGB", (160, 120), colour).save(folder / f"{name}.jpg")
         by_name = {label.name: place for place, label in reversed(list(enumerate(model.labels)))}
         self._vectors = model.parts.space.vectors[[by_name[name] for name in self.NAMES]]
 
@@ -62,12 +65,8 @@ class FolderOfThree(PhotoSearch):
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
         )
 
-    def thumbnail(self, photo: int) -> bytes | None:
-        if photo >= len(self.NAMES):
-            return None
-        buffer = BytesIO()
-        Image.new("RGB", (160, 120), [(200, 160, 90), (90, 90, 90), (150, 90, 40)][photo]).save(buffer, "JPEG")
-        return buffer.getvalue()
+    def path(self, photo: int) -> Path | None:
+        return self._folder / f"{self.NAMES[photo]}.jpg" if photo < len(self.NAMES) else None
 
 
 @contextmanager
@@ -103,8 +102,8 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="session")
-def photo_index(model: Model) -> PhotoSearch:
-    return FolderOfThree(model)
+def photo_index(model: Model, tmp_path_factory: pytest.TempPathFactory) -> PhotoSearch:
+    return FolderOfThree(model, tmp_path_factory.mktemp("three"))
 
 
 @pytest.fixture(scope="session")

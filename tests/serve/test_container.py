@@ -68,7 +68,9 @@ def data(tmp_path: Path) -> Path:
 def service(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     assert ENTRY[:2] == ["devise", "serve"]
     entry = [word.replace("/data/", "/mnt/") for word in ENTRY[1:]]
-    process = subprocess.Popen(unshared(data, "-m", "devise", *entry, "--port", "0"), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        unshared(data, "-m", "devise", *entry, "--open", "--port", "0"), stderr=subprocess.PIPE, text=True
+    )
     told = ""
     assert process.stderr is not None
     for line in process.stderr:

@@ -1,20 +1,25 @@
 """The engine alone, with a backbone that sees nothing but the first pixel."""
 
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from devise.errors import PictureError
-from devise.serve.engine import Engine
+from devise.serve.engine import Engine as PlainEngine
 from devise.serve.problems import ServiceError
 from devise.serve.settings import Limits
+from devise.vision.limits import PictureLimits
+from devise.vision.pictures import read_picture
 from devise.vision.pipeline import Extracted
-from devise.vision.preprocessing import Preprocessing
+from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.thumbnails import thumbnail
 
 SEVEN = Preprocessing(8, 8, "bicubic", (0.0,) * 3, (1.0,) * 3)
 
@@ -34,6 +39,30 @@ class FirstPixel:
         self.begun.release()
         assert self.open.wait(60)
         return np.ascontiguousarray(planes[:, :, 0, 0])
+
+
+class Here:
+    """A reader in this process."""
+
+    def __init__(self, limits: PictureLimits) -> None:
+        self.limits = limits
+        self.closed = False
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+        return preprocessing.apply(read_picture(data, min_side=None, limits=self.limits))
+
+    def thumbnail(self, path: Path, side: int) -> bytes:
+        return thumbnail(path, side, limits=self.limits)
+
+
+def Engine(backbone: FirstPixel, limits: Limits, **more: object) -> PlainEngine:  # noqa: N802
+    return PlainEngine(backbone, limits, reader=lambda: Here(limits.picture), **more)  # type: ignore[arg-type]
 
 
 class Red:
@@ -162,4 +191,30 @@ def test_pixels_are_counted_before_they_are_decoded():
     with pytest.raises(PictureError, match="1200 x 1000 pixels, over the limit of 1 megapixels"):
         engine.submit(png(1, (1200, 1000)), (red,)).result(60)
     assert engine.submit(png(1, (1000, 1000)), (red,)).result(60) == (1.0,)
+    engine.close()
+
+
+def test_a_failed_picture_is_let_go_of():
+    """Its future may be kept, and its error: neither leads to the bytes."""
+    engine = Engine(FirstPixel(), Limits(), workers=1)
+    data = png(1)[:-30]
+    before = sys.getrefcount(data)
+    future = engine.submit(data, (Red(),))
+    error = future.exception(20)
+    assert isinstance(error, PictureError)
+    assert error.__traceback__ is None
+    assert engine.submit(png(1), (Red(),)).result(20) == (1.0,)  # the worker is done with the other
+    assert sys.getrefcount(data) == before
+    engine.close()
+
+
+def test_a_decoder_that_is_not_heard_of_is_429():
+    class Late(Here):
+        def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+            raise TimeoutError
+
+    engine = PlainEngine(FirstPixel(), Limits(), workers=1, reader=lambda: Late(PictureLimits()))
+    with pytest.raises(ServiceError, match="too busy") as refused:
+        engine.submit(png(1), (Red(),)).result(20)
+    assert refused.value.status == 429
     engine.close()

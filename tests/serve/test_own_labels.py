@@ -1,6 +1,11 @@
 """The file of a user's own labels."""
 
+import os
 import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,3 +71,40 @@ def test_another_file_is_refused(tmp_path: Path):
         OwnLabels(tmp_path / "newer", 10)
     with pytest.raises(DeviseError, match="cannot be used"):
         OwnLabels(tmp_path / "nowhere" / "own.sqlite", 10)
+
+
+def test_many_that_make_one_file_at_once_all_open_it(tmp_path: Path):
+    """Threads have connections of their own, which SQLite keeps apart as it does those of processes."""
+    for number in range(10):
+        ready = threading.Barrier(6)
+
+        def opened(path: Path, ready: threading.Barrier = ready) -> OwnLabels:
+            ready.wait()
+            return OwnLabels(path, 10)
+
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(opened, [tmp_path / f"{number}.sqlite"] * 6))
+        for place, own in enumerate(found):
+            own.put(TypedLabel(f"zedonk {place}"))
+        assert len(OwnLabels(tmp_path / f"{number}.sqlite", 10).all()) == 6
+        for own in found:
+            own.close()
+
+
+@pytest.mark.slow
+def test_processes_that_make_one_file_at_once_all_open_it(tmp_path: Path):
+    script = (
+        "import sys, time; from pathlib import Path; from devise.serve.own_labels import OwnLabels\n"
+        "print(flush=True); sys.stdin.readline(); print(len(OwnLabels(Path(sys.argv[1]), 10).all()))"
+    )
+    for number in range(6):
+        command = [sys.executable, "-c", script, str(tmp_path / f"{number}.sqlite")]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+        processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
+        for process in processes:
+            process.stdout.readline()
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        assert [process.communicate(timeout=60)[0] for process in processes] == ["0\n"] * 4

@@ -1,5 +1,8 @@
 """The index that `devise index` makes, as the service searches it."""
 
+import asyncio
+import threading
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -10,13 +13,17 @@ from PIL import Image
 from devise.errors import PhotoIndexError
 from devise.labeller.model import Model
 from devise.labeller.typed import parse_labels
-from devise.serve.photos import PhotoSearch, open_photos
-
-pytest.importorskip("pyarrow")
+from devise.serve.engine import Engine
+from devise.serve.photos import PhotoSearch, Thumbnails, open_photos
+from devise.serve.problems import ServiceError
+from devise.serve.settings import Limits
+from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.thumbnails import thumbnail
 
 
 @pytest.fixture(scope="module")
 def index(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("pyarrow")
     from devise.labeller.photoindex import index_photos
 
     data = pytest.importorskip("skimage.data")
@@ -36,17 +43,111 @@ def test_found_by_a_word_and_shown(model: Model, index: Path):
     found = photos.find(parse_labels("cat")[0], 2)
     assert found.hits[0].name == "chelsea.jpg"
     assert len(found.hits) == 2
-    small = photos.thumbnail(found.hits[0].photo)
-    assert small is not None
-    assert max(Image.open(BytesIO(small)).size) == 320
+    path = photos.path(found.hits[0].photo)
+    assert path is not None
+    assert path.name == "chelsea.jpg"
+    assert photos.path(-1) is None
+    assert photos.path(3) is None
 
 
-def test_no_thumbnail_of_a_photo_that_is_gone_or_was_never_there(model: Model, index: Path):
-    photos = open_photos(index, model)
-    rocket = next(hit.photo for hit in photos.find(parse_labels("rocket")[0], 3).hits if hit.name == "rocket.jpg")
-    assert photos.thumbnail(rocket) is None
-    assert photos.thumbnail(-1) is None
-    assert photos.thumbnail(3) is None
+class Here:
+    """A reader in this process that counts."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+        raise AssertionError
+
+    def thumbnail(self, path: Path, side: int) -> bytes:
+        self.made += 1
+        return thumbnail(path, side)
+
+
+def asked(thumbnails: Thumbnails, *paths: Path) -> list[bytes | None]:
+    """All at once."""
+
+    async def work() -> list[bytes | None]:
+        return list(await asyncio.gather(*(thumbnails.of(path) for path in paths)))
+
+    return asyncio.run(work())
+
+
+@pytest.fixture
+def reader() -> Here:
+    return Here()
+
+
+@pytest.fixture
+def engine(reader: Here) -> Iterator[Engine]:
+    made = Engine(None, Limits(queue=3), workers=1, reader=lambda: reader)  # type: ignore[arg-type]
+    yield made
+    made.close()
+
+
+def test_a_thumbnail_is_made_once_for_all_who_ask(tmp_path: Path, engine: Engine, reader: Here):
+    for name in "ab":
+        Image.new("RGB", (640, 480), "teal").save(tmp_path / f"{name}.png")
+    thumbnails = Thumbnails(engine, 20)
+    found = asked(thumbnails, *[tmp_path / "a.png", tmp_path / "b.png"] * 20)
+    assert len(found) == 40
+    assert {Image.open(BytesIO(small)).size for small in found if small is not None} == {(320, 240)}
+    assert asked(thumbnails, tmp_path / "a.png") == [found[0]]
+    assert reader.made == 2
+
+
+def test_no_thumbnail_of_a_photo_that_is_gone_changed_or_broken(tmp_path: Path, engine: Engine, reader: Here):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (640, 480), "teal").save(path)
+    thumbnails = Thumbnails(engine, 20)
+    (first,) = asked(thumbnails, path)
+    Image.new("RGB", (64, 480), "navy").save(path)
+    (second,) = asked(thumbnails, path)
+    assert first is not None
+    assert second is not None
+    assert Image.open(BytesIO(second)).size == (43, 320)
+    path.write_bytes(b"no picture")
+    assert asked(thumbnails, path, path) == [None, None]
+    path.unlink()
+    assert asked(thumbnails, path, Path("a\0b")) == [None, None]
+
+
+def test_kept_thumbnails_are_bounded(tmp_path: Path, engine: Engine, reader: Here):
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (64, 48), (40 * number, 9, 9)).save(path)
+    size = len(thumbnail(paths[0], 320))
+    thumbnails = Thumbnails(engine, 20, most=3 * size + 100)
+    first = [asked(thumbnails, path)[0] for path in paths]
+    assert [asked(thumbnails, path)[0] for path in paths] == first
+    assert thumbnails._file is not None
+    assert thumbnails._file.seek(0, 2) <= 3 * size + 100
+
+
+def test_thumbnails_wait_in_the_queue_of_pictures(tmp_path: Path, engine: Engine, reader: Here, monkeypatch):
+    opened = threading.Event()
+    monkeypatch.setattr(reader, "thumbnail", lambda path, side: opened.wait(20) and b"small")
+    for number in range(6):
+        (tmp_path / str(number)).touch()
+
+    async def work() -> list[object]:
+        thumbnails = Thumbnails(engine, 20)
+        waiting = [asyncio.ensure_future(thumbnails.of(tmp_path / str(number))) for number in range(6)]
+        await asyncio.sleep(0)
+        opened.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    found = asyncio.run(work())
+    refused = [one for one in found if isinstance(one, ServiceError)]
+    assert refused
+    assert {one.status for one in refused} == {429}
+    assert set(found) - set(refused) == {b"small"}
 
 
 def test_a_folder_that_is_no_index(model: Model, tmp_path: Path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -62,6 +63,26 @@ def test_killed_and_started_again_it_has_every_label(begin: Begin, tmp_path: Pat
         assert client.label(photo).answers[0].candidates == 39_990 + 25
 
 
+def children(process: int) -> set[int]:
+    return {int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux alone tells the children of a process")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_its_decoders_end_with_it(begin: Begin, tmp_path: Path, photo: bytes, number: signal.Signals):
+    process, url = begin("--labels-db", tmp_path / "own.sqlite")
+    with Client(url) as client:
+        assert client.label(photo).answers
+    decoders = children(process.pid)
+    assert decoders
+    handles = [os.pidfd_open(one) for one in decoders]
+    process.send_signal(number)
+    assert process.wait(60) == (0 if number == signal.SIGTERM else -number)
+    for handle in handles:
+        assert select.select([handle], [], [], 60)[0]  # readable once the process has ended
+        os.close(handle)
+
+
 def test_sigterm_under_load_finishes_what_was_taken(begin: Begin, tmp_path: Path, photo: bytes):
     process, url = begin("--labels-db", tmp_path / "own.sqlite")
     statuses: list[int] = []
@@ -116,6 +137,9 @@ def test_a_token_from_the_environment(begin: Begin, tmp_path: Path):
     [
         (("--token-file", "nowhere"), 1, "nowhere cannot be read"),
         (("--host", "256.1.1.1"), 2, "cannot listen on 256.1.1.1"),
+        (("--host", "0.0.0.0"), 2, "--host 0.0.0.0 lets other machines use the service: give a token"),
+        (("--host", "::"), 2, "or --open to serve everybody"),
+        (("--decode-seconds", "0"), 2, "the limit decode_seconds must be above 0"),
         (("--queue", "0"), 2, "the limit queue must be above 0, got 0"),
         (("--labels-db", "no/such/folder/own.sqlite"), 2, "a folder that exists"),
         (("--index", "somewhere"), 1, "somewhere"),

@@ -4,17 +4,23 @@ import asyncio
 import json
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from devise.errors import PictureError, UsageError
 from devise.labeller.model import Model
 from devise.labeller.typed import parse_labels
 from devise.serve.client import Client, RefusedError
+from devise.serve.guard import Guard
+from devise.serve.own_labels import OwnLabels
 from devise.serve.problems import ServiceError
 from devise.serve.runs import Runs, SetKey
+from devise.serve.service import Service
 from devise.serve.settings import Limits
 
 METHODS = ("devise", "conse", "softmax", "fused")
@@ -107,7 +113,7 @@ def test_looking_labels_up(served):
         crane = client.find_labels("crane", top=5)
         assert crane.total == 39_990
         assert [one.name for one in crane.found[:2]] == ["crane", "crane"]
-        assert crane.found[1].path[-2:] == ["wading bird", "crane"]
+        assert crane.found[0].path[-2:] == ["wading bird", "crane"]
         assert [one.id for one in client.find_labels("N02128757").found] == ["n02128757"]
         assert client.find_labels("snow leop").found[0].name == "snow leopard"
         assert client.find_labels("qqqqqq").found == []
@@ -197,13 +203,83 @@ def test_limits_of_bytes_pixels_and_labels(start, photo: bytes):
         assert served.service.bodies.held == 0
 
 
-def test_a_slow_body_is_given_up(start):
-    served = start(Limits(seconds=0.3))
-    host, port = served.url.removeprefix("http://").split(":")
+ROUTES = (
+    "POST /v1/label",
+    "POST /v1/embed",
+    "PUT /v1/labels",
+    "DELETE /v1/labels",
+    "POST /nowhere",
+    "GET /healthz",
+    "PUT /",
+)
+
+
+@pytest.fixture(scope="module")
+def narrow(model: Model, running) -> Iterator[object]:
+    with running(Service(model, OwnLabels(None, 10), limits=Limits(megabytes=1))) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def impatient(model: Model, running) -> Iterator[object]:
+    with running(Service(model, OwnLabels(None, 10), limits=Limits(seconds=0.3))) as found:
+        yield found
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_body_that_is_too_large_is_refused_on_every_route(narrow, route: str):
+    method, path = route.split()
+    with narrow.http() as http:
+        for content in (bytes(1_100_000), (bytes(100_000) for _ in range(20))):
+            large = http.request(method, path, content=content)
+            assert (large.status_code, large.json()["error"]["code"]) == (413, "too_large")
+            assert "x-content-type-options" in large.headers
+    assert narrow.service.bodies.held == 0
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_slow_body_is_given_up_on_every_route(impatient, route: str):
+    host, port = impatient.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=60) as slow:
-        slow.sendall(f"POST /v1/label HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\nabc".encode())
+        slow.sendall(f"{route} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\nabc".encode())
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
-    assert served.service.bodies.held == 0
+    assert impatient.service.bodies.held == 0
+
+
+def test_a_text_may_have_64_kilobytes(served):
+    with served.http() as http:
+        head = {"content-type": "application/json"}
+        nested = http.put("/v1/labels", content=b"[" * 60_000, headers=head)
+        assert nested.status_code in (400, 422)
+        large = http.put("/v1/labels", content=b" " * 64_001, headers=head)
+        assert large.json()["error"]["message"] == "the body is over the limit of 64 kB: make it smaller"
+        assert http.request("GET", "/healthz", content=b"x" * 1000).status_code == 200
+        assert http.post("/nowhere", content=b"x" * 1000).status_code == 404
+
+
+def test_a_picture_that_waits_for_its_turn_too_long_is_429_in_time(start, photo: bytes, monkeypatch):
+    """Though no worker comes free: the two are held up by other pictures."""
+    served = start()
+    served.service.limits = Limits(seconds=0.05)  # not that of the body, which has the others
+    monkeypatch.setattr(served.service.engine, "submit", lambda data, tasks: Future())
+    with served.http() as http:
+        answer = http.post("/v1/label", content=photo)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        429,
+        "the picture waited too long for its turn: try again",
+    )
+
+
+def test_a_hostile_picture_is_422_and_the_next_one_is_answered(served, photo: bytes):
+    buffer = BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    scans = data[:-2] + data[data.rindex(b"\xff\xda") : -2] * 400 + data[-2:]
+    with served.client() as client:
+        for hostile, why in ((scans, "scans, over the limit"), (data[:2] + b"\xff" * 99_999 + data[2:], "not a photo")):
+            with pytest.raises(PictureError, match=why):
+                client.label(hostile)
+            assert client.label(photo).answers[0].guesses
 
 
 def test_a_full_queue_is_429_at_once(start, photos: list[bytes]):
@@ -267,10 +343,57 @@ def test_a_token_is_asked_for(start, photo: bytes):
         other.find_labels()
 
 
-def test_only_known_hosts(served):
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:99", 200),
+        ("LOCALHOST", 200),
+        ("[::1]", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 400),
+        ("[::1].evil", 400),
+        ("[::1]evil", 400),
+        ("[::1]evil:80", 400),
+        ("[::1", 400),
+        ("evil[::1]", 400),
+        ("localhost.evil", 400),
+        ("localhost:80.evil", 400),
+        ("localhost:80@evil", 400),
+        ("127.0.0.1.evil", 400),
+        ("192.0.2.7", 400),
+        ("", 400),
+    ],
+)
+def test_only_known_hosts(served, host: str, status: int):
     with served.http() as http:
-        assert http.get("/healthz", headers={"host": "evil.example"}).status_code == 400
-        assert http.get("/healthz", headers={"host": "localhost:99"}).status_code == 200
+        assert http.get("/healthz", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("192.0.2.7:8000", 200),
+        ("[2001:db8::7]", 200),
+        ("photos.lan", 200),
+        ("evil.example", 400),
+        ("192.0.2.7.evil", 400),
+    ],
+)
+def test_hosts_of_a_service_that_others_reach(host: str, status: int):
+    """By any of its addresses, which no web site can take as its name, and by the names it was told."""
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+
+    statuses = []
+
+    async def send(message: dict[str, object]) -> None:
+        statuses.append(message.get("status"))
+
+    guard = Guard(app, hosts={"localhost", "photos.lan"}, addresses=True)
+    scope = {"type": "http", "path": "/", "headers": [(b"host", host.encode())]}
+    asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]
+    assert statuses[0] == status
 
 
 def test_every_answer_carries_the_headers(served):

@@ -52,9 +52,27 @@ def test_a_name_that_nothing_has(wordnet: Taxonomy, name):
     assert wordnet.find(name) == ()
 
 
-def test_a_term_is_not_taken_for_a_plural(wordnet: Taxonomy):
-    assert {synset.name for synset in wordnet.find("glasses")} == {"spectacles"}
-    assert all("gas" in {lemma.lower() for lemma in synset.lemmas} for synset in wordnet.find("gas"))
+def test_a_plural_that_is_a_term_has_its_own_senses_and_then_those_of_its_singular(wordnet: Taxonomy):
+    found = [synset.name for synset in wordnet.find("glasses")]
+    assert found == ["spectacles", *[synset.name for synset in wordnet.find("glass")]]
+    assert [synset.id for synset in wordnet.find("tigers")[1:]] == [one.id for one in wordnet.find("tiger")]
+    assert all("gas" in map(str.lower, one.lemmas) for one in wordnet.find("gas")[:6])
+
+
+def test_how_common_a_sense_is_and_where_the_name_stands(wordnet: Taxonomy):
+    found = wordnet.readings("turtles")
+    assert [(one.synset.name, one.rank, one.place) for one in found] == [("turtleneck", 1, 2), ("turtle", 2, 1)]
+
+
+def test_ids_as_other_tools_write_them(wordnet: Taxonomy):
+    senses = wordnet.find("mouse")
+    for number, sense in enumerate(senses, start=1):
+        assert wordnet.find(f"mouse.n.{number:02}") == (sense,)
+        assert wordnet.id_in(f" Mouse.N.{number}") == sense.id
+    assert wordnet.id_in("snow_leopard.n.01") == wordnet.find("snow leopard")[0].id
+    for text in ("mouse.n.00", "mouse.n.99", "mouse.v.01", "zorblax.n.01", "mouse", "n99999999", ""):
+        assert wordnet.id_in(text) is None
+    assert wordnet.find("mouse.n.99") == ()
 
 
 def test_a_plural_of_two_words_gives_both(wordnet: Taxonomy):

@@ -278,3 +278,15 @@ def test_configuration_from_file_flags_and_defaults(tmp_path: Path):
             resolve(RunConfig, None, {key: value})
     with pytest.raises(UsageError, match="needs KEY=VALUE"):
         parse_settings(["rate"])
+
+
+@pytest.mark.parametrize("value", ["99999999999999999999", "-1", "9223372036854775808"])
+def test_a_seed_that_no_generator_takes_is_told(value: str):
+    with pytest.raises(UsageError, match="seed must be"):
+        resolve(RunConfig, None, parse_settings([f"seed={value}"]))
+
+
+def test_numbers_and_brackets_without_end_are_told():
+    for text in ("rate=" + "9" * 5000, "rate=" + "[" * 5000, "epochs=" + "9" * 4000):
+        with pytest.raises(UsageError, match=r"(rate|epochs) must be"):
+            resolve(RunConfig, None, parse_settings([text]))

@@ -130,3 +130,23 @@ def test_require_same_names_what_differs() -> None:
     ) as caught:
         require_same(LITE2, replace(LITE2, crop=224, interpolation="bilinear"))
     assert "mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resize": 20_000},
+        {"mean": (1e308, 0.0, 0.0)},
+        {"mean": (-1e5, 0.0, 0.0)},
+        {"std": (1e308, 1.0, 1.0)},
+        {"std": (1e-30, 1.0, 1.0)},
+        {"mean": (10**400, 0, 0)},
+    ],
+)
+def test_settings_out_of_sense_are_refused(change: dict[str, object]):
+    stored = {
+        **Preprocessing.of_lite(224).to_dict(),
+        **{k: list(v) if isinstance(v, tuple) else v for k, v in change.items()},
+    }
+    with pytest.raises(BundleError, match=f"preprocessing: {next(iter(change))} must be "):
+        Preprocessing.from_dict(stored)

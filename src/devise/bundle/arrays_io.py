@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from devise.errors import BundleError, VectorsError
+from devise.files import reason_of
 from devise.text.quantize import QuantizedRows, quantize_rows
 
 __all__ = [
@@ -30,6 +31,8 @@ Stored = Literal["float16", "float32"]
 """How a float is kept: in about 3 digits, or exactly."""
 Vector = Float32[np.ndarray, "length"]
 
+_FARTHEST = 1e9  # squares of sums of thousands of products of such numbers still fit into a float32
+_HALF_EXPONENT = np.uint16(0x7C00)  # all ones for NaN and infinity
 _BLOCK = 512  # rows: what is made of them fits into the processor's cache
 
 
@@ -51,6 +54,8 @@ def from_bytes(data: bytes) -> dict[str, Array]:
         raise BundleError(f"is not a safetensors file ({error}): get or build the bundle again") from None
     except KeyError as error:
         raise BundleError(f"holds numbers of type {error}, which numpy lacks: build the bundle again") from None
+    except (MemoryError, OverflowError, TypeError, ValueError) as error:
+        raise BundleError(f"is not a safetensors file ({reason_of(error)}): get or build the bundle again") from None
 
 
 def narrowed(array: Array, stored: Stored) -> Array:
@@ -82,14 +87,15 @@ def quantized(rows: Matrix) -> QuantizedRows:
     return QuantizedRows(plain.codes, scales)
 
 
-def matrix_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> Matrix:
+def matrix_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int], *, checked: bool = True) -> Matrix:
     """The float32 matrix kept under `name`: as float16, float32, or int8 with `scales` beside it.
 
-    BundleError if it is absent, of another shape or of another type.
+    BundleError if it is absent, of another shape or of another type, or if a number in it is not finite or beyond
+    `_FARTHEST`. checked: without it the caller looks at the numbers.
     """
     array = _shaped(arrays, name, shape)
     if array.dtype != np.int8:
-        return _widened(array, name)
+        return _widened(array, name, checked)
     codes = codes_of(arrays, name, shape)
     # One pass and no copy beside the result: a cold process has 48 MB to touch for 40,000 labels.
     rows: Matrix = np.multiply(codes.codes, codes.scales[:, None])
@@ -104,12 +110,27 @@ def codes_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> 
             f"{name} and scales must be int8 and float32, got {codes.dtype} and {scales.dtype}: "
             "read it as floats or build the bundle again"
         )
+    _require_sensible("scales", scales)
     return QuantizedRows(codes, scales)
 
 
 def vector_of(arrays: Mapping[str, Array], name: str, length: int) -> Vector:
     """The float32 vector kept under `name` as float16 or float32."""
     return _widened(_shaped(arrays, name, (length,)), name)
+
+
+def _require_sensible(name: str, array: Array) -> None:
+    """BundleError for NaN, infinity, and what would become one of them in a product of two matrices."""
+    if not array.size:
+        return
+    if array.dtype == np.float16:  # none is beyond; its comparisons are slow, its bits tell
+        sensible = not ((array.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any()
+    else:
+        sensible = bool(float(array.min()) >= -_FARTHEST and float(array.max()) <= _FARTHEST)  # min and max keep NaN
+    if not sensible:
+        raise BundleError(
+            f"array {name} has a number that is not finite or beyond {_FARTHEST:g}: get or build the bundle again"
+        )
 
 
 def _shaped(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Array:
@@ -121,7 +142,9 @@ def _shaped(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> A
     return array
 
 
-def _widened(array: Array, name: str) -> Float32[np.ndarray, "..."]:
+def _widened(array: Array, name: str, checked: bool = True) -> Float32[np.ndarray, "..."]:
     if array.dtype not in (np.float16, np.float32):
         raise BundleError(f"array {name} must be float16 or float32, got {array.dtype}: build the bundle again")
+    if checked:
+        _require_sensible(name, array)
     return array.astype(np.float32, copy=False)

@@ -22,6 +22,7 @@ from devise.bundle.parts import (
     LABEL_TABLE,
     LABEL_VECTORS,
     PRIOR,
+    RANDOM_SURGERY,
     SURGERY,
     WORDS,
     SurgeryMap,
@@ -225,6 +226,7 @@ class Bundle:
             PRIOR: self.prior,
             KERNEL: self.kernel,
             FAST: self.fast,
+            RANDOM_SURGERY: lambda: decode_surgery(self.part_bytes(RANDOM_SURGERY), self.manifest),
         }
         for part in self.manifest.parts:
             if part.name in readers:

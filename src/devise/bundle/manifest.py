@@ -1,11 +1,12 @@
 """The manifest: what a bundle holds, how it is used, where it came from. Format version 1."""
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
 
-from devise.bundle.strict_json import dump_json, number, parse_json, plain, record, sequence, text, whole
+from devise.bundle.strict_json import dump_json, number, parse_json, plain, record, sequence, shown_key, text, whole
 from devise.errors import BundleError
 from devise.version import __version__
 
@@ -40,6 +41,18 @@ Plain = Mapping[str, object]
 _KINDS: dict[str, PartKind] = {"json": "json", "onnx": "onnx", "safetensors": "safetensors", "txt": "text"}
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _LONGEST_NAME = 100
+_RANGES = {
+    "temperature": (1e-6, 1e6),
+    "width": (1e-6, 1e6),
+    "seed": (0, 2**63 - 1),
+    "top": (1, 1e6),
+    "rank": (1, 1e6),
+    "ridge": (0, 1e9),
+    **dict.fromkeys(("share", "conse", "penalty", "confidence", "prior"), (0, 1e6)),
+    "": (-1e6, 1e6),
+}
+"""Least and greatest of a scoring setting, by the end of its name; the first that fits."""
+_WHOLE = ("seed", "top", "rank")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -180,7 +193,9 @@ def part_kind(name: str) -> PartKind:
     well_formed = stem and _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
     if not well_formed or name == MANIFEST_FILE or suffix not in _KINDS:
         endings = ", ".join(f".{ending}" for ending in _KINDS)
-        raise BundleError(f"part name {name!r} is refused: use a-z, 0-9, '.', '-', '_' and one of {endings}")
+        raise BundleError(
+            f"part name {reprlib.repr(name)} is refused: use a-z, 0-9, '.', '-', '_' and one of {endings}"
+        )
     return _KINDS[suffix]
 
 
@@ -227,11 +242,27 @@ def _label_policy(value: object) -> LabelPolicy:
 def _scoring(value: object) -> dict[str, dict[str, int | float]]:
     return {
         scorer: {
-            name: number(setting, f"scoring.{scorer}.{name}")
+            name: _setting(setting, name, f"scoring.{scorer}.{name}")
             for name, setting in plain(settings, f"scoring.{scorer}").items()
         }
         for scorer, settings in plain(value, "scoring").items()
     }
+
+
+def _setting(value: object, name: str, where: str) -> int | float:
+    """A number in the range that its name asks for: others give warnings and nonsense, or take hours."""
+    found = number(value, where)
+    least, most = next(bounds for ending, bounds in _RANGES.items() if name.endswith(ending))
+    if name in _WHOLE and type(found) is not int:
+        raise BundleError(
+            f"key {shown_key(where)} must be a whole number, got {found!r}: get or build the bundle again"
+        )
+    if not least <= found <= most:
+        shown = reprlib.repr(found)
+        raise BundleError(
+            f"key {shown_key(where)} must be from {least:g} to {most:g}, got {shown}: get or build the bundle again"
+        )
+    return found
 
 
 def _provenance(value: object, where: str) -> Provenance:

@@ -225,7 +225,7 @@ def decode_fast(data: bytes, manifest: Manifest) -> Bounds:
         raise BundleError("a value stands twice: get or build the bundle again")
     if network != manifest.part(BACKBONE).sha256:
         raise BundleError(f"was made for another network than {BACKBONE}: make it again for this one")
-    rows = matrix_of(arrays, "bounds", (len(names), 2))
+    rows = matrix_of(arrays, "bounds", (len(names), 2), checked=False)  # `Bounds` does
     return Bounds(
         network,
         {name: (low, high) for name, (low, high) in zip(names, rows.tolist(), strict=True)},

@@ -3,12 +3,16 @@
 import json
 import math
 import reprlib
+from collections import Counter
 from collections.abc import Collection
 from typing import NoReturn, cast
 
 from devise.errors import BundleError
+from devise.files import parse_json as parse_value
 
-__all__ = ["dump_json", "number", "parse_json", "plain", "record", "sequence", "text", "whole"]
+__all__ = ["dump_json", "number", "parse_json", "plain", "record", "sequence", "shown_key", "text", "whole"]
+
+_LONGEST_SHOWN = 160  # letters of a key in an error
 
 
 def parse_json(data: bytes) -> object:
@@ -19,14 +23,13 @@ def parse_json(data: bytes) -> object:
     """
     try:
         content = data.decode("utf-8")
-        value: object = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        value: object = parse_value(content, object_pairs_hook=_unique, parse_float=_finite)
         if "\\u" in content:
             dump_json(value).encode("utf-8")
     except UnicodeError:
         raise BundleError("is not UTF-8 text: get or build the bundle again") from None
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise BundleError(f"is not JSON ({reason}): get or build the bundle again") from None
+    except ValueError as error:
+        raise BundleError(f"is not JSON ({error}): get or build the bundle again") from None
     return value
 
 
@@ -51,7 +54,7 @@ def record(value: object, keys: Collection[str], where: str = "") -> dict[str, o
     found = plain(value, where)
     prefix = f"{where}." if where else ""
     for key in sorted(found.keys() - set(keys)):
-        raise BundleError(f"key {prefix}{key} is unknown: upgrade devise or build the bundle again")
+        raise BundleError(f"key {shown_key(prefix + key)} is unknown: upgrade devise or build the bundle again")
     for key in sorted(set(keys) - found.keys()):
         raise BundleError(f"key {prefix}{key} is missing: get or build the bundle again")
     return found
@@ -92,21 +95,22 @@ def number(value: object, where: str) -> int | float:
     return cast("int | float", value)
 
 
+def shown_key(where: str) -> str:
+    """A key as an error may print it, in one short line."""
+    return where if where.isprintable() and len(where) <= _LONGEST_SHOWN else ascii(where[:_LONGEST_SHOWN])
+
+
 def _refuse(where: str, expected: str, got: object) -> NoReturn:
-    place = f"key {where}" if where else "the file"
+    place = f"key {shown_key(where)}" if where else "the file"
     raise BundleError(f"{place} must be {expected}, got {reprlib.repr(got)}: get or build the bundle again")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)} stands twice")
+        most = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"key {shown_key(most)} stands twice")
     return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from devise.bundle.bundle import Bundle, file_sha256, open_bundle, set_aside
-from devise.bundle.manifest import MANIFEST_FILE, Manifest, Part, part_kind
+from devise.bundle.manifest import LARGEST_MANIFEST, MANIFEST_FILE, Manifest, Part, part_kind
 from devise.errors import BundleError
+from devise.files import read_file
 from devise.version import __version__
 
 __all__ = ["PartContent", "check_target", "write_bundle"]
@@ -111,8 +112,8 @@ def check_target(target: Path, overwrite: bool) -> None:
 
 def _manifest_of(target: Path) -> Manifest:
     try:
-        return Manifest.from_json((target / MANIFEST_FILE).read_bytes())
-    except (BundleError, FileNotFoundError):
+        return Manifest.from_json(read_file(target / MANIFEST_FILE, LARGEST_MANIFEST))
+    except (BundleError, OSError):
         raise BundleError(
             f"{target}: is not a bundle of this format, so it is kept: remove it or choose another place"
         ) from None

@@ -17,6 +17,7 @@ from devise.cli.options import (
     FastOption,
     LabelPolicyOption,
     LabelVectorsOption,
+    MaxPixelsOption,
     ModelOption,
     OnBadOption,
     SplitsOption,
@@ -79,6 +80,7 @@ def evaluate(
     label_policy: LabelPolicyOption = None,
     distil: DistilOption = False,
     fast: FastOption = False,
+    max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
     """Measure flat hit@k, hierarchical precision@k and more of every scorer, random embeddings and chance.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import FastOption, ModelOption
+from devise.cli.options import FastOption, MaxPixelsOption, ModelOption
 from devise.cli.terminal import counted, tell
 from devise.errors import UsageError
 
@@ -40,6 +40,7 @@ def index(
         ),
     ] = None,
     fast: FastOption = False,
+    max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
     """Make photos searchable: see devise search.

@@ -14,7 +14,7 @@ __all__ = ["info"]
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every part and check its hash and form first.")
+        bool, typer.Option("--verify", help="Check every part's hash, form and numbers, and run the network once.")
     ] = False,
     model: ModelOption = None,
 ) -> None:
@@ -27,13 +27,17 @@ def info(
     import json
 
     from devise.bundle.bundle import describe, open_bundle
-    from devise.bundle.parts import FAST
+    from devise.bundle.parts import BACKBONE, FAST
     from devise.cli.info_output import print_info
     from devise.labeller.parts import DEFAULT_BUNDLE
 
     bundle = open_bundle(DEFAULT_BUNDLE if model is None else model)
     if verify:
+        from devise.labeller.onepass import try_network
+
         bundle.verify()
+        if BACKBONE in {part.name for part in bundle.manifest.parts}:
+            try_network(bundle.path)
     described = describe(bundle)
     if FAST in {part.name for part in bundle.manifest.parts}:
         from devise.vision.quantised import products_here

@@ -122,7 +122,10 @@ def _identity(manifest: Manifest, described: Mapping[str, Any], verified: bool) 
     yield "manifest sha256", str(described["manifest_sha256"])
     yield "size", _size(described["bytes"])
     if verified:
-        yield "verified", f"all {len(manifest.parts)} parts have the hashes the manifest says, and fit each other"
+        yield (
+            "verified",
+            f"all {len(manifest.parts)} parts have the hashes the manifest says and fit each other; the network ran",
+        )
 
 
 def _pictures(bundle: Bundle, described: Mapping[str, Any]) -> _Rows:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, ModelOption
+from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption, QuietOption, SenseOption
 from devise.cli.terminal import tell
 from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
@@ -82,9 +83,10 @@ def label(
             "--labels",
             "-l",
             metavar="LABELS",
-            help="Labels to add: 'kick scooter, zedonk: offspring of a zebra and a donkey'.",
+            help="Labels to add: 'kick scooter, zedonk: offspring of a zebra and a donkey, mouse: n03793489'.",
         ),
     ] = None,
+    sense: SenseOption = None,
     under: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Only labels below this one in WordNet, such as 'musical instrument'."),
@@ -134,7 +136,9 @@ def label(
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
     ] = 0,
+    quiet: QuietOption = False,
     fast: FastOption = False,
+    max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
     """Name what is in photos.
@@ -145,12 +149,13 @@ def label(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
     from devise.cli.output import Tally, check_output, open_output, write_answers
+    from devise.labeller.candidates import with_senses
     from devise.labeller.model import LabelRequest, load
     from devise.labeller.typed import parse_labels
 
     if "" in paths:
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
-    typed = parse_labels(*labels) if labels else ()
+    typed = with_senses(parse_labels(*labels) if labels else (), sense or ())
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
@@ -159,7 +164,12 @@ def label(
     if chosen == Format.parquet:
         from devise.cli.label_parts import PartsJob, label_in_parts
 
-        label_in_parts(load(model, fast=fast), request, PartsJob(tuple(paths), output, ray, model), ready=_ready)
+        label_in_parts(
+            load(model, fast=fast),
+            request,
+            PartsJob(tuple(paths), output, ray, model),
+            ready=partial(_ready, quiet=quiet),
+        )
         return
     if ray:
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
@@ -172,7 +182,7 @@ def label(
     def skip(path: Path) -> None:
         tally.skipped += 1
 
-    run = _ready(loaded, request)
+    run = _ready(loaded, request, quiet)
     run.prepare()
     with open_output(output, tally) as target:
         answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
@@ -183,7 +193,7 @@ def label(
         raise typer.Exit(1)
 
 
-def _ready(model: "Model", request: "LabelRequest") -> "LabelRun":
+def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
     """The request made ready; what the user should know of its labels is told."""
     from devise.labeller.candidates import OWN_CANDIDATES
 
@@ -194,7 +204,7 @@ def _ready(model: "Model", request: "LabelRequest") -> "LabelRun":
         if listed in OWN_CANDIDATES or listed in str(error):
             raise
         raise type(error)(f"with --candidates {listed}: {error}") from None
-    for note in run.notes:
+    for note in () if quiet else run.notes:
         tell(note)
     return run
 

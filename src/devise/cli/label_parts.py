@@ -12,7 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from devise.cli.terminal import counted, tell
 from devise.errors import UsageError
-from devise.labeller.label_parts import chunks, done_names, label_chunk, open_parts, problems_in
+from devise.labeller.label_parts import chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.labeller.model import LabelRequest, LabelRun, Model
 from devise.vision.collections import find_items
 
@@ -68,7 +68,11 @@ def label_in_parts(
 
 def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
     """Photos in the folder, of them labelled now, and files left out."""
-    open_parts(folder, model, run.request)
+    with writing_parts(folder, model, run.request):
+        return _labelled(run, job.places, folder)
+
+
+def _labelled(run: LabelRun, places: tuple[str, ...], folder: Path) -> tuple[int, int, int]:
     done = done_names(folder)
     skipped: list[str] = []
     now = 0
@@ -76,7 +80,7 @@ def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
-        for chunk in chunks(find_items(job.places, skipped.append), done):
+        for chunk in chunks(find_items(places, skipped.append), done):
             for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1), tell):
                 tell(f"{item.name}: {problem}")
             now += len(chunk)

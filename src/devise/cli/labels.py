@@ -29,7 +29,7 @@ def labels(
     sense: Annotated[
         str | None,
         typer.Option(
-            help="Id of the sense to list nearest labels of; else the first that is a label of the model.",
+            help="Id of the sense to list nearest labels of; else the likeliest one, which is listed first.",
             show_default=False,
         ),
     ] = None,
@@ -81,9 +81,9 @@ def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_jso
 def _compare(parts: "ModelParts", name: str, other: str, as_json: bool) -> None:
     from devise.cli import labels_output as output
     from devise.labeller.relations import relation, trained_below
-    from devise.labeller.senses import ask_both
+    from devise.labeller.senses import ask
 
-    both = ask_both(parts, name, other)
+    both = ask(parts, name), ask(parts, other)
     found = relation(parts, *both)
     if parts.taxonomy.find(f"{name} {other}"):
         print(f"devise: these are two names; '{name} {other}' in quotes is one", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,8 +14,11 @@ __all__ = [
     "FastOption",
     "LabelPolicyOption",
     "LabelVectorsOption",
+    "MaxPixelsOption",
     "ModelOption",
     "OnBadOption",
+    "QuietOption",
+    "SenseOption",
     "SplitsOption",
 ]
 
@@ -32,6 +36,27 @@ ExcelOption = Annotated[
 FastOption = Annotated[
     bool,
     typer.Option("--fast", help="Run the network in 8-bit integers: several times as fast, a little less accurate."),
+]
+
+
+def _set_max_pixels(pixels: int | None) -> int | None:
+    """For this process and those it starts, which read it from the environment."""
+    if pixels is not None:
+        os.environ["DEVISE_MAX_PIXELS"] = str(pixels)
+    return pixels
+
+
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        metavar="PIXELS",
+        min=1,
+        help="Largest picture that is decoded; decoding one may take 10 bytes of memory per pixel of this. "
+        "[default: $DEVISE_MAX_PIXELS, else 100000000]",
+        show_default=False,
+        callback=_set_max_pixels,
+    ),
 ]
 
 SplitsOption = Annotated[
@@ -75,3 +100,12 @@ LabelPolicyOption = Annotated[
 DistilOption = Annotated[
     bool, typer.Option("--distil", help="In another label space, distil the surgery too: minutes, not seconds.")
 ]
+SenseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sense",
+        metavar="ID",
+        help="Id of the sense that is meant by a word, as devise labels lists it; may be given more than once.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print how the words were understood.")]

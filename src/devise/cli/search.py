@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, ModelOption
+from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption, QuietOption, SenseOption
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
@@ -43,6 +43,11 @@ def search(
     every: Annotated[
         bool, typer.Option("--every", help="Photos that show each of the words; without it, any of them.")
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="A word is its own label alone; without it, any kind of it too (fruit, bird)."),
+    ] = False,
+    sense: SenseOption = None,
     under: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Photos of anything below this noun, such as 'musical instrument'."),
@@ -63,15 +68,19 @@ def search(
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Measure: every class folder (n02084071) of the index is looked for.")
     ] = False,
+    quiet: QuietOption = False,
     fast: FastOption = False,
+    max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
     """Find photos.
 
+    A word stands for its likeliest meaning and all kinds of it; an id (n02084071, dog.n.01) for that label alone.
     The score is the probability that devise label gives the words; with --like, how near the photo is, up to 1.
     """
     from devise.cli.search_output import quality, written
     from devise.files import atomic_write
+    from devise.labeller.candidates import with_senses
     from devise.labeller.contact_sheet import contact_sheet
     from devise.labeller.hits import Wanted
     from devise.labeller.model import load
@@ -87,12 +96,12 @@ def search(
         return
     if excel and form != Form.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    typed = parse_labels(*words) if words else ()
-    wanted = Wanted(typed, "all" if every else "any", under, like, by.value)
+    typed = with_senses(parse_labels(*words) if words else (), sense or ())
+    wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact)
     if sheet is not None and not sheet.absolute().parent.is_dir():
         raise UsageError(f"--sheet needs a file in a folder that exists, got {sheet}")
     found = open_search(load(model, fast=fast), index).find(wanted, top)
-    for note in found.notes:
+    for note in () if quiet else found.notes:
         tell(note)
     if not found.exact:
         tell("searched approximately: devise index prints how much of the best this finds")

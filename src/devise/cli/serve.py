@@ -11,7 +11,7 @@ from devise.cli.app import app
 from devise.cli.options import FastOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
-from devise.files import read_text
+from devise.files import text_of
 
 __all__ = ["serve"]
 
@@ -33,14 +33,18 @@ def serve(
         Path | None,
         typer.Option(help="File with the token that calls must carry. [default: $DEVISE_TOKEN]", show_default=False),
     ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Let everybody who reaches this machine use the service, without a token.")
+    ] = False,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="A name requests may give in 'Host' beside localhost; may be repeated.")
     ] = None,
     queue: Annotated[int, typer.Option(help="Pictures that may wait; more are refused with 429.")] = 64,
-    max_megabytes: Annotated[int, typer.Option(help="Largest body of a request.")] = 20,
-    max_megapixels: Annotated[int, typer.Option(help="Largest picture.")] = 50,
+    max_megabytes: Annotated[int, typer.Option(help="Largest picture file of a request.")] = 20,
+    max_megapixels: Annotated[int, typer.Option(help="Largest picture; each may take 10 bytes of memory.")] = 50,
     max_labels: Annotated[int, typer.Option(help="Labels typed in one request, and kept, each.")] = 1000,
     seconds: Annotated[float, typer.Option(help="For a body to arrive, and for a picture to be taken up.")] = 30.0,
+    decode_seconds: Annotated[float, typer.Option(help="Of the processor, for decoding one picture.")] = 10.0,
     fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
@@ -71,15 +75,16 @@ def serve(
         labels=max_labels,
         queue=queue,
         seconds=seconds,
+        decode_seconds=decode_seconds,
     )
-    listening = bound(host, port)
+    listening = bound(host, port, public=token is not None or open_to_all)
     loaded = load(model, fast=fast)
     photos = open_photos(index, loaded) if index is not None else None
     service = Service(loaded, OwnLabels(_labels_file(labels_db), max_labels), photos, limits)
     service.warm()
     log_to_stderr()
     if token is None and not is_loopback(listening):
-        tell("anybody who reaches this machine may use the service: --token-file asks for a token")
+        tell("--open: everybody who reaches this machine may use the service, and see the photos of its index")
     tell(f"serving at {address(listening)} (Ctrl-C stops)")
     run(service, listening, token=token, hosts=allowed_host or ())
     print("devise: stopped, everything that was taken is answered", file=sys.stderr)
@@ -92,7 +97,8 @@ def _token(file: Path | None) -> str | None:
         where = "$DEVISE_TOKEN"
     else:
         try:
-            given, where = read_text(file, UsageError, f"--token-file: {file}"), str(file)
+            # A pipe is welcome: a secret may come from a program.
+            given, where = text_of(file.read_bytes(), f"--token-file: {file}", UsageError), str(file)
         except OSError as error:
             raise DeviseError(f"--token-file: {file} cannot be read ({error}): give a file with one line") from None
     if given is None:

@@ -1,6 +1,5 @@
 """Lists of candidate labels: a text file with one synset id a line, or a list in a JSON file."""
 
-import json
 import re
 import reprlib
 from collections.abc import Container, Iterable
@@ -8,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import LabelError, TaxonomyError, UsageError
-from devise.files import read_text
+from devise.files import parse_json, read_text
 
 __all__ = ["CandidateList", "read_candidates"]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
+_NAMED_ID = re.compile(r"\"?(?P<id>n\d{8})\"?[\s,:=|]+\S.*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class CandidateList:
 def read_candidates(spec: str, known: Container[str] | None = None) -> CandidateList:
     """Read the candidate labels that `spec` names.
 
-    spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment); `FILE.json`, a list of
+    spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment, and a name after the id, as in
+    other tools' lists of classes, is passed over); `FILE.json`, a list of
     synset ids; or `FILE.json#KEY`, one of several such lists in an object.
     known: the ids there are, such as a taxonomy; None does not ask.
 
@@ -80,14 +81,15 @@ def _text(path: Path) -> str:
 def _line_entries(text: str) -> Iterable[tuple[str, object]]:
     for number, line in enumerate(text.split("\n"), start=1):
         entry = line.partition("#")[0].strip()
+        named = _NAMED_ID.fullmatch(entry)
         if entry:
-            yield f"line {number}", entry
+            yield f"line {number}", named["id"] if named else entry
 
 
 def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str, object]]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise LabelError(f"{path.name} is not JSON ({error}): expected a list of synset ids") from None
     if isinstance(content, dict):
         keys = ", ".join(content) or "none"

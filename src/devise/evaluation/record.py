@@ -39,7 +39,7 @@ from jaxtyping import Float32, Int64
 
 from devise.arrays import Ranking
 from devise.errors import RecordError
-from devise.files import atomic_write, read_text
+from devise.files import atomic_write, parse_json, read_text, reason_of
 
 __all__ = [
     "DEPTH",
@@ -213,11 +213,13 @@ def write_record(record: Record, path: Path) -> None:
 def read_record(path: Path) -> Record:
     """Read what `write_record` wrote; RecordError if it is missing, no record, broken or of another format."""
     try:
-        stored = json.loads(read_text(path, RecordError))
+        stored = parse_json(read_text(path, RecordError))
     except OSError as error:
-        raise RecordError(f"no record at {path}: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise RecordError(f"{path} is not JSON: expected a record that devise evaluate --images wrote") from None
+        raise RecordError(f"no record at {path}: {reason_of(error)}") from None
+    except ValueError as error:
+        raise RecordError(
+            f"{path} is not JSON ({reason_of(error)}): expected a record that devise evaluate --images wrote"
+        ) from None
     if not isinstance(stored, dict) or "format" not in stored or "scorers" not in stored:
         raise RecordError(f"{path} is no record: expected one that devise evaluate --images wrote")
     if stored["format"] not in range(1, FORMAT + 1):
@@ -225,8 +227,8 @@ def read_record(path: Path) -> Record:
     try:
         record = _loaded(stored)
         _check(record)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise RecordError(f"{path} is a broken record ({error}): write it again") from None
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
+        raise RecordError(f"{path} is a broken record ({reason_of(error)}): write it again") from None
     return record
 
 

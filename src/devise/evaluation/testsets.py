@@ -1,6 +1,5 @@
 """Protocols by name: which labels are candidates, and which classes are tested."""
 
-import json
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from devise.errors import LabelError, UsageError
 from devise.evaluation.candidates import read_candidates
-from devise.files import read_text
+from devise.files import parse_json, read_text, reason_of
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["PROTOCOLS", "Protocol", "ProtocolFiles", "choose_protocol", "hops_away", "read_counts"]
@@ -101,8 +100,8 @@ def read_counts(path: Path, known: Container[str]) -> dict[str, int]:
             counts[one] = count
     except OSError as error:
         raise UsageError(f"no file of counts at {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        got = str(error).splitlines()[0]
+    except ValueError as error:
+        got = reason_of(error)
         raise LabelError(f"{path.name}: expected a synset id and a number a line, got {got}: mend it") from None
     return counts
 
@@ -147,7 +146,7 @@ def _populated(
 
 
 def _json_counts(text: str) -> list[tuple[str, int]]:
-    content = json.loads(text, object_pairs_hook=list)
+    content = parse_json(text, object_pairs_hook=list)
     if not isinstance(content, list) or not all(isinstance(pair, tuple) and type(pair[1]) is int for pair in content):
         raise ValueError("another form of JSON")
     return content

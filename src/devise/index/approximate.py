@@ -1,7 +1,8 @@
 """An approximate index of very many vectors by inner product: faiss's inverted lists, their recall measured."""
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from devise.errors import PhotoIndexError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_file, read_json, reason_of
 from devise.index.exact import nearest
 
 __all__ = ["NEAREST_FACTS", "NEAREST_FILE", "Nearest", "NearestFacts", "import_faiss"]
@@ -18,6 +19,8 @@ NEAREST_FILE = "nearest.faiss"
 NEAREST_FACTS = "nearest.json"
 _RECALL_OF = 10
 _ENOUGH = 0.98
+_LARGEST_FACTS = 1 << 16  # bytes
+_LARGEST_FILE = 1 << 36
 _TRAINING = 64  # vectors a list is placed by
 
 _Vectors = Float32[np.ndarray, "rows dim"]
@@ -77,35 +80,49 @@ class Nearest:
 
     @classmethod
     def read(cls, folder: Path) -> "Nearest | None":
-        """The one kept in a folder, None if there is none; PhotoIndexError if it is damaged."""
+        """The one kept in a folder, None if there is none; PhotoIndexError if it is damaged.
+
+        faiss believes what it reads: flipped bits of its file give other answers. So the facts hold a hash over
+        themselves and the file, and nothing is used that does not match it.
+        """
         try:
-            facts = NearestFacts(**json.loads((folder / NEAREST_FACTS).read_text(encoding="utf-8")))
-            data = np.frombuffer((folder / NEAREST_FILE).read_bytes(), dtype=np.uint8)
-            faiss = import_faiss()
-            index = faiss.deserialize_index(data)
+            stored = read_json(folder / NEAREST_FACTS, _LARGEST_FACTS)
+            told = stored.pop("sha256", None)
+            facts = NearestFacts(**stored)
+            data = read_file(folder / NEAREST_FILE, _LARGEST_FILE)
+            if told != _sha256(facts, data):
+                raise ValueError("its sha256 is another")
+            if [type(one) for one in astuple(facts)] != [str, int, int, float, int] or facts.probes < 1:
+                raise ValueError("its facts are out of range")
+            index = import_faiss().deserialize_index(np.frombuffer(data, dtype=np.uint8))
             index.nprobe = facts.probes
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
             raise PhotoIndexError(
-                f"{folder / NEAREST_FILE}: is damaged ({str(error).splitlines()[0][:80]}): remove it and run devise "
-                "index again"
+                f"{folder / NEAREST_FILE}: is damaged ({reason_of(error)}): run devise index again, which makes it anew"
             ) from None
         return cls(index, facts)
 
     def write(self, folder: Path) -> None:
         """Keep it in a folder, whole or not at all."""
         (folder / NEAREST_FACTS).unlink(missing_ok=True)  # without its facts the file counts for nothing
+        data = import_faiss().serialize_index(self._index).tobytes()
         with atomic_write(folder / NEAREST_FILE, "wb") as file:
-            file.write(import_faiss().serialize_index(self._index).tobytes())
+            file.write(data)
         with atomic_write(folder / NEAREST_FACTS) as file:
-            file.write(json.dumps(asdict(self.facts), indent=1) + "\n")
+            file.write(json.dumps({**asdict(self.facts), "sha256": _sha256(self.facts, data)}, indent=1) + "\n")
 
     def near(self, queries: _Queries, count: int) -> Int64[np.ndarray, "some"]:
         """Rows that are among the first `count` of any of the queries, most likely all of them; sorted."""
         found = np.unique(self._index.search(queries, count)[1])
         rows: Int64[np.ndarray, "some"] = found[found >= 0]
         return rows
+
+
+def _sha256(facts: NearestFacts, data: bytes) -> str:
+    """Of the facts and the file together."""
+    return hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode() + data).hexdigest()
 
 
 def _recall(index: Any, queries: _Queries, true: np.ndarray, probes: int) -> float:

@@ -1,25 +1,28 @@
 """What an index of photos keeps of each photo, column by column, and its form in Parquet."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float16, Float32, Int32, Int64, UInt16
 
 from devise.errors import PhotoIndexError
-from devise.files import text_name
+from devise.files import reason_of, require_regular, text_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FACTS", "PhotoFact", "Rows", "facts_of", "from_table", "import_pyarrow", "to_table"]
+__all__ = ["FACTS", "PhotoFact", "Rows", "facts_of", "from_table", "import_pyarrow", "read_parquet", "to_table"]
 
 FACTS = ("path", "path_bytes", "size", "mtime_ns", "sha256", "gone")
 """The columns that tell which photos are known; the others are what was seen in them."""
 
 _Any = TypeVar("_Any", bound=np.generic)
+_UNPACKED = 1 << 30  # bytes that any file may say it has when unpacked; a larger file more
+_RATIO = 1000  # times its size
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,40 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
+def read_parquet(
+    path: Path, schema: "pa.Schema", columns: Sequence[str], *, nullable: Container[str] = ()
+) -> "pa.Table":
+    """Some columns of a Parquet file that was written with this schema; only the nullable ones may lack values.
+
+    FileNotFoundError if it is absent. ValueError, one line, for whatever else is wrong: no regular file, a damaged or
+    foreign one, a column of another type, a missing value, more rows than the file can hold.
+    """
+    pyarrow = import_pyarrow()
+    size = require_regular(path)
+    try:
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            found = file.schema_arrow
+            for name in columns:
+                if found.field(name).type != schema.field(name).type:
+                    raise TypeError(f"column {name} is {found.field(name).type}, not {schema.field(name).type}")
+            groups = (file.metadata.row_group(place) for place in range(file.metadata.num_row_groups))
+            unpacked = sum(group.total_byte_size for group in groups)
+            if not 0 <= unpacked <= max(_UNPACKED, _RATIO * size):
+                raise ValueError(f"it says that it unpacks to {unpacked:,} bytes")
+            table = file.read(list(columns))
+        table.validate(full=True)
+        for name in columns:
+            if name not in nullable and table.column(name).null_count:
+                raise ValueError(f"column {name} lacks values")
+    except FileNotFoundError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, TypeError, ValueError) as error:
+        raise ValueError(reason_of(error)) from None
+    except pyarrow.lib.ArrowException as error:
+        raise ValueError(reason_of(error)) from None
+    return table
+
+
 def to_table(rows: Rows) -> "pa.Table":
     """The rows as an Arrow table; a path that is not UTF-8 is kept byte by byte beside its readable form."""
     pa = import_pyarrow()
@@ -136,17 +173,25 @@ def to_table(rows: Rows) -> "pa.Table":
 
 
 def from_table(table: "pa.Table", dim: int, best: int) -> Rows:
-    """The rows of a table that `to_table` made; PhotoIndexError if its columns are others."""
+    """The rows of a table that `to_table` made; PhotoIndexError if its columns are others or a number is not finite."""
     return _checked(
-        lambda: Rows(
-            facts_of(table),
-            _matrix(table, "vector", dim, np.float16),
-            table.column("total").to_numpy().astype(np.float32, copy=False),
-            table.column("label").to_numpy().astype(np.int32, copy=False),
-            _matrix(table, "classes", best, np.uint16),
-            _matrix(table, "shares", best, np.float32),
+        lambda: _finite(
+            Rows(
+                facts_of(table),
+                _matrix(table, "vector", dim, np.float16),
+                table.column("total").to_numpy().astype(np.float32, copy=False),
+                table.column("label").to_numpy().astype(np.int32, copy=False),
+                _matrix(table, "classes", best, np.uint16),
+                _matrix(table, "shares", best, np.float32),
+            )
         )
     )
+
+
+def _finite(rows: Rows) -> Rows:
+    if not all(np.isfinite(numbers).all() for numbers in (rows.vectors, rows.totals, rows.shares)):
+        raise ValueError("a number is not finite")
+    return rows
 
 
 def facts_of(table: "pa.Table") -> tuple[PhotoFact, ...]:
@@ -176,5 +221,5 @@ _Read = TypeVar("_Read")
 def _checked(read: Callable[[], _Read]) -> _Read:
     try:
         return read()
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise PhotoIndexError(f"has not the columns of an index of photos ({error})") from None

@@ -6,15 +6,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from devise.errors import PhotoIndexError, UsageError
-from devise.files import atomic_write
-from devise.index.rows import FACTS, PhotoFact, Rows, facts_of, from_table, import_pyarrow, to_table
+from devise.files import atomic_write, locked, read_json, reason_of, require_regular
+from devise.index.rows import FACTS, PhotoFact, Rows, facts_of, from_table, import_pyarrow, read_parquet, to_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +26,7 @@ _FORMAT = "devise photo index"
 _VERSION = 1
 _PARTS = "parts"
 _LOCK = "lock"
+_LARGEST_HEADER = 1 << 20  # bytes
 _PART = re.compile(r"part-(\d{8})\.parquet")
 _SMALL = 8192  # rows; a part with fewer is merged with others when there are many
 _MANY = 32  # small parts that are left alone
@@ -70,13 +71,17 @@ class PhotoStore:
         import_pyarrow()
         file = path / HEADER_FILE
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = read_json(file, _LARGEST_HEADER)
             form, version = stored.pop("format"), stored.pop("version")
             found = Header(**stored) if (form, version) == (_FORMAT, _VERSION) else None
+            if found is not None and [type(one) for one in astuple(found)] != [str, str, int, int]:
+                raise TypeError("its values are of other types")
         except (FileNotFoundError, NotADirectoryError):
             raise PhotoIndexError(f"{path}: there is no index of photos here: make one with devise index") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise PhotoIndexError(f"{file}: is damaged: remove {path} and index the photos again") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PhotoIndexError(
+                f"{file}: is damaged ({reason_of(error)}): remove {path} and index the photos again"
+            ) from None
         if found is None:
             raise PhotoIndexError(f"{file}: is {form} {version}, this package reads {_FORMAT} {_VERSION}: update it")
         if found != header:
@@ -105,8 +110,8 @@ class PhotoStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Held by the one process that writes; PhotoIndexError if another does. Ends with the process."""
-        with (self.path / _LOCK).open("w", encoding="utf-8") as file:
-            if not _locked(file.fileno()):
+        with locked(self.path / _LOCK) as free:
+            if not free:
                 raise PhotoIndexError(f"{self.path}: another process is writing to it: wait for its end")
             (self.path / _PARTS).mkdir(exist_ok=True)
             for left in (self.path / _PARTS).glob(".*.part"):
@@ -193,14 +198,13 @@ class PhotoStore:
         return self.path / _PARTS / f"part-{part:08d}.parquet"
 
     def _table(self, part: int, columns: Iterable[str] | None = None) -> "pa.Table":
-        pyarrow = import_pyarrow()
         with self._naming(part):
-            return pyarrow.parquet.read_table(
-                self._file(part), columns=columns and list(columns), page_checksum_verification=True, partitioning=None
-            )
+            schema = to_table(Rows.blank((), self.header.dim, self.header.best)).schema
+            return read_parquet(self._file(part), schema, list(columns or schema.names), nullable=("path_bytes",))
 
     def _length(self, part: int) -> int:
         with self._naming(part):
+            require_regular(self._file(part))
             return int(import_pyarrow().parquet.read_metadata(self._file(part)).num_rows)
 
     def _write(self, part: int, tables: Iterable["pa.Table"]) -> None:
@@ -224,13 +228,12 @@ class PhotoStore:
             yield
         except FileNotFoundError:
             raise
-        except (PhotoIndexError, arrow_error, OSError) as error:
+        except (PhotoIndexError, arrow_error, OSError, ValueError) as error:
             if isinstance(error, PhotoIndexError) and str(self.path) in str(error):
                 raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise PhotoIndexError(
-                f"{self._file(part)}: is damaged ({reason[:120]}): remove this file and run devise index again, which "
-                "reads its photos anew"
+                f"{self._file(part)}: is damaged ({reason_of(error)}): remove this file and run devise index again, "
+                "which reads its photos anew"
             ) from None
 
 
@@ -240,16 +243,3 @@ def fingerprint(rows: Rows) -> str:
     for fact in rows.facts:
         digest.update(os.fsencode(fact.path) + b"\0" + fact.sha256)
     return digest.hexdigest()
-
-
-def _locked(handle: int) -> bool:
-    """Whether the file could be locked; True where the system has no such lock."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # pragma: no cover - not POSIX
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

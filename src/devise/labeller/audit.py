@@ -32,7 +32,7 @@ TALK_PAIRS = (
 """The pairs that the talk on the paper asks about."""
 
 TALK_NAME = "pineapple"
-"""A photo of one was called a fruit: its neighbours say why. Taken in the sense that was trained on."""
+"""A photo of one was called a fruit: its neighbours say why."""
 
 _Progress = Callable[[str, int, int], None]
 _NEIGHBOURS = 8
@@ -42,7 +42,7 @@ _NEIGHBOURS = 8
 class Case:
     """Two names. Similarities are cosines in [-1, 1]; None where one of the names has no vector.
 
-    one, other: what was taken for them: ids of synsets, the first sense that the model has a label for, or
+    one, other: what was taken for them: ids of synsets, in the sense that is meant, or
         "user:<name>" where WordNet has no such noun.
     labels: of the two label vectors. words: of the two word vectors as the language model made them, all senses
         of the word in one.
@@ -196,10 +196,8 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def _pineapple(parts: ModelParts) -> tuple[tuple[Neighbour, ...], tuple[tuple[str, float], ...]]:
-    senses = [synset.id for synset in parts.taxonomy.find(TALK_NAME)]
-    trained = next((one for one in senses if one in parts.trained_ids), None)
     try:
-        near = nearest_labels(parts, ask(parts, TALK_NAME, trained), _NEIGHBOURS).labels
+        near = nearest_labels(parts, ask(parts, TALK_NAME), _NEIGHBOURS).labels
     except LabelError:
         near = ()
     if TALK_NAME not in parts.words:

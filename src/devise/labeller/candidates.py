@@ -1,51 +1,89 @@
 """Which labels compete for a picture: the model's own, a file's, a subtree's, and those the user types."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int64
 
 from devise.errors import LabelError, UsageError
 from devise.evaluation.candidates import read_candidates
 from devise.files import read_text
+from devise.labeller.meaning import Meanings
 from devise.labeller.parts import ModelParts
-from devise.labeller.typed import TypedLabel, parse_lines, user_id
+from devise.labeller.typed import TypedLabel, is_id, is_synset_like, looks_like_id, parse_lines, user_id
 from devise.labels import Label, LabelSet
 from devise.model.space import LabelSpace, placed
 from devise.taxonomy.synsets import Synset
+from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.composition import ComposedLabel
 
-__all__ = ["OWN_CANDIDATES", "Candidates", "choose_candidates", "synset_space"]
+__all__ = ["OWN_CANDIDATES", "Candidates", "Kinds", "choose_candidates", "kinds_of", "synset_space", "with_senses"]
 
 OWN_CANDIDATES = ("all", "seen", "unseen", "typed")
 """The lists every model has; anything else is a file."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Kinds:
+    """The labels that count for those of a list: each noun of the list stands for all its kinds.
+
+    space: the model's labels below those of the list, and labels of the list that have none below them. owner: for
+        each the position in the list of the label it counts for, which is the nearest one above it.
+    """
+
+    space: LabelSpace
+    owner: Int64[np.ndarray, "kinds"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Candidates:
-    """The labels to rank, and what the user should know of how they came about. typed: ids of those typed."""
+    """The labels to rank, and what the user should know of how they came about.
+
+    typed: ids of those typed. words: ids of those that mean their kinds too. kinds: where the labels are a list of
+        nouns, what counts for each; None where no noun of the list has kinds.
+    """
 
     space: LabelSpace
     notes: tuple[str, ...] = ()
     typed: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    kinds: Kinds | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Typed:
+    """What typed labels came to. words: ids of those that mean their kinds too."""
+
+    space: LabelSpace
+    notes: tuple[str, ...]
+    ids: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 def choose_candidates(
-    parts: ModelParts, candidates: str = "all", *, under: str | None = None, typed: Sequence[TypedLabel] = ()
+    parts: ModelParts,
+    candidates: str = "all",
+    *,
+    under: str | None = None,
+    typed: Sequence[TypedLabel] = (),
+    exact: bool = False,
 ) -> Candidates:
     """The labels to rank.
 
     candidates: "all", "seen" (the trained labels), "unseen", "typed" (only those in `typed`), or a file: synset
         ids (a JSON list too, as FILE.json#KEY), or lines of NAME, NAME: DEFINITION or synset ids.
-    under: keep only what is below this name or id in the taxonomy, all its senses; typed labels are kept.
+    under: keep only what is below this name or id in the taxonomy, in the sense that is meant; typed labels are kept.
+    exact: a noun of a list stands for itself alone, not for its kinds; so does an id, always.
 
     UsageError when nothing is left, LabelError when a label has no vector at all.
     """
-    space, notes = _base(parts, candidates)
+    space, notes, words = _base(parts, candidates)
     if under is not None:
-        below = _subtree(parts, under)
+        below, taken = _subtree(parts, under, space.labels)
+        notes = (*notes, taken) if taken else notes
         outside = sum(label.id not in parts.taxonomy for label in space.labels)
         if outside:
             notes = (
@@ -57,11 +95,36 @@ def choose_candidates(
             raise UsageError(f"no candidate label is under {under!r}: take a wider name, or --candidates all")
     ids: tuple[str, ...] = ()
     if typed:
-        space, more, ids = _with_typed(parts, space, typed)
-        notes = (*notes, *more)
+        found = _with_typed(parts, space, typed)
+        space, ids = found.space, found.ids
+        notes, words = (*notes, *found.notes), (*words, *found.words)
     if not len(space.labels):
         raise UsageError(f"there are no candidate labels in {candidates!r}: add some")
-    return Candidates(space, notes, ids)
+    listed = candidates not in ("all", "seen", "unseen")
+    kinds = _kinds(parts, space, words) if listed and not exact else None
+    return Candidates(space, notes, ids, words, kinds)
+
+
+def with_senses(typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[TypedLabel, ...]:
+    """The labels, where one of these senses is the word's own given that id; UsageError for an id that fits none."""
+    taxonomy, chosen = default_taxonomy(), list(typed)
+    for text in senses:
+        sense = taxonomy.id_in(text)
+        fits = [i for i, one in enumerate(chosen) if sense in [found.id for found in taxonomy.find(one.name)]]
+        if sense is None or not fits:
+            raise UsageError(f"--sense {text} is no sense of the words asked: `devise labels WORD` lists their ids")
+        for i in fits:
+            chosen[i] = TypedLabel(chosen[i].name, sense)
+    return tuple(chosen)
+
+
+def kinds_of(parts: ModelParts, space: LabelSpace, position: int) -> LabelSpace:
+    """The model's labels at and below one label of `space`; itself where the model has none."""
+    label = space.labels[position]
+    below = parts.taxonomy.subtree(label.id) if label.id in parts.taxonomy else frozenset[str]()
+    own = parts.space.labels
+    places = sorted(own.position(one) for one in below if one in own)
+    return parts.space.subset(places) if places else space.subset([position])
 
 
 def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
@@ -74,21 +137,22 @@ def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
     return full.subset([where[i] if i in where else own.position(i) for i in ids])
 
 
-def _base(parts: ModelParts, candidates: str) -> tuple[LabelSpace, tuple[str, ...]]:
+def _base(parts: ModelParts, candidates: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
+    """Labels, notes, and the ids of those that mean their kinds."""
     own = parts.space
     match candidates:
         case "all":
-            return own, ()
+            return own, (), ()
         case "seen":
-            return own.subset(np.flatnonzero(own.labels.seen)), ()
+            return own.subset(np.flatnonzero(own.labels.seen)), (), ()
         case "unseen":
-            return own.subset(np.flatnonzero(~own.labels.seen)), ()
+            return own.subset(np.flatnonzero(~own.labels.seen)), (), ()
         case "typed":
-            return own.subset([]), ()
+            return own.subset([]), (), ()
     return _from_file(parts, candidates)
 
 
-def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...]]:
+def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
     json_list = re.fullmatch(r"(.*?\.json)(#.*)?", spec, re.IGNORECASE | re.DOTALL)
     path = Path(json_list[1] if json_list else spec)
     if not path.is_file():
@@ -98,43 +162,81 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
     if json_list:
         listed = read_candidates(spec, parts.taxonomy)
         notes = (f"{listed.duplicates} labels stood twice in {spec}",) if listed.duplicates else ()
-        return synset_space(parts, listed.ids), notes
+        return synset_space(parts, listed.ids), notes, ()
     try:
         lines = [line.partition("#")[0] for line in read_text(path, UsageError, f"the label file {path}").split("\n")]
     except OSError as error:
         raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from None
     try:
-        return _with_typed(parts, parts.space.subset([]), parse_lines(lines))[:2]
+        found = _with_typed(parts, parts.space.subset([]), parse_lines(lines))
     except (LabelError, UsageError) as error:
         raise type(error)(f"{path.name}: {error}") from None
+    return found.space, found.notes, found.words
 
 
-def _subtree(parts: ModelParts, name: str) -> frozenset[str]:
-    senses = parts.taxonomy.find(name)
-    if not senses:
+def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[str], str]:
+    """All below the likeliest sense of the name that has any of these labels below it, and what was taken."""
+    _require_known_id(parts, name)
+    meaning = Meanings(parts).of(name)
+    if meaning is None:
         raise UsageError(f"--under needs a noun of WordNet or its id, got {name!r}: try a more common word")
-    return frozenset().union(*(parts.taxonomy.subtree(sense.id) for sense in senses))
+    for sense in meaning.senses:
+        below = parts.taxonomy.subtree(sense.id)
+        if any(one in among for one in below):
+            return below, meaning.note if sense is meaning.chosen else f"{name}: {sense.definition}"
+    return parts.taxonomy.subtree(meaning.chosen.id), ""
 
 
-def _with_typed(
-    parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel]
-) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
-    """The labels of `space` and those typed, what the user should know, and the ids of those typed.
+def _kinds(parts: ModelParts, space: LabelSpace, words: Iterable[str]) -> Kinds | None:
+    """What counts for each label of a list; None if nothing but themselves does.
 
-    A name WordNet knows stands for its first visible sense.
+    words: ids of the nouns that stand for their kinds. Widest first, so that a nearer noun takes its kinds back.
+    """
+    own, labels = parts.space.labels, space.labels
+    below = {one: parts.taxonomy.subtree(one) for one in words if one in labels}
+    owner: dict[str, int] = {}
+    for one in sorted(below, key=lambda one: -len(below[one])):
+        place = labels.position(one)
+        owner.update((kind, place) for kind in below[one] if kind in own)
+    more = sorted(own.position(kind) for kind in owner if kind not in labels)
+    if not more:
+        return None
+    kinds = parts.space.subset(more)
+    whole = {owner[kind] for kind in kinds.labels.ids}
+    alone = [place for place, one in enumerate(labels.ids) if one in own or place not in whole]
+    owners = [*alone, *(owner[kind] for kind in kinds.labels.ids)]
+    return Kinds(space.subset(alone).joined(kinds), np.array(owners, dtype=np.int64))
+
+
+def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel]) -> _Typed:
+    """The labels of `space` and those typed, under the names that were typed.
+
+    A name that WordNet knows stands for the sense that `Meanings` takes, and for its kinds; an id for itself.
     """
     notes: list[str] = []
-    known: dict[str, TypedLabel] = {}
+    known: dict[str, str] = {}
+    words: list[str] = []
+    meanings, several, count = Meanings(parts), [], 0
     fresh: list[tuple[Label, ComposedLabel]] = []
+    listed: Synset | None = None
     for label in typed:
-        senses = () if label.definition else parts.taxonomy.find(label.name)
-        if senses:
-            sense = _visible_first(parts, senses)
-            if sense.id in known:
-                notes.append(f"{known[sense.id].name!r} and {label.name!r} are one label, {sense.id}: kept once")
-            known.setdefault(sense.id, label)
-            if len(senses) > 1:
-                notes.append(_several(label.name, senses, sense))
+        count += 1
+        if listed is not None and not label.definition and label.name in listed.lemmas:
+            continue  # "n02129165 lion, king of beasts": one more name of the same
+        listed = None
+        sense_id = _given_id(parts, label)
+        if sense_id is not None and label.definition:
+            listed = parts.taxonomy.synset(sense_id)
+        meaning = meanings.of(sense_id or label.name) if sense_id or not label.definition else None
+        if meaning is not None:
+            sense = meaning.chosen.id
+            if sense in known:
+                notes.append(f"{known[sense]!r} and {label.name!r} are one label, {sense}: kept once")
+                continue
+            bare = sense_id is not None and not label.definition
+            known[sense] = meaning.chosen.name if bare else label.name
+            words += [] if bare else [sense]
+            several += [meaning.note] if meaning.note else []
             continue
         if user_id(label.name) in space.labels:
             notes.append(f"{label.name!r} is in the label file too: the file's is kept")
@@ -145,25 +247,51 @@ def _with_typed(
                 f"nothing is known about {label.name!r}: no word of it has a vector; add a definition, as in "
                 f"'{label.name}: a kind of ...'"
             )
+        if looks_like_id(label.name) and not label.definition:
+            notes.append(f"{label.name!r} looks like an id, an address or a number: taken for the words in it")
         fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
+    notes += _several(several, count)
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
     space = space.joined(added) if len(added.labels) else space
+    space = _renamed(space, known)
     ids = (*known, *(label.id for label, _ in fresh))
-    return (space.joined(_space_of(parts, fresh)) if fresh else space), tuple(notes), ids
+    space = space.joined(_space_of(parts, fresh)) if fresh else space
+    return _Typed(space, tuple(notes), ids, tuple(words))
 
 
-def _visible_first(parts: ModelParts, senses: Sequence[Synset]) -> Synset:
-    """The commonest sense that was trained on, else that the model has a label for, else the commonest of all."""
-    trained = frozenset(parts.trained_ids)
-    known = [sense for sense in senses if sense.id in parts.space.labels]
-    return next((sense for sense in known if sense.id in trained), (*known, *senses)[0])
+def _given_id(parts: ModelParts, label: TypedLabel) -> str | None:
+    """The id that the user gave for a label, as its definition or its name; None if there is none."""
+    text = label.definition if is_id(label.definition) else label.name
+    _require_known_id(parts, text)
+    return parts.taxonomy.id_in(text)
 
 
-def _several(name: str, senses: Sequence[Synset], taken: Synset) -> str:
-    return (
-        f"{name!r} has {len(senses)} senses, took {taken.id} ({taken.definition}): "
-        f"`devise labels {name!r}` lists them, an id or a definition chooses another"
-    )
+def _require_known_id(parts: ModelParts, text: str) -> None:
+    if is_synset_like(text) and parts.taxonomy.id_in(text) is None:
+        raise LabelError(
+            f"{text!r} looks like the id of a synset, and WordNet 3.0 has no such noun: give a name, or an id like "
+            "n02129165 or lion.n.01"
+        )
+
+
+def _several(notes: Sequence[str], count: int) -> list[str]:
+    """What was taken for words of several senses: in words for one, in numbers for more."""
+    if len(notes) < 2:
+        return list(notes)
+    return [f"{len(notes)} of {count} words have several meanings: `devise labels WORD` lists them"]
+
+
+def _renamed(space: LabelSpace, names: Mapping[str, str]) -> LabelSpace:
+    """The same labels, some of them under other names."""
+    labels = space.labels
+    if all(labels[labels.position(one)].name == name for one, name in names.items()):
+        return space
+    shown = [label.name for label in labels]
+    for one, name in names.items():
+        shown[labels.position(one)] = name
+    columns = [(label.gloss, label.seen, label.source) for label in labels]
+    glosses, seen, sources = zip(*columns, strict=True)
+    return LabelSpace(LabelSet.of_columns(labels.ids, shown, glosses, seen, sources), space.vectors)
 
 
 def _composed(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:

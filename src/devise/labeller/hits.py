@@ -17,6 +17,7 @@ class Wanted:
 
     words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
     any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
+    exact: a word stands for its own label alone, not for its kinds too; an id always does.
     by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
     """
 
@@ -25,6 +26,7 @@ class Wanted:
     under: str | None = None
     like: Picture | None = None
     by: Literal["probability", "cosine"] = "probability"
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.like is not None and (self.words or self.under is not None):

@@ -4,14 +4,15 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devise.errors import DeviseError, PictureError, UsageError
-from devise.files import atomic_write, text_name
-from devise.index.rows import import_pyarrow
+from devise.files import atomic_write, locked, read_json, reason_of, text_name
+from devise.index.rows import import_pyarrow, read_parquet
 from devise.labeller.answers import Answer
 from devise.labeller.model import LabelRequest, LabelRun, Model
 from devise.labeller.photoside import header_of
@@ -21,14 +22,28 @@ from devise.vision.folders import Found
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHUNK", "chunks", "done_names", "label_chunk", "open_parts", "problems_in"]
+__all__ = ["CHUNK", "chunks", "done_names", "label_chunk", "open_parts", "problems_in", "writing_parts"]
 
 CHUNK = 256
 """Photos of a part: as many can be lost, and labelled again, when the work is killed."""
 
 _FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin so
+_LOCK = ".lock"
 
 _NAMED = {"model_sha256": "model (with and without --fast it is another)"}
+
+
+@contextmanager
+def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Iterator[None]:
+    """`open_parts`, and within the block no other process writes to the folder; DeviseError if one does."""
+    open_parts(folder, model, request)
+    with locked(folder / _LOCK) as free:
+        if not free:
+            raise DeviseError(f"{folder}: another process is writing to it: wait for its end")
+        open_parts(folder, model, request)  # another may have made it of another request meanwhile
+        for left in folder.glob(".*.part"):  # by a kill in the middle of writing
+            left.unlink()
+        yield
 
 
 def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
@@ -42,9 +57,9 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
     file = folder / _FACTS
     if file.exists():
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            raise UsageError(f"{file} is damaged: give another folder") from None
+            kept = read_json(file)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file} is damaged ({reason_of(error)}): give another folder") from None
         if kept != facts:
             differing = sorted(key for key in facts if not isinstance(kept, dict) or kept.get(key) != facts[key])
             named = " and ".join(_NAMED.get(key, key) for key in differing)
@@ -136,10 +151,11 @@ def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool) -> 
 
 
 def _tables(folder: Path, columns: list[str]) -> Iterator["pa.Table"]:
-    pyarrow = import_pyarrow()
+    schema = _table((), (), hedged=False).schema
     for part in sorted(folder.glob("part-*.parquet")):
         try:
-            yield pyarrow.parquet.read_table(part, columns=columns, page_checksum_verification=True, partitioning=None)
-        except (pyarrow.lib.ArrowException, OSError) as error:
-            reason = (str(error).splitlines() or ["damaged"])[0][:120]
-            raise DeviseError(f"{part}: is damaged ({reason}): remove it, and its photos are labelled again") from None
+            yield read_parquet(part, schema, columns, nullable=("problem", "rejected"))
+        except (OSError, ValueError) as error:
+            raise DeviseError(
+                f"{part}: is damaged ({reason_of(error)}): remove it, and its photos are labelled again"
+            ) from None

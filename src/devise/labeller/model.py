@@ -20,7 +20,7 @@ from devise.labeller.candidates import Candidates, choose_candidates
 from devise.labeller.context import answers_in_context
 from devise.labeller.explain import Explainer
 from devise.labeller.parts import ModelParts
-from devise.labeller.scorers import METHODS, Method, make_scorer
+from devise.labeller.scorers import METHODS, KindScorer, Method, make_scorer
 from devise.labeller.threads import one_thread
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.labels import Label, LabelSet
@@ -39,6 +39,7 @@ __all__ = ["LabelRequest", "LabelRun", "Model", "load"]
 Picture: TypeAlias = str | PictureSource | Found
 _Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None]
 
+_NONE_TRAINED = "the softmax can name trained labels only, and none is asked here: take another method"
 _TOP = 5
 _NARROWER = 3  # narrower names of a hedge, where `top` is not given
 _BLOCK = 64  # pictures scored at once
@@ -50,7 +51,7 @@ _AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block
 class LabelRequest:
     """What is asked of every picture.
 
-    top: guesses a picture; None is 5, or all labels where there are fewer. method: which scorer.
+    top: guesses a picture, or all labels where there are fewer; None is 5. method: which scorer.
     candidates, under: see `choose_candidates`.
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
     explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
@@ -212,14 +213,12 @@ class LabelRun:
         self.notes = candidates.notes
         self._model = model
         self._space = candidates.space
-        self._scorer: Scorer = make_scorer(model.parts, request.method, candidates.space)
+        self._scorer: Scorer = _scorer(model.parts, request.method, candidates)
         self.ranked = self._scorer.labels
         self._typed = [self.ranked.position(label_id) for label_id in candidates.typed if label_id in self.ranked]
         if request.method == "softmax":
-            self.notes = (*self.notes, *_softmax_notes(request, self.candidates))
-        self._top = min(_TOP, len(self.ranked)) if request.top is None else request.top
-        if self._top > len(self.ranked):
-            raise UsageError(f"top is {self._top}, but {request.method} ranks {len(self.ranked)} labels here: lower it")
+            self.notes = (*self.notes, *_softmax_notes(request, self.candidates, self.ranked))
+        self._top = min(request.top or _TOP, len(self.ranked))
         self._temperature = np.float32(
             model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
         )
@@ -345,11 +344,23 @@ class LabelRun:
         return shares
 
 
-def _softmax_notes(request: LabelRequest, asked: LabelSet) -> tuple[str, ...]:
+def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer:
+    if candidates.kinds is None:
+        return make_scorer(parts, method, candidates.space)
+    kinds = candidates.kinds
+    if method == "softmax":
+        if not kinds.space.labels.seen.any():
+            raise UsageError(_NONE_TRAINED)
+        return KindScorer(make_scorer(parts, method, kinds.space), kinds, candidates.space.labels, None)
+    temperature = parts.setting(method, "temperature")
+    return KindScorer(make_scorer(parts, method, kinds.space), kinds, candidates.space.labels, temperature)
+
+
+def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> tuple[str, ...]:
     """What the user should know; UsageError if no label asked is one that the softmax can name."""
-    others = int((~asked.seen).sum())
+    others = sum(label_id not in ranked for label_id in asked.ids)
     if others == len(asked):
-        raise UsageError("the softmax can name trained labels only, and none is asked here: take another method")
+        raise UsageError(_NONE_TRAINED)
     narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen")
     return (f"the softmax can name trained labels only: {others} of the labels asked are left out",) * bool(
         narrowed and others

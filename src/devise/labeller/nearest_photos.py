@@ -1,10 +1,12 @@
 """Opens an index for search, exactly or, where it holds very many photos, approximately."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from devise.errors import PhotoIndexError
 from devise.index.approximate import NEAREST_FACTS, NEAREST_FILE, Nearest
 from devise.index.rows import Rows
 from devise.index.store import PhotoStore, fingerprint
@@ -42,11 +44,14 @@ class LabelSide:
 def open_search(model: Model, index: Path, *, often: bool = False) -> PhotoSearch:
     """The index at `index`, read into memory; PhotoIndexError if there is none, or another model's.
 
-    An approximate index of other rows is not used: the search is exact then, and its notes say so. often: see
-    `PhotoSearch`.
+    An approximate index of other rows, or one that is damaged, is not used: the search is exact then, and its notes
+    say so. often: see `PhotoSearch`.
     """
     rows = PhotoStore.opened(index, header_of(model.parts)).rows()
-    nearest = Nearest.read(index)
+    try:
+        nearest = Nearest.read(index)
+    except PhotoIndexError as error:
+        return PhotoSearch(model, rows, notes=(f"searched exactly: {error}",), often=often)
     if nearest is None:
         return PhotoSearch(model, rows, often=often)
     if nearest.facts.fingerprint != fingerprint(rows):
@@ -56,16 +61,17 @@ def open_search(model: Model, index: Path, *, often: bool = False) -> PhotoSearc
 
 
 def refresh_nearest(model: Model, index: Path, photos: int, above: int = APPROXIMATE_ABOVE) -> Nearest | None:
-    """Make the approximate index where there are more than `above` photos, unless it is there; remove it where not."""
+    """Make the approximate index where there are more than `above` photos, unless it is there whole; else remove it."""
     if photos <= above:
         for name in (NEAREST_FACTS, NEAREST_FILE):
             (index / name).unlink(missing_ok=True)
         return None
     rows = PhotoStore.opened(index, header_of(model.parts)).rows()
     mark = fingerprint(rows)
-    kept = Nearest.read(index)
-    if kept is not None and kept.facts.fingerprint == mark:
-        return kept
+    with suppress(PhotoIndexError):  # a damaged one is made anew
+        kept = Nearest.read(index)
+        if kept is not None and kept.facts.fingerprint == mark:
+            return kept
     space = photo_space(model.parts, model.parts.space)
     some = np.random.default_rng(0).permutation(len(space.labels))[:_QUERIES]
     temperature = np.float32(model.parts.setting("fused", "temperature"))

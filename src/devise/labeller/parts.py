@@ -134,9 +134,16 @@ class ModelParts:
 
     def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
         """The network, compiled now; `streams`: see `OpenVinoBackbone`."""
-        return OpenVinoBackbone(
+        found = OpenVinoBackbone(
             self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing(), streams=streams, bounds=self._bounds
         )
+        features = self.bundle.manifest.backbone.features
+        if found.dim != features:
+            raise BundleError(
+                f"{self.bundle.path / BACKBONE}: makes {found.dim} features, the manifest says {features}: get or "
+                "build the bundle again"
+            )
+        return found
 
     def setting(self, scorer: str, name: str) -> float:
         """A number the model keeps for a scorer; BundleError if it keeps none."""

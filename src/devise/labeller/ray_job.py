@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import DeviseError
-from devise.labeller.label_parts import CHUNK, chunks, done_names, label_chunk, open_parts, problems_in
+from devise.labeller.label_parts import CHUNK, chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.labeller.model import LabelRequest, load
 from devise.vision.collections import Item, find_items
 
@@ -50,7 +50,11 @@ def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
     DeviseError if photos are missing in the end, or if Ray is not installed.
     """
     ray = _ray()
-    open_parts(job.folder, load(job.bundle, fast=job.fast), job.request)
+    with writing_parts(job.folder, load(job.bundle, fast=job.fast), job.request):
+        return _on_cluster(ray, job)
+
+
+def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     skipped: list[str] = []
     before = done_names(job.folder)
     waiting = list(chunks(find_items(job.places, skipped.append), before, job.chunk))

@@ -5,7 +5,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from devise.arrays import Scores
 from devise.errors import BundleError, UsageError
+from devise.labeller.candidates import Kinds
 from devise.labeller.parts import ModelParts
 from devise.labeller.prior import label_prior
 from devise.labels import LabelSet
@@ -18,11 +20,12 @@ from devise.model.embedding import (
     StackingRule,
     random_space,
 )
+from devise.model.evidence import Evidence
 from devise.model.kernel import placed_by_label
 from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
 
-__all__ = ["METHODS", "ROWS", "Method", "Row", "make_scorer", "methods_of", "photo_space", "rows_of"]
+__all__ = ["METHODS", "ROWS", "KindScorer", "Method", "Row", "make_scorer", "methods_of", "photo_space", "rows_of"]
 
 Method = Literal["fused", "kernel", "devise", "conse", "softmax"]
 """What a picture can be labelled with."""
@@ -124,3 +127,32 @@ def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
     rng = np.random.default_rng(int(parts.setting("random", "seed")))
     full = random_space(LabelSet([*trained, *others]), space.vectors.shape[1], rng)
     return DeviseScorer(full.subset([full.labels.position(i) for i in space.labels.ids]), parts.random_surgery)
+
+
+class KindScorer:
+    """Scores the labels of a list by their kinds: the probability of a noun is the sum over those of its kinds.
+
+    inner: ranks the kinds. temperature: turns its scores into logarithms of probabilities; None where they are
+    probabilities.
+    """
+
+    def __init__(self, inner: Scorer, kinds: Kinds, labels: LabelSet, temperature: float | None) -> None:
+        owner = dict(zip(kinds.space.labels.ids, kinds.owner.tolist(), strict=True))
+        owners = np.array([owner[one] for one in inner.labels.ids], dtype=np.int64)
+        self._order = np.argsort(owners, kind="stable")
+        ranked, self._begins = np.unique(owners[self._order], return_index=True)
+        self._inner = inner
+        self._temperature = temperature
+        self.labels = labels.subset(ranked.tolist())
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """In the unit of the inner scores: their sum, or temperature x the logarithm of the sum of exponentials."""
+        inner = self._inner.scores(evidence)[:, self._order]
+        if self._temperature is None:
+            added: Scores = np.add.reduceat(inner, self._begins, axis=1)
+            return added
+        highest = inner.max(axis=1, keepdims=True)
+        shares = np.add.reduceat(np.exp((inner - highest).astype(np.float64) / self._temperature), self._begins, axis=1)
+        with np.errstate(divide="ignore"):  # a label without a vector has no share
+            total: Scores = (highest + self._temperature * np.log(shares)).astype(np.float32)
+        return total

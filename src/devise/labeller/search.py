@@ -13,7 +13,7 @@ from devise.errors import UsageError
 from devise.index.coarse import Coarse, may_be_first
 from devise.index.exact import top_k
 from devise.index.rows import Rows
-from devise.labeller.candidates import choose_candidates
+from devise.labeller.candidates import Candidates, choose_candidates, kinds_of
 from devise.labeller.hits import Hit, Hits, Wanted
 from devise.labeller.model import Model
 from devise.labeller.prior import label_prior
@@ -108,8 +108,9 @@ class PhotoSearch:
     def scores(self, wanted: Wanted) -> PhotoScores:
         """Every photo's score, up is better, in the order of `rows`.
 
-        For words the logarithm of a probability: that the photo is any of the words; that it is each of them, as if
-        these were independent, where all are wanted; and that it is something under the branch, in the same way.
+        For words the logarithm of a probability: that the photo is any of the words, or of their kinds; that it is
+        each of them, as if these were independent, where all are wanted; and that it is something under the branch,
+        in the same way.
         """
         return self._scores(self._query(wanted))
 
@@ -119,14 +120,27 @@ class PhotoSearch:
         spaces: list[LabelSpace] = []
         notes: tuple[str, ...] = ()
         if wanted.words:
-            chosen = choose_candidates(self._model.parts, "typed", typed=wanted.words)
+            chosen = choose_candidates(self._model.parts, "typed", typed=wanted.words, exact=wanted.exact)
             notes = chosen.notes
-            everyone = range(len(chosen.space.labels))
-            spaces = [chosen.space] if wanted.match == "any" else [chosen.space.subset([one]) for one in everyone]
+            spaces = _any_of(chosen) if wanted.match == "any" else self._each_of(chosen)
         if wanted.under is not None:
-            spaces.append(choose_candidates(self._model.parts, "all", under=wanted.under).space)
+            below = choose_candidates(self._model.parts, "all", under=wanted.under)
+            spaces, notes = [*spaces, below.space], (*notes, *below.notes)
         placed = tuple(photo_space(self._model.parts, space) for space in spaces)
         return _Query(placed, probable=wanted.by == "probability", notes=notes)
+
+    def _each_of(self, chosen: Candidates) -> list[LabelSpace]:
+        """One space per word: its label, and those of its kinds."""
+        everyone = range(len(chosen.space.labels))
+        if chosen.kinds is None:
+            return [chosen.space.subset([one]) for one in everyone]
+        words = frozenset(chosen.words)
+        return [
+            kinds_of(self._model.parts, chosen.space, one)
+            if chosen.space.labels.ids[one] in words
+            else chosen.space.subset([one])
+            for one in everyone
+        ]
 
     def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
         """The photos that an approximate search need look at; None for all."""
@@ -252,6 +266,10 @@ class PhotoSearch:
         order = np.argsort(classes, kind="stable")
         starts = np.searchsorted(classes[order], np.arange(len(self._column) + 1))
         return _ByClass(starts, order // self.rows.classes.shape[1], self.rows.shares.ravel()[order])
+
+
+def _any_of(chosen: Candidates) -> list[LabelSpace]:
+    return [chosen.space if chosen.kinds is None else chosen.kinds.space]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -9,15 +9,17 @@ from jaxtyping import Float32
 
 from devise.errors import LabelError, UsageError
 from devise.labeller.candidates import synset_space
+from devise.labeller.meaning import Meanings
 from devise.labeller.parts import ModelParts
-from devise.labeller.typed import user_id
+from devise.labeller.typed import TypedLabel, is_id, is_synset_like, parse_lines, user_id
 from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
 from devise.model.space import placed
-from devise.taxonomy.synsets import ID_PATTERN, Synset
+from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
+from devise.text.phrases import term_key
 from devise.text.tokens import tokenize
 
-__all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "ask_both", "close_spellings", "coverage"]
+__all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
 
 VECTOR_FROM: dict[VectorSource, str] = {
     "term": "a term of its own",
@@ -61,7 +63,7 @@ class Sense:
 class Asked:
     """What was found for a name.
 
-    name: as it was typed. senses: all of them, commonest first. chosen: the one meant. vector: of the chosen one,
+    name: as it was typed. senses: all of them, likeliest first. chosen: the one meant. vector: of the chosen one,
     in the label space, unit length; zeros if it has none. notes: what the user should know.
     """
 
@@ -78,34 +80,27 @@ class Asked:
 
 
 def ask(parts: ModelParts, name: str, sense: str | None = None) -> Asked:
-    """The senses of a name, a plural or an id, one of them chosen: `sense`, else the first the model has a label for.
+    """The senses of a name, a plural or an id, likeliest first, one of them chosen: `sense`, else the first.
 
     A name that WordNet does not have gets its vector from its words, and from a definition: "NAME: DEFINITION".
     LabelError, with close spellings, if no word of it has a vector, and for an id that is none; UsageError if
     `sense` is not among the senses.
     """
-    wanted = " ".join(name.split())
-    synsets = parts.taxonomy.find(wanted)
-    if not synsets and ID_PATTERN.fullmatch(wanted.lower()):
+    typed = parse_lines([name])[0] if term_key(name) else TypedLabel(" ".join(name.split()))
+    wanted = typed.definition if is_id(typed.definition) else typed.name
+    meaning = Meanings(parts).of(wanted) if wanted == typed.definition or not typed.definition else None
+    if meaning is None and is_synset_like(wanted):
         raise LabelError(f"WordNet 3.0 has no synset {wanted.lower()}: look its name up, that gives its id")
-    if not synsets:
+    if meaning is None:
         if sense is not None:
             raise UsageError(f"a sense can be chosen of a noun of WordNet only, and {wanted!r} is none")
-        return _typed(parts, wanted)
+        return _typed(parts, typed)
+    synsets = meaning.senses
     senses = tuple(_sense(parts, synset) for synset in synsets)
-    chosen = _chosen(wanted, senses, sense)
+    chosen = _chosen(parts.taxonomy, wanted, senses, sense)
     space = synset_space(parts, [chosen.id])
     made = replace(chosen, source=space.labels[0].source)
     return Asked(wanted, tuple(made if one is chosen else one for one in senses), made, space.vectors[0])
-
-
-def ask_both(parts: ModelParts, name: str, other: str) -> tuple[Asked, Asked]:
-    """Two names to be compared: the first senses the classifier was trained on if both have one, else as `ask`."""
-    one, two = ask(parts, name), ask(parts, other)
-    trained = [next((sense.id for sense in asked.senses if sense.seen), None) for asked in (one, two)]
-    if None in trained:
-        return one, two
-    return ask(parts, name, trained[0]), ask(parts, other, trained[1])
 
 
 def close_spellings(taxonomy: Taxonomy, name: str) -> tuple[str, ...]:
@@ -140,18 +135,18 @@ def _sense(parts: ModelParts, synset: Synset) -> Sense:
     )
 
 
-def _chosen(name: str, senses: Sequence[Sense], wanted: str | None) -> Sense:
+def _chosen(taxonomy: Taxonomy, name: str, senses: Sequence[Sense], wanted: str | None) -> Sense:
     if wanted is None:
-        return next((sense for sense in senses if sense.in_model), senses[0])
+        return senses[0]
     for sense in senses:
-        if sense.id == wanted.strip().lower():
+        if sense.id == taxonomy.id_in(wanted):
             return sense
     ids = ", ".join(sense.id for sense in senses)
     raise UsageError(f"{wanted!r} is no sense of {name!r}: take one of {ids}")
 
 
-def _typed(parts: ModelParts, text: str) -> Asked:
-    name, _, definition = (" ".join(piece.split()) for piece in text.partition(":"))
+def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
+    name, definition = typed.name, typed.definition
     composed = parts.composer.typed(name, definition)
     close = close_spellings(parts.taxonomy, name)
     spellings = f"; close spellings: {', '.join(close)}" if close else ""
@@ -167,7 +162,7 @@ def _typed(parts: ModelParts, text: str) -> Asked:
         notes.append(f"no vector for: {', '.join(missing)}")
     sense = Sense(user_id(name), (name,), definition, source=composed.source)
     vector = placed(composed.vector[None], parts.centre)[0]
-    return Asked(text, (sense,), sense, vector, tuple(notes))
+    return Asked(f"{name}: {definition}" if definition else name, (sense,), sense, vector, tuple(notes))
 
 
 def _typed_source(source: VectorSource) -> str:

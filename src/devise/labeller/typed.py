@@ -7,12 +7,36 @@ from dataclasses import dataclass
 from devise.errors import UsageError
 from devise.text.phrases import term_key
 
-__all__ = ["TypedLabel", "parse_labels", "parse_lines", "user_id"]
+__all__ = ["TypedLabel", "is_id", "is_synset_like", "looks_like_id", "parse_labels", "parse_lines", "user_id"]
+
+_ID = r"n\d{8}|[^\s,;:]+\.n\.\d{1,3}"
+_IS_ID = re.compile(_ID, re.IGNORECASE)
+_ID_FIRST = re.compile(rf"(?:\d+[\s,:]+)?(?P<id>{_ID})[\s,:=|]+(?:\d+\s+)?(?P<name>\S.*)", re.IGNORECASE)
+_ID_LAST = re.compile(rf"(?P<name>.*?\S)[\s,:=|]+(?P<id>{_ID})", re.IGNORECASE)
+_SYNSET_LIKE = re.compile(
+    r"[nvars]\d{5,}|\d{8}-[nvars]|\S+\.[nvars]\.\d+(\.\S+)?|\S+%\d(:\S*)?|(oewn|ewn|pwn|wn|bn)[-:]\S*\d\S*",
+    re.IGNORECASE,
+)
+_FOREIGN_ID = re.compile(r"[a-z]?\d{3,}[a-z]?|q\d+|/[mg]/\w+", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S*|www\.\S+", re.IGNORECASE)
+
+_CLOSING = {'"': '"”“', "“": '"”', "”": '"”', "„": "“”", "«": "»", "»": "«", "‘": "’'", "‚": "‘’", "'": "'’"}
+_QUOTED = re.compile(
+    r"(?P<before>^|[,;:\n])[^\S\n]*(?:"
+    + "|".join(f"{re.escape(mark)}(?P<q{i}>[^\n]+?)[{ends}]" for i, (mark, ends) in enumerate(_CLOSING.items()))
+    + r")(?=\s*(?:$|[,;:\n]))"
+)
+_LEFT_OVER = '"“”„«»'
+_KEPT = {ord(","): "\ue000", ord(";"): "\ue001", ord(":"): "\ue002"}
+"""What parts labels, and what stands for it inside quotes until they are parted."""
 
 
 @dataclass(frozen=True, slots=True)
 class TypedLabel:
-    """A name and, if the user gave one, what it means."""
+    """A name and, if the user gave one, what it means.
+
+    definition: in words, or the id of the sense of WordNet that is meant ("mouse: n03793489").
+    """
 
     name: str
     definition: str = ""
@@ -23,14 +47,18 @@ def parse_labels(*texts: str) -> tuple[TypedLabel, ...]:
     definition.
 
     Where commas part labels, what follows a comma behind a colon belongs to the definition unless it has a colon of
-    its own; so use semicolons where a definition is followed by a label without one. Blank entries are passed over;
-    a name that stands twice is kept once if both say the same. UsageError for an entry without a name, a name without
-    a word, two definitions of one name, or no label at all.
+    its own; so use semicolons where a definition is followed by a label without one. Quotes around a name or a
+    definition are taken off, and what they hold is not parted. An id and a name, in either order, are a name with
+    that sense, as in other tools' lists of classes. Blank entries are passed over; a name that stands twice is kept
+    once if both say the same. UsageError for an entry without a name, a name without a word, two definitions of one
+    name, or no label at all.
 
     >>> [label.name for label in parse_labels("kick scooter, zedonk: offspring of a zebra and a donkey")]
     ['kick scooter', 'zedonk']
+    >>> parse_labels("n02129165 lion")
+    (TypedLabel(name='lion', definition='n02129165'),)
     """
-    return _unique(_parsed(entry) for text in texts for entry in _entries(text) if entry.strip())
+    return _unique(_parsed(entry) for text in texts for entry in _entries(_unquoted(text)) if entry.strip())
 
 
 def parse_lines(lines: Iterable[str]) -> tuple[TypedLabel, ...]:
@@ -39,7 +67,32 @@ def parse_lines(lines: Iterable[str]) -> tuple[TypedLabel, ...]:
     >>> [label.name for label in parse_lines(["zedonk: part zebra, part donkey; sterile", "", "kick scooter"])]
     ['zedonk', 'kick scooter']
     """
-    return _unique(_parsed(line) for line in lines if line.strip())
+    return _unique(_parsed(_unquoted(line)) for line in lines if line.strip())
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of a synset id: n02129165, or lion.n.01 as NLTK writes it."""
+    return _IS_ID.fullmatch(text.strip()) is not None
+
+
+def is_synset_like(text: str) -> bool:
+    """Whether a text has the form of an id of WordNet in some tool's hand, known here or not.
+
+    >>> [is_synset_like(text) for text in ("n99999999", "lion.v.01", "02129165-n", "lion%1:05:00::", "lion")]
+    [True, True, True, True, False]
+    """
+    return _SYNSET_LIKE.fullmatch(text.strip()) is not None
+
+
+def looks_like_id(text: str) -> bool:
+    """Whether a text is no name but an id of some tool, an address on the web or a number.
+
+    >>> [looks_like_id(text) for text in ("lion.v.01", "Q140", "/m/096mb", "https://example.org/lion", "42", "lion")]
+    [True, True, True, True, True, False]
+    """
+    text = text.strip()
+    patterns = (_SYNSET_LIKE, _FOREIGN_ID, _ADDRESS)
+    return any(pattern.fullmatch(text) for pattern in patterns) or not re.search(r"[^\W\d]", text)
 
 
 def user_id(name: str) -> str:
@@ -51,18 +104,33 @@ def user_id(name: str) -> str:
     return f"user:{term_key(name)}"
 
 
+def _unquoted(text: str) -> str:
+    """Quotes around a name or a definition taken off; what parts labels is put out of sight between them."""
+
+    def bare(found: re.Match[str]) -> str:
+        inside = next(part for part in found.groups()[1:] if part is not None)
+        return found["before"] + inside.translate(_KEPT)
+
+    return _QUOTED.sub(bare, text)
+
+
+def _shown(text: str) -> str:
+    """One space between words, and what was out of sight back in its place."""
+    return " ".join(text.translate({ord(kept): mark for mark, kept in _KEPT.items()}).split())
+
+
 def _entries(text: str) -> list[str]:
     """Split at semicolons, or at commas that are not inside a definition.
 
     A comma is inside a definition when it stands behind a colon and the text up to the next comma or the end
-    holds no colon: "a: b, c" is one label, "a: b, c: d" is two, "a, b: c" is two.
+    holds no colon: "a: b, c" is one label, "a: b, c: d" is two, "a, b: c" is two. An id is no such definition.
     """
     if ";" in text or "\n" in text:
         return re.split(r"[;\n]", text)
     entries: list[str] = []
     for piece in text.split(","):
-        inside = bool(entries) and ":" in entries[-1] and ":" not in piece
-        if inside:
+        definition = entries[-1].partition(":")[2] if entries and not _ID_FIRST.fullmatch(entries[-1].strip()) else ""
+        if definition.strip() and not is_id(definition) and ":" not in piece:
             entries[-1] += "," + piece
         else:
             entries.append(piece)
@@ -70,17 +138,30 @@ def _entries(text: str) -> list[str]:
 
 
 def _parsed(entry: str) -> TypedLabel:
+    entry = entry.strip()
+    listed = _ID_FIRST.fullmatch(entry) or _ID_LAST.fullmatch(entry)
+    if listed:
+        return TypedLabel(_named(listed["name"].partition(":")[0].replace("_", " "), entry), listed["id"].lower())
+    if _ADDRESS.match(entry) or _SYNSET_LIKE.fullmatch(entry):
+        return TypedLabel(_named(entry, entry))
     name, _, definition = entry.partition(":")
-    name, definition = " ".join(name.split()), " ".join(definition.split())
-    if not term_key(name):
-        raise UsageError(f"a label needs a word in its name, got {entry.strip()!r}: write NAME or NAME: DEFINITION")
-    return TypedLabel(name, definition)
+    return TypedLabel(_named(name, entry), _shown(definition))
+
+
+def _named(name: str, entry: str) -> str:
+    """The name as it is shown; UsageError if it holds no word."""
+    shown = _shown(name.strip().strip(_LEFT_OVER))
+    if not term_key(shown):
+        raise UsageError(f"a label needs a word in its name, got {_shown(entry)!r}: write NAME or NAME: DEFINITION")
+    return shown
 
 
 def _unique(labels: Iterable[TypedLabel]) -> tuple[TypedLabel, ...]:
+    """Each once; two ids of one name are two labels."""
     found: dict[str, TypedLabel] = {}
     for label in labels:
-        earlier = found.setdefault(term_key(label.name), label)
+        key = label.definition if is_id(label.definition) else term_key(label.name)
+        earlier = found.setdefault(key, label)
         if earlier.definition != label.definition:
             raise UsageError(f"label {label.name!r} is given twice with different definitions: give it once")
     if not found:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from devise.errors import DeviseError, PictureError
+from devise.serve.bodies import TextBodies
 from devise.serve.catalogue import label_routes, search_routes
 from devise.serve.guard import Guard, failure
 from devise.serve.page import page_routes
@@ -42,10 +43,12 @@ _MEANING = {
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
-def make_app(service: Service, *, token: str | None = None, hosts: Collection[str] = ()) -> FastAPI:
+def make_app(
+    service: Service, *, token: str | None = None, hosts: Collection[str] = (), addresses: bool = False
+) -> FastAPI:
     """The application; it closes the service when it is shut down.
 
-    token: what calls must carry as `Authorization: Bearer`; None lets everybody in. hosts: see `Guard`.
+    token: what calls must carry as `Authorization: Bearer`; None lets everybody in. hosts, addresses: see `Guard`.
     """
 
     @asynccontextmanager
@@ -68,7 +71,10 @@ def make_app(service: Service, *, token: str | None = None, hosts: Collection[st
     app.include_router(search_routes(service))
     app.include_router(page_routes())
     _add_health(app, service)
-    app.add_middleware(Guard, token=token, hosts=frozenset(hosts), closing=lambda: service.draining)
+    app.add_middleware(TextBodies, bodies=service.bodies)
+    app.add_middleware(
+        Guard, token=token, hosts=frozenset(hosts), addresses=addresses, closing=lambda: service.draining
+    )
     app.add_middleware(Telemetry, metrics=service.metrics)
     if token is not None:
         _say_token_is_needed(app)

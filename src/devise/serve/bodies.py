@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded in bytes and time, held in memory, never written to a disk."""
+"""Bodies of requests: on every route bounded in bytes and time, held in memory, never written to a disk."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,25 +7,36 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from devise.serve.guard import refuse
 from devise.serve.problems import ServiceError, busy
 from devise.serve.settings import Limits
 
-__all__ = ["Bodies", "Upload"]
+__all__ = ["PICTURE_ROUTES", "Bodies", "TextBodies", "Upload"]
+
+PICTURE_ROUTES = frozenset({"/v1/label", "/v1/embed"})
+"""Whose POST takes a picture, and refuses one before it is read when the queue is full."""
 
 _DRAIN_BYTES = 4_000_000
 _DRAIN_SECONDS = 0.5
-_FIELD_BYTES = 64_000
+_TEXT_BYTES = 64_000  # of a form's field, and of a body that is no picture; the longest label takes 26,000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Upload:
     """The bytes of a picture file, and the other fields of the form it came in."""
 
     data: bytes
     fields: dict[str, str] = field(default_factory=dict)
+
+    def taken(self) -> bytes:
+        """The bytes, which are the caller's now: an error that passes here must not keep them."""
+        data, self.data = self.data, b""
+        return data
 
 
 class _InMemory(MultiPartParser):
@@ -48,52 +59,102 @@ class Bodies:
         ServiceError 413 over the limit of bytes, 408 when it does not arrive in time, 429 when too much is held,
         400 for a broken form, 422 without a picture. ClientDisconnect when the sender went away.
         """
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._limits.body_bytes:
-            await _drain(request)
-            raise self._too_large()
-        held = 0
-        chunks = []
+        async with self.read(request.headers, request.receive, self._limits.body_bytes) as chunks:
+            upload = await _upload(request, b"".join(chunks))
+            chunks.clear()
+            yield upload
+
+    @asynccontextmanager
+    async def text(self, headers: Headers, receive: Receive) -> AsyncIterator[bytes]:
+        """A body that is no picture, of 64 kB at most; the errors of `upload`."""
+        async with self.read(headers, receive, _TEXT_BYTES) as chunks:
+            yield b"".join(chunks)
+
+    @asynccontextmanager
+    async def read(self, headers: Headers, receive: Receive, most: int) -> AsyncIterator[list[bytes]]:
+        """The parts of a body of at most `most` bytes, which count as held until the block ends."""
+        length = headers.get("content-length", "")
+        held, chunks = 0, []
         try:
             try:
+                self._check(int(length) if length.isdecimal() else 0, most)
                 async with asyncio.timeout(self._limits.seconds):
-                    async for chunk in request.stream():
+                    more = True
+                    while more:
+                        message = await receive()
+                        if message["type"] == "http.disconnect":
+                            raise ClientDisconnect
+                        chunk, more = message.get("body", b""), message.get("more_body", False)
                         held += len(chunk)
                         self.held += len(chunk)
-                        self._check(held)
+                        self._check(held, most)
                         chunks.append(chunk)
             except TimeoutError:
                 raise ServiceError(
                     408, "slow", f"the body did not arrive within {self._limits.seconds:g} seconds: send it again"
                 ) from None
             except ServiceError:
-                await _drain(request)
+                await _drain(receive)
                 raise
-            upload = await _upload(request, b"".join(chunks))
-            chunks.clear()
-            yield upload
+            yield chunks
         finally:
             self.held -= held
 
-    def _check(self, size: int) -> None:
-        if size > self._limits.body_bytes:
-            raise self._too_large()
+    def _check(self, size: int, most: int) -> None:
+        if size > most:
+            named = f"{most // 1_000_000} MB" if most >= 1_000_000 else f"{most // 1000} kB"
+            raise ServiceError(413, "too_large", f"the body is over the limit of {named}: make it smaller")
         if self.held > self._limits.held_megabytes * 1_000_000:
             raise busy("too many bytes of other requests are held already: try again", 2)
 
-    def _too_large(self) -> ServiceError:
-        return ServiceError(
-            413, "too_large", f"the body is over the limit of {self._limits.megabytes} MB: make it smaller"
-        )
+
+@dataclass(frozen=True, slots=True)
+class TextBodies:
+    """ASGI middleware: reads the body of every request that brings no picture, to a route or to none.
+
+    A route then finds it whole. 413 and 408 are answered here.
+    """
+
+    app: ASGIApp
+    bodies: Bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its body, or answer it."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        picture = scope.get("method") == "POST" and scope.get("path") in PICTURE_ROUTES
+        if picture or not ("content-length" in headers or "transfer-encoding" in headers):
+            await self.app(scope, receive, send)
+            return
+        try:
+            async with self.bodies.text(headers, receive) as body:
+                await self.app(scope, _first(body, receive), send)
+        except ServiceError as problem:
+            await refuse(problem, send)
+        except ClientDisconnect:
+            return
 
 
-async def _drain(request: Request) -> None:
+def _first(body: bytes, receive: Receive) -> Receive:
+    """What gives the body first, then what is received."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _drain(receive: Receive) -> None:
     """Take what is on its way, a bounded part of it, so that the sender gets to read the refusal."""
     taken = 0
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while taken < _DRAIN_BYTES:
-                message = await request.receive()
+                message = await receive()
                 taken += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     return
@@ -115,7 +176,7 @@ async def _from_form(request: Request, body: bytes) -> Upload:
     async def stream() -> AsyncIterator[bytes]:
         yield body
 
-    parser = _InMemory(request.headers, stream(), max_files=1, max_fields=16, max_part_size=_FIELD_BYTES)  # type: ignore[arg-type]
+    parser = _InMemory(request.headers, stream(), max_files=1, max_fields=16, max_part_size=_TEXT_BYTES)  # type: ignore[arg-type]
     try:
         form = await parser.parse()
     except MultiPartException as error:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from devise.errors import LabelError, UsageError
+from devise.labeller.meaning import Meanings
 from devise.labeller.relations import nearest_labels
 from devise.labeller.senses import ask
 from devise.labeller.typed import TypedLabel, parse_lines, user_id
@@ -13,7 +14,6 @@ from devise.serve.photos import PhotoSearch
 from devise.serve.problems import ServiceError
 from devise.serve.schema import Hit, Hits, LabelItem, LabelList, LabelMap, OwnLabel, OwnLabelKept, Text
 from devise.serve.service import Service
-from devise.taxonomy.synsets import ID_PATTERN
 
 __all__ = ["label_routes", "search_routes"]
 
@@ -102,9 +102,10 @@ def search_routes(service: Service) -> APIRouter:
         )
 
     @routes.get("/photos/{photo}", response_class=Response, summary="A small JPEG of a photo of the index")
-    def photo(photo: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
+    async def photo(photo: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
         """Photos are asked for by their number in the index, never by a path."""
-        found = _photos(service).thumbnail(photo)
+        path = _photos(service).path(photo)
+        found = await service.thumbnails.of(path) if path is not None else None
         if found is None:
             raise ServiceError(404, "unknown", f"the index has no photo {photo} that can be shown")
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
@@ -130,11 +131,10 @@ def _found(service: Service, query: str, top: int) -> list[LabelItem]:
     wanted = " ".join(query.lower().split())
     if not wanted:
         return []
-    taxonomy, labels = service.model.parts.taxonomy, service.model.labels
-    senses = [sense.id for sense in taxonomy.find(query)]
-    if ID_PATTERN.fullmatch(wanted) and wanted in labels:
-        senses.insert(0, wanted)
-    exact = [labels.position(i) for i in dict.fromkeys(senses) if i in labels]
+    labels = service.model.labels
+    meaning = Meanings(service.model.parts).of(query)
+    senses = [sense.id for sense in meaning.senses] if meaning is not None else [wanted]
+    exact = [labels.position(i) for i in senses if i in labels]
     begins = [place for place, name in enumerate(service.names) if name.startswith(wanted)]
     holds = [place for place, name in enumerate(service.names) if wanted in name] if len(begins) < top else []
     places = list(dict.fromkeys([*exact, *begins, *holds]))[:top]

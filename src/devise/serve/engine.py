@@ -5,19 +5,16 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from io import BytesIO
 from math import ceil
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
-from PIL import Image, UnidentifiedImageError
-
-from devise.errors import DeviseError, PictureError
-from devise.serve.problems import busy
+from devise.serve.problems import busy, late
 from devise.serve.settings import Limits
 from devise.vision.backbone import Backbone
-from devise.vision.pipeline import Extracted, cores, extract_one
-from devise.vision.quiet import quiet_pillow
+from devise.vision.decoder import Decoder, PictureReader
+from devise.vision.pipeline import Extracted, cores
 
 __all__ = ["Engine", "Task"]
 
@@ -34,10 +31,12 @@ class Task(Hashable, Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    data: bytes
+    """A picture to label, by its bytes, or a photo to show small, by its path and its longer side then."""
+
+    picture: bytes | tuple[Path, int]
     tasks: tuple[Task, ...]
     deadline: float
-    done: "Future[tuple[Any, ...]]"
+    done: "Future[Any]"
     extracted: Extracted | None = None
     results: list[Any] = field(default_factory=list)
 
@@ -45,9 +44,9 @@ class _Job:
 class Engine:
     """Takes pictures one by one and answers each by a future.
 
-    A worker a core reads a picture and runs the network on it; one more thread scores what is ready, all equal tasks
-    in one block. A picture alone is scored at once; while others stand in the queue a block waits up to a tenth of a
-    second for them. One bad picture fails alone.
+    A worker a core has its `Decoder` read a picture and runs the network on it; one more thread scores what is ready,
+    all equal tasks in one block. Photos to be shown small wait in the same queue. A picture alone is scored at once;
+    while others stand in the queue a block waits up to a tenth of a second for them. One bad picture fails alone.
     """
 
     def __init__(
@@ -56,6 +55,7 @@ class Engine:
         limits: Limits,
         *,
         workers: int | None = None,
+        reader: Callable[[], PictureReader] | None = None,
         on_block: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._backbone = backbone
@@ -68,9 +68,11 @@ class Engine:
         self._on_block = on_block
         self._pace = 0.05  # seconds a picture takes a worker, a moving mean
         self._closed = False
+        make = reader or (lambda: Decoder(limits.picture, limits.decode_seconds))
+        self._readers = [make() for _ in range(self._workers)]
         self._threads = [
-            threading.Thread(target=self._work, name=f"devise-picture-{number}", daemon=True)
-            for number in range(self._workers)
+            threading.Thread(target=self._work, args=(one,), name=f"devise-picture-{number}", daemon=True)
+            for number, one in enumerate(self._readers)
         ]
         self._scorer = threading.Thread(target=self._score, name="devise-scores", daemon=True)
         for thread in (*self._threads, self._scorer):
@@ -93,7 +95,19 @@ class Engine:
         data: the bytes of a picture file. ServiceError 429 at once when the queue is full. A future that is cancelled
         before a worker takes it up costs nothing more.
         """
-        job = _Job(data, tasks, monotonic() + self._limits.seconds, Future())
+        return self._put(data, tasks)
+
+    def thumbnail(self, path: Path, side: int) -> "Future[bytes]":
+        """A photo as a small JPEG, its longer side at most `side` pixels; the errors of `submit`."""
+        return self._put((path, side), ())
+
+    def warm(self) -> None:
+        """Start the decoders, which the first pictures would wait for."""
+        for one in self._readers:
+            one.start()
+
+    def _put(self, picture: bytes | tuple[Path, int], tasks: tuple[Task, ...]) -> "Future[Any]":
+        job = _Job(picture, tasks, monotonic() + self._limits.seconds, Future())
         with self._admission:
             assert not self._closed, "no picture is submitted to a closed engine"
             self.refuse_if_full()
@@ -114,24 +128,32 @@ class Engine:
         self._ready.put(None)
         self._scorer.join()
 
-    def _work(self) -> None:
+    def _work(self, reader: PictureReader) -> None:
         while (job := self._queue.get()) is not None:
             with self._admission:
                 self._waiting -= 1
-            if not job.done.set_running_or_notify_cancel():
-                continue
-            begun = monotonic()
-            if begun > job.deadline:
-                job.done.set_exception(busy("the picture waited too long for its turn: try again", 2))
-                continue
-            try:
-                _check_pixels(job.data, self._limits.megapixels)
-                job.extracted = Extracted(b"", extract_one(job.data, self._backbone), None)
-            except Exception as error:
-                job.done.set_exception(error)
-                continue
-            job.data = b""
-            self._pace += 0.1 * (monotonic() - begun - self._pace)
+            if job.done.set_running_or_notify_cancel():
+                begun = monotonic()
+                self._take(job, reader)
+                self._pace += 0.1 * (monotonic() - begun - self._pace)
+            job.picture = b""  # which this frame would hold until the next one comes
+        reader.close()
+
+    def _take(self, job: _Job, reader: PictureReader) -> None:
+        try:
+            if monotonic() > job.deadline:
+                raise late()
+            if isinstance(job.picture, tuple):
+                job.done.set_result(reader.thumbnail(*job.picture))
+                return
+            plane = reader.plane(job.picture, self._backbone.preprocessing)
+            job.extracted = Extracted(b"", self._backbone.features(plane[None])[0], None)
+        except TimeoutError:
+            job.done.set_exception(busy("the machine is too busy to decode the picture: try again", 5))
+        except Exception as error:
+            # Without its traceback, whose frames hold the picture: the future would keep it, and the frames the future.
+            job.done.set_exception(error.with_traceback(None))
+        else:
             self._ready.put(job)
 
     def _score(self) -> None:
@@ -180,19 +202,3 @@ def _results(jobs: Sequence[_Job]) -> list[tuple[Any, ...]]:
         block = [extracted for number in numbers if (extracted := jobs[number].extracted) is not None]
         found |= {(task, number): result for number, result in zip(numbers, task(block), strict=True)}
     return [tuple(found[task, number] for task in job.tasks) for number, job in enumerate(jobs)]
-
-
-def _check_pixels(data: bytes, megapixels: int) -> None:
-    """PictureError from the header alone, before a pixel is decoded; what no header tells, the reader finds."""
-    too_many = f"over the limit of {megapixels} megapixels: make it smaller"
-    try:
-        with quiet_pillow(), Image.open(BytesIO(data)) as image:
-            width, height = image.size
-    except Image.DecompressionBombError:
-        raise PictureError(too_many) from None
-    except (UnidentifiedImageError, DeviseError, OSError, ValueError, SyntaxError):
-        return
-    except Exception:  # whatever a decoder makes of a hostile header; the reader meets it again and says why
-        return
-    if width * height > megapixels * 1_000_000:
-        raise PictureError(f"{width} x {height} pixels, {too_many}")

@@ -3,16 +3,19 @@
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from devise.serve.problems import ServiceError, closing
 
-__all__ = ["Guard", "failure", "policy"]
+__all__ = ["Guard", "failure", "policy", "refuse"]
 
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/?#\\\s]+)(?::[0-9]{0,5})?", re.ASCII)
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -37,14 +40,17 @@ def policy() -> dict[str, str]:
 class Guard:
     """ASGI middleware: 400 for an unknown host, 401 for a call without its token, 503 for a call when it stops.
 
-    The page itself, /healthz and /readyz need no token. hosts: names a request may give in `Host`; empty allows all.
-    closing: whether the service stops; then every answer also closes its connection, so that senders go elsewhere.
+    The page itself, /healthz and /readyz need no token. hosts: names a request may give in `Host`, letter for letter;
+    empty allows all. addresses: whether any IP address goes too, for a service that others reach by several: only names
+    can be made to point here. closing: whether the service stops; then every answer also closes its connection, so that
+    senders go elsewhere.
     A web site that made its name point to this machine (DNS rebinding) is kept out by the names of the loopback.
     """
 
     app: ASGIApp
     token: str | None = None
     hosts: Collection[str] = ()
+    addresses: bool = False
     closing: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,10 +74,10 @@ class Guard:
         if problem is None:
             await self.app(scope, receive, guarded)
         else:
-            await _answer(problem, guarded)
+            await refuse(problem, guarded)
 
     def _problem(self, path: str, headers: Headers) -> ServiceError | None:
-        if self.hosts and _name(headers.get("host", "")) not in self.hosts:
+        if self.hosts and not self._knows(_name(headers.get("host", ""))):
             return ServiceError(400, "host", "this service is not known by that name: see --allowed-host")
         if path.startswith("/v1/") and self.closing():
             return closing()
@@ -82,6 +88,9 @@ class Guard:
         if kind.lower() == "bearer" and _same(given.strip(), self.token):
             return None
         return ServiceError(401, "token", "a token is needed: send the header 'Authorization: Bearer TOKEN'")
+
+    def _knows(self, name: str) -> bool:
+        return name in self.hosts or (self.addresses and _is_address(name))
 
 
 def failure(problem: ServiceError) -> tuple[bytes, dict[str, str]]:
@@ -95,7 +104,8 @@ def failure(problem: ServiceError) -> tuple[bytes, dict[str, str]]:
     return body, headers
 
 
-async def _answer(problem: ServiceError, send: Send) -> None:
+async def refuse(problem: ServiceError, send: Send) -> None:
+    """Answer with a problem, outside of any route."""
     body, headers = failure(problem)
     headers["content-length"] = str(len(body))
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -110,10 +120,20 @@ def _same(given: str, token: str) -> bool:
 
 
 def _name(host: str) -> str:
-    """The name of a `Host` header, without its port.
+    """The name of a `Host` header, without its port; nothing if it is no name.
 
     >>> _name("[::1]:8000"), _name("localhost:8000"), _name("LOCALHOST")
     ('[::1]', 'localhost', 'localhost')
+    >>> _name("[::1].evil"), _name("[::1]evil:80"), _name("localhost:80@evil")
+    ('', '', '')
     """
-    end = host.rfind("]") + 1
-    return (host[:end] if end else host.partition(":")[0]).lower()
+    found = _HOST.fullmatch(host.lower())
+    return found[1] if found else ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

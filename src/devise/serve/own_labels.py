@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from pathlib import Path
+from time import monotonic, sleep
 
 from devise.errors import DeviseError, LabelError, UsageError
 from devise.labeller.typed import TypedLabel
@@ -11,6 +12,7 @@ from devise.text.phrases import term_key
 __all__ = ["OwnLabels"]
 
 _VERSION = 1
+_PATIENCE = 10  # seconds for others that use the file
 _TABLE = "CREATE TABLE label (key TEXT PRIMARY KEY, name TEXT NOT NULL, definition TEXT NOT NULL) WITHOUT ROWID"
 
 
@@ -25,7 +27,7 @@ class OwnLabels:
         self._most = most
         self._lock = threading.Lock()
         try:
-            self._database = sqlite3.connect(path or ":memory:", timeout=5, check_same_thread=False)
+            self._database = sqlite3.connect(path or ":memory:", timeout=_PATIENCE, check_same_thread=False)
             self._prepare()
             self._labels = self._read()
         except sqlite3.Error as error:
@@ -68,15 +70,29 @@ class OwnLabels:
             self._database.close()
 
     def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode = WAL")
+        """Make what is not there; of several processes that do so at once, each finds it whole."""
+        self._to_wal()
         self._database.execute("PRAGMA synchronous = FULL")
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            with self._database:
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")  # the others wait here, and look only then
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
                 self._database.execute(_TABLE)
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"format version {version}, this devise knows {_VERSION}")
+            elif version != _VERSION:
+                raise sqlite3.DatabaseError(f"format version {version}, this devise knows {_VERSION}")
+
+    def _to_wal(self) -> None:
+        """SQLite changes the journal of a file that others use at once or not at all, without waiting for them."""
+        until = monotonic() + _PATIENCE
+        while True:
+            try:
+                self._database.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                    raise
+                sleep(0.01)
 
     def _read(self) -> tuple[TypedLabel, ...]:
         rows = self._database.execute("SELECT name, definition FROM label ORDER BY key").fetchall()

@@ -1,19 +1,29 @@
-"""What the service asks of a photo index."""
+"""What the service asks of a photo index, and the small copies it shows of its photos."""
 
+import asyncio
+import logging
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import IO, NamedTuple, Protocol, runtime_checkable
 
 from devise.errors import PictureError
 from devise.labeller.hits import Wanted
 from devise.labeller.model import Model
 from devise.labeller.search import PhotoSearch as IndexSearch
 from devise.labeller.typed import TypedLabel
-from devise.vision.thumbnails import thumbnail
+from devise.serve.engine import Engine
+from devise.serve.problems import late
 
-__all__ = ["PhotoHit", "PhotoSearch", "PhotosFound", "open_photos"]
+__all__ = ["PhotoHit", "PhotoSearch", "PhotosFound", "Thumbnails", "open_photos"]
 
+_LOG = logging.getLogger("devise.serve")
 _SIDE = 320  # pixels of a thumbnail's longer side
+_KEPT_BYTES = 256_000_000  # of thumbnails on the disk: some 15,000
+
+_State = tuple[Path, int, int]
+"""A photo as it is on the disk: path, bytes, time of change in nanoseconds."""
 
 
 class PhotoHit(NamedTuple):
@@ -44,8 +54,8 @@ class PhotoSearch(Protocol):
         DeviseError if nothing is known of the words.
         """
 
-    def thumbnail(self, photo: int) -> bytes | None:
-        """A small JPEG of a photo, a few hundred pixels wide; None if there is no such photo or it cannot be read."""
+    def path(self, photo: int) -> Path | None:
+        """Where a photo is; None if there is no such photo."""
 
 
 def open_photos(index: Path, model: Model) -> PhotoSearch:
@@ -71,10 +81,72 @@ class _Indexed:
             [PhotoHit(self._numbers[hit.path], Path(hit.path).name, hit.score) for hit in found.hits], found.notes
         )
 
-    def thumbnail(self, photo: int) -> bytes | None:
-        if not 0 <= photo < len(self):
-            return None
+    def path(self, photo: int) -> Path | None:
+        return Path(self._search.rows.facts[photo].path) if 0 <= photo < len(self) else None
+
+
+class Thumbnails:
+    """Small JPEGs of photos, made by the engine, one for all who ask for it at once, and kept on the disk.
+
+    They are in a temporary file without a name, which ends with the process, and begins again when it is full. Belongs
+    to one event loop.
+    """
+
+    def __init__(self, engine: Engine, seconds: float, most: int = _KEPT_BYTES) -> None:
+        self._engine = engine
+        self._seconds = seconds
+        self._most = most
+        self._file: IO[bytes] | None = None
+        self._end = 0
+        self._places: dict[_State, tuple[int, int]] = {}
+        self._making: dict[_State, asyncio.Future[bytes]] = {}
+
+    async def of(self, path: Path) -> bytes | None:
+        """None if there is no photo or it cannot be read; ServiceError 429 when it would have to wait too long."""
         try:
-            return thumbnail(Path(self._search.rows.facts[photo].path), _SIDE)
+            about = path.stat()
+        except (OSError, ValueError):
+            return None
+        state = (path, about.st_size, about.st_mtime_ns)
+        if (kept := self._kept(state)) is not None:
+            return kept
+        making = self._making.get(state)
+        if making is None:
+            making = self._making[state] = asyncio.wrap_future(self._engine.thumbnail(path, _SIDE))
+            making.add_done_callback(lambda made: self._made(state, made))
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.shield(making)
         except PictureError:
             return None
+        except TimeoutError:
+            raise late() from None
+
+    def _made(self, state: _State, made: "asyncio.Future[bytes]") -> None:
+        self._making.pop(state, None)
+        if not made.cancelled() and made.exception() is None:
+            self._keep(state, made.result())
+
+    def _kept(self, state: _State) -> bytes | None:
+        if self._file is None or state not in self._places:
+            return None
+        begin, size = self._places[state]
+        self._file.seek(begin)
+        return self._file.read(size)
+
+    def _keep(self, state: _State, small: bytes) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
+            if self._end + len(small) > self._most:
+                self._places.clear()
+                self._file.truncate(0)
+                self._end = 0
+            self._file.seek(self._end)
+            self._file.write(small)
+            self._file.flush()
+        except OSError as error:
+            _LOG.warning("a thumbnail cannot be kept", extra={"facts": {"reason": os.strerror(error.errno or 0)}})
+            return
+        self._places[state] = (self._end, len(small))
+        self._end += len(small)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from devise.labeller.answers import Answer, Guess
 from devise.labeller.scorers import Method
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.serve.engine import Task
-from devise.serve.problems import ServiceError
+from devise.serve.problems import ServiceError, late
 from devise.serve.runs import CandidateSet, SetKey
 from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank, WideName
 from devise.serve.service import Service
@@ -58,7 +59,8 @@ def picture_routes(service: Service) -> APIRouter:
             typed = _typed(service, wanted)
             async with service.runs.lease(SetKey(wanted.candidates, wanted.under, typed)) as chosen:
                 plan = _plan(chosen, wanted)
-                found = await _answered(service, request, upload.data, tuple(plan.tasks))
+                submitted = service.engine.submit(upload.taken(), tuple(plan.tasks))
+                found = await _answered(service, request, submitted)
                 if found is None:
                     return Response(status_code=499)
                 answers = plan.answers(found, wanted)
@@ -69,7 +71,8 @@ def picture_routes(service: Service) -> APIRouter:
         """The picture as a unit vector of the label space, near the labels it may carry."""
         service.engine.refuse_if_full()
         async with service.bodies.upload(request) as upload:
-            found = await _answered(service, request, upload.data, (service.embedder,))
+            submitted = service.engine.submit(upload.taken(), (service.embedder,))
+            found = await _answered(service, request, submitted)
         if found is None:
             return Response(status_code=499)
         x, y = (await run_in_threadpool(lambda: service.plane.places(found[0][None])))[0].tolist()
@@ -159,12 +162,21 @@ def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
     return plan
 
 
-async def _answered(service: Service, request: Request, data: bytes, tasks: tuple[Task, ...]) -> tuple[Any, ...] | None:
-    """The results of the engine; None when the sender went away, whose picture is then dropped if it still waits."""
-    future: asyncio.Future[Any] = asyncio.wrap_future(service.engine.submit(data, tasks))
+async def _answered(service: Service, request: Request, submitted: "Future[tuple[Any, ...]]") -> tuple[Any, ...] | None:
+    """The results of the engine; None when the sender went away, whose picture is then dropped if it still waits.
+
+    ServiceError 429 when the picture waited too long for its turn, 422 when it cannot be read.
+    """
+    future: asyncio.Future[Any] = asyncio.wrap_future(submitted)
     left: asyncio.Future[Any] = asyncio.ensure_future(_left(request))
     try:
-        await asyncio.wait([future, left], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            [future, left], timeout=service.limits.seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            if submitted.cancel():  # which it cannot once a worker has it
+                raise late()
+            await asyncio.wait([future, left], return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
             service.metrics.pictures.labels("cancelled").inc()
             return None
@@ -175,6 +187,7 @@ async def _answered(service: Service, request: Request, data: bytes, tasks: tupl
     finally:
         left.cancel()
         future.cancel()
+        del future, submitted  # an error's traceback holds this frame, and the future the error
     service.metrics.pictures.labels("answered").inc()
     return results
 

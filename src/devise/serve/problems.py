@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ServiceError", "busy", "closing"]
+__all__ = ["ServiceError", "busy", "closing", "late"]
 
 
 @dataclass(eq=False)
@@ -21,6 +21,11 @@ class ServiceError(Exception):
 def busy(message: str, retry_after: int = 1) -> ServiceError:
     """429: the same request may succeed a little later."""
     return ServiceError(429, "busy", message, retry_after)
+
+
+def late() -> ServiceError:
+    """429: the picture waited for its turn as long as it may."""
+    return busy("the picture waited too long for its turn: try again", 2)
 
 
 def closing() -> ServiceError:

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Collection, Iterator
 from ipaddress import ip_address
+from math import ceil
 from types import FrameType
 
 import uvicorn
@@ -47,12 +48,20 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. UsageError if the address cannot be had."""
+def bound(host: str, port: int, *, public: bool = True) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    public: whether other machines may reach it. UsageError if the address cannot be had, or must not.
+    """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+        if not public and not ip_address(str(place[0]).partition("%")[0]).is_loopback:
+            raise UsageError(
+                f"--host {host} lets other machines use the service: give a token with --token-file or $DEVISE_TOKEN, "
+                "or --open to serve everybody"
+            )
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
@@ -71,7 +80,7 @@ def address(listening: socket.socket) -> str:
 
 def is_loopback(listening: socket.socket) -> bool:
     """Whether only this machine can reach it."""
-    return ip_address(listening.getsockname()[0]).is_loopback
+    return ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def serve(
@@ -84,12 +93,16 @@ def serve(
 ) -> None:
     """Answer until SIGTERM or Ctrl-C; then refuse what is new, finish what was taken, and return.
 
-    hosts: names that requests may give beside those of the loopback; if there are none and the socket can be reached
-    from other machines, any name goes. started: called with the server before it runs.
+    hosts: names that requests may give beside those of the loopback, the address listened on and, if other machines can
+    reach it, this machine's own name and any IP address. started: called with the server before it runs.
     """
-    names = {*LOOPBACK_NAMES, *(name.lower() for name in hosts)} if hosts or is_loopback(listening) else set()
+    names = {*LOOPBACK_NAMES, address(listening).removeprefix("http://").rpartition(":")[0], *hosts}
+    if not is_loopback(listening):
+        names.add(socket.gethostname())
+    limits = service.limits
+    known = {name.lower() for name in names}
     config = uvicorn.Config(
-        make_app(service, token=token, hosts=names),
+        make_app(service, token=token, hosts=known, addresses=not is_loopback(listening)),
         http="h11",
         ws="none",
         lifespan="on",
@@ -98,7 +111,8 @@ def serve(
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        timeout_graceful_shutdown=2 * int(service.limits.seconds) + 30,
+        # A body that arrives at the last moment, its turn and its decoding, each at their limits.
+        timeout_graceful_shutdown=ceil(2 * limits.seconds + 3 * limits.decode_seconds + 5),
     )
     server = _Server(config, service)
     started(server)

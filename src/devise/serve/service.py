@@ -15,7 +15,7 @@ from devise.serve.bodies import Bodies
 from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoSearch
+from devise.serve.photos import PhotoSearch, Thumbnails
 from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
 from devise.serve.settings import Limits
@@ -57,6 +57,7 @@ class Service:
         self.bodies = Bodies(self.limits)
         self.runs = Runs(self.model, self.limits.sets, self.limits.seconds)
         self.engine = Engine(self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe)
+        self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self.embedder = Embedder(self.model)
         for name, what, value in (
             ("queue_pictures", "Pictures that wait for a core.", lambda: float(self.engine.waiting)),
@@ -94,6 +95,7 @@ class Service:
 
     def warm(self) -> Any:
         """Do once what the first request would wait for."""
+        self.engine.warm()
         grey = np.full((64, 64, 3), 127, np.uint8)
         return self.model.embed(grey)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from devise.errors import UsageError
+from devise.vision.limits import PictureLimits
 
 __all__ = ["Limits"]
 
@@ -11,9 +12,10 @@ __all__ = ["Limits"]
 class Limits:
     """Bounds of one service; a request beyond one is refused with the reason, never cut short silently.
 
-    megabytes: of one request's body. held_megabytes: of all bodies held at once. megapixels: of one picture.
-    labels: typed in one request, and kept in the service, each. queue: pictures that wait for a core.
-    seconds: for a body to arrive, and for a picture to be taken up. sets: lists of candidate labels kept ready, about
+    megabytes: of one request's picture. held_megabytes: of all bodies held at once. megapixels: of one picture, which
+    may take 10 bytes of memory for each. labels: typed in one request, and kept in the service, each. queue: pictures
+    that wait for a core. seconds: for a body to arrive, and for a picture to be taken up. decode_seconds: of the
+    processor, for one picture. sets: lists of candidate labels kept ready, about
     50 MB each with the model of the package. block: pictures scored at once.
     """
 
@@ -23,6 +25,7 @@ class Limits:
     labels: int = 1000
     queue: int = 64
     seconds: float = 30.0
+    decode_seconds: float = 10.0
     sets: int = 6
     block: int = 16
 
@@ -37,5 +40,11 @@ class Limits:
 
     @property
     def body_bytes(self) -> int:
-        """Of one request's body, at most."""
+        """Of one request's picture, at most."""
         return self.megabytes * 1_000_000
+
+    @property
+    def picture(self) -> PictureLimits:
+        """Of one picture; a photo of the index, which is on the disk already, may have ten times a body's bytes."""
+        pixels = self.megapixels * 1_000_000
+        return PictureLimits(pixels, pixels, 10 * self.body_bytes)

@@ -3,16 +3,29 @@
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from devise.taxonomy.morphology import base_forms, normalise
 
-__all__ = ["Lexicon", "NameIndex"]
+__all__ = ["Lexicon", "NameIndex", "Reading"]
 
 Senses = UInt8[np.ndarray, "lemmas"]
 _JOINERS = " -_'./,"
+
+
+class Reading(NamedTuple):
+    """One synset that a name stands for.
+
+    position: of the synset. rank: of the sense among those of the term that matched, from 1, commonest first.
+    place: of that term among the terms of the synset, from 1; the first one names it.
+    """
+
+    position: int
+    rank: int
+    place: int
 
 
 class NameIndex:
@@ -24,7 +37,9 @@ class NameIndex:
     def __init__(self, lemmas: str, senses: Senses) -> None:
         lines = lemmas.split("\n")
         names = lemmas.replace("\n", "\t").split("\t")
-        self._owners = np.repeat(np.arange(len(lines)), [line.count("\t") + 1 for line in lines]).tolist()
+        terms = [line.count("\t") + 1 for line in lines]
+        self._owners = np.repeat(np.arange(len(lines)), terms).tolist()
+        self._begins = np.cumsum([0, *terms]).tolist()
         self._first: dict[str, int] = {}
         self._following = [-1] * len(names)
         for entry in np.argsort(senses, kind="stable")[::-1].tolist():
@@ -32,9 +47,14 @@ class NameIndex:
             self._first[names[entry]] = entry
         self._first.pop("", None)
 
-    def positions(self, names: Iterable[str]) -> tuple[int, ...]:
+    def readings(self, names: Iterable[str]) -> tuple[Reading, ...]:
         """What any of the names stands for, name after name, each position once."""
-        return tuple(dict.fromkeys(self._owners[entry] for name in names for entry in self._chain(name)))
+        found: dict[int, Reading] = {}
+        for name in names:
+            for rank, entry in enumerate(self._chain(name), start=1):
+                owner = self._owners[entry]
+                found.setdefault(owner, Reading(owner, rank, entry - self._begins[owner] + 1))
+        return tuple(found.values())
 
     def _chain(self, name: str) -> Iterator[int]:
         entry = self._first.get(name, -1)
@@ -54,20 +74,25 @@ class Lexicon:
         self._senses = senses
         self._exception_lines = exceptions
 
-    def positions(self, name: str) -> tuple[int, ...]:
+    def readings(self, name: str) -> tuple[Reading, ...]:
         """Synsets the name stands for, commonest sense first; empty when there is none.
 
-        The first of these that finds anything decides: the name as it is; its singulars; the name whatever
-        its spaces, hyphens, points, apostrophes and accents; its singulars in that way.
+        A name that is a plural too stands for what it is and, after that, for what its singulars are ("tigers" is
+        an army, and more than one tiger). Where neither is a term, its spaces, hyphens, points, apostrophes and
+        accents are passed over: first in the name, then in its singulars.
         """
         exact = normalise(name)
         singulars = base_forms(exact, self._exceptions)
         return (
-            self._by_name.positions([exact])
-            or self._by_name.positions(singulars)
-            or self._by_squeezed.positions([_squeeze(exact)])
-            or self._by_squeezed.positions(dict.fromkeys(map(_squeeze, singulars)))
+            self._by_name.readings(dict.fromkeys((exact, *singulars)))
+            or self._by_squeezed.readings([_squeeze(exact)])
+            or self._by_squeezed.readings(dict.fromkeys(map(_squeeze, singulars)))
         )
+
+    def sense(self, term: str, number: int) -> int | None:
+        """The position of the so-many-th sense of a term as it is written; None if there is none."""
+        found = self._by_name.readings([normalise(term)])
+        return found[number - 1].position if 1 <= number <= len(found) else None
 
     @cached_property
     def _exceptions(self) -> dict[str, list[str]]:

@@ -1,9 +1,11 @@
 """Taxonomy: WordNet 3.0's nouns and how they hang together."""
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +17,29 @@ from devise.taxonomy.lexicon import Lexicon
 from devise.taxonomy.packing import unpack
 from devise.taxonomy.synsets import ID_PATTERN, NounTables, Synset, definition_of, id_of, tables_of
 
-__all__ = ["PACKAGED_FILE", "PHYSICAL_ENTITY", "Taxonomy", "default_taxonomy"]
+__all__ = ["PACKAGED_FILE", "PHYSICAL_ENTITY", "NamedSense", "Taxonomy", "default_taxonomy"]
 
 PACKAGED_FILE = Path(__file__).with_name("wordnet-3.0-nouns.bin")
 """WordNet 3.0's 82,115 noun synsets, as `devise.taxonomy.build` packs them."""
 
 PHYSICAL_ENTITY = "n00001930"
 """What can be in a photo is a kind of this."""
+
+
+_NUMBERED = re.compile(r"(?P<term>.+)\.n\.(?P<number>\d{1,3})")
+"""How NLTK writes a sense: its term, n for noun, and the number of the sense among those of the term."""
+
+
+class NamedSense(NamedTuple):
+    """A sense that a name stands for.
+
+    rank: of the sense among those of the term that matched, from 1, commonest first. place: of that term among the
+    terms of the synset, from 1: the first one names it.
+    """
+
+    synset: Synset
+    rank: int
+    place: int
 
 
 class Taxonomy:
@@ -113,16 +131,37 @@ class Taxonomy:
             instance_hypernyms=self._names(parents[instance]),
         )
 
+    def terms(self, synset_id: str) -> tuple[str, ...]:
+        """The terms of a synset, without the rest of it; TaxonomyError for an unknown id."""
+        return tuple(self._lemma_lines[self._position(synset_id)].split("\t"))
+
     def find(self, name: str) -> tuple[Synset, ...]:
         """All senses of a name, commonest first; empty when there are none.
 
-        The name may be an id, have any case, underscores or spare spaces. If no term is written so, it is
-        taken as a plural ("mice", "snow leopards"), then read whatever its spaces, hyphens and accents.
+        The name may be an id (n02129165, or lion.n.01 as other tools write it), have any case, underscores or spare
+        spaces. A plural ("mice", "tigers") stands for its singular's senses too, after those of its own. If no term
+        is written so, it is read whatever its spaces, hyphens and accents.
         """
-        as_id = name.strip().lower()
-        if ID_PATTERN.fullmatch(as_id):
-            return (self.synset(as_id),) if as_id in self else ()
-        return tuple(self.synset(self.ids[place]) for place in self._lexicon.positions(name))
+        return tuple(reading.synset for reading in self.readings(name))
+
+    def readings(self, name: str) -> tuple["NamedSense", ...]:
+        """The senses of `find`, each with how common it is and how the name stands among its terms."""
+        as_id = self.id_in(name)
+        if as_id is not None:
+            return (NamedSense(self.synset(as_id), 1, 1),)
+        if ID_PATTERN.fullmatch(name.strip().lower()):
+            return ()
+        found = self._lexicon.readings(name)
+        return tuple(NamedSense(self.synset(self.ids[one.position]), one.rank, one.place) for one in found)
+
+    def id_in(self, text: str) -> str | None:
+        """The synset id that a text is: "n02129165", or "lion.n.01", the first sense of lion; None if it is none."""
+        as_id = text.strip().lower()
+        if as_id in self:
+            return as_id
+        numbered = _NUMBERED.fullmatch(as_id)
+        place = self._lexicon.sense(numbered["term"], int(numbered["number"])) if numbered else None
+        return None if place is None else self.ids[place]
 
     def lemma_names(self) -> tuple[str, ...]:
         """All distinct terms, with spaces and original case, sorted."""
@@ -169,7 +208,10 @@ class Taxonomy:
 
     def subtree(self, synset_id: str) -> frozenset[str]:
         """The synset and all that is below it, instances included."""
-        return frozenset(self._names(self._graph.reach(self._graph.down, self._position(synset_id))))
+        place = self._position(synset_id)
+        if not len(self._graph.down.row(place)):
+            return frozenset((synset_id,))  # most are leaves, and a walk of no step costs as much as one of many
+        return frozenset(self._names(self._graph.reach(self._graph.down, place)))
 
     def depth(self, synset_id: str) -> int:
         """Edges on the shortest way down from a root; 0 for a root."""

@@ -54,6 +54,10 @@ class LabelPolicy:
         names = {field.name for field in fields(cls)}
         if set(stored) | _LATER.keys() != names:
             raise LabelError(f"a label policy needs the keys {sorted(names - _LATER.keys())}, got {sorted(stored)}")
+        for name, value in stored.items():
+            kinds = {"name": (str,), "tags": (bool,), "terms": (int,)}.get(name, (int, float))
+            if type(value) not in kinds or (kinds[0] is int and not 0 <= value <= _HEAVIEST):
+                raise LabelError(f"label policy: {name} is out of range, {value!r}: get or build the bundle again")
         return cls(**stored)
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +65,7 @@ class LabelPolicy:
         return {name: value for name, value in asdict(self).items() if name not in _LATER or value != _LATER[name]}
 
 
+_HEAVIEST = 1e6  # of weights
 _LATER = {"tags": False, "retrofit": 0.0}
 """Settings that came later, and what they are where a bundle does not name them."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import TextError, UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_json
 from devise.text.streams import COMPRESSIONS
 
 __all__ = ["PartialFile"]
@@ -109,8 +109,13 @@ class PartialFile:
 
     def _read_notes(self) -> dict[str, Any]:
         try:
-            notes = json.loads(self._notes.read_text(encoding="utf-8"))
-            known = notes["version"] == _VERSION and isinstance(notes["length"], int) and "state" in notes
+            notes = read_json(self._notes)
+            known = (
+                notes["version"] == _VERSION
+                and type(notes["length"]) is int
+                and notes["length"] >= 0
+                and "state" in notes
+            )
             if known:
                 return {key: notes[key] for key in ("facts", "length", "state")}
         except (OSError, ValueError, KeyError, TypeError):

@@ -1,11 +1,11 @@
 """Corpus files as streams of documents, told apart by their names."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from devise.errors import TextError
+from devise.files import parse_json
 from devise.text.dictd import read_dictd
 from devise.text.documents import Document
 from devise.text.mediawiki import read_dump
@@ -68,8 +68,8 @@ def corpus_type(path: Path) -> str:
     if start.startswith(b"<") and b"<mediawiki" in start[:4096]:
         return ".xml"
     if ending not in _ENDINGS and start.startswith(b"{"):
-        with suppress(ValueError):
-            if isinstance(json.loads(start.partition(b"\n")[0]).get("text"), str):
+        with suppress(ValueError, AttributeError):
+            if isinstance(parse_json(start.partition(b"\n")[0]).get("text"), str):
                 return ".jsonl"
     return ending if ending in _ENDINGS else ""
 
@@ -85,7 +85,7 @@ def read_json_lines(path: Path, watch: Watch | None = None) -> Iterator[Document
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as problem:
             raise TextError(f"{path} line {number} is not JSON: {problem}") from None
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import DeviseError, TextError, UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_json, reason_of
 from devise.text.engine.checkpoint import (
     CHECKPOINT,
     ENCODED,
@@ -143,10 +143,10 @@ def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
     if (folder / VECTORS).exists():
         raise UsageError(f"{folder} holds a finished training: there is nothing to resume; train in another folder")
     try:
-        before: dict[str, Any] = json.loads(log.read_text(encoding="utf-8"))
+        before: dict[str, Any] = read_json(log)
         config, text = dict(before["config"]), dict(before["text"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TextError(f"{log} is damaged: remove the folder and train again") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TextError(f"{log} is damaged ({reason_of(error)}): remove the folder and train again") from None
     for name, now in described["config"].items():
         if name not in _FREE and config.get(name) != now:
             raise UsageError(

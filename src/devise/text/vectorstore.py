@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from devise.errors import VectorsError
-from devise.files import atomic_write
+from devise.files import atomic_write, open_tensors, parse_json, reason_of
 from devise.text.quantize import dequantize_rows, quantize_rows
 from devise.text.tensorstream import write_tensors
 from devise.text.vectors import WordTable
@@ -96,16 +96,16 @@ def _decoded(tensors: dict[str, Any]) -> Any:
 
 def _load(path: Path) -> dict[str, Any]:
     """The tensors, after format, version and types were checked."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise VectorsError(f"{path} does not exist: give the path of a file")
     try:
-        with safe_open(path, framework="numpy") as file:
+        with open_tensors(path) as file:
             precision = _precision(path, file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as problem:
-        raise VectorsError(f"{path} is not a whole safetensors file: {problem}; write or get it again") from problem
+    except (OSError, ValueError) as problem:
+        raise VectorsError(
+            f"{path} is not a whole safetensors file: {reason_of(problem)}; write or get it again"
+        ) from problem
     expected = {"words": (np.uint8, 1), "vectors": (np.dtype(precision), 2)}
     expected |= {"scales": (np.float32, 1)} if precision == "int8" else {}
     expected |= {"counts": (np.int64, 1)} if "counts" in tensors else {}
@@ -114,6 +114,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise VectorsError(
             f"{path}: its tensors {sorted(got)} are not those of {precision} word vectors: write it again"
         )
+    floats = (array for array in tensors.values() if array.dtype.kind == "f")
+    if not all(np.isfinite(array).all() for array in floats):
+        raise VectorsError(f"{path}: a number in it is not finite: write it again")
     if "scales" in tensors and len(tensors["scales"]) != len(tensors["vectors"]):
         raise VectorsError(
             f"{path}: {len(tensors['vectors'])} vectors but {len(tensors['scales'])} scales: write it again"
@@ -123,7 +126,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _precision(path: Path, metadata: dict[str, str]) -> Precision:
     try:
-        described = json.loads(metadata["devise"])
+        described = parse_json(metadata["devise"])
         name, version, precision = described["format"], described["version"], described["precision"]
     except (KeyError, TypeError, ValueError):
         name = version = precision = None

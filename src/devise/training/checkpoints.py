@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from devise.errors import TrainingError
-from devise.files import atomic_write
+from devise.files import atomic_write, open_tensors, parse_json, reason_of
 
 __all__ = ["Progress", "load_checkpoint", "load_model", "save_checkpoint"]
 
@@ -69,17 +69,24 @@ def load_checkpoint(
 ) -> Progress:
     """Set model, optimiser and average to the state and say where it stands; TrainingError if it is another run's."""
     facts, tensors = _read(path)
-    if facts["identity"] != identity:
+    if facts.get("identity") != identity:
         raise TrainingError(f"{path} is of a run with another configuration or other photos: give another --work")
-    model.load_state_dict(_under(tensors, "model."))
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _under(tensors, "optimizer.").items():
-        number, _, key = name.partition(".")
-        state.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    if average is not None:
-        average.update(_under(tensors, "average."))
-    return Progress(**facts["progress"])
+    try:
+        model.load_state_dict(_under(tensors, "model."))
+        for name, tensor in _under(tensors, "optimizer.").items():
+            number, _, key = name.partition(".")
+            state.setdefault(int(number), {})[key] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        if average is not None:
+            average.update(_under(tensors, "average."))
+        progress = Progress(**facts["progress"])
+        for name in ("epoch", "step", "stale", "loss_steps"):
+            if type(getattr(progress, name)) is not int or getattr(progress, name) < 0:
+                raise ValueError(f"{name} is not a count")
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"{path} is no checkpoint ({reason_of(error)}): remove it to begin anew") from None
+    return progress
 
 
 def load_model(path: Path) -> dict[str, Tensor]:
@@ -89,16 +96,15 @@ def load_model(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "pt") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})["devise"])
+        with open_tensors(path, "pt") as file:
+            facts: dict[str, Any] = parse_json((file.metadata() or {})["devise"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise TrainingError(f"{path} is no checkpoint ({error}): remove it to begin anew") from None
-    if facts.get("version") != _VERSION:
-        raise TrainingError(f"{path} is a checkpoint of form {facts.get('version')}, not {_VERSION}: begin anew")
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} is no checkpoint ({reason_of(error)}): remove it to begin anew") from None
+    if not isinstance(facts, dict) or facts.get("version") != _VERSION:
+        form = facts.get("version") if isinstance(facts, dict) else None
+        raise TrainingError(f"{path} is a checkpoint of form {form}, not {_VERSION}: begin anew")
     return facts, tensors
 
 

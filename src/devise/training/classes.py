@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import UsageError
-from devise.files import atomic_write, exact_name, read_text, text_name
+from devise.files import atomic_write, exact_name, read_text, reason_of, text_name
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
@@ -69,7 +69,7 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
     try:
         text = read_text(path, UsageError)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}): give a file of class names") from None
+        raise UsageError(f"{path} cannot be read ({reason_of(error)}): give a file of class names") from None
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue

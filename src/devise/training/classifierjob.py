@@ -33,6 +33,7 @@ from devise.training.startweights import start_weights
 from devise.training.surgery import held_out, tell_if_none_is_held
 from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.export import onnx_bytes
+from devise.vision.networkfile import check_file
 from devise.vision.samples import Samples, find_samples
 from devise.vision.timmnet import TimmNet, traced_onnx
 
@@ -77,6 +78,8 @@ def run_classifier(
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
     samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
     network = make_network(config, len(ids))
+    if together.first and isinstance(network, TimmNet):
+        check_file(traced_onnx(network))  # a network that no bundle may hold is refused before it is trained
     arrays = PhotoArrays(samples, network.preprocessing, int(config.held_gb * 2**30), say, on_photos)
     pictures = Pictures(arrays, truth, network.preprocessing, config.augmentation)
     good = arrays.good()

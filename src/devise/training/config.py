@@ -1,6 +1,7 @@
 """Configuration of a training job: one frozen dataclass, from a TOML file and what the command line overrides."""
 
 import math
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from devise.errors import UsageError
-from devise.files import read_text
+from devise.files import read_text, reason_of
 
 __all__ = ["OptimizerName", "RunConfig", "at_least", "below_one", "parse_settings", "resolve"]
 
@@ -47,6 +48,7 @@ class RunConfig:
         _require(self.rate > 0, "rate", "above 0", self.rate)
         at_least(self, 1, "epochs", "batch")
         at_least(self, 0, "rate", "warmup", "weight_decay", "clip", "patience", "seed", "save_seconds")
+        _require(self.seed < 2**63, "seed", "below 2^63", self.seed)  # as torch takes it
         below_one(self, "ema", "momentum")
 
 
@@ -91,7 +93,7 @@ def parse_settings(settings: list[str]) -> dict[str, object]:
             raise UsageError(f"--set needs KEY=VALUE, got {setting!r}")
         try:
             found[key.strip()] = tomllib.loads(f"x = {value}")["x"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # RecursionError: brackets in brackets
             found[key.strip()] = value.strip()
     return found
 
@@ -100,9 +102,11 @@ def _read(file: Path) -> dict[str, object]:
     try:
         return dict(tomllib.loads(read_text(file, UsageError)))
     except OSError as error:
-        raise UsageError(f"{file} cannot be read ({error.strerror}): give a TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file} is not TOML ({error}): write lines like rate = 0.1") from None
+        raise UsageError(f"{file} cannot be read ({reason_of(error)}): give a TOML file") from None
+    except RecursionError:
+        raise UsageError(f"{file} is not TOML (nested too deeply): write lines like rate = 0.1") from None
+    except ValueError as error:
+        raise UsageError(f"{file} is not TOML ({reason_of(error)}): write lines like rate = 0.1") from None
 
 
 def _typed(key: str, value: object, hint: Any) -> object:
@@ -111,12 +115,13 @@ def _typed(key: str, value: object, hint: Any) -> object:
         return value
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_typed(key, one, get_args(hint)[0]) for one in value)
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 2**63:
         return float(value)
+    _require(type(value) is not int or abs(value) < 2**63, key, "between -2^63 and 2^63", value)
     _require(type(value) is hint, key, f"a value of type {getattr(hint, '__name__', hint)}", value)
     return value
 
 
 def _require(holds: bool, key: str, wanted: str, got: object) -> None:
     if not holds:
-        raise UsageError(f"{key} must be {wanted}, got {got!r}")
+        raise UsageError(f"{key} must be {wanted}, got {reprlib.repr(got)}")

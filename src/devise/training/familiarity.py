@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from devise.bundle.bundle import file_sha256
-from devise.files import atomic_write
+from devise.errors import TrainingError
+from devise.files import atomic_write, read_json, reason_of
 from devise.model.prior import Familiarity
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import PhraseJoiner, term_key
@@ -48,7 +49,10 @@ def term_counts(articles: Sequence[Path], taxonomy: Taxonomy, work: Path) -> Map
         counts = Counter(token for token in _tokens(articles, PhraseJoiner(names)) if token in terms)
         with atomic_write(stored) as file:
             file.write(json.dumps(dict(sorted(counts.items()))))
-    found: dict[str, int] = json.loads(stored.read_text(encoding="utf-8"))
+    try:
+        found: dict[str, int] = read_json(stored)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{stored} is damaged ({reason_of(error)}): remove it, and it is counted again") from None
     return found
 
 

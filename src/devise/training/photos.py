@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from devise.arrays import Pixels
 from devise.errors import PictureError, UsageError
 from devise.evaluation.folders import find_test_photos
-from devise.files import atomic_write
+from devise.files import atomic_write, open_tensors, reason_of
 from devise.training.calibration import CalibrationSet
 from devise.vision.backbone import Backbone
 from devise.vision.pictures import read_picture
@@ -48,8 +48,11 @@ def photo_features(
     if not stored.exists():
         with atomic_write(stored, "wb") as file:
             file.write(save(_extracted(pairs, backbone, rows, area)))
-    arrays = load_file(stored)
-    return CalibrationSet(arrays["features"], arrays["truth"])
+    try:
+        with open_tensors(stored) as file:
+            return CalibrationSet(file.get_tensor("features"), file.get_tensor("truth"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it, and it is made again") from None
 
 
 def _extracted(

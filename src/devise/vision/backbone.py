@@ -10,8 +10,10 @@ from jaxtyping import Float32
 
 from devise.arrays import Features
 from devise.errors import BundleError
+from devise.files import read_file, reason_of
 from devise.vision.bounds import Bounds
 from devise.vision.engine import import_openvino, infer
+from devise.vision.networkfile import check_file, check_graph
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
 
@@ -45,6 +47,8 @@ class OpenVinoBackbone:
     cores and two streams, a batch of any size took about 1.1 times the core time a picture, batches of 4 to 16
     1.2 to 1.3 times; a batch of 2 could not be told from one.
 
+    The network may come from anywhere: see `devise.vision.networkfile` for what is refused with a BundleError.
+
     onnx: the file, or its bytes.
     streams: calls of `features` that run side by side, each on its share of the threads: 1 answers a single
         picture soonest, one per core labels a folder fastest.
@@ -68,9 +72,15 @@ class OpenVinoBackbone:
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            network = core.read_model(onnx if isinstance(onnx, bytes) else str(onnx))
+            data = onnx if isinstance(onnx, bytes) else read_file(onnx)
+        except OSError as error:
+            raise BundleError(f"backbone network cannot be read ({reason_of(error)}): rebuild the bundle") from None
+        check_file(data)
+        try:
+            network = core.read_model(data)
             sides = list(network.input(0).partial_shape)[1:]
             network.reshape([1, *sides])
+            check_graph(network)
             if bounds is not None:
                 require_int8(core)
                 quantise(network, bounds, narrow=sums_are_narrow())
@@ -84,6 +94,9 @@ class OpenVinoBackbone:
                 f"backbone network takes pictures of {'x'.join(taken)}, its preprocessing makes"
                 f" 3x{preprocessing.crop}x{preprocessing.crop}: rebuild the bundle"
             )
+        made = list(self._compiled.output(0).shape)
+        if len(made) != 2 or made[0] != 1 or not made[1]:
+            raise BundleError(f"backbone network makes features of shape {made}, not [1, features]: rebuild the bundle")
         self.preprocessing = preprocessing
         self._requests = threading.local()
 
@@ -107,4 +120,6 @@ class OpenVinoBackbone:
         for row, plane in zip(features, planes, strict=True):
             infer(request, plane[None])
             row[:] = request.get_output_tensor(0).data[0]
+        if not np.isfinite(features).all():
+            raise BundleError("backbone network makes features that are not finite: get or rebuild the bundle")
         return features

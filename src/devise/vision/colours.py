@@ -15,15 +15,32 @@ from devise.errors import PictureError
 __all__ = ["bytes_of_unit", "on_white", "orientation_of", "to_srgb", "upright"]
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_BAND = 2_000_000  # pixels converted at once: some 40 MB, where a large picture whole takes 16 bytes per pixel
 
 
-def to_srgb(image: Image.Image) -> Pixels:
-    """Every mode of Pillow as sRGB.
+def to_srgb(image: Image.Image, factor: int = 1) -> Pixels:
+    """Every mode of Pillow as sRGB, band by band.
+
+    factor: each side is divided by it, rounded up; a pixel is then the mean of factor x factor.
 
     Transparency is laid on white. 16-bit greys are scaled, not clipped; floats must lie in [0, 1]. Colours
     are converted from an embedded profile; one that littlecms cannot use is left out, as browsers do.
     PictureError for numbers whose range is not known.
     """
+    width, height = image.size
+    if factor == 1 and width * height <= _BAND:
+        return _band_to_srgb(image)
+    rows = max(1, _BAND // (width * factor)) * factor
+    pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    for top in range(0, height, rows):
+        band = _band_to_srgb(image.crop((0, top, width, min(height, top + rows))))
+        if factor > 1:
+            band = np.asarray(Image.fromarray(band).reduce(factor))
+        pixels[top // factor : top // factor + len(band)] = band
+    return pixels
+
+
+def _band_to_srgb(image: Image.Image) -> Pixels:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_grey(image)
     profile = image.info.get("icc_profile")

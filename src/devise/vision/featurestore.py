@@ -7,7 +7,7 @@ before their states say so: a process may be killed at any time and the next one
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import islice
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from devise.errors import PictureError, TrainingError
-from devise.files import atomic_write
+from devise.files import atomic_write, read_file, read_json, reason_of, require_regular
 from devise.vision.backbone import Backbone
 from devise.vision.folders import Found
 from devise.vision.pipeline import extract
@@ -93,14 +93,34 @@ def feature_store(
 def open_store(path: Path) -> FeatureStore:
     """A finished store; TrainingError if it is not finished, damaged or of a later form."""
     try:
-        index: dict[str, Any] = json.loads((path / _INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise TrainingError(f"{path} is no finished feature store: extract the features again") from None
+        index: dict[str, Any] = read_json(path / _INDEX)
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"{path} is no finished feature store ({reason_of(error)}): extract the features again"
+        ) from None
+    if not isinstance(index, dict):
+        raise TrainingError(f"{path} is no finished feature store: extract the features again")
     if index.get("version") != _VERSION:
         raise TrainingError(
             f"{path} is a store of form {index.get('version')}, not {_VERSION}: use the devise it is of"
         )
+    try:
+        return _opened(path, index)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise TrainingError(
+            f"{path / _INDEX} is damaged ({reason_of(error)}): remove the store and extract again"
+        ) from None
+
+
+def _opened(path: Path, index: Mapping[str, Any]) -> FeatureStore:
+    """ValueError or the like if the index does not say what `_finish` writes."""
     count, dim = len(index["names"]), int(index["dim"])
+    truth = np.array(index["truth"], dtype=np.int64)
+    classes = len(index["class_names"])
+    if dim < 1 or truth.shape != (count,) or not all(type(name) is str for name in index["names"]):
+        raise ValueError("its lists do not fit each other")
+    if count and not 0 <= truth.min() <= truth.max() < classes:
+        raise ValueError("a photo is of a class that is not there")
     state = _mapped(path / _STATE, np.uint8, (count,))
     return FeatureStore(
         path=path,
@@ -108,7 +128,7 @@ def open_store(path: Path) -> FeatureStore:
         weights=index["weights"],
         features=_mapped(path / _FEATURES, np.float32, (count, dim)),
         rows=np.flatnonzero(state == _MADE).astype(np.int64),
-        truth=np.array(index["truth"], dtype=np.int64),
+        truth=truth,
         class_names=tuple(index["class_names"]),
         names=tuple(index["names"]),
         broken=int((state == _BROKEN).sum()) + int(index["broken_listing"]),
@@ -179,7 +199,7 @@ def _finish(path: Path, key: str, weights: str, samples: Samples, dim: int) -> N
 
 
 def _state(path: Path, count: int) -> UInt8[np.ndarray, "samples"]:
-    data = path.read_bytes() if path.exists() else b""
+    data = read_file(path) if path.exists() else b""
     return np.frombuffer(data.ljust(count, b"\0")[:count], dtype=np.uint8).copy()
 
 
@@ -195,7 +215,7 @@ def _flush(file: Any) -> None:
 
 def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> Any:
     wanted = int(np.prod(shape)) * np.dtype(kind).itemsize
-    size = path.stat().st_size if path.exists() else -1
+    size = require_regular(path) if path.exists() else -1
     if size != wanted:
         raise TrainingError(f"{path} must have {wanted} bytes, got {size}: remove the store and extract again")
     return np.memmap(path, kind, "r", shape=shape)

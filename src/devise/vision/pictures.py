@@ -17,6 +17,15 @@ from devise.arrays import Pixels
 from devise.errors import PictureError
 from devise.vision.colours import bytes_of_unit, on_white, orientation_of, to_srgb, upright
 from devise.vision.folders import absent
+from devise.vision.limits import (
+    MAX_BYTES,
+    MAX_JPEG_PIXELS,
+    MAX_PIXELS,
+    PictureLimits,
+    check_chunks,
+    halvings,
+    read_jpeg_header,
+)
 from devise.vision.quiet import quiet_pillow
 
 __all__ = ["MAX_BYTES", "MAX_JPEG_PIXELS", "MAX_PIXELS", "PictureSource", "picture_bytes", "read_picture"]
@@ -40,14 +49,8 @@ class ArrayLike(Protocol):
 PictureSource = str | Path | bytes | bytearray | memoryview | Readable | Image.Image | NDArray[Any] | ArrayLike
 """A file by its path, the bytes of a file, an open file, or a picture that is decoded already."""
 
-MAX_PIXELS = 100_000_000
-"""Pixels that are decoded at most."""
-MAX_JPEG_PIXELS = 4 * MAX_PIXELS
-"""Pixels of a baseline JPEG at most; at the scale it is decoded at, it must come under `MAX_PIXELS`."""
-MAX_BYTES = 1 << 30
-"""Bytes that are read from one file at most."""
-
 _FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
+_LARGE = 16_000_000  # pixels from which on other formats than JPEG are reduced too, for their memory's sake
 _DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's words for pixels that are lost
 _END = b"\xff\xd9"  # of a JPEG
 _NO_END = "its end marker is missing, though none of its pixels is"
@@ -57,47 +60,55 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 
 
 def read_picture(
-    source: PictureSource, *, min_side: int | None, on_note: Callable[[str], None] = lambda note: None
+    source: PictureSource,
+    *,
+    min_side: int | None,
+    limits: PictureLimits | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Pixels:
     """The picture, upright, in sRGB; of an animation, the first frame.
 
-    min_side: a JPEG may be decoded at 1/2 of its size or less (in eighths) as long as its short side keeps
-        this many pixels; None decodes every pixel. Other formats are always decoded whole.
+    min_side: a JPEG may be decoded at 1/2 of its size or less (in eighths), and any picture of more than 16 megapixels
+        be reduced by a whole number, as long as its short side keeps this many pixels; None keeps every pixel.
+    limits: what it may cost; None means `PictureLimits.usual`.
     on_note: told what is wrong with a file whose pixels are all there: a JPEG without its end marker.
 
     Arrays are [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] (straight transparency), of uint8 or of floats in
     [0, 1]. Raises PictureError, whose line says why and not which file: empty, cut off, damaged, no picture,
-    over `MAX_PIXELS` or `MAX_BYTES`, not a regular file, not readable. Never blocks on a pipe, never returns
-    half a picture.
+    over a limit, not a regular file, not readable. Never blocks on a pipe, never returns half a picture.
     """
+    limits = limits or PictureLimits.usual()
     try:
         with quiet_pillow():
             if isinstance(source, np.ndarray):
-                return _from_array(source)
+                return _from_array(source, limits)
             if isinstance(source, Image.Image):
-                return _from_image(source)
+                return _from_image(source, min_side, limits)
             if isinstance(source, ArrayLike):
-                return _from_array(np.asarray(source))
-            return _from_bytes(_bytes_of(source), min_side, on_note)
-    except PictureError:
-        raise
+                return _from_array(np.asarray(source), limits)
+            return _from_bytes(_bytes_of(source, limits), min_side, limits, on_note)
+    except PictureError as error:
+        problem = str(error)
     except MemoryError:
-        raise PictureError("too large for the memory: make it smaller") from None
+        problem = "too large for the memory: make it smaller"
     except Exception as error:  # whatever a decoder makes of hostile bytes, it must not stop a batch
-        raise PictureError(_reason(error)) from error
+        problem = _reason(error)
+    # Raised here, a new one: the traceback of the other holds the frames of the decoders, and so the picture's pixels.
+    del source
+    raise PictureError(problem)
 
 
-def _bytes_of(source: str | Path | bytes | bytearray | memoryview | Readable) -> bytes:
+def _bytes_of(source: str | Path | bytes | bytearray | memoryview | Readable, limits: PictureLimits) -> bytes:
     if isinstance(source, str | Path):
-        return picture_bytes(Path(source))
+        return picture_bytes(Path(source), limits.bytes)
     data = source.read() if isinstance(source, Readable) else source
     if not isinstance(data, bytes | bytearray | memoryview):
         raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: open files in mode 'rb'")
     return bytes(data)
 
 
-def picture_bytes(path: Path) -> bytes:
-    """The bytes of a regular file; PictureError if there is none, or if it is over `MAX_BYTES`.
+def picture_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """The bytes of a regular file; PictureError if there is none, or if there are more than `most`.
 
     Opening does not wait, so that a pipe without a writer cannot block. OSError if reading fails half-way.
     """
@@ -113,34 +124,35 @@ def picture_bytes(path: Path) -> bytes:
             raise PictureError("a folder, not a picture")
         if not stat.S_ISREG(state.st_mode):
             raise PictureError("a pipe or a device, not a regular file")
-        if state.st_size > MAX_BYTES:
-            raise PictureError(f"{state.st_size >> 20} MiB, over the limit of {MAX_BYTES >> 20} MiB")
+        if state.st_size > most:
+            raise PictureError(f"{state.st_size >> 20} MiB, over the limit of {most >> 20} MiB")
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read()
     finally:
         os.close(handle)
 
 
-def _from_bytes(data: bytes, min_side: int | None, on_note: Callable[[str], None]) -> Pixels:
+def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits, on_note: Callable[[str], None]) -> Pixels:
     if not data:
         raise PictureError("empty")
     if data.startswith(b"\xff\xd8\xff"):
         try:
-            return _from_jpeg(data, min_side)
+            return _from_jpeg(data, min_side, limits)
         except OSError as error:
             if "truncated" not in str(error) or not _lacks_its_end_only(data):
                 raise
         on_note(_NO_END)
-        return _from_jpeg(data + _END, min_side)
+        return _from_jpeg(data + _END, min_side, limits)
+    check_chunks(data)
     formats = [name for name in _FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
     try:
         image = Image.open(BytesIO(data), formats=formats)
     except UnidentifiedImageError:
         if _is_heic(data):
-            return _from_heic(data)
+            return _from_heic(data, min_side, limits)
         raise PictureError(_unidentified(data, formats)) from None
     with image:
-        return _from_image(image)
+        return _from_image(image, min_side, limits)
 
 
 def _unidentified(data: bytes, formats: Sequence[str]) -> str:
@@ -159,32 +171,46 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
     return "not a picture of a known format"
 
 
-def _from_image(image: Image.Image) -> Pixels:
-    _check_size(image.size)
+def _from_image(image: Image.Image, min_side: int | None, limits: PictureLimits) -> Pixels:
+    factor = _factor(image.size, min_side)
+    steps = halvings(image, factor) if factor > 1 else 0
+    limits.check_image(image, 1 << steps)
+    if steps:  # a JPEG 2000 holds smaller copies of itself
+        image.reduce = steps  # type: ignore[method-assign, assignment]
     image.load()
-    return upright(to_srgb(image), orientation_of(image))
+    return upright(to_srgb(image, factor >> steps), orientation_of(image))
 
 
-def _from_jpeg(data: bytes, min_side: int | None) -> Pixels:
+def _factor(size: tuple[int, int], min_side: int | None) -> int:
+    """By which each side is divided; 1 for a picture that is not large."""
+    if min_side is None or size[0] * size[1] <= _LARGE:
+        return 1
+    return max(1, min(size) // min_side)
+
+
+def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
     """Through simplejpeg; through Pillow where simplejpeg cannot (CMYK) or finds a fault, maybe harmless."""
     from PIL.JpegImagePlugin import JpegImageFile
 
+    header = read_jpeg_header(data)
+    if header is not None:
+        limits.check_jpeg(header)
     try:
         image = JpegImageFile(BytesIO(data))  # not Image.open, whose limit knows nothing of reduced scales
     except SyntaxError:
         raise PictureError("not a picture of a known format") from None
     with image:
-        held_whole = "progressive" in image.info  # all its coefficients are, whatever the scale
-        _check_size(image.size, MAX_PIXELS if held_whole else MAX_JPEG_PIXELS)
-        pixels = _fast_jpeg(data, image, min_side or 0)
+        if header is None:
+            raise PictureError("cut off or damaged (no scan of a picture in it)")
+        pixels = _fast_jpeg(data, image, min_side or 0, limits)
         if pixels is not None:
             return upright(pixels, orientation_of(image))
         if min_side:
             image.draft(None, (min_side, min_side))
-        return _from_image(image)
+        return _from_image(image, min_side, limits)
 
 
-def _fast_jpeg(data: bytes, header: Image.Image, min_side: int) -> Pixels | None:
+def _fast_jpeg(data: bytes, header: Image.Image, min_side: int, limits: PictureLimits) -> Pixels | None:
     """The pixels as stored, not yet upright; None where simplejpeg is not the one to decode them."""
     import simplejpeg
 
@@ -194,7 +220,7 @@ def _fast_jpeg(data: bytes, header: Image.Image, min_side: int) -> Pixels | None
     scale = {"min_height": min_side, "min_width": min_side, "min_factor": 2}  # between 1 and 2 it is slower
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, **scale)
-        _check_size((int(width), int(height)))
+        limits.check_size((int(width), int(height)))
         pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", **scale)
     except ValueError as error:
         if any(fault in str(error) for fault in _DAMAGE):  # which Pillow would show as grey
@@ -243,29 +269,22 @@ def _is_heic(data: bytes) -> bool:
     return bool(brands & _HEIC_BRANDS) and not brands & {b"avif", b"avis"}
 
 
-def _from_heic(data: bytes) -> Pixels:
+def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
     try:
         import pillow_heif  # type: ignore[import-not-found]  # optional, and without types
     except ModuleNotFoundError:
         raise PictureError("HEIC pictures need another package: pip install pillow-heif") from None
     opened = pillow_heif.open_heif(BytesIO(data))
-    _check_size(opened.size)
-    return _from_image(opened.to_pillow())
+    limits.check_size(opened.size)
+    limits.check_memory("HEIF", opened.size)
+    return _from_image(opened.to_pillow(), min_side, limits)
 
 
-def _check_size(size: tuple[int, int], limit: int = MAX_PIXELS) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise PictureError("no pixels")
-    if width * height > limit:
-        raise PictureError(f"{width} x {height} pixels, over the limit of {limit // 10**6} megapixels: make it smaller")
-
-
-def _from_array(array: NDArray[Any]) -> Pixels:
+def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if not grey and not (array.ndim == 3 and array.shape[2] in (3, 4)):
         raise PictureError(f"an array must be [h, w], [h, w, 3] or [h, w, 4], got {list(array.shape)}: move its axes")
-    _check_size((array.shape[1], array.shape[0]))
+    limits.check_size((array.shape[1], array.shape[0]))
     if array.dtype.kind == "f":
         array = bytes_of_unit(array)
     if array.dtype != np.uint8:
@@ -277,8 +296,6 @@ def _from_array(array: NDArray[Any]) -> Pixels:
 
 def _reason(error: Exception) -> str:
     """One line on what a decoder stumbled over."""
-    if isinstance(error, Image.DecompressionBombError):
-        return f"over the limit of {MAX_PIXELS // 10**6} megapixels: make it smaller"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -25,6 +25,8 @@ _FILTERS: dict[str, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
+_LARGEST = 2048  # pixels of the short side; the largest networks of timm take 1024
+_FARTHEST = 1e4  # of bytes, which are at most 255
 _ELONGATED = 8  # times as long as wide: from here on only the middle is resized
 
 
@@ -49,13 +51,19 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
             raise _mistake("crop", f"from 1 to resize, {self.resize}", self.crop)
+        if self.resize > _LARGEST:
+            raise _mistake("resize", f"at most {_LARGEST}", self.resize)
         if self.interpolation not in get_args(Interpolation):
             raise _mistake("interpolation", f"one of {', '.join(get_args(Interpolation))}", self.interpolation)
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(math.isfinite(value) for value in values):
                 raise _mistake(name, "three finite numbers", values)
+            if max(map(abs, values)) > _FARTHEST:
+                raise _mistake(name, f"at most {_FARTHEST:g}", values)
         if min(self.std) <= 0:
             raise _mistake("std", "above 0", self.std)
+        if min(self.std) < 1 / _FARTHEST:
+            raise _mistake("std", f"at least {1 / _FARTHEST:g}", self.std)
 
     @classmethod
     def of_lite(cls, crop: int) -> "Preprocessing":
@@ -151,4 +159,7 @@ def _filter(value: object) -> Interpolation:
 def _triple(name: str, value: object) -> tuple[float, float, float]:
     if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(x) in (int, float) for x in value):
         raise _mistake(name, "three numbers", value)
-    return float(value[0]), float(value[1]), float(value[2])
+    try:
+        return float(value[0]), float(value[1]), float(value[2])
+    except OverflowError:
+        raise _mistake(name, "three finite numbers", value) from None

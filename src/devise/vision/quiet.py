@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import PIL
+from PIL import Image
 
 __all__ = ["quiet_pillow"]
 
@@ -29,8 +30,9 @@ _state = _State()
 def quiet_pillow() -> Iterator[None]:
     """Keep Pillow's warnings and log lines off stderr, from any number of threads at once.
 
-    Python's warning filters belong to the whole process, so they are changed when the first reader comes in
-    and put back as they were when the last one leaves; only what is raised inside Pillow is silenced.
+    Python's warning filters and Pillow's limit of pixels belong to the whole process, so they are changed
+    when the first reader comes in and put back as they were when the last one leaves; only what is raised inside
+    Pillow is silenced.
     """
     with _state.lock:
         _state.readers += 1
@@ -52,6 +54,8 @@ def _silence(undo: ExitStack) -> None:
     logger, handler = logging.getLogger("PIL"), logging.NullHandler()
     logger.addHandler(handler)
     undo.callback(logger.removeHandler, handler)
+    undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    Image.MAX_IMAGE_PIXELS = None  # `PictureLimits` is asked instead, which a user may move
 
 
 @cache

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from devise.vision.limits import PictureLimits
 from devise.vision.pictures import read_picture
 
 __all__ = ["data_uri", "thumbnail"]
@@ -16,12 +17,12 @@ def data_uri(path: Path, side: int, quality: int = 82) -> str:
     return f"data:image/jpeg;base64,{b64encode(thumbnail(path, side, quality)).decode('ascii')}"
 
 
-def thumbnail(path: Path, side: int, quality: int = 82) -> bytes:
+def thumbnail(path: Path, side: int, quality: int = 82, *, limits: PictureLimits | None = None) -> bytes:
     """The picture as a JPEG, its longer side at most `side` pixels; nothing of its metadata is kept.
 
-    PictureError if it cannot be read.
+    limits: what it may cost, see `read_picture`. PictureError if it cannot be read.
     """
-    image = Image.fromarray(read_picture(path, min_side=side))
+    image = Image.fromarray(read_picture(path, min_side=side, limits=limits))
     image.thumbnail((side, side))
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from devise.errors import UsageError
+from devise.files import require_regular
 
 __all__ = ["read_weights"]
 
@@ -20,11 +21,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Nothing in the file is executed. UsageError if it is neither.
     """
     try:
+        require_regular(path)
         stored = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except OSError as error:
         reason = error.strerror or "no such file"
         raise UsageError(f"{path} cannot be read ({reason}): give a file of weights, or random, pip or timm") from None
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError):
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
         raise UsageError(f"{path} holds no weights: give a .safetensors file or a state dict of torch") from None
     if isinstance(stored, Mapping):
         stored = stored.get("state_dict", stored)

@@ -1,6 +1,7 @@
 """What a training keeps in its folder, so that it can go on where it was killed."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.errors import TextError
-from devise.files import atomic_write
+from devise.files import atomic_write, open_tensors, parse_json, reason_of, require_regular
 from devise.text.engine.config import SkipGramConfig
 from devise.text.engine.encoding import EncodedText
 from devise.text.engine.rows import Rows, fresh_rows
@@ -36,19 +37,17 @@ def write_checkpoint(folder: Path, rows: Rows, position: int) -> None:
 
 def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[Rows, int]:
     """What was written last and after how many blocks, or the matrices to begin with and 0. TextError if damaged."""
-    from safetensors import SafetensorError, safe_open
-
     rows = fresh_rows(words, config)
     path = folder / CHECKPOINT
     if not path.exists():
         return rows, 0
     try:
-        with safe_open(path, framework="numpy") as file:
-            position = int(_facts(file.metadata(), path)["position"])
+        with open_tensors(path) as file:
+            position = _count(_facts(file.metadata(), path), "position")
             for name, matrix in (("inputs", rows.inputs), ("outputs", rows.outputs)):
                 _fill(matrix, file.get_slice(name), config.dim, path)
-    except (SafetensorError, OSError, KeyError) as problem:
-        raise TextError(f"{path} {_DAMAGED} ({problem})") from None
+    except (OSError, ValueError) as problem:
+        raise TextError(f"{path} {_DAMAGED} ({reason_of(problem)})") from None
     return rows, position
 
 
@@ -63,31 +62,36 @@ def write_encoded(folder: Path, text: EncodedText) -> None:
 
 def read_encoded(folder: Path, numbers: Path) -> EncodedText | None:
     """The text, or None if it was not encoded to the end. TextError if a file of it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
     path = folder / ENCODED
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="numpy") as file:
+        with open_tensors(path) as file:
             facts = _facts(file.metadata(), path)
+            tokens, rare_tokens, forgotten = (_count(facts, name) for name in ("tokens", "rare_tokens", "forgotten"))
             tensors = {name: file.get_tensor(name) for name in ("words", "counts", "blocks", "read")}
-        size = numbers.stat().st_size
-    except (SafetensorError, OSError) as problem:
-        raise TextError(f"{path} {_DAMAGED} ({problem})") from None
+        words = tuple(tensors["words"].tobytes().decode().split("\n"))
+        _require_whole(words, tensors)
+        size = require_regular(numbers)
+    except (OSError, ValueError) as problem:
+        raise TextError(f"{path} {_DAMAGED} ({reason_of(problem)})") from None
     if size != 4 * tensors["blocks"][-1]:
         raise TextError(f"{numbers} {_DAMAGED} ({size} bytes instead of {4 * tensors['blocks'][-1]})")
-    words = tuple(tensors["words"].tobytes().decode().split("\n"))
     return EncodedText(
-        words,
-        tensors["counts"],
-        facts["tokens"],
-        facts["rare_tokens"],
-        facts["forgotten"],
-        numbers,
-        tensors["blocks"],
-        tensors["read"],
+        words, tensors["counts"], tokens, rare_tokens, forgotten, numbers, tensors["blocks"], tensors["read"]
     )
+
+
+def _require_whole(words: tuple[str, ...], tensors: Mapping[str, Any]) -> None:
+    """ValueError if the arrays are not those of one text: blocks that rise from 0, counts above 0, as many as words."""
+    counts, blocks, read = (tensors[name] for name in ("counts", "blocks", "read"))
+    if any(array.dtype != np.int64 or array.ndim != 1 for array in (counts, blocks, read)):
+        raise ValueError("an array is not a row of 64-bit numbers")
+    rising = (
+        len(blocks) > 0 and blocks[0] == 0 and bool((np.diff(blocks) > 0).all()) and bool((np.diff(read) >= 0).all())
+    )
+    if not rising or len(read) != len(blocks) or len(counts) != len(words) or (counts < 1).any():
+        raise ValueError("its arrays do not fit each other")
 
 
 def _fill(matrix: Float32[np.ndarray, "_ padded"], stored: Any, dim: int, path: Path) -> None:
@@ -102,9 +106,16 @@ def _described(facts: dict[str, int]) -> dict[str, str]:
     return {"devise": json.dumps({"format": "devise-skipgram", "version": _VERSION, **facts}, sort_keys=True)}
 
 
+def _count(facts: Mapping[str, Any], name: str) -> int:
+    count = facts.get(name)
+    if type(count) is not int or count < 0:
+        raise ValueError(f"{name} is not a count")
+    return count
+
+
 def _facts(metadata: dict[str, str] | None, path: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads((metadata or {})["devise"])
+        facts: dict[str, Any] = parse_json((metadata or {})["devise"])
         version = facts["version"]
     except (KeyError, TypeError, ValueError):
         raise TextError(f"{path} {_DAMAGED} (it does not say what it is)") from None

@@ -1,0 +1,239 @@
+"""Decoders: processes that read the pictures of strangers, and are ended when they take too much memory or time.
+
+What no header tells (a crash of a codec, time without end, memory) costs the process and not the service.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from devise.errors import PictureError
+from devise.vision.limits import PictureLimits
+from devise.vision.pictures import read_picture
+from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.thumbnails import thumbnail
+
+__all__ = ["Decoder", "PictureReader", "main"]
+
+_SLACK = 128_000_000  # bytes beside the picture: its output, the library's tables
+_PATIENCE = 3  # seconds of the clock for one of the processor: others use it too
+_HEAD = struct.Struct(">BQ")  # whether it went well, and the bytes that follow
+_READY = b"ready"
+_MALLOC = {  # large blocks go back to the system when they are freed
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+    "MALLOC_TRIM_THRESHOLD_": "1048576",
+}
+
+
+@runtime_checkable
+class PictureReader(Protocol):
+    """Reads pictures for one thread."""
+
+    def start(self) -> None:
+        """Be ready before the first picture comes."""
+
+    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+        """The network's input for the bytes of a picture file; PictureError, or TimeoutError if others were served."""
+
+    def thumbnail(self, path: Path, side: int) -> bytes:
+        """A photo as a small JPEG; see `devise.vision.thumbnails`. The errors of `plane`."""
+
+    def close(self) -> None:
+        """Let go of what it uses."""
+
+
+class Decoder:
+    """A process that reads pictures one after the other; started when it is needed, and again after it was ended.
+
+    limits: of one picture. seconds: of the processor for one picture; after three times as many by the clock the
+    machine is taken to be busy: TimeoutError. Belongs to one thread.
+    """
+
+    def __init__(self, limits: PictureLimits, seconds: float) -> None:
+        self._limits = limits
+        self._seconds = seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+
+    def start(self) -> None:
+        """Start the process if there is none; does not wait until it is ready."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._end()
+        self._ready = False
+        asked = json.dumps({"limits": asdict(self._limits), "seconds": self._seconds})
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "devise.vision.decoder", asked],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **_MALLOC, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, if there is one."""
+        return self._process.pid if self._process else None
+
+    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+        """See `PictureReader`."""
+        answer = self._ask({"preprocessing": preprocessing.to_dict(), "size": len(data)}, data)
+        side = preprocessing.crop
+        plane: Plane = np.frombuffer(answer, np.float32).reshape(3, side, side)
+        return plane
+
+    def thumbnail(self, path: Path, side: int) -> bytes:
+        """See `PictureReader`."""
+        return self._ask({"path": os.fspath(path), "side": side, "size": 0})
+
+    def close(self) -> None:
+        """End the process."""
+        self._end()
+
+    def _ask(self, asked: Mapping[str, object], data: bytes = b"") -> bytes:
+        self.start()
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        if not self._ready:  # its start counts for no picture
+            self._ready = process.stdout.read(len(_READY)) == _READY
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(_PATIENCE * self._seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            good, answer = _exchange(process, asked, data)
+        except (EOFError, OSError):
+            code = self._end()
+            if late.is_set():
+                raise TimeoutError from None
+            raise PictureError(self._why(code)) from None
+        finally:
+            timer.cancel()
+        if not good:
+            raise PictureError(answer.decode())
+        return answer
+
+    def _why(self, code: int) -> str:
+        if code == -getattr(signal, "SIGXCPU", 0):
+            return f"takes over {self._seconds:g} seconds to decode: save it again"
+        return "cannot be decoded (the decoder broke down): save it again"
+
+    def _end(self) -> int:
+        """End the process, whatever it does; its exit code, 0 if there is none."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+        try:
+            code = process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        return code
+
+
+def _exchange(process: "subprocess.Popen[bytes]", asked: Mapping[str, object], data: bytes) -> tuple[bool, bytes]:
+    """What the process says, and whether it is what was asked for; EOFError or OSError if it ends before."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(asked).encode() + b"\n")
+    process.stdin.write(data)
+    process.stdin.flush()
+    good, size = _HEAD.unpack(_exactly(process.stdout, _HEAD.size))
+    return bool(good), _exactly(process.stdout, size)
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def main(arguments: list[str]) -> None:
+    """The process: reads a line of JSON and the bytes it tells of, writes an answer, until its input ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group: what was taken is finished
+        signal.signal(number, signal.SIG_IGN)
+    asked = json.loads(arguments[0])
+    limits = PictureLimits(**asked["limits"])
+    source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that a library prints gets among the answers
+    import simplejpeg  # noqa: F401  # before the memory is bounded
+    from PIL import Image
+
+    Image.init()
+    _bound_memory(limits)
+    answers.write(_READY)
+    answers.flush()
+    while line := source.readline():
+        told = json.loads(line)
+        data = source.read(told["size"])
+        _bound_seconds(asked["seconds"])
+        try:
+            good, answer = True, _answer(told, data, limits)
+        except PictureError as error:
+            good, answer = False, str(error).encode("utf-8", "replace")
+        except MemoryError:
+            good, answer = False, b"too large for the memory: make it smaller"
+        del data
+        answers.write(_HEAD.pack(good, len(answer)) + answer)
+        answers.flush()
+
+
+def _answer(told: Mapping[str, Any], data: bytes, limits: PictureLimits) -> bytes:
+    if "path" in told:
+        return thumbnail(Path(told["path"]), told["side"], limits=limits)
+    preprocessing = Preprocessing.from_dict(told["preprocessing"])
+    return preprocessing.apply(read_picture(data, min_side=preprocessing.decode_side, limits=limits)).tobytes()
+
+
+def _bound_memory(limits: PictureLimits) -> None:
+    """Of this process, to what it has now and what one picture may take with its file; Linux only."""
+    try:
+        import resource
+
+        now = int(re.findall(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))[0]) << 10
+    except (ImportError, OSError, IndexError):
+        return
+    most = now + limits.memory + limits.bytes + _SLACK
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _bound_seconds(seconds: float) -> None:
+    """Of the processor, from now on; the system ends the process after them."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
