@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -187,9 +187,8 @@ def label(
 
     run = _ready(loaded, request, quiet)
     run.prepare()
-    found = _found(paths, skip)
-    answers = _in_context(run, found) if context else _answers(loaded, run, found)
     with open_output(output, tally) as target:
+        answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
         write_answers(answers, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in tally.lines():
         tell(line)
@@ -227,17 +226,18 @@ def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answe
     with counting("photos read") as advance:
         answers = run.answers(pictures, advance)
         first = tuple(islice(answers, 1))
-    return _saying(chain(first, answers))
+    return _saying(first, answers)
 
 
-def _saying(answers: "Iterator[Answer]") -> "Iterator[Answer]":
-    """The same; before the first photo that others helped, the user is told."""
+def _saying(*runs: "Iterable[Answer]") -> "Iterator[Answer]":
+    """Their answers; before the first photo that others helped, the user is told."""
     said = False
-    for answer in answers:
-        if answer.context and not said:
-            tell("names depend on the other photos of this run (--context)")
-            said = True
-        yield answer
+    for answers in runs:
+        for answer in answers:
+            if answer.context and not said:
+                tell("names depend on the other photos of this run (--context)")
+                said = True
+            yield answer
 
 
 def _block(extracted: "Iterator[Extracted]") -> "Iterator[Extracted]":
