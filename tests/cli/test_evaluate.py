@@ -147,6 +147,19 @@ def test_markdown_says_each_thing_once(run: Run, photos: Path):
     assert out.count("| scorer |") == 4
 
 
+def test_the_transductive_row_is_called_so(run: Run, photos: Path, tmp_path: Path):
+    record, page = tmp_path / "record.json", tmp_path / "report.html"
+    code, out, _ = run("evaluate", photos, "--candidates", "test-classes", "--context", "--images", record)
+    said = "context is transductive: fused, each photo helped by the 4 nearest others of this run"
+    assert code == 0
+    rows = [line.split()[0] for line in out.splitlines() if line.startswith(("random  ", "context  ", "chance  "))]
+    assert rows[:3] == ["random", "context", "chance"]
+    assert f"{said}; the other rows take each photo alone" in out
+    assert run("report", record, "--out", page)[0] == 0
+    assert said in page.read_text()
+    assert "transductive" not in run("evaluate", photos, "--candidates", "test-classes")[1]
+
+
 def test_a_protocol_leaves_photos_of_other_classes_out(run: Run, photos: Path, splits: Path, tmp_path: Path):
     code, out, _ = run("evaluate", photos, "--protocol", "3-hops", "--splits", splits, "--images", tmp_path / "a.json")
     assert code == 0

@@ -9,7 +9,7 @@ from PIL import Image
 
 from devise.errors import LabelError, TaxonomyError, UsageError
 from devise.evaluation.measures import harmonic_mean
-from devise.labeller.evaluate import Evaluation, evaluate_folders
+from devise.labeller.evaluate import Evaluation, EvaluationRequest, evaluate_folders
 from devise.labeller.model import LabelRequest, Model
 from devise.labeller.scorers import ROWS
 from devise.taxonomy.wordnet import Taxonomy
@@ -266,3 +266,28 @@ def test_the_packaged_model_on_photos_of_trained_classes(packaged: Model, shared
     answers = list(run.answers(features))
     hits = [path.name in {g.label.id for g in answer.guesses} for path, answer in zip(found, answers, strict=True)]
     assert sum(hits) >= 8  # top-5 of these photos is above 95 %
+
+
+def test_a_transductive_row_is_what_the_labeller_says_in_context(small: Model, photo_folders: Path):
+    found = evaluate_folders(small, [photo_folders], request=EvaluationRequest("all", context=True))
+    stored = json.loads(json.dumps(found.to_dict()))
+    assert [one["scorer"] for one in stored["rows"]][-2:] == ["context", "chance"]
+    assert stored["transductive"] == {"context": "fused, each photo helped by the 7 nearest others of this run"}
+    photos = sorted(path for path in photo_folders.glob("n0*/*.png") if path.name != "broken.png")
+    answers = [[g.label.id for g in one.guesses] for one in small.label_many(photos, top=9, context=True)]
+    for k in (1, 2, 5):
+        hits = [truth in guesses[:k] for truth, guesses in zip(TRUTH, answers, strict=True)]
+        assert row(stored, "context")[f"hit@{k}"] == pytest.approx(np.mean(hits))
+    first = [found.record.labels[place] for place in found.record.scorers["context"].top[:, 0]]
+    assert first == [guesses[0] for guesses in answers]
+    alone = evaluate_folders(small, [photo_folders], "all").to_dict()
+    assert "transductive" not in alone
+    assert [one for one in stored["rows"] if one["scorer"] != "context"] == json.loads(json.dumps(alone["rows"]))
+
+
+def test_one_photo_has_no_transductive_row(small: Model, photo_folders: Path):
+    for path in photo_folders.glob("n0*/*.png"):
+        if path.parent.name != ZEBRA:
+            path.unlink()
+    with pytest.raises(UsageError, match="context needs at least 2 photos"):
+        evaluate_folders(small, [photo_folders], request=EvaluationRequest("all", context=True))

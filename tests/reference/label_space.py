@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-__all__ = ["conse", "cosine", "devise", "fused", "placed", "softmax", "unit"]
+__all__ = ["conse", "cosine", "devise", "fused", "in_context", "placed", "softmax", "unit"]
 
 Vector = Sequence[float]
 
@@ -48,3 +48,14 @@ def placed(vector: Vector, centre: Vector) -> list[float]:
     if not any(vector):
         return list(vector)
     return unit([x - c for x, c in zip(vector, centre, strict=True)])
+
+
+def in_context(queries: Sequence[Vector], neighbours: int, weight: float) -> list[list[float]]:
+    """q' = unit(q + weight * mean of the queries of the nearest other pictures, by cosine)."""
+    moved = []
+    for own, query in enumerate(queries):
+        others = [i for i in range(len(queries)) if i != own]
+        nearest = sorted(others, key=lambda i: -cosine(query, queries[i]))[:neighbours]
+        means = [math.fsum(queries[i][d] for i in nearest) / len(nearest) for d in range(len(query))]
+        moved.append(unit([x + weight * mean for x, mean in zip(query, means, strict=True)]))
+    return moved

@@ -113,7 +113,7 @@ def test_looking_labels_up(served):
         crane = client.find_labels("crane", top=5)
         assert crane.total == 39_990
         assert [one.name for one in crane.found[:2]] == ["crane", "crane"]
-        assert crane.found[1].path[-2:] == ["wading bird", "crane"]
+        assert crane.found[0].path[-2:] == ["wading bird", "crane"]
         assert [one.id for one in client.find_labels("N02128757").found] == ["n02128757"]
         assert client.find_labels("snow leop").found[0].name == "snow leopard"
         assert client.find_labels("qqqqqq").found == []

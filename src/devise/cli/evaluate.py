@@ -68,6 +68,12 @@ def evaluate(
     measures: Annotated[
         bool, typer.Option("--measures", help="Print all measures with 95 % bootstrap intervals too.")
     ] = False,
+    context: Annotated[
+        bool,
+        typer.Option(
+            "--context", help="Add a row, context: fused, each photo helped by the photos of this run most like it."
+        ),
+    ] = False,
     no_cache: CacheOption = False,
     label_vectors: LabelVectorsOption = None,
     on_bad: OnBadOption = "error",
@@ -101,7 +107,7 @@ def evaluate(
             raise UsageError(f"{option} needs a file in a folder that exists, got {path}")
     files = ProtocolFiles(splits, counts)
     cache = None if no_cache else cache_folder()
-    request = EvaluationRequest(candidates or _CANDIDATES, protocol, files, branch, cache)
+    request = EvaluationRequest(candidates or _CANDIDATES, protocol, files, branch, cache, context)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)

@@ -94,6 +94,8 @@ def _facts(found: "Evaluation", *, brief: bool) -> Iterator[str]:
     yield f"vectors of the candidates by source: {_counts(found.coverage)}"
     if all(row.scorer != "random" for row in result.rows):
         yield "no row of random embeddings: this model keeps no map for them"
+    for row, what in found.transductive.items():
+        yield f"{row} is transductive: {what}; the other rows take each photo alone"
     yield f"left out: {_counts(found.skipped) or 'nothing'}"
     softmax = "the softmax ranks the trained labels among the candidates, or all of them where there is none"
     yield (

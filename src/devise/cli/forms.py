@@ -50,7 +50,7 @@ def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = Fal
             return JsonLines(unicode)
         case "csv":
             sure = request.sure is not None
-            return Csv(explain=request.explain, sure=sure, escaped=file.isatty(), excel=excel and unicode)
+            return Csv(request.explain, file.isatty(), sure, excel and unicode, request.context)
     return Table(request, Console(file=cast(IO[str], file), highlight=False) if file.isatty() else None)
 
 
@@ -99,16 +99,25 @@ class Csv:
 
     explain: two columns more. sure: four more, the photo's wide name in each of its rows. escaped: paths as the table
     shows them, for a terminal; else they are the true ones as `text_name` and `csv_text` write them. excel: a byte
-    order mark first, by which Excel knows UTF-8.
+    order mark first, by which Excel knows UTF-8. context: one column more, how many other photos helped.
     """
 
     _COLUMNS = ("path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem")
     _EXPLAINED = ("wordnet_path", "leans_on")
     _SURE = ("sure_id", "sure_name", "sure_share", "sure_bits")
+    _CONTEXT = ("context",)
 
-    def __init__(self, explain: bool = False, escaped: bool = False, sure: bool = False, excel: bool = False) -> None:
+    def __init__(
+        self,
+        explain: bool = False,
+        escaped: bool = False,
+        sure: bool = False,
+        excel: bool = False,
+        context: bool = False,
+    ) -> None:
         self._mark = "\ufeff" if excel else ""
-        self._columns = self._COLUMNS + (self._EXPLAINED if explain else ()) + (self._SURE if sure else ())
+        more = (self._EXPLAINED if explain else ()) + (self._SURE if sure else ()) + (self._CONTEXT if context else ())
+        self._columns = self._COLUMNS + more
         self._escaped = escaped
 
     def begin(self) -> str:
@@ -133,7 +142,8 @@ class Csv:
             facts = (label.id, label.name, f"{guess.score:.6f}", label.gloss, int(label.seen), label.source)
             why = _explained_cells(guess.explanation) if guess.explanation else ()
             wide = _hedged_cells(answer.hedge) if answer.hedge else ()
-            yield [path, rank, *facts, int(answer.rejected), "", *why, *wide]
+            helped = () if answer.context is None else (answer.context,)
+            yield [path, rank, *facts, int(answer.rejected), "", *why, *wide, *helped]
 
 
 class Table:
@@ -283,6 +293,7 @@ def _json(answer: Answer, unicode: bool) -> str:
 
 def _record(answer: Answer) -> dict[str, Any]:
     hedged = {"sure": _hedge_record(answer.hedge)} if answer.hedge else {}
+    context = {} if answer.context is None else {"context": answer.context}
     return {
         "path": answer.source,
         "problem": answer.problem,
@@ -290,6 +301,7 @@ def _record(answer: Answer) -> dict[str, Any]:
         "guesses": [_guess_record(guess) for guess in answer.guesses],
         "typed": [{"id": one.label.id, "name": one.label.name, "rank": one.rank} for one in answer.standings],
         **hedged,
+        **context,
     }
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -111,6 +111,14 @@ def label(
             show_default=False,
         ),
     ] = None,
+    context: Annotated[
+        bool,
+        typer.Option(
+            "--context",
+            help="Let each photo be helped by the photos of this run that are most like it: better where photos of one "
+            "thing come together. All are read before the first answer.",
+        ),
+    ] = False,
     form: Annotated[
         Format | None,
         typer.Option(
@@ -155,7 +163,7 @@ def label(
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
     in_doubt = _IN_DOUBT if chosen == Format.table and sure is None else None
-    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain, sure, in_doubt)
+    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain, sure, in_doubt, context)
     if chosen == Format.parquet:
         from devise.cli.label_parts import PartsJob, label_in_parts
 
@@ -179,8 +187,9 @@ def label(
 
     run = _ready(loaded, request, quiet)
     run.prepare()
+    found = _found(paths, skip)
+    answers = _in_context(run, found) if context else _answers(loaded, run, found)
     with open_output(output, tally) as target:
-        answers = _answers(loaded, run, _found(paths, skip))
         write_answers(answers, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in tally.lines():
         tell(line)
@@ -209,6 +218,26 @@ def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]") -> "I
     extracted = model.features(pictures)
     while block := list(_block(extracted)):
         yield from run.answers_of(block)
+
+
+def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
+    """Answers in order; all photos are read now, so that a refusal comes before anything is written."""
+    from devise.cli.output import counting
+
+    with counting("photos read") as advance:
+        answers = run.answers(pictures, advance)
+        first = tuple(islice(answers, 1))
+    return _saying(chain(first, answers))
+
+
+def _saying(answers: "Iterator[Answer]") -> "Iterator[Answer]":
+    """The same; before the first photo that others helped, the user is told."""
+    said = False
+    for answer in answers:
+        if answer.context and not said:
+            tell("names depend on the other photos of this run (--context)")
+            said = True
+        yield answer
 
 
 def _block(extracted: "Iterator[Extracted]") -> "Iterator[Extracted]":

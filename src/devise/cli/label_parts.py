@@ -43,6 +43,11 @@ def label_in_parts(
         raise UsageError("--format parquet needs a folder for its parts: give --output FOLDER")
     if request.explain:
         raise UsageError("--format parquet has no explanations: leave out --explain, or take jsonl")
+    if request.context:
+        raise UsageError(
+            "--format parquet labels and resumes part by part, and with --context every name depends on all photos: "
+            "take jsonl, or leave out --context"
+        )
     if "-" in job.places or "" in job.places:
         raise UsageError("--format parquet takes no list on standard input: give photos, folders, shards or URLs")
     run = ready(model, request)

@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from devise.files import atomic_write
 from devise.labeller.answers import Answer
 from devise.vision.folders import EXTENSIONS
 
-__all__ = ["Output", "Tally", "check_output", "open_output", "write_answers"]
+__all__ = ["Output", "Tally", "check_output", "counting", "open_output", "write_answers"]
 
 
 @dataclass(slots=True)
@@ -213,12 +213,23 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
     output.write(form.end())
 
 
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[], None]]:
+    """A counter on standard error, where a person looks; what it gives is called for each photo."""
+    with _counter(what, shown=sys.stderr is not None and sys.stderr.isatty()) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda: progress.update(task, advance=1)
+
+
 def _progress(target: Stream) -> Progress:
     """A counter on standard error; only where a person looks and the answers go elsewhere."""
-    shown = sys.stderr is not None and sys.stderr.isatty() and not target.isatty()
+    return _counter("photos", shown=sys.stderr is not None and sys.stderr.isatty() and not target.isatty())
+
+
+def _counter(what: str, *, shown: bool) -> Progress:
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.completed:,} photos"),
+        TextColumn(f"{{task.completed:,}} {what}"),
         TimeElapsedColumn(),
         console=Console(stderr=True, soft_wrap=True),
         disable=not shown,

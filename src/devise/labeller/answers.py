@@ -86,7 +86,8 @@ class Answer:
     source: the picture's path, or its number in the batch when it came as bytes, an array or an image.
     rejected: the best score was below the threshold asked: none of these. standings: of every label typed that the
         method can rank, best first. hedge: as wide a name as is sure, if it was asked for. note: what was wrong with
-        its file and did no harm; "" if nothing was.
+        its file and did no harm; "" if nothing was. context: how many other pictures of the run helped; None if none
+        were to.
     """
 
     source: str
@@ -96,3 +97,4 @@ class Answer:
     standings: tuple[Standing, ...] = ()
     note: str = ""
     hedge: Hedge | None = None
+    context: int | None = None

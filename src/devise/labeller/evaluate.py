@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from devise.arrays import Features, Scores
+from devise.arrays import Features, Queries, Scores
 from devise.errors import UsageError
 from devise.evaluation.candidates import read_candidates
 from devise.evaluation.protocol import CHANCE, EvaluationResult, EvaluationSettings
@@ -22,11 +22,13 @@ from devise.labeller.gathered import Gathered, gather, list_photos
 from devise.labeller.model import Model
 from devise.labeller.recorder import SHARES, Recorder
 from devise.labeller.scorers import Row, make_scorer, rows_of
-from devise.model.scorer import Scorer
+from devise.model.context import in_context, neighbours_of
+from devise.model.scorer import PlacingScorer, Scorer
 from devise.model.space import LabelSpace
 from devise.taxonomy.correct_cache import cached_correct_sets
 
 __all__ = [
+    "CONTEXT",
     "MODEL_CANDIDATES",
     "Evaluation",
     "EvaluationRequest",
@@ -37,6 +39,10 @@ __all__ = [
 MODEL_CANDIDATES = ("all", "seen", "unseen", "test-classes")
 """Candidate lists known by name; anything else is a file of synset ids."""
 
+CONTEXT = "context"
+"""The name of the transductive row."""
+
+_HELPED: Row = "fused"  # the method of that row
 _BLOCK = 64  # photos scored at once
 
 
@@ -49,6 +55,7 @@ class EvaluationRequest:
     protocol: in place of candidates, candidates and test classes by name, see `choose_protocol`; files: what it reads.
     branch: a name or id; the trained classes at or under it are told apart among themselves too.
     cache: a folder to keep correct sets in; None grows them.
+    context: a row more, `CONTEXT`: fused, each photo helped by the nearest of this run.
     """
 
     candidates: str = "unseen"
@@ -56,6 +63,7 @@ class EvaluationRequest:
     files: ProtocolFiles = field(default_factory=ProtocolFiles)
     branch: str | None = None
     cache: Path | None = None
+    context: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +86,16 @@ class Evaluation:
     generalised: Generalised | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def transductive(self) -> dict[str, str]:
+        """The rows whose answers depend on the other photos, and how; the others take each photo alone."""
+        return dict(self.record.facts.get("transductive", {}))
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; no times, no paths."""
         stored = self.result.to_dict() | {"skipped": self.skipped, "coverage": self.coverage}
+        if self.transductive:
+            stored["transductive"] = self.transductive
         if self.generalised is not None:
             stored["generalised"] = {
                 "seen": self.generalised.seen.to_dict(),
@@ -177,15 +192,18 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
     recorder = Recorder(labels, frozenset(parts.trained_ids), truth, parts.taxonomy)
     branch = None if asked.branch is None else _branch(model, asked.branch)
     scorers: dict[str, ScorerRecord] = {}
-    for row in rows_of(parts):
+    told: dict[str, tuple[Row, Queries | None]] = {row: (row, None) for row in rows_of(parts)}
+    if asked.context:
+        told[CONTEXT] = (_HELPED, _moved(model, photos.features))
+    for name, (row, moved) in told.items():
         if row == CHANCE or (row == "random" and parts.random_surgery is None):
             continue
         scorer = make_scorer(parts, row, space)
-        scorers[row] = recorder.record(
+        scorers[name] = recorder.record(
             scorer.labels.ids,
-            _scores(model, scorer, photos.features),
+            _scores(model, scorer, photos.features, moved),
             temperature=_temperature(model, row),
-            branch=None if branch is None else _in_branch(model, row, branch, labels, photos.features),
+            branch=None if branch is None else _in_branch(model, row, branch, labels, photos.features, moved),
         )
     settings = EvaluationSettings(ties=TIE_RULE, label_policy=_policy(model), graph=parts.taxonomy.graph_hash)
     return Record(
@@ -200,6 +218,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
             "folders": list(photos.listing.folders),
             "skipped": dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items())),
             "coverage": _coverage(space),
+            **({"transductive": {CONTEXT: _told(len(photos.features))}} if asked.context else {}),
         },
         branch=branch,
         hedging=recorder.hedging,
@@ -236,19 +255,38 @@ def _branch(model: Model, name: str) -> Branch:
 
 
 def _in_branch(
-    model: Model, row: Row, branch: Branch, labels: Sequence[str], features: Features
+    model: Model, row: Row, branch: Branch, labels: Sequence[str], features: Features, moved: Queries | None
 ) -> Int64[np.ndarray, "images"]:
     """The best label of each photo when the branch's labels are all there is."""
     scorer = make_scorer(model.parts, row, synset_space(model.parts, branch.labels))
-    best = np.concatenate([top_k(block, 1).positions[:, 0] for block in _scores(model, scorer, features)])
+    best = np.concatenate([top_k(block, 1).positions[:, 0] for block in _scores(model, scorer, features, moved)])
     where = {label: place for place, label in enumerate(labels)}
     places = np.array([where[label] for label in scorer.labels.ids], dtype=np.int64)
     return np.asarray(places[best])
 
 
-def _scores(model: Model, scorer: Scorer, features: Features) -> Iterator[Scores]:
+def _scores(model: Model, scorer: Scorer, features: Features, moved: Queries | None) -> Iterator[Scores]:
+    """moved: where the photos stand in place of where their features put them."""
     for start in range(0, len(features), _BLOCK):
-        yield scorer.scores(model.parts.classifier.evidence(features[start : start + _BLOCK]))
+        evidence = model.parts.classifier.evidence(features[start : start + _BLOCK])
+        if moved is None:
+            yield scorer.scores(evidence)
+        else:
+            assert isinstance(scorer, PlacingScorer)
+            yield scorer.scores_of(moved[start : start + _BLOCK], evidence)
+
+
+def _moved(model: Model, features: Features) -> Queries:
+    """The photos in the label space, each nearer to its neighbours among them; which labels are asked is all one."""
+    scorer = make_scorer(model.parts, _HELPED, model.parts.space)
+    assert isinstance(scorer, PlacingScorer)
+    evidence = model.parts.classifier.evidence
+    starts = range(0, len(features), _BLOCK)
+    return in_context(np.concatenate([scorer.queries(evidence(features[i : i + _BLOCK])) for i in starts]))
+
+
+def _told(photos: int) -> str:
+    return f"{_HELPED}, each photo helped by the {neighbours_of(photos)} nearest others of this run"
 
 
 def _coverage(space: LabelSpace) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Model: pictures in, ranked labels out."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from jaxtyping import Float32
 
-from devise.arrays import Features, Scores
+from devise.arrays import Features, Queries, Scores
 from devise.errors import DeviseError, PictureError, UsageError
 from devise.index.exact import ranks, top_k
 from devise.labeller.answers import Answer, Guess, Hedge, Standing
 from devise.labeller.candidates import Candidates, choose_candidates
+from devise.labeller.context import answers_in_context
 from devise.labeller.explain import Explainer
 from devise.labeller.parts import ModelParts
 from devise.labeller.scorers import METHODS, KindScorer, Method, make_scorer
@@ -24,7 +25,7 @@ from devise.labeller.threads import one_thread
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.labels import Label, LabelSet
 from devise.model.evidence import Evidence
-from devise.model.scorer import Scorer
+from devise.model.scorer import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone
 from devise.vision.folders import Found
 from devise.vision.pictures import PictureSource
@@ -42,6 +43,7 @@ _NONE_TRAINED = "the softmax can name trained labels only, and none is asked her
 _TOP = 5
 _NARROWER = 3  # narrower names of a hedge, where `top` is not given
 _BLOCK = 64  # pictures scored at once
+_IN_CONTEXT: tuple[Method, ...] = ("fused", "kernel")  # the methods measured with context
 _AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block is scored
 
 
@@ -54,6 +56,7 @@ class LabelRequest:
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
     explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
     in_doubt: the same only for pictures whose best guess is less probable than that.
+    context: each picture is helped by those of the run that are nearest to it; see `devise.model.context`.
     """
 
     top: int | None = None
@@ -65,6 +68,7 @@ class LabelRequest:
     explain: bool = False
     sure: float | None = None
     in_doubt: float | None = None
+    context: bool = False
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
@@ -76,6 +80,8 @@ class LabelRequest:
         for name, share in (("sure", self.sure), ("in_doubt", self.in_doubt)):
             if share is not None and not 0 < share <= 1:
                 raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share}")
+        if self.context and self.method not in _IN_CONTEXT:
+            raise UsageError(f"context needs the method {' or '.join(_IN_CONTEXT)}, got {self.method}: change one")
 
 
 class Model:
@@ -136,14 +142,18 @@ class Model:
         reject: float = 0.0,
         explain: bool = False,
         sure: float | None = None,
+        context: bool = False,
     ) -> Iterator[Answer]:
         """Name what is in each of many pictures, in order, in flat memory.
 
         The arguments are those of `label`. A picture that cannot be read gets an answer with a problem.
+        context: names depend on the other pictures too, see `LabelRequest`: all are read before the first answer, and
+        UsageError comes instead of it if only one can be read.
         """
         if isinstance(pictures, str | bytes):
             raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
-        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain, sure)
+        typed = _typed(labels)
+        request = LabelRequest(top, method, candidates, under, typed, reject, explain, sure, context=context)
         return self.run(request).answers(pictures)
 
     def run(self, request: LabelRequest) -> "LabelRun":
@@ -220,9 +230,15 @@ class LabelRun:
         """
         self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32), blank=True)
 
-    def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
-        """One answer a picture, in order, within two blocks after it was taken; stops for none that is broken."""
+    def answers(self, pictures: Iterable[Picture], on_picture: Callable[[], None] = lambda: None) -> Iterator[Answer]:
+        """One answer a picture, in order, within two blocks after it was taken; stops for none that is broken.
+
+        In context all pictures are taken first, each told to `on_picture`; see `answers_in_context`.
+        """
         extracted = self._model.features(pictures)
+        if self.request.context:
+            yield from answers_in_context(self, extracted, on_picture)
+            return
         number = 0
         while block := list(islice(extracted, _BLOCK)):
             with one_thread() if len(block) > 1 else nullcontext():
@@ -230,10 +246,18 @@ class LabelRun:
             yield from answers
             number += len(block)
 
-    def answers_of(self, block: Sequence[Extracted], first: int = 0) -> list[Answer]:
-        """Answers for pictures whose features are known. first: the number of the first in its batch."""
+    def queries(self, features: Features) -> Queries:
+        """Where pictures stand in the label space, by a method that places them."""
+        assert isinstance(self._scorer, PlacingScorer), f"{self.request.method} places no pictures"
+        return self._scorer.queries(self._model.parts.classifier.evidence(features))
+
+    def answers_of(self, block: Sequence[Extracted], first: int = 0, queries: Queries | None = None) -> list[Answer]:
+        """Answers for pictures whose features are known. first: the number of the first in its batch.
+
+        queries: where those that could be read stand in the label space; None is where their features put them.
+        """
         good = [one.features for one in block if one.features is not None]
-        told = iter(self._told(np.stack(good)) if good else ())
+        told = iter(self._told(np.stack(good), queries) if good else ())
         return [self._answer(one, first + i, told) for i, one in enumerate(block)]
 
     def _answer(self, one: Extracted, number: int, told: Iterator[_Told]) -> Answer:
@@ -244,9 +268,13 @@ class LabelRun:
         rejected = guesses[0].score < self.request.reject
         return Answer(source, guesses, rejected=rejected, standings=standings, note=one.note, hedge=hedge)
 
-    def _told(self, features: Features, blank: bool = False) -> list[_Told]:
+    def _told(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Told]:
         evidence = self._model.parts.classifier.evidence(features)
-        scores = self._scorer.scores(evidence)
+        if queries is None:
+            scores = self._scorer.scores(evidence)
+        else:
+            assert isinstance(self._scorer, PlacingScorer)
+            scores = self._scorer.scores_of(queries, evidence)
         standings = self._standings(scores)  # first, for `_shares` overwrites the scores
         guesses = self._guesses(evidence, scores)
         best = np.array([1.0 if blank else of_one[0].score for of_one in guesses])

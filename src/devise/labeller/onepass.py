@@ -3,6 +3,7 @@
 `python -m devise.labeller.onepass BUNDLE` runs it: exit code 0, or 1 and a line on standard error.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,13 @@ def try_network(bundle: Path, seconds: float = SECONDS) -> None:
     asked = [sys.executable, "-m", "devise.labeller.onepass", str(bundle)]
     try:
         done = subprocess.run(
-            asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+            asked,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # the code that runs here
         )
     except subprocess.TimeoutExpired:
         raise BundleError(

@@ -27,7 +27,7 @@ _QUOTED = re.compile(
     + r")(?=\s*(?:$|[,;:\n]))"
 )
 _LEFT_OVER = '"“”„«»'
-_KEPT = {",": "\ue000", ";": "\ue001", ":": "\ue002"}
+_KEPT = {ord(","): "\ue000", ord(";"): "\ue001", ord(":"): "\ue002"}
 """What parts labels, and what stands for it inside quotes until they are parted."""
 
 
@@ -109,7 +109,7 @@ def _unquoted(text: str) -> str:
 
     def bare(found: re.Match[str]) -> str:
         inside = next(part for part in found.groups()[1:] if part is not None)
-        return found["before"] + inside.translate({ord(mark): kept for mark, kept in _KEPT.items()})
+        return found["before"] + inside.translate(_KEPT)
 
     return _QUOTED.sub(bare, text)
 

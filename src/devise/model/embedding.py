@@ -84,7 +84,11 @@ class KernelScorer:
 
     def scores(self, evidence: Evidence) -> Scores:
         """Cosines."""
-        return self.space.cosines(self.queries(evidence))
+        return self.scores_of(self.queries(evidence), evidence)
+
+    def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
+        """The same for pictures placed elsewhere; `evidence` is not needed."""
+        return self.space.cosines(queries)
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,6 +113,8 @@ def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
     if isinstance(facts.get("folders"), list):
         yield f"folders: {', '.join(map(str, facts['folders']))}"
     yield f"{result.candidates:,} candidate labels, {result.trained:,} trained labels"
+    if isinstance(facts.get("transductive"), dict):
+        yield from (f"{row} is transductive: {what}" for row, what in facts["transductive"].items())
     yield from (str(getattr(settings, name)) for name in _RULES)
     if result.absent_images:
         yield (
