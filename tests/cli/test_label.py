@@ -296,6 +296,33 @@ def test_fewer_labels_than_the_usual_five_are_all_shown(label: Any, photo: Path)
     assert sum(bool(ROW.match(line)) for line in done.out.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (("--labels", "zedonk: a foal; ligature: a printed letter", "--candidates", "typed"), 2),
+        (("--method", "softmax", "--under", "zebra"), 1),
+        (("--method", "kernel", "--under", "equine", "--candidates", "seen"), 2),
+    ],
+)
+def test_more_labels_than_there_are_is_all_of_them(label: Any, photo: Path, options: tuple[str, ...], count: int):
+    done = label(photo, "--top", 2000, "--format", "json", *options)
+    assert done.code == 0
+    (record,) = json.loads(done.out)
+    assert len(record["guesses"]) == count
+
+
+def test_what_a_word_was_taken_for_is_one_line(label: Any, photo: Path) -> None:
+    options = (photo, "--candidates", "typed", "--format", "json")
+    done = label(*options, "--labels", "mug")
+    assert done.err == "devise: mug: drinking vessel, 2 other meanings\n"
+    assert json.loads(done.out)[0]["guesses"][0]["id"] == "n03797390"
+    assert label(*options, "--labels", "mug", "--quiet").err == ""
+    other = label(*options, "--labels", "mug", "--sense", "n09921409")
+    assert (other.code, other.err) == (0, "")
+    assert json.loads(other.out)[0]["guesses"][0]["id"] == "n09921409"
+    assert label(*options, "--labels", "mug, plane, seal").err.count("\n") == 1
+
+
 def test_typed_labels_that_are_not_among_the_first_are_told_by_rank(label: Any, photo: Path) -> None:
     typed = "; ".join(f"thing {number}: a printed letter" for number in range(7))
     options = (photo, "--labels", f"{typed}; gramophone", "--top", 1)
