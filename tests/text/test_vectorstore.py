@@ -122,7 +122,7 @@ def test_file_as_the_tests_save_it_is_read(tmp_path: Path) -> None:
         (
             None,
             {"vectors": np.full((2, 2), np.nan, dtype=np.float32)},
-            "'a' holds a value that is not finite",
+            "a number in it is not finite",
         ),
     ],
 )

@@ -189,7 +189,7 @@ def test_the_weight_of_the_prior_is_the_likeliest_one_on_classes_left_out(slow: 
     known = np.random.default_rng(seed).random(len(problem.raw), dtype=np.float32)
     seen = [one for one in look(slow, problem) if one.left_out]
     losses = {}
-    for weight, temperature in product(config.familiarities, config.prior_temperatures):
+    for weight, temperature in product(config.priors, config.prior_temperatures):
         total = 0.0
         for one in seen:
             scores = [cosine + weight * float(known[i]) for i, cosine in enumerate(one.cosines["fused"])]
