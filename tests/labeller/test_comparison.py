@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from devise.errors import UsageError
 from devise.labeller.candidates import choose_candidates
 from devise.labeller.comparison import COMPARED, DEFAULT, SIDE, Photo, PhotoRecord, add_labels, compare
 from devise.labeller.model import Model, load
@@ -107,11 +106,11 @@ def test_no_photo_is_no_record(model: Model) -> None:
     assert compare(model, []) == ((), ())
 
 
-def test_too_many_guesses_are_refused_before_any_photo_is_read(model: Model, photos: list[Photo]) -> None:
-    seen = []
-    with pytest.raises(UsageError, match="softmax ranks 1000"):
-        compare(model, photos, top=1001, on_photo=lambda: seen.append(1))
-    assert not seen
+def test_more_guesses_than_labels_are_all_of_them(model: Model, photos: list[Photo]) -> None:
+    records, _ = compare(model, photos[:1], top=1001)
+    counts = {column.method: len(column.guesses) for column in records[0].columns}
+    assert counts.pop("softmax") == 1000
+    assert set(counts.values()) == {1001}
 
 
 def test_typed_labels_stand_where_a_full_sort_puts_them(model: Model, compared: Compared) -> None:
