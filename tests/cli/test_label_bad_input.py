@@ -199,10 +199,10 @@ def test_too_little_memory_for_one_photo_stops_no_other(
     large = photo.with_name("large.png")
     large.write_bytes(photo.read_bytes())
 
-    def short(source: Any, backbone: Any) -> Any:
+    def short(source: Any, backbone: Any, *told: Any) -> Any:
         if source == large:
             raise MemoryError
-        return extract_one(source, backbone)
+        return extract_one(source, backbone, *told)
 
     monkeypatch.setattr(pipeline, "extract_one", short)
     done = label(photo.parent, photo, "--format", "json")

@@ -106,6 +106,13 @@ def test_no_photo_is_no_record(model: Model) -> None:
     assert compare(model, []) == ((), ())
 
 
+def test_more_guesses_than_labels_are_all_of_them(model: Model, photos: list[Photo]) -> None:
+    records, _ = compare(model, photos[:1], top=1001)
+    counts = {column.method: len(column.guesses) for column in records[0].columns}
+    assert counts.pop("softmax") == 1000
+    assert set(counts.values()) == {1001}
+
+
 def test_typed_labels_stand_where_a_full_sort_puts_them(model: Model, compared: Compared) -> None:
     _, extracted = compared
     typed = parse_labels("zedonk: offspring of a zebra and a donkey; grey noise: a pattern of squares; guitar")

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, features
 from devise.arrays import Pixels
 from devise.errors import PictureError
 from devise.vision.pictures import MAX_PIXELS, PictureSource, read_picture
+from devise.vision.quiet import quiet_pillow
 
 Encode = Callable[..., bytes]
 KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"]
@@ -574,3 +575,11 @@ def test_spoilt_bytes_end_in_a_picture_or_a_picture_error(
     else:
         assert pixels.dtype == np.uint8
         assert pixels.shape[2] == 3
+
+
+def test_the_limit_of_pillow_stays_a_number() -> None:
+    """Pillow compares with it in other threads, between its own look for None and the comparison."""
+    with quiet_pillow():
+        assert Image.MAX_IMAGE_PIXELS is not None
+        Image.new("L", (20_000, 1)).crop((0, 0, 20_000, 1))
+    assert Image.MAX_IMAGE_PIXELS is not None

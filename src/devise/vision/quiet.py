@@ -55,7 +55,9 @@ def _silence(undo: ExitStack) -> None:
     logger.addHandler(handler)
     undo.callback(logger.removeHandler, handler)
     undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-    Image.MAX_IMAGE_PIXELS = None  # `PictureLimits` is asked instead, which a user may move
+    # `PictureLimits` is asked instead, which a user may move. Not None: another thread may be between Pillow's look for
+    # None and its comparison (a TypeError in `crop`).
+    Image.MAX_IMAGE_PIXELS = 2**62
 
 
 @cache
