@@ -100,7 +100,8 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         scoring["kernel"].update(kernel.config.to_dict())
     for scorer, temperature in made.temperatures.items():
         scoring.setdefault(scorer, {})["temperature"] = temperature
-    provenance = _provenance(old.provenance, made)
+    read = kernel is not None and kernel.config.text_share > 0  # by an encoder, whose vectors a new kernel lacks
+    provenance = _provenance(tuple(one for one in old.provenance if read or one.what != "kernel"), made)
     gone = {one.licence for one in old.provenance} - {one.licence for one in provenance}
     manifest = replace(
         old,
