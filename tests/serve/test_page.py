@@ -39,12 +39,12 @@ def browser() -> Iterator[object]:
 def page(browser, served) -> Iterator[object]:
     """The page of the session's service; a fault in a script or a broken rule of the policy fails the test."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        context.set_default_timeout(120_000)
         opened = context.new_page()
         faults: list[str] = []
         opened.on("pageerror", lambda error: faults.append(str(error)))
         opened.on("console", lambda line: faults.append(line.text) if "Content Security" in line.text else None)
         opened.goto(served.url)
-        opened.set_default_timeout(60_000)
         yield opened
         assert not faults
 
@@ -128,6 +128,7 @@ def test_search_shows_photos_and_its_errors(page):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_grid_of_an_index(browser, indexed, width: int):
     with browser.new_context(viewport={"width": width, "height": 740}) as context:
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(f"{indexed.url}/#search")
         page.fill("#query", "cat")
@@ -218,6 +219,7 @@ def test_everything_is_reached_by_the_keyboard_and_has_a_name(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_in_both_schemes(browser, served, photo_file: Path, scheme: str):
     with browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme) as context:
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(served.url)
         page.set_input_files("#file", photo_file)
@@ -234,6 +236,7 @@ def test_a_phone_in_both_schemes(browser, served, photo_file: Path, scheme: str)
 def test_a_token_is_asked_for(browser, start, photo_file: Path):
     served = start(token="sesame")
     with browser.new_context() as context:
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(served.url)
         page.wait_for_selector("#token-dialog[open]")
@@ -246,6 +249,7 @@ def test_a_token_is_asked_for(browser, start, photo_file: Path):
 def test_a_service_that_is_gone_is_told(browser, start, photo_file: Path):
     served = start()
     with browser.new_context() as context:
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(served.url)
         context.set_offline(True)
