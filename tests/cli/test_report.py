@@ -119,6 +119,7 @@ def test_the_page_in_a_browser(evaluated: Path, browser: Any):
     assert run("record.json", "--photos", "photos") == 0
     for width in (360, 1280):
         page = browser.new_page(viewport={"width": width, "height": 800})
+        page.set_default_timeout(120_000)
         problems: list[str] = []
         page.on("console", lambda said, seen=problems: seen.append(said.text))
         page.on("pageerror", lambda error, seen=problems: seen.append(str(error)))

@@ -131,7 +131,7 @@ def principal_axes(rows: Float32[np.ndarray, "labels features"], rank: int) -> S
     """The `rank` orthonormal axes, fewer where there are fewer, that keep most of all rows' squared length.
 
     Axes of the predicted rows of all labels, not of the regression's weights: those are ruled by directions in which
-    the kernel hardly varies (hit@20 on classes left out 38.0 against 29.3 at rank 300).
+    the kernel hardly varies (decision 24).
     """
     moments: Float64[np.ndarray, "features features"] = (rows.T @ rows).astype(np.float64)
     _, axes = np.linalg.eigh(moments)
