@@ -24,6 +24,7 @@ PICTURES = (
     "photo.jpg",
     "holiday.jpg",
     "photos/n02084071/one.jpg",
+    "photos/n02084071/two.jpg",
     "photos/coffee.png",
     "photos/chelsea.png",
     "classes/n02084071/one.jpg",

@@ -1,3 +1,4 @@
+import lzma
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from devise.bundle.bundle import Bundle, open_bundle
 from devise.labeller.model import load
 from devise.labeller.parts import DEFAULT_BUNDLE
 from devise.labeller.scorers import METHODS
+from devise.model.kernel import KernelConfig
 from devise.model.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.skipgram import SkipGramConfig
 from devise.training.calibration import CalibrationConfig
 from devise.training.default_model import BuildConfig, Inputs, build, main
 from devise.training.licences import LICENCES
+from devise.training.prior import FREE_LANGUAGES, PriorSources
 from devise.training.words import WordsConfig
 
 TABBY, ZEBRA, GUITAR = "n02123045", "n02391049", "n03272010"
@@ -48,7 +51,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, trained: tuple[str, ...]) -
         for number in range(4):
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).resize((300, 300)).save(root / "photos" / class_id / f"{number}.png")
-    return Inputs(WordsConfig(root / "wordnet"), trained, (), (root / "photos",), (root / "photos",), root / "work")
+    for code in FREE_LANGUAGES:
+        with lzma.open(root / f"{code}.tsv.xz", "wt", encoding="utf-8") as file:
+            file.write(f"{TABBY}\tchat\n")
+    (root / "norms.csv").write_text("Word,Visual,Auditory,Haptic\ntabby,4,1,2\n", encoding="utf-8")
+    prior = PriorSources(root, root / "norms.csv", lambda term: 1.0 / len(term))
+    photos = (root / "photos",)
+    return Inputs(WordsConfig(root / "wordnet"), trained, (), photos, photos, prior, root / "work")
 
 
 def config(backbone: str) -> BuildConfig:
@@ -57,6 +66,7 @@ def config(backbone: str) -> BuildConfig:
         backbone=backbone,
         words_kept=500,
         distillation=DistillationConfig(steps=3, batch=16),
+        kernel=KernelConfig(1.0, 0.0),  # an encoder would read 40,000 definitions
         skipgram=SkipGramConfig(dim=16, epochs=1, min_count=1, threads=1),
         calibration=CalibrationConfig(most_seen_loss=100.0, least_unseen_share=0.0),
     )
@@ -89,7 +99,7 @@ def test_a_small_model_is_built_opens_and_labels(inputs: Inputs, tmp_path: Path,
 
     manifest = bundle.manifest
     assert manifest.name == "tiny"
-    assert set(manifest.scoring) == {"conse", "devise", "fused", "random"}
+    assert set(manifest.scoring) == {"conse", "devise", "fused", "kernel", "random"}
     assert {one.licence for one in manifest.provenance} <= set(manifest.licences)
     assert manifest.licences == LICENCES
     assert manifest.config["backbone"] == backbone
@@ -117,7 +127,7 @@ def test_the_same_inputs_give_the_same_bytes(inputs: Inputs, tmp_path: Path):
         fresh = replace(inputs, work=tmp_path / f"work-{name}")
         found.append(content(build(config("lite0"), fresh, tmp_path / name)))
     assert found[0] == found[1]
-    assert len(found[0]) == 8
+    assert len(found[0]) == 10
 
 
 def arguments(tmp_path: Path, *more: str) -> list[str]:
@@ -129,6 +139,8 @@ def arguments(tmp_path: Path, *more: str) -> list[str]:
         "--photos",
         str(tmp_path),
         "--bounds",
+        str(tmp_path),
+        "--languages",
         str(tmp_path),
         *more,
     ]

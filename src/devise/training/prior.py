@@ -24,7 +24,7 @@ from devise.model.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.familiarity import familiarity
 
-__all__ = ["COLUMNS", "Facts", "PriorSources", "log_odds", "noun_facts"]
+__all__ = ["COLUMNS", "FREE_LANGUAGES", "Facts", "PriorSources", "log_odds", "noun_facts"]
 
 Facts = Float32[np.ndarray, "labels columns"]
 """One row per label, one column per name in COLUMNS."""
