@@ -12,7 +12,6 @@ from devise.index.rows import Rows
 from devise.index.store import PhotoStore, fingerprint
 from devise.labeller.model import Model
 from devise.labeller.photoside import header_of
-from devise.labeller.scorers import photo_space
 from devise.labeller.search import PhotoSearch
 
 __all__ = ["APPROXIMATE_ABOVE", "LabelSide", "open_search", "refresh_nearest"]
@@ -72,7 +71,7 @@ def refresh_nearest(model: Model, index: Path, photos: int, above: int = APPROXI
         kept = Nearest.read(index)
         if kept is not None and kept.facts.fingerprint == mark:
             return kept
-    space = photo_space(model.parts, model.parts.space)
+    space = model.parts.placed
     some = np.random.default_rng(0).permutation(len(space.labels))[:_QUERIES]
     temperature = np.float32(model.parts.setting("fused", "temperature"))
     built = Nearest.built(_photo_vectors(rows, temperature), _with(space.vectors[some], 1.0), mark)

@@ -86,6 +86,11 @@ class ModelParts:
         return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
 
     @cached_property
+    def placed(self) -> LabelSpace:
+        """All labels of the model where photos are named: at their places of kernel surgery, if the model has it."""
+        return self.space if self.kernel is None else LabelSpace(self.space.labels, self.kernel.places)
+
+    @cached_property
     def _prior(self) -> Prior:
         return self.bundle.prior()
 

@@ -11,7 +11,7 @@ from devise.bundle.manifest import MANIFEST_FILE
 from devise.index.rows import PhotoFact, Rows
 from devise.index.store import Header
 from devise.labeller.parts import ModelParts
-from devise.labeller.scorers import make_scorer, photo_space
+from devise.labeller.scorers import make_scorer
 from devise.labeller.threads import one_thread
 from devise.model.embedding import FusedScorer
 
@@ -31,7 +31,7 @@ def header_of(parts: ModelParts) -> Header:
     return Header(
         parts.name,
         sha256,
-        photo_space(parts, parts.space).vectors.shape[1],
+        parts.placed.vectors.shape[1],
         min(BEST, len(parts.trained)),
     )
 

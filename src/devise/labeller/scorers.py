@@ -88,12 +88,11 @@ def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
 
     A label that the model does not have stands where its label vector alone puts it.
     """
-    kernel = parts.kernel
+    kernel, own = parts.kernel, parts.space.labels
+    if space.labels is own:
+        return parts.placed
     if kernel is None:
         return space
-    own = parts.space.labels
-    if space.labels is own:
-        return LabelSpace(own, kernel.places)
     known = np.array([own.position(label_id) if label_id in own else -1 for label_id in space.labels.ids], np.int64)
     places = kernel.places[known]
     new = known < 0

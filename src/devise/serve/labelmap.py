@@ -8,7 +8,6 @@ from jaxtyping import Float32, Int64
 
 from devise.arrays import LabelVectors
 from devise.labeller.parts import ModelParts
-from devise.labeller.scorers import photo_space
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["BRANCHES", "Plane"]
@@ -53,7 +52,7 @@ class Plane:
     @cached_property
     def _frame(self) -> tuple[Float32[np.ndarray, "2 dim"], Float32[np.ndarray, " 2"], Float32[np.ndarray, " 2"]]:
         """The two directions, the middle of the labels along them, and half of what they span."""
-        vectors = photo_space(self.parts, self.parts.space).vectors
+        vectors = self.parts.placed.vectors
         means = np.stack([vectors[self.branch == number].mean(axis=0) for number in np.unique(self.branch).tolist()])
         _, _, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
         axes = np.zeros((2, vectors.shape[1]), np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.labeller.model import Model
-from devise.labeller.scorers import make_scorer, photo_space
+from devise.labeller.scorers import make_scorer
 from devise.model.embedding import FusedScorer
 from devise.serve.bodies import Bodies
 from devise.serve.engine import Engine
@@ -76,7 +76,7 @@ class Service:
     def label_map(self) -> bytes:
         """A `LabelMap` as JSON, made once."""
         plane, labels = self.plane, self.model.labels
-        points = plane.places(photo_space(self.model.parts, self.model.parts.space).vectors).round().astype(int)
+        points = plane.places(self.model.parts.placed.vectors).round().astype(int)
         columns = LabelMap(
             branches=[*BRANCHES, "other"],
             ids="\n".join(labels.ids),
