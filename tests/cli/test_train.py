@@ -110,6 +110,11 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
         made_bundle = open_bundle(model)
         found = made_bundle.prior().familiarity
         assert found == pytest.approx([known[label_id] for label_id in made_bundle.labels.ids])
+        kernel = made_bundle.kernel()  # of another network: no encoder has read its labels
+        assert kernel is not None
+        assert kernel.config.text_share == 0
+        assert kernel.axes.shape[1] == made_bundle.manifest.backbone.features
+        assert len(kernel.places) == len(made_bundle.labels)
 
     photos = _unpacked(shard, tmp_path / "test")
     for model in (first, second, third):

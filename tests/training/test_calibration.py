@@ -12,11 +12,19 @@ from hypothesis import strategies as st
 from devise.errors import DeviseError, UsageError
 from devise.model.embedding import StackingRule
 from devise.model.evidence import Classifier
-from devise.model.space import unit_rows
+from devise.model.kernel import KernelConfig
+from devise.model.space import centre_of, placed, unit_rows
 from devise.model.surgery import image_free_surgery
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.training.calibration import CalibrationConfig, CalibrationSet, Choice, calibrate, left_out_folds
+from devise.training.calibration import (
+    CalibrationConfig,
+    CalibrationSet,
+    Choice,
+    KernelPlan,
+    calibrate,
+    left_out_folds,
+)
 
 RIDGE, CONSE_TOP, K = 0.3, 3, 3
 CONFIG = CalibrationConfig(
@@ -355,3 +363,44 @@ def test_a_class_with_photos_but_no_vector_is_refused():
     problem.raw[3] = 0  # photos of it can never be named
     with pytest.raises(DeviseError, match="no vector under this label policy"):
         calibrated(problem, replace(CONFIG, most_seen_loss=100.0, least_unseen_share=0.0))
+
+
+def test_kernel_and_prior_are_made_anew_without_the_classes_left_out():
+    """By the definition: each fold's kernel from the classes kept, its scores cosines, the likeliest temperature."""
+
+    def lengthened(rows: np.ndarray) -> np.ndarray:
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    problem = made_up(2)
+    problem = replace(problem, photos=CalibrationSet(np.abs(problem.photos.features), problem.photos.truth))
+    config = KernelConfig(1.0, 0.0, width=0.5, ridge=0.3, rank=99)
+    asked: list[list[int]] = []
+
+    def prior(kept: np.ndarray) -> np.ndarray:
+        asked.append(kept.tolist())
+        return np.zeros(len(problem.raw), np.float32)
+
+    found = calibrate(
+        problem.photos, problem.classifier, problem.raw, problem.folds,
+        surgeon=None, conse_top=CONSE_TOP, config=replace(CONFIG, most_seen_loss=100.0, least_unseen_share=0.0),
+        kernel=KernelPlan(config, share=0.0), prior=prior,
+    )  # fmt: skip
+    assert set(found.temperatures) == {"kernel", "fused"}
+    assert asked == [np.flatnonzero(problem.folds != fold).tolist() for fold in range(3)]
+    losses = dict.fromkeys(CONFIG.temperatures, 0.0)
+    for temperature in losses:
+        sides: dict[bool, list[float]] = {True: [], False: []}
+        for fold in range(3):
+            kept = np.flatnonzero(problem.folds != fold)
+            vectors = placed(problem.raw, centre_of(problem.raw[kept])).astype(np.float64)
+            kernel = np.exp((vectors @ vectors[kept].T - 1) / 0.5)
+            rows = problem.classifier.weight[kept].astype(np.float64)
+            rows = lengthened(rows - rows.mean(axis=0))
+            predicted = lengthened(kernel @ np.linalg.solve(kernel[kept] + 0.3 * np.eye(len(kept)), rows))
+            photos = lengthened(np.sqrt(problem.photos.features.astype(np.float64)))
+            scores = photos @ predicted.T / temperature
+            lost = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(scores)), problem.photos.truth]
+            for loss_of_one, truth in zip(lost.tolist(), problem.photos.truth.tolist(), strict=True):
+                sides[bool(problem.folds[truth] == fold)].append(loss_of_one)
+        losses[temperature] = sum(float(np.mean(side)) for side in sides.values())
+    assert found.temperatures["kernel"] == min(losses, key=losses.__getitem__)

@@ -111,3 +111,46 @@ def test_no_photo_that_can_be_read(photos: Path, work: Path):
     with pytest.raises(UsageError, match="none of 2 photos can be read"):
         photo_features([photos], MeanColour(), "mean", [TABBY], work)
     assert list(work.iterdir()) == []
+
+
+class Remembers(MeanColour):
+    """Keeps what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.planes: list[np.ndarray] = []
+
+    def features(self, planes: np.ndarray) -> np.ndarray:
+        self.planes += list(planes)
+        return super().features(planes)
+
+
+def test_crops_are_the_same_each_time_and_show_a_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Of a picture that grows brighter to the right, a quarter of the area never shows both edges."""
+    folder = tmp_path / "photos" / ZEBRA
+    folder.mkdir(parents=True)
+    wide = np.zeros((40, 40, 3), np.uint8)
+    wide[:] = np.arange(40, dtype=np.uint8)[None, :, None] * 6
+    for number in range(12):
+        Image.fromarray(wide).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        backbone = Remembers()
+        made = photo_features([tmp_path / "photos"], backbone, "k", [ZEBRA], tmp_path / name, 0.25)
+        found.append(made.features)
+        spans = [float(plane.max() - plane.min()) for plane in backbone.planes]
+        assert max(spans) <= 20 * 6, "half of each side"
+    assert len(found[0]) == 12
+    np.testing.assert_array_equal(*found)
+    assert found[0].std() > 1, "crops differ from photo to photo"
+    assert "broken.png" in capsys.readouterr().err
+
+
+def test_whole_photos_and_crops_are_kept_apart(photos: Path, tmp_path: Path):
+    work = tmp_path / "work"
+    work.mkdir()
+    for area in (1.0, 0.5):
+        photo_features([photos], MeanColour(), "k", [TABBY, ZEBRA], work, area)
+    assert len(list(work.iterdir())) == 2
