@@ -13,7 +13,7 @@ from devise.errors import BundleError
 from devise.model.evidence import Classifier
 from devise.model.kernel import KernelSurgery
 from devise.model.prior import Familiarity, Prior, Standing
-from devise.model.space import CENTRE, Centre, LabelSpace
+from devise.model.space import CENTRE, Centre, DeferredSpace, LabelSpace
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.composition import LabelPolicy
 from devise.text.encoders import Composer
@@ -56,7 +56,7 @@ class ModelParts:
     @cached_property
     def space(self) -> LabelSpace:
         """All labels of the model and their vectors; glosses are empty."""
-        return LabelSpace(self.bundle.labels, self.bundle.label_vectors())
+        return DeferredSpace(self.bundle.labels, self.bundle.label_vectors)
 
     @cached_property
     def classifier(self) -> Classifier:

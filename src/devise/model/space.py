@@ -1,7 +1,8 @@
 """The label space: where pictures and labels meet, centred on the trained labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -10,7 +11,7 @@ from devise.arrays import LabelVectors, Queries, Scores
 from devise.errors import LabelError
 from devise.labels import LabelSet
 
-__all__ = ["CENTRE", "Centre", "LabelSpace", "centre_of", "placed", "unit_rows"]
+__all__ = ["CENTRE", "Centre", "DeferredSpace", "LabelSpace", "centre_of", "placed", "unit_rows"]
 
 _Rows = Float32[np.ndarray, "rows dim"]
 Centre = Float32[np.ndarray, "dim"]
@@ -46,6 +47,29 @@ class LabelSpace:
     def joined(self, other: "LabelSpace") -> "LabelSpace":
         """These labels, then the others; LabelError if one stands in both."""
         return LabelSpace(self.labels.joined(other.labels), np.concatenate([self.vectors, other.vectors]))
+
+
+class DeferredSpace(LabelSpace):
+    """Labels whose vectors are read when they are first asked for: kernel surgery names photos without them.
+
+    read: gives one vector per label; its errors come then.
+    """
+
+    def __init__(self, labels: LabelSet, read: Callable[[], LabelVectors]) -> None:
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "_read", read)
+
+    @cached_property
+    def vectors(self) -> LabelVectors:
+        """One row per label."""
+        vectors: LabelVectors = self._read()  # type: ignore[attr-defined]
+        assert len(self.labels) == len(vectors), "one vector per label"
+        return vectors
+
+    @cached_property
+    def without_vector(self) -> Positions:
+        """Labels whose row is zeros."""
+        return np.flatnonzero(~self.vectors.any(axis=1))
 
 
 def unit_rows(rows: _Rows) -> _Rows:
