@@ -39,7 +39,7 @@ def test_a_damaged_part_is_told_when_it_is_read(small_bundle: Path, tmp_path: Pa
     (copy / "labels.safetensors").write_bytes(bytes(data))
     parts = ModelParts.open(copy)
     with pytest.raises(BundleError, match=r"labels\.safetensors: is altered"):
-        _ = parts.space
+        _ = parts.space.vectors
 
 
 def test_a_model_without_a_centre_takes_no_new_labels():
