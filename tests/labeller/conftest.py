@@ -88,7 +88,7 @@ def mean_colour_network() -> bytes:
     return bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
 
 
-def write_small_bundle(path: Path) -> None:
+def write_small_bundle(path: Path, **fused: float) -> None:
     """Labels composed from random word vectors, surgery without a picture: the steps of the default model."""
     rng = np.random.default_rng(20)
     taxonomy = default_taxonomy()
@@ -120,7 +120,7 @@ def write_small_bundle(path: Path) -> None:
         scoring={
             "conse": {"top": 2, "temperature": 0.4},
             "devise": {"ridge": 0.5, "temperature": 0.25},
-            "fused": {"confidence": 0.75, "penalty": 0.125, "temperature": 0.5},
+            "fused": {"confidence": 0.75, "penalty": 0.125, "temperature": 0.5, **fused},
             "random": {"seed": 3},
         },
         provenance=(Provenance("taxonomy", "WordNet", "3.0", "WordNet-3.0", url="https://wordnet.princeton.edu"),),

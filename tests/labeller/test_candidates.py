@@ -7,6 +7,7 @@ import pytest
 
 from devise.errors import DeviseError, LabelError, TaxonomyError, UsageError
 from devise.labeller.candidates import Candidates, choose_candidates, synset_space, with_senses
+from devise.labeller.meaning import Meanings
 from devise.labeller.model import Model
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.model.space import placed
@@ -44,7 +45,8 @@ def listing(tmp_path: Path) -> Callable[[str | bytes], str]:
 
 def composed(small: Model, name: str, definition: str = "") -> np.ndarray:
     """The vector of a typed label, as it should stand in the label space."""
-    vector = small.parts.composer.typed(name, definition).vector
+    kinds = Meanings(small.parts).kinds_of(name, definition)
+    vector = small.parts.composer.typed(name, definition, kinds).vector
     return placed(vector[None], small.parts.centre)[0]
 
 

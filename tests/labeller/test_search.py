@@ -11,14 +11,24 @@ from devise.errors import PhotoIndexError, UsageError
 from devise.index.rows import PhotoFact, Rows
 from devise.labeller.contact_sheet import contact_sheet
 from devise.labeller.hits import Hit, Hits, Wanted
-from devise.labeller.model import Model
+from devise.labeller.model import Model, load
 from devise.labeller.nearest_photos import open_search, refresh_nearest
 from devise.labeller.photoindex import index_photos
 from devise.labeller.photoside import PhotoSide
 from devise.labeller.search import PhotoSearch
 from devise.labeller.typed import TypedLabel, parse_labels
 
+from .conftest import write_small_bundle
+
 pytest.importorskip("pyarrow")
+
+
+@pytest.fixture(scope="module", params=[{}, {"slope": 1.3, "offset": -0.4}], ids=["older", "first choice"])
+def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The small model, as older ones are and with a first choice of its classifier that is sure by itself."""
+    path = tmp_path_factory.mktemp("search") / "small"
+    write_small_bundle(path, **request.param)
+    return load(path)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +12,7 @@ from devise.labels import Label, LabelSet
 from devise.model.embedding import (
     ConseScorer,
     DeviseScorer,
+    FirstChoice,
     FusedScorer,
     StackingRule,
     conse_queries,
@@ -229,3 +232,50 @@ def test_random_space_gives_the_same_label_the_same_vector_whatever_follows_it()
         random_space(few, 6, np.random.default_rng(0)).vectors,
         random_space(more, 6, np.random.default_rng(0)).vectors[:3],
     )
+
+
+def with_first_choice(small: Small, first: FirstChoice | None) -> FusedScorer:
+    """The fused scorer with every trained label among those that it ranks."""
+    places = np.arange(len(small.trained_vectors))
+    space = LabelSpace(
+        LabelSet(Label(str(i), str(i)) for i in range(len(places) + len(small.space.labels))),
+        np.concatenate([small.trained_vectors, small.space.vectors]),
+    )
+    placing = DeviseScorer(space, small.surgery)
+    return FusedScorer(placing, ConseScorer(space, small.trained_vectors, 3), places, StackingRule(0.2, 0.7, first))
+
+
+def test_the_first_choice_has_the_probability_that_platts_scaling_gives():
+    first = FirstChoice(1.5, -0.5, 0.2)
+    shares = np.array([0.5, 0.9, 1.0], np.float32)
+    # 1.5 x 0 - 0.5, 1.5 x log 9 - 0.5, and log odds that end at 1 in a million
+    np.testing.assert_allclose(
+        first.log_odds(shares), [-0.5, 1.5 * np.log(9) - 0.5, 1.5 * np.log(1e6) - 0.5], rtol=1e-5
+    )
+
+
+def test_the_first_choice_stands_above_all_others_by_its_odds(small: Small):
+    first = FirstChoice(0.8, 0.3, 0.25)
+    scores, plain = (with_first_choice(small, one).scores(small.evidence) for one in (first, None))
+    choice = small.evidence.probabilities.argmax(axis=1)
+    for image, column in enumerate(choice.tolist()):
+        masses = np.exp(scores[image].astype(np.float64) / 0.25)
+        highest = float(small.evidence.probabilities[image, column])
+        odds = 0.8 * math.log(highest / (1 - highest)) + 0.3
+        assert masses[column] / masses.sum() == pytest.approx(1 / (1 + math.exp(-odds)), rel=1e-4)
+        others = np.arange(scores.shape[1]) != column
+        np.testing.assert_array_equal(scores[image, others], plain[image, others])
+
+
+def test_the_first_choice_is_as_sure_against_a_few_labels_as_among_all(small: Small):
+    """Whatever is asked, two labels keep the odds that they have when all labels are."""
+    whole = with_first_choice(small, FirstChoice(0.8, 0.3, 0.25))
+    choice = int(small.evidence.probabilities[0].argmax())
+    kept = [choice, len(small.trained_vectors), len(small.trained_vectors) + 2]
+    trained = np.full(len(small.trained_vectors), -1)
+    trained[choice] = 0
+    space = whole.placing.space.subset(kept)
+    placing = DeviseScorer(space, small.surgery)
+    few = replace(whole, placing=placing, conse=replace(whole.conse, space=space), trained=trained, whole=whole)
+    wanted = whole.scores(small.evidence)[:, kept]
+    np.testing.assert_allclose(few.scores(small.evidence)[0], wanted[0], atol=1e-5)

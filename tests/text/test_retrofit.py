@@ -116,8 +116,8 @@ def test_one_label_is_the_same_alone_and_among_others(composer: RetrofittedCompo
     np.testing.assert_array_equal(composer.synset(CAT).vector, together.vectors[1])
 
 
-def test_a_typed_name_is_drawn_to_what_its_end_names(composer: RetrofittedComposer) -> None:
-    label = composer.typed("rock cat")
+def test_a_typed_name_is_drawn_to_what_it_is_a_kind_of(composer: RetrofittedComposer) -> None:
+    label = composer.typed("rock cat", kinds=(CAT,))
     own = np.array([0, 2, 0, 1]) / np.sqrt(5)  # the last word counts twice
     goal = own + composer.synset(CAT).vector
     np.testing.assert_allclose(label.vector, goal / np.linalg.norm(goal), atol=1e-5)

@@ -68,7 +68,7 @@ def config(backbone: str) -> BuildConfig:
         distillation=DistillationConfig(steps=3, batch=16),
         kernel=KernelConfig(1.0, 0.0),  # an encoder would read 40,000 definitions
         skipgram=SkipGramConfig(dim=16, epochs=1, min_count=1, threads=1),
-        calibration=CalibrationConfig(most_seen_loss=100.0, least_unseen_share=0.0),
+        calibration=CalibrationConfig(most_seen_loss=100.0),
     )
 
 

@@ -37,6 +37,7 @@ from devise.bundle.parts import (
 from devise.bundle.strict_json import parse_json
 from devise.errors import BundleError, VectorsError
 from devise.labels import LabelSet
+from devise.model.embedding import FirstChoice, StackingRule
 from devise.model.evidence import Classifier
 from devise.model.kernel import KernelSurgery
 from devise.model.prior import Prior
@@ -158,6 +159,14 @@ class Bundle:
             return float(self.manifest.scoring[scorer][name])
         except KeyError:
             raise BundleError(f"the model keeps no {name} for {scorer}: build the bundle again") from None
+
+    def stacking(self) -> StackingRule:
+        """How trained labels compete with all others; older bundles say nothing of the first choice."""
+        penalty, confidence = (self.setting("fused", name) for name in ("penalty", "confidence"))
+        if "slope" not in self.manifest.scoring["fused"]:
+            return StackingRule(penalty, confidence)
+        slope, offset, temperature = (self.setting("fused", name) for name in ("slope", "offset", "temperature"))
+        return StackingRule(penalty, confidence, FirstChoice(slope, offset, temperature))
 
     def has(self, name: str) -> bool:
         """Whether the manifest lists this part."""

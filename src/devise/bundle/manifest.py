@@ -48,7 +48,7 @@ _RANGES = {
     "top": (1, 1e6),
     "rank": (1, 1e6),
     "ridge": (0, 1e9),
-    **dict.fromkeys(("share", "conse", "penalty", "confidence", "prior"), (0, 1e6)),
+    **dict.fromkeys(("share", "conse", "penalty", "confidence", "prior", "slope"), (0, 1e6)),
     "": (-1e6, 1e6),
 }
 """Least and greatest of a scoring setting, by the end of its name; the first that fits."""

@@ -16,6 +16,7 @@ _Rows = Iterator[tuple[str, str]]
 
 _SCORING = {
     ("fused", "confidence"): "a trained label's cosine gets {} x its probability added",
+    ("fused", "slope"): "the classifier's first choice is right with 1 / (1 + exp(-x)), x = {} x its log odds + offset",
     ("fused", "prior"): "a label expects {} x the log odds that people photograph it beforehand",
     ("fused", "familiarity"): "a label expects {} x the familiarity of its name beforehand",
     ("fused", "penalty"): "{} is taken off every trained label",

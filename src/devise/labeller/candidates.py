@@ -242,7 +242,8 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
         if user_id(label.name) in space.labels:
             notes.append(f"{label.name!r} is in the label file too: the file's is kept")
             continue
-        composed = parts.composer.typed(label.name, label.definition)
+        kinds = meanings.kinds_of(label.name, label.definition)
+        composed = parts.composer.typed(label.name, label.definition, kinds)
         if composed.source == "none":
             raise LabelError(
                 f"nothing is known about {label.name!r}: no word of it has a vector; add a definition, as in "

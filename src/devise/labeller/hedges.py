@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from devise.labeller.answers import Hedge, Level
+from devise.labeller.meaning import Meanings
 from devise.labeller.parts import ModelParts
 from devise.labels import LabelSet
-from devise.taxonomy.genus import genus_of_definition
 from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -39,10 +39,8 @@ def names_people_use(
 
 
 @lru_cache(maxsize=2)  # the model's own labels and others: four methods of a service need one tree, not four
-def _tree(taxonomy: Taxonomy, asked: LabelSet) -> LabelTree:
-    strange = [label_id for label_id in asked.ids if label_id not in taxonomy]
-    kinds = {one: genus_of_definition(taxonomy, asked[asked.position(one)].gloss) for one in strange}
-    return label_tree(taxonomy, asked.ids, {one: kind for one, kind in kinds.items() if kind is not None})
+def _tree(taxonomy: Taxonomy, asked: LabelSet, kinds: tuple[tuple[str, str], ...] = ()) -> LabelTree:
+    return label_tree(taxonomy, asked.ids, dict(kinds))
 
 
 class Hedger:
@@ -60,7 +58,15 @@ class Hedger:
     @property
     def tree(self) -> LabelTree:
         """The labels asked and all that is above them."""
-        return _tree(self._parts.taxonomy, self._asked)
+        return _tree(self._parts.taxonomy, self._asked, self._kinds)
+
+    @cached_property
+    def _kinds(self) -> tuple[tuple[str, str], ...]:
+        """Where labels hang that WordNet does not know: by what their definition begins with, else by their name."""
+        strange = [self._asked[place] for place, one in enumerate(self._asked.ids) if one not in self._parts.taxonomy]
+        meanings = Meanings(self._parts) if strange else None
+        found = [(one.id, meanings.kinds_of(one.name, one.gloss)) for one in strange if meanings is not None]
+        return tuple((label_id, kinds[0]) for label_id, kinds in found if kinds)
 
     @cached_property
     def _bits(self) -> Float64[np.ndarray, "nodes"]:

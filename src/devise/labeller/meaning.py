@@ -11,6 +11,7 @@ from devise.bundle.parts import WORDS
 from devise.labeller.parts import ModelParts
 from devise.model.prior import Standing
 from devise.model.space import placed
+from devise.taxonomy.genus import genus_of_definition, head_phrase
 from devise.taxonomy.morphology import base_forms, normalise
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import NamedSense, Taxonomy
@@ -134,6 +135,18 @@ class Meanings:
         above = self._parts.taxonomy.parents(senses[0].id)
         kind = self._parts.taxonomy.synset(above[0]).name if above else ""
         return Meaning(word, senses, kind, sum(map(self._can_be_seen, senses[1:])))
+
+    def kinds_of(self, name: str, definition: str = "") -> tuple[str, ...]:
+        """Ids of what a typed label is a kind of: the genus of its definition, and what the head of its name means.
+
+        The head is the longest end of the name that WordNet knows, up to a preposition ("ginger tom": tom, "cat with
+        orange fur": cat); a name of one word has none. Up to two ids, maybe none.
+        """
+        words = head_phrase(name)
+        ends = (" ".join(words[start:]) for start in range(1 if normalise(name) == " ".join(words) else 0, len(words)))
+        head = next((found.chosen.id for end in ends if (found := self.of(end)) is not None), None)
+        genus = genus_of_definition(self._parts.taxonomy, definition) if definition else None
+        return tuple(dict.fromkeys(one for one in (genus, head) if one is not None))
 
     def _can_be_seen(self, sense: Synset) -> bool:
         return sense.id in self._visible or sense.id in self._parts.space.labels

@@ -17,7 +17,6 @@ from devise.model.embedding import (
     DeviseScorer,
     FusedScorer,
     KernelScorer,
-    StackingRule,
     random_space,
 )
 from devise.model.evidence import Evidence
@@ -101,20 +100,22 @@ def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
     return LabelSpace(space.labels, places)
 
 
-def _fused(parts: ModelParts, space: LabelSpace) -> Scorer:
-    """Where trained and other labels compete, the stacking rule holds; the trained alone keep the confidence."""
+def _fused(parts: ModelParts, space: LabelSpace) -> FusedScorer:
     positions = [space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids]
     trained = np.array(positions, dtype=np.int64)
-    rule = StackingRule(parts.setting("fused", "penalty"), parts.setting("fused", "confidence"))
+    rule = parts.bundle.stacking()
     prior = label_prior(parts, space.labels)
+    whole = None
+    if rule.first is not None and space.labels is not parts.space.labels and (trained >= 0).any():
+        whole = _fused(parts, parts.space)
     kernel = parts.kernel
     if kernel is None:
         devise = DeviseScorer(space, parts.surgery.map)
-        return FusedScorer(devise, _conse(parts, space), trained, rule, prior)
+        return FusedScorer(devise, _conse(parts, space), trained, rule, prior, whole=whole)
     placed = photo_space(parts, space)
     conse = ConseScorer(placed, kernel.places[parts.trained], int(parts.setting("conse", "top")))
     share = parts.setting("fused", "conse")
-    return FusedScorer(KernelScorer(placed, kernel.axes), conse, trained, rule, prior, share)
+    return FusedScorer(KernelScorer(placed, kernel.axes), conse, trained, rule, prior, share, whole)
 
 
 def _random(parts: ModelParts, space: LabelSpace) -> Scorer:

@@ -76,8 +76,7 @@ class PhotoSearch:
         self._notes = notes
         self._model = model
         self._temperature = np.float32(model.parts.setting("fused", "temperature"))
-        self._confidence = np.float32(model.parts.setting("fused", "confidence"))
-        self._penalty = np.float32(model.parts.setting("fused", "penalty"))
+        self._rule = model.parts.bundle.stacking()
         self._column = {label_id: column for column, label_id in enumerate(model.parts.trained_ids)}
 
     def __len__(self) -> int:
@@ -245,12 +244,19 @@ class PhotoSearch:
         """Fused score over temperature, less the logarithm of the photo's sum over all labels; made in place."""
         if prior is not None:
             scores += prior
-        for place in np.flatnonzero(space.labels.seen).tolist():
-            photos, shares = self._photos_of(self._column[space.labels.ids[place]], block)
-            scores[:, place] -= self._penalty
-            scores[photos, place] += self._confidence * shares
+        trained = {place: self._column[space.labels.ids[place]] for place in np.flatnonzero(space.labels.seen).tolist()}
+        for place, column in trained.items():
+            photos, shares = self._photos_of(column, block)
+            scores[:, place] -= np.float32(self._rule.penalty)
+            scores[photos, place] += np.float32(self._rule.confidence) * shares
         scores /= self._temperature
         scores -= self.rows.totals[block, None]
+        if self._rule.first is not None:
+            firsts = self.rows.classes[block, 0]
+            for place, column in trained.items():
+                photos = np.flatnonzero(firsts == column)
+                odds = self._rule.first.log_odds(self.rows.shares[block][photos, 0])
+                scores[photos, place] = -np.logaddexp(0, -odds)
         return scores
 
     def _photos_of(self, column: int, block: slice) -> tuple[Int64[np.ndarray, "some"], Float32[np.ndarray, "some"]]:

@@ -147,7 +147,7 @@ def _chosen(taxonomy: Taxonomy, name: str, senses: Sequence[Sense], wanted: str 
 
 def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
     name, definition = typed.name, typed.definition
-    composed = parts.composer.typed(name, definition)
+    composed = parts.composer.typed(name, definition, Meanings(parts).kinds_of(name, definition))
     close = close_spellings(parts.taxonomy, name)
     spellings = f"; close spellings: {', '.join(close)}" if close else ""
     if composed.source == "none":

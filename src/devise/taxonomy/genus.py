@@ -9,7 +9,7 @@ from math import log2
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import PHYSICAL_ENTITY, Taxonomy
 
-__all__ = ["genus_of_definition"]
+__all__ = ["genus_of_definition", "head_phrase"]
 
 _ASIDE = re.compile(r"\([^)]*\)|\"[^\"]*\"")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?|[,;:.]")  # words with hyphens and apostrophes, and marks
@@ -58,6 +58,18 @@ def genus_of_definition(taxonomy: Taxonomy, definition: str) -> str | None:
         return None
     company = [one for head in heads[1 : 1 + _COMPANY] for one in _physical(taxonomy, head)[:2]]
     return _meant(taxonomy, _physical(taxonomy, heads[0]), company)
+
+
+def head_phrase(name: str) -> tuple[str, ...]:
+    """The words of a name up to the first that begins what is said of the thing, articles at its beginning left out.
+
+    >>> head_phrase("a cat with orange fur")
+    ('cat',)
+    """
+    phrases = _phrases([word.lower() for word in _TOKEN.findall(_ASIDE.sub(" ", name.replace("-", " ")))])
+    first = phrases[0] if phrases else []
+    start = next((place for place, word in enumerate(first) if word not in _BEGINNINGS), len(first))
+    return tuple(first[start:])
 
 
 def _phrases(words: Sequence[str]) -> list[list[str]]:

@@ -142,24 +142,15 @@ class LabelComposer:
             self._memory[synset_id] = self._compose(terms, synset.definition, parents, tag)
         return self._memory[synset_id]
 
-    def typed(self, name: str, definition: str = "") -> ComposedLabel:
+    def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
         """The vector of a name that need not be in WordNet, with or without a definition.
 
-        The hypernym of a name of several words is what its end names ("kick scooter": scooter), if that is a noun
-        of WordNet; LabelError if the name holds no word.
+        kinds: ids of synsets that it is a kind of, which count as a synset's hypernyms do.
+        LabelError if the name holds no word, TaxonomyError for an unknown id.
         """
         if not term_key(name):
             raise LabelError(f"a label needs a word in its name, got {name!r}")
-        return self._compose((name,), definition, self.head_synset(name))
-
-    def head_synset(self, name: str) -> tuple[str, ...]:
-        """The id of what the end of a name of several words names, in its first sense; empty if that is no noun."""
-        words = tokenize(name.replace("-", " "))
-        for start in range(1, len(words)):
-            senses = self._taxonomy.find(" ".join(words[start:]))
-            if senses:
-                return (senses[0].id,)
-        return ()
+        return self._compose((name,), definition, kinds)
 
     def _compose(
         self, terms: Iterable[str], definition: str, parents: Sequence[str], tag: WordVector | None = None

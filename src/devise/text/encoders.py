@@ -44,8 +44,11 @@ class Composer(Protocol):
     def synset(self, synset_id: str) -> ComposedLabel:
         """The vector of a synset."""
 
-    def typed(self, name: str, definition: str = "") -> ComposedLabel:
-        """The vector of a name that need not be in WordNet; LabelError if it holds no word."""
+    def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
+        """The vector of a name that need not be in WordNet; LabelError if it holds no word.
+
+        kinds: ids of synsets that it is a kind of, for composers that look at them.
+        """
 
 
 @runtime_checkable
@@ -77,8 +80,8 @@ class EncodedComposer:
         """The vector of a synset."""
         return ComposedLabel(self.labels([synset_id]).vectors[0], "term")
 
-    def typed(self, name: str, definition: str = "") -> ComposedLabel:
-        """The vector of a name and its definition; LabelError if the name holds no word."""
+    def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
+        """The vector of a name and its definition; LabelError if the name holds no word. kinds: not looked at."""
         if not term_key(name):
             raise LabelError(f"a label needs a word in its name, got {name!r}")
         return ComposedLabel(self._vectors([self._said(name, definition)])[0], "term")

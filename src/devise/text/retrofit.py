@@ -91,10 +91,10 @@ class RetrofittedComposer:
         vector = _unit(self._all[self._taxonomy.place(synset_id)])
         return ComposedLabel(vector, _source(source, vector))
 
-    def typed(self, name: str, definition: str = "") -> ComposedLabel:
-        """The vector of a name that need not be in WordNet; LabelError if it holds no word."""
-        base = self._base.typed(name, definition)
-        above = [self.synset(one).vector for one in self._base.head_synset(name)]
+    def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
+        """The vector of a name that need not be in WordNet; see `LabelComposer.typed`."""
+        base = self._base.typed(name, definition, kinds)
+        above = [self.synset(one).vector for one in kinds]
         vector = _unit(base.vector + np.float32(self._pull) * sum(above, np.zeros_like(base.vector)))
         return ComposedLabel(vector, _source(base.source, vector))
 

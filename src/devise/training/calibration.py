@@ -17,12 +17,21 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from devise.arrays import Features, LabelVectors, Logits, Scores, Surgery, Truth
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer, StackingRule
+from devise.model.embedding import (
+    ConseScorer,
+    DeviseScorer,
+    FirstChoice,
+    FusedScorer,
+    KernelScorer,
+    StackingRule,
+    log_odds,
+)
 from devise.model.evidence import Classifier, Probabilities
 from devise.model.kernel import KernelConfig, fit_kernel
 from devise.model.prior import Standing
 from devise.model.space import LabelSpace, centre_of, placed
 from devise.taxonomy.wordnet import Taxonomy
+from devise.training.logistic import logistic
 
 __all__ = [
     "CalibrationConfig",
@@ -49,8 +58,8 @@ _BLOCK = 32  # photos whose scores are exponentiated at once
 class CalibrationConfig:
     """What is tried, and what a stacking rule must keep.
 
-    most_seen_loss: hit@1 on trained classes that may be lost against the softmax, in points.
-    least_unseen_share: of hit@unseen_k on classes left out, when the trained labels become candidates too.
+    most_seen_loss: hit@1 on trained classes that may be lost against the softmax, in points. k: of the hits whose
+    harmonic mean chooses the rule.
     """
 
     folds: int = 4
@@ -59,9 +68,8 @@ class CalibrationConfig:
     priors: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1)
     prior_temperatures: tuple[float, ...] = (0.025, 0.035, 0.045, 0.06, 0.08)
     temperatures: tuple[float, ...] = tuple(round(float(0.01 * 1.2**step), 4) for step in range(20))
-    most_seen_loss: float = 3.0
-    least_unseen_share: float = 0.9
-    unseen_k: int = 5
+    most_seen_loss: float = 1.0
+    k: int = 5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -90,8 +98,9 @@ class Choice:
     """What was chosen on how many photos, and how it did on the classes left out, in per cent.
 
     prior: the weight of the labels' standing, 0 without a prior.
-    seen_hit1: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
-    unseen_hit: hit@unseen_k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
+    seen_hit1, seen_hit: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
+    unseen_hit: hit@k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
+    mistaken: photos of classes left out that get a trained label at one half or more.
     """
 
     photos: int
@@ -99,9 +108,11 @@ class Choice:
     prior: float
     temperatures: dict[str, float]
     seen_hit1: float
+    seen_hit: float
     softmax_hit1: float
     unseen_hit: float
     unseen_only_hit: float
+    mistaken: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +137,31 @@ class _Fold:
 class _Summary:
     """What hits and likelihoods under any stacking rule follow from, for one scorer and the photos of one fold.
 
-    trained: cosines of the trained labels. own: the true label's cosine. rivals: the best cosine among the labels
-    that are not trained. above: how many of those score above the true label. mass: log of the sum over them of
-    exp(cosine / temperature), a column a temperature.
+    trained: cosines of the trained labels. own: the true label's cosine. column: of the true label among the trained,
+    or -1. rivals: the k best cosines among the labels that are not trained. above: how many of those score above the
+    true label. mass: log of the sum over them of exp(cosine / temperature), a column per temperature.
     """
 
     fold: _Fold
     trained: Logits
     own: Float32[np.ndarray, "images"]
-    rivals: Float32[np.ndarray, "images"]
+    column: Truth
+    rivals: Float32[np.ndarray, "images k"]
     above: Truth
     mass: Float64[np.ndarray, "images temperatures"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """How a rule does on the photos of one fold.
+
+    above: how many labels score above the true one, right below k. surprise: -log of the true label's share among all
+    labels. sure: the share of the classifier's first choice.
+    """
+
+    above: Truth
+    surprise: Float64[np.ndarray, "images"]
+    sure: Float64[np.ndarray, "images"]
 
 
 def left_out_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> np.ndarray:
@@ -157,12 +182,12 @@ def calibrate(
     kernel: KernelPlan | None = None,
     prior: PriorOf | None = None,
 ) -> Choice:
-    """The prior, and under it the stacking rule and temperature of the highest likelihood among the rules that keep
-    the hits asked.
+    """The prior, and under it the stacking rule and temperature of the best hits among those that keep the trained.
 
-    Likelihood: of the true label, all labels candidates; photos of trained and of left-out classes weigh the same in
-    all. The prior is chosen first, see `_best_weight`. DeViSE and ConSE get the temperature of the highest likelihood,
-    without prior and rule.
+    Photos of trained and of left-out classes weigh the same in all. The prior is chosen first, see `_best_weight`; then
+    how sure the first choice is, by the likelihood of its being right; then penalty, confidence and temperature, by the
+    harmonic mean of hit@k on both kinds of photos, all labels candidates, among those that keep hit@1 on trained
+    classes. DeViSE, kernel and ConSE get the temperature of the highest likelihood, without prior and rule.
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
         trained labels.
@@ -180,25 +205,37 @@ def calibrate(
         if fold.standing is not None:
             fold.cosines["fused"] += np.float32(weight) * fold.standing
     by_name = {name: [_summary(fold, name, config) for fold in made] for name in made[0].cosines}
-    fused = by_name["fused"]
     softmax = _percent([fold.softmax_right for fold in made])
-    only = _percent([one.above[one.fold.unseen] < config.unseen_k for one in fused])
-    least = config.least_unseen_share * only
-    tried = []
-    for rule in (StackingRule(*pair) for pair in product(config.penalties, config.confidences)):
-        unseen, seen = _hits(fused, rule, config.unseen_k)
-        if seen >= softmax - config.most_seen_loss and unseen >= least:
-            loss, temperature = _best_temperature(fused, rule, config)
-            tried.append((loss, temperature, rule, seen, unseen))
-    if not tried:
+    only = _percent([one.above[one.fold.unseen] < config.k for one in by_name["fused"]])
+    slope, offset = _first_choice(made)
+    choices = []
+    for penalty, confidence, temperature in product(config.penalties, config.confidences, config.temperatures):
+        rule = StackingRule(penalty, confidence, FirstChoice(slope, offset, temperature))
+        outcomes = [_outcome(one, rule, config) for one in by_name["fused"]]
+        if _share(outcomes, made, False, lambda found: found.above < 1) >= softmax - config.most_seen_loss:
+            choices.append((_harmonic(outcomes, made, config.k), -_loss(outcomes, made), rule))
+    if not choices:
         raise UsageError(
-            f"no stacking rule keeps the trained classes within {config.most_seen_loss} points of the softmax and "
-            f"{config.least_unseen_share:.0%} of the unseen hits: try other penalties and confidences"
+            f"no stacking rule keeps the trained classes within {config.most_seen_loss} points of the softmax: "
+            "try other penalties, confidences and temperatures"
         )
-    _, temperature, rule, seen, unseen = min(tried, key=lambda one: one[0])
+    rule = max(choices, key=lambda one: one[:2])[2]
+    assert rule.first is not None
+    outcomes = [_outcome(one, rule, config) for one in by_name["fused"]]
     none = StackingRule(0.0, 0.0)
-    temperatures = {name: _best_temperature(by_name[name], none, config)[1] for name in by_name if name != "fused"}
-    return Choice(len(photos.truth), rule, weight, {"fused": temperature, **temperatures}, seen, softmax, unseen, only)
+    temperatures = {name: _best_temperature(by_name[name], none, config) for name in by_name if name != "fused"}
+    return Choice(
+        len(photos.truth),
+        rule,
+        weight,
+        {"fused": rule.first.temperature, **temperatures},
+        seen_hit1=_share(outcomes, made, False, lambda found: found.above < 1),
+        seen_hit=_share(outcomes, made, False, lambda found: found.above < config.k),
+        softmax_hit1=softmax,
+        unseen_hit=_share(outcomes, made, True, lambda found: found.above < config.k),
+        unseen_only_hit=only,
+        mistaken=_share(outcomes, made, True, lambda found: found.sure >= 0.5),
+    )
 
 
 def _best_weight(folds: Sequence[_Fold], config: CalibrationConfig) -> float:
@@ -220,6 +257,16 @@ def _best_weight(folds: Sequence[_Fold], config: CalibrationConfig) -> float:
     return min(tried)[1]
 
 
+def _first_choice(folds: Sequence[_Fold]) -> tuple[float, float]:
+    """Slope and offset of `FirstChoice`: logistic regression of "the softmax is right" on its log odds."""
+    odds = np.concatenate([log_odds(fold.probabilities.max(axis=1)) for fold in folds])
+    right = np.concatenate([fold.trained[fold.probabilities.argmax(axis=1)] == fold.truth for fold in folds])
+    unseen = np.concatenate([fold.unseen for fold in folds])
+    weight = np.where(unseen, 0.5 / unseen.mean(), 0.5 / (~unseen).mean())
+    slope, offset = logistic(np.column_stack([odds, np.ones(len(odds))]), right.astype(np.float64), 0.01, weight)
+    return round(float(slope), 3), round(float(offset), 3)
+
+
 def _summary(fold: _Fold, name: str, config: CalibrationConfig) -> _Summary:
     cosines = fold.cosines[name]
     own = np.take_along_axis(cosines, fold.truth[:, None], axis=1)
@@ -228,49 +275,64 @@ def _summary(fold: _Fold, name: str, config: CalibrationConfig) -> _Summary:
     rivals = cosines[:, others]
     mass = np.stack([_log_mass(rivals, temperature) for temperature in config.temperatures], axis=1)
     above = (rivals > own).sum(axis=1).astype(np.int64)
-    return _Summary(fold, cosines[:, fold.trained], own[:, 0], rivals.max(axis=1), above, mass)
+    column = np.full(cosines.shape[1], -1)
+    column[fold.trained] = np.arange(len(fold.trained))
+    best = -np.partition(-rivals, min(config.k, rivals.shape[1]) - 1, axis=1)[:, : config.k]
+    return _Summary(fold, cosines[:, fold.trained], own[:, 0], column[fold.truth], best, above, mass)
 
 
-def _hits(summaries: Sequence[_Summary], rule: StackingRule, k: int) -> tuple[float, float]:
-    """Per cent: hit@k of the classes left out and hit@1 of the trained ones, all labels candidates."""
-    unseen, seen = [], []
-    for one in summaries:
-        stacked = rule.stacked(one.trained, one.fold.probabilities)
-        missing = one.fold.unseen
-        above = one.above + (stacked > one.own[:, None]).sum(axis=1)
-        unseen.append(above[missing] < k)
-        best = one.fold.trained[stacked.argmax(axis=1)]
-        seen.append(((best == one.fold.truth) & (stacked.max(axis=1) >= one.rivals))[~missing])
-    return _percent(unseen), _percent(seen)
+def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: float | None = None) -> _Outcome:
+    """at: the temperature of a rule without a first choice."""
+    temperature = at if rule.first is None else rule.first.temperature
+    assert temperature is not None
+    shares, images = one.fold.probabilities, np.arange(len(one.own))
+    stacked, choice = rule.stacked(one.trained, shares), shares.argmax(axis=1)
+    mass = one.mass[:, config.temperatures.index(temperature)]
+    if rule.first is not None:
+        stacked[images, choice] = -np.inf
+        rest = np.logaddexp(_log_mass(stacked, temperature), mass)
+        first = rest + rule.first.log_odds(shares.max(axis=1))
+        stacked[images, choice] = temperature * first
+        total = np.logaddexp(rest, first)
+    else:
+        total = np.logaddexp(_log_mass(stacked, temperature), mass)
+    trained = one.column >= 0
+    own = np.where(trained, stacked[images, one.column], one.own)
+    others = np.where(trained, (one.rivals > own[:, None]).sum(axis=1), one.above)
+    above = others + (stacked > own[:, None]).sum(axis=1)
+    sure = np.exp(stacked[images, choice] / temperature - total)
+    return _Outcome(above.astype(np.int64), total - own / temperature, sure)
 
 
-def _best_temperature(
-    summaries: Sequence[_Summary], rule: StackingRule, config: CalibrationConfig
-) -> tuple[float, float]:
-    """The least loss, and the temperature that has it; see `calibrate` for what is weighed."""
-    stacked = [rule.stacked(one.trained, one.fold.probabilities) for one in summaries]
-    losses = []
-    for column, temperature in enumerate(config.temperatures):
-        surprises = [
-            _surprise(one, scores, column, temperature) for one, scores in zip(summaries, stacked, strict=True)
-        ]
-        sides = (
-            np.concatenate([s[one.fold.unseen == side] for s, one in zip(surprises, summaries, strict=True)])
-            for side in (False, True)
-        )
-        losses.append(sum(float(side.mean()) for side in sides))
-    best = int(np.argmin(losses))
-    return losses[best], config.temperatures[best]
+def _share(
+    outcomes: Sequence[_Outcome], folds: Sequence[_Fold], unseen: bool, holds: Callable[[_Outcome], _Hits]
+) -> float:
+    """Per cent of the photos of one kind."""
+    pairs = zip(outcomes, folds, strict=True)
+    return _percent([holds(found)[fold.unseen == unseen] for found, fold in pairs])
 
 
-def _surprise(one: _Summary, stacked: Logits, column: int, temperature: float) -> Float64[np.ndarray, "images"]:
-    """-log of the true label's share among all labels."""
-    total = np.logaddexp(_log_mass(stacked, temperature), one.mass[:, column])
-    own = one.own.astype(np.float64)
-    rows, columns = np.nonzero(one.fold.trained == one.fold.truth[:, None])
-    own[rows] = stacked[rows, columns]
-    loss: Float64[np.ndarray, "images"] = total - own / temperature
-    return loss
+def _harmonic(outcomes: Sequence[_Outcome], folds: Sequence[_Fold], k: int) -> float:
+    """Of hit@k on trained classes and on those left out (Xian et al. 2018)."""
+    seen, unseen = (_share(outcomes, folds, side, lambda found: found.above < k) for side in (False, True))
+    return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
+
+
+def _loss(outcomes: Sequence[_Outcome], folds: Sequence[_Fold]) -> float:
+    """Mean surprise, photos of trained and of left-out classes weighing the same."""
+    pairs = list(zip(outcomes, folds, strict=True))
+    sides = (np.concatenate([found.surprise[fold.unseen == side] for found, fold in pairs]) for side in (False, True))
+    return sum(float(side.mean()) for side in sides)
+
+
+def _best_temperature(summaries: Sequence[_Summary], rule: StackingRule, config: CalibrationConfig) -> float:
+    """The likeliest temperature of a scorer without a first choice."""
+    folds = [one.fold for one in summaries]
+
+    def loss(temperature: float) -> float:
+        return _loss([_outcome(one, rule, config, temperature) for one in summaries], folds)
+
+    return min(config.temperatures, key=loss)
 
 
 def _log_mass(scores: Scores, temperature: float) -> Float64[np.ndarray, "images"]:

@@ -304,13 +304,16 @@ def _calibrated(
 
 def _scoring(config: BuildConfig, choice: Choice) -> dict[str, dict[str, int | float]]:
     rule, temperatures = choice.stacking, choice.temperatures
+    assert rule.first is not None
     scoring: dict[str, dict[str, int | float]] = {
         "fused": {
             "confidence": rule.confidence,
             "conse": config.kernel_share,
+            "offset": rule.first.offset,
             "penalty": rule.penalty,
             "prior": choice.prior,
-            "temperature": temperatures["fused"],
+            "slope": rule.first.slope,
+            "temperature": rule.first.temperature,
         },
         "kernel": {**config.kernel.to_dict(), "temperature": temperatures["kernel"]},
     }

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
@@ -23,6 +23,7 @@ from devise.errors import UsageError
 from devise.model.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.familiarity import familiarity
+from devise.training.logistic import logistic
 
 __all__ = ["COLUMNS", "FREE_LANGUAGES", "Facts", "PriorSources", "log_odds", "noun_facts"]
 
@@ -55,7 +56,6 @@ FREE_LANGUAGES = (
 """Wordnets of the Open Multilingual Wordnet whose licence lets a number made of them be shipped under another."""
 
 _RIDGE = 3.0  # on standardised columns: no column may settle all
-_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,26 +171,9 @@ def log_odds(facts: Facts, chosen: Bool[np.ndarray, "labels"], judged: Bool[np.n
     rest = seen[target == 0]
     scale = rest.std(axis=0)
     scaled = (facts.astype(np.float64) - rest.mean(axis=0)) / np.where(scale > 0, scale, 1)
-    weights = _newton(np.column_stack([scaled[judged], np.ones(len(target))]), target)
+    weights = logistic(np.column_stack([scaled[judged], np.ones(len(target))]), target, _RIDGE)
     odds: Standing = (scaled @ weights[:-1]).astype(np.float32)
     return odds
-
-
-def _newton(
-    rows: Float64[np.ndarray, "judged columns"], target: Float64[np.ndarray, "judged"]
-) -> Float64[np.ndarray, "columns"]:
-    """The weights, the last one of the constant, which the ridge leaves alone."""
-    ridge = _RIDGE * np.eye(rows.shape[1])
-    ridge[-1, -1] = 0
-    weights = np.zeros(rows.shape[1])
-    for _ in range(_STEPS):
-        expected = 1 / (1 + np.exp(-rows @ weights))
-        gradient = rows.T @ (expected - target) + ridge @ weights
-        step = np.linalg.solve((rows * (expected * (1 - expected))[:, None]).T @ rows + ridge, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return weights
 
 
 def _norms(path: Path) -> dict[str, tuple[float, float, float]]:

@@ -1,5 +1,6 @@
 """Temperatures that turn a trained model's scores into probabilities, chosen on photos held out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,9 @@ from jaxtyping import Int64
 
 from devise.arrays import Features, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer, StackingRule
+from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
 from devise.model.evidence import Classifier
 from devise.model.prior import standing_of
-from devise.model.scorer import Scorer
 from devise.model.space import LabelSpace
 from devise.training.kernel import trained_kernel
 from devise.training.labelspace import TargetSpace
@@ -24,9 +24,8 @@ _TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
 def open_base(path: Path) -> Bundle:
     """The bundle to train from; BundleError if it lacks what `best_temperatures` needs: now, not after the training."""
     base = open_bundle(path)
-    needed = [("conse", "top"), ("fused", "penalty"), ("fused", "confidence")]
-    for scorer, name in needed:
-        base.setting(scorer, name)
+    base.setting("conse", "top")
+    base.stacking()
     if base.prior().standing is not None:
         base.prior_weight()
     return base
@@ -43,21 +42,29 @@ def best_temperatures(
     trained = space.positions(space.trained)
     devise = DeviseScorer(labels, surgery)
     conse = ConseScorer(labels, space.vectors[trained], int(base.setting("conse", "top")))
-    rule = StackingRule(base.setting("fused", "penalty"), base.setting("fused", "confidence"))
+    rule = base.stacking()
     prior, known = None, base.prior().standing
     if known is not None:
         prior = np.float32(base.prior_weight()) * standing_of(space.labels, base.labels, known, base.trained)
-    scorers: dict[str, Scorer] = {"devise": devise, "conse": conse}
+    scorers: dict[str, DeviseScorer | ConseScorer | KernelScorer] = {"devise": devise, "conse": conse}
     kernel = trained_kernel(base, space, classifier)
     if kernel is None:
-        scorers["fused"] = FusedScorer(devise, conse, trained, rule, prior)
+        fused = FusedScorer(devise, conse, trained, rule, prior)
     else:
         placing = KernelScorer(LabelSpace(space.labels, kernel.places), kernel.axes)
         near = ConseScorer(placing.space, kernel.places[trained], conse.top)
         scorers["kernel"] = placing
-        scorers["fused"] = FusedScorer(placing, near, trained, rule, prior, base.setting("fused", "conse"))
+        fused = FusedScorer(placing, near, trained, rule, prior, base.setting("fused", "conse"))
     evidence = classifier.evidence(features)
-    return {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
+    best = {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
+
+    def fused_scores(temperature: float) -> Scores:
+        first = None if rule.first is None else replace(rule.first, temperature=temperature)
+        return replace(fused, stacking=replace(rule, first=first)).scores(evidence)
+
+    if rule.first is None:
+        return best | {"fused": best_temperature(fused.scores(evidence), truth)}
+    return best | {"fused": max(_TEMPERATURES, key=lambda one: _log_likelihood(fused_scores(one), truth, one))}
 
 
 def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
@@ -72,11 +79,12 @@ def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
 
 def best_temperature(scores: Scores, truth: Truth) -> float:
     """The temperature under which the softmax over the scores gives the true labels the highest likelihood."""
+    return max(_TEMPERATURES, key=lambda temperature: _log_likelihood(scores, truth, temperature))
 
-    def mean_log_likelihood(temperature: float) -> float:
-        scaled = scores / np.float32(temperature)
-        own = scaled[np.arange(len(truth)), truth]
-        top = scaled.max(axis=1)
-        return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
 
-    return max(_TEMPERATURES, key=mean_log_likelihood)
+def _log_likelihood(scores: Scores, truth: Truth, temperature: float) -> float:
+    """The mean over the pictures."""
+    scaled = scores / np.float32(temperature)
+    own = scaled[np.arange(len(truth)), truth]
+    top = scaled.max(axis=1)
+    return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
