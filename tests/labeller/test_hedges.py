@@ -113,7 +113,7 @@ def test_one_candidate(small: Model, plain: Picture) -> None:
 
 
 def test_a_typed_label_hangs_under_the_noun_its_definition_begins_with(small: Model) -> None:
-    """Else under the root: one without a definition, and one whose definition begins with no noun."""
+    """Else under what its name ends with, and under the root where neither is a noun."""
     typed = parse_labels(
         "zorse: a kind of zebra; zedonk: offspring of a zebra and a donkey; kick scooter; wug: striped"
     )
@@ -126,8 +126,8 @@ def test_a_typed_label_hangs_under_the_noun_its_definition_begins_with(small: Mo
     }
     assert above == {
         "user:zorse": ["n02391049"],
-        "user:zedonk": ["n01321579"],
-        "user:kick_scooter": ["n00001740"],
+        "user:zedonk": ["n02389559"],
+        "user:kick_scooter": ["n04149374"],
         "user:wug": ["n00001740"],
     }
     assert tree.counts[tree.positions["n02391049"]] == 2, "zebra and zorse"

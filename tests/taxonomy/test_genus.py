@@ -10,7 +10,7 @@ from devise.taxonomy.wordnet import Taxonomy
     ("definition", "synset_id"),
     [
         ("a kind of scooter", "n04562122"),  # a vehicle, not the duck
-        ("offspring of a zebra and a donkey", "n01321579"),  # of animals, though the sense of people comes first
+        ("offspring of a zebra and a donkey", "n02389559"),  # as in "a cross between": one of the two
         ("part zebra, part donkey; sterile", "n02391049"),
         ("any of various small breeds of dog", "n02084071"),
         ("A cat, with orange fur", "n02121620"),

@@ -19,7 +19,7 @@ _COMPANY = 3  # nouns after the head that help to choose its sense
 _KINDS = frozenset(
     "kind kinds type types sort sorts variety varieties species breed breeds genus form forms style styles example "
     "piece pair cross hybrid mix mixture one any some each several various numerous many number all "
-    "either two three class family subspecies race strain".split()
+    "either two three class family subspecies race strain offspring young".split()
 )
 """Before "of" or "between" they say nothing of the kind: "a breed of dog", "any of various trees"."""
 _LINKS = frozenset(("of", "between"))
@@ -41,13 +41,13 @@ def genus_of_definition(taxonomy: Taxonomy, definition: str) -> str | None:
 
     "a kind of", "any of various" and the like are skipped. A head's commoner senses come first, of these the physical
     ones; one that has more synsets below it ("plant" is rather the flora than the factory) or is nearer to the nouns
-    that follow ("offspring of a zebra" is not a person) comes before them. For two in three of WordNet's own
+    that follow ("parent of a foal" is not a person) comes before them. For two in three of WordNet's own
     definitions the result is a synset above the one defined.
 
     >>> from devise.taxonomy.wordnet import default_taxonomy
     >>> wordnet = default_taxonomy()
     >>> wordnet.synset(genus_of_definition(wordnet, "offspring of a zebra and a donkey")).name
-    'young'
+    'domestic ass'
     >>> wordnet.synset(genus_of_definition(wordnet, "any of various small breeds of dog")).name
     'dog'
     """
