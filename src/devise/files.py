@@ -170,7 +170,8 @@ def check_encoding(start: bytes, name: str, error: type[Exception]) -> int:
     nuls = start.count(0)
     odd = start[1::2].count(0)
     pairs = nuls * 3 >= len(start) and min(odd, nuls - odd) * 10 <= nuls
-    if start.startswith(_WIDE) or (nuls >= _FEW_NULS and (pairs or nuls * 3 >= 2 * len(start))):
+    short = nuls * 2 == len(start) and odd in (0, nuls) and re.search(rb"[\r\n]", start)
+    if start.startswith(_WIDE) or short or (nuls >= _FEW_NULS and (pairs or nuls * 3 >= 2 * len(start))):
         raise error(f"{name} is text in UTF-16, not in UTF-8: save it as UTF-8 (PowerShell: Out-File -Encoding utf8)")
     return len(_BOM) if start.startswith(_BOM) else 0
 

@@ -126,3 +126,5 @@ def test_names_behind_the_ids_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "synset_words.txt"
     path.write_text('n00000001 tench, Tinca tinca\nn00000002\tgoldfish\n"n00000003","great white"\n', encoding="utf-8")
     assert read_candidates(str(path)).ids == ("n00000001", "n00000002", "n00000003")
+    path.write_text("0 n00000001 tench\nn00000002,\n'n00000003'\nn00000004-ray\nn00000005;cock\n", encoding="utf-8")
+    assert read_candidates(str(path)).ids == tuple(f"n0000000{number}" for number in range(1, 6))

@@ -180,7 +180,64 @@ def test_a_file_of_another_tool_names_synsets(choose: Choose, listing: Callable[
     assert choose("typed", typed=typed).space.labels.ids == ("n02129165", "n02129604")
 
 
-@pytest.mark.parametrize("text", ["lion.n.99", "lion.v.01", "n99999999", "02129165-n", "n2129165", "lion%1:05:00::"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "id,name\nn02129165,lion\nn02129604,tiger\n",
+        '"wnid","words"\n"n02129165","lion"\n"n02129604","tiger"\n',
+        "name;wnid\nlion;n02129165\ntiger;n02129604\n",
+    ],
+)
+def test_a_line_that_names_columns_is_left_out_and_reported(choose: Choose, listing: Callable[[str], str], lines: str):
+    found = choose(listing(lines))
+    assert [(label.id, label.name) for label in found.space.labels] == [("n02129165", "lion"), ("n02129604", "tiger")]
+    assert [note.partition(": ")[2] for note in found.notes] == [
+        f"the first line, {lines.splitlines()[0]!r}, names columns: left out"
+    ]
+
+
+def test_a_single_word_that_may_be_a_heading_is_reported(choose: Choose, listing: Callable[[str], str]):
+    found = choose(listing("label\nlion\n"))
+    assert [label.name for label in found.space.labels] == ["label", "lion"]
+    assert "'label', is taken for a label: delete it if it is a heading" in found.notes[0]
+
+
+def test_names_of_one_synset_are_that_synset(choose: Choose, listing: Callable[[str], str]):
+    lines = '0: "lion, king of beasts, Panthera leo",\n1: "tiger, Panthera tigris",\n2: "horse, zebra",\n'
+    found = choose(listing(lines))
+    assert [label.id for label in found.space.labels] == ["n02129165", "n02129604", "user:horse_zebra"]
+    assert found.space.labels[0].name == "lion, king of beasts, Panthera leo"
+
+
+def test_other_line_ends_and_hashes_in_a_file(choose: Choose, listing: Callable[[str], str]):
+    assert choose(listing("lion\u2028tiger # big\n# none\n")).space.labels.ids == ("n02129165", "n02129604")
+
+
+@pytest.mark.parametrize("text", ["{0: 'lion',\n 1: 'tiger'}", "['lion', 'tiger']"])
+def test_what_is_no_list_is_refused(choose: Choose, listing: Callable[[str], str], text: str):
+    with pytest.raises(UsageError, match="is not a list of labels: write one per line"):
+        choose(listing(text))
+
+
+def test_yaml_is_refused(choose: Choose, tmp_path: Path):
+    (tmp_path / "l.yaml").write_text("names:\n  0: lion\n")
+    with pytest.raises(UsageError, match=r"l\.yaml is YAML: write one label per line"):
+        choose(str(tmp_path / "l.yaml"))
+
+
+@pytest.mark.parametrize("under", ['"zebra"', "“Zebras”", "n02391049 zebra", "Synset('zebra.n.01')", "zebra.n.1"])
+def test_the_noun_of_a_subtree_is_read_as_a_label_is(choose: Choose, under: str):
+    assert choose("all", under=under).space.labels.ids == ("n02391049",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("lion.n.99", "lion.v.01", "n99999999", "02129165-n", "n2129165", "lion%1:05:00::", "02129165", "02129165n"),
+        *("lion.noun.01", "lion#n#1", "omw-en-02129165-n", "wn:02129165n", "bn:00051333n", "wordnet:lion-n-1"),
+        *("ILSVRC2012_n02129165", "n02129165.jpg"),
+    ],
+)
 def test_what_looks_like_an_id_and_is_none_is_refused(choose: Choose, text: str):
     with pytest.raises(LabelError, match="looks like the id of a synset, and WordNet 3"):
         choose("typed", typed=parse_labels(f"{text}; tiger"))

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -70,6 +72,14 @@ def test_the_rules(text: str, wanted: list[tuple[str, str]]):
         ("Mouse.n.04 mouse, lion.n.01", [("mouse", "mouse.n.04"), ("lion.n.01", "")]),
         ("n02012849 crane; n03126707 crane", [("crane", "n02012849"), ("crane", "n03126707")]),
         ("https://example.org/lion", [("https://example.org/lion", "")]),
+        # A colon inside an id or an address starts no definition, so the label behind it is not swallowed.
+        ("http://dbpedia.org/resource/Lion, tiger", [("http://dbpedia.org/resource/Lion", ""), ("tiger", "")]),
+        ("wn:02129165n, tiger", [("wn:02129165n", ""), ("tiger", "")]),
+        ("wd:Q140, tiger", [("wd:Q140", ""), ("tiger", "")]),
+        ("Synset('lion.n.01'), tiger", [("lion.n.01", ""), ("tiger", "")]),
+        ("n02129165-lion, n02129604_tiger", [("lion", "n02129165"), ("tiger", "n02129604")]),
+        ("‹lion›, 「tiger」, `kiang`", [("lion", ""), ("tiger", ""), ("kiang", "")]),
+        ("li\u00adon\u200b, \ufefftiger", [("lion", ""), ("tiger", "")]),
     ],
 )
 def test_quotes_and_ids(text: str, wanted: list[tuple[str, str]]):
@@ -89,6 +99,35 @@ def test_a_line_of_another_tools_list_of_classes():
         ("toy dog, toy", "n02085374"),
         ("kiang", "n02390738"),
     ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["lion", "tiger, cat"],
+        ["lion,", "tiger, cat;"],
+        ['"lion",', '"tiger, cat",'],
+        ["- lion", "• tiger, cat"],
+        ["* 'lion'", "* tiger, cat"],
+        ["0 lion", "1 tiger, cat"],
+        ["1. lion", "2) tiger, cat"],
+        ["0: 'lion',", "1: 'tiger, cat',"],
+        ["0,lion", "1,tiger, cat"],
+        ["0\tlion", "1\ttiger, cat"],
+    ],
+)
+def test_bullets_numbers_and_trailing_commas_are_no_part_of_a_name(lines: list[str]):
+    assert [(label.name, label.definition) for label in parse_lines(lines)] == [("lion", ""), ("tiger, cat", "")]
+
+
+def test_numbers_that_do_not_count_are_part_of_the_names():
+    assert [label.name for label in parse_lines(["7 up", "9 pins"])] == ["7 up", "9 pins"]
+    assert [label.name for label in parse_lines(["1 chair"])] == ["1 chair"]
+
+
+def test_columns_without_an_id_are_refused():
+    with pytest.raises(UsageError, match="'lion 5' has several columns: write NAME or NAME: DEFINITION"):
+        parse_lines(["lion\t5", "tiger\t6"])
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", ";", " ;\n; ", ",,"])
@@ -118,7 +157,7 @@ def test_several_texts_are_parted_each_in_its_own_way():
         parse_labels()
 
 
-QUOTES = "\"'“”„«»‘’‚\ue000\ue001\ue002"
+QUOTES = "\"'“”„«»‘’‚‹›「」『』`\xad\u200b\u200e\u200f\u2060\ufeff\ue000\ue001\ue002"
 WORD = st.text(
     st.characters(blacklist_characters=";:|=\n\r" + QUOTES, blacklist_categories=("Cs",)), min_size=1, max_size=12
 )
@@ -133,10 +172,15 @@ def letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
+def plain(text: str) -> bool:
+    """Whether nothing in the text is taken for a bullet, a comma that ends a line, or an id."""
+    return text[:1] not in (*"-*+•·–—",) and text[-1:] != "," and not re.search(r"n\d{5}", text.lower())
+
+
 LABEL = st.builds(
     TypedLabel,
-    st.lists(WORD, min_size=1, max_size=3).map(lambda words: tidy(" ".join(words))).filter(letters),
-    st.lists(st.one_of(WORD, st.just(": ,")), max_size=3).map(lambda words: tidy(" ".join(words))),
+    st.lists(WORD, min_size=1, max_size=3).map(lambda words: tidy(" ".join(words))).filter(letters).filter(plain),
+    st.lists(st.one_of(WORD, st.just(": ,")), max_size=3).map(lambda words: tidy(" ".join(words))).filter(plain),
 )
 LABELS = st.lists(LABEL, min_size=1, max_size=6, unique_by=lambda label: letters(label.name))
 

@@ -82,6 +82,9 @@ def test_a_shard_with_one_key_twice_is_refused_as_webdataset_does(tmp_path: Path
     for wrong in ([*lion, *tiger], [*lion, tiger[0]], [*lion, tiger[1]], [*lion, ("./000.png", png(2))]):
         with pytest.raises(TrainingError, match=r"duplicate member 000\.(png|cls) in .*e\.tar"):
             find_samples([repeated(tmp_path / "e.tar", wrong)])
+    for other in (("000.PNG", png(2)), ("000.CLS", b"tiger")):  # one key, whatever the letters of its ending
+        with pytest.raises(TrainingError, match=r"duplicate member 000\.(PNG|CLS) in .*e\.tar"):
+            find_samples([repeated(tmp_path / "e.tar", [*lion, other])])
     apart = [*lion, *((f"a/{name}", data) for name, data in tiger)]  # other folders, other photos
     found = find_samples([repeated(tmp_path / "e.tar", apart)])
     assert [found.class_names[row] for row in found.truth] == ["lion", "tiger"]

@@ -12,7 +12,7 @@ from devise.files import parse_json, read_text
 __all__ = ["CandidateList", "read_candidates"]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
-_NAMED_ID = re.compile(r"\"?(?P<id>n\d{8})\"?[\s,:=|]+\S.*", re.ASCII)
+_NAMED_ID = re.compile(r"(?:\d+[\s,;:]+)?[\"']?(?P<id>n\d{8})[\"']?(?:[\s,;:=|_-].*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

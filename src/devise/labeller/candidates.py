@@ -13,7 +13,16 @@ from devise.evaluation.candidates import read_candidates
 from devise.files import read_text
 from devise.labeller.meaning import Meanings
 from devise.labeller.parts import ModelParts
-from devise.labeller.typed import TypedLabel, is_id, is_synset_like, looks_like_id, parse_lines, user_id
+from devise.labeller.typed import (
+    TypedLabel,
+    asked_name,
+    is_heading,
+    is_id,
+    is_synset_like,
+    looks_like_id,
+    parse_lines,
+    user_id,
+)
 from devise.labels import Label, LabelSet
 from devise.model.space import LabelSpace, placed
 from devise.taxonomy.synsets import Synset
@@ -21,6 +30,8 @@ from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.composition import ComposedLabel
 
 __all__ = ["OWN_CANDIDATES", "Candidates", "Kinds", "choose_candidates", "kinds_of", "synset_space", "with_senses"]
+
+_COMMENT = re.compile(r"(?:^|\s)#")
 
 OWN_CANDIDATES = ("all", "seen", "unseen", "typed")
 """The lists every model has; anything else is a file."""
@@ -163,19 +174,31 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
         listed = read_candidates(spec, parts.taxonomy)
         notes = (f"{listed.duplicates} labels stood twice in {spec}",) if listed.duplicates else ()
         return synset_space(parts, listed.ids), notes, ()
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise UsageError(f"{path.name} is YAML: write one label per line into a text file, or a list into .json")
     try:
-        lines = [line.partition("#")[0] for line in read_text(path, UsageError, f"the label file {path}").split("\n")]
+        text = read_text(path, UsageError, f"the label file {path}")
     except OSError as error:
         raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from None
+    if text.lstrip()[:1] in ("[", "{"):
+        raise UsageError(f"{path.name} is not a list of labels: write one per line, or save JSON as .json")
+    lines = [one for line in re.split(r"[\n\x85\u2028\u2029]", text) if (one := _COMMENT.split(line)[0]).strip()]
+    notes: tuple[str, ...] = ()
+    if len(lines) > 1 and is_heading(lines[0]):
+        several = re.search(r"[,;|\t]", lines[0]) is not None
+        heading, lines = lines[0].strip(), lines[1:] if several else lines
+        told = "names columns: left out" if several else "is taken for a label: delete it if it is a heading"
+        notes = (f"{path.name}: the first line, {heading!r}, {told}",)
     try:
         found = _with_typed(parts, parts.space.subset([]), parse_lines(lines))
     except (LabelError, UsageError) as error:
         raise type(error)(f"{path.name}: {error}") from None
-    return found.space, found.notes, found.words
+    return found.space, (*notes, *found.notes), found.words
 
 
 def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[str], str]:
     """All below the likeliest sense of the name that has any of these labels below it, and what was taken."""
+    name = asked_name(name)
     _require_known_id(parts, name)
     meaning = Meanings(parts).of(name)
     if meaning is None:
@@ -220,11 +243,12 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
     meanings, several, count = Meanings(parts), [], 0
     fresh: list[tuple[Label, ComposedLabel]] = []
     listed: Synset | None = None
-    for label in typed:
+    for given in typed:
         count += 1
-        if listed is not None and not label.definition and label.name in listed.lemmas:
+        if listed is not None and not given.definition and given.name in listed.lemmas:
             continue  # "n02129165 lion, king of beasts": one more name of the same
         listed = None
+        label = _one_synset(parts, given)
         sense_id = _given_id(parts, label)
         if sense_id is not None and label.definition:
             listed = parts.taxonomy.synset(sense_id)
@@ -249,7 +273,7 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
                 f"nothing is known about {label.name!r}: no word of it has a vector; add a definition, as in "
                 f"'{label.name}: a kind of ...'"
             )
-        if looks_like_id(label.name) and not label.definition:
+        if looks_like_id(label.name):
             notes.append(f"{label.name!r} looks like an id, an address or a number: taken for the words in it")
         fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
     notes += [twice[0] + (f"; {len(twice) - 1} more such" if len(twice) > 1 else "")] if twice else []
@@ -267,6 +291,16 @@ def _given_id(parts: ModelParts, label: TypedLabel) -> str | None:
     text = label.definition if is_id(label.definition) else label.name
     _require_known_id(parts, text)
     return parts.taxonomy.id_in(text)
+
+
+def _one_synset(parts: ModelParts, label: TypedLabel) -> TypedLabel:
+    """The label; of names that are all one synset's ("lion, king of beasts"), as class lists have them, with its id."""
+    terms = [term for term in label.name.split(",") if term.strip()]
+    if len(terms) < 2 or label.definition:
+        return label
+    senses = [[sense.id for sense in parts.taxonomy.find(term)] for term in terms]
+    shared = [one for one in senses[0] if all(one in others for others in senses[1:])]
+    return TypedLabel(label.name, shared[0]) if shared else label
 
 
 def _require_known_id(parts: ModelParts, text: str) -> None:

@@ -7,26 +7,51 @@ from dataclasses import dataclass
 from devise.errors import UsageError
 from devise.text.phrases import term_key
 
-__all__ = ["TypedLabel", "is_id", "is_synset_like", "looks_like_id", "parse_labels", "parse_lines", "user_id"]
+__all__ = [
+    "TypedLabel",
+    "asked_name",
+    "is_heading",
+    "is_id",
+    "is_synset_like",
+    "looks_like_id",
+    "parse_labels",
+    "parse_lines",
+    "user_id",
+]
 
 _ID = r"n\d{8}|[^\s,;:]+\.n\.\d{1,3}"
 _IS_ID = re.compile(_ID, re.IGNORECASE)
-_ID_FIRST = re.compile(rf"(?:\d+[\s,:]+)?(?P<id>{_ID})[\s,:=|]+(?:\d+\s+)?(?P<name>\S.*)", re.IGNORECASE)
-_ID_LAST = re.compile(rf"(?P<name>.*?\S)[\s,:=|]+(?P<id>{_ID})", re.IGNORECASE)
+_ID_FIRST = re.compile(rf"(?:\d+[\s,;:]+)?(?P<id>{_ID})[\s,;:=|_-]+(?:\d+\s+)?(?P<name>\S.*)", re.IGNORECASE)
+_ID_LAST = re.compile(rf"(?P<name>.*?\S)[\s,;:=|]+(?P<id>{_ID})", re.IGNORECASE)
+_PRINTED = re.compile(rf"Synset\(\s*['\"]?(?P<id>{_ID})['\"]?\s*\)", re.IGNORECASE)  # as NLTK prints a synset
 _SYNSET_LIKE = re.compile(
-    r"[nvars]\d{5,}|\d{8}-[nvars]|\S+\.[nvars]\.\d+(\.\S+)?|\S+%\d(:\S*)?|(oewn|ewn|pwn|wn|bn)[-:]\S*\d\S*",
+    r"[nvars]\d{5,}|\d{8}-?[nvars]?|(\S+-)?\d{8}-[nvars]|\S*(?<![^\W_])n\d{8}(?!\d)\S*"
+    r"|\S+\.([nvars]|noun|verb|adj|adv)\.\d+(\.\S+)?|\S+#[nvars](#\d+)?|\S+%\d(:\S*)?"
+    r"|(oewn|ewn|pwn|wn|omw|bn|wordnet)[-:]\S*\d\S*|(Synset|Lemma)\(\S*\)",
     re.IGNORECASE,
 )
-_FOREIGN_ID = re.compile(r"[a-z]?\d{3,}[a-z]?|q\d+|/[mg]/\w+", re.IGNORECASE)
+_FOREIGN_ID = re.compile(r"[a-z]?\d{3,}[a-z]?|([a-z]+:)?[qp]\d+|(/\w+){2,}", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S*|www\.\S+", re.IGNORECASE)
 
-_CLOSING = {'"': '"”“', "“": '"”', "”": '"”', "„": "“”", "«": "»", "»": "«", "‘": "’'", "‚": "‘’", "'": "'’"}
+_CLOSING = {
+    **{'"': '"”“', "“": '"”', "”": '"”', "„": "“”", "«": "»", "»": "«", "‹": "›", "›": "‹", "「": "」", "『": "』"},
+    **{"‘": "’'", "’": "’", "‚": "‘’", "'": "'’", "`": "`'"},
+}
 _QUOTED = re.compile(
     r"(?P<before>^|[,;:\n])[^\S\n]*(?:"
     + "|".join(f"{re.escape(mark)}(?P<q{i}>[^\n]+?)[{ends}]" for i, (mark, ends) in enumerate(_CLOSING.items()))
     + r")(?=\s*(?:$|[,;:\n]))"
 )
-_LEFT_OVER = '"“”„«»'
+_LEFT_OVER = '"“”„«»‹›「」『』`'
+_CELLS = re.compile(r"[^\s:;]\t\S")  # a tab for a blank has blanks beside it
+_BULLET = re.compile(r"[-*+•·–—]\s+")
+_NUMBERED = re.compile(r"\s*(?P<number>\d+)(?:[.):,;]\s*|\s+)(?P<rest>\S.*)")
+_UNSEEN = dict.fromkeys(map(ord, "\xad\u200b\u200e\u200f\u2060\ufeff"))
+"""What has no width: soft hyphens, marks of direction, a byte order mark in the middle."""
+_COLUMNS = frozenset(
+    re.findall(r"\S+", "id wnid wnids synset synset_id index number count name names word words label labels class")
+    + re.findall(r"\S+", "class_id class_name classes category categories definition gloss description display_name #")
+)
 _KEPT = {ord(","): "\ue000", ord(";"): "\ue001", ord(":"): "\ue002"}
 """What parts labels, and what stands for it inside quotes until they are parted."""
 
@@ -64,10 +89,39 @@ def parse_labels(*texts: str) -> tuple[TypedLabel, ...]:
 def parse_lines(lines: Iterable[str]) -> tuple[TypedLabel, ...]:
     """Labels one a line, so that commas and semicolons are part of it; all else as in `parse_labels`.
 
+    Lines that are all numbered, one after the other ("0 lion", "1 tiger"), lose their numbers. UsageError for a line of
+    several columns, none of which is an id.
+
     >>> [label.name for label in parse_lines(["zedonk: part zebra, part donkey; sterile", "", "kick scooter"])]
     ['zedonk', 'kick scooter']
     """
-    return _unique(_parsed(_unquoted(line)) for line in lines if line.strip())
+    return _unique(
+        _parsed(_unquoted(_one_column(_stripped(line)))) for line in _unnumbered([one for one in lines if one.strip()])
+    )
+
+
+def asked_name(text: str) -> str:
+    """The one name or id that a text is, read as a line of a list; the text itself if it is neither.
+
+    >>> asked_name("“big cats”"), asked_name("n02129165 lion"), asked_name("cat: a pet")
+    ('big cats', 'n02129165', 'cat: a pet')
+    """
+    if not term_key(text):
+        return text
+    label = parse_lines([text])[0]
+    if is_id(label.definition):
+        return label.definition
+    return text if label.definition else label.name
+
+
+def is_heading(line: str) -> bool:
+    """Whether a line only names columns, as the first of a table does.
+
+    >>> is_heading('"wnid","words"'), is_heading("lion, king of beasts")
+    (True, False)
+    """
+    columns = [column.strip(" \"'").lower() for column in re.split(r"[,;|\t]", line)]
+    return all(column in _COLUMNS for column in columns)
 
 
 def is_id(text: str) -> bool:
@@ -91,8 +145,7 @@ def looks_like_id(text: str) -> bool:
     [True, True, True, True, True, False]
     """
     text = text.strip()
-    patterns = (_SYNSET_LIKE, _FOREIGN_ID, _ADDRESS)
-    return any(pattern.fullmatch(text) for pattern in patterns) or not re.search(r"[^\W\d]", text)
+    return _is_whole(text) or not re.search(r"[^\W\d]", text)
 
 
 def user_id(name: str) -> str:
@@ -129,7 +182,8 @@ def _entries(text: str) -> list[str]:
         return re.split(r"[;\n]", text)
     entries: list[str] = []
     for piece in text.split(","):
-        definition = entries[-1].partition(":")[2] if entries and not _ID_FIRST.fullmatch(entries[-1].strip()) else ""
+        last = entries[-1].strip() if entries else ""
+        definition = "" if _ID_FIRST.fullmatch(last) or _is_whole(last) else last.partition(":")[2]
         if definition.strip() and not is_id(definition) and ":" not in piece:
             entries[-1] += "," + piece
         else:
@@ -138,14 +192,42 @@ def _entries(text: str) -> list[str]:
 
 
 def _parsed(entry: str) -> TypedLabel:
-    entry = entry.strip()
+    if printed := _PRINTED.fullmatch(entry.strip()):
+        return TypedLabel(printed["id"].lower())
+    entry = _stripped(entry)
     listed = _ID_FIRST.fullmatch(entry) or _ID_LAST.fullmatch(entry)
     if listed:
         return TypedLabel(_named(listed["name"].partition(":")[0].replace("_", " "), entry), listed["id"].lower())
-    if _ADDRESS.match(entry) or _SYNSET_LIKE.fullmatch(entry):
+    if _ADDRESS.match(entry) or _is_whole(entry):
         return TypedLabel(_named(entry, entry))
     name, _, definition = entry.partition(":")
     return TypedLabel(_named(name, entry), _shown(definition))
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is an id or an address: a colon in it starts no definition."""
+    return any(pattern.fullmatch(text.strip()) for pattern in (_SYNSET_LIKE, _FOREIGN_ID, _ADDRESS))
+
+
+def _stripped(entry: str) -> str:
+    """An entry without what stands around it in other tools' lists; never empty if it was not."""
+    entry = entry.translate(_UNSEEN).strip()
+    return _BULLET.sub("", entry, count=1).rstrip(",;").strip() if _BULLET.match(entry) else entry.rstrip(",;") or entry
+
+
+def _one_column(line: str) -> str:
+    if _CELLS.search(line) and not (_ID_FIRST.fullmatch(line) or _ID_LAST.fullmatch(line)):
+        raise UsageError(f"the line {_shown(line)!r} has several columns: write NAME or NAME: DEFINITION")
+    return line
+
+
+def _unnumbered(lines: list[str]) -> list[str]:
+    """The lines, without their numbers if these count up by one from 0 or 1."""
+    found = [_NUMBERED.fullmatch(line.strip()) for line in lines]
+    numbers = [int(one["number"]) for one in found if one]
+    if len(lines) < 2 or len(numbers) < len(lines) or numbers != list(range(numbers[0], numbers[0] + len(lines))):
+        return lines
+    return [one["rest"] for one in found if one] if numbers[0] < 2 else lines
 
 
 def _named(name: str, entry: str) -> str:

@@ -133,7 +133,9 @@ def find_samples(sources: Sequence[Path]) -> Samples:
                 problem = "is a compressed archive: unpack it first"
             raise UsageError(f"{source} {problem}: give a folder of class folders, or .tar shards")
     if not found.names:
-        raise UsageError(f"no photo in {', '.join(map(str, sources))}: expected CLASS/photo.jpg in folders or shards")
+        raise UsageError(
+            f"no photo in {', '.join(map(str, sources))}: expected CLASS/photo.jpg; in shards also KEY.jpg and KEY.cls"
+        )
     return found.samples()
 
 
@@ -204,14 +206,15 @@ def _list_shard(path: Path, found: _Found) -> None:
     found.files.append(path)
     photos: list[tuple[PurePosixPath, int, int]] = []
     classes: dict[str, str] = {}
-    given: set[PurePosixPath] = set()
+    given: set[str] = set()  # without regard to the ending's letters, as the class of a.jpg and a.JPG is one
     for member in _members(path):
         name = PurePosixPath(member.name)
         is_class = name.suffix.lower() == ".cls" and member.isfile()
-        if name in given:
+        member_key = f"{name.with_suffix('')}{name.suffix.lower()}"
+        if member_key in given:
             raise TrainingError(f"duplicate member {name} in {path}: give each photo and its class a key of their own")
         if is_class or name.suffix.lower() in EXTENSIONS:
-            given.add(name)
+            given.add(member_key)
         if is_class:
             classes[str(name.with_suffix(""))] = _class_text(path, member)
         elif is_hidden(name) or name.suffix.lower() not in EXTENSIONS or not member.isfile():
