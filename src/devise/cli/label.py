@@ -22,7 +22,6 @@ from devise.files import check_encoding, exact_name
 
 if TYPE_CHECKING:
     from devise.labeller.answers import Answer
-    from devise.labeller.contact_sheet import SheetFacts
     from devise.labeller.model import LabelRequest, LabelRun, Model
     from devise.vision.folders import Found
     from devise.vision.pipeline import Extracted
@@ -203,7 +202,7 @@ def label(
 
     run = _ready(loaded, request, quiet)
     run.prepare()
-    with open_output(output, tally) as target, open_sheet(sheet, partial(_facts, loaded, run)) as shown:
+    with open_output(output, tally) as target, open_sheet(sheet, loaded, run) as shown:
         answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
         told = shown(answers)
         if chosen != Format.table and sure is None:
@@ -213,13 +212,6 @@ def label(
         tell(line)
     if tally.failed or not tally.labelled:
         raise typer.Exit(1)
-
-
-def _facts(model: "Model", run: "LabelRun") -> "SheetFacts":
-    from devise.labeller.contact_sheet import SheetFacts
-
-    name = model.parts.bundle.manifest.name
-    return SheetFacts(name, len(run.candidates), frozenset(model.parts.trained_ids), run.request)
 
 
 def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":

@@ -25,7 +25,7 @@ from devise.labeller.answers import Answer
 from devise.vision.folders import EXTENSIONS
 
 if TYPE_CHECKING:
-    from devise.labeller.contact_sheet import SheetFacts
+    from devise.labeller.model import LabelRun, Model
 
 __all__ = ["Output", "Tally", "check_output", "counting", "open_output", "open_sheet", "write_answers"]
 
@@ -96,7 +96,7 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
 
 @contextmanager
 def open_sheet(
-    path: Path | None, facts: Callable[[], "SheetFacts"]
+    path: Path | None, model: "Model", run: "LabelRun"
 ) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
     """A page of the photos whose answers pass through what is yielded; it appears when it is whole.
 
@@ -106,14 +106,14 @@ def open_sheet(
     if path is None:
         yield iter
         return
-    from devise.labeller.contact_sheet import LabelSheet
+    from devise.labeller.contact_sheet import LabelSheet, SheetFacts
 
     name = str(path)
     with ExitStack() as stack:
         with _named(name):
             file = stack.enter_context(atomic_write(path))
             spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=path.resolve().parent))
-        sheet = LabelSheet(facts(), spool)
+        sheet = LabelSheet(SheetFacts.of(model, run), spool)
 
         def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
             for answer in answers:

@@ -9,7 +9,7 @@ from devise.errors import PictureError
 from devise.labeller.answers import Answer, Guess, Hedge, Level, typed_places
 from devise.labeller.gallery import guess_html
 from devise.labeller.hits import Hit, Hits, shown_score
-from devise.labeller.model import LabelRequest
+from devise.labeller.model import LabelRequest, LabelRun, Model
 from devise.labeller.page import CLOSING, document, html_text, many, opening, percent, problem_list, unseen_mark
 from devise.vision.thumbnails import data_uri
 
@@ -42,6 +42,12 @@ class SheetFacts:
     candidates: int
     trained: frozenset[str]
     request: LabelRequest
+
+    @classmethod
+    def of(cls, model: Model, run: LabelRun) -> "SheetFacts":
+        """Those of a model and of what is asked of it."""
+        name, trained = model.parts.bundle.manifest.name, frozenset(model.parts.trained_ids)
+        return cls(name, len(run.candidates), trained, run.request)
 
 
 class LabelSheet:
@@ -153,7 +159,11 @@ def _hit_text(hit: Hit) -> str:
 def _card(source: str, called: str, text: str) -> str:
     """A photo with what is said of it. called: what stands in place of the picture, where there is a name."""
     path = Path(source)
-    folder = "" if path.parent == Path() else f'<p class="folder">{html_text(str(path.parent))}</p>'
+    folder = (
+        ""
+        if path.parent == Path()
+        else f'<p class="folder" title="{html_text(str(path.parent))}">{html_text(str(path.parent))}</p>'
+    )
     where = f'<p class="file">{html_text(path.name)}</p>{folder}'
     return f'<li class="card shot">{_picture(path, called or f"The photo {path.name}")}{text}{where}</li>'
 
