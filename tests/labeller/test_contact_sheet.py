@@ -64,8 +64,10 @@ def answer(source: str, **facts: object) -> Answer:
     return Answer(source, **(named | facts))  # type: ignore[arg-type]
 
 
-def page_of(*answers: Answer, stopped: bool = False, candidates: int = 39_990, **asked: object) -> str:
-    request = LabelRequest(**asked)  # type: ignore[arg-type]
+def page_of(
+    *answers: Answer, stopped: bool = False, candidates: int = 39_990, typed_alone: bool = False, **asked: object
+) -> str:
+    request = LabelRequest(candidates="typed" if typed_alone else "all", **asked)  # type: ignore[arg-type]
     sheet = LabelSheet(SheetFacts("m<1>", candidates, frozenset({CAT.id}), request), io.StringIO())
     for one in answers:
         sheet.add(one)
@@ -104,7 +106,7 @@ def test_a_rejected_photo_has_no_name_anywhere(photo: str) -> None:
     assert "kiang" not in rejected
     assert 'alt="The photo one.jpg"' in rejected
     assert "<h1>1 photo named with" in page
-    assert "1 photo had no name of 30.0 % or more, and is shown as “none of these”." in page
+    assert "1 photo had no name of 30 % or more, and is shown as “none of these”." in page
 
 
 def test_as_wide_a_name_as_is_sure_comes_first_and_its_kinds_below(photo: str) -> None:
@@ -124,20 +126,21 @@ def test_an_exact_name_that_is_sure_is_marked_where_it_was_not_trained_on(photo:
 
 def test_a_photo_without_a_sure_name_says_so(photo: str) -> None:
     page = page_of(answer(photo, hedge=Hedge(0.8, None, (FELINE,), ())), sure=0.8)
-    assert "nothing is 80.0 % sure" in page
-    assert "The first name is the most exact one that is 80.0 % sure" in page
+    assert "nothing is 80 % sure" in page
+    assert "The first name is the most exact one that is 80 % sure" in page
 
 
 def test_a_photo_in_doubt_has_a_wider_name_above_the_first(photo: str) -> None:
     told = '<p class="wide">a kind of <b>feline</b> 87.5 %</p><p class="first">'
     assert told in page_of(answer(photo, hedge=Hedge(0.7, FELINE, (), ())))
     whole = Level("n00001740", "entity", 1.0, 0.0, False)
-    assert "a kind of" not in page_of(answer(photo, hedge=Hedge(0.7, whole, (), ())))
+    assert 'class="wide"' not in page_of(answer(photo, hedge=Hedge(0.7, whole, (), ())))
 
 
 def test_typed_labels_that_lost_are_placed_and_names_used_twice_told_apart(photo: str) -> None:
     page = page_of(answer(photo, standings=(Standing(ZEDONK, 1234),)))
     assert '<div class="typed"><p>zedonk: number 1,234</p></div>' in page
+    assert "zedonk" not in page_of(answer(photo, standings=(Standing(ZEDONK, 1234),)), candidates=3, typed_alone=True)
     twins = (Guess(CAT, 0.5), Guess(Label("n02123159", "tabby"), 0.25))
     assert Page(page_of(answer(photo, guesses=twins))).text.count("n02123") == 2
 

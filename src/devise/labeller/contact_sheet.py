@@ -102,15 +102,15 @@ class LabelSheet:
         request = self._facts.request
         first = "The first name of each photo is the likeliest."
         if request.sure is not None:
-            first = f"The first name is the most exact one that is {percent(request.sure)} sure, its kinds below it."
+            first = f"The first name is the most exact one that is {_share(request.sure)} sure, its kinds below it."
         yield (
             f"{first} A number is a probability among the labels asked, as the model <b>{html_text(self._facts.model)}"
-            f"</b> sees it. A name marked{unseen_mark(False)} was never trained on: no training photo carried it, and "
-            "the model knows it from its words and its place in WordNet alone."
+            f"</b> sees it. A name marked{unseen_mark(False)} was never trained on: no training photo carried it, "
+            "though some may show a kind of it. The model knows it from its words and its place in WordNet."
         )
         if self._rejected:
             yield (
-                f"{many(self._rejected, 'photo')} had no name of {percent(request.reject)} or more, and "
+                f"{many(self._rejected, 'photo')} had no name of {_share(request.reject)} or more, and "
                 f"{'is' if self._rejected == 1 else 'are'} shown as “none of these”."
             )
         if request.context:
@@ -134,13 +134,14 @@ class LabelSheet:
             first, *others = answer.guesses
             told = _first(_called(first, twice), first.score, first.label.gloss)
             told += _next([_line(_called(guess, twice), guess.score) for guess in others])
-        typed = "".join(f"<p>{html_text(line)}</p>" for line in typed_places(answer))
+        alone = self._facts.request.candidates == "typed"  # then the next names say as much
+        typed = "" if alone else "".join(f"<p>{html_text(line)}</p>" for line in typed_places(answer))
         return _wide(answer.hedge) + told + (f'<div class="typed">{typed}</div>' if typed else "")
 
     def _sure(self, hedge: Hedge) -> str:
         """As wide a name as is sure, with its likeliest kinds."""
         if hedge.name is None:
-            first = f'<p class="none">nothing is {percent(hedge.threshold)} sure</p>'
+            first = f'<p class="none">nothing is {_share(hedge.threshold)} sure</p>'
         else:
             exact = 2**hedge.name.bits > self._facts.candidates - 0.5  # one label is below it: itself
             called = self._level(hedge.name) if exact else html_text(hedge.name.name)
@@ -192,6 +193,10 @@ def _first(called: str, score: float, gloss: str = "") -> str:
         f'<p class="first">{_line(called, score)}'
         f'<span class="track"><span class="bar" style="width:{width}%"></span></span>{told}</p>'
     )
+
+
+def _share(threshold: float) -> str:
+    return f"{100 * threshold:g} %"
 
 
 def _next(lines: list[str]) -> str:
