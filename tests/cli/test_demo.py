@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from PIL import Image
 
 from devise.cli import demo_photos
 from devise.cli.demo import demo
-from devise.cli.demo_photos import CONTROL, SAMPLES, sample_folder, sample_labels, sample_photos
+from devise.cli.demo_output import write_sheet
+from devise.cli.demo_photos import CONTROL, SAMPLES, SHEET, sample_folder, sample_labels, sample_photos, sheet_photos
 from devise.errors import UsageError
 from devise.labeller import model
 from devise.labeller.model import Model, load
@@ -48,7 +50,7 @@ def run(*photos: Path, out: Path, labels: str | None = None) -> int:
 
 @pytest.fixture
 def no_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_photos, "sample_folder", lambda: None)
+    monkeypatch.setattr(demo_photos, "sample_folder", lambda package="skimage": None)
 
 
 @pytest.mark.usefixtures("no_samples")
@@ -101,7 +103,7 @@ def test_a_folder_without_pictures_fails_but_the_samples_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wheel = _fake_wheel(tmp_path, "coffee.png")
-    monkeypatch.setattr(demo_photos, "sample_folder", lambda: wheel)
+    monkeypatch.setattr(demo_photos, "sample_folder", lambda package="skimage": wheel)
     (tmp_path / "empty").mkdir()
     assert run(tmp_path / "empty", out=tmp_path / "out") == 1
     shown = capsys.readouterr()
@@ -148,7 +150,28 @@ def test_the_command_line_reads_its_options_and_exits_with_1_when_a_photo_fails(
     assert "Traceback" not in told.stderr
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count("<li><details>") == 4 * page.count("<article")
-    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "report.html"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "sheet.html"]
+    sheet = (tmp_path / "out" / "sheet.html").read_text(encoding="utf-8")
+    assert sheet.count('<p class="file">') == 2
+    assert "named with 39,990 labels" in sheet
+    assert f"<li>{folder / 'empty.jpg'}: empty</li>" in sheet
+
+
+def test_the_sheet_of_samples_names_things_that_were_never_trained_on(loaded: Model, tmp_path: Path, capsys) -> None:
+    if len(sheet_photos()) < len(SHEET):
+        pytest.skip("scikit-image and scikit-learn are not installed: pip install scikit-image scikit-learn")
+    write_sheet(loaded, [], tmp_path / "sheet.html", 5)
+    page = (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    cards = [card for card in page.split('<li class="card shot">') if 'class="mark"' in card]
+    named = {re.findall(r"<span>(.*?) <span", card)[0]: re.findall(r'"file">(.*?)<', card)[0] for card in cards[1:]}
+    told = capsys.readouterr().out
+    assert (
+        "9 photos, 9 nouns to choose from, none of them trained on: 6 named, 6 of them rightly, 3 none of these" in told
+    )
+    assert named["pagoda"] == "china.jpg"
+    assert named["rocket"] == "rocket.jpg"
+    trained = {loaded.labels[position].name for position in loaded.parts.trained.tolist()}
+    assert not trained & set(SHEET.values())
 
 
 def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

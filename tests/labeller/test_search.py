@@ -278,7 +278,7 @@ def test_the_contact_sheet_shows_no_small_score_as_zero(search: PhotoSearch):
     page = contact_sheet(Hits(hits, 5), "zebra")
     for shown in ("0.5000, ", "0.0001, ", "&lt; 0.0001, ", "0.0000, ", "-0.2000, "):
         assert f"<p>{shown}" in page
-    assert "<p><b>0.jpg</b></p>" in page
+    assert '<p class="file">0.jpg</p>' in page
     assert '<p class="folder">/far/&lt;away&gt;</p>' in page
 
 

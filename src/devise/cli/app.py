@@ -30,6 +30,7 @@ _COMMANDS = (
     "compare",
     "report",
     "reproduce",
+    "data",
     "demo",
     "text",
 )

@@ -1,4 +1,4 @@
-"""devise demo: every method side by side on photos, in the terminal and on one HTML page."""
+"""devise demo: every method side by side on photos, and a contact sheet of them: terminal and two HTML pages."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +17,9 @@ def demo(
     photos: Annotated[
         list[Path] | None, typer.Argument(help="Photos and folders of yours, shown before the samples.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html; made if it is not there.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for report.html and sheet.html; made if it is not there.")
+    ] = Path("demo"),
     top: Annotated[int, typer.Option("--top", "-k", help="Guesses for each photo and method.")] = 5,
     labels: Annotated[
         str | None,
@@ -34,9 +34,11 @@ def demo(
 ) -> None:
     """Show softmax, ConSE, DeViSE and both together on photos, and labels typed by hand; write a page of it.
 
+    A second page is a contact sheet: of your photos with all labels, or else of sample photos with nine nouns.
+
     Exits with 1 if any photo could not be read; the others are still shown.
     """
-    from devise.cli.demo_output import print_comparison, progress, write_report
+    from devise.cli.demo_output import SHEET_PAGE, print_comparison, progress, write_report, write_sheet
     from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
     from devise.labeller.comparison import add_labels, compare
     from devise.labeller.gallery import Gallery, gallery_html
@@ -57,5 +59,6 @@ def demo(
     print_comparison(records, added)
     page = write_report(out, gallery_html(Gallery(*facts, records, added, (CREDITS,) if shipped else ())))
     print(f"\nThe page: {printable(str(page))}")
+    write_sheet(loaded, [photo.found for photo in own], page.parent / SHEET_PAGE, top)
     if any(record.problem is not None for record in records) or (photos and not own):
         raise typer.Exit(1)

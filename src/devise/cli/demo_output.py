@@ -10,14 +10,22 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from devise.cli.demo_photos import SHEET, SHEET_REJECT, sheet_photos
+from devise.cli.output import open_sheet
 from devise.files import atomic_write
 from devise.labeller.comparison import Added, PhotoRecord
 from devise.labeller.gallery import TITLES, typed_summary
+from devise.labeller.model import LabelRequest, Model
 from devise.labeller.page import percent, printable
+from devise.labeller.typed import parse_labels
+from devise.vision.folders import Found
 
-__all__ = ["REPORT", "print_comparison", "progress", "write_report"]
+__all__ = ["REPORT", "SHEET_PAGE", "print_comparison", "progress", "write_report", "write_sheet"]
 
 REPORT = "report.html"
+SHEET_PAGE = "sheet.html"
+
+_IN_DOUBT = 0.7  # as in the table of devise label
 
 _PLAIN_WIDTH = 120  # columns, where no terminal says how many it has
 
@@ -28,6 +36,31 @@ def write_report(folder: Path, page: str) -> Path:
     with atomic_write(folder / REPORT) as file:
         file.write(page)
     return folder / REPORT
+
+
+def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> None:
+    """Write the contact sheet: of the user's photos with all labels, or else of samples with a noun for each.
+
+    How many samples got the noun meant for them is printed. Nothing is written where there is no photo.
+    """
+    photos = own or [Found(path) for path in sheet_photos()]
+    if not photos:
+        return
+    request = LabelRequest(top=top, in_doubt=_IN_DOUBT)
+    if not own:
+        nouns = parse_labels("; ".join(SHEET.values()))
+        request = LabelRequest(top=3, candidates="typed", typed=nouns, reject=SHEET_REJECT)
+    run = model.run(request)
+    with open_sheet(path, model, run) as shown:
+        answers = list(shown(run.answers(photos)))
+    if not own:
+        named = [answer for answer in answers if answer.problem is None and not answer.rejected]
+        right = sum(SHEET[Path(one.source).name] == one.guesses[0].label.name for one in named)
+        print(
+            f"{len(answers)} photos, {len(SHEET)} nouns to choose from, none of them trained on: {len(named)} named, "
+            f"{right} of them rightly, {len(answers) - len(named)} none of these"
+        )
+    print(f"The sheet: {printable(str(path))}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The photos that devise demo shows: the user's own, and those inside the scikit-image package."""
+"""The photos that devise demo shows: the user's own, and those inside scikit-image and scikit-learn."""
 
 import sys
 from collections.abc import Sequence
@@ -14,12 +14,15 @@ __all__ = [
     "CONTROL",
     "CREDITS",
     "SAMPLES",
+    "SHEET",
+    "SHEET_REJECT",
     "Sample",
     "own_photos",
     "sample_folder",
     "sample_labels",
     "sample_photos",
     "samples",
+    "sheet_photos",
 ]
 
 
@@ -76,6 +79,26 @@ Left out: test patterns, drawings, pages of text, microscope and medical picture
 the second view of the motorcycle.
 """
 
+SHEET = {
+    "astronaut.png": "space suit",
+    "camera.png": "camera",
+    "chelsea.png": "cat",
+    "china.jpg": "pagoda",
+    "coffee.png": "coffee",
+    "coins.png": "coin",
+    "flower.jpg": "dahlia",
+    "motorcycle_left.png": "motorcycle",
+    "rocket.jpg": "rocket",
+}
+"""For the sheet: photos of one thing each, with a noun that was never trained on. Textures and skies are left out.
+
+`china.jpg` and `flower.jpg` are scikit-learn's, the others scikit-image's. Kinds of a camera, a cat, a coffee, a
+motorcycle and a rocket were trained on; nothing above or below the other four.
+"""
+
+SHEET_REJECT = 0.4
+"""Set with the answers to these photos in sight: it shows what `--reject` does, not how well it does it."""
+
 CONTROL = "zedonk: offspring of a zebra and a donkey"
 """No photo shows one."""
 
@@ -83,17 +106,26 @@ CREDITS = (
     "The sample photos come inside the scikit-image package; its documentation of skimage.data tells their makers."
 )
 
+_IMAGES = {"skimage": "data", "sklearn": "datasets/images"}
+
 
 def sample_labels() -> str:
     """The labels to type: one for each sample, and one that no photo shows."""
     return "; ".join([*(sample.label for sample in SAMPLES), CONTROL])
 
 
-def sample_folder() -> Path | None:
-    """Where the installed scikit-image keeps its pictures; None if it is not installed. Does not import it."""
-    spec = find_spec("skimage")
+def sample_folder(package: str = "skimage") -> Path | None:
+    """Where an installed package (or sklearn) keeps its pictures; None if it is not installed. Does not import it."""
+    spec = find_spec(package)
     places = spec.submodule_search_locations if spec is not None else None
-    return Path(places[0]) / "data" if places else None
+    return Path(places[0]) / _IMAGES[package] if places else None
+
+
+def sheet_photos() -> list[Path]:
+    """Those of `SHEET` that are installed."""
+    folders = [folder for package in _IMAGES if (folder := sample_folder(package)) is not None]
+    found = (folder / file for file in SHEET for folder in folders)
+    return [path for path in found if path.is_file()]
 
 
 def sample_photos(folder: Path, *, meant: bool) -> tuple[list[Photo], list[str]]:

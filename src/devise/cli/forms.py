@@ -12,7 +12,7 @@ from rich.text import Text
 from devise.cli.terminal import Stream, one_line
 from devise.csvtext import csv_text
 from devise.files import text_name
-from devise.labeller.answers import Answer, Explanation, Guess, Hedge, Level
+from devise.labeller.answers import Answer, Explanation, Guess, Hedge, Level, typed_places
 from devise.labeller.model import LabelRequest
 from devise.labeller.page import percent
 
@@ -21,7 +21,6 @@ __all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
 _INDENT = " " * 10  # of what belongs to a guess: below its name
 _NAMES = 22  # columns for names, so that most blocks of a table stand in line
 _WIDEST = 44  # columns for names at most; a longer one moves what follows it
-_TYPED = 5  # labels typed and not among the guesses, of which each photo's rank is told
 _LEAST = 8  # columns, below which a definition is not begun
 _STAR = " *"
 
@@ -216,12 +215,7 @@ class Table:
 
     def _typed(self, answer: Answer) -> str:
         """The labels typed that are not among the guesses, the best few of them."""
-        shown = {guess.label.id for guess in answer.guesses}
-        others = [standing for standing in answer.standings if standing.label.id not in shown]
-        told = [f"{one_line(one.label.name)}: number {one.rank:,}" for one in others[:_TYPED]]
-        if others[_TYPED:]:
-            told.append(f"{len(others) - _TYPED:,} more typed labels further down")
-        return "".join(self._below(line) for line in told)
+        return "".join(self._below(one_line(line)) for line in typed_places(answer))
 
     def _below(self, line: str) -> str:
         """A line that belongs to a guess, broken in front of the terminal's edge and moved in under its name."""

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from itertools import islice
@@ -135,6 +136,14 @@ def label(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write answers here instead, whole or not at all."),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet",
+            metavar="FILE",
+            help="Also write a page of the photos with their names: one HTML file that needs no other.",
+        ),
+    ] = None,
     ray: Annotated[
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
@@ -151,7 +160,7 @@ def label(
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
-    from devise.cli.output import Tally, check_output, open_output, write_answers
+    from devise.cli.output import Tally, check_output, open_output, open_sheet, write_answers
     from devise.labeller.candidates import with_senses
     from devise.labeller.model import LabelRequest, load
     from devise.labeller.typed import parse_labels
@@ -162,9 +171,11 @@ def label(
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    in_doubt = _IN_DOUBT if chosen == Format.table and sure is None else None
+    in_doubt = _IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
     request = LabelRequest(top, method.value, candidates, under, typed, reject, explain, sure, in_doubt, context)
     if chosen == Format.parquet:
+        if sheet is not None:
+            raise UsageError("--format parquet is for very many photos and has no page: leave out --sheet, or take csv")
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
@@ -178,6 +189,10 @@ def label(
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
     if output is not None:
         check_output(output)
+    if sheet is not None:
+        check_output(sheet, "--sheet", "sheet.html")
+        if output is not None and output.resolve() == sheet.resolve():
+            raise UsageError(f"--output and --sheet are both {sheet}: give each a file of its own")
     loaded = load(model, fast=fast)
     loaded.prepare()
     tally = Tally()
@@ -187,9 +202,12 @@ def label(
 
     run = _ready(loaded, request, quiet)
     run.prepare()
-    with open_output(output, tally) as target:
+    with open_output(output, tally) as target, open_sheet(sheet, loaded, run) as shown:
         answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
-        write_answers(answers, form_of(chosen, target.file, run.request, excel=excel), target, tally)
+        told = shown(answers)
+        if chosen != Format.table and sure is None:
+            told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
+        write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in tally.lines():
         tell(line)
     if tally.failed or not tally.labelled:

@@ -8,10 +8,11 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -23,7 +24,10 @@ from devise.files import atomic_write
 from devise.labeller.answers import Answer
 from devise.vision.folders import EXTENSIONS
 
-__all__ = ["Output", "Tally", "check_output", "counting", "open_output", "write_answers"]
+if TYPE_CHECKING:
+    from devise.labeller.model import LabelRun, Model
+
+__all__ = ["Output", "Tally", "check_output", "counting", "open_output", "open_sheet", "write_answers"]
 
 
 @dataclass(slots=True)
@@ -51,16 +55,17 @@ class Tally:
             yield f"left out {counted(self.skipped, 'file')}: {kept}"
 
 
-def check_output(path: Path) -> None:
-    """UsageError if answers cannot go to this path, so that nobody waits for a model first."""
+def check_output(path: Path, option: str = "--output", example: str = "labels.csv") -> None:
+    """UsageError if nothing can be written to this path, so that nobody waits for a model first.
+
+    option, example: what the path was given to, and a name that fits it.
+    """
     if path.is_dir():
-        raise UsageError(
-            f"--output needs a file, and {path} is a folder: give a name in it, as in {path / 'labels.csv'}"
-        )
+        raise UsageError(f"{option} needs a file, and {path} is a folder: give a name in it, as in {path / example}")
     if not path.parent.is_dir():
-        raise UsageError(f"--output {path} needs a folder that exists: make {path.parent} first")
+        raise UsageError(f"{option} {path} needs a folder that exists: make {path.parent} first")
     if path.suffix.lower() in EXTENSIONS:
-        raise UsageError(f"--output {path} has the name of a picture: give another, such as labels.csv")
+        raise UsageError(f"{option} {path} has the name of a picture: give another, such as {example}")
 
 
 @contextmanager
@@ -87,6 +92,48 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
         if stopped is not None:
             tell(f"{counted(tally.pictures, 'finished photo')} kept in {path}")
             raise stopped
+
+
+@contextmanager
+def open_sheet(
+    path: Path | None, model: "Model", run: "LabelRun"
+) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
+    """A page of the photos whose answers pass through what is yielded; it appears when it is whole.
+
+    None makes no page. When Ctrl-C ends the work, the page has what was finished until then. DeviseError, which names
+    the file, if it cannot be written.
+    """
+    if path is None:
+        yield iter
+        return
+    from devise.labeller.contact_sheet import LabelSheet, SheetFacts
+
+    name = str(path)
+    with ExitStack() as stack:
+        with _named(name):
+            file = stack.enter_context(atomic_write(path))
+            spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=path.resolve().parent))
+        sheet = LabelSheet(SheetFacts.of(model, run), spool)
+
+        def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
+            for answer in answers:
+                with _named(name):
+                    sheet.add(answer)
+                yield answer
+
+        stopped: KeyboardInterrupt | None = None
+        try:
+            yield seen
+        except KeyboardInterrupt as interrupt:
+            if not sheet.photos:
+                raise
+            stopped = interrupt
+        with _named(name):
+            file.writelines(sheet.pieces(stopped is not None))
+            stack.close()
+    tell(f"page of {counted(sheet.photos, 'photo')}: {path.absolute()}")
+    if stopped is not None:
+        raise stopped
 
 
 class Output:

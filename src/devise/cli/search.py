@@ -78,6 +78,7 @@ def search(
     A word stands for its likeliest meaning and all kinds of it; an id (n02084071, dog.n.01) for that label alone.
     The score is the probability that devise label gives the words; with --like, how near the photo is, up to 1.
     """
+    from devise.cli.output import check_output
     from devise.cli.search_output import quality, written
     from devise.files import atomic_write
     from devise.labeller.candidates import with_senses
@@ -98,8 +99,8 @@ def search(
         raise UsageError("--excel is for CSV: give --format csv too")
     typed = with_senses(parse_labels(*words) if words else (), sense or ())
     wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact)
-    if sheet is not None and not sheet.absolute().parent.is_dir():
-        raise UsageError(f"--sheet needs a file in a folder that exists, got {sheet}")
+    if sheet is not None:
+        check_output(sheet, "--sheet", "sheet.html")
     found = open_search(load(model, fast=fast), index).find(wanted, top)
     for note in () if quiet else found.notes:
         tell(note)

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from devise.labels import Label
 
-__all__ = ["Answer", "Explanation", "Guess", "Hedge", "Level", "Standing", "TrainedShare"]
+__all__ = ["Answer", "Explanation", "Guess", "Hedge", "Level", "Standing", "TrainedShare", "typed_places"]
+
+_TYPED = 5  # labels typed and not among the guesses, of which a photo's ranks are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +100,13 @@ class Answer:
     note: str = ""
     hedge: Hedge | None = None
     context: int | None = None
+
+
+def typed_places(answer: Answer) -> list[str]:
+    """Where labels typed and not among the guesses came: a line for each of the best five, one for how many more."""
+    shown = {guess.label.id for guess in answer.guesses}
+    others = [standing for standing in answer.standings if standing.label.id not in shown]
+    told = [f"{one.label.name}: number {one.rank:,}" for one in others[:_TYPED]]
+    if others[_TYPED:]:
+        told.append(f"{len(others) - _TYPED:,} more typed labels further down")
+    return told

@@ -6,10 +6,10 @@ from html import escape
 
 from devise.labeller.answers import Guess
 from devise.labeller.comparison import Added, Column, PhotoRecord, Told
-from devise.labeller.page import document, html_text, many, percent, unseen_mark
+from devise.labeller.page import document, html_text, many, percent, problem_list, unseen_mark
 from devise.labeller.scorers import Method
 
-__all__ = ["TITLES", "Gallery", "gallery_html", "typed_summary"]
+__all__ = ["TITLES", "Gallery", "gallery_html", "guess_html", "typed_summary"]
 
 TITLES: dict[Method, str] = {"softmax": "Softmax", "conse": "ConSE", "devise": "DeViSE", "fused": "Fused"}
 """What each method is called on the page and in the terminal."""
@@ -76,7 +76,7 @@ def gallery_html(gallery: Gallery) -> str:
     title = f"{many(len(shown), 'photo')} named with {gallery.labels:,} labels"
     parts = [
         f"<header>\n<h1>{title}</h1>\n{_introduction(gallery)}</header>\n<main>",
-        *_problems(gallery.records),
+        problem_list([(one.name, one.problem) for one in gallery.records if one.problem is not None]),
         *([_overview(shown)] if shown else []),
         *(_article(number, record, one, gallery.added) for number, record, one in shown),
         *([_typed_section(gallery, gallery.added)] if gallery.added else []),
@@ -98,16 +98,6 @@ def _introduction(gallery: Gallery) -> str:
         "model sees it. Open a label for its definition, its path through WordNet and the trained labels it leans "
         "on.</p>\n"
     )
-
-
-def _problems(records: Sequence[PhotoRecord]) -> Iterator[str]:
-    broken = [record for record in records if record.problem is not None]
-    if broken:
-        lines = "\n".join(f"<li>{html_text(one.name)}: {html_text(one.problem or '')}</li>" for one in broken)
-        heading = f'<h2 id="problems">{many(len(broken), "photo")} could not be read</h2>'
-        yield (
-            f'<section class="card problems" aria-labelledby="problems">\n{heading}\n<ul>\n{lines}\n</ul>\n</section>'
-        )
 
 
 def _overview(shown: Sequence[tuple[int, PhotoRecord, Told | None]]) -> str:
@@ -146,12 +136,13 @@ def _article(number: int, record: PhotoRecord, told: Told | None, added: Added |
 
 
 def _column(column: Column) -> str:
-    items = "\n".join(f"<li>{_guess(guess)}</li>" for guess in column.guesses)
+    items = "\n".join(f"<li>{guess_html(guess)}</li>" for guess in column.guesses)
     heading = f'<h3>{TITLES[column.method]} <span class="soft small">of {column.labels:,}</span></h3>'
     return f'<div class="column">\n{heading}\n<ol role="list">\n{items}\n</ol>\n</div>'
 
 
-def _guess(guess: Guess) -> str:
+def guess_html(guess: Guess) -> str:
+    """A label with its score, which opens to its definition and to what `Explanation` says, if there is one."""
     label = guess.label
     width = f"{100 * min(max(guess.score, 0.0), 1.0):.1f}"
     gloss = (

@@ -6,7 +6,10 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-__all__ = ["document", "html_text", "many", "percent", "printable", "unseen_mark"]
+__all__ = ["CLOSING", "document", "html_text", "many", "opening", "percent", "printable", "problem_list", "unseen_mark"]
+
+CLOSING = "</body>\n</html>\n"
+"""What ends a page that `opening` began."""
 
 
 def document(title: str, body: str, *, styles: Sequence[str], script: str = "") -> str:
@@ -15,6 +18,12 @@ def document(title: str, body: str, *, styles: Sequence[str], script: str = "") 
     title: HTML. body: what stands in the body element. styles: CSS files beside this module, in order. script: runs
     at the end; no other script on the page can, whatever got into it.
     """
+    ran = f"<script>{script}</script>\n" if script else ""
+    return f"{opening(title, styles=styles, script=script)}{body}\n{ran}{CLOSING}"
+
+
+def opening(title: str, *, styles: Sequence[str], script: str = "") -> str:
+    """A page up to the beginning of its body, for one that is written in pieces; arguments as for `document`."""
     here = files("devise.labeller")
     style = "".join((here / name).read_text(encoding="utf-8") for name in styles)
     allowed = f"; script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else ""
@@ -24,11 +33,8 @@ def document(title: str, body: str, *, styles: Sequence[str], script: str = "") 
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>',
-        body,
-        *([f"<script>{script}</script>"] if script else []),
-        "</body>\n</html>\n",
     ]
-    return "\n".join(parts)
+    return "\n".join(parts) + "\n"
 
 
 def html_text(text: str) -> str:
@@ -65,6 +71,22 @@ def printable(text: str) -> str:
     'a\\\\x1b\\\\u202eb'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def problem_list(problems: Sequence[tuple[str, str]], more: int = 0) -> str:
+    """A section on photos that could not be read, each by its name with the reason; "" if there is none.
+
+    more: how many others there are, which are counted and not listed.
+    """
+    if not problems:
+        return ""
+    lines = "\n".join(f"<li>{html_text(name)}: {html_text(problem)}</li>" for name, problem in problems)
+    rest = f"\n<li>and {more:,} more</li>" if more else ""
+    heading = f'<h2 id="problems">{many(len(problems) + more, "photo")} could not be read</h2>'
+    return (
+        f'<section class="card problems" aria-labelledby="problems">\n{heading}\n'
+        f"<ul>\n{lines}{rest}\n</ul>\n</section>\n"
+    )
 
 
 def unseen_mark(seen: bool) -> str:
