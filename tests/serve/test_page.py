@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -55,51 +56,118 @@ def photo_file(photo: bytes, tmp_path: Path) -> Path:
     return tmp_path / "holiday.jpg"
 
 
-def test_a_photo_is_named_by_four_methods(page, photo_file: Path, model):
+def named(page, photo_file: Path) -> None:
+    """Wait until the photo has its answer."""
     page.set_input_files("#file", photo_file)
+    page.wait_for_selector("#results[aria-busy=false] #answer:not([hidden])")
+
+
+def compared(page, photo_file: Path) -> None:
+    """Wait until the photo has the answers of all methods."""
+    named(page, photo_file)
+    page.click("#compare > summary")
     page.wait_for_selector("#columns ol")
-    assert page.locator(".column h2").all_inner_texts()[0].startswith("DeViSE")
+
+
+def test_one_answer_comes_first_with_how_sure_and_the_way_up(page, photo_file: Path, model):
+    named(page, photo_file)
+    answer = model.label(photo_file, top=7, sure=0.7)
+    first, wide = answer.guesses[0], answer.hedge.name
+    hedged = first.score < 0.7 and wide is not None and wide.bits > 0 and wide.id != first.label.id
+    name, score = (wide.name, wide.share) if hedged else (first.label.name, first.score)
+    assert page.locator("#answer .big").inner_text().removesuffix("unseen").strip() == name
+    words = (
+        "Very sure" if score >= 0.9 else "Fairly sure" if score >= 0.7 else "Not sure" if score >= 0.4 else "A guess"
+    )
+    assert page.locator("#answer .sure").inner_text() == f"{words} · {100 * score:.1f} %"
+    following = answer.guesses[:4] if hedged else answer.guesses[1:5]
+    assert [text.removesuffix("unseen").strip() for text in page.locator("#answer .next .name").all_inner_texts()] == [
+        guess.label.name for guess in following
+    ]
+    gloss = following[0].label.gloss
+    assert page.locator("#answer .next .gloss").first.inner_text().lower().rstrip(".") == gloss.lower().rstrip(".")
+    assert page.locator("#answer .gloss").first.evaluate("(e) => e.scrollWidth <= e.clientWidth")  # nothing is cut
+    unseen = any(not guess.label.seen for guess in following)
+    assert page.locator("#answer .legend-unseen").count() == unseen
+    assert page.locator("#columns ol").count() == 0
+    assert f"{name}. {words}" in page.locator("#status").inner_text()
+    assert "Answered in" in page.locator("#status").inner_text()
+
+
+def test_methods_are_compared_behind_a_click(page, photo_file: Path, model):
+    named(page, photo_file)
+    page.locator("#compare > summary").press("Enter")
+    page.wait_for_selector("#columns ol")
+    assert page.locator(".column h3").all_inner_texts()[0].startswith("DeViSE")
     for method in ("devise", "conse", "softmax", "fused"):
         shown = page.locator(f"[data-method={method}] .name").first.inner_text()
         best = model.label(photo_file, method=method).guesses[0].label.name
         assert shown.removesuffix("unseen").strip() == best
     page.locator("[data-method=fused] summary").first.press("Enter")
     assert "›" in page.locator("[data-method=fused] .path").first.inner_text()
-    assert "Leans on" in page.locator("[data-method=fused] .more").first.inner_text()
-    assert "Answered in" in page.locator("#status").inner_text()
+    assert "Looks like photos of" in page.locator("[data-method=fused] .more").first.inner_text()
 
 
 def test_a_label_of_ones_own_competes_at_once_and_can_be_deleted(page, photo_file: Path):
-    page.set_input_files("#file", photo_file)
-    page.wait_for_selector("#columns ol")
+    compared(page, photo_file)
+    assert page.locator("#own-only").is_disabled()
     page.fill("#own-name", "zedonk")
     page.fill("#own-definition", "offspring of a zebra and a donkey")
     page.press("#own-name", "Enter")
     page.wait_for_selector(".ranks")
-    assert "zedonk" in page.locator("[data-method=fused] .ranks").inner_text()
+    assert "zedonk" in page.locator("#answer .ranks").inner_text()
     assert "of 39,991" in page.locator("#status").inner_text()
-    page.select_option("#candidates", "typed")
-    page.wait_for_selector("[data-method=fused] h2:has-text('of 1')")
-    assert page.locator("[data-method=fused] .name").all_inner_texts() == ["zedonk yours"]
+    assert page.locator("#own-list li").inner_text().startswith("zedonk offspring of a zebra")
+    page.check("#own-only")
+    page.wait_for_selector("[data-method=fused] h3:has-text('of 1')")
+    assert page.locator("#answer .big").inner_text() == "zedonk yours"
     assert "trained labels only" in page.locator("[data-method=softmax]").inner_text()
-    page.select_option("#candidates", "all")
+    page.uncheck("#own-only")
+    page.wait_for_selector("[data-method=fused] h3:has-text('of 39,991')")
+    page.check("#own-only")
+    page.wait_for_selector("[data-method=fused] h3:has-text('of 1')")
     page.get_by_role("button", name="Delete zedonk").click()
-    page.wait_for_selector("[data-method=fused] h2:has-text('of 39,990')")
+    page.wait_for_selector("[data-method=fused] h3:has-text('of 39,990')")
     assert page.locator("#own-list li").count() == 0
+    assert not page.locator("#own-only").is_checked()
+
+
+def test_several_labels_are_added_at_once(page, photo_file: Path):
+    named(page, photo_file)
+    page.fill("#own-name", "night sky, red carpet event; sourdough starter")
+    page.press("#own-name", "Enter")
+    page.wait_for_selector("#own-list li:nth-child(3)")
+    assert sorted(page.locator("#own-list b").all_inner_texts()) == [
+        "night sky",
+        "red carpet event",
+        "sourdough starter",
+    ]
+    page.check("#own-only")
+    page.wait_for_selector("#answer .next li:nth-child(2)")
+    page.wait_for_selector("#results[aria-busy=false]")
+    shown = [page.locator("#answer .big").inner_text(), *page.locator("#answer .next .name").all_inner_texts()]
+    for name in ("night sky", "red carpet event", "sourdough starter"):
+        assert any(text.startswith(name) for text in shown)
+        page.get_by_role("button", name=f"Delete {name}").click()
+        page.wait_for_selector(f"#own-list li:has-text('{name}')", state="detached")
 
 
 def test_only_below_a_branch(page, photo_file: Path):
-    page.set_input_files("#file", photo_file)
-    page.wait_for_selector("#columns ol")
+    compared(page, photo_file)
+    page.click("details:has(#options) > summary")
     page.fill("#under", "musical instrument")
     page.press("#under", "Enter")
-    page.wait_for_selector("[data-method=fused] h2:not(:has-text('39,990'))")
+    page.wait_for_selector("[data-method=fused] h3:not(:has-text('39,990'))")
     page.locator("[data-method=fused] summary").first.click()
     assert "musical instrument" in page.locator("[data-method=fused] .path").first.inner_text()
+    assert page.locator("#whole").inner_text() == "Only kinds of musical instrument: show all again"
+    page.click("#whole")
+    page.wait_for_selector("[data-method=fused] h3:has-text('39,990')")
+    assert page.locator("#whole").is_hidden()
     page.fill("#under", "xyzzy")
     page.press("#under", "Enter")
     page.wait_for_selector("#error:not([hidden])")
-    assert "needs a noun of WordNet" in page.locator("#error").inner_text()
+    assert "eeds a noun of WordNet" in page.locator("#error").inner_text()
 
 
 def test_a_broken_photo_and_a_label_of_nothing_are_told(page, tmp_path: Path):
@@ -109,7 +177,7 @@ def test_a_broken_photo_and_a_label_of_nothing_are_told(page, tmp_path: Path):
     assert page.locator("#error").inner_text() == "<b>broken.jpg: Not a picture of a known format."
     assert page.locator("#error").get_attribute("role") == "alert"
     page.fill("#own-name", "xqzzy")
-    page.click("#own-form .main")
+    page.click("#own-form .button")
     page.wait_for_selector("#own-error:not([hidden])")
 
 
@@ -196,11 +264,12 @@ def test_the_camera_takes_a_photo(page):
     page.click("#camera")
     page.locator("#video").evaluate("(v) => v.videoWidth || new Promise((ready) => { v.onloadeddata = ready })")
     page.click("#shoot")
-    page.wait_for_selector("#columns ol")
+    page.wait_for_selector("#answer .big")
     assert page.locator("#preview").get_attribute("alt") == "The photo camera.jpg"
 
 
 def test_everything_is_reached_by_the_keyboard_and_has_a_name(page):
+    page.evaluate("document.querySelector('details:has(#options)').open = true")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     nameless = page.evaluate(
@@ -223,10 +292,10 @@ def test_a_phone_in_both_schemes(browser, served, photo_file: Path, scheme: str)
         page = context.new_page()
         page.goto(served.url)
         page.set_input_files("#file", photo_file)
-        page.wait_for_selector("#columns ol")
+        page.wait_for_selector("#answer .big")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         ink, card = page.evaluate(
-            """() => { const c = document.querySelector('.column'), s = getComputedStyle(c);
+            """() => { const c = document.querySelector('.answer'), s = getComputedStyle(c);
             return [s.color, s.backgroundColor].map((t) => t.match(/\\d+/g).slice(0, 3).map(Number)) }"""
         )
         assert _contrast(ink, card) >= 7
@@ -243,7 +312,7 @@ def test_a_token_is_asked_for(browser, start, photo_file: Path):
         page.fill("#token", "sesame")
         page.press("#token", "Enter")
         page.set_input_files("#file", photo_file)
-        page.wait_for_selector("#columns ol")
+        page.wait_for_selector("#answer .big")
 
 
 def test_a_service_that_is_gone_is_told(browser, start, photo_file: Path):
@@ -269,17 +338,16 @@ def _contrast(one: list[int], other: list[int]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_the_trail_from_wide_to_narrow_can_be_clicked(page, photo_file: Path, model):
+def test_the_trail_from_wide_to_narrow_can_be_clicked(page, tmp_path: Path, model):
     """A name of the trail asks again, with only what is below it."""
-    page.set_input_files("#file", photo_file)
-    page.wait_for_selector("#columns ol")
-    hedges = {method: model.label(photo_file, method=method, sure=0.7).hedge for method in ("devise", "fused")}
-    wide = {method: hedge.name.name for method, hedge in hedges.items() if hedge.name is not None}
-    for method in hedges:
-        assert page.locator(f"[data-method={method}] .trail").count() == (method in wide)
-    shown = page.locator(".trail [aria-current]").first
-    if not shown.count():
-        pytest.skip("no method is sure of a name for this photo")
-    name = shown.inner_text().rsplit(" ", 2)[0].strip()
-    shown.click()
-    page.wait_for_function("name => document.getElementById('under').value === name", arg=name)
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the photo of a cat")
+    Image.fromarray(data.chelsea()).save(tmp_path / "cat.jpg")
+    named(page, tmp_path / "cat.jpg")
+    hedge = model.label(tmp_path / "cat.jpg", top=7, sure=0.7).hedge
+    levels = [level.name for level in hedge.way if level.common and level.bits > 0]
+    assert levels[0] == "animal"
+    shown = page.locator("#answer .trail button")
+    assert [text.rsplit(" ", 2)[0].strip().removesuffix("<").strip() for text in shown.all_inner_texts()] == levels
+    shown.first.click()
+    page.wait_for_function("name => document.getElementById('under').value === name", arg=levels[0])
+    page.wait_for_selector(f"#whole:has-text('Only kinds of {levels[0]}')")
