@@ -1,6 +1,7 @@
 // The page that names a photo: one answer first, the methods side by side behind a click.
 
 import { guess, legend, said, shownAnswer, SURE, sureness } from "./answer.js";
+import { chosen, dropped, nameAll, startBatch } from "./batch.js";
 import { count, json, make, percent, show } from "./calls.js";
 import { startOwn } from "./own.js";
 
@@ -18,7 +19,10 @@ export const photo = { file: null, url: "" };
 let asked = null;
 
 export function startLabel() {
-  at("file").addEventListener("change", (event) => { take(event.target.files[0]); event.target.value = ""; });
+  for (const id of ["file", "folder"]) {
+    at(id).addEventListener("change", (event) => { takeAll(chosen([...event.target.files])); event.target.value = ""; });
+  }
+  at("folder-button").hidden = !("webkitdirectory" in HTMLInputElement.prototype);
   const drop = at("drop");
   for (const name of ["dragenter", "dragover"]) {
     drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -27,7 +31,7 @@ export function startLabel() {
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    take(event.dataTransfer.files[0]);
+    dropped(event.dataTransfer).then(takeAll);
   });
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
@@ -39,11 +43,30 @@ export function startLabel() {
   at("under").addEventListener("input", suggest);
   at("compare").addEventListener("toggle", () => { if (at("compare").open && !at("columns").children.length) name(); });
   at("whole").addEventListener("click", () => only(""));
+  startBatch(() => question([MAIN]), (file) => { take(file); at("drop").scrollIntoView({ block: "nearest" }); });
   startOwn(name, standing);
   startCamera();
 }
 
-function take(file) {
+/** One photo is named at once, many in a list; skipped: files that are no pictures by their names. */
+function takeAll({ files, skipped }) {
+  show(at("error"), files.length || !skipped ? "" : "There are no pictures among these files: their names must end as a picture's does, such as .jpg.");
+  if (files.length === 1 && !skipped) take(files[0].file);
+  else if (files.length) { forgetPhoto(); nameAll(files, skipped); }
+}
+
+function forgetPhoto() {
+  asked?.abort();
+  URL.revokeObjectURL(photo.url);
+  Object.assign(photo, { file: null, url: "" });
+  at("preview").hidden = true;
+  at("prompt").hidden = false;
+  at("drop").classList.remove("full");
+  at("status").textContent = "";
+  empty();
+}
+
+export function take(file) {
   if (!file) return;
   URL.revokeObjectURL(photo.url);
   photo.file = file;
