@@ -67,6 +67,14 @@ class FolderOfThree(PhotoSearch):
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
         )
 
+    def like(self, photo: int, top: int) -> PhotosFound:
+        cosines = self._vectors @ self._vectors[photo]
+        order = [int(i) for i in np.argsort(-cosines) if i != photo][:top]
+        return PhotosFound([PhotoHit(i, f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in order])
+
+    def shown_path(self, photo: int) -> str:
+        return f"{self.NAMES[photo]}.jpg"
+
     def path(self, photo: int) -> Path | None:
         return self._folder / f"{self.NAMES[photo]}.jpg" if photo < len(self.NAMES) else None
 
@@ -184,7 +192,7 @@ def browser() -> Iterator[object]:
 
 
 @contextmanager
-def opened(browser, url: str) -> Iterator[object]:
+def _opened(browser, url: str) -> Iterator[object]:
     """A page at this address; a fault in a script or a broken rule of the policy fails the test."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         context.set_default_timeout(120_000)
@@ -197,17 +205,23 @@ def opened(browser, url: str) -> Iterator[object]:
         assert not faults
 
 
+@pytest.fixture(scope="session")
+def opened() -> Callable[..., AbstractContextManager[object]]:
+    """Opens a page of a service, as long as the block lasts."""
+    return _opened
+
+
 @pytest.fixture
 def page(browser, served) -> Iterator[object]:
     """The page of the session's service."""
-    with opened(browser, served.url) as found:
+    with _opened(browser, served.url) as found:
         yield found
 
 
 @pytest.fixture
 def page_of_index(browser, indexed) -> Iterator[object]:
     """The page of the service with an index that `devise index` made."""
-    with opened(browser, indexed.url) as found:
+    with _opened(browser, indexed.url) as found:
         yield found
 
 

@@ -138,16 +138,115 @@ def test_a_broken_photo_and_a_label_of_nothing_are_told(page, tmp_path: Path):
     page.wait_for_selector("#own-error:not([hidden])")
 
 
+def searched(page, words: str) -> None:
+    page.fill("#query", words)
+    with page.expect_response("**/v1/search?*"):
+        page.press("#query", "Enter")
+    page.wait_for_function("!document.getElementById('search-status').textContent.startsWith('Searching')")
+
+
 def test_search_shows_photos_and_its_errors(page):
     page.click("nav >> text=Search")
-    page.fill("#query", "zebra")
-    page.press("#query", "Enter")
-    page.wait_for_selector("#hits img[src^=blob]")
-    assert page.locator("#hits figcaption").first.inner_text().startswith("zebra.jpg")
+    searched(page, "zebra")
+    page.wait_for_selector("#hits img[src^=blob]", state="attached")
+    assert page.locator("#hits .file").first.inner_text() == "zebra.jpg"
     page.fill("#query", "xqzzy")
     page.press("#query", "Enter")
     page.wait_for_selector("#search-error:not([hidden])")
     assert page.locator("#hits li").count() == 0
+    assert page.locator("#found").is_hidden()
+
+
+def test_a_service_without_an_index_says_so_in_plain_words(browser, start, opened):
+    with opened(browser, start().url) as page:
+        page.wait_for_selector("#facts:not(:empty)")
+        assert page.locator("#samples").is_hidden()
+        page.click("nav >> text=Search")
+        page.fill("#query", "cat")
+        page.press("#query", "Enter")
+        page.wait_for_selector("#search-error:not([hidden])")
+        assert "without an index of photos" in page.locator("#search-error").inner_text()
+        assert "--" not in page.locator("#search-error").inner_text()
+
+
+def test_only_what_is_like_is_shown_with_a_cut_off_in_words(page_of_index):
+    page = page_of_index
+    page.click("nav >> text=Search")
+    searched(page, "cat")
+    assert page.locator("#search-status").inner_text() == "1 of 3 photos is at least somewhat like “cat”."
+    assert page.locator("#hits .likeness").all_inner_texts() == ["very like"]
+    assert page.locator("#hits figcaption b").all_inner_texts() == ["Egyptian cat"]
+    assert "somewhat like: 1 %" in page.locator("#search-rule").inner_text()
+    page.select_option("#cut", "hardly like")
+    assert page.locator("#search-status").inner_text() == "3 photos for “cat”, the most like first."
+    assert page.locator("#hits .likeness").all_inner_texts() == ["very like", "hardly like", "hardly like"]
+    page.select_option("#cut", "very like")
+    searched(page, "zebra")
+    assert page.locator("#search-status").inner_text() == "None of 3 photos is very like “zebra”."
+    page.get_by_role("button", name="Show the nearest all the same").click()
+    assert page.locator("#hits .likeness").count() == 3
+
+
+def test_meanings_and_kinds_are_chips_that_search(page_of_index):
+    page = page_of_index
+    page.click("nav >> text=Search")
+    searched(page, "animal")
+    page.get_by_role("button", name="Egyptian cat 1").click()
+    page.wait_for_selector("#search-status:has-text('“Egyptian cat”')")
+    assert page.locator("#query").input_value() == "Egyptian cat"
+    searched(page, "cup")
+    chips = page.get_by_role("group", name="Meaning").get_by_role("button")
+    names = chips.all_inner_texts()
+    assert len(names) > 1
+    assert chips.first.get_attribute("aria-pressed") == "true"
+    assert "other meaning" not in page.locator("#search-notes").inner_text()
+    with page.expect_response("**/v1/search?*sense=*") as answer:
+        chips.nth(1).press("Enter")
+    assert answer.value.json()["taken"]["gloss"].lower() in page.locator("#meaning p").inner_text().lower()
+    assert page.locator(".chip[aria-pressed=true]").inner_text() == names[1]
+    assert page.locator("#query").input_value() == "cup"
+    assert chips.all_inner_texts() == names
+    assert page.evaluate("document.activeElement.textContent") == names[1]
+
+
+def test_a_photo_that_was_found_opens(page_of_index):
+    page = page_of_index
+    page.click("nav >> text=Search")
+    searched(page, "cat")
+    page.select_option("#cut", "hardly like")
+    page.locator("#hits button").first.press("Enter")
+    page.wait_for_selector("#photo-answer .big")
+    assert page.locator("#photo-title").inner_text() == "chelsea.jpg"
+    assert page.locator("#photo-answer .big").inner_text() == "Egyptian cat"
+    assert page.locator("#photo-answer .next li").count() == 4
+    large = page.locator("#photo-large")
+    assert large.get_attribute("alt") == "The photo chelsea.jpg"
+    assert large.evaluate("(i) => i.decode().then(() => i.naturalWidth)") == 451  # as it is: not enlarged
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.getElementById('photo-title').textContent !== 'chelsea.jpg'")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#photo-answer .big:has-text('Egyptian cat')")
+    page.keyboard.press("Escape")
+    assert page.locator("#photo-dialog").is_hidden()
+    assert "chelsea.jpg" in page.evaluate("document.activeElement.textContent")
+    page.locator("#hits button").first.click()
+    page.click("#photo-like")
+    page.wait_for_selector("#search-status:has-text('chelsea.jpg')")
+    assert sorted(page.locator("#hits .file").all_inner_texts()) == ["coffee.jpg", "rocket.jpg"]
+    page.locator("#hits button:has-text('coffee.jpg')").click()
+    page.wait_for_selector("#photo-answer .big:has-text('espresso')")
+    page.click("#photo-name")
+    page.wait_for_selector("#answer .big:has-text('espresso')")
+    assert page.locator("#preview").get_attribute("alt") == "The photo coffee.jpg"
+
+
+def test_a_sample_is_named_by_a_click(page_of_index):
+    page = page_of_index
+    page.wait_for_selector("#samples:not([hidden])")
+    assert page.locator("#samples button").count() == 3
+    page.get_by_role("button", name="Name coffee.jpg").click()
+    page.wait_for_selector("#answer .big:has-text('espresso')")
+    assert page.locator("#hello").is_hidden()
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -156,22 +255,24 @@ def test_the_grid_of_an_index(browser, indexed, width: int):
         context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(f"{indexed.url}/#search")
-        page.fill("#query", "cat")
-        page.press("#query", "Enter")
+        searched(page, "cat")
+        page.select_option("#cut", "hardly like")
         page.wait_for_selector("#hits img[alt='rocket.jpg: cannot be shown']", state="attached")
         page.wait_for_selector("#hits img[src^=blob] >> nth=1", state="attached")
         assert page.locator("#hits img[src^=blob]").count() == 2
         first = page.locator("#hits figure").first
-        assert first.locator("figcaption span").first.inner_text() == "chelsea.jpg"
-        first.locator("img").evaluate("(i) => i.complete || new Promise((done) => { i.onload = done })")
-        assert first.locator("img").evaluate("(i) => Math.max(i.naturalWidth, i.naturalHeight)") == 320
-        scores = page.locator("#hits .score").all_inner_texts()
-        assert len(scores) == 3
-        assert all(float(score.removeprefix("< ")) > 0 for score in scores)
-        status = page.locator("#search-status").inner_text()
-        assert status.startswith("3 photos for “cat” (feline mammal usually having thick soft fur")
-        assert "cat: feline, " in page.locator("#search-notes").inner_text()
+        assert first.locator(".file").inner_text() == "chelsea.jpg"
+        assert (
+            first.locator("img").evaluate("(i) => i.decode().then(() => Math.max(i.naturalWidth, i.naturalHeight))")
+            == 320
+        )
+        assert "feline mammal usually having thick soft fur" in page.locator("#meaning p").inner_text().lower()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        first.click()
+        page.wait_for_selector("#photo-answer .big")
+        assert page.locator("#photo-dialog").evaluate("(d) => d.scrollWidth <= d.clientWidth")
+        assert page.locator("#photo-dialog").evaluate("(d) => d.getBoundingClientRect().width") <= width
+        page.click("#photo-close")
         page.fill("#query", "xqzzy")
         page.press("#query", "Enter")
         page.wait_for_selector("#search-error:not([hidden])")

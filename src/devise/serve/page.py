@@ -15,6 +15,7 @@ _FILES = {
     "/page/label.js": ("label.js", "text/javascript; charset=utf-8"),
     "/page/own.js": ("own.js", "text/javascript; charset=utf-8"),
     "/page/table.js": ("table.js", "text/javascript; charset=utf-8"),
+    "/page/photos.js": ("photos.js", "text/javascript; charset=utf-8"),
     "/page/search.js": ("search.js", "text/javascript; charset=utf-8"),
     "/page/map.js": ("map.js", "text/javascript; charset=utf-8"),
     "/page/style.css": ("style.css", "text/css; charset=utf-8"),

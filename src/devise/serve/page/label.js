@@ -4,6 +4,7 @@ import { guess, legend, said, shownAnswer, SURE, sureness } from "./answer.js";
 import { chosen, dropped, nameAll, startBatch } from "./batch.js";
 import { count, json, make, percent, show } from "./calls.js";
 import { startOwn } from "./own.js";
+import { startSamples } from "./photos.js";
 
 const METHODS = [
   ["devise", "DeViSE", "The picture mapped among the words; the nearest labels"],
@@ -44,6 +45,7 @@ export function startLabel() {
   at("compare").addEventListener("toggle", () => { if (at("compare").open && !at("columns").children.length) name(); });
   at("whole").addEventListener("click", () => only(""));
   startBatch(() => question([MAIN]), (file) => { take(file); at("drop").scrollIntoView({ block: "nearest" }); });
+  startSamples(take, (error) => show(at("error"), error.message));
   startOwn(name, standing);
   startCamera();
 }
@@ -59,6 +61,7 @@ function forgetPhoto() {
   asked?.abort();
   URL.revokeObjectURL(photo.url);
   Object.assign(photo, { file: null, url: "" });
+  at("hello").hidden = true;
   at("preview").hidden = true;
   at("prompt").hidden = false;
   at("drop").classList.remove("full");
@@ -70,6 +73,7 @@ export function take(file) {
   if (!file) return;
   URL.revokeObjectURL(photo.url);
   photo.file = file;
+  at("hello").hidden = true;
   photo.url = URL.createObjectURL(file);
   const preview = at("preview");
   preview.alt = `The photo ${file.name}`;
