@@ -1,5 +1,7 @@
 """A real server on a free port, in this process, with the packaged model read once."""
 
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -64,6 +66,14 @@ class FolderOfThree(PhotoSearch):
         return PhotosFound(
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
         )
+
+    def like(self, photo: int, top: int) -> PhotosFound:
+        cosines = self._vectors @ self._vectors[photo]
+        order = [int(i) for i in np.argsort(-cosines) if i != photo][:top]
+        return PhotosFound([PhotoHit(i, f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in order])
+
+    def shown_path(self, photo: int) -> str:
+        return f"{self.NAMES[photo]}.jpg"
 
     def path(self, photo: int) -> Path | None:
         return self._folder / f"{self.NAMES[photo]}.jpg" if photo < len(self.NAMES) else None
@@ -153,6 +163,66 @@ def start(model: Model, tmp_path: Path) -> Iterator[Start]:
     yield begin
     for context in stack:
         context.__exit__(None, None, None)
+
+
+CHROMIUM = os.environ.get("DEVISE_CHROMIUM") or shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Debian's chromium (`make chromium`), driven by playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium: make chromium installs it")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@contextmanager
+def _opened(browser, url: str) -> Iterator[object]:
+    """A page at this address; a fault in a script or a broken rule of the policy fails the test."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        context.set_default_timeout(120_000)
+        page = context.new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security" in line.text else None)
+        page.goto(url)
+        yield page
+        assert not faults
+
+
+@pytest.fixture(scope="session")
+def opened() -> Callable[..., AbstractContextManager[object]]:
+    """Opens a page of a service, as long as the block lasts."""
+    return _opened
+
+
+@pytest.fixture
+def page(browser, served) -> Iterator[object]:
+    """The page of the session's service."""
+    with _opened(browser, served.url) as found:
+        yield found
+
+
+@pytest.fixture
+def page_of_index(browser, indexed) -> Iterator[object]:
+    """The page of the service with an index that `devise index` made."""
+    with _opened(browser, indexed.url) as found:
+        yield found
 
 
 def jpeg(seed: int = 7, size: tuple[int, int] = (320, 240)) -> bytes:

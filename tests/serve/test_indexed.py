@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from devise.errors import UsageError
+from devise.labeller.meaning import Meanings
 
 HALF = 0.5  # a probability that only the photo of the word itself can have
 
@@ -68,3 +69,75 @@ def test_many_at_once_find_the_same(indexed):
 
     with ThreadPoolExecutor(12) as pool:
         assert all(pool.map(ask, words))
+
+
+def test_the_senses_of_a_word_are_told_and_one_can_be_chosen(indexed, model):
+    meaning = Meanings(model.parts).of("cup")
+    with indexed.client() as client:
+        found = client.search("cup", top=3)
+        assert found.taken.id == meaning.chosen.id
+        assert [one.id for one in found.others] == [one.id for one in Meanings(model.parts).others(meaning)]
+        assert len(found.others) == meaning.others > 0
+        assert (found.taken.kind, found.taken.gloss) == (meaning.kind, meaning.chosen.definition)
+        other = client.search("cup", sense=found.others[0].id, top=3)
+        assert other.taken == found.others[0]
+        assert found.taken.id in [one.id for one in other.others]
+        assert len(other.others) == len(found.others)
+        assert [hit.score for hit in other.hits] != [hit.score for hit in found.hits]
+        with pytest.raises(UsageError, match="no sense of 'cup'"):
+            client.search("cup", sense="n02121620")
+        assert client.search("zedonk: offspring of a zebra and a donkey").taken is None
+
+
+def test_what_the_photos_are_called_comes_as_kinds(indexed):
+    with indexed.client() as client:
+        found = client.search("animal", top=3)
+        assert [(one.name, one.photos) for one in found.kinds] == [("Egyptian cat", 1)]
+        assert [hit.label for hit in found.hits if hit.name == "chelsea.jpg"] == ["Egyptian cat"]
+        kind = client.search(found.kinds[0].name, sense=found.kinds[0].id, top=1)
+        assert (kind.hits[0].name, kind.hits[0].likeness) == ("chelsea.jpg", "very like")
+
+
+def test_photos_like_one_of_the_index(indexed, model):
+    with indexed.client() as client, indexed.http() as http:
+        numbers = {hit.name: hit.photo for hit in client.search("cat", top=3).hits}
+        found = client.search(like=numbers["chelsea.jpg"], top=3)
+        assert sorted(hit.name for hit in found.hits) == ["coffee.jpg", "rocket.jpg"]
+        data = pytest.importorskip("skimage.data")
+        vectors = []
+        for name in ("chelsea", "coffee"):
+            buffer = BytesIO()
+            Image.fromarray(getattr(data, name)()).save(buffer, "JPEG")
+            vectors.append(model.embed(buffer.getvalue()))
+        scores = {hit.name: hit.score for hit in found.hits}
+        assert scores["coffee.jpg"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=2e-3)
+        assert found.hits[0].score >= found.hits[1].score
+        assert http.get("/v1/search", params={"like": 3}).status_code == 404
+        for wrong in ({}, {"q": "cat", "like": 0}, {"like": 0, "sense": "n02121620"}, {"q": " "}):
+            assert http.get("/v1/search", params=wrong).status_code == 422, wrong
+
+
+def test_some_photos_of_the_index_and_a_larger_copy(indexed):
+    with indexed.client() as client, indexed.http() as http:
+        some = client.photos(top=2)
+        assert (some.total, [one.path for one in some.photos]) == (3, ["chelsea.jpg", "coffee.jpg"])
+        assert len(client.photos(top=9).photos) == 3
+        large = http.get(some.photos[1].thumbnail, params={"side": "1280"})
+        assert Image.open(BytesIO(large.content)).size == (600, 400)  # as the photo is
+        assert http.get(some.photos[1].thumbnail, params={"side": "5000"}).status_code == 422
+
+
+def test_no_message_has_a_command_to_type(indexed, start, photo: bytes):
+    bare = start()
+    with indexed.http() as http, bare.http() as without:
+        answers = [
+            http.get("/v1/search", params={"q": "xqzzy"}),
+            http.post("/v1/label", params={"under": "xyzzy"}, content=photo),
+            http.post("/v1/label", params={"labels": "mug; crane; bat", "candidates": "typed"}, content=photo),
+            without.get("/v1/search", params={"q": "cat"}),
+        ]
+        assert "several meanings" in answers[2].text
+        for answer in answers:
+            assert "--" not in answer.text
+            assert "`" not in answer.text
+            assert "devise" not in answer.text.replace('"method":"devise"', "")

@@ -8,7 +8,16 @@ from devise.labeller.model import Picture
 from devise.labeller.typed import TypedLabel
 from devise.labels import Label
 
-__all__ = ["Hit", "Hits", "Wanted", "shown_score"]
+__all__ = ["LEAST_LIKE", "Hit", "Hits", "Likeness", "Wanted", "likeness", "shown_score"]
+
+Likeness = Literal["very like", "quite like", "somewhat like", "hardly like"]
+"""How like a photo is to what was looked for, in words."""
+
+LEAST_LIKE: dict[Literal["probability", "cosine"], tuple[float, float, float]] = {
+    "probability": (0.5, 0.1, 0.01),
+    "cosine": (0.6, 0.4, 0.25),
+}
+"""The least scores of the first three. Of two photos by chance, one pair in eleven has a cosine of 0.2 or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,18 @@ class Hits:
     photos: int
     notes: tuple[str, ...] = ()
     exact: bool = True
+
+
+def likeness(score: float, by: Literal["probability", "cosine"] = "probability") -> Likeness:
+    """The score in words, by `LEAST_LIKE`; a photo is compared with another by cosine.
+
+    >>> likeness(0.5), likeness(0.0301), likeness(0.0301, "cosine")
+    ('very like', 'somewhat like', 'hardly like')
+    """
+    very, quite, somewhat = LEAST_LIKE[by]
+    if score >= quite:
+        return "very like" if score >= very else "quite like"
+    return "somewhat like" if score >= somewhat else "hardly like"
 
 
 def shown_score(score: float) -> str:

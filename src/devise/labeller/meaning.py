@@ -132,9 +132,16 @@ class Meanings:
         if not readings:
             return None
         senses = tuple(one.synset for one in readings)
-        above = self._parts.taxonomy.parents(senses[0].id)
-        kind = self._parts.taxonomy.synset(above[0]).name if above else ""
-        return Meaning(word, senses, kind, sum(map(self._can_be_seen, senses[1:])))
+        return Meaning(word, senses, self.kind_of(senses[0].id), sum(map(self._can_be_seen, senses[1:])))
+
+    def others(self, meaning: Meaning) -> tuple[Synset, ...]:
+        """The further senses that can be seen, the likeliest first."""
+        return tuple(filter(self._can_be_seen, meaning.senses[1:]))
+
+    def kind_of(self, sense: str) -> str:
+        """The name of what a synset is a kind of; empty for the root."""
+        above = self._parts.taxonomy.parents(sense)
+        return self._parts.taxonomy.synset(above[0]).name if above else ""
 
     def kinds_of(self, name: str, definition: str = "") -> tuple[str, ...]:
         """Ids of what a typed label is a kind of: the genus of its definition, and what the head of its name means.

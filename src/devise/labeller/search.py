@@ -1,7 +1,7 @@
 """Searches an index of photos: by nouns, by a branch of WordNet, by a photo."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -91,7 +91,19 @@ class PhotoSearch:
             raise UsageError(f"top must be at least 1, got {top}")
         if not len(self):
             return Hits((), 0, self._notes)
-        query = self._query(wanted)
+        return self._found(self._query(wanted), top)
+
+    def like(self, place: int, top: int = 20) -> Hits:
+        """The photos nearest to one of the index by cosine, without itself; place: its position in `rows`.
+
+        Its vector in the index is taken: the photo itself is not read. IndexError if there is no such place.
+        """
+        assert top >= 1, "at least one photo is asked for"
+        found = self._found(_Query(point=self._vectors[place]), top + 1)
+        others = [hit for hit in found.hits if hit.path != self.rows.facts[place].path]
+        return replace(found, hits=tuple(others[:top]))
+
+    def _found(self, query: "_Query", top: int) -> Hits:
         near = self._candidates(query, top)
         rows = self._possible(query, top) if near is None else near
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))

@@ -1,21 +1,39 @@
 """Routes about labels: look one up, keep one's own, see them all on a plane, find photos by one."""
 
-from typing import Annotated, Any
+import os
+from collections import Counter
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from devise.errors import LabelError, UsageError
+from devise.labeller.hits import likeness
 from devise.labeller.meaning import Meanings
+from devise.labeller.parts import ModelParts
 from devise.labeller.relations import nearest_labels
-from devise.labeller.senses import ask
+from devise.labeller.senses import Asked, ask
 from devise.labeller.typed import TypedLabel, parse_lines, user_id
-from devise.serve.photos import PhotoSearch
-from devise.serve.problems import ServiceError
-from devise.serve.schema import Hit, Hits, LabelItem, LabelList, LabelMap, OwnLabel, OwnLabelKept, Text
+from devise.serve.photos import PhotoSearch, PhotosFound
+from devise.serve.problems import ServiceError, without_commands
+from devise.serve.schema import (
+    Hit,
+    Hits,
+    LabelItem,
+    LabelList,
+    LabelMap,
+    OwnLabel,
+    OwnLabelKept,
+    PhotoItem,
+    PhotoList,
+    Sense,
+    Text,
+)
 from devise.serve.service import Service
 
 __all__ = ["label_routes", "search_routes"]
+
+_KINDS = 12  # shown of a search at most
 
 Top = Annotated[int, Query(ge=1, le=100)]
 
@@ -61,7 +79,7 @@ def label_routes(service: Service) -> APIRouter:
             definition=typed.definition or made.gloss,
             source=made.source,
             created=created,
-            notes=list(chosen.notes),
+            notes=list(map(without_commands, chosen.notes)),
         )
 
     @routes.delete("/labels", status_code=204, summary="Forget a label of your own")
@@ -81,31 +99,45 @@ def label_routes(service: Service) -> APIRouter:
 
 
 def search_routes(service: Service) -> APIRouter:
-    """GET /v1/search and GET /v1/photos/{photo}."""
+    """GET /v1/search, GET /v1/photos and GET /v1/photos/{photo}."""
     routes = APIRouter(prefix="/v1", tags=["search"])
 
-    @routes.get("/search", response_model=Hits, summary="Find photos by words")
-    def search(q: Annotated[Text, Query(min_length=1, examples=["snow leopard"])], top: Top = 24) -> Any:
-        """Photos nearest to a noun, or to any other words; 404 when the service has no photo index."""
+    @routes.get("/search", response_model=Hits, summary="Find photos by words, or by a photo")
+    def search(
+        q: Annotated[Text, Query(description="A noun, or any other words.", examples=["snow leopard"])] = "",
+        sense: Annotated[Text | None, Query(description="The id of the sense that is meant.")] = None,
+        like: Annotated[int | None, Query(ge=0, le=2**31, description="A photo of the index to be like.")] = None,
+        top: Top = 24,
+    ) -> Any:
+        """Photos nearest to a noun, to any other words or to a photo; 404 when the service has no photo index."""
         photos = _photos(service)
-        kept = (one for one in service.own.all() if user_id(one.name) == user_id(q))
-        label = next(kept, None) or parse_lines([" ".join(q.split())])[0]
-        asked = ask(service.model.parts, f"{label.name}: {label.definition}" if label.definition else label.name)
-        found = photos.find(label, top)
-        return Hits(
-            query=q,
-            label=asked.chosen.name,
-            gloss=asked.chosen.gloss,
-            photos=len(photos),
-            hits=[Hit(photo=i, name=name, score=score, thumbnail=f"/v1/photos/{i}") for i, name, score in found.hits],
-            notes=list(dict.fromkeys([*asked.notes, *found.notes])),
-        )
+        if (like is None) == (not q.strip()) or (like is not None and sense is not None):
+            raise UsageError("give either words as q, with the sense if you like, or a photo as like")
+        if like is not None:
+            _require(photos, like)
+            name = _photo(photos, like).name
+            hits = _hits(photos, photos.like(like, top), "cosine")
+            return Hits(query="", label=name, gloss="", photos=len(photos), hits=hits)
+        return _by_words(service, photos, " ".join(q.split()), sense, top)
+
+    @routes.get("/photos", response_model=PhotoList, summary="Some photos of the index")
+    def some(top: Top = 8) -> Any:
+        """Photos from all over the index, the same each time; 404 when the service has none."""
+        photos = _photos(service)
+        total = len(photos)
+        count = min(top, total)
+        return PhotoList(photos=[_photo(photos, total * i // count) for i in range(count)], total=total)
 
     @routes.get("/photos/{photo}", response_class=Response, summary="A small JPEG of a photo of the index")
-    async def photo(photo: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
+    async def photo(
+        photo: Annotated[int, Path(ge=0, le=2**31)],
+        side: Annotated[
+            Literal["320", "1280"], Query(description="Pixels of the longer side, at most; a photo is not enlarged.")
+        ] = "320",
+    ) -> Response:
         """Photos are asked for by their number in the index, never by a path."""
         path = _photos(service).path(photo)
-        found = await service.thumbnails.of(path) if path is not None else None
+        found = await service.thumbnails.of(path, int(side)) if path is not None else None
         if found is None:
             raise ServiceError(404, "unknown", f"the index has no photo {photo} that can be shown")
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
@@ -113,9 +145,78 @@ def search_routes(service: Service) -> APIRouter:
     return routes
 
 
+def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int) -> Hits:
+    kept = (one for one in service.own.all() if user_id(one.name) == user_id(words))
+    label = next(kept, None) or parse_lines([words])[0]
+    parts = service.model.parts
+    asked = ask(parts, f"{label.name}: {label.definition}" if label.definition else label.name, sense)
+    found = photos.find(label if sense is None else TypedLabel(label.name, asked.chosen.id), top)
+    taken, others = _senses(parts, label, asked)
+    return Hits(
+        query=words,
+        label=asked.chosen.name,
+        gloss=asked.chosen.gloss,
+        photos=len(photos),
+        hits=_hits(photos, found, "probability"),
+        taken=taken,
+        others=others,
+        kinds=_kinds(parts, found, taken.id) if taken else [],
+        notes=list(dict.fromkeys(map(without_commands, [*asked.notes, *found.notes]))),
+    )
+
+
+def _senses(parts: ModelParts, label: TypedLabel, asked: Asked) -> tuple[Sense | None, list[Sense]]:
+    """The sense that was looked for, and the others of the word that can be seen."""
+    if not asked.in_wordnet:
+        return None, []
+    meanings = Meanings(parts)
+    meaning = None if label.definition else meanings.of(label.name)
+    chosen = asked.chosen.id
+    others = [meaning.chosen, *meanings.others(meaning)] if meaning else []
+    return _sense(meanings, parts, chosen), [_sense(meanings, parts, one.id) for one in others if one.id != chosen]
+
+
+def _sense(meanings: Meanings, parts: ModelParts, synset_id: str, photos: int = 0) -> Sense:
+    synset = parts.taxonomy.synset(synset_id)
+    return Sense(
+        id=synset.id, name=synset.name, kind=meanings.kind_of(synset.id), gloss=synset.definition, photos=photos
+    )
+
+
+def _kinds(parts: ModelParts, found: PhotosFound, sense: str) -> list[Sense]:
+    """What the photos are called, where it is below the sense; of most photos first."""
+    below, meanings = parts.taxonomy.subtree(sense) - {sense}, Meanings(parts)
+    counts = Counter(hit.label.id for hit in found.hits if hit.label is not None and hit.label.id in below)
+    return [_sense(meanings, parts, kind, photos) for kind, photos in counts.most_common(_KINDS)]
+
+
+def _hits(photos: PhotoSearch, found: PhotosFound, by: Literal["probability", "cosine"]) -> list[Hit]:
+    return [
+        Hit(
+            **_photo(photos, hit.photo).model_dump(),
+            score=hit.score,
+            likeness=likeness(hit.score, by),
+            label=hit.label.name if hit.label is not None else "",
+        )
+        for hit in found.hits
+    ]
+
+
+def _photo(photos: PhotoSearch, photo: int) -> PhotoItem:
+    path = photos.shown_path(photo)
+    return PhotoItem(photo=photo, name=os.path.basename(path), path=path, thumbnail=f"/v1/photos/{photo}")
+
+
+def _require(photos: PhotoSearch, photo: int) -> None:
+    if photo >= len(photos):
+        raise ServiceError(404, "unknown", f"the index has no photo {photo}")
+
+
 def _photos(service: Service) -> PhotoSearch:
     if service.photos is None:
-        raise ServiceError(404, "no_index", "this service has no photo index: start it with --index INDEX")
+        raise ServiceError(
+            404, "no_index", "this service was started without an index of photos, so there is nothing to search"
+        )
     return service.photos
 
 

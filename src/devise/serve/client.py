@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from devise.errors import DeviseError, PictureError, UsageError
 from devise.labeller.scorers import Method
-from devise.serve.schema import Embedding, Health, Hits, LabelAnswer, LabelList, OwnLabel, OwnLabelKept
+from devise.serve.schema import Embedding, Health, Hits, LabelAnswer, LabelList, OwnLabel, OwnLabelKept, PhotoList
 
 __all__ = ["Client", "RefusedError"]
 
@@ -95,9 +95,18 @@ class Client:
         """A picture as a unit vector of the label space."""
         return self._asked(Embedding, "POST", "/v1/embed", files={"file": picture})
 
-    def search(self, words: str, *, top: int = 24) -> Hits:
-        """Photos of the service's index nearest to a noun or other words."""
-        return self._asked(Hits, "GET", "/v1/search", params={"q": words, "top": top})
+    def search(self, words: str = "", *, sense: str | None = None, like: int | None = None, top: int = 24) -> Hits:
+        """Photos of the service's index nearest to a noun or other words, or to one of its photos.
+
+        sense: the id of the noun's sense that is meant. like: the number of the photo, in place of words.
+        """
+        asked = {"q": words or None, "sense": sense, "like": like, "top": top}
+        params = {name: value for name, value in asked.items() if value is not None}
+        return self._asked(Hits, "GET", "/v1/search", params=params)
+
+    def photos(self, *, top: int = 8) -> PhotoList:
+        """Some photos from all over the service's index."""
+        return self._asked(PhotoList, "GET", "/v1/photos", params={"top": top})
 
     def find_labels(self, query: str = "", *, top: int = 20) -> LabelList:
         """Labels called so, and the labels that users keep."""

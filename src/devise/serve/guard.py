@@ -78,7 +78,9 @@ class Guard:
 
     def _problem(self, path: str, headers: Headers) -> ServiceError | None:
         if self.hosts and not self._knows(_name(headers.get("host", ""))):
-            return ServiceError(400, "host", "this service is not known by that name: see --allowed-host")
+            return ServiceError(
+                400, "host", "this service is not known by that name: see allowed-host in its documentation"
+            )
         if path.startswith("/v1/") and self.closing():
             return closing()
         needed = path.startswith("/v1/") or path == "/metrics"

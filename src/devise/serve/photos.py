@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, runtime_checkable
 
 from devise.errors import PictureError
-from devise.labeller.hits import Wanted
+from devise.files import text_name
+from devise.labeller.hits import Hits, Wanted
 from devise.labeller.model import Model
 from devise.labeller.search import PhotoSearch as IndexSearch
 from devise.labeller.typed import TypedLabel
+from devise.labels import Label
 from devise.serve.engine import Engine
 from devise.serve.problems import late
 
@@ -22,16 +24,21 @@ _LOG = logging.getLogger("devise.serve")
 _SIDE = 320  # pixels of a thumbnail's longer side
 _KEPT_BYTES = 256_000_000  # of thumbnails on the disk: some 15,000
 
-_State = tuple[Path, int, int]
-"""A photo as it is on the disk: path, bytes, time of change in nanoseconds."""
+_State = tuple[Path, int, int, int]
+"""A small copy of a photo as it is on the disk: path, bytes, time of change in nanoseconds, longer side in pixels."""
 
 
 class PhotoHit(NamedTuple):
-    """A photo that was found. photo: its number in the index. name: to show. score: up is better."""
+    """A photo that was found.
+
+    photo: its number in the index. name: to show. score: up is better. label: what it is called when all labels
+    compete, None where that is not known.
+    """
 
     photo: int
     name: str
     score: float
+    label: Label | None = None
 
 
 class PhotosFound(NamedTuple):
@@ -54,8 +61,14 @@ class PhotoSearch(Protocol):
         DeviseError if nothing is known of the words.
         """
 
+    def like(self, photo: int, top: int) -> PhotosFound:
+        """At most `top` other photos, those most like this one first. The photo must be in the index."""
+
     def path(self, photo: int) -> Path | None:
         """Where a photo is; None if there is no such photo."""
+
+    def shown_path(self, photo: int) -> str:
+        """Its path below the folder that holds all photos of the index. The photo must be in the index."""
 
 
 def open_photos(index: Path, model: Model) -> PhotoSearch:
@@ -71,15 +84,24 @@ class _Indexed:
     def __init__(self, search: IndexSearch) -> None:
         self._search = search
         self._numbers = {fact.path: number for number, fact in enumerate(search.rows.facts)}
+        folders = {os.path.dirname(path) for path in self._numbers}
+        self._folder = os.path.commonpath(folders) if folders else ""
 
     def __len__(self) -> int:
         return len(self._search)
 
     def find(self, label: TypedLabel, top: int) -> PhotosFound:
-        found = self._search.find(Wanted(words=(label,)), top)
-        return PhotosFound(
-            [PhotoHit(self._numbers[hit.path], Path(hit.path).name, hit.score) for hit in found.hits], found.notes
-        )
+        return self._told(self._search.find(Wanted(words=(label,)), top))
+
+    def like(self, photo: int, top: int) -> PhotosFound:
+        return self._told(self._search.like(photo, top))
+
+    def _told(self, found: Hits) -> PhotosFound:
+        hits = [PhotoHit(self._numbers[hit.path], Path(hit.path).name, hit.score, hit.label) for hit in found.hits]
+        return PhotosFound(hits, found.notes)
+
+    def shown_path(self, photo: int) -> str:
+        return text_name(os.path.relpath(self._search.rows.facts[photo].path, self._folder))
 
     def path(self, photo: int) -> Path | None:
         return Path(self._search.rows.facts[photo].path) if 0 <= photo < len(self) else None
@@ -101,18 +123,21 @@ class Thumbnails:
         self._places: dict[_State, tuple[int, int]] = {}
         self._making: dict[_State, asyncio.Future[bytes]] = {}
 
-    async def of(self, path: Path) -> bytes | None:
-        """None if there is no photo or it cannot be read; ServiceError 429 when it would have to wait too long."""
+    async def of(self, path: Path, side: int = _SIDE) -> bytes | None:
+        """None if there is no photo or it cannot be read; ServiceError 429 when it would have to wait too long.
+
+        side: the longer side of the copy, pixels, at most.
+        """
         try:
             about = path.stat()
         except (OSError, ValueError):
             return None
-        state = (path, about.st_size, about.st_mtime_ns)
+        state = (path, about.st_size, about.st_mtime_ns, side)
         if (kept := self._kept(state)) is not None:
             return kept
         making = self._making.get(state)
         if making is None:
-            making = self._making[state] = asyncio.wrap_future(self._engine.thumbnail(path, _SIDE))
+            making = self._making[state] = asyncio.wrap_future(self._engine.thumbnail(path, side))
             making.add_done_callback(lambda made: self._made(state, made))
         try:
             async with asyncio.timeout(self._seconds):

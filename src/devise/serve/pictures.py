@@ -17,7 +17,7 @@ from devise.labeller.answers import Answer, Guess
 from devise.labeller.scorers import Method
 from devise.labeller.typed import TypedLabel, parse_labels
 from devise.serve.engine import Task
-from devise.serve.problems import ServiceError, late
+from devise.serve.problems import ServiceError, late, without_commands
 from devise.serve.runs import CandidateSet, SetKey
 from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank, WideName
 from devise.serve.service import Service
@@ -64,7 +64,11 @@ def picture_routes(service: Service) -> APIRouter:
                 if found is None:
                     return Response(status_code=499)
                 answers = plan.answers(found, wanted)
-        return LabelAnswer(answers=answers, notes=plan.notes, seconds=round(time.perf_counter() - begun, 4))
+        return LabelAnswer(
+            answers=answers,
+            notes=list(map(without_commands, plan.notes)),
+            seconds=round(time.perf_counter() - begun, 4),
+        )
 
     @routes.post("/embed", openapi_extra=_BODY, response_model=Embedding, summary="A picture as a vector")
     async def embed(request: Request) -> Any:
@@ -119,7 +123,7 @@ class _Plan:
             try:
                 run = chosen.run(method, wanted.top, wanted.explain, wanted.sure)
             except DeviseError as error:
-                self._parts.append(MethodAnswer(method=method, problem=str(error)))
+                self._parts.append(MethodAnswer(method=method, problem=without_commands(str(error))))
                 continue
             self.notes += [note for note in run.notes if note not in self.notes]
             self.tasks.append(run.answers_of)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from devise.labeller.hits import Likeness
 from devise.labeller.scorers import Method
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
     "OwnLabel",
     "OwnLabelKept",
     "OwnLabelRank",
+    "PhotoItem",
+    "PhotoList",
+    "Sense",
     "WideLevel",
     "WideName",
 ]
@@ -202,23 +206,61 @@ class LabelList(BaseModel):
     total: int
 
 
-class Hit(BaseModel):
-    """A photo of the index. score: up is better. thumbnail: where a small JPEG of it is."""
+class PhotoItem(BaseModel):
+    """A photo of the index. path: below the folder of all photos. thumbnail: where a small JPEG of it is."""
 
     photo: int
     name: str
-    score: float
+    path: str
     thumbnail: str
 
 
+class PhotoList(BaseModel):
+    """Some photos of the index, which has `total`."""
+
+    photos: list[PhotoItem]
+    total: int
+
+
+class Hit(PhotoItem):
+    """A photo that was found.
+
+    score: up is better. likeness: the score in words. label: what the photo is called, "" if that is not known.
+    """
+
+    score: float
+    likeness: Likeness
+    label: str = ""
+
+
+class Sense(BaseModel):
+    """A meaning of a word.
+
+    kind: what it is a kind of. photos: how many of those found are called so, 0 where this is not counted.
+    """
+
+    id: Annotated[str, Field(examples=["n03797390"])]
+    name: str
+    kind: str
+    gloss: str
+    photos: int = 0
+
+
 class Hits(BaseModel):
-    """Photos nearest to a word, best first. photos: in the index. notes: how the word was read."""
+    """Photos nearest to a word, or to a photo, best first. photos: in the index. notes: how the word was read.
+
+    taken: the sense of the word that was looked for; null if WordNet has no such word. others: its further senses
+    that can be seen, the likeliest first. kinds: what the photos found are called, of the kinds of what was looked for.
+    """
 
     query: str
     label: str
     gloss: str
     photos: int
     hits: list[Hit]
+    taken: Sense | None = None
+    others: list[Sense] = []
+    kinds: list[Sense] = []
     notes: list[str] = []
 
 

@@ -11,24 +11,25 @@ export class Failure extends Error {
   }
 }
 
-export async function call(path, options = {}, onWait = () => {}) {
+/** The answer; a service that is busy (429) or stops (503) is asked again when it says, `tries` times in all. */
+export async function call(path, options = {}, onWait = () => {}, tries = TRIES) {
   for (let tried = 1; ; tried += 1) {
     const answer = await once(path, options);
     if (answer.ok) return answer;
     const { code, message } = await told(answer);
     if (answer.status === 401) {
       await askForToken();
-    } else if (answer.status === 429 && tried < TRIES) {
+    } else if ((answer.status === 429 || (answer.status === 503 && tried < TRIES)) && tried < tries) {
       onWait();
-      await pause(1000 * Number(answer.headers.get("retry-after") ?? 1));
+      await pause(1000 * Number(answer.headers.get("retry-after") ?? 1), options.signal);
     } else {
       throw new Failure(message, code, answer.status);
     }
   }
 }
 
-export async function json(path, options, onWait) {
-  return (await call(path, options, onWait)).json();
+export async function json(path, options, onWait, tries) {
+  return (await call(path, options, onWait, tries)).json();
 }
 
 async function once(path, options) {
@@ -56,8 +57,11 @@ function sentence(text) {
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
-function pause(milliseconds) {
-  return new Promise((done) => setTimeout(done, milliseconds));
+function pause(milliseconds, signal) {
+  return new Promise((done) => {
+    setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done, { once: true }); // the next request then fails as it should
+  });
 }
 
 let asking = null;

@@ -1,23 +1,29 @@
-// The page that names a photo: four methods side by side, labels of one's own among them.
+// The page that names a photo: one answer first, the methods side by side behind a click.
 
-import { call, count, json, make, percent, show } from "./calls.js";
+import { guess, legend, said, shownAnswer, SURE, sureness } from "./answer.js";
+import { chosen, dropped, nameAll, startBatch } from "./batch.js";
+import { count, json, make, percent, show } from "./calls.js";
+import { startOwn } from "./own.js";
+import { startSamples } from "./photos.js";
 
 const METHODS = [
   ["devise", "DeViSE", "The picture mapped among the words; the nearest labels"],
   ["conse", "ConSE", "The classifier's best classes averaged; the nearest labels"],
   ["softmax", "Softmax", "The classifier alone: only labels it was trained on"],
-  ["fused", "Fused", "Both joined, and the classifier where it is sure"],
+  ["fused", "Fused", "All joined, and the classifier where it is sure. This is the answer above"],
 ];
+const MAIN = "fused";
 const TOP = 7;
-const SURE = 0.7;
 const at = (id) => document.getElementById(id);
 
 export const photo = { file: null, url: "" };
 let asked = null;
 
 export function startLabel() {
-  emptyColumns();
-  at("file").addEventListener("change", (event) => take(event.target.files[0]));
+  for (const id of ["file", "folder"]) {
+    at(id).addEventListener("change", (event) => { takeAll(chosen([...event.target.files])); event.target.value = ""; });
+  }
+  at("folder-button").hidden = !("webkitdirectory" in HTMLInputElement.prototype);
   const drop = at("drop");
   for (const name of ["dragenter", "dragover"]) {
     drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -26,7 +32,7 @@ export function startLabel() {
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    take(event.dataTransfer.files[0]);
+    dropped(event.dataTransfer).then(takeAll);
   });
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
@@ -36,23 +42,57 @@ export function startLabel() {
   at("options").addEventListener("reset", () => setTimeout(name));
   at("candidates").addEventListener("change", name);
   at("under").addEventListener("input", suggest);
-  at("own-form").addEventListener("submit", (event) => { event.preventDefault(); add(); });
+  at("compare").addEventListener("toggle", () => { if (at("compare").open && !at("columns").children.length) name(); });
+  at("whole").addEventListener("click", () => only(""));
+  startBatch(() => question([MAIN]), (file) => { take(file); at("drop").scrollIntoView({ block: "nearest" }); });
+  startSamples(take, (error) => show(at("error"), error.message));
+  startOwn(name, standing);
   startCamera();
-  listOwn().catch((error) => show(at("own-error"), error.message));
 }
 
-function take(file) {
+/** One photo is named at once, many in a list; skipped: files that are no pictures by their names. */
+function takeAll({ files, skipped }) {
+  show(at("error"), files.length || !skipped ? "" : "There are no pictures among these files: their names must end as a picture's does, such as .jpg.");
+  if (files.length === 1 && !skipped) take(files[0].file);
+  else if (files.length) { forgetPhoto(); nameAll(files, skipped); }
+}
+
+function forgetPhoto() {
+  asked?.abort();
+  URL.revokeObjectURL(photo.url);
+  Object.assign(photo, { file: null, url: "" });
+  at("hello").hidden = true;
+  at("preview").hidden = true;
+  at("prompt").hidden = false;
+  at("drop").classList.remove("full");
+  at("status").textContent = "";
+  empty();
+}
+
+export function take(file) {
   if (!file) return;
   URL.revokeObjectURL(photo.url);
   photo.file = file;
+  at("hello").hidden = true;
   photo.url = URL.createObjectURL(file);
-  at("file").value = "";
   const preview = at("preview");
   preview.alt = `The photo ${file.name}`;
   preview.onload = () => { preview.hidden = false; at("prompt").hidden = true; at("drop").classList.add("full"); };
   preview.onerror = () => { preview.hidden = true; at("prompt").hidden = false; at("drop").classList.remove("full"); };
   preview.src = photo.url;
   name();
+}
+
+/** What is asked of every photo, as the page stands. */
+function question(methods) {
+  const query = new URLSearchParams({ top: TOP, explain: true, standings: true, sure: SURE, candidates: competing() });
+  methods.forEach((method) => query.append("method", method));
+  if (at("under").value.trim()) query.set("under", at("under").value.trim());
+  return query;
+}
+
+function competing() {
+  return at("own-only").checked ? "typed" : at("candidates").value;
 }
 
 async function name() {
@@ -63,9 +103,7 @@ async function name() {
   results.setAttribute("aria-busy", "true");
   show(at("error"));
   at("status").textContent = "Looking at the photo …";
-  const query = new URLSearchParams({ top: TOP, explain: true, standings: true, sure: SURE, candidates: at("candidates").value });
-  METHODS.forEach(([method]) => query.append("method", method));
-  if (at("under").value.trim()) query.set("under", at("under").value.trim());
+  const query = question(at("compare").open ? METHODS.map(([method]) => method) : [MAIN]);
   const body = new FormData();
   body.append("file", photo.file);
   try {
@@ -75,7 +113,7 @@ async function name() {
     return answer;
   } catch (error) {
     if (error.name === "AbortError") return null;
-    emptyColumns();
+    empty();
     at("status").textContent = "";
     show(at("error"), error.code === "picture" ? `${photo.file.name}: ${error.message}` : error.message);
     return null;
@@ -84,49 +122,36 @@ async function name() {
   }
 }
 
+function main(answer) {
+  return answer.answers.find((one) => one.method === MAIN);
+}
+
 function showAnswer(answer) {
-  at("columns").replaceChildren(...answer.answers.map(column));
+  const best = said(main(answer)), under = at("under").value.trim();
+  at("answer").hidden = at("compare").hidden = false;
+  at("answer-body").replaceChildren(...shownAnswer(main(answer), "h2", only), ranks(main(answer)));
+  show(at("whole"), under && `Only kinds of ${under}: show all again`);
+  at("columns").replaceChildren(...(answer.answers.length > 1 ? answer.answers.map(column) : []));
+  at("compare-legend").replaceChildren(answer.answers.length > 1 ? legend(answer.answers.flatMap((one) => one.guesses)) : "");
   const told = answer.notes.filter((note) => !note.startsWith("the softmax can name trained labels only"));  // its column says so
   at("notes").replaceChildren(...told.map((note) => make("li", {}, note)));
-  const best = answer.answers.at(-1).guesses[0] ?? answer.answers.find((one) => one.guesses.length)?.guesses[0];
   at("status").textContent =
-    `${best ? `${best.name}, ${percent(best.score)}. ` : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;
+    `${best ? `${best.name}. ${sureness(best.score)}, ${percent(best.score)}. ` : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;
+}
+
+function empty() {
+  at("answer").hidden = at("compare").hidden = true;
+  at("notes").replaceChildren();
+  at("columns").replaceChildren();
 }
 
 function column(answer) {
   const [, title, about] = METHODS.find(([method]) => method === answer.method);
   const id = `column-${answer.method}`;
-  return make("section", { class: "card column", "aria-labelledby": id, "data-method": answer.method },
-    make("h2", { id }, title, answer.candidates ? make("span", { class: "soft small" }, `of ${count(answer.candidates)}`) : ""),
+  return make("section", { class: "column", "aria-labelledby": id, "data-method": answer.method },
+    make("h3", { id }, title, answer.candidates ? make("span", { class: "soft small" }, `of ${count(answer.candidates)}`) : ""),
     make("p", { class: "about soft small" }, about),
-    answer.sure?.name ? trail(answer.sure) : "",
-    answer.problem ? make("p", { class: "soft small" }, answer.problem) : make("ol", {}, ...answer.guesses.map(guess)),
-    answer.standings.length ? ranks(answer) : "");
-}
-
-function guess(one) {
-  const bar = make("span", { class: "bar" });
-  bar.style.width = `${Math.max(0.5, 100 * one.score)}%`;
-  const mark = one.own ? make("span", { class: "mark mine" }, "yours") : one.seen ? "" : make("span", { class: "mark" }, "unseen");
-  return make("li", {}, make("details", {},
-    make("summary", {},
-      make("span", { class: "line" }, make("span", { class: "name" }, one.name, " ", mark), make("span", { class: "score" }, percent(one.score))),
-      make("span", { class: "track", "aria-hidden": "true" }, bar),
-      one.gloss ? make("span", { class: "gloss" }, one.gloss) : ""),
-    make("div", { class: "more" },
-      one.path.length ? path(one.path) : "",
-      make("p", {}, make("span", { class: "soft" }, "Leans on: "),
-        one.leans_on.map((lean) => `${lean.name} ${Math.round(100 * lean.share)} %`).join(", ") || "no trained label"),
-      make("p", { class: "soft" }, `${one.id}; vector from its ${one.source}`))));
-}
-
-function trail(sure) {  // from wide to narrow; a name asks again, with only what is below it
-  const end = sure.way.findIndex((level) => level.id === sure.name.id);
-  const levels = sure.way.filter((level, at) => level.common && (at <= end || level.bits > sure.name.bits));
-  return make("nav", { class: "trail small", "aria-label": "From wide to narrow" }, ...levels.map((level) =>
-    make("button", { type: "button", title: `${percent(level.share)}. Only what is below ${level.name}`,
-      "aria-current": level.id === sure.name.id ? "true" : null, onclick: () => only(level.name) },
-      level.name, " ", make("span", { class: "soft" }, percent(level.share)))));
+    answer.problem ? make("p", { class: "soft small" }, answer.problem) : make("ol", {}, ...answer.guesses.map(guess)));
 }
 
 function only(wider) {
@@ -134,58 +159,16 @@ function only(wider) {
   name();
 }
 
-function path(names) {
-  return make("p", { class: "path" }, names.slice(0, -1).join(" › "), " › ", make("b", {}, names.at(-1)));
-}
-
 function ranks(answer) {
-  return make("ul", { class: "ranks", "aria-label": "Where your labels come" }, ...answer.standings.map((one) =>
+  return !answer.standings.length ? "" : make("ul", { class: "ranks", "aria-label": "Where your labels come" }, ...answer.standings.map((one) =>
     make("li", {}, make("span", {}, one.name, " ", make("span", { class: "mark mine" }, "yours")),
-      make("span", { class: "score" }, `number ${count(one.rank)}`))));
+      make("span", { class: "score" }, `number ${count(one.rank)} of ${count(answer.candidates)}`))));
 }
 
-function emptyColumns() {
-  at("notes").replaceChildren();
-  at("columns").replaceChildren(...METHODS.map(([method, title, about]) =>
-    make("section", { class: "card column", "data-method": method }, make("h2", {}, title),
-      make("p", { class: "about soft small" }, about), make("p", { class: "placeholder small" }, "waiting for a photo"))));
-}
-
-async function add() {
-  const label = { name: at("own-name").value.trim(), definition: at("own-definition").value.trim() };
-  show(at("own-error"));
-  try {
-    const body = JSON.stringify(label);
-    const kept = await json("/v1/labels", { method: "PUT", body, headers: { "content-type": "application/json" } });
-    at("own-form").reset();
-    at("own-name").focus();
-    await listOwn();
-    const answer = await name();
-    const rank = answer?.answers.at(-1).standings.find((one) => one.id === kept.id)?.rank;
-    const place = rank ? `: number ${count(rank)} of ${count(answer.answers.at(-1).candidates)}` : "";
-    at("status").textContent = kept.id.startsWith("user:")
-      ? `“${kept.name}” competes now${place}. ${kept.notes.join(" ")}`
-      : `“${kept.name}” is a label of the model already (${kept.definition}). ${kept.notes.join(" ")}`;
-  } catch (error) {
-    show(at("own-error"), error.message);
-  }
-}
-
-async function listOwn() {
-  const { own } = await json("/v1/labels");
-  at("own-list").replaceChildren(...own.map((one) => make("li", { title: one.definition || null }, one.name,
-    make("button", { type: "button", "aria-label": `Delete ${one.name}`, onclick: () => forget(one.name) }, "×"))));
-}
-
-async function forget(label) {
-  try {
-    await call(`/v1/labels?${new URLSearchParams({ name: label })}`, { method: "DELETE" });
-    await listOwn();
-    at("own-name").focus();
-    await name();
-  } catch (error) {
-    show(at("own-error"), error.message);
-  }
+/** Where a label of one's own came, as a clause; nothing if there is no photo. */
+function standing(answer, id) {
+  const best = answer && main(answer), rank = best?.standings.find((one) => one.id === id)?.rank;
+  return rank ? `: number ${count(rank)} of ${count(best.candidates)}` : "";
 }
 
 let typing = 0;

@@ -1,0 +1,97 @@
+// How an answer is shown: one big name, how sure, the way up; then the next names.
+
+import { make, percent } from "./calls.js";
+
+export const SURE = 0.7;  // as on the command line: below it, a wider name is said instead
+const WORDS = [[0.9, "Very sure"], [0.7, "Fairly sure"], [0.4, "Not sure"], [0, "A guess"]];
+const RULE = "Very sure: 90 % or more; fairly sure: 70 % or more; not sure: 40 % or more; less is a guess.";
+
+/** How sure in words, by `RULE`. */
+export function sureness(score) {
+  return WORDS.find(([least]) => score >= least)[1];
+}
+
+/** The name to say of an answer: the first guess if it is sure, else as wide a name as is. */
+export function said(answer) {
+  const [first] = answer.guesses, wide = answer.sure?.name;
+  if (!first) return null;
+  return first.score < SURE && wide && wide.bits > 0 && wide.id !== first.id
+    ? { id: wide.id, name: wide.name, score: wide.share, wide: true, first }
+    : { id: first.id, name: first.name, score: first.score, wide: false, first };
+}
+
+/** The answer of one method: a list of elements. onWider: called with a name that was clicked; none, no trail. */
+export function shownAnswer(answer, heading, onWider) {
+  const best = said(answer);
+  if (!best) return [make("p", {}, answer.problem ?? "No name was found.")];
+  const { first } = best, rest = best.wide ? answer.guesses.slice(0, 4) : answer.guesses.slice(1, 5);
+  const gloss = best.wide ? `Which kind of ${best.name} is less sure; the likeliest come below.` : sentence(first.gloss);
+  return [
+    make(heading, { class: "big" }, best.name, " ", best.wide ? "" : mark(first)),
+    make("p", { class: "sure" }, make("b", {}, sureness(best.score)), ` · ${percent(best.score)}`),
+    bar(best.score),
+    gloss ? make("p", { class: "meaning" }, gloss) : "",
+    !best.wide && !first.seen && !first.own
+      ? make("p", { class: "unseen" }, `No photo that the model learnt from was called “${first.name}”. It knows the name from texts only.`) : "",
+    onWider ? trail(answer.sure, best, onWider) : "",
+    best.wide ? "" : make("details", { class: "why" }, make("summary", {}, "Why this name"), reasons(first),
+      make("p", { class: "soft small" }, RULE)),
+    rest.length ? make("h3", {}, best.wide ? "Most likely" : "Or else") : "",
+    rest.length ? make("ol", { class: "next" }, ...rest.map(guess)) : "",
+    legend(rest),
+  ].filter(Boolean);
+}
+
+/** One guess in a list, with its reasons behind a click. */
+export function guess(one) {
+  return make("li", {}, make("details", {},
+    make("summary", {},
+      make("span", { class: "line" }, make("span", { class: "name" }, one.name, " ", mark(one)), make("span", { class: "score" }, percent(one.score))),
+      bar(one.score),
+      one.gloss ? make("span", { class: "gloss" }, sentence(one.gloss)) : ""),
+    reasons(one)));
+}
+
+/** What “unseen” means, if any of the guesses is; else nothing. */
+export function legend(guesses) {
+  return guesses.some((one) => !one.seen && !one.own)
+    ? make("p", { class: "soft small legend-unseen" }, make("span", { class: "mark" }, "unseen"),
+        " no photo that the model learnt from had this name; it knows the name from texts only.")
+    : "";
+}
+
+export function sentence(text) {
+  if (!text) return "";
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
+function mark(one) {
+  if (one.own) return make("span", { class: "mark mine" }, "yours");
+  return one.seen ? "" : make("span", { class: "mark" }, "unseen");
+}
+
+function bar(score) {
+  const filled = make("span", { class: "bar" });
+  filled.style.width = `${Math.max(0.5, 100 * score)}%`;
+  return make("span", { class: "track", "aria-hidden": "true" }, filled);
+}
+
+function reasons(one) {
+  return make("div", { class: "more" },
+    one.path.length ? make("p", { class: "path" }, one.path.slice(0, -1).join(" › "), " › ", make("b", {}, one.path.at(-1))) : "",
+    make("p", {}, make("span", { class: "soft" }, "Looks like photos of: "),
+      one.leans_on.map((lean) => `${lean.name} ${Math.round(100 * lean.share)} %`).join(", ") || "no trained label"),
+    make("p", { class: "soft" }, `${one.id}; vector from its ${one.source}`));
+}
+
+/** From wide to narrow; a name asks again, with only what is below it. */
+function trail(sure, best, onWider) {
+  const levels = (sure?.way ?? []).filter((level) => level.common && level.bits > 0);
+  if (levels.length < 2) return "";
+  return make("nav", { class: "trail", "aria-label": "From wide to narrow" },
+    make("p", { class: "soft small" }, "From wide to narrow. Choose one to see only its kinds."),
+    make("ol", {}, ...levels.map((level) => make("li", {}, make("button", { type: "button", title: `Only kinds of ${level.name}`,
+      "aria-current": level.id === best.id ? "true" : null, onclick: () => onWider(level.name) },
+      level.name, " ", make("span", { class: "soft" }, percent(level.share)))))));
+}

@@ -1,0 +1,31 @@
+// Photos of the service's index: small and large copies, and some to try.
+
+import { call, json, make } from "./calls.js";
+
+const at = (id) => document.getElementById(id);
+
+/** An image that fills itself; a photo that is gone says so. */
+export function small(photo) {
+  const image = make("img", { alt: photo.name, width: 160, height: 120 });
+  call(photo.thumbnail).then((answer) => answer.blob()).then((blob) => {
+    image.onload = () => URL.revokeObjectURL(image.src);
+    image.src = URL.createObjectURL(blob);
+  }).catch(() => { image.alt = `${photo.name}: cannot be shown`; });
+  return image;
+}
+
+/** The photo as a file, its longer side at most 1280 pixels. */
+export async function large(photo, signal) {
+  const answer = await call(`${photo.thumbnail}?side=1280`, { signal });
+  return new File([await answer.blob()], photo.name, { type: "image/jpeg" });
+}
+
+/** Photos to click before any is chosen; none where the service has no index. take: names a file. fail: tells an error. */
+export async function startSamples(take, fail) {
+  const found = await json("/v1/photos?top=8").catch(() => null);
+  if (!found?.photos.length) return;
+  at("samples-list").replaceChildren(...found.photos.map((photo) => make("li", {},
+    make("button", { type: "button", class: "tile", "aria-label": `Name ${photo.name}`,
+      onclick: () => large(photo).then(take, fail) }, small(photo)))));
+  at("samples").hidden = false;
+}
