@@ -33,7 +33,7 @@ from devise.cli.app import main  # noqa: E402
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
     main(["--version"])
 done("import the commands")
-from devise.labeller.model import LabelRequest, load  # noqa: E402
+from devise.model.labeller import LabelRequest, load  # noqa: E402
 
 done("import the labeller")
 from devise.cli.forms import form_of  # noqa: E402

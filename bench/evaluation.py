@@ -20,7 +20,7 @@ from devise.arrays import Scores
 from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record
 from devise.evaluation.recorded import evaluate_record
-from devise.labeller.recorder import Recorder
+from devise.evaluation.recorder import Recorder
 from devise.taxonomy.correct_cache import cached_correct_sets
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 

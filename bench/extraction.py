@@ -9,7 +9,7 @@ from bench.labelling import Bare
 from bench.machine import cores
 from bench.photos import Photos, many_of
 from devise.bundle.parts import BACKBONE
-from devise.labeller.model import load
+from devise.model.labeller import load
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.featurestore import feature_store
 from devise.vision.samples import find_samples

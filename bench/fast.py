@@ -7,8 +7,8 @@ from pathlib import Path
 from bench.figures import Figure, interleaved, ratio
 from bench.machine import cores
 from bench.photos import Photos
-from devise.labeller.model import LabelRequest, LabelRun, load
-from devise.labeller.parts import ModelParts
+from devise.model.labeller import LabelRequest, LabelRun, load
+from devise.model.parts import ModelParts
 from devise.vision.pictures import read_picture
 
 __all__ = ["measure_fast"]

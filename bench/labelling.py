@@ -13,8 +13,8 @@ from bench.figures import Figure, Reading, interleaved, median, ratio
 from bench.machine import cores
 from bench.photos import Photos
 from devise.bundle.parts import BACKBONE
-from devise.labeller.model import LabelRequest, LabelRun, load
-from devise.labeller.threads import one_thread
+from devise.model.labeller import LabelRequest, LabelRun, load
+from devise.model.threads import one_thread
 from devise.vision.engine import import_openvino
 from devise.vision.pictures import read_picture
 from devise.vision.preprocessing import Preprocessing

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from bench.figures import Figure, interleaved, ratio
-from devise.labeller.adapters import label_names
-from devise.labeller.model import LabelRequest, LabelRun, load
+from devise.evaluation.adapters import label_names
+from devise.model.labeller import LabelRequest, LabelRun, load
 
 __all__ = ["PeerCase", "measure_peers"]
 

@@ -11,8 +11,8 @@ from bench import command
 from bench.figures import Figure, interleaved, ratio
 from bench.photos import Photos, large_photo
 from devise.bundle.bundle import open_bundle
-from devise.index.exact import top_k
-from devise.labeller.parts import DEFAULT_BUNDLE
+from devise.model.parts import DEFAULT_BUNDLE
+from devise.ranking import top_k
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.pictures import read_picture
 
@@ -24,8 +24,8 @@ _TYPED = "zedonk: offspring of a zebra and a donkey"
 _TYPED_SCRIPT = f"""
 import json, time
 import devise
-from devise.labeller.model import LabelRequest
-from devise.labeller.typed import parse_labels
+from devise.model.labeller import LabelRequest
+from devise.model.typed import parse_labels
 model = devise.load()
 model.run(LabelRequest())
 times = []

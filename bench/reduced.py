@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from devise.labeller.parts import ModelParts
+from devise.model.parts import ModelParts
 from devise.vision.folders import find_pictures
 from devise.vision.pictures import read_picture
 

@@ -7,13 +7,13 @@ import numpy as np
 
 from bench.figures import Figure, interleaved
 from bench.photos import Photos
-from devise.index.rows import PhotoFact, Rows
-from devise.labeller.hits import Wanted
-from devise.labeller.model import Model, load
-from devise.labeller.nearest_photos import open_search
-from devise.labeller.photoindex import index_photos
-from devise.labeller.search import PhotoSearch
-from devise.labeller.typed import parse_labels
+from devise.model.labeller import Model, load
+from devise.model.typed import parse_labels
+from devise.search.nearest_photos import open_search
+from devise.search.photoindex import index_photos
+from devise.search.query import PhotoSearch
+from devise.search.results import Wanted
+from devise.search.rows import PhotoFact, Rows
 
 __all__ = ["measure_search", "synthetic_rows"]
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from bench.command import environment
 from bench.figures import Figure, interleaved, ratio
 from bench.photos import Photos
-from devise.labeller.model import LabelRequest, LabelRun, load
+from devise.model.labeller import LabelRequest, LabelRun, load
 
 __all__ = ["measure_service"]
 

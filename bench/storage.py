@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from devise.evaluation.evaluate import evaluate_folders
 from devise.evaluation.report import cells
-from devise.labeller.evaluate import evaluate_folders
-from devise.labeller.model import Model
-from devise.labeller.parts import ModelParts
-from devise.model.evidence import Classifier
-from devise.model.space import LabelSpace, placed
-from devise.text.composition import LabelComposer, LabelPolicy
+from devise.model.labeller import Model
+from devise.model.parts import ModelParts
+from devise.space.composition import LabelComposer, LabelPolicy
+from devise.space.evidence import Classifier
+from devise.space.labelspace import LabelSpace, placed
 from devise.text.vectorstore import read_vector_store
 from devise.vision.backbone import OpenVinoBackbone
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+pytest_plugins = ["smallmodel"]
+
 _SOURCE = Path(__file__).parents[1] / "src"
 _WITH_ARRAYS = [
     ".".join(path.relative_to(_SOURCE).with_suffix("").parts)

@@ -9,9 +9,9 @@ import pytest
 
 from devise.cli.serve import _token
 from devise.errors import DeviseError
-from devise.evaluation.candidates import read_candidates
 from devise.evaluation.record import read_record
 from devise.evaluation.testsets import read_counts
+from devise.model.candidatefile import read_candidates
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.formats import read_vectors
 from devise.text.phrases import read_phrases

@@ -26,14 +26,14 @@ from devise.bundle.parts import (
     encode_surgery,
 )
 from devise.errors import DeviseError
-from devise.evaluation.candidates import read_candidates
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, read_record, write_record
 from devise.evaluation.testsets import read_counts
-from devise.index.rows import PhotoFact, Rows
-from devise.index.store import Header, PhotoStore
 from devise.labels import Label, LabelSet
-from devise.model.kernel import KernelConfig, KernelSurgery
-from devise.model.prior import Prior
+from devise.model.candidatefile import read_candidates
+from devise.search.rows import PhotoFact, Rows
+from devise.search.store import Header, PhotoStore
+from devise.space.kernel import KernelConfig, KernelSurgery
+from devise.space.prior import Prior
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from devise.training.config import RunConfig, resolve

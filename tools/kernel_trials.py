@@ -18,12 +18,12 @@ import numpy as np
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError
-from devise.evaluation.candidates import read_candidates
 from devise.labels import Label, LabelSet
-from devise.model.embedding import ConseScorer, FusedScorer, KernelScorer
-from devise.model.evidence import Classifier
-from devise.model.kernel import KernelConfig, fit_kernel
-from devise.model.space import LabelSpace
+from devise.model.candidatefile import read_candidates
+from devise.space.embedding import ConseScorer, FusedScorer, KernelScorer
+from devise.space.evidence import Classifier
+from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.labelspace import LabelSpace
 from devise.taxonomy.treekernel import information_increments, tree_kernel
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training.calibration import left_out_folds

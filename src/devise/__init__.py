@@ -11,9 +11,9 @@ from devise.version import __version__
 
 if TYPE_CHECKING:
     from devise.errors import DeviseError
-    from devise.labeller.answers import Answer, Explanation, Guess, Hedge, Level
-    from devise.labeller.model import Model, load
     from devise.labels import Label, LabelSet
+    from devise.model.answers import Answer, Explanation, Guess, Hedge, Level
+    from devise.model.labeller import Model, load
     from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = [
@@ -32,17 +32,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "devise.labeller.answers",
+    "Answer": "devise.model.answers",
     "DeviseError": "devise.errors",
-    "Explanation": "devise.labeller.answers",
-    "Guess": "devise.labeller.answers",
-    "Hedge": "devise.labeller.answers",
+    "Explanation": "devise.model.answers",
+    "Guess": "devise.model.answers",
+    "Hedge": "devise.model.answers",
     "Label": "devise.labels",
     "LabelSet": "devise.labels",
-    "Level": "devise.labeller.answers",
-    "Model": "devise.labeller.model",
+    "Level": "devise.model.answers",
+    "Model": "devise.model.labeller",
     "Taxonomy": "devise.taxonomy.wordnet",
-    "load": "devise.labeller.model",
+    "load": "devise.model.labeller",
 }
 
 

@@ -24,7 +24,7 @@ from devise.bundle.parts import (
 )
 from devise.bundle.writer import PartContent, write_bundle
 from devise.labels import Label, LabelSet
-from devise.model.evidence import Classifier
+from devise.space.evidence import Classifier
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_vector_store
 from devise.vision.preprocessing import Preprocessing

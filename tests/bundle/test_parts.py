@@ -23,8 +23,8 @@ from devise.bundle.parts import (
     encode_surgery,
 )
 from devise.errors import BundleError
-from devise.model.evidence import Classifier
-from devise.model.kernel import KernelConfig
+from devise.space.evidence import Classifier
+from devise.space.kernel import KernelConfig
 
 
 def test_classifier_round_trip(model: Any) -> None:

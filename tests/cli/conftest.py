@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
-from devise.labeller import model
-from devise.labeller.model import Model, load
+from devise.model import labeller as model
+from devise.model.labeller import Model, load
 
 
 class Done(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from devise.labeller.model import Model
+from devise.model.labeller import Model
 
 SAID = "devise: names depend on the other photos of this run (--context)\n"
 

@@ -13,9 +13,9 @@ from devise.cli.demo import demo
 from devise.cli.demo_output import write_sheet
 from devise.cli.demo_photos import CONTROL, SAMPLES, SHEET, sample_folder, sample_labels, sample_photos, sheet_photos
 from devise.errors import UsageError
-from devise.labeller import model
-from devise.labeller.model import Model, load
-from devise.labeller.typed import parse_labels
+from devise.model import labeller as model
+from devise.model.labeller import Model, load
+from devise.model.typed import parse_labels
 
 HOSTILE = '<b>&"[red].png'
 

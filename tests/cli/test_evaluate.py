@@ -12,8 +12,8 @@ from PIL import Image
 
 from devise.cli.app import main
 from devise.files import exact_name
-from devise.labeller import model
-from devise.labeller.model import Model, load
+from devise.model import labeller as model
+from devise.model.labeller import Model, load
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -23,8 +23,8 @@ from PIL import Image
 
 import devise
 from devise.files import atomic_write
-from devise.labeller.model import LabelRun
-from devise.labeller.parts import DEFAULT_BUNDLE
+from devise.model.labeller import LabelRun
+from devise.model.parts import DEFAULT_BUNDLE
 from devise.vision import pipeline
 from devise.vision.backbone import OpenVinoBackbone
 
@@ -464,7 +464,7 @@ def test_a_damaged_model_is_named_with_its_part(label: Any, photo: Path, tmp_pat
 def test_outputs_that_cannot_be_are_told_before_the_model_is_read(
     label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devise.labeller.model.load", lambda path=None, **more: pytest.fail("the model was read"))
+    monkeypatch.setattr("devise.model.labeller.load", lambda path=None, **more: pytest.fail("the model was read"))
     pixels = photo.read_bytes()
     for output, said in (
         (photo.parent, "is a folder"),
@@ -723,7 +723,7 @@ def test_a_reader_that_leaves_is_no_error(many: Path) -> None:
 FOUR_AT_ONCE = """
 import sys, threading
 from pathlib import Path
-from devise.labeller.parts import ModelParts
+from devise.model.parts import ModelParts
 from devise.vision.pipeline import extract
 
 sys.setswitchinterval(1e-6)

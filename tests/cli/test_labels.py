@@ -11,7 +11,7 @@ import pytest
 
 import devise
 from devise.cli.app import main
-from devise.labeller.parts import ModelParts
+from devise.model.parts import ModelParts
 
 OLD_BUNDLE = Path(__file__).parents[1] / "data" / "bundle-v1"
 

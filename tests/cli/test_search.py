@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
-from devise.labeller import model
-from devise.labeller.model import Model, load
+from devise.model import labeller as model
+from devise.model.labeller import Model, load
 
 pytest.importorskip("pyarrow")
 
@@ -172,8 +172,8 @@ def test_parquet_asked_wrongly(devise: Command, photos: Path, arguments: list[st
 
 def test_the_table_shows_no_small_score_as_zero():
     from devise.cli.search_output import written
-    from devise.labeller.hits import Hit, Hits
     from devise.labels import Label
+    from devise.search.results import Hit, Hits
 
     scores = (0.5, 0.0001, 0.00009, 0.0, -0.2)
     hits = tuple(Hit(f"/p/{n}.jpg", score, Label("n02121620", "cat")) for n, score in enumerate(scores))

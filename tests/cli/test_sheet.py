@@ -9,8 +9,8 @@ from typing import IO
 import pytest
 from PIL import Image
 
-from devise.labeller import contact_sheet
-from devise.labeller.model import LabelRun
+from devise.model.labeller import LabelRun
+from devise.pages import contact_sheet
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from devise.cli.forms import Csv, Json, Table
-from devise.labeller.answers import Answer, Guess, Hedge, Level
-from devise.labeller.model import LabelRequest
 from devise.labels import Label as Noun
+from devise.model.answers import Answer, Guess, Hedge, Level
+from devise.model.labeller import LabelRequest
 
 CITRUS = Level("n07747607", "citrus", 0.84, 10.9, True)
 HEDGE = Hedge(

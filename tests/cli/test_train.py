@@ -16,7 +16,7 @@ from PIL import Image
 from devise.bundle.bundle import open_bundle
 from devise.cli.app import main
 from devise.cli.train.options import lines_of_progress
-from devise.labeller.parts import DEFAULT_BUNDLE
+from devise.model.parts import DEFAULT_BUNDLE
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")

@@ -11,7 +11,7 @@ import pytest
 from devise.cli.app import main
 from devise.errors import DeviseError, UsageError
 from devise.evaluation.caltech101 import CaltechClass, caltech_classes, write_caltech101
-from devise.labeller.parts import ModelParts
+from devise.model.parts import ModelParts
 from devise.taxonomy.wordnet import default_taxonomy
 
 ROOT = "101_ObjectCategories"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
+from devise.evaluation.audit import nearest_others
 from devise.evaluation.labelspace import (
     NO_NEIGHBOUR,
     LabelSpaceConfig,
@@ -15,7 +16,6 @@ from devise.evaluation.labelspace import (
     k_occurrences,
     measure_label_space,
 )
-from devise.labeller.audit import nearest_others
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 

@@ -16,7 +16,7 @@ from devise.evaluation.protocol import (
     evaluate_rankings,
 )
 from devise.evaluation.report import cells, markdown
-from devise.index.exact import TIE_RULE
+from devise.ranking import TIE_RULE
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 

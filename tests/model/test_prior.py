@@ -2,21 +2,40 @@ import numpy as np
 import pytest
 
 from devise.labels import Label, LabelSet
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
-from devise.model.evidence import Evidence
-from devise.model.space import LabelSpace, unit_rows
+from devise.model.labeller import Model
+from devise.model.parts import ModelParts
+from devise.model.prior import label_prior
 
 
-@pytest.mark.parametrize("stacking", [None, StackingRule(0.1, 0.5)])
-def test_the_fused_scorer_adds_it_once_to_every_label(stacking: StackingRule | None):
-    rng = np.random.default_rng(1)
-    labels = LabelSet(Label(f"n{i}", f"n{i}") for i in range(5))
-    space = LabelSpace(labels, unit_rows(rng.standard_normal((5, 3), dtype=np.float32)))
-    devise = DeviseScorer(space, rng.standard_normal((3, 4), dtype=np.float32))
-    conse = ConseScorer(space, space.vectors[:2], 2)
-    evidence = Evidence(rng.standard_normal((6, 4), dtype=np.float32), rng.standard_normal((6, 2), dtype=np.float32))
-    prior = np.array([0, 0.1, 0.2, 0.3, -np.inf], np.float32)
-    trained = np.array([0, 1])
-    without = FusedScorer(devise, conse, trained, stacking).scores(evidence)
-    found = FusedScorer(devise, conse, trained, stacking, prior).scores(evidence)
-    np.testing.assert_allclose(found, without + prior, atol=1e-6)
+@pytest.fixture(scope="module")
+def parts() -> ModelParts:
+    return ModelParts.open()
+
+
+def test_what_people_photograph_stands_higher(parts: ModelParts):
+    assert parts.standing is not None
+    of = {name: float(parts.standing[parts.space.labels.position(label)]) for name, label in IDS.items()}
+    assert min(of["cup"], of["helicopter"]) > of["euphonium"] > of["sea squirt"]
+
+
+IDS = {"cup": "n03147509", "helicopter": "n03512147", "euphonium": "n03301568", "sea squirt": "n01469103"}
+
+
+def test_of_all_labels_and_of_some(parts: ModelParts):
+    everything = label_prior(parts, parts.space.labels)
+    assert parts.standing is not None
+    assert everything is not None
+    np.testing.assert_allclose(everything, parts.bundle.prior_weight() * parts.standing, rtol=1e-6)
+    some = [7, 39_000, 1_500]
+    np.testing.assert_array_equal(label_prior(parts, parts.space.labels.subset(some)), everything[some])
+
+
+def test_a_label_of_the_user_stands_where_a_trained_one_does(parts: ModelParts):
+    assert parts.standing is not None
+    typed = LabelSet([Label("typed:1", "zedonk")])
+    expected = parts.bundle.prior_weight() * float(parts.standing[parts.trained].mean())
+    assert label_prior(parts, typed) == pytest.approx([expected], rel=1e-3)
+
+
+def test_a_model_that_keeps_nothing_has_no_prior(small: Model):
+    assert label_prior(small.parts, small.parts.space.labels) is None

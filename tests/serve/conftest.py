@@ -18,10 +18,10 @@ pytest.importorskip("fastapi", reason="the service is an extra: pip install 'dev
 import httpx
 import uvicorn
 
-from devise.labeller.model import Model, load
-from devise.labeller.parts import DEFAULT_BUNDLE
-from devise.labeller.senses import ask
-from devise.labeller.typed import TypedLabel
+from devise.meaning.senses import ask
+from devise.model.labeller import Model, load
+from devise.model.parts import DEFAULT_BUNDLE
+from devise.model.typed import TypedLabel
 from devise.serve.client import Client
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_photos
@@ -135,7 +135,7 @@ def indexed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A service with an index that `devise index` made of three photos; "rocket.jpg" was removed since."""
     pytest.importorskip("pyarrow", reason="the index is an extra: pip install 'devise-zsl[search]'")
     data = pytest.importorskip("skimage.data", reason="scikit-image has the photos")
-    from devise.labeller.photoindex import index_photos
+    from devise.search.photoindex import index_photos
 
     folder = tmp_path_factory.mktemp("indexed")
     (folder / "photos").mkdir()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import DeviseError, LabelError, UsageError
-from devise.labeller.typed import TypedLabel
+from devise.model.typed import TypedLabel
 from devise.serve.own_labels import OwnLabels
 
 NAMES = st.sampled_from(["zedonk", "Zedonk", "kick scooter", "kick_scooter", "hinny", "mule"])

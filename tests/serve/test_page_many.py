@@ -8,8 +8,8 @@ from zipfile import ZipFile
 import pytest
 
 from devise.cli.forms import Csv
-from devise.labeller.answers import Answer, Guess, Hedge, Level
 from devise.labels import Label
+from devise.model.answers import Answer, Guess, Hedge, Level
 
 WIDE = Level("n02084071", "dog", 0.95, 8.25, True)
 WAY = (Level("n00001740", "entity", 1.0, 0.0, False), Level("n00015388", "animal", 0.99, 3.5, True), WIDE)

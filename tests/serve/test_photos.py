@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from devise.errors import PhotoIndexError
-from devise.labeller.model import Model
-from devise.labeller.typed import parse_labels
+from devise.model.labeller import Model
+from devise.model.typed import parse_labels
 from devise.serve.engine import Engine
 from devise.serve.photos import PhotoSearch, Thumbnails, open_photos
 from devise.serve.problems import ServiceError
@@ -24,7 +24,7 @@ from devise.vision.thumbnails import thumbnail
 @pytest.fixture(scope="module")
 def index(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("pyarrow")
-    from devise.labeller.photoindex import index_photos
+    from devise.search.photoindex import index_photos
 
     data = pytest.importorskip("skimage.data")
     folder = tmp_path_factory.mktemp("photos")

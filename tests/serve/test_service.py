@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from devise.errors import PictureError, UsageError
-from devise.labeller.model import Model
-from devise.labeller.typed import parse_labels
+from devise.model.labeller import Model
+from devise.model.typed import parse_labels
 from devise.serve.client import Client, RefusedError
 from devise.serve.guard import Guard
 from devise.serve.own_labels import OwnLabels

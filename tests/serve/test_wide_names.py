@@ -2,7 +2,7 @@
 
 import pytest
 
-from devise.labeller.model import Model
+from devise.model.labeller import Model
 
 
 @pytest.mark.parametrize("method", ["fused", "softmax"])

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import TextError
+from devise.space.composition import POLICIES, LabelComposer, LabelPolicy
+from devise.space.policies import composer_for, untagged
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.composition import POLICIES, LabelComposer, LabelPolicy
 from devise.text.corpus import CorpusSource, CorpusTally, sentences
 from devise.text.documents import Document
 from devise.text.phrases import PhraseJoiner
-from devise.text.policies import composer_for, untagged
 from devise.text.sensetags import SENSE_MARK, sense_tag, tagged
 from devise.text.sources import TextFiles
 from devise.text.tokens import tokenize

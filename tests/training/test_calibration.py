@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import DeviseError, UsageError
-from devise.model.embedding import StackingRule
-from devise.model.evidence import Classifier
-from devise.model.kernel import KernelConfig
-from devise.model.space import centre_of, placed, unit_rows
-from devise.model.surgery import image_free_surgery
+from devise.space.embedding import StackingRule
+from devise.space.evidence import Classifier
+from devise.space.kernel import KernelConfig
+from devise.space.labelspace import centre_of, placed, unit_rows
+from devise.space.surgery import image_free_surgery
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.calibration import (
@@ -374,7 +374,7 @@ def test_folds_depend_on_the_first_hypernym_alone(parents: list[int], count: int
 
 
 def test_the_folds_of_the_thousand_classes_are_about_as_large(shared: object):
-    from devise.evaluation.candidates import read_candidates
+    from devise.model.candidatefile import read_candidates
 
     trained = read_candidates(str(shared / "data" / "splits" / "imagenet-testsets.json#train")).ids  # type: ignore[operator]
     counts = np.bincount(left_out_folds(trained, default_taxonomy(), 4))

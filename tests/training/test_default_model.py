@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.labeller.model import load
-from devise.labeller.parts import DEFAULT_BUNDLE
-from devise.labeller.scorers import METHODS
-from devise.model.kernel import KernelConfig
-from devise.model.surgery import DistillationConfig
+from devise.model.labeller import load
+from devise.model.parts import DEFAULT_BUNDLE
+from devise.model.scorers import METHODS
+from devise.space.kernel import KernelConfig
+from devise.space.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.skipgram import SkipGramConfig
 from devise.training.calibration import CalibrationConfig

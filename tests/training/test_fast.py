@@ -12,7 +12,7 @@ from devise.bundle.manifest import MANIFEST_FILE
 from devise.bundle.parts import BACKBONE, FAST
 from devise.cli.app import main
 from devise.errors import UsageError
-from devise.labeller.parts import DEFAULT_BUNDLE
+from devise.model.parts import DEFAULT_BUNDLE
 from devise.training.fast import FastConfig, add_fast
 
 

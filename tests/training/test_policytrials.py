@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from devise.labels import Label, LabelSet
-from devise.model.evidence import Classifier
-from devise.text.composition import POLICIES
+from devise.space.composition import POLICIES
+from devise.space.evidence import Classifier
 from devise.training.calibration import CalibrationSet
 from devise.training.policytrials import TrialSettings, left_out_hits, main, trials
 

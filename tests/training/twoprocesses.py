@@ -12,7 +12,7 @@ from test_engine import Line, config
 from test_surgery import task as surgery_task
 from test_surgery import vectors
 
-from devise.model.evidence import Classifier
+from devise.space.evidence import Classifier
 from devise.training.batches import Batch
 from devise.training.config import RunConfig
 from devise.training.distributed import joined_processes

@@ -26,7 +26,7 @@ assert "openvino_telemetry" not in sys.modules
 MEASURED = """
 import sys
 from devise.errors import UsageError
-from devise.labeller.parts import DEFAULT_BUNDLE
+from devise.model.parts import DEFAULT_BUNDLE
 from devise.bundle.bundle import open_bundle
 from devise.vision.quantised import measure_bounds
 bundle = open_bundle(DEFAULT_BUNDLE)

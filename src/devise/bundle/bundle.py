@@ -37,10 +37,10 @@ from devise.bundle.parts import (
 from devise.bundle.strict_json import parse_json
 from devise.errors import BundleError, VectorsError
 from devise.labels import LabelSet
-from devise.model.embedding import FirstChoice, StackingRule
-from devise.model.evidence import Classifier
-from devise.model.kernel import KernelSurgery
-from devise.model.prior import Prior
+from devise.space.embedding import FirstChoice, StackingRule
+from devise.space.evidence import Classifier
+from devise.space.kernel import KernelSurgery
+from devise.space.prior import Prior
 from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 

@@ -20,9 +20,9 @@ from devise.bundle.arrays_io import (
 )
 from devise.bundle.manifest import Manifest
 from devise.errors import BundleError, UsageError
-from devise.model.evidence import Classifier
-from devise.model.kernel import KernelConfig, KernelSurgery
-from devise.model.prior import Prior
+from devise.space.evidence import Classifier
+from devise.space.kernel import KernelConfig, KernelSurgery
+from devise.space.prior import Prior
 from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 

@@ -34,12 +34,12 @@ def also(
     devise report and devise compare read the new record as they read the old one.
     """
     from devise.cli.evaluation_output import print_rows
+    from devise.evaluation.adapters import load_adapter, with_others
     from devise.evaluation.record import read_record, write_record
     from devise.evaluation.recorded import evaluate_record
     from devise.evaluation.report import caption, cells
-    from devise.labeller.adapters import load_adapter, with_others
-    from devise.labeller.page import printable
-    from devise.labeller.report.measured import finder
+    from devise.pages.frame import printable
+    from devise.pages.report.measured import finder
     from devise.taxonomy.wordnet import default_taxonomy
 
     if not out.absolute().parent.is_dir() or out.is_dir():

@@ -40,11 +40,11 @@ def demo(
     """
     from devise.cli.demo_output import SHEET_PAGE, print_comparison, progress, write_report, write_sheet
     from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
-    from devise.labeller.comparison import add_labels, compare
-    from devise.labeller.gallery import Gallery, gallery_html
-    from devise.labeller.model import load
-    from devise.labeller.page import printable
-    from devise.labeller.typed import parse_labels
+    from devise.model.comparison import add_labels, compare
+    from devise.model.labeller import load
+    from devise.model.typed import parse_labels
+    from devise.pages.frame import printable
+    from devise.pages.gallery import Gallery, gallery_html
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out needs a folder, got the file {out}")

@@ -13,11 +13,11 @@ from rich.text import Text
 from devise.cli.demo_photos import SHEET, SHEET_REJECT, sheet_photos
 from devise.cli.output import open_sheet
 from devise.files import atomic_write
-from devise.labeller.comparison import Added, PhotoRecord
-from devise.labeller.gallery import TITLES, typed_summary
-from devise.labeller.model import LabelRequest, Model
-from devise.labeller.page import percent, printable
-from devise.labeller.typed import parse_labels
+from devise.model.comparison import Added, PhotoRecord
+from devise.model.labeller import LabelRequest, Model
+from devise.model.typed import parse_labels
+from devise.pages.frame import percent, printable
+from devise.pages.gallery import TITLES, typed_summary
 from devise.vision.folders import Found
 
 __all__ = ["REPORT", "SHEET_PAGE", "print_comparison", "progress", "write_report", "write_sheet"]

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from devise.errors import UsageError
-from devise.labeller.comparison import Photo
+from devise.model.comparison import Photo
 from devise.vision.folders import Found, find_pictures
 
 __all__ = [

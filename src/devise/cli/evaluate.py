@@ -89,11 +89,11 @@ def evaluate(
     printed too. Exits with 1 if a photo could not be read; the others are still measured.
     """
     from devise.cli.evaluation_output import print_evaluation
+    from devise.evaluation.evaluate import EvaluationRequest, evaluate_folders
     from devise.evaluation.record import write_record
     from devise.evaluation.testsets import ProtocolFiles
     from devise.files import atomic_write
-    from devise.labeller.evaluate import EvaluationRequest, evaluate_folders
-    from devise.labeller.other_space import load_in_space
+    from devise.model.other_space import load_in_space
     from devise.taxonomy.correct_cache import cache_folder
 
     if candidates is not None and protocol is not None:

@@ -11,8 +11,8 @@ from devise.evaluation.hedging import hedging_cells
 from devise.evaluation.report import caption, cells, markdown_table, measure_cell
 
 if TYPE_CHECKING:
+    from devise.evaluation.evaluate import Evaluation
     from devise.evaluation.intervals import Measured
-    from devise.labeller.evaluate import Evaluation
 
 __all__ = ["HEDGING_TITLE", "Rows", "interval_cells", "print_evaluation", "print_rows"]
 

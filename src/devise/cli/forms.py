@@ -12,9 +12,9 @@ from rich.text import Text
 from devise.cli.terminal import Stream, one_line
 from devise.csvtext import csv_text
 from devise.files import text_name
-from devise.labeller.answers import Answer, Explanation, Guess, Hedge, Level, typed_places
-from devise.labeller.model import LabelRequest
-from devise.labeller.page import percent
+from devise.model.answers import Answer, Explanation, Guess, Hedge, Level, typed_places
+from devise.model.labeller import LabelRequest
+from devise.pages.frame import percent
 
 __all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
 

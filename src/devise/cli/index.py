@@ -12,7 +12,7 @@ from devise.cli.terminal import counted, tell
 from devise.errors import UsageError
 
 if TYPE_CHECKING:
-    from devise.labeller.photoindex import Indexed
+    from devise.search.photoindex import Indexed
 
 __all__ = ["index"]
 
@@ -52,9 +52,9 @@ def index(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from devise.labeller.model import load
-    from devise.labeller.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
-    from devise.labeller.photoindex import index_photos
+    from devise.model.labeller import load
+    from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
+    from devise.search.photoindex import index_photos
 
     if "" in photos:
         raise UsageError("a path is empty: give a photo or a folder, . is this one")

@@ -29,11 +29,11 @@ def info(
     from devise.bundle.bundle import describe, open_bundle
     from devise.bundle.parts import BACKBONE, FAST
     from devise.cli.info_output import print_info
-    from devise.labeller.parts import DEFAULT_BUNDLE
+    from devise.model.parts import DEFAULT_BUNDLE
 
     bundle = open_bundle(DEFAULT_BUNDLE if model is None else model)
     if verify:
-        from devise.labeller.onepass import try_network
+        from devise.model.onepass import try_network
 
         bundle.verify()
         if BACKBONE in {part.name for part in bundle.manifest.parts}:

@@ -146,7 +146,7 @@ def _channels(numbers: Sequence[float]) -> str:
 
 
 def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
-    from devise.labeller.senses import VECTOR_FROM
+    from devise.meaning.senses import VECTOR_FROM
 
     space = manifest.label_space
     yield "labels", f"{space.labels:,}, of them {space.trained:,} trained on; vectors of {space.dim} numbers"

@@ -21,8 +21,8 @@ from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name
 
 if TYPE_CHECKING:
-    from devise.labeller.answers import Answer
-    from devise.labeller.model import LabelRequest, LabelRun, Model
+    from devise.model.answers import Answer
+    from devise.model.labeller import LabelRequest, LabelRun, Model
     from devise.vision.folders import Found
     from devise.vision.pipeline import Extracted
 
@@ -161,9 +161,9 @@ def label(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
     from devise.cli.output import Tally, check_output, open_output, open_sheet, write_answers
-    from devise.labeller.candidates import with_senses
-    from devise.labeller.model import LabelRequest, load
-    from devise.labeller.typed import parse_labels
+    from devise.model.candidates import with_senses
+    from devise.model.labeller import LabelRequest, load
+    from devise.model.typed import parse_labels
 
     if "" in paths:
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
@@ -216,7 +216,7 @@ def label(
 
 def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
     """The request made ready; what the user should know of its labels is told."""
-    from devise.labeller.candidates import OWN_CANDIDATES
+    from devise.model.candidates import OWN_CANDIDATES
 
     listed = request.candidates
     try:

@@ -12,8 +12,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from devise.cli.terminal import counted, tell
 from devise.errors import UsageError
-from devise.labeller.label_parts import chunks, done_names, label_chunk, problems_in, writing_parts
-from devise.labeller.model import LabelRequest, LabelRun, Model
+from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.search.label_parts import chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.vision.collections import find_items
 
 __all__ = ["PartsJob", "label_in_parts"]
@@ -89,7 +89,7 @@ def _labelled(run: LabelRun, places: tuple[str, ...], folder: Path) -> tuple[int
 
 def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
     """The same."""
-    from devise.labeller.ray_job import ClusterJob, label_on_cluster
+    from devise.search.ray_job import ClusterJob, label_on_cluster
 
     found = label_on_cluster(
         ClusterJob(job.places, folder.absolute(), run.request, job.bundle, job.ray, fast=model.parts.fast)

@@ -9,7 +9,7 @@ from devise.cli.app import app
 from devise.cli.options import ModelOption
 
 if TYPE_CHECKING:
-    from devise.labeller.parts import ModelParts
+    from devise.model.parts import ModelParts
 
 __all__ = ["labels"]
 
@@ -46,7 +46,7 @@ def labels(
     Examples: devise labels 'snow leopard'; devise labels mouse --sense n03793489; devise labels guitar harp.
     """
     from devise.errors import UsageError
-    from devise.labeller.parts import ModelParts
+    from devise.model.parts import ModelParts
 
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
@@ -67,8 +67,8 @@ def labels(
 
 def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_json: bool) -> None:
     from devise.cli import labels_output as output
-    from devise.labeller.relations import nearest_labels
-    from devise.labeller.senses import ask
+    from devise.meaning.relations import nearest_labels
+    from devise.meaning.senses import ask
 
     asked = ask(parts, name, sense)
     nearest = nearest_labels(parts, asked, top)
@@ -80,8 +80,8 @@ def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_jso
 
 def _compare(parts: "ModelParts", name: str, other: str, as_json: bool) -> None:
     from devise.cli import labels_output as output
-    from devise.labeller.relations import relation, trained_below
-    from devise.labeller.senses import ask
+    from devise.meaning.relations import relation, trained_below
+    from devise.meaning.senses import ask
 
     both = ask(parts, name), ask(parts, other)
     found = relation(parts, *both)
@@ -96,7 +96,7 @@ def _compare(parts: "ModelParts", name: str, other: str, as_json: bool) -> None:
 
 def _pairs(parts: "ModelParts", top: int, as_json: bool) -> None:
     from devise.cli import labels_output as output
-    from devise.labeller.relations import telling_pairs
+    from devise.meaning.relations import telling_pairs
 
     found = telling_pairs(parts, top)
     if as_json:
@@ -107,7 +107,7 @@ def _pairs(parts: "ModelParts", top: int, as_json: bool) -> None:
 
 def _count(parts: "ModelParts", as_json: bool) -> None:
     from devise.cli import labels_output as output
-    from devise.labeller.senses import coverage
+    from devise.meaning.senses import coverage
 
     facts = parts.bundle.manifest
     counts = coverage(parts.bundle.labels)

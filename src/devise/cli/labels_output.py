@@ -11,9 +11,9 @@ from rich.text import Text
 
 from devise.bundle.manifest import Manifest
 from devise.cli.page import facts, indented, page, plain
-from devise.labeller.relations import Nearest, Neighbour, Relation, Similarity, TellingPair, TellingPairs
-from devise.labeller.senses import VECTOR_FROM, Asked, Sense
 from devise.labels import Label, VectorSource
+from devise.meaning.relations import Nearest, Neighbour, Relation, Similarity, TellingPair, TellingPairs
+from devise.meaning.senses import VECTOR_FROM, Asked, Sense
 from devise.taxonomy.synsets import Synset
 
 __all__ = [

@@ -21,11 +21,11 @@ from devise.cli.forms import Form
 from devise.cli.terminal import Stream, counted, tell
 from devise.errors import DeviseError, UsageError
 from devise.files import atomic_write
-from devise.labeller.answers import Answer
+from devise.model.answers import Answer
 from devise.vision.folders import EXTENSIONS
 
 if TYPE_CHECKING:
-    from devise.labeller.model import LabelRun, Model
+    from devise.model.labeller import LabelRun, Model
 
 __all__ = ["Output", "Tally", "check_output", "counting", "open_output", "open_sheet", "write_answers"]
 
@@ -106,7 +106,7 @@ def open_sheet(
     if path is None:
         yield iter
         return
-    from devise.labeller.contact_sheet import LabelSheet, SheetFacts
+    from devise.pages.contact_sheet import LabelSheet, SheetFacts
 
     name = str(path)
     with ExitStack() as stack:

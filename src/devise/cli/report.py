@@ -38,11 +38,11 @@ def report(
     """
     from devise.evaluation.record import read_record
     from devise.files import atomic_write
-    from devise.labeller.page import many, printable
-    from devise.labeller.report.build import ReportOptions, build_content
-    from devise.labeller.report.figures import figures_of, write_figures
-    from devise.labeller.report.html import report_html
-    from devise.labeller.report.measured import finder, measured_of
+    from devise.pages.frame import many, printable
+    from devise.pages.report.build import ReportOptions, build_content
+    from devise.pages.report.figures import figures_of, write_figures
+    from devise.pages.report.html import report_html
+    from devise.pages.report.measured import finder, measured_of
     from devise.taxonomy.wordnet import default_taxonomy
 
     if not out.absolute().parent.is_dir() or out.is_dir():

@@ -81,13 +81,13 @@ def search(
     from devise.cli.output import check_output
     from devise.cli.search_output import quality, written
     from devise.files import atomic_write
-    from devise.labeller.candidates import with_senses
-    from devise.labeller.contact_sheet import contact_sheet
-    from devise.labeller.hits import Wanted
-    from devise.labeller.model import load
-    from devise.labeller.nearest_photos import open_search
-    from devise.labeller.search_quality import measure_search
-    from devise.labeller.typed import parse_labels
+    from devise.model.candidates import with_senses
+    from devise.model.labeller import load
+    from devise.model.typed import parse_labels
+    from devise.pages.contact_sheet import contact_sheet
+    from devise.search.nearest_photos import open_search
+    from devise.search.results import Wanted
+    from devise.search.search_quality import measure_search
 
     if evaluate:
         if words or under is not None or like is not None:

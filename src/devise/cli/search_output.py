@@ -9,8 +9,8 @@ from rich.text import Text
 from devise.cli.terminal import Stream, one_line
 from devise.csvtext import csv_text
 from devise.files import text_name
-from devise.labeller.hits import Hit, Hits, shown_score
-from devise.labeller.search_quality import Quality
+from devise.search.results import Hit, Hits, shown_score
+from devise.search.search_quality import Quality
 
 __all__ = ["quality", "written"]
 

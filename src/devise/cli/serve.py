@@ -61,7 +61,7 @@ def serve(
         if (error.name or "").split(".")[0] not in _NEEDED:
             raise
         raise UsageError(f"the service needs {error.name}: pip install 'devise-zsl[serve]'") from None
-    from devise.labeller.model import load
+    from devise.model.labeller import load
     from devise.serve.own_labels import OwnLabels
     from devise.serve.photos import open_photos
     from devise.serve.service import Service

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import LabelError, UsageError
-from devise.evaluation.candidates import read_candidates
 from devise.files import parse_json, read_text, reason_of
+from devise.model.candidatefile import read_candidates
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["PROTOCOLS", "Protocol", "ProtocolFiles", "choose_protocol", "hops_away", "read_counts"]

@@ -1,1 +1,1 @@
-"""The scorers: softmax, ConSE, DeViSE, random embeddings, chance, and what fuses them."""
+"""What a model is: its parts, the labels that compete, the scorers, and answers for photos."""

@@ -1,55 +1,120 @@
-"""Context: a picture's point of the label space is helped by the pictures of the same run that are nearest to it."""
+"""Answers in context: two passes over the pictures of a run, with features in a temporary file in between."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Queries
-from devise.errors import UsageError
-from devise.model.space import unit_rows
+from devise.arrays import Features, Queries
+from devise.errors import DeviseError, UsageError
+from devise.model.answers import Answer
+from devise.model.threads import one_thread
+from devise.space.context import in_context, neighbours_of
+from devise.vision.pipeline import Extracted
 
-__all__ = ["NEIGHBOURS", "WEIGHT", "in_context", "neighbours_of"]
+if TYPE_CHECKING:
+    from devise.model.labeller import LabelRun
 
-NEIGHBOURS = 10
-"""Other pictures that help one; the rows `fused` and `context` of `devise evaluate --context` show what they add."""
-WEIGHT = 1.0
-"""What their mean weighs beside the picture's own point."""
+__all__ = ["FeatureSpool", "answers_in_context"]
 
-_SCORES = 1 << 21  # cosines held at once, 8 MB: all pictures against all others would be 400 MB for 10,000 of them
-_ROWS = 512  # pictures in a block at most
+_BLOCK = 64  # pictures placed or scored at once
 
 
-def in_context(queries: Queries, neighbours: int = NEIGHBOURS, weight: float = WEIGHT) -> Queries:
-    """Move each picture toward its nearest others: q' = unit(q + weight * mean of their q).
+def answers_in_context(
+    run: "LabelRun", extracted: Iterable[Extracted], on_picture: Callable[[], None] = lambda: None
+) -> Iterator[Answer]:
+    """One answer per picture, in order, each helped by those nearest to it: all are taken before the first answer.
 
-    queries: unit length, one row per picture; two pictures at least, UsageError for fewer.
-    neighbours: how many other pictures, by cosine; all others where there are fewer. A second copy of a picture counts.
-    weight: of their mean, from 0; 0 leaves the pictures where they are.
-
-    >>> in_context(np.array([[1, 0], [0, 1]], dtype=np.float32)).round(2).tolist()
-    [[0.7099999785423279, 0.7099999785423279], [0.7099999785423279, 0.7099999785423279]]
+    run: of a method that places pictures. on_picture: called when a picture was taken.
+    Memory holds the pictures' points alone, 1.2 kB per picture in 300 dimensions. UsageError if only one picture can be
+    read, for then nothing helps it.
     """
-    found = neighbours_of(len(queries), neighbours)
-    moved = np.empty_like(queries)
-    for start, cosines in _blocks(queries):
-        rows = np.arange(len(cosines))
-        cosines[rows, start + rows] = -np.inf  # a picture does not help itself
-        nearest = np.argpartition(cosines, -found, axis=1)[:, -found:]
-        means = queries[nearest].mean(axis=1, dtype=np.float32)
-        moved[start : start + len(rows)] = unit_rows(queries[start : start + len(rows)] + np.float32(weight) * means)
-    return moved
+    with closing(FeatureSpool()) as spool:
+        taken: list[Extracted] = []
+        points: list[Queries] = []
+        pictures = iter(extracted)
+        while block := list(islice(pictures, _BLOCK)):
+            good = [one.features for one in block if one.features is not None]
+            if good:
+                features = np.stack(good)
+                spool.write(features)
+                with one_thread():  # the other cores read pictures
+                    points.append(run.queries(features))
+            for one in block:
+                taken.append(_without_content(one))
+                on_picture()
+        queries = _moved(np.concatenate(points) if points else np.zeros((0, 1), np.float32), taken)
+        spool.rewind()
+        done = 0
+        for first in range(0, len(taken), _BLOCK):
+            block = taken[first : first + _BLOCK]
+            good_ones = sum(one.problem is None for one in block)
+            rows = iter(spool.read(good_ones))
+            full = [one if one.problem is not None else replace(one, features=next(rows)) for one in block]
+            helped = neighbours_of(len(queries)) if good_ones else 0
+            for answer in run.answers_of(full, first, queries[done : done + good_ones]):
+                yield replace(answer, context=helped if answer.problem is None else 0)
+            done += good_ones
 
 
-def neighbours_of(pictures: int, neighbours: int = NEIGHBOURS) -> int:
-    """How many others help each of so many pictures; UsageError if there are no others."""
-    if pictures < 2:
-        raise UsageError(f"context needs at least 2 photos that can be read, got {pictures}: leave it out")
-    return min(neighbours, pictures - 1)
+def _moved(queries: Queries, taken: Sequence[Extracted]) -> Queries:
+    """Each point nearer to its neighbours; none where no picture can be read: their problems say why."""
+    if len(queries) == 1:
+        broken = [one.problem for one in taken if one.problem is not None]
+        others = f" ({len(broken):,} cannot be read, the first: {broken[0]})" if broken else ""
+        raise UsageError(f"context needs at least 2 photos that can be read, got 1{others}: leave it out")
+    return in_context(queries) if len(queries) else queries
 
 
-def _blocks(queries: Queries) -> Iterator[tuple[int, Float32[np.ndarray, "rows images"]]]:
-    """The first picture of each block, and the cosines of the block's pictures with all of them."""
-    rows = max(1, min(_ROWS, _SCORES // len(queries)))
-    for start in range(0, len(queries), rows):
-        yield start, queries[start : start + rows] @ queries.T
+def _without_content(one: Extracted) -> Extracted:
+    """Without features, and without the pixels of a picture that came as such, whose number is its name."""
+    return replace(one, features=None, source=one.source if isinstance(one.source, Path) else b"")
+
+
+class FeatureSpool:
+    """Rows of features: written block by block, then, after `rewind`, read in the same order.
+
+    The file has no name, so that nothing is left of it however the process ends. 10,000 pictures of 1,280 features take
+    51 MB. DeviseError, which names the folder, if it cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._features = 0
+        with _named():
+            self._file = TemporaryFile(prefix="devise-")  # noqa: SIM115 - `close` closes it
+
+    def write(self, rows: Features) -> None:
+        """Append rows."""
+        self._features = rows.shape[1]
+        with _named():
+            self._file.write(np.ascontiguousarray(rows).tobytes())
+
+    def rewind(self) -> None:
+        """Go back to the first row."""
+        with _named():
+            self._file.seek(0)
+
+    def read(self, rows: int) -> Features:
+        """The next rows."""
+        with _named():
+            data = self._file.read(4 * rows * self._features)
+        return np.frombuffer(data, dtype=np.float32).reshape(rows, self._features)
+
+    def close(self) -> None:
+        """Give the file back to the system."""
+        self._file.close()
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DeviseError(
+            f"the temporary folder {gettempdir()} cannot be written: {error.strerror or error}: set TMPDIR to another"
+        ) from error

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from devise.errors import LabelError, UsageError
-from devise.labeller.hits import likeness
-from devise.labeller.meaning import Meanings
-from devise.labeller.parts import ModelParts
-from devise.labeller.relations import nearest_labels
-from devise.labeller.senses import Asked, ask
-from devise.labeller.typed import TypedLabel, parse_lines, user_id
+from devise.meaning.relations import nearest_labels
+from devise.meaning.senses import Asked, ask
+from devise.model.meaning import Meanings
+from devise.model.parts import ModelParts
+from devise.model.typed import TypedLabel, parse_lines, user_id
+from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
 from devise.serve.problems import ServiceError, without_commands
 from devise.serve.schema import (

@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel
 
 from devise.errors import DeviseError, PictureError, UsageError
-from devise.labeller.scorers import Method
+from devise.model.scorers import Method
 from devise.serve.schema import Embedding, Health, Hits, LabelAnswer, LabelList, OwnLabel, OwnLabelKept, PhotoList
 
 __all__ = ["Client", "RefusedError"]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from devise.arrays import LabelVectors
-from devise.labeller.parts import ModelParts
+from devise.model.parts import ModelParts
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["BRANCHES", "Plane"]

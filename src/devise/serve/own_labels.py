@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from devise.errors import DeviseError, LabelError, UsageError
-from devise.labeller.typed import TypedLabel
+from devise.model.typed import TypedLabel
 from devise.text.phrases import term_key
 
 __all__ = ["OwnLabels"]

@@ -10,11 +10,11 @@ from typing import IO, NamedTuple, Protocol, runtime_checkable
 
 from devise.errors import PictureError
 from devise.files import text_name
-from devise.labeller.hits import Hits, Wanted
-from devise.labeller.model import Model
-from devise.labeller.search import PhotoSearch as IndexSearch
-from devise.labeller.typed import TypedLabel
 from devise.labels import Label
+from devise.model.labeller import Model
+from devise.model.typed import TypedLabel
+from devise.search.query import PhotoSearch as IndexSearch
+from devise.search.results import Hits, Wanted
 from devise.serve.engine import Engine
 from devise.serve.problems import late
 
@@ -73,7 +73,7 @@ class PhotoSearch(Protocol):
 
 def open_photos(index: Path, model: Model) -> PhotoSearch:
     """The photo index in a directory, read into memory; PhotoIndexError if it was made by another model, or is none."""
-    from devise.labeller.nearest_photos import open_search
+    from devise.search.nearest_photos import open_search
 
     return _Indexed(open_search(model, index, often=True))
 

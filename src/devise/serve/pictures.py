@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from devise.errors import DeviseError, PictureError, UsageError
-from devise.labeller.answers import Answer, Guess
-from devise.labeller.scorers import Method
-from devise.labeller.typed import TypedLabel, parse_labels
+from devise.model.answers import Answer, Guess
+from devise.model.scorers import Method
+from devise.model.typed import TypedLabel, parse_labels
 from devise.serve.engine import Task
 from devise.serve.problems import ServiceError, late, without_commands
 from devise.serve.runs import CandidateSet, SetKey

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from devise.errors import UsageError
-from devise.labeller.candidates import Candidates, choose_candidates
-from devise.labeller.model import LabelRequest, LabelRun, Model
-from devise.labeller.scorers import Method
-from devise.labeller.typed import TypedLabel
+from devise.model.candidates import Candidates, choose_candidates
+from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.model.scorers import Method
+from devise.model.typed import TypedLabel
 from devise.serve.problems import busy
 
 __all__ = ["CandidateSet", "Runs", "SetKey"]

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from devise.labeller.hits import Likeness
-from devise.labeller.scorers import Method
+from devise.model.scorers import Method
+from devise.search.results import Likeness
 
 __all__ = [
     "Embedding",

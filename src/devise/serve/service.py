@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from devise.labeller.model import Model
-from devise.labeller.scorers import make_scorer
-from devise.model.embedding import FusedScorer
+from devise.model.labeller import Model
+from devise.model.scorers import make_scorer
 from devise.serve.bodies import Bodies
 from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
@@ -20,6 +19,7 @@ from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
 from devise.serve.settings import Limits
 from devise.serve.telemetry import Metrics
+from devise.space.embedding import FusedScorer
 from devise.vision.pipeline import Extracted
 
 __all__ = ["Embedder", "Service"]

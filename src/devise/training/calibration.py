@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from devise.arrays import Features, LabelVectors, Logits, Scores, Surgery, Truth
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import (
+from devise.space.embedding import (
     ConseScorer,
     DeviseScorer,
     FirstChoice,
@@ -26,10 +26,10 @@ from devise.model.embedding import (
     StackingRule,
     log_odds,
 )
-from devise.model.evidence import Classifier, Probabilities
-from devise.model.kernel import KernelConfig, fit_kernel
-from devise.model.prior import Standing
-from devise.model.space import LabelSpace, centre_of, placed
+from devise.space.evidence import Classifier, Probabilities
+from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.labelspace import LabelSpace, centre_of, placed
+from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.logistic import logistic
 

@@ -11,9 +11,9 @@ from devise.arrays import Truth
 from devise.bundle.bundle import Bundle
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import random_space
-from devise.model.evidence import Classifier
-from devise.model.surgery import image_free_surgery
+from devise.space.embedding import random_space
+from devise.space.evidence import Classifier
+from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import map_classes
 from devise.training.classifier import (

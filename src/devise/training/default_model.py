@@ -39,17 +39,17 @@ from devise.bundle.parts import (
 )
 from devise.bundle.writer import PartContent, write_bundle
 from devise.errors import DeviseError, UsageError
-from devise.evaluation.candidates import read_candidates
 from devise.labels import Label, LabelSet
-from devise.model import evidence
-from devise.model.embedding import random_space
-from devise.model.kernel import KernelConfig, fit_kernel
-from devise.model.prior import Prior, Standing
-from devise.model.space import CENTRE, centre_of, placed
-from devise.model.surgery import DistillationConfig, distilled_surgery, image_free_surgery
+from devise.model.candidatefile import read_candidates
+from devise.space import evidence
+from devise.space.composition import POLICIES
+from devise.space.embedding import random_space
+from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.labelspace import CENTRE, centre_of, placed
+from devise.space.policies import composer_for
+from devise.space.prior import Prior, Standing
+from devise.space.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
-from devise.text.composition import POLICIES
-from devise.text.policies import composer_for
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.calibration import (

@@ -12,7 +12,7 @@ import numpy as np
 from devise.bundle.bundle import file_sha256
 from devise.errors import TrainingError
 from devise.files import atomic_write, read_json, reason_of
-from devise.model.prior import Familiarity
+from devise.space.prior import Familiarity
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from devise.arrays import LabelVectors, Surgery
 from devise.errors import UsageError
-from devise.model.evidence import Classifier
+from devise.space.evidence import Classifier
 from devise.training.augment import Augmentation
 from devise.training.batches import Batch
 from devise.training.classifier import Pictures, hits_at

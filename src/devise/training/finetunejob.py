@@ -11,7 +11,7 @@ import torch
 from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, decode_surgery
-from devise.model.evidence import Classifier
+from devise.space.evidence import Classifier
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training.classifier import Pictures, plain_features
 from devise.training.classifierjob import ClassifierInputs, find_labelled

@@ -10,11 +10,11 @@ from safetensors.numpy import load_file, save
 
 from devise.bundle.bundle import Bundle
 from devise.files import atomic_write
-from devise.model.evidence import Classifier
-from devise.model.kernel import KernelConfig, KernelSurgery, fit_kernel
-from devise.model.space import unit_rows
+from devise.space.encoders import ENCODER_POLICIES, load_encoder
+from devise.space.evidence import Classifier
+from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel
+from devise.space.labelspace import unit_rows
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.encoders import ENCODER_POLICIES, load_encoder
 from devise.training.labelspace import RANDOM_POLICY, TargetSpace
 
 __all__ = ["encoded_labels", "trained_kernel"]
@@ -27,7 +27,7 @@ def encoded_labels(
 ) -> Float32[np.ndarray, "labels text"]:
     """Unit vectors of "terms: definition" of each synset; kept in `work` and read from there again.
 
-    encoder: see `devise.text.encoders.load_encoder`; 40,000 labels take it about 15 minutes on two cores.
+    encoder: see `devise.space.encoders.load_encoder`; 40,000 labels take it about 15 minutes on two cores.
     """
     synsets = [taxonomy.synset(synset_id) for synset_id in ids]
     texts = [ENCODER_POLICIES["terms-gloss"](", ".join(one.lemmas), one.definition) for one in synsets]

@@ -13,11 +13,11 @@ from devise.bundle.manifest import LabelPolicy as StoredPolicy
 from devise.bundle.parts import WORDS
 from devise.errors import LabelError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import random_space
-from devise.model.space import CENTRE, Centre, centre_of, placed
+from devise.space.composition import LabelPolicy
+from devise.space.embedding import random_space
+from devise.space.labelspace import CENTRE, Centre, centre_of, placed
+from devise.space.policies import composer_for
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.composition import LabelPolicy
-from devise.text.policies import composer_for
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_vector_store
 from devise.training.words import kept_words

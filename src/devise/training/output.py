@@ -29,8 +29,8 @@ from devise.bundle.parts import (
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
-from devise.model.evidence import Classifier
-from devise.model.space import CENTRE
+from devise.space.evidence import Classifier
+from devise.space.labelspace import CENTRE
 from devise.training.kernel import trained_kernel
 from devise.training.labelspace import TargetSpace
 from devise.vision.preprocessing import Preprocessing

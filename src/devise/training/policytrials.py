@@ -17,14 +17,14 @@ from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError
 from devise.labels import LabelSet
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer
-from devise.model.evidence import Classifier
-from devise.model.space import LabelSpace, centre_of, placed
-from devise.model.surgery import image_free_surgery
+from devise.space.composition import POLICIES, LabelPolicy
+from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer
+from devise.space.evidence import Classifier
+from devise.space.labelspace import LabelSpace, centre_of, placed
+from devise.space.policies import composer_for
+from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.text.composition import POLICIES, LabelPolicy
 from devise.text.formats import read_vectors
-from devise.text.policies import composer_for
 from devise.text.sensetags import SENSE_MARK
 from devise.training.calibration import CalibrationSet, left_out_folds
 from devise.training.photos import photo_features

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32, Int64
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
 from devise.errors import UsageError
-from devise.model.prior import Standing
+from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.familiarity import familiarity
 from devise.training.logistic import logistic

@@ -13,10 +13,10 @@ from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import TrainingError, UsageError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import random_space
-from devise.model.surgery import image_free_surgery
+from devise.space.composition import LabelPolicy
+from devise.space.embedding import random_space
+from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.text.composition import LabelPolicy
 from devise.training.batches import Sampler
 from devise.training.classes import map_classes
 from devise.training.distributed import Processes

@@ -16,7 +16,7 @@ import torch
 from devise.arrays import LabelVectors, Scores, Truth
 from devise.errors import UsageError
 from devise.evaluation.protocol import CHANCE, EvaluationSettings, RankedIds, evaluate_rankings
-from devise.index.exact import TIE_RULE, top_k
+from devise.ranking import TIE_RULE, top_k
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.batches import Sampler
 from devise.training.config import resolve

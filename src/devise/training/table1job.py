@@ -11,9 +11,9 @@ from devise.arrays import LabelVectors
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
-from devise.model.embedding import random_space
+from devise.space.composition import LabelPolicy
+from devise.space.embedding import random_space
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.text.composition import LabelPolicy
 from devise.training.classes import map_classes
 from devise.training.labelspace import bundle_space, words_space
 from devise.training.surgeryjob import LabelledFeatures, SurgeryInputs, labelled_features, make_store

@@ -8,10 +8,10 @@ from jaxtyping import Int64
 
 from devise.arrays import Features, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.model.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
-from devise.model.evidence import Classifier
-from devise.model.prior import standing_of
-from devise.model.space import LabelSpace
+from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
+from devise.space.evidence import Classifier
+from devise.space.labelspace import LabelSpace
+from devise.space.prior import standing_of
 from devise.training.kernel import trained_kernel
 from devise.training.labelspace import TargetSpace
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from devise.cli.app import main
-from devise.labeller.parts import ModelParts
+from devise.model.parts import ModelParts
 from devise.text.formats import write_vectors
 from devise.text.vectors import WordTable
 

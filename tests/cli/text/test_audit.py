@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.labeller.audit import TALK_PAIRS
-from devise.labeller.other_space import open_in_space
-from devise.labeller.parts import ModelParts
-from devise.labeller.senses import ask
+from devise.evaluation.audit import TALK_PAIRS
+from devise.meaning.senses import ask
+from devise.model.other_space import open_in_space
+from devise.model.parts import ModelParts
 
 
 @pytest.fixture

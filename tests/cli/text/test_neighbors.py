@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from devise.cli.app import main
-from devise.labeller.parts import ModelParts
+from devise.model.parts import ModelParts
 
 
 def test_words_and_labels_side_by_side(cli, packaged: ModelParts):

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from devise.labeller.audit import audit_label_space
-from devise.labeller.other_space import fitting_policies, open_in_space
-from devise.labeller.parts import ModelParts
+from devise.evaluation.audit import audit_label_space
+from devise.model.other_space import fitting_policies, open_in_space
+from devise.model.parts import ModelParts
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def table1(
     """Train and print the paper's Table 1, its own rows beside."""
     options.require_torch()
     from devise.files import atomic_write
-    from devise.labeller.parts import DEFAULT_BUNDLE
+    from devise.model.parts import DEFAULT_BUNDLE
     from devise.training import table1report as report
     from devise.training.table1 import Table1Config
     from devise.training.table1job import Table1Inputs, run_table1

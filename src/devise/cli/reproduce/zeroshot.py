@@ -15,7 +15,7 @@ from devise.cli.reproduce import reproduce
 from devise.errors import UsageError
 
 if TYPE_CHECKING:
-    from devise.labeller.reproduce import ZeroShotTables
+    from devise.evaluation.reproduce import ZeroShotTables
 
 __all__ = ["zeroshot"]
 
@@ -39,9 +39,9 @@ def zeroshot(
     One table has unseen candidates only, one the trained labels too; with photos of trained classes a third has both
     sides. The paper's own rows stand beside. Exits with 1 if a photo could not be read.
     """
+    from devise.evaluation.reproduce import reproduce_zero_shot
     from devise.files import atomic_write
-    from devise.labeller.model import load
-    from devise.labeller.reproduce import reproduce_zero_shot
+    from devise.model.labeller import load
 
     if markdown + latex + csv > 1:
         raise UsageError("--markdown, --latex and --csv are three forms of one output: give one of them")

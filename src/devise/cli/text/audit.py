@@ -44,10 +44,10 @@ def audit(
 
     from devise.cli.text.audit_output import print_audit
     from devise.errors import UsageError
+    from devise.evaluation.audit import audit_label_space
     from devise.evaluation.labelspace import LabelSpaceConfig
     from devise.files import atomic_write
-    from devise.labeller.audit import audit_label_space
-    from devise.labeller.other_space import open_in_space
+    from devise.model.other_space import open_in_space
 
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")

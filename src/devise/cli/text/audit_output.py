@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.page import page, plain
+from devise.evaluation.audit import TALK_NAME, Audit
 from devise.evaluation.labelspace import FarClass, LabelSpaceAudit
-from devise.labeller.audit import TALK_NAME, Audit
-from devise.labeller.senses import VECTOR_FROM
+from devise.meaning.senses import VECTOR_FROM
 
 __all__ = ["print_audit"]
 

@@ -10,7 +10,7 @@ from devise.cli.text import text
 
 if TYPE_CHECKING:
     from devise.cli.text.neighbors_output import Near
-    from devise.labeller.parts import ModelParts
+    from devise.model.parts import ModelParts
 
 __all__ = ["neighbors"]
 
@@ -37,7 +37,7 @@ def neighbors(
 
     from devise.cli.text import neighbors_output as output
     from devise.errors import UsageError
-    from devise.labeller.other_space import open_in_space
+    from devise.model.other_space import open_in_space
 
     if words and labels:
         raise UsageError("--words and --labels together leave nothing out: give one of them or none")
@@ -53,9 +53,9 @@ def _near(parts: "ModelParts", name: str, top: int, *, words: bool, labels: bool
     """A name that only words know still gets its words; one that neither knows is an error."""
     from devise.cli.text.neighbors_output import Near
     from devise.errors import LabelError
-    from devise.labeller.relations import nearest_labels
-    from devise.labeller.senses import ask
-    from devise.labeller.wordneighbours import NearWords, near_words
+    from devise.meaning.relations import nearest_labels
+    from devise.meaning.senses import ask
+    from devise.meaning.wordneighbours import NearWords, near_words
     from devise.taxonomy.synsets import ID_PATTERN
 
     asked = ask(parts, name) if labels else None

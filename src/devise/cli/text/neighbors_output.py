@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.page import page, plain
-from devise.labeller.relations import Neighbour
-from devise.labeller.senses import Asked
-from devise.labeller.wordneighbours import NearWords
+from devise.meaning.relations import Neighbour
+from devise.meaning.senses import Asked
+from devise.meaning.wordneighbours import NearWords
 
 __all__ = ["Near", "print_near", "record"]
 

@@ -41,11 +41,11 @@ def plot(
 
     from devise.errors import UsageError
     from devise.files import atomic_write
-    from devise.labeller.atlas import METHODS, label_map, offset_picture
-    from devise.labeller.atlashtml import picture_html
-    from devise.labeller.atlaspng import picture_png
-    from devise.labeller.candidates import choose_candidates
-    from devise.labeller.other_space import open_in_space
+    from devise.meaning.atlas import METHODS, label_map, offset_picture
+    from devise.model.candidates import choose_candidates
+    from devise.model.other_space import open_in_space
+    from devise.pages.atlas import picture_html
+    from devise.pages.atlaspng import picture_png
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"--out must end in .png or .html, got {out}")

@@ -55,10 +55,10 @@ def policies(
     from devise.cli.text.policies_output import print_policies
     from devise.errors import UsageError
     from devise.evaluation.labelspace import LabelSpaceConfig
+    from devise.evaluation.policytable import compare_policies
     from devise.files import atomic_write
-    from devise.labeller.other_space import fitting_policies
-    from devise.labeller.parts import ModelParts
-    from devise.labeller.policytable import compare_policies
+    from devise.model.other_space import fitting_policies
+    from devise.model.parts import ModelParts
 
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")

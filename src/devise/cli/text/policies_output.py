@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from devise.cli.evaluation_output import Rows, print_rows
 from devise.evaluation.labelspace import LabelSpaceAudit
+from devise.evaluation.policytable import PolicyComparison
 from devise.evaluation.report import measure_cell
-from devise.labeller.policytable import PolicyComparison
 
 __all__ = ["print_policies"]
 

@@ -38,7 +38,7 @@ def classifier(
 ) -> None:
     """Train a softmax classifier, and write a model that has its network and the labels of --model."""
     options.require_torch()
-    from devise.labeller.parts import DEFAULT_BUNDLE
+    from devise.model.parts import DEFAULT_BUNDLE
     from devise.training.classifier import ClassifierConfig
     from devise.training.classifierjob import ClassifierInputs, run_classifier
 

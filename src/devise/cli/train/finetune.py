@@ -34,7 +34,7 @@ def finetune(
 ) -> None:
     """Train network, map and classifier of a model further, and say what was gained over the model as it was."""
     options.require_torch()
-    from devise.labeller.parts import DEFAULT_BUNDLE
+    from devise.model.parts import DEFAULT_BUNDLE
     from devise.training.classifierjob import ClassifierInputs
     from devise.training.finetune import FinetuneConfig
     from devise.training.finetunejob import run_finetune

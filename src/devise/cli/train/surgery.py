@@ -48,7 +48,7 @@ def surgery(
 ) -> None:
     """Train the map from a model's features to its label space, and write the model that has it."""
     options.require_torch()
-    from devise.labeller.parts import DEFAULT_BUNDLE
+    from devise.model.parts import DEFAULT_BUNDLE
     from devise.training.surgery import SurgeryConfig
     from devise.training.surgeryjob import SurgeryInputs, run_surgery
 

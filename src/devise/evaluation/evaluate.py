@@ -1,0 +1,294 @@
+"""Evaluates a model on class folders of photos: every scorer, the same photos, the same candidates."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.arrays import Features, Queries, Scores
+from devise.errors import UsageError
+from devise.evaluation.gathered import Gathered, gather, list_photos
+from devise.evaluation.protocol import CHANCE, EvaluationResult, EvaluationSettings
+from devise.evaluation.record import Branch, Record, ScorerRecord
+from devise.evaluation.recorded import Generalised, evaluate_record, generalised
+from devise.evaluation.recorder import SHARES, Recorder
+from devise.evaluation.summary import Summary, summarise
+from devise.evaluation.testsets import Protocol, ProtocolFiles, choose_protocol
+from devise.model.candidatefile import read_candidates
+from devise.model.candidates import synset_space
+from devise.model.labeller import Model
+from devise.model.scorers import Row, make_scorer, rows_of
+from devise.ranking import TIE_RULE, top_k
+from devise.space.context import in_context, neighbours_of
+from devise.space.labelspace import LabelSpace
+from devise.space.scorer import PlacingScorer, Scorer
+from devise.taxonomy.correct_cache import cached_correct_sets
+
+__all__ = [
+    "CONTEXT",
+    "MODEL_CANDIDATES",
+    "Evaluation",
+    "EvaluationRequest",
+    "evaluate_folders",
+    "record_gathered",
+]
+
+MODEL_CANDIDATES = ("all", "seen", "unseen", "test-classes")
+"""Candidate lists known by name; anything else is a file of synset ids."""
+
+CONTEXT = "context"
+"""The name of the transductive row."""
+
+_HELPED: Row = "fused"  # the method of that row
+_BLOCK = 64  # photos scored at once
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """What is asked of the photos.
+
+    candidates: "all", "seen", "unseen" (the model's own lists), "test-classes" (the folders' classes), or a file of
+        synset ids, a JSON list as FILE.json#KEY: that list exactly, with vectors made for ids the model lacks.
+    protocol: in place of candidates, candidates and test classes by name, see `choose_protocol`; files: what it reads.
+    branch: a name or id; the trained classes at or under it are told apart among themselves too.
+    cache: a folder to keep correct sets in; None grows them.
+    context: a row more, `CONTEXT`: fused, each photo helped by the nearest of this run.
+    """
+
+    candidates: str = "unseen"
+    protocol: str | None = None
+    files: ProtocolFiles = field(default_factory=ProtocolFiles)
+    branch: str | None = None
+    cache: Path | None = None
+    context: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The result, what was left out and why, and facts of the labels.
+
+    skipped: how many files and folders were left out, by reason, unreadable photos among them.
+    coverage: how many candidates got their vector in each way. generalised: None unless photos of trained and
+        of other classes are both there. record: what every scorer said. summary: all measures with intervals.
+    protocol: what the candidates and test classes are, in words. notes: what was wrong with the files of photos.
+    """
+
+    result: EvaluationResult
+    skipped: dict[str, int]
+    coverage: dict[str, int]
+    problems: tuple[str, ...]
+    record: Record
+    summary: Summary
+    protocol: str
+    generalised: Generalised | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def transductive(self) -> dict[str, str]:
+        """The rows whose answers depend on the other photos, and how; the others take each photo alone."""
+        return dict(self.record.facts.get("transductive", {}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; no times, no paths."""
+        stored = self.result.to_dict() | {"skipped": self.skipped, "coverage": self.coverage}
+        if self.transductive:
+            stored["transductive"] = self.transductive
+        if self.generalised is not None:
+            stored["generalised"] = {
+                "seen": self.generalised.seen.to_dict(),
+                "unseen": self.generalised.unseen.to_dict(),
+                "harmonic": list(self.generalised.harmonic()),
+            }
+        return stored | {"protocol": self.protocol} | self.summary.to_dict()
+
+
+def evaluate_folders(
+    model: Model,
+    folders: Sequence[Path],
+    candidates: str = "unseen",
+    *,
+    request: EvaluationRequest | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Every measure of every scorer on the photos of class folders named by synset.
+
+    candidates: see `EvaluationRequest`, which may be given in its place.
+    on_progress: called with photos done and photos in all.
+    UsageError if there is no photo.
+    """
+    asked = request or EvaluationRequest(candidates)
+    listing = list_photos(model, folders)
+    chosen = _chosen(model, asked, listing.classes)
+    if chosen.classes is not None:
+        listing = listing.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
+    return _evaluated(model, gather(model, listing, on_progress), chosen, asked)
+
+
+def record_gathered(model: Model, photos: Gathered, request: EvaluationRequest) -> Record:
+    """What every scorer says of photos whose features are known."""
+    chosen = _chosen(model, request, photos.listing.classes)
+    if chosen.classes is not None:
+        photos = photos.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
+    return _record(model, photos, chosen, request)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Chosen:
+    """The candidates; the classes tested, or None for all; what was left out of the lists; all of it in words."""
+
+    space: LabelSpace
+    words: str
+    classes: frozenset[str] | None = None
+    left_out: dict[str, int] | None = None
+
+
+def _chosen(model: Model, asked: EvaluationRequest, photographed: Sequence[str]) -> _Chosen:
+    parts, own = model.parts, model.parts.space
+    if asked.protocol is not None:
+        found = choose_protocol(asked.protocol, parts.trained_ids, parts.taxonomy, photographed, asked.files)
+        return _Chosen(synset_space(parts, found.candidates), _words(found), found.classes, found.left_out)
+    match asked.candidates:
+        case "all":
+            return _Chosen(own, "all labels of the model")
+        case "seen" | "unseen":
+            rows = np.flatnonzero(own.labels.seen == (asked.candidates == "seen"))
+            return _Chosen(own.subset(rows), f"the {asked.candidates} labels of the model")
+        case "test-classes":
+            return _Chosen(synset_space(parts, photographed), "the classes of the photos")
+    listed = read_candidates(asked.candidates, parts.taxonomy)
+    twice = {"a candidate that stood twice in its file": listed.duplicates} if listed.duplicates else {}
+    return _Chosen(synset_space(parts, listed.ids), listed.source, left_out=twice)
+
+
+def _words(protocol: Protocol) -> str:
+    return f"{protocol.name} ({protocol.source})"
+
+
+def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest) -> Evaluation:
+    record = _record(model, photos, chosen, asked)
+    names = sorted(set(record.truth_ids))
+    ks = tuple(record.settings["hp_ks"])
+    correct = cached_correct_sets(model.parts.taxonomy, names, ks, record.labels, asked.cache)
+    return Evaluation(
+        result=evaluate_record(record, model.parts.taxonomy, correct=correct),
+        skipped=record.facts["skipped"],
+        coverage=record.facts["coverage"],
+        problems=photos.problems,
+        record=record,
+        summary=summarise(record, model.parts.taxonomy, correct=correct),
+        protocol=chosen.words,
+        generalised=generalised(record, model.parts.taxonomy, correct),
+        notes=photos.notes,
+    )
+
+
+def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest) -> Record:
+    parts, space = model.parts, chosen.space
+    labels = tuple(dict.fromkeys([*space.labels.ids, *parts.trained_ids]))
+    truth = [image.truth for image in photos.listing.images]
+    recorder = Recorder(labels, frozenset(parts.trained_ids), truth, parts.taxonomy)
+    branch = None if asked.branch is None else _branch(model, asked.branch)
+    scorers: dict[str, ScorerRecord] = {}
+    told: dict[str, tuple[Row, Queries | None]] = {row: (row, None) for row in rows_of(parts)}
+    if asked.context:
+        told[CONTEXT] = (_HELPED, _moved(model, photos.features))
+    for name, (row, moved) in told.items():
+        if row == CHANCE or (row == "random" and parts.random_surgery is None):
+            continue
+        scorer = make_scorer(parts, row, space)
+        scorers[name] = recorder.record(
+            scorer.labels.ids,
+            _scores(model, scorer, photos.features, moved),
+            temperature=_temperature(model, row),
+            branch=None if branch is None else _in_branch(model, row, branch, labels, photos.features, moved),
+        )
+    settings = EvaluationSettings(ties=TIE_RULE, label_policy=_policy(model), graph=parts.taxonomy.graph_hash)
+    return Record(
+        settings={key: list(of) if isinstance(of, tuple) else of for key, of in asdict(settings).items()},
+        candidates=space.labels.ids,
+        trained=parts.trained_ids,
+        images=photos.listing.images,
+        scorers=scorers,
+        facts={
+            "model": parts.name,
+            "protocol": chosen.words,
+            "folders": list(photos.listing.folders),
+            "skipped": dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items())),
+            "coverage": _coverage(space),
+            **({"transductive": {CONTEXT: _told(len(photos.features))}} if asked.context else {}),
+        },
+        branch=branch,
+        hedging=recorder.hedging,
+    )
+
+
+def _policy(model: Model) -> str:
+    name = model.parts.label_policy
+    return f"label vectors: {name}; a label without a vector is ranked last"
+
+
+def _temperature(model: Model, row: Row) -> float | None:
+    """How the scores of a method become probabilities, as `LabelRun` has it; None for rows that have none."""
+    if row == "softmax":
+        return SHARES
+    return None if row == "random" else model.parts.setting(row, "temperature")
+
+
+def _branch(model: Model, name: str) -> Branch:
+    """The trained labels at or under the sense of a name that has most of them; UsageError for fewer than 2."""
+    taxonomy = model.parts.taxonomy
+    under = [
+        Branch(sense.id, tuple(one for one in model.parts.trained_ids if one in below))
+        for sense in taxonomy.find(name)
+        for below in [taxonomy.subtree(sense.id)]
+    ]
+    found = max(under, key=lambda branch: len(branch.labels), default=None)
+    if found is None or len(found.labels) < 2:
+        raise UsageError(
+            f"a branch needs at least 2 trained labels under it, {name!r} has "
+            f"{0 if found is None else len(found.labels)}: take a wider name, such as dog"
+        )
+    return found
+
+
+def _in_branch(
+    model: Model, row: Row, branch: Branch, labels: Sequence[str], features: Features, moved: Queries | None
+) -> Int64[np.ndarray, "images"]:
+    """The best label of each photo when the branch's labels are all there is."""
+    scorer = make_scorer(model.parts, row, synset_space(model.parts, branch.labels))
+    best = np.concatenate([top_k(block, 1).positions[:, 0] for block in _scores(model, scorer, features, moved)])
+    where = {label: place for place, label in enumerate(labels)}
+    places = np.array([where[label] for label in scorer.labels.ids], dtype=np.int64)
+    return np.asarray(places[best])
+
+
+def _scores(model: Model, scorer: Scorer, features: Features, moved: Queries | None) -> Iterator[Scores]:
+    """moved: where the photos stand in place of where their features put them."""
+    for start in range(0, len(features), _BLOCK):
+        evidence = model.parts.classifier.evidence(features[start : start + _BLOCK])
+        if moved is None:
+            yield scorer.scores(evidence)
+        else:
+            assert isinstance(scorer, PlacingScorer)
+            yield scorer.scores_of(moved[start : start + _BLOCK], evidence)
+
+
+def _moved(model: Model, features: Features) -> Queries:
+    """The photos in the label space, each nearer to its neighbours among them; which labels are asked is all one."""
+    scorer = make_scorer(model.parts, _HELPED, model.parts.space)
+    assert isinstance(scorer, PlacingScorer)
+    evidence = model.parts.classifier.evidence
+    starts = range(0, len(features), _BLOCK)
+    return in_context(np.concatenate([scorer.queries(evidence(features[i : i + _BLOCK])) for i in starts]))
+
+
+def _told(photos: int) -> str:
+    return f"{_HELPED}, each photo helped by the {neighbours_of(photos)} nearest others of this run"
+
+
+def _coverage(space: LabelSpace) -> dict[str, int]:
+    sources = [label.source for label in space.labels]
+    return {source: sources.count(source) for source in sorted(set(sources))}

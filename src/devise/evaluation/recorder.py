@@ -1,0 +1,245 @@
+"""Takes down what a scorer says of photos, block by block, as the record of an evaluation keeps it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.arrays import LabelMask, Ranking, Scores
+from devise.errors import LabelError, UsageError
+from devise.evaluation.hedging import THRESHOLDS
+from devise.evaluation.record import DEPTH, LEAST_LOG, Best, Hedging, ScorerRecord
+from devise.ranking import top_k
+from devise.taxonomy.hedging import LabelTree, label_tree, sure_nodes
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["SHARES", "Recorder", "Recording"]
+
+SHARES = 0.0
+"""In place of a temperature: the scores are probabilities, or a constant times them."""
+
+_TINY = np.finfo(np.float32).tiny
+_ROWS = 8  # images whose scores stay in the processor's cache
+
+_Columns = Int64[np.ndarray, "images"]
+_Numbers = Float32[np.ndarray, "images"]
+
+
+@dataclass(frozen=True, eq=False)
+class Recorder:
+    """What all scorers of a run are asked: the same labels, the same truth.
+
+    labels: the valid labels, the candidates first. trained: those of them that were trained. truth: of each image.
+    taxonomy: what is above the labels, for answers as wide as is sure; None takes none down.
+    """
+
+    labels: Sequence[str]
+    trained: frozenset[str]
+    truth: Sequence[str]
+    taxonomy: Taxonomy | None = None
+
+    @cached_property
+    def hedging(self) -> Hedging | None:
+        """What the record keeps beside the answers of its scorers."""
+        return None if self._hedge is None else Hedging(THRESHOLDS, self._hedge.above())
+
+    @cached_property
+    def _hedge(self) -> "_Hedge | None":
+        return None if self.taxonomy is None else _Hedge.over(self.taxonomy, self.labels)
+
+    def record(
+        self,
+        ranked: Sequence[str],
+        blocks: Iterable[Scores],
+        *,
+        temperature: float | None = None,
+        branch: _Columns | None = None,
+    ) -> ScorerRecord:
+        """What a scorer says, from its scores of all images in blocks, one column for each of `ranked`.
+
+        ranked: ids among `labels`; equal scores go by their order. temperature: exp(score / temperature) is
+        proportional to a label's probability; `SHARES` for scores that are it themselves; None where there is none.
+        LabelError for an id that is not among the labels, UsageError for scores of more or fewer images.
+        """
+        taken = self.begin(ranked, temperature=temperature)
+        for block in blocks:
+            taken.take(block)
+        return taken.done(branch)
+
+    def begin(self, ranked: Sequence[str], *, temperature: float | None = None) -> "Recording":
+        """The same for one who has the blocks at different times; the arguments are those of `record`."""
+        where = {one: place for place, one in enumerate(self.labels)}
+        unknown = next((one for one in ranked if one not in where), None)
+        if unknown is not None:
+            raise LabelError(f"{unknown} is ranked, but is neither a candidate nor a trained label: leave it out")
+        column = {one: i for i, one in enumerate(ranked)}
+        return Recording(
+            places=np.array([where[one] for one in ranked], dtype=np.int64),
+            truth=np.array([column.get(one, -1) for one in self.truth], dtype=np.int64),
+            kinds=np.array([one in self.trained for one in ranked], dtype=bool),
+            temperature=temperature,
+            hedge=None if temperature is None else self._hedge,
+        )
+
+
+@dataclass(eq=False)
+class Recording:
+    """What one scorer has said so far; see `Recorder.begin`.
+
+    places: of what it ranks, among the valid labels. truth: the column of each image's true label, or -1.
+    kinds: which columns are trained labels. hedge: to answer with what is above the labels too.
+    """
+
+    places: Int64[np.ndarray, "labels"]
+    truth: _Columns
+    kinds: LabelMask
+    temperature: float | None
+    hedge: "_Hedge | None" = None
+    _parts: list["_Part"] = field(default_factory=list)
+    _images: int = 0
+
+    def take(self, block: Scores) -> None:
+        """Take down the next images; UsageError if there are more than were announced."""
+        end = self._images + len(block)
+        if end > len(self.truth):
+            raise UsageError(f"scores of more than {len(self.truth)} images were given: give one row an image")
+        self._parts.append(self._part(block, self.truth[self._images : end]))
+        self._images = end
+
+    def done(self, branch: _Columns | None = None) -> ScorerRecord:
+        """All of it; UsageError if images are missing."""
+        if self._images != len(self.truth):
+            images = len(self.truth)
+            raise UsageError(
+                f"scores of {self._images} images were given, but there are {images}: give one row an image"
+            )
+        parts, known, both = self._parts, self.temperature is not None, 0 < self.kinds.sum() < len(self.kinds)
+        return ScorerRecord(
+            labels=len(self.places),
+            top=self.places[np.concatenate([part.top for part in parts])],
+            scores=np.concatenate([part.scores for part in parts]),
+            rank=np.concatenate([part.rank for part in parts]),
+            confidence=np.concatenate([part.shares.best for part in parts]) if known else None,
+            trained=_placed([part.trained for part in parts], self.places) if both else None,
+            other=_placed([part.other for part in parts], self.places) if both else None,
+            branch=branch,
+            log_truth=np.concatenate([part.shares.log_truth for part in parts]) if known else None,
+            squares=np.concatenate([part.shares.squares for part in parts]) if known else None,
+            answers=np.concatenate([part.answers for part in parts]) if self.hedge is not None else None,
+        )
+
+    def _part(self, scores: Scores, truth: _Columns) -> "_Part":
+        best = top_k(scores, min(DEPTH, scores.shape[1]))
+        sides = [_best(scores, best.positions, kinds) for kinds in (self.kinds, ~self.kinds)]
+        rank = np.empty(len(scores), dtype=np.int64)
+        shares = _Shares(*(np.zeros(len(scores), dtype=np.float32) for _ in range(3)))
+        answers = np.empty((len(scores), len(THRESHOLDS)), dtype=np.int64)
+        for start in range(0, len(scores), _ROWS):
+            rows = slice(start, start + _ROWS)
+            rank[rows] = _ranks(scores[rows], truth[rows])
+            if self.temperature is not None:
+                probabilities, log_total = _probabilities(scores[rows], best.scores[rows, 0], self.temperature)
+                own = _own(scores[rows], truth[rows], best.scores[rows, 0], self.temperature)
+                shares.best[rows] = probabilities.max(axis=1)
+                shares.log_truth[rows] = np.where(truth[rows] < 0, -np.inf, np.maximum(own - log_total, LEAST_LOG))
+                shares.squares[rows] = np.square(probabilities).sum(axis=1)
+                if self.hedge is not None:
+                    answers[rows] = self.hedge.answers(probabilities, self.places)
+        return _Part(best.positions, best.scores, rank, shares, answers, *sides)
+
+
+@dataclass(frozen=True, eq=False)
+class _Hedge:
+    """The nodes at or above the valid labels. places: where the record has each: a label, or behind the labels."""
+
+    tree: LabelTree
+    places: Int64[np.ndarray, "nodes"]
+
+    @classmethod
+    def over(cls, taxonomy: Taxonomy, labels: Sequence[str]) -> "_Hedge":
+        tree = label_tree(taxonomy, labels)
+        places = np.full(len(tree.ids), -1, dtype=np.int64)
+        places[tree.own] = np.arange(len(labels))
+        places[places < 0] = np.arange(len(labels), len(tree.ids))
+        return cls(tree, places)
+
+    def above(self) -> tuple[str, ...]:
+        """The nodes that are no labels, as the record orders them."""
+        return tuple(self.tree.ids[node] for node in np.argsort(self.places)[len(self.tree.own) :].tolist())
+
+    def answers(
+        self, probabilities: Scores, ranked: Int64[np.ndarray, "labels"]
+    ) -> Int64[np.ndarray, "images thresholds"]:
+        """For each threshold a place in the record, -1 where no node has so much. ranked: place of each column."""
+        full = probabilities
+        if len(ranked) < len(self.tree.own) or (np.diff(ranked) != 1).any():
+            full = np.zeros((len(probabilities), len(self.tree.own)), dtype=np.float32)
+            full[:, ranked] = probabilities
+        nodes = sure_nodes(self.tree, full, np.array(THRESHOLDS))
+        return np.where(nodes < 0, -1, self.places[nodes])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Part:
+    """A record of one block of images, labels as columns of the scores."""
+
+    top: Ranking
+    scores: Float32[np.ndarray, "images k"]
+    rank: _Columns
+    shares: "_Shares"
+    answers: Int64[np.ndarray, "images thresholds"]
+    trained: Best
+    other: Best
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Shares:
+    """Of each image's probabilities: the best label's, the logarithm of the true one's, the sum of their squares."""
+
+    best: _Numbers
+    log_truth: _Numbers
+    squares: _Numbers
+
+
+def _ranks(scores: Scores, truth: _Columns) -> _Columns:
+    """1 and the labels before the true one: those that score higher, and of the equal ones those at lower columns."""
+    own = np.take_along_axis(scores, np.maximum(truth, 0)[:, None], axis=1)
+    before = np.count_nonzero(scores > own, axis=1)
+    equal = np.count_nonzero((scores == own) & (np.arange(scores.shape[1]) < truth[:, None]), axis=1)
+    return np.where(truth >= 0, before + equal + 1, 0)
+
+
+def _probabilities(scores: Scores, highest: _Numbers, temperature: float) -> tuple[Scores, _Numbers]:
+    """And the logarithm of what they were divided by."""
+    masses = scores if temperature == SHARES else np.exp((scores - highest[:, None]) / np.float32(temperature))
+    total = masses.sum(axis=1)
+    return masses / total[:, None], np.log(total)
+
+
+def _own(scores: Scores, truth: _Columns, highest: _Numbers, temperature: float) -> _Numbers:
+    """The logarithm of what `_probabilities` divides for the true label: kept where the probability itself is 0."""
+    own = np.take_along_axis(scores, np.maximum(truth, 0)[:, None], axis=1)[:, 0]
+    if temperature == SHARES:
+        return np.asarray(np.log(np.maximum(own, _TINY)))
+    return np.asarray((own - highest) / np.float32(temperature))
+
+
+def _best(scores: Scores, top: Ranking, kind: LabelMask) -> Best:
+    """The best column of a kind in each row, -1 where there is none: among the first ones, or else among all."""
+    marked = kind[top]
+    rows = np.arange(len(top))
+    columns = top[rows, marked.argmax(axis=1)]
+    rest = np.flatnonzero(~marked.any(axis=1))
+    every = np.flatnonzero(kind)
+    if not len(every):
+        return Best(np.full(len(top), -1), np.full(len(top), -np.inf, dtype=np.float32))
+    for row in rest:
+        columns[row] = every[scores[row, every].argmax()]
+    return Best(columns, scores[rows, columns])
+
+
+def _placed(parts: Sequence[Best], places: Int64[np.ndarray, "ranked"]) -> Best:
+    columns = np.concatenate([part.labels for part in parts])
+    return Best(places[columns], np.concatenate([part.scores for part in parts]))

@@ -1,1 +1,0 @@
-"""The nearest label vectors."""

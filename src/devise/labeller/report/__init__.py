@@ -1,1 +1,0 @@
-"""The report of an evaluation: one HTML file, and its figures as PNG and CSV."""

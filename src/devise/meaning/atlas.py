@@ -1,0 +1,222 @@
+"""Pictures of the label space, as points on a plane: a map of labels, and the offsets between pairs of words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from devise.errors import DeviseError, LabelError, UsageError
+from devise.meaning.branches import branches
+from devise.space.labelspace import LabelSpace
+from devise.taxonomy.wordnet import Taxonomy
+from devise.text.vectors import WordTable
+
+__all__ = ["METHODS", "OFFSETS", "Panel", "Picture", "Point", "label_map", "offset_consistency", "offset_picture"]
+
+METHODS = ("tsne", "pca")
+"""How vectors are laid on a plane."""
+
+OFFSETS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "gender": (
+        ("man", "woman"),
+        ("king", "queen"),
+        ("uncle", "aunt"),
+        ("brother", "sister"),
+        ("father", "mother"),
+        ("son", "daughter"),
+        ("husband", "wife"),
+        ("prince", "princess"),
+        ("actor", "actress"),
+        ("nephew", "niece"),
+    ),
+    "comparative and superlative": (
+        ("big", "bigger", "biggest"),
+        ("small", "smaller", "smallest"),
+        ("large", "larger", "largest"),
+        ("high", "higher", "highest"),
+        ("low", "lower", "lowest"),
+        ("long", "longer", "longest"),
+        ("strong", "stronger", "strongest"),
+        ("old", "older", "oldest"),
+        ("fast", "faster", "fastest"),
+    ),
+}
+"""The word pairs and triples of the talk's picture, and some more like them."""
+
+_Plane = Float64[np.ndarray, "points 2"]
+_Rows = Float32[np.ndarray, "points dim"]
+_NAMED = 3  # of each branch, on the map itself
+_LEAST = 8  # points that t-SNE can lay out
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A name on the plane. group: position among the groups of its panel. named: whether its name is always shown."""
+
+    x: float
+    y: float
+    name: str
+    group: int
+    detail: str = ""
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One plane. lines: pairs of positions among the points, an arrow from the first to the second."""
+
+    title: str
+    points: tuple[Point, ...]
+    groups: tuple[str, ...]
+    lines: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Panels side by side. note: what a reader has to know. left_out: what could not be shown, and why."""
+
+    title: str
+    note: str
+    panels: tuple[Panel, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def label_map(
+    space: LabelSpace,
+    taxonomy: Taxonomy,
+    *,
+    method: str = "tsne",
+    most: int = 2000,
+    colours: int = 10,
+    seed: int = 0,
+) -> Picture:
+    """The labels on a plane, coloured by branch of the tree; labels without a vector are left out and counted.
+
+    most: of more labels a sample of so many is shown. colours: branches at most. The same seed gives the same
+    picture on the same machine. UsageError for an unknown method, LabelError if fewer than eight labels have vectors.
+    """
+    known = np.flatnonzero(space.vectors.any(axis=1))
+    outside = [place for place in known.tolist() if space.labels.ids[place] not in taxonomy]
+    known = np.setdiff1d(known, outside)
+    left_out = [f"{len(space.without_vector)} labels without a vector"] if len(space.without_vector) else []
+    left_out += [f"{len(outside)} labels that are not in WordNet"] if outside else []
+    if len(known) < _LEAST:
+        raise LabelError(f"a map needs {_LEAST} labels with vectors, got {len(known)}: take a wider list")
+    if len(known) > most:
+        left_out.append(f"{len(known) - most:,} of {len(known):,} labels, by chance (seed {seed})")
+        known = np.sort(np.random.default_rng(seed).choice(known, most, replace=False))
+    shown = space.subset(known)
+    plane = _laid_out(shown.vectors, method, seed)
+    parted = branches(taxonomy, shown.labels.ids, colours)
+    group = {place: number for number, branch in enumerate(parted) for place in branch.members}
+    named = {place for branch in parted for place in _spread(plane, branch.members)}
+    points = tuple(
+        Point(
+            x=float(plane[place, 0]),
+            y=float(plane[place, 1]),
+            name=label.name,
+            group=group[place],
+            detail=taxonomy.synset(label.id).definition,
+            named=place in named,
+        )
+        for place, label in enumerate(shown.labels)
+    )
+    how = "t-SNE of cosines" if method == "tsne" else "the two main axes (PCA)"
+    note = f"{len(points):,} labels, {how}; colours: branches of WordNet. Near points are alike; far ones tell little."
+    panel = Panel("", points, tuple(f"{branch.name} ({len(branch.members)})" for branch in parted))
+    return Picture("The label space", note, (panel,), tuple(left_out))
+
+
+def offset_picture(words: WordTable) -> Picture:
+    """One panel a relation: its words on their two main axes, with an arrow from each to the next form.
+
+    The titles say how alike the offsets are. Rows with a word that has no vector are left out and named; LabelError
+    if fewer than two rows of each relation are left.
+    """
+    panels, left_out = [], []
+    for relation, rows in OFFSETS.items():
+        missing = {row: [word for word in row if word not in words] for row in rows}
+        known = [row for row in rows if not missing[row]]
+        left_out += [f"{' - '.join(row)} (no vector: {', '.join(gone)})" for row, gone in missing.items() if gone]
+        if len(known) >= 2:
+            panels.append(_offsets(words, relation, known))
+    if not panels:
+        raise LabelError("none of the relations has two rows of words with vectors: take other word vectors")
+    note = (
+        "Words on their two main axes (PCA). In brackets the cosine of a row's offset with the mean offset of the "
+        "other rows: 1 would be a perfect parallel, 0 is chance."
+    )
+    return Picture("Linear offsets", note, tuple(panels), tuple(left_out))
+
+
+def offset_consistency(offsets: Float64[np.ndarray, "rows dim"]) -> float:
+    """Mean over rows of the cosine of a row's offset with the mean offset of the other rows, in [-1, 1].
+
+    >>> round(offset_consistency(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])), 4)
+    0.4714
+    """
+    others = offsets.sum(axis=0) - offsets
+    lengths = np.linalg.norm(offsets, axis=1) * np.linalg.norm(others, axis=1)
+    cosines = np.divide((offsets * others).sum(axis=1), lengths, out=np.zeros(len(offsets)), where=lengths > 0)
+    return float(cosines.mean())
+
+
+def _offsets(words: WordTable, relation: str, rows: Sequence[tuple[str, ...]]) -> Panel:
+    unit = words.unit().astype(np.float64)
+    places = [[words.position(word) or 0 for word in row] for row in rows]
+    forms = unit[np.array(places)]  # rows, forms, dim
+    count = forms.shape[1]
+    plane = _main_axes(forms.reshape(-1, forms.shape[2]))
+    names = [word for row in rows for word in row]
+    points = tuple(
+        Point(float(x), float(y), name, group=place % count, detail=" - ".join(rows[place // count]), named=True)
+        for place, ((x, y), name) in enumerate(zip(plane, names, strict=True))
+    )
+    lines = tuple((place, place + 1) for place in range(len(points)) if place % count < count - 1)
+    alike = [offset_consistency(forms[:, form + 1] - forms[:, form]) for form in range(count - 1)]
+    titles = ("male", "female") if count == 2 else ("positive", "comparative", "superlative")
+    return Panel(f"{relation} ({', '.join(f'{one:.2f}' for one in alike)})", points, titles, lines)
+
+
+def _laid_out(vectors: _Rows, method: str, seed: int) -> _Plane:
+    if method == "pca":
+        return _main_axes(vectors.astype(np.float64))
+    if method != "tsne":
+        raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}")
+    try:
+        from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        raise DeviseError("t-SNE needs scikit-learn: pip install 'devise-zsl[plots]', or take --method pca") from None
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    with threadpool_limits(1):  # sums in one order, so that a seed gives one picture
+        laid = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=seed, n_jobs=1).fit_transform(
+            vectors
+        )
+    return _framed(np.asarray(laid, dtype=np.float64))
+
+
+def _main_axes(rows: Float64[np.ndarray, "points dim"]) -> _Plane:
+    """Principal components; the largest entry of an axis is positive, so that no picture comes mirrored."""
+    centred = rows - rows.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:2] * np.sign(axes[:2][[0, 1], np.abs(axes[:2]).argmax(axis=1)])[:, None]
+    return _framed(centred @ axes.T)
+
+
+def _framed(plane: _Plane) -> _Plane:
+    """Moved and scaled, both axes alike, so that the wider one runs from 0 to 1 and the other is in the middle."""
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    width = float((high - low).max()) or 1.0
+    return np.asarray((plane - (low + high) / 2) / width + 0.5)
+
+
+def _spread(plane: _Plane, members: Sequence[int]) -> list[int]:
+    """A few members far from each other: the first, then again and again the farthest from those chosen."""
+    rows = plane[list(members)]
+    chosen = [0]
+    while len(chosen) < min(_NAMED, len(members)):
+        away = np.linalg.norm(rows[:, None] - rows[chosen][None], axis=2).min(axis=1)
+        chosen.append(int(away.argmax()))
+    return [members[place] for place in chosen]

@@ -1,0 +1,277 @@
+"""How labels stand to each other: near in the label space, alike to the classifier, close in the tree."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.errors import LabelError, UsageError
+from devise.labels import Label
+from devise.meaning.senses import Asked, Sense
+from devise.model.parts import ModelParts
+from devise.ranking import top_k
+from devise.space.labelspace import LabelSpace, unit_rows
+from devise.taxonomy.synsets import Synset
+
+__all__ = [
+    "Nearest",
+    "Neighbour",
+    "Relation",
+    "Similarity",
+    "TellingPair",
+    "TellingPairs",
+    "TrainedPairs",
+    "nearest_labels",
+    "neighbours",
+    "relation",
+    "telling_pairs",
+    "trained_below",
+]
+
+Alikeness = Float32[np.ndarray, "trained trained"]
+"""Cosine of every trained label with every other, in the order of the classifier's rows."""
+_Pairs = Int64[np.ndarray, "pairs"]
+_Cosines = Float32[np.ndarray, "pairs"]
+_Places = Int64[np.ndarray, "places"]
+
+_LEAST = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A label near another. cosine: of the two label vectors, in [-1, 1]."""
+
+    label: Label
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The nearest of all labels of the model and the nearest of those it was trained on; best first."""
+
+    labels: tuple[Neighbour, ...]
+    trained: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """A cosine, and the share of all pairs of trained labels that are less alike, in [0, 1]; None without pairs."""
+
+    cosine: float
+    above: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """How two senses stand to each other.
+
+    visual: how alike the classifier finds them; None unless it was trained on both.
+    semantic: how near their label vectors are; None if one has no vector.
+    edges: the shortest way between them over undirected is-a edges; None if there is none.
+    ancestor: the lowest common ancestor; None if there is none.
+    """
+
+    one: Sense
+    other: Sense
+    visual: Similarity | None
+    semantic: Similarity | None
+    edges: int | None
+    ancestor: Synset | None
+
+
+@dataclass(frozen=True, slots=True)
+class TellingPair:
+    """Two trained labels, with what `Relation` says of them."""
+
+    one: Label
+    other: Label
+    visual: Similarity
+    semantic: Similarity
+    edges: int | None
+    ancestor: Synset | None
+
+
+@dataclass(frozen=True, slots=True)
+class TellingPairs:
+    """Pairs of trained labels that look alike but are apart in meaning, and the reverse; the clearest first."""
+
+    look_alike: tuple[TellingPair, ...]
+    mean_alike: tuple[TellingPair, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPairs:
+    """The trained labels as the classifier sees them and as words see them.
+
+    visual: cosine of two rows of the classifier, the mean row taken off: what all classes share, a softmax does
+        not see. Things that stand in the same photos look alike too.
+    semantic: cosine of two label vectors.
+    known: the trained labels that have a vector; pairs are made of these.
+    """
+
+    visual: Alikeness
+    semantic: Alikeness
+    known: _Places
+
+    @classmethod
+    def of(cls, parts: ModelParts) -> "TrainedPairs":
+        """The trained labels of a model."""
+        weight = parts.classifier.weight
+        directions = unit_rows(weight - weight.mean(axis=0, dtype=np.float64).astype(np.float32))
+        vectors = parts.space.vectors[parts.trained]
+        return cls(directions @ directions.T, vectors @ vectors.T, np.flatnonzero(vectors.any(axis=1)))
+
+    @cached_property
+    def places(self) -> tuple[_Pairs, _Pairs]:
+        """The two rows of every pair, each pair once, in ascending order."""
+        first, second = np.triu_indices(len(self.known), 1)
+        return self.known[first], self.known[second]
+
+    @cached_property
+    def visual_cosines(self) -> _Cosines:
+        """One a pair."""
+        cosines: _Cosines = self.visual[self.places]
+        return cosines
+
+    @cached_property
+    def semantic_cosines(self) -> _Cosines:
+        """One a pair."""
+        cosines: _Cosines = self.semantic[self.places]
+        return cosines
+
+    def visual_of(self, row: int, other: int) -> Similarity:
+        """Of the labels of two rows of the classifier."""
+        return _similarity(float(self.visual[row, other]), self.visual_cosines)
+
+    def semantic_of(self, cosine: float) -> Similarity:
+        """A cosine of any two label vectors against those of the trained labels."""
+        return _similarity(cosine, self.semantic_cosines)
+
+
+def nearest_labels(parts: ModelParts, asked: Asked, top: int) -> Nearest:
+    """At most `top` nearest labels of the label asked for, itself left out."""
+    trained = parts.space.subset(parts.trained)
+    found = (neighbours(space, asked.vector, top, asked.chosen.id) for space in (parts.space, trained))
+    return Nearest(*(tuple(Neighbour(_glossed(parts, n.label), n.cosine) for n in near) for near in found))
+
+
+def neighbours(
+    space: LabelSpace, vector: Float32[np.ndarray, " dim"], top: int, without: str | None = None
+) -> tuple[Neighbour, ...]:
+    """At most `top` labels by their cosine with a unit vector, highest first, ties by position.
+
+    without: the id of a label to leave out. Labels without a vector are near to nothing, and nothing is near to a
+    vector of zeros. UsageError if `top` is below 1.
+    """
+    if top < 1:
+        raise UsageError(f"the number of nearest labels must be at least 1, got {top}: raise it")
+    if not vector.any():
+        return ()
+    scores = space.cosines(vector[None])
+    if without is not None and without in space.labels:
+        scores[0, space.labels.position(without)] = -np.inf
+    count = min(top, int(np.isfinite(scores).sum()))
+    if not count:
+        return ()
+    found = top_k(scores, count)
+    return tuple(
+        Neighbour(space.labels[position], cosine)
+        for position, cosine in zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True)
+    )
+
+
+def relation(parts: ModelParts, one: Asked, other: Asked) -> Relation:
+    """How the chosen senses of two names stand to each other."""
+    pairs = TrainedPairs.of(parts)
+    visual = None
+    if one.chosen.seen and other.chosen.seen:
+        rows = [parts.trained_ids.index(asked.chosen.id) for asked in (one, other)]
+        visual = pairs.visual_of(*rows)
+    has_vectors = one.vector.any() and other.vector.any()
+    semantic = pairs.semantic_of(float(one.vector @ other.vector)) if has_vectors else None
+    edges, ancestor = None, None
+    if one.in_wordnet and other.in_wordnet:
+        edges, ancestor = _tree(parts, one.chosen.id, other.chosen.id)
+    return Relation(one.chosen, other.chosen, visual, semantic, edges, ancestor)
+
+
+def trained_below(parts: ModelParts, sense: Sense) -> tuple[str, ...]:
+    """Names of the trained labels below a sense, in the order of the classifier."""
+    if sense.id not in parts.taxonomy:
+        return ()
+    below = parts.taxonomy.subtree(sense.id) - {sense.id}
+    return tuple(parts.taxonomy.synset(one).name for one in parts.trained_ids if one in below)
+
+
+def telling_pairs(parts: ModelParts, count: int) -> TellingPairs:
+    """The pairs of trained labels where looks and meaning disagree most, at most `count` of each kind.
+
+    Look alike: the highest visual cosines among the quarter of all pairs with the lowest semantic cosines. Mean
+    alike: the highest semantic cosines among the quarter with the lowest visual ones. So that the pairs differ, no
+    two of a kind share a label or a direct hypernym. UsageError if `count` is below 1; LabelError if fewer than two
+    trained labels have vectors.
+    """
+    if count < 1:
+        raise UsageError(f"the number of pairs must be at least 1, got {count}: raise it")
+    pairs = TrainedPairs.of(parts)
+    if not len(pairs.visual_cosines):
+        raise LabelError("pairs need two trained labels with vectors, this model has fewer")
+    visual, semantic = pairs.visual_cosines, pairs.semantic_cosines
+    kin = [{label_id, *_parents(parts, label_id)} for label_id in parts.trained_ids]
+    kinds = ((visual, semantic), (semantic, visual))
+    chosen = (_apart(_ordered(high, low), pairs.places, kin, count) for high, low in kinds)
+    return TellingPairs(*(tuple(_told(parts, pairs, *rows) for rows in kind) for kind in chosen))
+
+
+def _ordered(high: _Cosines, low: _Cosines) -> _Places:
+    """The pairs in the lowest quarter of one, by the other from its highest down."""
+    least = np.flatnonzero(low <= np.quantile(low, _LEAST))
+    return least[np.argsort(-high[least], kind="stable")]
+
+
+def _apart(
+    order: _Places, places: tuple[_Pairs, _Pairs], kin: Sequence[set[str]], count: int
+) -> Iterator[tuple[int, int]]:
+    """The first pairs that share no kin with an earlier one."""
+    used: set[str] = set()
+    for pair in order.tolist():
+        one, other = int(places[0][pair]), int(places[1][pair])
+        if not used & (kin[one] | kin[other]):
+            used |= kin[one] | kin[other]
+            yield one, other
+            count -= 1
+        if not count:
+            return
+
+
+def _told(parts: ModelParts, pairs: TrainedPairs, row: int, other: int) -> TellingPair:
+    ids = parts.trained_ids[row], parts.trained_ids[other]
+    one, two = (_glossed(parts, parts.space.labels[parts.space.labels.position(label_id)]) for label_id in ids)
+    semantic = pairs.semantic_of(float(pairs.semantic[row, other]))
+    return TellingPair(one, two, pairs.visual_of(row, other), semantic, *_tree(parts, *ids))
+
+
+def _tree(parts: ModelParts, one: str, other: str) -> tuple[int | None, Synset | None]:
+    """Edges between two synsets and their lowest common ancestor."""
+    taxonomy = parts.taxonomy
+    if one not in taxonomy or other not in taxonomy:
+        return None, None
+    ancestor = taxonomy.lowest_common_ancestor(one, other)
+    return taxonomy.distance(one, other), None if ancestor is None else taxonomy.synset(ancestor)
+
+
+def _glossed(parts: ModelParts, label: Label) -> Label:
+    """The label with its definition, which the taxonomy keeps."""
+    if label.gloss or label.id not in parts.taxonomy:
+        return label
+    return replace(label, gloss=parts.taxonomy.synset(label.id).definition)
+
+
+def _parents(parts: ModelParts, label_id: str) -> tuple[str, ...]:
+    return parts.taxonomy.parents(label_id) if label_id in parts.taxonomy else ()
+
+
+def _similarity(cosine: float, pairs: _Cosines) -> Similarity:
+    return Similarity(cosine, float((pairs < cosine).mean()) if len(pairs) else None)

@@ -1,0 +1,171 @@
+"""What a name stands for: its senses in WordNet, or a vector made of its words."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.errors import LabelError, UsageError
+from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
+from devise.model.candidates import synset_space
+from devise.model.meaning import Meanings
+from devise.model.parts import ModelParts
+from devise.model.typed import TypedLabel, is_id, is_synset_like, parse_lines, user_id
+from devise.space.labelspace import placed
+from devise.taxonomy.synsets import Synset
+from devise.taxonomy.wordnet import Taxonomy
+from devise.text.phrases import term_key
+from devise.text.tokens import tokenize
+
+__all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
+
+VECTOR_FROM: dict[VectorSource, str] = {
+    "term": "a term of its own",
+    "parts": "words of its terms",
+    "gloss": "its definition",
+    "parents": "its hypernyms",
+    "none": "nothing",
+}
+"""The sources of a label's vector, in words."""
+
+_SUGGESTIONS = 3
+_CLOSE = 0.7  # difflib's ratio: below it, a suggestion is no longer a spelling of what was typed
+
+
+@dataclass(frozen=True, slots=True)
+class Sense:
+    """One meaning of a name.
+
+    id: of the synset, or "user:<name>" when WordNet has no such noun. terms: what it is called, the first names it.
+    path: names from the root down to it, the first of `ways` ways; empty for a name WordNet does not have.
+    in_model: whether the model has it as a label. seen: whether the classifier was trained on it.
+    source: how it came by its vector; None while it has none, as the model lacks the label and none was made.
+    """
+
+    id: str
+    terms: tuple[str, ...]
+    gloss: str = ""
+    path: tuple[str, ...] = ()
+    ways: int = 0
+    in_model: bool = False
+    seen: bool = False
+    source: VectorSource | None = None
+
+    @property
+    def name(self) -> str:
+        """The first term."""
+        return self.terms[0]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Asked:
+    """What was found for a name.
+
+    name: as it was typed. senses: all of them, likeliest first. chosen: the one meant. vector: of the chosen one,
+    in the label space, unit length; zeros if it has none. notes: what the user should know.
+    """
+
+    name: str
+    senses: tuple[Sense, ...]
+    chosen: Sense
+    vector: Float32[np.ndarray, " dim"]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def in_wordnet(self) -> bool:
+        """False if the vector was made of words alone."""
+        return bool(self.chosen.path)
+
+
+def ask(parts: ModelParts, name: str, sense: str | None = None) -> Asked:
+    """The senses of a name, a plural or an id, likeliest first, one of them chosen: `sense`, else the first.
+
+    A name that WordNet does not have gets its vector from its words, and from a definition: "NAME: DEFINITION".
+    LabelError, with close spellings, if no word of it has a vector, and for an id that is none; UsageError if
+    `sense` is not among the senses.
+    """
+    typed = parse_lines([name])[0] if term_key(name) else TypedLabel(" ".join(name.split()))
+    wanted = typed.definition if is_id(typed.definition) else typed.name
+    meaning = Meanings(parts).of(wanted) if wanted == typed.definition or not typed.definition else None
+    if meaning is None and is_synset_like(wanted):
+        raise LabelError(f"WordNet 3.0 has no synset {wanted.lower()}: look its name up, that gives its id")
+    if meaning is None:
+        if sense is not None:
+            raise UsageError(f"a sense can be chosen of a noun of WordNet only, and {wanted!r} is none")
+        return _typed(parts, typed)
+    synsets = meaning.senses
+    senses = tuple(_sense(parts, synset) for synset in synsets)
+    chosen = _chosen(parts.taxonomy, wanted, senses, sense)
+    space = synset_space(parts, [chosen.id])
+    made = replace(chosen, source=space.labels[0].source)
+    return Asked(wanted, tuple(made if one is chosen else one for one in senses), made, space.vectors[0])
+
+
+def close_spellings(taxonomy: Taxonomy, name: str) -> tuple[str, ...]:
+    """At most three nouns spelt nearly as the name is, closest first."""
+    by_key = {noun.lower(): noun for noun in reversed(taxonomy.lemma_names())}
+    key = " ".join(name.replace("_", " ").lower().split())
+    found = difflib.get_close_matches(key, by_key, n=_SUGGESTIONS, cutoff=_CLOSE)
+    return tuple(by_key[one] for one in found)
+
+
+def coverage(labels: LabelSet) -> dict[VectorSource, tuple[int, int]]:
+    """For each source of a vector: how many trained labels have it, how many others."""
+    counts = {source: [0, 0] for source in VECTOR_SOURCES}
+    for label in labels:
+        counts[label.source][not label.seen] += 1
+    return {source: (trained, others) for source, (trained, others) in counts.items()}
+
+
+def _sense(parts: ModelParts, synset: Synset) -> Sense:
+    taxonomy, labels = parts.taxonomy, parts.space.labels
+    ways = taxonomy.hypernym_paths(synset.id)
+    label = labels[labels.position(synset.id)] if synset.id in labels else None
+    return Sense(
+        id=synset.id,
+        terms=synset.lemmas,
+        gloss=synset.definition,
+        path=tuple(taxonomy.synset(above).name for above in ways[0]),
+        ways=len(ways),
+        in_model=label is not None,
+        seen=label is not None and label.seen,
+        source=None if label is None else label.source,
+    )
+
+
+def _chosen(taxonomy: Taxonomy, name: str, senses: Sequence[Sense], wanted: str | None) -> Sense:
+    if wanted is None:
+        return senses[0]
+    for sense in senses:
+        if sense.id == taxonomy.id_in(wanted):
+            return sense
+    ids = ", ".join(sense.id for sense in senses)
+    raise UsageError(f"{wanted!r} is no sense of {name!r}: take one of {ids}")
+
+
+def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
+    name, definition = typed.name, typed.definition
+    composed = parts.composer.typed(name, definition, Meanings(parts).kinds_of(name, definition))
+    close = close_spellings(parts.taxonomy, name)
+    spellings = f"; close spellings: {', '.join(close)}" if close else ""
+    if composed.source == "none":
+        raise LabelError(
+            f"{name!r} is no noun of WordNet and none of its words has a vector{spellings}: "
+            f"check the spelling, or add a definition, as in '{name}: a kind of ...'"
+        )
+    notes = [f"{name!r} is not a noun of WordNet: vector from {_typed_source(composed.source)}{spellings}"]
+    words = list(dict.fromkeys(tokenize(name.replace("-", " "))))
+    missing = parts.words.missing(words)
+    if missing and composed.source != "term":
+        notes.append(f"no vector for: {', '.join(missing)}")
+    sense = Sense(user_id(name), (name,), definition, source=composed.source)
+    vector = placed(composed.vector[None], parts.centre)[0]
+    return Asked(f"{name}: {definition}" if definition else name, (sense,), sense, vector, tuple(notes))
+
+
+def _typed_source(source: VectorSource) -> str:
+    return {"term": "its own word", "parts": "its parts", "parents": "what it is a kind of"}.get(
+        source, VECTOR_FROM[source]
+    )

@@ -1,0 +1,346 @@
+"""Which labels compete for a picture: the model's own, a file's, a subtree's, and those the user types."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.errors import LabelError, UsageError
+from devise.files import read_text
+from devise.labels import Label, LabelSet
+from devise.model.candidatefile import read_candidates
+from devise.model.meaning import Meanings
+from devise.model.parts import ModelParts
+from devise.model.typed import (
+    TypedLabel,
+    asked_name,
+    is_heading,
+    is_id,
+    is_synset_like,
+    looks_like_id,
+    parse_lines,
+    user_id,
+)
+from devise.space.composition import ComposedLabel
+from devise.space.labelspace import LabelSpace, placed
+from devise.taxonomy.synsets import Synset
+from devise.taxonomy.wordnet import default_taxonomy
+
+__all__ = ["OWN_CANDIDATES", "Candidates", "Kinds", "choose_candidates", "kinds_of", "synset_space", "with_senses"]
+
+_COMMENT = re.compile(r"(?:^|\s)#")
+
+OWN_CANDIDATES = ("all", "seen", "unseen", "typed")
+"""The lists every model has; anything else is a file."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Kinds:
+    """The labels that count for those of a list: each noun of the list stands for all its kinds.
+
+    space: the model's labels below those of the list, and labels of the list that have none below them. owner: for
+        each the position in the list of the label it counts for, which is the nearest one above it.
+    """
+
+    space: LabelSpace
+    owner: Int64[np.ndarray, "kinds"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidates:
+    """The labels to rank, and what the user should know of how they came about.
+
+    typed: ids of those typed. words: ids of those that mean their kinds too. kinds: where the labels are a list of
+        nouns, what counts for each; None where no noun of the list has kinds.
+    """
+
+    space: LabelSpace
+    notes: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    kinds: Kinds | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Typed:
+    """What typed labels came to. words: ids of those that mean their kinds too."""
+
+    space: LabelSpace
+    notes: tuple[str, ...]
+    ids: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def choose_candidates(
+    parts: ModelParts,
+    candidates: str = "all",
+    *,
+    under: str | None = None,
+    typed: Sequence[TypedLabel] = (),
+    exact: bool = False,
+) -> Candidates:
+    """The labels to rank.
+
+    candidates: "all", "seen" (the trained labels), "unseen", "typed" (only those in `typed`), or a file: synset
+        ids (a JSON list too, as FILE.json#KEY), or lines of NAME, NAME: DEFINITION or synset ids.
+    under: keep only what is below this name or id in the taxonomy, in the sense that is meant; typed labels are kept.
+    exact: a noun of a list stands for itself alone, not for its kinds; so does an id, always.
+
+    UsageError when nothing is left, LabelError when a label has no vector at all.
+    """
+    space, notes, words = _base(parts, candidates)
+    if under is not None:
+        below, taken = _subtree(parts, under, space.labels)
+        notes = (*notes, taken) if taken else notes
+        outside = sum(label.id not in parts.taxonomy for label in space.labels)
+        if outside:
+            notes = (
+                *notes,
+                f"left out {outside} labels of {candidates} that are not in WordNet: none is under {under!r}",
+            )
+        space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
+        if not len(space.labels) and not typed:
+            raise UsageError(f"no candidate label is under {under!r}: take a wider name, or --candidates all")
+    ids: tuple[str, ...] = ()
+    if typed:
+        found = _with_typed(parts, space, typed)
+        space, ids = found.space, found.ids
+        notes, words = (*notes, *found.notes), (*words, *found.words)
+    if not len(space.labels):
+        raise UsageError(f"there are no candidate labels in {candidates!r}: add some")
+    listed = candidates not in ("all", "seen", "unseen")
+    kinds = _kinds(parts, space, words) if listed and not exact else None
+    return Candidates(space, notes, ids, words, kinds)
+
+
+def with_senses(typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[TypedLabel, ...]:
+    """The labels, where one of these senses is the word's own given that id; UsageError for an id that fits none."""
+    taxonomy, chosen = default_taxonomy(), list(typed)
+    for text in senses:
+        sense = taxonomy.id_in(text)
+        fits = [i for i, one in enumerate(chosen) if sense in [found.id for found in taxonomy.find(one.name)]]
+        if sense is None or not fits:
+            raise UsageError(f"--sense {text} is no sense of the words asked: `devise labels WORD` lists their ids")
+        for i in fits:
+            chosen[i] = TypedLabel(chosen[i].name, sense)
+    return tuple(chosen)
+
+
+def kinds_of(parts: ModelParts, space: LabelSpace, position: int) -> LabelSpace:
+    """The model's labels at and below one label of `space`; itself where the model has none."""
+    label = space.labels[position]
+    below = parts.taxonomy.subtree(label.id) if label.id in parts.taxonomy else frozenset[str]()
+    own = parts.space.labels
+    places = sorted(own.position(one) for one in below if one in own)
+    return parts.space.subset(places) if places else space.subset([position])
+
+
+def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
+    """Labels and vectors of these synsets in this order; those the model lacks get their vectors on the spot."""
+    own = parts.space.labels
+    missing = [synset_id for synset_id in ids if synset_id not in own]
+    made = _composed(parts, missing)
+    where = {label.id: len(own) + i for i, label in enumerate(made.labels)}
+    full = parts.space.joined(made) if missing else parts.space
+    return full.subset([where[i] if i in where else own.position(i) for i in ids])
+
+
+def _base(parts: ModelParts, candidates: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
+    """Labels, notes, and the ids of those that mean their kinds."""
+    own = parts.space
+    match candidates:
+        case "all":
+            return own, (), ()
+        case "seen":
+            return own.subset(np.flatnonzero(own.labels.seen)), (), ()
+        case "unseen":
+            return own.subset(np.flatnonzero(~own.labels.seen)), (), ()
+        case "typed":
+            return own.subset([]), (), ()
+    return _from_file(parts, candidates)
+
+
+def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
+    json_list = re.fullmatch(r"(.*?\.json)(#.*)?", spec, re.IGNORECASE | re.DOTALL)
+    path = Path(json_list[1] if json_list else spec)
+    if not path.is_file():
+        raise UsageError(
+            f"candidates must be one of {', '.join(OWN_CANDIDATES)} or a file of labels, and there is no file {path}"
+        )
+    if json_list:
+        listed = read_candidates(spec, parts.taxonomy)
+        doubled = (f"{listed.duplicates} duplicate labels in {spec}: each is listed once",) if listed.duplicates else ()
+        return synset_space(parts, listed.ids), doubled, ()
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise UsageError(f"{path.name} is YAML: write one label per line into a text file, or a list into .json")
+    try:
+        text = read_text(path, UsageError, f"the label file {path}")
+    except OSError as error:
+        raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from None
+    if text.lstrip()[:1] in ("[", "{"):
+        raise UsageError(f"{path.name} is not a list of labels: write one per line, or save JSON as .json")
+    lines = [one for line in re.split(r"[\n\x85\u2028\u2029]", text) if (one := _COMMENT.split(line)[0]).strip()]
+    notes: tuple[str, ...] = ()
+    if len(lines) > 1 and is_heading(lines[0]):
+        several = re.search(r"[,;|\t]", lines[0]) is not None
+        heading, lines = lines[0].strip(), lines[1:] if several else lines
+        told = "names columns: left out" if several else "is taken for a label: delete it if it is a heading"
+        notes = (f"{path.name}: the first line, {heading!r}, {told}",)
+    try:
+        found = _with_typed(parts, parts.space.subset([]), parse_lines(lines))
+    except (LabelError, UsageError) as error:
+        raise type(error)(f"{path.name}: {error}") from None
+    return found.space, (*notes, *found.notes), found.words
+
+
+def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[str], str]:
+    """All below the likeliest sense of the name that has any of these labels below it, and what was taken."""
+    name = asked_name(name)
+    _require_known_id(parts, name)
+    meaning = Meanings(parts).of(name)
+    if meaning is None:
+        raise UsageError(f"--under needs a noun of WordNet or its id, got {name!r}: try a more common word")
+    for sense in meaning.senses:
+        below = parts.taxonomy.subtree(sense.id)
+        if any(one in among for one in below):
+            return below, meaning.note if sense is meaning.chosen else f"{name}: {sense.definition}"
+    return parts.taxonomy.subtree(meaning.chosen.id), ""
+
+
+def _kinds(parts: ModelParts, space: LabelSpace, words: Iterable[str]) -> Kinds | None:
+    """What counts for each label of a list; None if nothing but themselves does.
+
+    words: ids of the nouns that stand for their kinds. Widest first, so that a nearer noun takes its kinds back.
+    """
+    own, labels = parts.space.labels, space.labels
+    below = {one: parts.taxonomy.subtree(one) for one in words if one in labels}
+    owner: dict[str, int] = {}
+    for one in sorted(below, key=lambda one: -len(below[one])):
+        place = labels.position(one)
+        owner.update((kind, place) for kind in below[one] if kind in own)
+    more = sorted(own.position(kind) for kind in owner if kind not in labels)
+    if not more:
+        return None
+    kinds = parts.space.subset(more)
+    whole = {owner[kind] for kind in kinds.labels.ids}
+    alone = [place for place, one in enumerate(labels.ids) if one in own or place not in whole]
+    owners = [*alone, *(owner[kind] for kind in kinds.labels.ids)]
+    return Kinds(space.subset(alone).joined(kinds), np.array(owners, dtype=np.int64))
+
+
+def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel]) -> _Typed:
+    """The labels of `space` and those typed, under the names that were typed.
+
+    A name that WordNet knows stands for the sense that `Meanings` takes, and for its kinds; an id for itself.
+    """
+    notes: list[str] = []
+    twice: list[str] = []
+    known: dict[str, str] = {}
+    words: list[str] = []
+    meanings, several, count = Meanings(parts), [], 0
+    fresh: list[tuple[Label, ComposedLabel]] = []
+    listed: Synset | None = None
+    for given in typed:
+        count += 1
+        if listed is not None and not given.definition and given.name in listed.lemmas:
+            continue  # "n02129165 lion, king of beasts": one more name of the same
+        listed = None
+        label = _one_synset(parts, given)
+        sense_id = _given_id(parts, label)
+        if sense_id is not None and label.definition:
+            listed = parts.taxonomy.synset(sense_id)
+        meaning = meanings.of(sense_id or label.name) if sense_id or not label.definition else None
+        if meaning is not None:
+            sense = meaning.chosen.id
+            if sense in known:
+                twice.append(f"{known[sense]!r} and {label.name!r} are one label, {sense}: kept once")
+                continue
+            bare = sense_id is not None and not label.definition
+            known[sense] = meaning.chosen.name if bare else label.name
+            words += [] if bare else [sense]
+            several += [meaning.note] if meaning.note else []
+            continue
+        if user_id(label.name) in space.labels:
+            notes.append(f"{label.name!r} is in the label file too: the file's is kept")
+            continue
+        kinds = meanings.kinds_of(label.name, label.definition)
+        composed = parts.composer.typed(label.name, label.definition, kinds)
+        if composed.source == "none":
+            raise LabelError(
+                f"nothing is known about {label.name!r}: no word of it has a vector; add a definition, as in "
+                f"'{label.name}: a kind of ...'"
+            )
+        if looks_like_id(label.name):
+            notes.append(f"{label.name!r} looks like an id, an address or a number: taken for the words in it")
+        fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
+    notes += [twice[0] + (f"; {len(twice) - 1} more such" if len(twice) > 1 else "")] if twice else []
+    notes += _several(several, count)
+    added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
+    space = space.joined(added) if len(added.labels) else space
+    space = _renamed(space, known)
+    ids = (*known, *(label.id for label, _ in fresh))
+    space = space.joined(_space_of(parts, fresh)) if fresh else space
+    return _Typed(space, tuple(notes), ids, tuple(words))
+
+
+def _given_id(parts: ModelParts, label: TypedLabel) -> str | None:
+    """The id that the user gave for a label, as its definition or its name; None if there is none."""
+    text = label.definition if is_id(label.definition) else label.name
+    _require_known_id(parts, text)
+    return parts.taxonomy.id_in(text)
+
+
+def _one_synset(parts: ModelParts, label: TypedLabel) -> TypedLabel:
+    """The label; of names that are all one synset's ("lion, king of beasts"), as class lists have them, with its id."""
+    terms = [term for term in label.name.split(",") if term.strip()]
+    if len(terms) < 2 or label.definition:
+        return label
+    senses = [[sense.id for sense in parts.taxonomy.find(term)] for term in terms]
+    shared = [one for one in senses[0] if all(one in others for others in senses[1:])]
+    return TypedLabel(label.name, shared[0]) if shared else label
+
+
+def _require_known_id(parts: ModelParts, text: str) -> None:
+    if is_synset_like(text) and parts.taxonomy.id_in(text) is None:
+        raise LabelError(
+            f"{text!r} looks like the id of a synset, and WordNet 3.0 has no such noun: give a name, or an id like "
+            "n02129165 or lion.n.01"
+        )
+
+
+def _several(notes: Sequence[str], count: int) -> list[str]:
+    """What was taken for words of several senses: in words for one, in numbers for more."""
+    if len(notes) < 2:
+        return list(notes)
+    return [f"{len(notes)} of {count} words have several meanings: `devise labels WORD` lists them"]
+
+
+def _renamed(space: LabelSpace, names: Mapping[str, str]) -> LabelSpace:
+    """The same labels, some of them under other names."""
+    labels = space.labels
+    if all(labels[labels.position(one)].name == name for one, name in names.items()):
+        return space
+    shown = [label.name for label in labels]
+    for one, name in names.items():
+        shown[labels.position(one)] = name
+    columns = [(label.gloss, label.seen, label.source) for label in labels]
+    glosses, seen, sources = zip(*columns, strict=True)
+    return LabelSpace(LabelSet.of_columns(labels.ids, shown, glosses, seen, sources), space.vectors)
+
+
+def _composed(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
+    pairs = []
+    for synset_id in ids:
+        synset = parts.taxonomy.synset(synset_id)
+        composed = parts.composer.synset(synset_id)
+        pairs.append((Label(synset_id, synset.name, synset.definition, False, composed.source), composed))
+    return _space_of(parts, pairs)
+
+
+def _space_of(parts: ModelParts, pairs: Sequence[tuple[Label, ComposedLabel]]) -> LabelSpace:
+    dim = parts.space.vectors.shape[1]
+    raw = np.array([composed.vector for _, composed in pairs], dtype=np.float32).reshape(len(pairs), dim)
+    return LabelSpace(LabelSet(label for label, _ in pairs), placed(raw, parts.centre))

@@ -1,0 +1,131 @@
+"""As wide a name as is sure: the answer for a photo whose exact name is in doubt."""
+
+from functools import cached_property, lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+
+from devise.labels import LabelSet
+from devise.model.answers import Hedge, Level
+from devise.model.meaning import Meanings
+from devise.model.parts import ModelParts
+from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["LEAST_STANDING", "WIDTH_ALLOWED", "Hedger", "names_people_use"]
+
+LEAST_STANDING = 3.0
+"""Of familiarity, log(1 + count) / sqrt(rank): below it a noun is a term ("ceratopsian"), above it people say it."""
+WIDTH_ALLOWED = 4.3
+"""log2 of the labels at or below a noun may exceed its standing by so much: the wider, the better known it must be.
+"Mammal" and "musical instrument" pass, "placental", "vertebrate" and "whole" do not; see decision 23."""
+
+
+def names_people_use(
+    own: LabelTree, standing: Float32[np.ndarray, "labels"] | None, trained: frozenset[str]
+) -> frozenset[str]:
+    """Ids of the nodes that may be an answer though they are not exact.
+
+    own: of all labels of the model. A node that is none of these labels is not used.
+    standing: of each label of `own`; up is a noun that people rather say. None: the model knows nothing of it, and all
+        its labels are used.
+    trained: ids of the trained labels, which were chosen as names of what people photograph: used in any case.
+    """
+    labels = [own.ids[node] for node in own.own.tolist()]
+    if standing is None:
+        return frozenset(labels)
+    least = np.maximum(LEAST_STANDING, np.log2(own.counts[own.own]) - WIDTH_ALLOWED)
+    return trained | frozenset(label for label, used in zip(labels, (standing >= least).tolist(), strict=True) if used)
+
+
+@lru_cache(maxsize=2)  # the model's own labels and others: four methods of a service need one tree, not four
+def _tree(taxonomy: Taxonomy, asked: LabelSet, kinds: tuple[tuple[str, str], ...] = ()) -> LabelTree:
+    return label_tree(taxonomy, asked.ids, dict(kinds))
+
+
+class Hedger:
+    """The names of photos, as wide as they must be to be sure.
+
+    asked: the labels that compete, with the definitions of those that were typed: over these information is counted.
+    ranked: those that the method can name, a column of probabilities each.
+    """
+
+    def __init__(self, parts: ModelParts, asked: LabelSet, ranked: LabelSet) -> None:
+        self._parts = parts
+        self._asked = asked
+        self._ranked = ranked
+
+    @property
+    def tree(self) -> LabelTree:
+        """The labels asked and all that is above them."""
+        return _tree(self._parts.taxonomy, self._asked, self._kinds)
+
+    @cached_property
+    def _kinds(self) -> tuple[tuple[str, str], ...]:
+        """Where labels hang that WordNet does not know: by what their definition begins with, else by their name."""
+        strange = [self._asked[place] for place, one in enumerate(self._asked.ids) if one not in self._parts.taxonomy]
+        meanings = Meanings(self._parts) if strange else None
+        found = [(one.id, meanings.kinds_of(one.name, one.gloss)) for one in strange if meanings is not None]
+        return tuple((label_id, kinds[0]) for label_id, kinds in found if kinds)
+
+    @cached_property
+    def _bits(self) -> Float64[np.ndarray, "nodes"]:
+        return information(self.tree)
+
+    @cached_property
+    def _allowed(self) -> Bool[np.ndarray, "nodes"]:
+        """Names people use; and a label with no other below it, for where the exact name is sure it is the answer."""
+        parts, tree = self._parts, self.tree
+        own = _tree(parts.taxonomy, parts.space.labels)
+        used = names_people_use(own, parts.familiarity, frozenset(parts.trained_ids))
+        allowed = np.array([one in used for one in tree.ids])
+        allowed[tree.own] |= tree.counts[tree.own] == 1
+        return allowed
+
+    def hedges(self, probabilities: Float[np.ndarray, "images ranked"], threshold: float, most: int) -> list[Hedge]:
+        """One per photo. threshold: the share that is enough. most: narrower names at most."""
+        of_asked = probabilities
+        if self._ranked is not self._asked:
+            of_asked = np.zeros((len(probabilities), len(self._asked)), dtype=np.float64)
+            of_asked[:, [self._asked.position(one) for one in self._ranked.ids]] = probabilities
+        shares = shares_up(self.tree, of_asked)
+        return [self._hedge(*row, threshold, most) for row in zip(of_asked, shares, strict=True)]
+
+    def _hedge(
+        self,
+        probabilities: Float[np.ndarray, "asked"],
+        shares: Float64[np.ndarray, "nodes"],
+        threshold: float,
+        most: int,
+    ) -> Hedge:
+        tree = self.tree
+        node = sure_node(tree, shares, threshold, self._allowed)
+        inside = np.ones(len(tree.ids), dtype=bool)
+        if node >= 0:
+            inside[:] = False
+            inside[tree.graph.reach(tree.graph.down, node)] = True
+        of_label = np.where(inside[tree.own], probabilities, -1)
+        best = _best(of_label, most + 1)
+        likeliest = tree.own[best[0]]
+        way = narrowing(tree, shares, int(likeliest) if node < 0 else node, int(likeliest))
+        narrower = [place for place in best.tolist() if of_label[place] > 0 and tree.own[place] != node][:most]
+        return Hedge(
+            threshold,
+            None if node < 0 else self._level(node, shares[node]),
+            tuple(self._level(int(tree.own[place]), probabilities[place]) for place in narrower),
+            tuple(self._level(one, shares[one]) for one in way),
+        )
+
+    def _level(self, node: int, share: float) -> Level:
+        label_id = self.tree.ids[node]
+        taxonomy = self._parts.taxonomy
+        name = (
+            taxonomy.synset(label_id).name if label_id in taxonomy else self._asked[self._asked.position(label_id)].name
+        )
+        return Level(label_id, name, min(1.0, float(share)), float(self._bits[node]), bool(self._allowed[node]))
+
+
+def _best(values: Float[np.ndarray, "asked"], count: int) -> Int64[np.ndarray, "_best"]:
+    """Positions of the highest values, highest first; sorting all 40,000 of a photo takes ten times as long."""
+    some = np.argpartition(-values, count - 1)[:count] if count < len(values) else np.arange(len(values))
+    return some[np.lexsort((some, -values[some]))]

@@ -1,0 +1,381 @@
+"""Model: pictures in, ranked labels out."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from jaxtyping import Float32
+
+from devise.arrays import Features, Queries, Scores
+from devise.errors import DeviseError, PictureError, UsageError
+from devise.labels import Label, LabelSet
+from devise.model.answers import Answer, Guess, Hedge, Standing
+from devise.model.candidates import Candidates, choose_candidates
+from devise.model.context import answers_in_context
+from devise.model.explain import Explainer
+from devise.model.parts import ModelParts
+from devise.model.scorers import METHODS, KindScorer, Method, make_scorer
+from devise.model.threads import one_thread
+from devise.model.typed import TypedLabel, parse_labels
+from devise.ranking import ranks, top_k
+from devise.space.evidence import Evidence
+from devise.space.scorer import PlacingScorer, Scorer
+from devise.vision.backbone import Backbone
+from devise.vision.folders import Found
+from devise.vision.pictures import PictureSource
+from devise.vision.pipeline import Extracted, cores, extract
+
+if TYPE_CHECKING:
+    from devise.model.hedges import Hedger
+
+__all__ = ["LabelRequest", "LabelRun", "Model", "load"]
+
+Picture: TypeAlias = str | PictureSource | Found
+_Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None]
+
+_NONE_TRAINED = "the softmax can name trained labels only, and none is asked here: take another method"
+_TOP = 5
+_NARROWER = 3  # narrower names of a hedge, where `top` is not given
+_BLOCK = 64  # pictures scored at once
+_IN_CONTEXT: tuple[Method, ...] = ("fused", "kernel")  # the methods measured with context
+_AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block is scored
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """What is asked of every picture.
+
+    top: guesses a picture, or all labels where there are fewer; None is 5. method: which scorer.
+    candidates, under: see `choose_candidates`.
+    typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
+    explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
+    in_doubt: the same only for pictures whose best guess is less probable than that.
+    context: each picture is helped by those of the run that are nearest to it; see `devise.space.context`.
+    """
+
+    top: int | None = None
+    method: Method = "fused"
+    candidates: str = "all"
+    under: str | None = None
+    typed: tuple[TypedLabel, ...] = ()
+    reject: float = 0.0
+    explain: bool = False
+    sure: float | None = None
+    in_doubt: float | None = None
+    context: bool = False
+
+    def __post_init__(self) -> None:
+        if self.top is not None and self.top < 1:
+            raise UsageError(f"top must be at least 1, got {self.top}")
+        if self.method not in METHODS:
+            raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if not 0 <= self.reject <= 1:
+            raise UsageError(f"reject is a probability from 0 to 1, got {self.reject}")
+        for name, share in (("sure", self.sure), ("in_doubt", self.in_doubt)):
+            if share is not None and not 0 < share <= 1:
+                raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share}")
+        if self.context and self.method not in _IN_CONTEXT:
+            raise UsageError(f"context needs the method {' or '.join(_IN_CONTEXT)}, got {self.method}: change one")
+
+
+class Model:
+    """A loaded model. Safe to use from several threads.
+
+    >>> import devise
+    >>> model = devise.load()
+    >>> len(model.labels)
+    39990
+    """
+
+    def __init__(self, parts: ModelParts) -> None:
+        self.parts = parts
+        self._backbone: Backbone | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def labels(self) -> LabelSet:
+        """All labels of the model; their glosses are empty, `labelled` fills them in."""
+        return self.parts.space.labels
+
+    def label(
+        self,
+        picture: Picture,
+        *,
+        top: int | None = None,
+        method: Method = "fused",
+        candidates: str = "all",
+        under: str | None = None,
+        labels: str | None = None,
+        reject: float = 0.0,
+        explain: bool = False,
+        sure: float | None = None,
+    ) -> Answer:
+        """Name what is in a picture.
+
+        picture: a path, the bytes of a file, a PIL image or an array (see `read_picture`).
+        labels: labels to add, as text: "kick scooter, zedonk: offspring of a zebra and a donkey".
+        For the rest see `LabelRequest`. PictureError if the picture cannot be read.
+        """
+        if isinstance(picture, list | tuple):
+            raise UsageError("label takes one picture, got a list: use label_many")
+        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain, sure)
+        answer = next(self.run(request).answers([picture]))
+        if answer.problem is not None:
+            raise PictureError(f"{answer.source}: {answer.problem}")
+        return answer
+
+    def label_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        top: int | None = None,
+        method: Method = "fused",
+        candidates: str = "all",
+        under: str | None = None,
+        labels: str | None = None,
+        reject: float = 0.0,
+        explain: bool = False,
+        sure: float | None = None,
+        context: bool = False,
+    ) -> Iterator[Answer]:
+        """Name what is in each of many pictures, in order, in flat memory.
+
+        The arguments are those of `label`. A picture that cannot be read gets an answer with a problem.
+        context: names depend on the other pictures too, see `LabelRequest`: all are read before the first answer, and
+        UsageError comes instead of it if only one can be read.
+        """
+        if isinstance(pictures, str | bytes):
+            raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
+        typed = _typed(labels)
+        request = LabelRequest(top, method, candidates, under, typed, reject, explain, sure, context=context)
+        return self.run(request).answers(pictures)
+
+    def run(self, request: LabelRequest) -> "LabelRun":
+        """The request made ready: its candidates chosen and its scorer built, once for any number of pictures."""
+        chosen = choose_candidates(self.parts, request.candidates, under=request.under, typed=request.typed)
+        return LabelRun(self, request, chosen)
+
+    def embed(self, picture: Picture) -> Float32[np.ndarray, " dim"]:
+        """The picture as a unit vector of `photo_space`, where its labels are near: unit(placing + share * ConSE)."""
+        features = next(self.features([picture]))
+        if features.features is None or features.problem is not None:
+            raise PictureError(features.problem)
+        scorer = make_scorer(self.parts, "fused", self.parts.space.subset([0]))
+        query: Float32[np.ndarray, " dim"] = scorer.queries(  # type: ignore[attr-defined]
+            self.parts.classifier.evidence(features.features[None])
+        )[0]
+        return query
+
+    def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
+        """What the backbone makes of each picture, in order; see `extract`."""
+        sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
+        return extract(sources, self.backbone(), ahead=_AHEAD)
+
+    def backbone(self) -> Backbone:
+        """The network, compiled when it is first asked for, for one picture on each core; kept."""
+        with self._lock:
+            if self._backbone is None:
+                self._backbone = self.parts.backbone(streams=cores())
+            return self._backbone
+
+    def prepare(self) -> None:
+        """Begin to compile the network, beside what the caller does next; an error comes when it is first used."""
+
+        def compiled() -> None:
+            with suppress(DeviseError):
+                self.backbone()
+
+        threading.Thread(target=compiled, name="devise-compile", daemon=True).start()
+
+    def labelled(self, label: Label) -> Label:
+        """The label with its gloss, which the taxonomy keeps."""
+        if label.gloss or label.id not in self.parts.taxonomy:
+            return label
+        gloss = self.parts.taxonomy.synset(label.id).definition
+        return Label(label.id, label.name, gloss, label.seen, label.source)
+
+
+class LabelRun:
+    """A request made ready for any number of pictures; see `Model.run`.
+
+    candidates: the labels that compete. notes: what the user should know of them.
+    """
+
+    def __init__(self, model: Model, request: LabelRequest, candidates: Candidates) -> None:
+        self.request = request
+        self.candidates = candidates.space.labels
+        self.notes = candidates.notes
+        self._model = model
+        self._space = candidates.space
+        self._scorer: Scorer = _scorer(model.parts, request.method, candidates)
+        self.ranked = self._scorer.labels
+        self._typed = [self.ranked.position(label_id) for label_id in candidates.typed if label_id in self.ranked]
+        if request.method == "softmax":
+            self.notes = (*self.notes, *_softmax_notes(request, self.candidates, self.ranked))
+        self._top = min(request.top or _TOP, len(self.ranked))
+        self._temperature = np.float32(
+            model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
+        )
+
+    def prepare(self) -> None:
+        """Read now all that scoring reads when it is first needed, by scoring a blank.
+
+        But not what only a picture in doubt needs: there may be none.
+        """
+        self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32), blank=True)
+
+    def answers(self, pictures: Iterable[Picture], on_picture: Callable[[], None] = lambda: None) -> Iterator[Answer]:
+        """One answer a picture, in order, within two blocks after it was taken; stops for none that is broken.
+
+        In context all pictures are taken first, each told to `on_picture`; see `answers_in_context`.
+        """
+        extracted = self._model.features(pictures)
+        if self.request.context:
+            yield from answers_in_context(self, extracted, on_picture)
+            return
+        number = 0
+        while block := list(islice(extracted, _BLOCK)):
+            with one_thread() if len(block) > 1 else nullcontext():
+                answers = self.answers_of(block, first=number)
+            yield from answers
+            number += len(block)
+
+    def queries(self, features: Features) -> Queries:
+        """Where pictures stand in the label space, by a method that places them."""
+        assert isinstance(self._scorer, PlacingScorer), f"{self.request.method} places no pictures"
+        return self._scorer.queries(self._model.parts.classifier.evidence(features))
+
+    def answers_of(self, block: Sequence[Extracted], first: int = 0, queries: Queries | None = None) -> list[Answer]:
+        """Answers for pictures whose features are known. first: the number of the first in its batch.
+
+        queries: where those that could be read stand in the label space; None is where their features put them.
+        """
+        good = [one.features for one in block if one.features is not None]
+        told = iter(self._told(np.stack(good), queries) if good else ())
+        return [self._answer(one, first + i, told) for i, one in enumerate(block)]
+
+    def _answer(self, one: Extracted, number: int, told: Iterator[_Told]) -> Answer:
+        source = str(one.source) if isinstance(one.source, Path) else f"#{number}"
+        if one.problem is not None:
+            return Answer(source, problem=one.problem)
+        guesses, standings, hedge = next(told)
+        rejected = guesses[0].score < self.request.reject
+        return Answer(source, guesses, rejected=rejected, standings=standings, note=one.note, hedge=hedge)
+
+    def _told(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Told]:
+        evidence = self._model.parts.classifier.evidence(features)
+        if queries is None:
+            scores = self._scorer.scores(evidence)
+        else:
+            assert isinstance(self._scorer, PlacingScorer)
+            scores = self._scorer.scores_of(queries, evidence)
+        standings = self._standings(scores)  # first, for `_shares` overwrites the scores
+        guesses = self._guesses(evidence, scores)
+        best = np.array([1.0 if blank else of_one[0].score for of_one in guesses])
+        return list(zip(guesses, standings, self._hedges(best, scores), strict=True))
+
+    @cached_property
+    def _hedger(self) -> "Hedger":
+        from devise.model.hedges import Hedger
+
+        return Hedger(self._model.parts, self.candidates, self.ranked)
+
+    def _hedges(self, best: np.ndarray, weights: Scores) -> list[Hedge | None]:
+        """best: the score of each picture's first guess. weights: what `_shares` leaves of the scores."""
+        hedges: list[Hedge | None] = [None] * len(weights)
+        threshold = self.request.in_doubt if self.request.sure is None else self.request.sure
+        if threshold is None:
+            return hedges
+        rows = np.flatnonzero(best < threshold) if self.request.sure is None else np.arange(len(weights))
+        if len(rows):
+            most = _NARROWER if self.request.top is None else self._top
+            probabilities = weights[rows] / weights[rows].sum(axis=1, keepdims=True, dtype=np.float64)
+            for row, hedge in zip(rows.tolist(), self._hedger.hedges(probabilities, threshold, most), strict=True):
+                hedges[row] = hedge
+        return hedges
+
+    def _standings(self, scores: Scores) -> list[tuple[Standing, ...]]:
+        if not self._typed:
+            return [()] * len(scores)
+        labels = [self._model.labelled(self.ranked[position]) for position in self._typed]
+        return [
+            tuple(sorted(map(Standing, labels, row), key=lambda standing: standing.rank))
+            for row in ranks(scores, self._typed).tolist()
+        ]
+
+    def _guesses(self, evidence: Evidence, scores: Scores) -> list[tuple[Guess, ...]]:
+        matches = top_k(scores, self._top)
+        shares = self._shares(scores, matches.scores)
+        explainer = Explainer(self._model.parts, evidence) if self.request.explain else None
+        return [
+            tuple(
+                self._guess(position, share, image, explainer) for position, share in zip(positions, row, strict=True)
+            )
+            for image, (positions, row) in enumerate(zip(matches.positions.tolist(), shares.tolist(), strict=True))
+        ]
+
+    def _guess(self, position: int, share: float, image: int, explainer: Explainer | None) -> Guess:
+        label = self._model.labelled(self.ranked[position])
+        if explainer is None:
+            return Guess(label, share)
+        return Guess(label, share, explainer.explanation(image, label, self._vector(label)))
+
+    def _vector(self, label: Label) -> Float32[np.ndarray, " dim"]:
+        space = self._space if label.id in self._space.labels else self._model.parts.space
+        vector: Float32[np.ndarray, " dim"] = space.vectors[space.labels.position(label.id)]
+        return vector
+
+    def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:
+        """The best scores as probabilities over all labels ranked; `scores` becomes what they are shares of."""
+        if self.request.method == "softmax":
+            share: np.ndarray = best / scores.sum(axis=1, keepdims=True)
+            return share
+        highest = best[:, :1]
+        scores -= highest
+        scores /= self._temperature
+        np.exp(scores, out=scores)
+        shares: np.ndarray = np.exp((best - highest) / self._temperature) / scores.sum(axis=1, keepdims=True)
+        return shares
+
+
+def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer:
+    if candidates.kinds is None:
+        return make_scorer(parts, method, candidates.space)
+    kinds = candidates.kinds
+    if method == "softmax":
+        if not kinds.space.labels.seen.any():
+            raise UsageError(_NONE_TRAINED)
+        return KindScorer(make_scorer(parts, method, kinds.space), kinds, candidates.space.labels, None)
+    temperature = parts.setting(method, "temperature")
+    return KindScorer(make_scorer(parts, method, kinds.space), kinds, candidates.space.labels, temperature)
+
+
+def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> tuple[str, ...]:
+    """What the user should know; UsageError if no label asked is one that the softmax can name."""
+    others = sum(label_id not in ranked for label_id in asked.ids)
+    if others == len(asked):
+        raise UsageError(_NONE_TRAINED)
+    narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen")
+    return (f"the softmax can name trained labels only: {others} of the labels asked are left out",) * bool(
+        narrowed and others
+    )
+
+
+def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
+    if labels is not None and not isinstance(labels, str):
+        raise UsageError(f"labels are one text, as in 'kick scooter; zedonk: part zebra', got {labels!r}")
+    return parse_labels(labels) if labels is not None else ()
+
+
+def load(path: str | Path | None = None, *, fast: bool = False) -> Model:
+    """The model in a bundle directory; None is the one that ships in the package.
+
+    fast: its network in 8-bit integers, which costs some accuracy; BundleError if the bundle keeps nothing for that.
+    """
+    return Model(ModelParts.open(None if path is None else Path(path), fast=fast))

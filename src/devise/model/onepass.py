@@ -1,0 +1,54 @@
+"""One forward pass of a bundle's network, in a process of its own that can be ended.
+
+`python -m devise.model.onepass BUNDLE` runs it: exit code 0, or 1 and a line on standard error.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from devise.errors import BundleError, DeviseError
+from devise.model.parts import ModelParts
+
+__all__ = ["SECONDS", "try_network"]
+
+SECONDS = 120.0
+"""For loading, compiling and one picture; the largest network that is let in needs about 20 on two cores."""
+
+
+def try_network(bundle: Path, seconds: float = SECONDS) -> None:
+    """Compile the network and run it on one grey picture; BundleError if that fails or takes longer than `seconds`."""
+    asked = [sys.executable, "-m", "devise.model.onepass", str(bundle)]
+    try:
+        done = subprocess.run(
+            asked,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # the code that runs here
+        )
+    except subprocess.TimeoutExpired:
+        raise BundleError(
+            f"{bundle}: its network did not make the features of one picture within {seconds:g} s: get another bundle"
+        ) from None
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise BundleError(told if done.returncode == 1 else f"{bundle}: its network cannot be run ({told[:200]})")
+
+
+def _run(bundle: Path) -> None:
+    backbone = ModelParts.open(bundle).backbone()
+    crop = backbone.preprocessing.crop
+    backbone.features(np.zeros((1, 3, crop, crop), np.float32))
+
+
+if __name__ == "__main__":
+    try:
+        _run(Path(sys.argv[1]))
+    except DeviseError as error:
+        sys.exit(str(error))

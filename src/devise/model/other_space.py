@@ -1,0 +1,248 @@
+"""A model moved to another label space: its labels get vectors from other words or an encoder, the surgery is redone.
+
+What the classifier knows of pictures stays. Every label is composed anew, the centre is that of the trained labels, and
+the map to the new space follows in closed form from the classifier's weights (`image_free_surgery`): seconds, and
+no picture. ConSE and the fusion need nothing else. The stacking rule and the temperatures stay those of the model; they
+were calibrated for its own space. Each part is made when it is first asked for, so that who only looks at the labels
+waits for no surgery.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from devise.arrays import LabelVectors, Surgery
+from devise.bundle.parts import SurgeryMap
+from devise.errors import UsageError
+from devise.labels import LabelSet
+from devise.model.labeller import Model
+from devise.model.parts import ModelParts
+from devise.space.composition import POLICIES, ComposedLabels, LabelPolicy
+from devise.space.embedding import random_space
+from devise.space.encoders import ENCODER_POLICIES, ENCODERS, Composer, EncodedComposer, load_encoder
+from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel
+from devise.space.labelspace import CENTRE, Centre, LabelSpace, centre_of, placed
+from devise.space.policies import composer_for, untagged
+from devise.space.surgery import DistillationConfig, distilled_surgery, image_free_surgery
+from devise.text.formats import read_vectors
+from devise.text.sensetags import SENSE_MARK
+from devise.text.vectors import WordTable
+from devise.text.wordrows import OnBad
+
+__all__ = [
+    "MODEL_WORDS",
+    "OtherSpace",
+    "SurgerySettings",
+    "fitting_policies",
+    "load_in_space",
+    "open_composer",
+    "open_in_space",
+    "with_label_space",
+]
+
+MODEL_WORDS = "model"
+"""As a name of label vectors: the word vectors in the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurgerySettings:
+    """How the map to another space is made.
+
+    ridge: None is the one the model was built with. distillation: None is the closed form alone; seed: of it.
+    """
+
+    ridge: float | None = None
+    distillation: DistillationConfig | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSpace:
+    """A composer and what it is, in words for the table: "sense-aware over glove.txt".
+
+    words, policy: those it composes labels of, and how; None if it needs none.
+    """
+
+    composer: Composer
+    name: str
+    words: WordTable | None = None
+    policy: LabelPolicy | None = None
+
+
+class _OtherParts(ModelParts):
+    """A model's parts, with the label space and all that depends on it replaced."""
+
+    def __init__(self, own: ModelParts, other: OtherSpace, settings: SurgerySettings) -> None:
+        super().__init__(own.bundle, fast=own.fast)
+        self._own = own
+        self._other = other
+        self._settings = settings
+
+    @cached_property
+    def _composed(self) -> ComposedLabels:
+        return self._other.composer.labels(self._own.space.labels.ids)
+
+    @cached_property
+    def centre(self) -> Centre:
+        """The mean of the trained labels' new vectors."""
+        return centre_of(self._composed.vectors[self.trained])
+
+    @cached_property
+    def space(self) -> LabelSpace:
+        """All labels of the model, placed in the other space."""
+        pairs = zip(self._own.space.labels, self._composed.sources, strict=True)
+        labels = LabelSet(replace(label, source=source) for label, source in pairs)
+        return LabelSpace(labels, placed(self._composed.vectors, self.centre))
+
+    @cached_property
+    def surgery(self) -> SurgeryMap:
+        """The map to the other space."""
+        return SurgeryMap(self._operated(self.space.vectors[self.trained]), {CENTRE: self.centre})
+
+    @cached_property
+    def kernel(self) -> KernelSurgery | None:
+        """Kernel surgery by the new label vectors alone, if the model has kernel surgery."""
+        own = self._own.kernel
+        if own is None:
+            return None
+        alone = KernelConfig(1.0, 0.0, 0.0, own.config.width, own.config.ridge, own.config.rank)
+        return fit_kernel(alone, self.space.vectors, self.trained, self.classifier.weight)
+
+    @cached_property
+    def random_surgery(self) -> Surgery:
+        """The map for random vectors as long as the other space's."""
+        trained = self.space.labels.subset(self.trained.tolist())
+        rng = np.random.default_rng(_seed(self.bundle.manifest.scoring))
+        return self._operated(random_space(trained, len(self.centre), rng).vectors)
+
+    @cached_property
+    def words(self) -> WordTable:
+        """The words that labels are made of; the model's own where they are made without."""
+        return self._own.words if self._other.words is None else self._other.words
+
+    @cached_property
+    def composer(self) -> Composer:
+        """Makes vectors of the other space."""
+        return self._other.composer
+
+    @property
+    def label_policy(self) -> str:
+        """How labels got their vectors; of a policy that reads sense tags, how many have none."""
+        words, policy = self._other.words, self._other.policy
+        if words is None or policy is None or not policy.tags:
+            return self._other.name
+        ids = self._own.space.labels.ids
+        return f"{self._other.name}, {untagged(words, policy, ids):,} of {len(ids):,} labels without a tag"
+
+    def _operated(self, vectors: LabelVectors) -> Surgery:
+        settings, weight = self._settings, self.classifier.weight
+        ridge = self.setting("devise", "ridge") if settings.ridge is None else settings.ridge
+        solved = image_free_surgery(vectors, weight, ridge)
+        if settings.distillation is None:
+            return solved
+        return distilled_surgery(solved, vectors, weight, settings.distillation, np.random.default_rng(settings.seed))
+
+
+def with_label_space(parts: ModelParts, other: OtherSpace, settings: SurgerySettings | None = None) -> ModelParts:
+    """The model's parts in another label space: labels composed, centred and placed, surgery made anew.
+
+    A trained label without a vector takes no part in the surgery, which is LabelError if none has one.
+    """
+    return _OtherParts(parts, other, settings or SurgerySettings())
+
+
+def open_in_space(
+    path: Path | None,
+    vectors: str | None = None,
+    policy: str | None = None,
+    *,
+    distil: bool = False,
+    fast: bool = False,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
+) -> ModelParts:
+    """The parts of the model at `path` (None: the one in the package), in another label space if one is named.
+
+    vectors, policy, on_bad, say: see `open_composer`; a policy alone is for the model's own words, and with neither the
+    parts are the model's own. distil: whether the map is distilled too, which takes minutes. fast: see `load`.
+    """
+    parts = ModelParts.open(path, fast=fast)
+    if vectors is None and policy is None:
+        return parts
+    settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
+    other = open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad, say=say)
+    return with_label_space(parts, other, settings)
+
+
+def load_in_space(
+    path: Path | None,
+    vectors: str | None = None,
+    policy: str | None = None,
+    *,
+    distil: bool = False,
+    fast: bool = False,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
+) -> Model:
+    """The model of `open_in_space`; vectors that name no trained label are an error here, before a photo is read."""
+    parts = open_in_space(path, vectors, policy, distil=distil, fast=fast, on_bad=on_bad, say=say)
+    _ = parts.surgery
+    return Model(parts)
+
+
+def open_composer(
+    parts: ModelParts,
+    vectors: str,
+    policy: str | None = None,
+    *,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
+) -> OtherSpace:
+    """What makes label vectors from `vectors` under a policy.
+
+    vectors: "model" (the words in the bundle), a file of word vectors (`read_vectors`), the name of an encoder that pip
+        carries (ENCODERS), or the folder of one.
+    policy: of words one of POLICIES, by default the model's own; of an encoder one of ENCODER_POLICIES, by default
+        terms-gloss. UsageError for any other.
+    on_bad: of a file of word vectors, see `OnBad`. say: is told what was odd in it.
+    """
+    path = Path(vectors)
+    if vectors in ENCODERS or path.is_dir():
+        policy = policy or "terms-gloss"
+        _check(policy, ENCODER_POLICIES, vectors)
+        return OtherSpace(EncodedComposer(load_encoder(vectors), parts.taxonomy, policy), f"{policy} by {path.name}")
+    if policy is not None:
+        _check(policy, POLICIES, vectors)
+    if vectors != MODEL_WORDS and not path.is_file():
+        raise UsageError(
+            f"label vectors come from {MODEL_WORDS}, a file of word vectors, {', '.join(ENCODERS)} or a folder of an "
+            f"encoder, and there is no file {vectors}"
+        )
+    words = parts.words if vectors == MODEL_WORDS else read_vectors(path, on_bad=on_bad)
+    for note in words.notes:
+        say(note)
+    source = "the model's words" if vectors == MODEL_WORDS else path.name
+    chosen = parts.policy if policy is None else POLICIES[policy]
+    return OtherSpace(composer_for(words, parts.taxonomy, chosen), f"{chosen.name} over {source}", words, chosen)
+
+
+def fitting_policies(parts: ModelParts, vectors: str | None = None, on_bad: OnBad = "error") -> tuple[str, ...]:
+    """The policies by name that these label vectors allow: those of sense tags only where there are tags."""
+    name = vectors or MODEL_WORDS
+    if name in ENCODERS or Path(name).is_dir():
+        return tuple(ENCODER_POLICIES)
+    words = open_composer(parts, name, "first-term", on_bad=on_bad).words
+    tags = words is not None and any(word.startswith(SENSE_MARK) for word in words.words)
+    return tuple(policy.name for policy in POLICIES.values() if tags or not policy.tags)
+
+
+def _check(policy: str, known: Mapping[str, object], vectors: str) -> None:
+    if policy not in known:
+        raise UsageError(f"the label policy for {vectors} must be one of {', '.join(known)}, got {policy!r}")
+
+
+def _seed(scoring: Mapping[str, Mapping[str, int | float]]) -> int:
+    return int(scoring.get("random", {}).get("seed", 0))

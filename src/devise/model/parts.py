@@ -1,0 +1,155 @@
+"""The parts of a model as the labeller uses them, each read from the bundle when it is first needed."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from devise.arrays import Surgery
+from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
+from devise.errors import BundleError
+from devise.space.composition import LabelPolicy
+from devise.space.encoders import Composer
+from devise.space.evidence import Classifier
+from devise.space.kernel import KernelSurgery
+from devise.space.labelspace import CENTRE, Centre, DeferredSpace, LabelSpace
+from devise.space.policies import composer_for
+from devise.space.prior import Familiarity, Prior, Standing
+from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.text.vectors import WordTable
+from devise.vision.backbone import OpenVinoBackbone
+
+__all__ = ["DEFAULT_BUNDLE", "ModelParts"]
+
+DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_model"
+"""The model that ships in the package."""
+
+
+class ModelParts:
+    """A bundle's parts, decoded; safe to share between threads once a part was read.
+
+    fast: the network runs in 8-bit integers; BundleError if the bundle keeps nothing for that.
+    """
+
+    def __init__(self, bundle: Bundle, *, fast: bool = False) -> None:
+        self.bundle = bundle
+        self.fast = fast
+        self._bounds = bundle.fast() if fast else None
+
+    @classmethod
+    def open(cls, path: Path | None = None, *, fast: bool = False) -> "ModelParts":
+        """The model at `path`; None is the one that ships in the package. BundleError if it is none."""
+        return cls(open_bundle(DEFAULT_BUNDLE if path is None else path), fast=fast)
+
+    @property
+    def name(self) -> str:
+        """The model's name, and whether its network is the fast one: what they make of photos does not mix."""
+        return f"{self.bundle.manifest.name}{' --fast' if self.fast else ''}"
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """WordNet 3.0's nouns."""
+        return default_taxonomy()
+
+    @cached_property
+    def space(self) -> LabelSpace:
+        """All labels of the model and their vectors; glosses are empty."""
+        return DeferredSpace(self.bundle.labels, self.bundle.label_vectors)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The softmax that was trained."""
+        return self.bundle.classifier()
+
+    @property
+    def trained(self) -> Int64[np.ndarray, "trained"]:
+        """Where each row of the classifier stands among the labels."""
+        return self.bundle.trained
+
+    @cached_property
+    def trained_ids(self) -> tuple[str, ...]:
+        """The id of each row of the classifier."""
+        return tuple(self.space.labels.ids[position] for position in self.trained.tolist())
+
+    @cached_property
+    def surgery(self) -> SurgeryMap:
+        """The map M."""
+        return self.bundle.surgery()
+
+    @cached_property
+    def random_surgery(self) -> Surgery | None:
+        """The map made in the same way for random label vectors; None if the bundle keeps none."""
+        if not self.bundle.has(RANDOM_SURGERY):
+            return None
+        return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
+
+    @cached_property
+    def placed(self) -> LabelSpace:
+        """All labels of the model where photos are named: at their places of kernel surgery, if the model has it."""
+        return self.space if self.kernel is None else LabelSpace(self.space.labels, self.kernel.places)
+
+    @cached_property
+    def _prior(self) -> Prior:
+        return self.bundle.prior()
+
+    @property
+    def standing(self) -> Standing | None:
+        """What is expected of each label before the picture is looked at; None if the bundle keeps nothing of it."""
+        return self._prior.standing
+
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """How familiar each label's name is; None if the bundle does not say."""
+        return self._prior.familiarity
+
+    @cached_property
+    def kernel(self) -> KernelSurgery | None:
+        """Kernel surgery; None if the bundle keeps none."""
+        return self.bundle.kernel()
+
+    @property
+    def centre(self) -> Centre:
+        """What is taken off a composed vector to place it in the label space."""
+        try:
+            return self.surgery.centring[CENTRE]
+        except KeyError:
+            raise BundleError(f"the model keeps no {CENTRE}, so no label can be added to it: build it again") from None
+
+    @property
+    def label_policy(self) -> str:
+        """How labels got their vectors, by its name."""
+        return self.bundle.manifest.label_policy.name
+
+    @cached_property
+    def words(self) -> WordTable:
+        """The words that labels are made of."""
+        return self.bundle.words()
+
+    @cached_property
+    def policy(self) -> LabelPolicy:
+        """How a label is made of words."""
+        return LabelPolicy.from_dict(self.bundle.manifest.label_policy.parameters)
+
+    @cached_property
+    def composer(self) -> Composer:
+        """Makes vectors for labels the model has none for."""
+        return composer_for(self.words, self.taxonomy, self.policy)
+
+    def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
+        """The network, compiled now; `streams`: see `OpenVinoBackbone`."""
+        found = OpenVinoBackbone(
+            self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing(), streams=streams, bounds=self._bounds
+        )
+        features = self.bundle.manifest.backbone.features
+        if found.dim != features:
+            raise BundleError(
+                f"{self.bundle.path / BACKBONE}: makes {found.dim} features, the manifest says {features}: get or "
+                "build the bundle again"
+            )
+        return found
+
+    def setting(self, scorer: str, name: str) -> float:
+        """A number the model keeps for a scorer; BundleError if it keeps none."""
+        return self.bundle.setting(scorer, name)

@@ -1,0 +1,158 @@
+"""Every method by its name, made for the labels asked."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+
+from devise.arrays import Scores
+from devise.errors import BundleError, UsageError
+from devise.labels import LabelSet
+from devise.model.candidates import Kinds
+from devise.model.parts import ModelParts
+from devise.model.prior import label_prior
+from devise.space.baselines import ChanceScorer, SoftmaxScorer
+from devise.space.embedding import (
+    ConseScorer,
+    DeviseScorer,
+    FusedScorer,
+    KernelScorer,
+    random_space,
+)
+from devise.space.evidence import Evidence
+from devise.space.kernel import placed_by_label
+from devise.space.labelspace import LabelSpace
+from devise.space.scorer import Scorer
+
+__all__ = ["METHODS", "ROWS", "KindScorer", "Method", "Row", "make_scorer", "methods_of", "photo_space", "rows_of"]
+
+Method = Literal["fused", "kernel", "devise", "conse", "softmax"]
+"""What a picture can be labelled with."""
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Row = Literal["fused", "kernel", "devise", "conse", "softmax", "random", "chance"]
+"""What stands in a table of results."""
+ROWS: tuple[Row, ...] = get_args(Row)
+
+
+def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
+    """The scorer of a name, for the labels of `space`.
+
+    The softmax ranks those of the labels it was trained on; if none of them is asked, all it was trained on,
+    as in the paper's zero-shot tables. UsageError for an unknown name, BundleError for the random embeddings and for
+    the kernel if the model keeps no map for them.
+    """
+    makers: dict[Row, Callable[[], Scorer]] = {
+        "softmax": lambda: _softmax(parts, space.labels),
+        "devise": lambda: DeviseScorer(space, parts.surgery.map),
+        "conse": lambda: _conse(parts, space),
+        "kernel": lambda: _kernel(parts, space),
+        "fused": lambda: _fused(parts, space),
+        "random": lambda: _random(parts, space),
+        "chance": lambda: ChanceScorer(space.labels, np.random.default_rng(0)),
+    }
+    if row not in makers:
+        raise UsageError(f"the method must be one of {', '.join(ROWS)}, got {row!r}")
+    return makers[row]()
+
+
+def rows_of(parts: ModelParts) -> tuple[Row, ...]:
+    """The rows that this model has."""
+    return tuple(row for row in ROWS if row != "kernel" or parts.kernel is not None)
+
+
+def methods_of(parts: ModelParts) -> tuple[Method, ...]:
+    """The methods that this model has."""
+    return tuple(method for method in METHODS if method != "kernel" or parts.kernel is not None)
+
+
+def _softmax(parts: ModelParts, labels: LabelSet) -> Scorer:
+    columns = [column for column, label_id in enumerate(parts.trained_ids) if label_id in labels]
+    kept = np.array(columns or range(len(parts.trained_ids)), dtype=np.int64)
+    return SoftmaxScorer(parts.space.labels.subset(parts.trained[kept].tolist()), kept)
+
+
+def _conse(parts: ModelParts, space: LabelSpace) -> ConseScorer:
+    return ConseScorer(space, parts.space.vectors[parts.trained], int(parts.setting("conse", "top")))
+
+
+def _kernel(parts: ModelParts, space: LabelSpace) -> Scorer:
+    if parts.kernel is None:
+        raise BundleError("the model has no kernel surgery: use fused, or build the bundle again")
+    return KernelScorer(photo_space(parts, space), parts.kernel.axes)
+
+
+def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
+    """The labels of `space` where photos are named: at their places of kernel surgery, if the model has it.
+
+    A label that the model does not have stands where its label vector alone puts it.
+    """
+    kernel, own = parts.kernel, parts.space.labels
+    if space.labels is own:
+        return parts.placed
+    if kernel is None:
+        return space
+    known = np.array([own.position(label_id) if label_id in own else -1 for label_id in space.labels.ids], np.int64)
+    places = kernel.places[known]
+    new = known < 0
+    if new.any():
+        places[new] = placed_by_label(space.vectors[new], parts.space.vectors[parts.trained], kernel)
+    return LabelSpace(space.labels, places)
+
+
+def _fused(parts: ModelParts, space: LabelSpace) -> FusedScorer:
+    positions = [space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids]
+    trained = np.array(positions, dtype=np.int64)
+    rule = parts.bundle.stacking()
+    prior = label_prior(parts, space.labels)
+    whole = None
+    if rule.first is not None and space.labels is not parts.space.labels and (trained >= 0).any():
+        whole = _fused(parts, parts.space)
+    kernel = parts.kernel
+    if kernel is None:
+        devise = DeviseScorer(space, parts.surgery.map)
+        return FusedScorer(devise, _conse(parts, space), trained, rule, prior, whole=whole)
+    placed = photo_space(parts, space)
+    conse = ConseScorer(placed, kernel.places[parts.trained], int(parts.setting("conse", "top")))
+    share = parts.setting("fused", "conse")
+    return FusedScorer(KernelScorer(placed, kernel.axes), conse, trained, rule, prior, share, whole)
+
+
+def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
+    """DeViSE with random label vectors: the trained labels get theirs first, then the other labels asked."""
+    if parts.random_surgery is None:
+        raise BundleError("the model keeps no map for random label vectors: build the bundle again")
+    trained = parts.space.labels.subset(parts.trained.tolist())
+    others = [label for label in space.labels if label.id not in trained]
+    rng = np.random.default_rng(int(parts.setting("random", "seed")))
+    full = random_space(LabelSet([*trained, *others]), space.vectors.shape[1], rng)
+    return DeviseScorer(full.subset([full.labels.position(i) for i in space.labels.ids]), parts.random_surgery)
+
+
+class KindScorer:
+    """Scores the labels of a list by their kinds: the probability of a noun is the sum over those of its kinds.
+
+    inner: ranks the kinds. temperature: turns its scores into logarithms of probabilities; None where they are
+    probabilities.
+    """
+
+    def __init__(self, inner: Scorer, kinds: Kinds, labels: LabelSet, temperature: float | None) -> None:
+        owner = dict(zip(kinds.space.labels.ids, kinds.owner.tolist(), strict=True))
+        owners = np.array([owner[one] for one in inner.labels.ids], dtype=np.int64)
+        self._order = np.argsort(owners, kind="stable")
+        ranked, self._begins = np.unique(owners[self._order], return_index=True)
+        self._inner = inner
+        self._temperature = temperature
+        self.labels = labels.subset(ranked.tolist())
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """In the unit of the inner scores: their sum, or temperature x the logarithm of the sum of exponentials."""
+        inner = self._inner.scores(evidence)[:, self._order]
+        if self._temperature is None:
+            added: Scores = np.add.reduceat(inner, self._begins, axis=1)
+            return added
+        highest = inner.max(axis=1, keepdims=True)
+        shares = np.add.reduceat(np.exp((inner - highest).astype(np.float64) / self._temperature), self._begins, axis=1)
+        with np.errstate(divide="ignore"):  # a label without a vector has no share
+            total: Scores = (highest + self._temperature * np.log(shares)).astype(np.float32)
+        return total

@@ -1,0 +1,1 @@
+"""HTML that loads nothing: report, gallery, contact sheet, map."""

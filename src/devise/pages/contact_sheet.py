@@ -1,0 +1,210 @@
+"""Contact sheets, one HTML file each: photos that were labelled, or that a search found. No script, no network."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from devise.errors import PictureError
+from devise.model.answers import Answer, Guess, Hedge, Level, typed_places
+from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.pages.frame import CLOSING, document, html_text, many, opening, percent, problem_list, unseen_mark
+from devise.pages.gallery import guess_html
+from devise.search.results import Hit, Hits, shown_score
+from devise.vision.thumbnails import data_uri
+
+__all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet"]
+
+MOST_PHOTOS = 5_000
+"""Photos on one page; a browser still shows that many at once, and the file has about 70 MB."""
+
+_SIDE = 240  # pixels of the longer side of a small copy: 10 kB
+_LISTED = 200  # photos that could not be read, by name
+_STYLES = ("theme.css", "gallery.css", "sheet.css")
+
+
+def contact_sheet(found: Hits, asked: str) -> str:
+    """The page of a search as text. asked: what was looked for, for its title. A photo that is gone says so."""
+    title = html_text(f"{len(found.hits):,} photos of {found.photos:,}: {asked}")
+    items = "\n".join(_card(hit.path, hit.label.name, _hit_text(hit)) for hit in found.hits)
+    body = f'<h1>{title}</h1>\n<ol class="shots" role="list">\n{items}\n</ol>'
+    return document(title, body, styles=_STYLES)
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFacts:
+    """What the page says besides the photos.
+
+    model: its name. candidates: how many labels compete. trained: ids of the labels that photos were shown of.
+    """
+
+    model: str
+    candidates: int
+    trained: frozenset[str]
+    request: LabelRequest
+
+    @classmethod
+    def of(cls, model: Model, run: LabelRun) -> "SheetFacts":
+        """Those of a model and of what is asked of it."""
+        name, trained = model.parts.bundle.manifest.name, frozenset(model.parts.trained_ids)
+        return cls(name, len(run.candidates), trained, run.request)
+
+
+class LabelSheet:
+    """A page of labelled photos, which takes them one by one; memory does not grow with their number.
+
+    spool: an empty text file, open for writing and reading, for what is known before the head of the page is.
+    """
+
+    def __init__(self, facts: SheetFacts, spool: IO[str]) -> None:
+        self._facts = facts
+        self._spool = spool
+        self._named = 0
+        self._rejected = 0
+        self._failed = 0
+        self._problems: list[tuple[str, str]] = []
+
+    @property
+    def photos(self) -> int:
+        """Photos that were labelled, shown or not."""
+        return self._named + self._rejected
+
+    def add(self, answer: Answer) -> None:
+        """Take one more photo. Whatever its file holds by now, this raises nothing but the spool's OSError."""
+        if answer.problem is not None:
+            self._failed += 1
+            if self._failed <= _LISTED:
+                self._problems.append((answer.source, answer.problem))
+            return
+        self._named += not answer.rejected
+        self._rejected += answer.rejected
+        if self.photos <= MOST_PHOTOS:
+            best = answer.guesses[0].label.name
+            self._spool.write(_card(answer.source, "" if answer.rejected else best, self._text(answer)) + "\n")
+
+    def pieces(self, stopped: bool = False) -> Iterator[str]:
+        """The page. stopped: the work was ended before all photos were done."""
+        title = f"{many(self._named, 'photo')} named with {many(self._facts.candidates, 'label')}"
+        yield opening(title, styles=_STYLES)
+        yield f"<header>\n<h1>{title}</h1>\n"
+        yield from (f"<p>{line}</p>\n" for line in self._introduction(stopped))
+        yield "</header>\n<main>\n"
+        yield problem_list(self._problems, self._failed - len(self._problems))
+        if self.photos:
+            yield '<ol class="shots" role="list">\n'
+            self._spool.seek(0)
+            while piece := self._spool.read(1 << 20):
+                yield piece
+            yield "</ol>\n"
+        yield f"</main>\n{CLOSING}"
+
+    def _introduction(self, stopped: bool) -> Iterator[str]:
+        request = self._facts.request
+        first = "The first name of each photo is the likeliest."
+        if request.sure is not None:
+            first = f"The first name is the most exact one that is {_share(request.sure)} sure, its kinds below it."
+        yield (
+            f"{first} A number is a probability among the labels asked, as the model <b>{html_text(self._facts.model)}"
+            f"</b> sees it. A name marked{unseen_mark(False)} was never trained on: no training photo carried it, "
+            "though some may show a kind of it. The model knows it from its words and its place in WordNet."
+        )
+        if self._rejected:
+            yield (
+                f"{many(self._rejected, 'photo')} had no name of {_share(request.reject)} or more, and "
+                f"{'is' if self._rejected == 1 else 'are'} shown as “none of these”."
+            )
+        if request.context:
+            yield "Names depend on the other photos of this run."
+        if stopped:
+            yield "The work was stopped before all photos were done."
+        if self.photos > MOST_PHOTOS:
+            yield f"The page shows the first {MOST_PHOTOS:,} photos; {self.photos - MOST_PHOTOS:,} more were labelled."
+
+    def _text(self, answer: Answer) -> str:
+        if answer.rejected:
+            return '<p class="none">none of these</p>'
+        if answer.hedge is not None and self._facts.request.sure is not None:
+            return self._sure(answer.hedge)
+        names = [guess.label.name for guess in answer.guesses]
+        twice = {name for name in names if names.count(name) > 1}
+        if self._facts.request.explain:
+            items = "\n".join(f"<li>{guess_html(guess)}</li>" for guess in answer.guesses)
+            told = f'<div class="column"><ol role="list">\n{items}\n</ol></div>'
+        else:
+            first, *others = answer.guesses
+            told = _first(_called(first, twice), first.score, first.label.gloss)
+            told += _next([_line(_called(guess, twice), guess.score) for guess in others])
+        alone = self._facts.request.candidates == "typed"  # then the next names say as much
+        typed = "" if alone else "".join(f"<p>{html_text(line)}</p>" for line in typed_places(answer))
+        return _wide(answer.hedge) + told + (f'<div class="typed">{typed}</div>' if typed else "")
+
+    def _sure(self, hedge: Hedge) -> str:
+        """As wide a name as is sure, with its likeliest kinds."""
+        if hedge.name is None:
+            first = f'<p class="none">nothing is {_share(hedge.threshold)} sure</p>'
+        else:
+            exact = 2**hedge.name.bits > self._facts.candidates - 0.5  # one label is below it: itself
+            called = self._level(hedge.name) if exact else html_text(hedge.name.name)
+            first = _first(called, hedge.name.share)
+        return first + _next([_line(self._level(one), one.share) for one in hedge.narrower])
+
+    def _level(self, level: Level) -> str:
+        return html_text(level.name) + unseen_mark(level.id in self._facts.trained)
+
+
+def _hit_text(hit: Hit) -> str:
+    called = f"{html_text(hit.label.name)}{unseen_mark(hit.label.seen)}"
+    return f"<p>{html_text(shown_score(hit.score))}, {called}</p>"
+
+
+def _card(source: str, called: str, text: str) -> str:
+    """A photo with what is said of it. called: what stands in place of the picture, where there is a name."""
+    path = Path(source)
+    folder = (
+        ""
+        if path.parent == Path()
+        else f'<p class="folder" title="{html_text(str(path.parent))}">{html_text(str(path.parent))}</p>'
+    )
+    where = f'<p class="file">{html_text(path.name)}</p>{folder}'
+    return f'<li class="card shot">{_picture(path, called or f"The photo {path.name}")}{text}{where}</li>'
+
+
+def _picture(path: Path, alternative: str) -> str:
+    try:
+        return f'<img alt="{html_text(alternative)}" src="{data_uri(path, _SIDE)}">'
+    except PictureError as error:
+        return f'<p class="gone">{html_text(str(error))}</p>'
+
+
+def _called(guess: Guess, twice: set[str]) -> str:
+    label = guess.label
+    told = f' <span class="soft small">{html_text(label.id)}</span>' if label.name in twice else ""
+    return f"{html_text(label.name)}{unseen_mark(label.seen)}{told}"
+
+
+def _line(called: str, score: float) -> str:
+    return f'<span class="line"><span>{called}</span> <span class="score">{html_text(percent(score))}</span></span>'
+
+
+def _first(called: str, score: float, gloss: str = "") -> str:
+    width = f"{100 * min(max(score, 0.0), 1.0):.1f}"
+    told = f'<span class="gloss">{html_text(gloss)}</span>' if gloss else ""
+    return (
+        f'<p class="first">{_line(called, score)}'
+        f'<span class="track"><span class="bar" style="width:{width}%"></span></span>{told}</p>'
+    )
+
+
+def _share(threshold: float) -> str:
+    return f"{100 * threshold:g} %"
+
+
+def _next(lines: list[str]) -> str:
+    return f'<ul class="next" role="list">{"".join(f"<li>{line}</li>" for line in lines)}</ul>' if lines else ""
+
+
+def _wide(hedge: Hedge | None) -> str:
+    """The wider name of a photo in doubt, if one says more than that it is one of the labels asked."""
+    if hedge is None or hedge.name is None or not hedge.name.bits:
+        return ""
+    return f'<p class="wide">a kind of <b>{html_text(hedge.name.name)}</b> {html_text(percent(hedge.name.share))}</p>'

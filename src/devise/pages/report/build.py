@@ -1,0 +1,261 @@
+"""From what was measured to what the report says: names, ways through the tree, shares by class, small pictures."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devise.errors import PictureError, UsageError
+from devise.evaluation.confusion import Branch, confusion_tree
+from devise.evaluation.nearness import Meeting
+from devise.evaluation.report import measure_cell
+from devise.evaluation.summary import ImageValues
+from devise.pages.report.content import (
+    Calibration,
+    ClassLine,
+    Competing,
+    Content,
+    Curve,
+    Fact,
+    Hedging,
+    PhotoCard,
+    Side,
+    Table,
+)
+from devise.pages.report.names import Names
+from devise.pages.report.tables import ends_of
+from devise.taxonomy.wordnet import Taxonomy
+from devise.vision.thumbnails import data_uri
+
+__all__ = ["Measured", "ReportOptions", "build_content", "chosen_evenly"]
+
+_SIDE = 240  # pixels of a thumbnail's longer side
+_QUALITY = 72
+_FURTHEST = 12  # edges; first guesses further off are counted together
+_TOLD = ("hit@1", "hit@5", "hit@20", "hp@5")  # measures of our model at the top of the page
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What the report shows.
+
+    model: the scorer whose guesses are called "our model". beside: the scorer next to it. cards: photos in the
+    gallery at most. guesses: for each photo and scorer. title: of the page; "" for one of its own.
+    """
+
+    model: str = "fused"
+    beside: str = "softmax"
+    cards: int = 200
+    guesses: int = 5
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if self.cards < 0 or self.guesses < 1:
+            raise UsageError(f"a report needs 0 or more photos and 1 or more guesses, got {self.cards}, {self.guesses}")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One evaluation, photo by photo.
+
+    photos: a name for each. truth: the synset id of each. trained: the synset ids of the trained labels.
+    guesses: by scorer, the ids of the best labels of each photo, best first. confidences: by scorer, the score of the
+    first guess of each photo as a probability, for those scorers that have one. ranks: by scorer, the place of the
+    true label counted from 1, None where it is not ranked. candidates: how many labels competed. values: by scorer, the
+    measures of each photo. calibrations: of the scorers whose scores are probabilities.
+    tables, numbers, curves, rules, competing, hedging: see `Content`.
+    """
+
+    photos: tuple[str, ...]
+    truth: tuple[str, ...]
+    trained: frozenset[str]
+    guesses: Mapping[str, Sequence[Sequence[str]]]
+    candidates: int
+    tables: tuple[Table, ...] = ()
+    numbers: str = ""
+    curves: tuple[tuple[str, Curve], ...] = ()
+    values: Mapping[str, ImageValues] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    confidences: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    ranks: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    competing: Competing = "both"
+    hedging: tuple[tuple[str, Hedging], ...] = ()
+
+    def first(self, scorer: str) -> tuple[str, ...]:
+        """The scorer's first guess for each photo."""
+        return tuple(row[0] for row in self.guesses[scorer])
+
+
+def build_content(
+    measured: Measured,
+    taxonomy: Taxonomy,
+    find: Callable[[str], Path | None],
+    options: ReportOptions | None = None,
+    *,
+    on_photo: Callable[[], None] | None = None,
+) -> Content:
+    """All that the page says. UsageError if the scorers asked are not among those measured, or there is no photo.
+
+    find: where the picture of a photo's name is; None where it is not. on_photo: called after each card is made.
+    """
+    asked = options or ReportOptions()
+    for scorer in (asked.model, asked.beside):
+        if scorer not in measured.guesses:
+            raise UsageError(f"no scorer {scorer!r} was measured: choose of {', '.join(measured.guesses)}")
+    if not measured.truth:
+        raise UsageError("a report needs photos, got none")
+    names = Names(taxonomy, measured.trained, mixed=measured.competing == "both")
+    tree = confusion_tree(zip(measured.truth, measured.first(asked.model), strict=True), names.path_of)
+    cards = []
+    for place in chosen_evenly(measured.truth, asked.cards):
+        cards.append(_card(measured, place, names, find(measured.photos[place]), asked))
+        if on_photo is not None:
+            on_photo()
+    classes = tuple(_classes(measured, asked.model, names))
+    return Content(
+        title=asked.title or f"{len(measured.truth):,} photos of {len(classes):,} classes, named and measured",
+        summary=_summary(measured, asked),
+        model=asked.model,
+        facts=_facts(measured, asked),
+        tables=measured.tables,
+        numbers=measured.numbers,
+        curves=measured.curves,
+        classes=classes,
+        confusion=tree,
+        names={synset: taxonomy.synset(synset).name for synset in _synsets(tree)},
+        distances=tuple((one, _distances(measured, one, names)) for one in (asked.model, asked.beside)),
+        reliability=tuple(
+            (scorer, calibration)
+            for scorer, calibration in measured.calibrations.items()
+            if scorer in (asked.model, asked.beside) and any(measured.ranks.get(scorer, (1,)))
+        ),
+        cards=tuple(cards),
+        total=len(measured.truth),
+        rules=measured.rules,
+        missing=sum(not card.picture for card in cards),
+        competing=measured.competing,
+        hedging=measured.hedging,
+    )
+
+
+def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
+    """Places of at most `limit` items, as even over the classes as can be, spread within each.
+
+    One of each class comes first, then the second of each: a screenful shows many classes.
+
+    >>> chosen_evenly(["cat", "cat", "cat", "dog"], 3)
+    (0, 3, 1)
+    """
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(classes):
+        places.setdefault(name, []).append(place)
+    share = dict.fromkeys(places, 0)
+    left = min(limit, len(classes))
+    while left:
+        for name in sorted((one for one in places if share[one] < len(places[one])), key=lambda one: (share[one], one)):
+            share[name] += 1
+            left -= 1
+            if not left:
+                break
+    rounds = range(max(share.values(), default=0))
+    return tuple(
+        places[name][number * len(places[name]) // share[name]]
+        for number in rounds
+        for name in sorted(places)
+        if number < share[name]
+    )
+
+
+def _card(measured: Measured, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
+    truth = measured.truth[place]
+    synset = names.taxonomy.synset(truth)
+    titles = {asked.model: f"Our model ({asked.model})", asked.beside: _beside(asked.beside, measured.trained)}
+    sides = []
+    for scorer, title in titles.items():
+        sure = measured.confidences[scorer][place] if scorer in measured.confidences else None
+        ranks = measured.ranks.get(scorer)
+        shown = measured.guesses[scorer][place][: asked.guesses]
+        score = [f"{sure:.0%}" if sure is not None else "", *[""] * len(shown)]
+        guesses = tuple(names.guess(truth, *one) for one in zip(shown, score, names.told_apart(shown), strict=False))
+        sides.append(Side(title, guesses, ranks[place] if ranks is not None else None))
+    return PhotoCard(
+        measured.photos[place],
+        _picture(path),
+        synset.name,
+        truth,
+        synset.definition,
+        truth in measured.trained or not names.mixed,
+        tuple(sides),
+    )
+
+
+def _beside(scorer: str, trained: frozenset[str]) -> str:
+    return f"Softmax over {len(trained):,} labels" if scorer == "softmax" else scorer
+
+
+def _picture(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return data_uri(path, _SIDE, _QUALITY)
+    except PictureError:
+        return ""
+
+
+def _summary(measured: Measured, asked: ReportOptions) -> str:
+    hits = sum(guess == truth for guess, truth in zip(measured.first(asked.model), measured.truth, strict=True))
+    unseen = sum(truth not in measured.trained for truth in measured.truth)
+    return (
+        f"{asked.model} names {hits:,} of {len(measured.truth):,} photos right with its first guess, out of "
+        f"{measured.candidates:,} labels. {unseen:,} of the photos show a class that no training photo carried."
+    )
+
+
+def _facts(measured: Measured, asked: ReportOptions) -> tuple[Fact, ...]:
+    own = dict(measured.curves).get(asked.model, {})
+    return (
+        Fact("photos", f"{len(measured.truth):,}"),
+        Fact("classes", f"{len(set(measured.truth)):,}"),
+        Fact("candidate labels", f"{measured.candidates:,}"),
+        *(
+            Fact(
+                f"{key}, {asked.model}",
+                measure_cell(key, of.value) + " %" * key.startswith("hit"),
+                ends_of(key, of.images),
+            )
+            for key, of in own.items()
+            if key in _TOLD and of.value is not None
+        ),
+    )
+
+
+def _classes(measured: Measured, model: str, names: Names) -> Iterator[ClassLine]:
+    places: dict[str, list[int]] = {}
+    for place, truth in enumerate(measured.truth):
+        places.setdefault(truth, []).append(place)
+    first = measured.first(model)
+    hits = {key: of for key, of in measured.values.get(model, {}).items() if key.startswith("hit@")}
+    for truth in sorted(places, key=names.name):
+        mine = places[truth]
+        shares = tuple((key, float(of[mine].mean())) for key, of in hits.items())
+        wrong = Counter(first[place] for place in mine if first[place] != truth)
+        often = min(wrong.items(), key=lambda one: (-one[1], one[0])) if wrong else None
+        found = (names.name(often[0]), often[1]) if often else None
+        yield ClassLine(truth, names.name(truth), truth in measured.trained, len(mine), shares, found)
+
+
+def _distances(measured: Measured, scorer: str, names: Names) -> tuple[float, ...]:
+    counts = [0] * (_FURTHEST + 1)
+    for truth, guess in zip(measured.truth, measured.first(scorer), strict=True):
+        met: Meeting | None = names.meeting(truth, guess)
+        counts[min(met.edges, _FURTHEST) if met is not None else _FURTHEST] += 1
+    return tuple(count / len(measured.truth) for count in counts)
+
+
+def _synsets(branch: Branch) -> Iterator[str]:
+    yield from branch.path
+    for flow in branch.flows:
+        yield from (flow.source, flow.target)
+    for below in branch.branches:
+        yield from _synsets(below)

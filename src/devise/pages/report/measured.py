@@ -1,0 +1,130 @@
+"""From the record of an evaluation to what a report is built from."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from devise.errors import UsageError
+from devise.evaluation import intervals
+from devise.evaluation.protocol import CHANCE, EvaluationResult
+from devise.evaluation.record import Record
+from devise.evaluation.recorded import evaluate_record, generalised
+from devise.evaluation.reliability import Reliability
+from devise.evaluation.summary import absent_measures, image_values, summarise
+from devise.pages.frame import many
+from devise.pages.report.build import Measured
+from devise.pages.report.content import Calibration, Competing, Hedging, ReliabilityBin
+from devise.pages.report.tables import Results, measure_tables, measures_csv
+from devise.taxonomy.correct_sets import CorrectSets
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["finder", "measured_of"]
+
+_INTERVALS = (
+    "95 % percentiles of bootstrap draws with a fixed seed, over the photos, and over the classes with all their photos"
+)
+_RULES = ("label_policy", "valid_labels", "absent_truth", "ties")
+
+
+def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> Measured:
+    """The evaluation with its measures worked out: the same numbers as `devise evaluate` and `devise compare` give.
+
+    correct: as in `evaluate_rankings`. RecordError if the record was made by other rules or with another is-a graph,
+    TaxonomyError if a label of the record is none of the taxonomy's.
+    """
+    grown = correct or taxonomy.correct_sets(
+        sorted(set(record.truth_ids)), tuple(record.settings.get("hp_ks") or (1,)), record.labels
+    )
+    table = evaluate_record(record, taxonomy, correct=grown)
+    summary = summarise(record, taxonomy, correct=grown)
+    results = Results(table, summary, generalised(record, taxonomy, grown))
+    rates = table.settings.measures
+    curves = {name: {rate: row[rate] for rate in rates if rate in row} for name, row in summary.measures.items()}
+    named = np.array(record.labels, dtype=object)
+    trained = frozenset(record.trained)
+    return Measured(
+        photos=tuple(image.id for image in record.images),
+        truth=record.truth_ids,
+        trained=trained,
+        guesses={name: named[one.top].tolist() for name, one in record.scorers.items()},
+        candidates=len(record.candidates),
+        tables=tuple(measure_tables(results)),
+        numbers=measures_csv(results),
+        curves=(*curves.items(), (CHANCE, {rate: results.chance()[rate] for rate in rates})),
+        values=image_values(record, taxonomy, grown),
+        calibrations={
+            name: Calibration(tuple(_bins(bins)), summary.measures[name].get("ece", intervals.Measured(None)))
+            for name, bins in summary.reliability.items()
+        },
+        confidences={
+            name: one.confidence.tolist() for name, one in record.scorers.items() if one.confidence is not None
+        },
+        ranks={name: [rank or None for rank in one.rank.tolist()] for name, one in record.scorers.items()},
+        rules=tuple(_rules(record, table)),
+        competing=_competing(record.candidates, trained),
+        hedging=tuple(
+            (name, Hedging(curve, summary.measures[name].get("hedging area", intervals.Measured(None))))
+            for name, curve in summary.hedging.items()
+        ),
+    )
+
+
+def finder(folders: Sequence[Path]) -> Callable[[str], Path | None]:
+    """What finds a photo of a record in these folders: by its path, or by that without the folder's own name.
+
+    UsageError for a folder that is not there. A path that leads out of its folder is not followed.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"no folder of photos at {folder}: check the path")
+
+    def find(name: str) -> Path | None:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            return None
+        for folder in folders:
+            inside = PurePosixPath(*path.parts[1:]) if path.parts[:1] == (folder.resolve().name,) else path
+            for found in (folder / path, folder / inside):
+                if found.is_file():
+                    return found
+        return None
+
+    return find
+
+
+def _competing(candidates: Sequence[str], trained: frozenset[str]) -> Competing:
+    count = sum(one in trained for one in candidates)
+    return "other" if count == 0 else "trained" if count == len(candidates) else "both"
+
+
+def _bins(found: Reliability) -> Iterator[ReliabilityBin]:
+    count = len(found.counts)
+    for place, (photos, sure, right) in enumerate(zip(found.counts, found.confidence, found.right, strict=True)):
+        means = (float(sure), float(right)) if photos else (0.0, 0.0)
+        yield ReliabilityBin(round(place / count, 6), round((place + 1) / count, 6), int(photos), *means)
+
+
+def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
+    settings, facts = result.settings, record.facts
+    for key in ("protocol", "model", "names given to other scorers"):
+        if facts.get(key):
+            yield f"{key}: {facts[key]}"
+    if isinstance(facts.get("folders"), list):
+        yield f"folders: {', '.join(map(str, facts['folders']))}"
+    yield f"{result.candidates:,} candidate labels, {result.trained:,} trained labels"
+    if isinstance(facts.get("transductive"), dict):
+        yield from (f"{row} is transductive: {what}" for row, what in facts["transductive"].items())
+    yield from (str(getattr(settings, name)) for name in _RULES)
+    if result.absent_images:
+        yield (
+            f"{many(result.absent_images, 'photo')} of {many(result.absent_classes, 'class')} "
+            "have no right candidate: misses"
+        )
+    for key, title in (("coverage", "vectors of the candidates by source"), ("skipped", "left out")):
+        if isinstance(facts.get(key), dict):
+            yield f"{title}: {', '.join(f'{name} {count:,}' for name, count in facts[key].items()) or 'nothing'}"
+    yield f"is-a graph {settings.graph[:12]}"
+    if absent := absent_measures(record):
+        yield absent
+    yield f"intervals: {_INTERVALS}"

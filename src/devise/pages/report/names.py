@@ -1,0 +1,56 @@
+"""What the synsets of a report are called, and how guesses relate to the truth."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from devise.evaluation.confusion import first_path
+from devise.evaluation.nearness import Meeting, meeting
+from devise.pages.report.content import GuessLine
+from devise.taxonomy.wordnet import Taxonomy
+
+__all__ = ["Names"]
+
+
+class Names:
+    """Names, paths and meeting points of synsets, each worked out once.
+
+    mixed: whether trained and other labels compete, so that the others are to be marked.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, trained: frozenset[str], *, mixed: bool) -> None:
+        self.taxonomy = taxonomy
+        self.trained = trained
+        self.mixed = mixed
+        self.path_of = cache(lambda synset_id: first_path(taxonomy, synset_id))
+        self.meeting = cache(lambda truth, guess: meeting(taxonomy, truth, guess))
+
+    def name(self, synset_id: str) -> str:
+        """Its first term."""
+        return self.taxonomy.synset(synset_id).name
+
+    def told_apart(self, synset_ids: Sequence[str]) -> list[str]:
+        """The names; where two are the same, with another term of the synset behind each."""
+        names = [self.name(one) for one in synset_ids]
+        others = [self.taxonomy.synset(one).lemmas[-1] for one in synset_ids]
+        return [
+            f"{name} ({other})" if names.count(name) > 1 and other != name else name
+            for name, other in zip(names, others, strict=True)
+        ]
+
+    def guess(self, truth: str, guess: str, score: str, name: str) -> GuessLine:
+        """A guess with its way from the truth. score, name: as they are shown."""
+        met: Meeting | None = self.meeting(truth, guess)
+        synset = self.taxonomy.synset(guess)
+        seen = guess in self.trained or not self.mixed
+        if met is None:
+            return GuessLine(name, synset.definition, seen, "far", score)
+        if met.edges == 0:
+            return GuessLine(name, synset.definition, seen, "right", score)
+        up = "".join(f"{self.name(one)} ↑ " for one in met.up[:-1])
+        down = "".join(f" ↓ {self.name(one)}" for one in met.down[1:])
+        meets = self.name(met.ancestor)
+        short = [*(f"↑ {self.name(one)}" for one in met.up[1:]), *(f"↓ {self.name(one)}" for one in met.down[1:-1])]
+        turn = "a kind of it" if len(met.up) == 1 else " ".join(short)
+        return GuessLine(
+            name, synset.definition, seen, met.verdict, score, f"{up}{meets}{down}", turn, meets, met.edges
+        )

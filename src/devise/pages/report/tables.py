@@ -1,0 +1,149 @@
+"""The tables of a report: every measure with its 95 % intervals, over photos and over classes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from devise.csvtext import csv_text
+from devise.evaluation.intervals import Interval, Measured
+from devise.evaluation.protocol import CHANCE, EvaluationResult
+from devise.evaluation.recorded import Generalised
+from devise.evaluation.report import measure_cell
+from devise.evaluation.summary import Summary
+from devise.pages.frame import many
+from devise.pages.report.content import Cell, Table
+
+__all__ = ["Results", "ends_of", "measure_tables", "measures_csv"]
+
+_NONE = Measured(None)
+_NOTE = "hit@k in percent, hp@k from 0 to 1; the best of a column is bold; under each value its 95 % intervals"
+_OTHERS = (
+    "rank of the true label, over the photos whose label the scorer ranks; lca height: how high in the tree a wrong "
+    "first guess meets the truth; branch hit@1: told apart among the trained labels of one branch alone; brier, log "
+    "loss, ece, auroc, fpr95: what the scores are worth. Of ranks, heights, brier, log loss, ece and fpr95 less is "
+    "better; under each value its 95 % intervals"
+)
+_WIDER = (
+    "right@t in percent and bits@t: accuracy and information of the most informative name that has the share t of the "
+    "probability; hedging area: under accuracy against information over all t, 1 if always right; ancestor precision, "
+    "recall and f1: how much of what is above the first guess is above the truth, and the other way round; under each "
+    "value its 95 % intervals"
+)
+_OF_WIDER = ("right@", "bits@", "hedging", "ancestor")
+_SIDES = {
+    "seen": "Photos of trained classes",
+    "unseen": "Photos of other classes",
+    "harmonic": "Harmonic mean of the two",
+}
+
+_Values = Mapping[str, Mapping[str, Measured]]
+"""By row and measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What `devise evaluate` works out of a record; split: None unless there are trained and other classes."""
+
+    table: EvaluationResult
+    summary: Summary
+    split: Generalised | None = None
+
+    def chance(self) -> dict[str, Measured]:
+        """The row of chance, without intervals: it draws nothing. Of the two sides too, where there are two."""
+        found = {name: Measured(value) for name, value in self.table.rows[-1].per_image.items()}
+        if self.split is not None:
+            sides = (
+                self.split.seen.rows[-1].per_image,
+                self.split.unseen.rows[-1].per_image,
+                self.split.harmonic()[-1],
+            )
+            for side, means in zip(_SIDES, sides, strict=True):
+                found |= {f"{side} {name}": Measured(means[name]) for name in self.table.settings.measures}
+        return found
+
+    def class_chance(self) -> dict[str, Measured]:
+        """The same as means over classes."""
+        return {name: Measured(value) for name, value in self.table.rows[-1].per_class.items()}
+
+
+def measure_tables(results: Results) -> Iterator[Table]:
+    """Means over photos, means over classes, the two sides where there are two, and what other measures there are."""
+    names, summary = results.table.settings.measures, results.summary
+    counted = f"{many(results.table.images, 'photo')} of {many(results.table.classes, 'class')}"
+    over_photos = {**summary.measures, CHANCE: results.chance()}
+    over_classes = {**summary.class_means, CHANCE: results.class_chance()}
+    yield _best(_table("Means over the photos", f"{counted}; {_NOTE}", over_photos, {name: name for name in names}))
+    yield _best(_table("Means over the classes", f"{counted}; {_NOTE}", over_classes, {name: name for name in names}))
+    if results.split is not None:
+        split = results.split
+        counts = (split.seen, split.unseen, results.table)
+        for (side, title), of in zip(_SIDES.items(), counts, strict=True):
+            note = f"{many(of.images, 'photo')} of {many(of.classes, 'class')}; {_NOTE}"
+            yield _best(_table(title, note, over_photos, {f"{side} {name}": name for name in names}))
+    others = {name: name for row in summary.measures.values() for name in row if _is_other(name)}
+    for title, note, wider in (("Ranks, errors and scores", _OTHERS, False), ("Wider names", _WIDER, True)):
+        if columns := {name: name for name in others if name.startswith(_OF_WIDER) == wider}:
+            yield _table(title, f"{counted}; {note}", summary.measures, columns)
+
+
+def measures_csv(results: Results) -> str:
+    """One line a scorer and measure: its value and the ends of its intervals, empty where there is none."""
+    summary = results.summary
+    rows = [["scorer", "measure", "means over", "value", "photos low", "photos high", "classes low", "classes high"]]
+    tables: dict[str, _Values] = {
+        "photos": {**summary.measures, CHANCE: results.chance()},
+        "classes": {**summary.class_means, CHANCE: results.class_chance()},
+    }
+    for over, table in tables.items():
+        for scorer, row in table.items():
+            rows += [[scorer, name, over, *_numbers(of)] for name, of in row.items()]
+    return csv_text(rows)
+
+
+def _numbers(of: Measured) -> list[str]:
+    """The value and the four ends, as text that gives the same numbers back."""
+    ends = [end for pair in (of.images, of.classes) for end in (pair or (None, None))]
+    return ["" if number is None else repr(number) for number in (of.value, *ends)]
+
+
+def ends_of(name: str, ends: Interval | None) -> str:
+    """An interval as text, in the digits of its measure.
+
+    >>> ends_of("hit@1", (0.407, 0.448)), ends_of("hp@5", None)
+    ('40.7\u201344.8', '')
+    """
+    return "" if ends is None else f"{measure_cell(name, ends[0])}\u2013{measure_cell(name, ends[1])}"
+
+
+def _table(title: str, note: str, values: _Values, columns: Mapping[str, str]) -> Table:
+    """columns: measures and their heads; a row without any of them is left out."""
+    rows = [
+        (scorer, tuple(_cell(name, row.get(name, _NONE)) for name in columns))
+        for scorer, row in values.items()
+        if not columns.keys().isdisjoint(row)
+    ]
+    return Table(title, note, ("scorer", *columns.values()), tuple(rows))
+
+
+def _cell(name: str, of: Measured) -> Cell:
+    return Cell(measure_cell(name, of.value), ends_of(name, of.images), ends_of(name, of.classes))
+
+
+def _best(table: Table) -> Table:
+    """The same with the highest of each column marked, unless luck reaches it or there is nothing to compare."""
+    named = [(name, cells) for name, cells in table.rows if name != CHANCE]
+    highest = [_highest([cell.text for cell in column]) for column in zip(*(cells for _, cells in named), strict=True)]
+    marked = [
+        (name, tuple(replace(cell, best=cell.text == best) for cell, best in zip(cells, highest, strict=True)))
+        for name, cells in named
+    ]
+    return replace(table, rows=(*marked, *(row for row in table.rows if row[0] == CHANCE)))
+
+
+def _highest(texts: Sequence[str]) -> str | None:
+    numbers = [(float(text), text) for text in texts if text != "-"]
+    value, text = max(numbers, default=(0.0, ""))
+    return text if value > 0 and len(numbers) > 1 else None
+
+
+def _is_other(name: str) -> bool:
+    return name == "branch hit@1" or not ("hit@" in name or "hp@" in name)

@@ -1,0 +1,1 @@
+"""Indexes of photos: made, kept, searched; labels of very many photos in parts."""

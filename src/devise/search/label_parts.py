@@ -1,0 +1,161 @@
+"""Labels of very many photos, in Parquet parts: each photo once, however often the work is killed and begun again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devise.errors import DeviseError, PictureError, UsageError
+from devise.files import atomic_write, locked, read_json, reason_of, text_name
+from devise.model.answers import Answer
+from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.search.photoside import header_of
+from devise.search.rows import import_pyarrow, read_parquet
+from devise.vision.collections import Item, item_bytes
+from devise.vision.folders import Found
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["CHUNK", "chunks", "done_names", "label_chunk", "open_parts", "problems_in", "writing_parts"]
+
+CHUNK = 256
+"""Photos of a part: as many can be lost, and labelled again, when the work is killed."""
+
+_FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin so
+_LOCK = ".lock"
+
+_NAMED = {"model_sha256": "model (with and without --fast it is another)"}
+
+
+@contextmanager
+def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Iterator[None]:
+    """`open_parts`, and within the block no other process writes to the folder; DeviseError if one does."""
+    open_parts(folder, model, request)
+    with locked(folder / _LOCK) as free:
+        if not free:
+            raise DeviseError(f"{folder}: another process is writing to it: wait for its end")
+        open_parts(folder, model, request)  # another may have made it of another request meanwhile
+        for left in folder.glob(".*.part"):  # by a kill in the middle of writing
+            left.unlink()
+        yield
+
+
+def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
+    """Make the folder, or check that it is of this model and this request; UsageError if it is of others."""
+    facts = {
+        "format": "devise labels",
+        "version": 1,
+        "model_sha256": header_of(model.parts).model_sha256,
+        "request": _asked(request),
+    }
+    file = folder / _FACTS
+    if file.exists():
+        try:
+            kept = read_json(file)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file} is damaged ({reason_of(error)}): give another folder") from None
+        if kept != facts:
+            differing = sorted(key for key in facts if not isinstance(kept, dict) or kept.get(key) != facts[key])
+            named = " and ".join(_NAMED.get(key, key) for key in differing)
+            raise UsageError(f"{folder} holds labels of another {named}: give another folder")
+        return
+    if folder.exists() and (not folder.is_dir() or any(not name.startswith(".") for name in os.listdir(folder))):
+        raise UsageError(f"--output {folder} must be a new or empty folder for parquet, or one to go on with")
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file) as out:
+        out.write(json.dumps(facts, indent=1) + "\n")
+
+
+def _asked(request: LabelRequest) -> dict[str, object]:
+    """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on."""
+    asked: dict[str, object] = json.loads(json.dumps(asdict(request)))
+    return {key: value for key, value in asked.items() if value or key not in ("sure", "in_doubt", "context")}
+
+
+def done_names(folder: Path) -> set[str]:
+    """The names of the photos that the parts hold; DeviseError, which names it, if a part is damaged."""
+    names: set[str] = set()
+    for table in _tables(folder, ["photo"]):
+        names.update(table.column("photo").to_pylist())
+    return names
+
+
+def problems_in(folder: Path) -> int:
+    """How many photos of the parts could not be read."""
+    return sum(len(table) - table.column("problem").null_count for table in _tables(folder, ["problem"]))
+
+
+def chunks(items: Iterable[Item], done: set[str], size: int = CHUNK) -> Iterator[tuple[Item, ...]]:
+    """The photos that are not done, some at a time."""
+    left = (item for item in items if text_name(item.name) not in done)
+    while chunk := tuple(islice(left, size)):
+        yield chunk
+
+
+def label_chunk(
+    run: LabelRun,
+    items: Sequence[Item],
+    folder: Path,
+    on_answer: Callable[[Answer], None] = lambda answer: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> list[tuple[Item, str]]:
+    """Label these photos and write them as one part, whole or not at all; those that could not be read, and why.
+
+    The part is called after its photos: done twice (by a second worker after the first one was lost), it replaces
+    itself.
+    """
+    names = [text_name(item.name) for item in items]
+    answers = []
+    for item, answer in zip(items, run.answers(map(_source, items)), strict=True):
+        answers.append(answer)
+        on_answer(answer)
+        if answer.note:
+            on_note(f"{item.name}: {answer.note}")
+    mark = hashlib.sha256("\0".join(names).encode()).hexdigest()
+    part = folder / f"part-{mark[:24]}.parquet"
+    with atomic_write(part, "wb") as file:
+        table = _table(names, answers, hedged=run.request.sure is not None)
+        import_pyarrow().parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
+    return [(item, one.problem) for item, one in zip(items, answers, strict=True) if one.problem is not None]
+
+
+def _source(item: Item) -> bytes | Found:
+    try:
+        return item_bytes(item)
+    except PictureError as error:
+        return Found(Path(item.place), str(error))
+
+
+def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool) -> "pa.Table":
+    pa = import_pyarrow()
+    guess = pa.struct([("id", pa.string()), ("name", pa.string()), ("score", pa.float32())])
+    guesses = [[{"id": g.label.id, "name": g.label.name, "score": g.score} for g in one.guesses] for one in answers]
+    level = pa.struct([("id", pa.string()), ("name", pa.string()), ("share", pa.float32()), ("bits", pa.float32())])
+    wide = [one.hedge.name if one.hedge else None for one in answers]
+    sure = [{field: getattr(one, field) for field in ("id", "name", "share", "bits")} if one else None for one in wide]
+    return pa.table(
+        {
+            "photo": pa.array(names, pa.string()),
+            "problem": pa.array([one.problem for one in answers], pa.string()),
+            "rejected": pa.array([one.rejected for one in answers], pa.bool_()),
+            "guesses": pa.array(guesses, pa.list_(guess)),
+            **({"sure": pa.array(sure, level)} if hedged else {}),
+        }
+    )
+
+
+def _tables(folder: Path, columns: list[str]) -> Iterator["pa.Table"]:
+    schema = _table((), (), hedged=False).schema
+    for part in sorted(folder.glob("part-*.parquet")):
+        try:
+            yield read_parquet(part, schema, columns, nullable=("problem", "rejected"))
+        except (OSError, ValueError) as error:
+            raise DeviseError(
+                f"{part}: is damaged ({reason_of(error)}): remove it, and its photos are labelled again"
+            ) from None

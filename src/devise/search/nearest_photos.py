@@ -1,0 +1,89 @@
+"""Opens an index for search, exactly or, where it holds very many photos, approximately."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.errors import PhotoIndexError
+from devise.model.labeller import Model
+from devise.search.approximate import NEAREST_FACTS, NEAREST_FILE, Nearest
+from devise.search.photoside import header_of
+from devise.search.query import PhotoSearch
+from devise.search.rows import Rows
+from devise.search.store import PhotoStore, fingerprint
+
+__all__ = ["APPROXIMATE_ABOVE", "LabelSide", "open_search", "refresh_nearest"]
+
+APPROXIMATE_ABOVE = 200_000
+"""Photos, above which an approximate index is made; up to there the exact search is quick enough."""
+
+_QUERIES = 200  # labels that the recall is measured with
+
+
+class LabelSide:
+    """The approximate index as search asks it: a label's score of a photo as one inner product.
+
+    A photo has one number more than its point: what its sum over all labels takes off each score.
+    """
+
+    def __init__(self, nearest: Nearest) -> None:
+        self.nearest = nearest
+
+    def near_labels(self, vectors: Float32[np.ndarray, "labels dim"], count: int) -> Int64[np.ndarray, "some"]:
+        """Photos among the first `count` of any of these label vectors, the classifier's own word left aside."""
+        return self.nearest.near(_with(vectors, 1.0), count)
+
+    def near_point(self, point: Float32[np.ndarray, "dim"], count: int) -> Int64[np.ndarray, "some"]:
+        """Photos among the first `count` by cosine."""
+        return self.nearest.near(_with(point[None], 0.0), count)
+
+
+def open_search(model: Model, index: Path, *, often: bool = False) -> PhotoSearch:
+    """The index at `index`, read into memory; PhotoIndexError if there is none, or another model's.
+
+    An approximate index of other rows, or one that is damaged, is not used: the search is exact then, and its notes
+    say so. often: see `PhotoSearch`.
+    """
+    rows = PhotoStore.opened(index, header_of(model.parts)).rows()
+    try:
+        nearest = Nearest.read(index)
+    except PhotoIndexError as error:
+        return PhotoSearch(model, rows, notes=(f"searched exactly: {error}",), often=often)
+    if nearest is None:
+        return PhotoSearch(model, rows, often=often)
+    if nearest.facts.fingerprint != fingerprint(rows):
+        note = "the approximate index is not of these photos: searched exactly; devise index brings it up to date"
+        return PhotoSearch(model, rows, notes=(note,), often=often)
+    return PhotoSearch(model, rows, LabelSide(nearest))
+
+
+def refresh_nearest(model: Model, index: Path, photos: int, above: int = APPROXIMATE_ABOVE) -> Nearest | None:
+    """Make the approximate index where there are more than `above` photos, unless it is there whole; else remove it."""
+    if photos <= above:
+        for name in (NEAREST_FACTS, NEAREST_FILE):
+            (index / name).unlink(missing_ok=True)
+        return None
+    rows = PhotoStore.opened(index, header_of(model.parts)).rows()
+    mark = fingerprint(rows)
+    with suppress(PhotoIndexError):  # a damaged one is made anew
+        kept = Nearest.read(index)
+        if kept is not None and kept.facts.fingerprint == mark:
+            return kept
+    space = model.parts.placed
+    some = np.random.default_rng(0).permutation(len(space.labels))[:_QUERIES]
+    temperature = np.float32(model.parts.setting("fused", "temperature"))
+    built = Nearest.built(_photo_vectors(rows, temperature), _with(space.vectors[some], 1.0), mark)
+    built.write(index)
+    return built
+
+
+def _photo_vectors(rows: Rows, temperature: np.float32) -> Float32[np.ndarray, "photos more"]:
+    """Points with what is taken off: its inner product with (label vector, 1) orders as the score does."""
+    off = temperature * (rows.totals.mean() - rows.totals)
+    return np.concatenate([rows.vectors.astype(np.float32), off[:, None].astype(np.float32)], axis=1)
+
+
+def _with(vectors: Float32[np.ndarray, "rows dim"], last: float) -> Float32[np.ndarray, "rows more"]:
+    return np.concatenate([vectors, np.full((len(vectors), 1), last, np.float32)], axis=1)

@@ -1,0 +1,257 @@
+"""Indexes photos: looks at new and changed ones, knows moved ones by their content, forgets those that are gone."""
+
+import hashlib
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from devise.errors import PictureError, UsageError
+from devise.model.labeller import Model
+from devise.search.photoside import PhotoSide, header_of
+from devise.search.rows import PhotoFact, Rows
+from devise.search.store import Known, PhotoStore
+from devise.vision.folders import Found, find_pictures
+from devise.vision.pictures import picture_bytes
+from devise.vision.pipeline import Extracted
+
+__all__ = ["Indexed", "Problem", "index_photos"]
+
+_BLOCK = 32  # photos scored at once
+_PART_ROWS = 4096  # a part is written when it has so many
+_PART_SECONDS = 5.0  # or when its first photo is so old: what a kill can lose
+_REUSED_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A photo that could not be read, and why; or what was wrong with its file and did no harm."""
+
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Indexed:
+    """What became of the photos.
+
+    new, changed: went through the network; or their content was known already: moved (from a path that is no more),
+    copied (beside one that still is), touched (same content, other time). gone: no longer in the index.
+    skipped: files that are no pictures by their names. photos: in the index now, from all folders.
+    """
+
+    new: int = 0
+    changed: int = 0
+    moved: int = 0
+    copied: int = 0
+    touched: int = 0
+    unchanged: int = 0
+    gone: int = 0
+    skipped: int = 0
+    photos: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+
+
+def index_photos(
+    model: Model,
+    paths: Sequence[Path],
+    index: Path,
+    *,
+    rehash: bool = False,
+    emptied: bool = False,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Indexed:
+    """Bring the index up to date with these photos and folders; it is made if there is none.
+
+    Photos below `paths` that are there no more leave the index; photos of other folders stay. A photo with the size
+    and time it had is taken for unchanged; rehash: its content is compared too. Killed at any moment, all photos
+    that were written until then (every few seconds) are there; the next call does the rest.
+    emptied: folders that are empty or absent are really so. on_progress: called with the number of photos done.
+    A photo that cannot be read is a problem and stops nothing.
+
+    PhotoIndexError if the index is damaged, in use or another model's. UsageError if a path does not exist, or if no
+    photo is left in a folder that had some: a drive that is not there must not empty an index.
+    """
+    missing = [path for path in paths if not os.path.lexists(path)]
+    if missing and not emptied:
+        raise UsageError(f"no such file or folder: {missing[0]}")
+    store = PhotoStore.created(index, header_of(model.parts))
+    with store.writing():
+        run = _Run(model, store, rehash, on_progress)
+        try:
+            run.work([path for path in paths if path not in missing])
+        finally:
+            run.flush()
+        run.forget(paths, emptied)
+        store.merge()
+    return run.done
+
+
+class _Run:
+    """One pass over the photos: the plan for each, and the parts it leads to."""
+
+    def __init__(self, model: Model, store: PhotoStore, rehash: bool, on_progress: Callable[[int], None]) -> None:
+        self.done = Indexed()
+        self._model = model
+        self._store = store
+        self._rehash = rehash
+        self._on_progress = on_progress
+        self._known = store.known()
+        self._contents = {known.fact.sha256: known for known in self._known.values()}
+        self._side = PhotoSide(model.parts)
+        self._waiting: deque[PhotoFact] = deque()  # given to the network
+        self._rows: list[Rows] = []
+        self._since = monotonic()
+        self._reused: list[tuple[PhotoFact, Known]] = []
+        self._met: Counter[bytes] = Counter()  # contents that were known and are met at another path
+        self._seen: set[str] = set()
+        self._unread: set[str] = set()
+
+    def work(self, paths: Sequence[Path]) -> None:
+        """Read what is new; parts are written as they fill."""
+        extracted = self._model.features(self._to_read(paths))
+        while block := list(islice(extracted, _BLOCK)):
+            self._take(block)
+            if sum(map(len, self._rows)) >= _PART_ROWS or monotonic() - self._since > _PART_SECONDS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what is done; what was known by its content too."""
+        rows, self._rows = self._rows, []
+        reused, self._reused = self._reused, []
+        self._since = monotonic()
+        rows += [self._again(part, reused) for part in sorted({known.part for _, known in reused})]
+        if not rows:
+            return
+        joined = Rows.joined(rows)
+        part = self._store.append(joined)
+        for row, fact in enumerate(joined.facts):
+            if fact.gone:
+                self._known.pop(fact.path, None)
+            else:
+                self._contents[fact.sha256] = self._known[fact.path] = Known(fact, part, row)
+
+    def forget(self, paths: Sequence[Path], emptied: bool) -> None:
+        """Take the photos below `paths` that were not met out of the index."""
+        roots = {os.path.abspath(path) for path in paths}
+        lost = [p for p in self._known if p not in self._seen and _below(p, roots) and not _below(p, self._unread)]
+        for root in roots if not emptied else ():
+            here = sum(_below(path, {root}) for path in lost)
+            if here and not any(_below(path, {root}) for path in self._seen):
+                raise UsageError(
+                    f"{root}: no photo is left here, and the index has {here:,} from it: bring the drive back, or "
+                    "give --forget if they are really gone"
+                )
+        left = Counter(self._known[path].fact.sha256 for path in lost)
+        if lost:
+            self._store.append(Rows.gone(lost, self._store.header.dim, self._store.header.best))
+            for path in lost:
+                del self._known[path]
+        self.done.moved = (self._met & left).total()
+        self.done.copied = self._met.total() - self.done.moved
+        self.done.gone = len(lost) - self.done.moved
+        self.done.photos = len(self._known)
+
+    def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
+        """The photos that must go through the network, as bytes; all others are dealt with on the way."""
+        for found in find_pictures(paths, on_skip=self._skip):
+            path = os.path.abspath(found.path)
+            if path in self._seen:
+                continue
+            if found.problem is not None:
+                self._unread.add(path)
+                self._waiting.append(PhotoFact(path, 0, 0, b""))
+                yield Found(Path(path), found.problem)
+                continue
+            self._seen.add(path)
+            yield from self._read(path)
+
+    def _read(self, path: str) -> Iterator[bytes | Found]:
+        known = self._known.get(path)
+        fact = PhotoFact(path, 0, 0, b"")
+        try:
+            state = os.stat(path)
+            fact = PhotoFact(path, state.st_size, state.st_mtime_ns, b"")
+            if known is not None and not self._rehash and _same_state(known.fact, fact):
+                self.done.unchanged += 1
+                self._on_progress(1)
+                return
+            data = picture_bytes(Path(path))
+        except (PictureError, OSError) as error:
+            self._waiting.append(fact)
+            yield Found(
+                Path(path), str(error) if isinstance(error, PictureError) else f"cannot be read ({error.strerror})"
+            )
+            return
+        fact = replace(fact, sha256=hashlib.sha256(data).digest())
+        source = self._contents.get(fact.sha256)
+        if source is None:
+            self._waiting.append(fact)
+            yield data
+        else:
+            self._reuse(fact, source)
+
+    def _reuse(self, fact: PhotoFact, source: Known) -> None:
+        """The content is known: no need to look at it."""
+        if source.fact.path == fact.path and source.fact == fact:
+            self.done.unchanged += 1
+        else:
+            self._reused.append((fact, source))
+            if fact.path in self._known and self._known[fact.path].fact.sha256 == fact.sha256:
+                self.done.touched += 1
+            else:
+                self._met[fact.sha256] += 1
+        self._on_progress(1)
+        if len(self._reused) >= _REUSED_ROWS:
+            self.flush()
+
+    def _again(self, part: int, reused: Iterable[tuple[PhotoFact, Known]]) -> Rows:
+        """The rows of known content that are in this part, under their new facts."""
+        here = [(fact, known.row) for fact, known in reused if known.part == part]
+        places = np.array([row for _, row in here], dtype=np.int64)
+        return self._store.read(part).taken(places, tuple(fact for fact, _ in here))
+
+    def _take(self, block: Sequence[Extracted]) -> None:
+        facts = [self._waiting.popleft() for _ in block]
+        good = [(fact, one.features) for fact, one in zip(facts, block, strict=True) if one.features is not None]
+        if good:
+            rows = self._side.rows([fact for fact, _ in good], np.stack([features for _, features in good]))
+            self._rows.append(rows)
+        for fact, one in zip(facts, block, strict=True):
+            if one.note:
+                self.done.notes.append(Problem(fact.path, one.note))
+            if one.problem is not None:
+                self._fail(fact.path, one.problem)
+            elif fact.path in self._known:
+                self.done.changed += 1
+            else:
+                self.done.new += 1
+        self._on_progress(len(block))
+
+    def _fail(self, path: str, reason: str) -> None:
+        """A photo that was readable once and is damaged now leaves the index; one behind a problem of access stays."""
+        self.done.problems.append(Problem(path, reason))
+        if path in self._known and path in self._seen and os.access(path, os.R_OK):
+            self._rows.append(Rows.gone([path], self._store.header.dim, self._store.header.best))
+
+    def _skip(self, path: Path) -> None:
+        self.done.skipped += 1
+
+
+def _same_state(one: PhotoFact, other: PhotoFact) -> bool:
+    return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
+
+
+def _below(path: str, roots: Container[str]) -> bool:
+    """Whether the path or a folder it is in is one of the roots."""
+    while path not in roots:
+        path, before = os.path.dirname(path), path
+        if path == before:
+            return False
+    return True

@@ -1,0 +1,316 @@
+"""Searches an index of photos: by nouns, by a branch of WordNet, by a photo."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.arrays import Scores
+from devise.errors import UsageError
+from devise.labels import Label
+from devise.model.candidates import Candidates, choose_candidates, kinds_of
+from devise.model.labeller import Model
+from devise.model.prior import label_prior
+from devise.model.scorers import photo_space
+from devise.ranking import top_k
+from devise.search.coarse import Coarse, may_be_first
+from devise.search.results import Hit, Hits, Wanted
+from devise.search.rows import Rows
+from devise.space.labelspace import LabelSpace
+from devise.space.prior import LabelPrior
+
+__all__ = ["NearPhotos", "PhotoScores", "PhotoSearch"]
+
+PhotoScores = Float32[np.ndarray, "photos"]
+_BLOCK_BYTES = 32 * 2**20
+_AT_LEAST = 200  # photos that an approximate search looks at for each label
+_COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
+_FEW_LABELS = 64  # of more labels all photos are looked at
+_ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
+
+
+@runtime_checkable
+class NearPhotos(Protocol):
+    """An approximate index of the photos."""
+
+    def near_labels(self, vectors: Float32[np.ndarray, "labels dim"], count: int) -> Int64[np.ndarray, "some"]:
+        """Photos, sorted, that are most likely the first `count` of any of these labels."""
+
+    def near_point(self, point: Float32[np.ndarray, "dim"], count: int) -> Int64[np.ndarray, "some"]:
+        """Photos, sorted, that are most likely the first `count` by cosine."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Query:
+    """What is wanted, in the label space: a label of each of the spaces, or a point to be near to."""
+
+    spaces: tuple[LabelSpace, ...] = ()
+    point: Float32[np.ndarray, "dim"] | None = None
+    probable: bool = True
+    notes: tuple[str, ...] = ()
+
+
+class PhotoSearch:
+    """An index in memory. Safe to use from several threads.
+
+    rows: its photos, in the order of their paths. near: an approximate index of them. notes: told with all hits.
+    often: it will be searched more than once, so that a second of preparation pays: each search looks at vectors in
+    8 bits first, and exactly at all photos that can be among the best. What is found is the same.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        rows: Rows,
+        near: "NearPhotos | None" = None,
+        *,
+        notes: tuple[str, ...] = (),
+        often: bool = False,
+    ) -> None:
+        self.rows = rows
+        self._near = near
+        self._coarse = Coarse(rows.vectors) if often and near is None and len(rows) >= _COARSE_FROM else None
+        self._notes = notes
+        self._model = model
+        self._temperature = np.float32(model.parts.setting("fused", "temperature"))
+        self._rule = model.parts.bundle.stacking()
+        self._column = {label_id: column for column, label_id in enumerate(model.parts.trained_ids)}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def find(self, wanted: Wanted, top: int = 20) -> Hits:
+        """The best photos, `top` of them or all if there are fewer.
+
+        LabelError or UsageError for a word nothing is known of, PictureError for a photo that cannot be read.
+        """
+        if top < 1:
+            raise UsageError(f"top must be at least 1, got {top}")
+        if not len(self):
+            return Hits((), 0, self._notes)
+        return self._found(self._query(wanted), top)
+
+    def like(self, place: int, top: int = 20) -> Hits:
+        """The photos nearest to one of the index by cosine, without itself; place: its position in `rows`.
+
+        Its vector in the index is taken: the photo itself is not read. IndexError if there is no such place.
+        """
+        assert top >= 1, "at least one photo is asked for"
+        found = self._found(_Query(point=self._vectors[place]), top + 1)
+        others = [hit for hit in found.hits if hit.path != self.rows.facts[place].path]
+        return replace(found, hits=tuple(others[:top]))
+
+    def _found(self, query: "_Query", top: int) -> Hits:
+        near = self._candidates(query, top)
+        rows = self._possible(query, top) if near is None else near
+        among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
+        found = top_k(among._scores(query)[None], min(top, len(among)))
+        shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
+        labels = among.labels_of(found.positions[0])
+        hits = (
+            Hit(among.rows.facts[place].path, min(1.0, score), label)
+            for place, score, label in zip(found.positions[0].tolist(), shown.tolist(), labels, strict=True)
+        )
+        return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=near is None)
+
+    def scores(self, wanted: Wanted) -> PhotoScores:
+        """Every photo's score, up is better, in the order of `rows`.
+
+        For words the logarithm of a probability: that the photo is any of the words, or of their kinds; that it is
+        each of them, as if these were independent, where all are wanted; and that it is something under the branch,
+        in the same way.
+        """
+        return self._scores(self._query(wanted))
+
+    def _query(self, wanted: Wanted) -> "_Query":
+        if wanted.like is not None:
+            return _Query(point=self._model.embed(wanted.like))
+        spaces: list[LabelSpace] = []
+        notes: tuple[str, ...] = ()
+        if wanted.words:
+            chosen = choose_candidates(self._model.parts, "typed", typed=wanted.words, exact=wanted.exact)
+            notes = chosen.notes
+            spaces = _any_of(chosen) if wanted.match == "any" else self._each_of(chosen)
+        if wanted.under is not None:
+            below = choose_candidates(self._model.parts, "all", under=wanted.under)
+            spaces, notes = [*spaces, below.space], (*notes, *below.notes)
+        placed = tuple(photo_space(self._model.parts, space) for space in spaces)
+        return _Query(placed, probable=wanted.by == "probability", notes=notes)
+
+    def _each_of(self, chosen: Candidates) -> list[LabelSpace]:
+        """One space per word: its label, and those of its kinds."""
+        everyone = range(len(chosen.space.labels))
+        if chosen.kinds is None:
+            return [chosen.space.subset([one]) for one in everyone]
+        words = frozenset(chosen.words)
+        return [
+            kinds_of(self._model.parts, chosen.space, one)
+            if chosen.space.labels.ids[one] in words
+            else chosen.space.subset([one])
+            for one in everyone
+        ]
+
+    def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
+        """The photos that an approximate search need look at; None for all."""
+        if self._near is None or not query.probable:
+            return None
+        count = min(len(self), max(_AT_LEAST, 10 * top))
+        if query.point is not None:
+            return self._near.near_point(query.point, count)
+        labels = sum(len(space.labels) for space in query.spaces)
+        if labels > _FEW_LABELS or len(query.spaces) > 1:
+            return None
+        space = query.spaces[0]
+        trained = [self._column[i] for i in space.labels.ids if i in self._column]
+        sure = [self._photos_of(column, slice(0, len(self)))[0] for column in trained]
+        found: Int64[np.ndarray, "some"] = np.unique(
+            np.concatenate([self._near.near_labels(space.vectors, count), *sure])
+        )
+        return found
+
+    def _possible(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
+        """All photos that can be among the best, by a first look in 8 bits; None where that look does not pay."""
+        if self._coarse is None or sum(len(space.labels) for space in query.spaces) > _FEW_LABELS:
+            return None
+        slack = self._coarse.slack * np.float32(self._lengths(query))
+        if query.point is None and query.probable:
+            slack = slack / self._temperature + _ROUNDING
+        rows = may_be_first(self._scores(query, self._coarse), slack, min(top, len(self)))
+        return rows if len(rows) < len(self) // 2 else None
+
+    def _lengths(self, query: "_Query") -> float:
+        """How often the slack of a photo's inner product may stand in its score, the temperature aside.
+
+        A logarithm of a sum moves by no more than its largest part; that of a probability among labels which the
+        model lacks is the difference of two such. Scores of several spaces are added.
+        """
+        if query.point is not None:
+            return float(np.linalg.norm(query.point))
+        longest = [float(np.linalg.norm(space.vectors, axis=1).max()) for space in query.spaces]
+        if not query.probable:
+            return max(longest)
+        twice = [2 if self._foreign(space) else 1 for space in query.spaces]
+        return sum(length * times for length, times in zip(longest, twice, strict=True))
+
+    def _scores(self, query: "_Query", coarse: Coarse | None = None) -> PhotoScores:
+        """coarse: what to take inner products from in place of the vectors."""
+        if query.point is not None:
+            cosines: PhotoScores = coarse.products(query.point[None])[0] if coarse else self._vectors @ query.point
+            return cosines
+        if not query.probable:
+            nearness = [self._highest_cosine(space, coarse) for space in query.spaces]
+            lowest: PhotoScores = np.min(nearness, axis=0)
+            return lowest
+        total = self._log_shares(query.spaces[0], coarse)
+        for space in query.spaces[1:]:
+            total += self._log_shares(space, coarse)
+        return total
+
+    @cached_property
+    def _vectors(self) -> Float32[np.ndarray, "photos dim"]:
+        return self.rows.vectors.astype(np.float32)
+
+    def _cosines(self, space: LabelSpace, coarse: Coarse | None) -> Iterator[tuple[slice, Scores]]:
+        """Blocks of photos, and theirs with the labels; a label without a vector comes last, at -inf."""
+        if coarse is None:
+            for block in _blocks(len(self), len(space.labels)):
+                yield block, space.cosines(self._vectors[block])
+            return
+        scores = coarse.products(space.vectors)
+        scores[space.without_vector] = -np.inf
+        yield slice(0, len(self)), scores.T
+
+    def _highest_cosine(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
+        """Of each photo with the labels; nothing else is looked at."""
+        return np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse)])
+
+    def _foreign(self, space: LabelSpace) -> list[int]:
+        """Columns of labels that the model lacks."""
+        return [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
+
+    def _log_shares(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
+        """The logarithm of the probability that `space` holds a photo's label, all labels of the model competing.
+
+        Labels that the model lacks compete too, as in `devise label --labels`. Probabilities of trained classes
+        below the ones that are kept of a photo count as 0.
+        """
+        total = np.empty(len(self), np.float32)
+        prior = label_prior(self._model.parts, space.labels)
+        foreign = self._foreign(space)
+        for block, cosines in self._cosines(space, coarse):
+            scores = self._scaled(cosines, space, prior, block)
+            total[block] = _log_sum(scores)
+            if foreign:
+                total[block] -= np.logaddexp(np.float32(0), _log_sum(scores[:, foreign]))
+        return total
+
+    def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
+        """What the photos at these places are called when all labels of the model compete."""
+        labels = self._model.labels
+        return [self._model.labelled(labels[position]) for position in self.rows.labels[places].tolist()]
+
+    def _scaled(self, scores: Scores, space: LabelSpace, prior: LabelPrior | None, block: slice) -> Scores:
+        """Fused score over temperature, less the logarithm of the photo's sum over all labels; made in place."""
+        if prior is not None:
+            scores += prior
+        trained = {place: self._column[space.labels.ids[place]] for place in np.flatnonzero(space.labels.seen).tolist()}
+        for place, column in trained.items():
+            photos, shares = self._photos_of(column, block)
+            scores[:, place] -= np.float32(self._rule.penalty)
+            scores[photos, place] += np.float32(self._rule.confidence) * shares
+        scores /= self._temperature
+        scores -= self.rows.totals[block, None]
+        if self._rule.first is not None:
+            firsts = self.rows.classes[block, 0]
+            for place, column in trained.items():
+                photos = np.flatnonzero(firsts == column)
+                odds = self._rule.first.log_odds(self.rows.shares[block][photos, 0])
+                scores[photos, place] = -np.logaddexp(0, -odds)
+        return scores
+
+    def _photos_of(self, column: int, block: slice) -> tuple[Int64[np.ndarray, "some"], Float32[np.ndarray, "some"]]:
+        """The photos of the block that keep a probability of this class of the classifier, and these."""
+        first, last = self._by_class.starts[column : column + 2]
+        photos = self._by_class.photos[first:last]
+        inside = slice(*np.searchsorted(photos, (block.start, block.stop)))
+        return photos[inside] - block.start, self._by_class.shares[first:last][inside]
+
+    @cached_property
+    def _by_class(self) -> "_ByClass":
+        classes = self.rows.classes.ravel()
+        order = np.argsort(classes, kind="stable")
+        starts = np.searchsorted(classes[order], np.arange(len(self._column) + 1))
+        return _ByClass(starts, order // self.rows.classes.shape[1], self.rows.shares.ravel()[order])
+
+
+def _any_of(chosen: Candidates) -> list[LabelSpace]:
+    return [chosen.space if chosen.kinds is None else chosen.kinds.space]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _ByClass:
+    """For each class of the classifier the photos that keep a probability of it: from starts[c] to starts[c + 1]."""
+
+    starts: Int64[np.ndarray, "bounds"]
+    photos: Int64[np.ndarray, "kept"]
+    shares: Float32[np.ndarray, "kept"]
+
+
+def _blocks(photos: int, labels: int) -> Iterator[slice]:
+    """As many photos at once as keep their scores within `_BLOCK_BYTES`, at least one."""
+    step = max(1, _BLOCK_BYTES // (4 * max(1, labels)))
+    for start in range(0, photos, step):
+        yield slice(start, min(start + step, photos))
+
+
+def _log_sum(scores: Float32[np.ndarray, "photos labels"]) -> PhotoScores:
+    """log of the sum of exp along each row."""
+    if scores.shape[1] == 1:
+        return scores[:, 0]
+    highest = scores.max(axis=1).clip(min=np.finfo(np.float32).min)
+    with np.errstate(divide="ignore"):  # where no label has a vector the sum is 0
+        total: PhotoScores = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
+    return total

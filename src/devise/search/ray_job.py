@@ -1,0 +1,108 @@
+"""The labels of very many photos on a cluster: the job of `label_parts`, its chunks spread by Ray Data."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from devise.errors import DeviseError
+from devise.model.labeller import LabelRequest, load
+from devise.search.label_parts import CHUNK, chunks, done_names, label_chunk, problems_in, writing_parts
+from devise.vision.collections import Item, find_items
+
+__all__ = ["ClusterJob", "ClusterLabelled", "label_on_cluster"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterJob:
+    """What is labelled, and by how many.
+
+    places: paths, folders, .tar shards, URLs; every worker must reach them by these names, and `folder` too.
+    bundle: a model's directory, None for the one in the package. workers: processes, of one core each.
+    chunk: photos of a part. fast: the network in 8-bit integers.
+    """
+
+    places: tuple[str, ...]
+    folder: Path
+    request: LabelRequest
+    bundle: Path | None = None
+    workers: int = 2
+    chunk: int = CHUNK
+    fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterLabelled:
+    """photos: in the folder. now: of them labelled by this run. failed: could not be read. skipped: no pictures."""
+
+    photos: int
+    now: int
+    failed: int
+    skipped: int
+
+
+def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
+    """Label what the folder does not hold yet on the Ray cluster of this process, or on a local one.
+
+    A worker that is lost is started again with the chunk it had. A chunk's part is named after its photos and
+    appears whole or not at all, so a photo is in one part, however often its chunk was begun.
+    DeviseError if photos are missing in the end, or if Ray is not installed.
+    """
+    ray = _ray()
+    with writing_parts(job.folder, load(job.bundle, fast=job.fast), job.request):
+        return _on_cluster(ray, job)
+
+
+def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
+    skipped: list[str] = []
+    before = done_names(job.folder)
+    waiting = list(chunks(find_items(job.places, skipped.append), before, job.chunk))
+    asked = sum(map(len, waiting))
+    if waiting:
+        rows = [{"items": [asdict(item) for item in chunk]} for chunk in waiting]
+        labelled = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            _Worker,
+            fn_constructor_args=(job,),
+            batch_size=1,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=min(job.workers, len(rows))),
+        )
+        labelled.materialize()
+    after = done_names(job.folder)
+    if len(after) != len(before) + asked:
+        missing = len(before) + asked - len(after)
+        raise DeviseError(f"{missing} of {asked} photos have no labels: run the job again, which does the rest")
+    return ClusterLabelled(len(after), asked, problems_in(job.folder), len(skipped))
+
+
+class _Worker:
+    """Lives in a worker's process; the model is read once."""
+
+    def __init__(self, job: ClusterJob) -> None:
+        self._job = job
+        self._run = load(job.bundle, fast=job.fast).run(job.request)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
+        """Label the chunks of the batch; how many photos of each could not be read."""
+        return {"failed": [self._failed(items) for items in batch["items"]]}
+
+    def _failed(self, items: Sequence[dict[str, Any]]) -> int:
+        chunk = [Item(**{name: _plain(value) for name, value in item.items()}) for item in items]
+        return len(label_chunk(self._run, chunk, self._job.folder))
+
+
+def _plain(value: Any) -> Any:
+    """What was a Python number before it travelled; None for a number that is absent."""
+    if value is None or isinstance(value, str):
+        return value
+    return None if math.isnan(value) else int(value)  # NaN stands for None in a column of numbers
+
+
+def _ray() -> Any:
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError:
+        raise DeviseError("a cluster needs Ray, which is not installed: pip install 'devise-zsl[ray]'") from None
+    return ray

@@ -1,0 +1,91 @@
+"""What is looked for in an index of photos, and what is found."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from devise.errors import UsageError
+from devise.labels import Label
+from devise.model.labeller import Picture
+from devise.model.typed import TypedLabel
+
+__all__ = ["LEAST_LIKE", "Hit", "Hits", "Likeness", "Wanted", "likeness", "shown_score"]
+
+Likeness = Literal["very like", "quite like", "somewhat like", "hardly like"]
+"""How like a photo is to what was looked for, in words."""
+
+LEAST_LIKE: dict[Literal["probability", "cosine"], tuple[float, float, float]] = {
+    "probability": (0.5, 0.1, 0.01),
+    "cosine": (0.6, 0.4, 0.25),
+}
+"""The least scores of the first three. Of two photos by chance, one pair in eleven has a cosine of 0.2 or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for.
+
+    words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
+    any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
+    exact: a word stands for its own label alone, not for its kinds too; an id always does.
+    by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
+    """
+
+    words: tuple[TypedLabel, ...] = ()
+    match: Literal["any", "all"] = "any"
+    under: str | None = None
+    like: Picture | None = None
+    by: Literal["probability", "cosine"] = "probability"
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.like is not None and (self.words or self.under is not None):
+            raise UsageError("a photo to be like stands alone: leave out words and --under, or --like")
+        if self.like is None and not self.words and self.under is None:
+            raise UsageError("nothing is looked for: give words, --under NAME or --like PHOTO")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A photo that was found.
+
+    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo, or if asked, the cosine.
+    label: what the photo is called when all labels of the model compete.
+    """
+
+    path: str
+    score: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Photos best first; equal scores are ordered by path.
+
+    photos: how many were searched. notes: on the words. exact: whether all photos were looked at.
+    """
+
+    hits: tuple[Hit, ...]
+    photos: int
+    notes: tuple[str, ...] = ()
+    exact: bool = True
+
+
+def likeness(score: float, by: Literal["probability", "cosine"] = "probability") -> Likeness:
+    """The score in words, by `LEAST_LIKE`; a photo is compared with another by cosine.
+
+    >>> likeness(0.5), likeness(0.0301), likeness(0.0301, "cosine")
+    ('very like', 'somewhat like', 'hardly like')
+    """
+    very, quite, somewhat = LEAST_LIKE[by]
+    if score >= quite:
+        return "very like" if score >= very else "quite like"
+    return "somewhat like" if score >= somewhat else "hardly like"
+
+
+def shown_score(score: float) -> str:
+    """Four places; what is above 0 is never shown as 0.
+
+    >>> shown_score(0.5), shown_score(0.00002), shown_score(0.0)
+    ('0.5000', '< 0.0001', '0.0000')
+    """
+    return "< 0.0001" if 0 < score < 0.0001 else f"{score:.4f}"

@@ -1,0 +1,245 @@
+"""A directory of Parquet parts that only ever grows by whole parts: killed at any moment, it holds all it held."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from devise.errors import PhotoIndexError, UsageError
+from devise.files import atomic_write, locked, read_json, reason_of, require_regular
+from devise.search.rows import FACTS, PhotoFact, Rows, facts_of, from_table, import_pyarrow, read_parquet, to_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["HEADER_FILE", "Header", "Known", "PhotoStore", "fingerprint"]
+
+HEADER_FILE = "index.json"
+_FORMAT = "devise photo index"
+_VERSION = 1
+_PARTS = "parts"
+_LOCK = "lock"
+_LARGEST_HEADER = 1 << 20  # bytes
+_PART = re.compile(r"part-(\d{8})\.parquet")
+_SMALL = 8192  # rows; a part with fewer is merged with others when there are many
+_MANY = 32  # small parts that are left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What all rows of an index have in common.
+
+    model: its name. model_sha256: of its manifest, which holds the hash of every part. dim: of the label space.
+    best: how many classes of the classifier are kept of each photo.
+    """
+
+    model: str
+    model_sha256: str
+    dim: int
+    best: int
+
+
+class Known(NamedTuple):
+    """A photo that is in the index, and where its row is."""
+
+    fact: PhotoFact
+    part: int
+    row: int
+
+
+class PhotoStore:
+    """Rows of photos on disk; of the rows of one path the last one holds.
+
+    path: the directory. header: see `Header`.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        """Use `opened` or `created`."""
+        self.path = path
+        self.header = header
+
+    @classmethod
+    def opened(cls, path: Path, header: Header) -> "PhotoStore":
+        """The index at `path`; PhotoIndexError if there is none, or if another model or version made it."""
+        import_pyarrow()
+        file = path / HEADER_FILE
+        try:
+            stored = read_json(file, _LARGEST_HEADER)
+            form, version = stored.pop("format"), stored.pop("version")
+            found = Header(**stored) if (form, version) == (_FORMAT, _VERSION) else None
+            if found is not None and [type(one) for one in astuple(found)] != [str, str, int, int]:
+                raise TypeError("its values are of other types")
+        except (FileNotFoundError, NotADirectoryError):
+            raise PhotoIndexError(f"{path}: there is no index of photos here: make one with devise index") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PhotoIndexError(
+                f"{file}: is damaged ({reason_of(error)}): remove {path} and index the photos again"
+            ) from None
+        if found is None:
+            raise PhotoIndexError(f"{file}: is {form} {version}, this package reads {_FORMAT} {_VERSION}: update it")
+        if found != header:
+            raise PhotoIndexError(
+                f"{path}: was made by model {found.model} ({found.model_sha256[:12]}), and this is {header.model} "
+                f"({header.model_sha256[:12]}), whose vectors mean something else: give that model by --model, or "
+                "index the photos again into another folder"
+            )
+        return cls(path, header)
+
+    @classmethod
+    def created(cls, path: Path, header: Header) -> "PhotoStore":
+        """The index at `path`, which is made if there is none; UsageError if something else is there."""
+        import_pyarrow()
+        if (path / HEADER_FILE).exists():
+            return cls.opened(path, header)
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"an index is a folder, and {path} is a file: give another name")
+        if path.is_dir() and any(name not in (_PARTS, _LOCK) and not name.startswith(".") for name in os.listdir(path)):
+            raise UsageError(f"{path} holds other files and no index of photos: give a new or empty folder")
+        (path / _PARTS).mkdir(parents=True, exist_ok=True)
+        with atomic_write(path / HEADER_FILE) as file:
+            file.write(json.dumps({"format": _FORMAT, "version": _VERSION, **asdict(header)}, indent=1) + "\n")
+        return cls(path, header)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Held by the one process that writes; PhotoIndexError if another does. Ends with the process."""
+        with locked(self.path / _LOCK) as free:
+            if not free:
+                raise PhotoIndexError(f"{self.path}: another process is writing to it: wait for its end")
+            (self.path / _PARTS).mkdir(exist_ok=True)
+            for left in (self.path / _PARTS).glob(".*.part"):
+                left.unlink()
+            yield
+
+    def parts(self) -> tuple[int, ...]:
+        """The numbers of the parts, oldest first."""
+        names = os.listdir(self.path / _PARTS) if (self.path / _PARTS).is_dir() else []
+        return tuple(sorted(int(found[1]) for name in names if (found := _PART.fullmatch(name))))
+
+    def known(self) -> dict[str, Known]:
+        """The photos in the index by path; only the columns of their facts are read."""
+        return self._known(self.parts())
+
+    def append(self, rows: Rows) -> int:
+        """Write the rows as one part, whole or not at all; its number."""
+        number = (self.parts() or (0,))[-1] + 1
+        self._write(number, [to_table(rows)])
+        return number
+
+    def read(self, part: int) -> Rows:
+        """All rows of a part, those that no longer hold too; PhotoIndexError if it is damaged."""
+        with self._naming(part):
+            return from_table(self._table(part), self.header.dim, self.header.best)
+
+    def rows(self) -> Rows:
+        """All photos of the index, ordered by path."""
+        for _ in range(3):
+            parts = self.parts()
+            try:
+                known = self._known(parts)
+                blocks = [self._held(part, known) for part in parts]
+                break
+            except FileNotFoundError:  # merged by a process that writes at this moment
+                continue
+        else:
+            raise PhotoIndexError(f"{self.path}: changes while it is read: try again when it is written")
+        if not known:
+            return Rows.blank((), self.header.dim, self.header.best)
+        joined = Rows.joined(blocks)
+        del blocks
+        order = sorted(range(len(joined)), key=lambda place: joined.facts[place].path)
+        return joined.taken(np.array(order, dtype=np.int64))
+
+    def merge(self) -> bool:
+        """Write what holds as one part where there are many small parts or many rows no longer hold.
+
+        Killed at any moment, the same photos hold: the new part comes first, then the old ones go, oldest first.
+        """
+        parts = self.parts()
+        known = self._known(parts)
+        lengths = {part: self._length(part) for part in parts}
+        small = sum(length < _SMALL for length in lengths.values())
+        if small <= _MANY and sum(lengths.values()) <= 2 * len(known) + _SMALL:
+            return False
+        if known:
+            self._write(parts[-1] + 1, (to_table(held) for part in parts if len(held := self._held(part, known))))
+        for part in parts:
+            self._file(part).unlink()
+        return True
+
+    def _known(self, parts: Iterable[int]) -> dict[str, Known]:
+        known: dict[str, Known] = {}
+        for part in parts:
+            with self._naming(part):
+                facts = facts_of(self._table(part, FACTS))
+            for row, fact in enumerate(facts):
+                known.pop(fact.path, None)
+                if not fact.gone:
+                    known[fact.path] = Known(fact, part, row)
+        return known
+
+    def _held(self, part: int, known: dict[str, Known]) -> Rows:
+        rows = self.read(part)
+        held = [
+            row
+            for row, fact in enumerate(rows.facts)
+            if (now := known.get(fact.path)) is not None and (now.part, now.row) == (part, row)
+        ]
+        return rows.taken(np.array(held, dtype=np.int64))
+
+    def _file(self, part: int) -> Path:
+        return self.path / _PARTS / f"part-{part:08d}.parquet"
+
+    def _table(self, part: int, columns: Iterable[str] | None = None) -> "pa.Table":
+        with self._naming(part):
+            schema = to_table(Rows.blank((), self.header.dim, self.header.best)).schema
+            return read_parquet(self._file(part), schema, list(columns or schema.names), nullable=("path_bytes",))
+
+    def _length(self, part: int) -> int:
+        with self._naming(part):
+            require_regular(self._file(part))
+            return int(import_pyarrow().parquet.read_metadata(self._file(part)).num_rows)
+
+    def _write(self, part: int, tables: Iterable["pa.Table"]) -> None:
+        parquet = import_pyarrow().parquet
+        with atomic_write(self._file(part), "wb") as file:
+            writer = None
+            for table in tables:
+                if writer is None:
+                    writer = parquet.ParquetWriter(
+                        file, table.schema, compression="zstd", use_dictionary=False, write_page_checksum=True
+                    )
+                writer.write_table(table)
+            assert writer is not None, "a part has rows"
+            writer.close()
+
+    @contextmanager
+    def _naming(self, part: int) -> Iterator[None]:
+        """A part that cannot be read is named, with the cure."""
+        arrow_error: Any = import_pyarrow().lib.ArrowException
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (PhotoIndexError, arrow_error, OSError, ValueError) as error:
+            if isinstance(error, PhotoIndexError) and str(self.path) in str(error):
+                raise
+            raise PhotoIndexError(
+                f"{self._file(part)}: is damaged ({reason_of(error)}): remove this file and run devise index again, "
+                "which reads its photos anew"
+            ) from None
+
+
+def fingerprint(rows: Rows) -> str:
+    """Tells whether an index made from rows is still of these rows, in this order."""
+    digest = hashlib.sha256()
+    for fact in rows.facts:
+        digest.update(os.fsencode(fact.path) + b"\0" + fact.sha256)
+    return digest.hexdigest()

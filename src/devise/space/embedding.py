@@ -1,0 +1,249 @@
+"""Scorers that place a picture in a label space and rank labels by cosine: DeViSE, kernel, ConSE and fused."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
+from devise.errors import UsageError
+from devise.labels import LabelSet
+from devise.space.evidence import Evidence, Probabilities
+from devise.space.kernel import kernel_queries
+from devise.space.labelspace import LabelSpace, unit_rows
+from devise.space.prior import LabelPrior
+
+__all__ = [
+    "ConseScorer",
+    "DeviseScorer",
+    "FirstChoice",
+    "FusedScorer",
+    "KernelScorer",
+    "StackingRule",
+    "conse_queries",
+    "log_odds",
+    "random_space",
+]
+
+
+def conse_queries(evidence: Evidence, trained_vectors: LabelVectors, top: int) -> Queries:
+    """ConSE (Norouzi et al. 2014): f(x) = (1/Z) * sum over the T most probable trained labels of p(y|x) s(y).
+
+    trained_vectors: one row a column of the logits. top: T, from 1; more than the trained labels means all of them.
+    Returned at unit length, which no cosine notices.
+    """
+    if top < 1:
+        raise UsageError(f"ConSE needs T of 1 or more, got {top}: raise it")
+    probabilities = evidence.probabilities
+    top = min(top, probabilities.shape[1])
+    leading = np.argpartition(probabilities, -top, axis=1)[:, -top:]
+    shares = np.take_along_axis(probabilities, leading, axis=1)
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    return unit_rows(np.einsum("it,itd->id", shares, trained_vectors[leading]))
+
+
+@dataclass(frozen=True, eq=False)
+class DeviseScorer:
+    """DeViSE (Frome et al. 2013): the picture at M f, labels by cosine.
+
+    space: the labels to rank. surgery: M.
+    """
+
+    space: LabelSpace
+    surgery: Surgery
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.space.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+        return unit_rows(evidence.features @ self.surgery.T)
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines."""
+        return self.space.cosines(self.queries(evidence))
+
+
+@dataclass(frozen=True, eq=False)
+class KernelScorer:
+    """Kernel surgery: labels where their predicted classifier rows are, the picture along the same axes.
+
+    space: the labels to rank, at their places among the axes. axes: see `devise.space.kernel.principal_axes`.
+    """
+
+    space: LabelSpace
+    axes: Surgery
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.space.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the space of the axes."""
+        return kernel_queries(evidence.features, self.axes)
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines."""
+        return self.scores_of(self.queries(evidence), evidence)
+
+    def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
+        """The same for pictures placed elsewhere; `evidence` is not needed."""
+        return self.space.cosines(queries)
+
+
+@dataclass(frozen=True, eq=False)
+class ConseScorer:
+    """ConSE (Norouzi et al. 2014): the picture at the mean of its most probable trained labels, labels by cosine.
+
+    trained_vectors: one row a column of the logits. top: the paper's T.
+    """
+
+    space: LabelSpace
+    trained_vectors: LabelVectors
+    top: int = 10
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.space.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+        return conse_queries(evidence, self.trained_vectors, self.top)
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines."""
+        return self.space.cosines(self.queries(evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class FirstChoice:
+    """How sure it is that the classifier's first choice is right: 1 / (1 + exp(-(slope * log odds + offset))).
+
+    Platt's scaling (1999) of the log odds of the classifier's highest probability. A classifier knows of nothing but
+    its own classes, so that its probability says too much of a picture that may show anything. slope, offset: chosen
+    on pictures half of which are of classes left out.
+    temperature: exp(score / temperature) is what other labels have of the rest.
+    """
+
+    slope: float
+    offset: float
+    temperature: float
+
+    def log_odds(self, highest: Float32[np.ndarray, "images"]) -> Float64[np.ndarray, "images"]:
+        """That the first choice is right. highest: its probability, by the classifier."""
+        return self.slope * log_odds(highest) + self.offset
+
+
+def log_odds(highest: Float32[np.ndarray, "images"]) -> Float64[np.ndarray, "images"]:
+    """log(p / (1 - p)), finite also where p is 1 in 32 bits.
+
+    >>> log_odds(np.array([0.5, 1.0], np.float32)).round(2).tolist()
+    [0.0, 13.82]
+    """
+    shares = highest.astype(np.float64)
+    odds: Float64[np.ndarray, "images"] = np.log(shares) - np.log(np.maximum(1 - shares, 1e-6))
+    return odds
+
+
+@dataclass(frozen=True, slots=True)
+class StackingRule:
+    """How trained labels compete with labels that no photo taught (calibrated stacking, Chao et al. 2016).
+
+    A trained label's cosine gets confidence * p(label | picture) added and penalty taken off. The penalty keeps the
+    trained labels from crowding out all others; the confidence gives them back what the classifier is sure of, and
+    with it the fine differences (a Chihuahua from a Papillon) that words do not carry.
+    first: what the most probable trained label gets instead; None treats it as the others.
+    """
+
+    penalty: float
+    confidence: float
+    first: FirstChoice | None = None
+
+    def stacked(self, cosines: Logits, probabilities: Probabilities) -> Logits:
+        """The scores of trained labels but for `first`: one column each, as in `probabilities`."""
+        scores: Logits = cosines + (np.float32(self.confidence) * probabilities - np.float32(self.penalty))
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class FusedScorer:
+    """The picture at unit(placing + share * ConSE), labels by cosine, the trained ones under a stacking rule.
+
+    placing: DeViSE or kernel surgery; conse: in the same space, with `share` of its point.
+    trained: for each trained label, in the order of the logits, its position among the labels to rank, or -1.
+    prior: what each label expects beforehand; None ranks by cosine alone. stacking: None treats all labels alike.
+    whole: the same scorer of all labels that the model has; None where they are the labels to rank. The first choice
+    is so much surer than all of them, whichever are asked.
+    """
+
+    placing: DeviseScorer | KernelScorer
+    conse: ConseScorer
+    trained: np.ndarray
+    stacking: StackingRule | None = None
+    prior: LabelPrior | None = None
+    share: float = 1.0
+    whole: "FusedScorer | None" = None
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.placing.space.labels
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+        return unit_rows(self.placing.queries(evidence) + np.float32(self.share) * self.conse.queries(evidence))
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines and the prior, those of trained labels under the stacking rule."""
+        return self.scores_of(self.queries(evidence), evidence)
+
+    def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
+        """The same for pictures placed elsewhere, such as nearer to others of their folder."""
+        scores = self._stacked(queries, evidence)
+        first = None if self.stacking is None else self.stacking.first
+        if first is None:
+            return scores
+        choice = evidence.probabilities.argmax(axis=1)
+        asked = np.flatnonzero(self.trained[choice] >= 0)
+        if len(asked):
+            whole = self if self.whole is None else self.whole
+            theirs = scores if self.whole is None else whole._stacked(queries, evidence)
+            rest = _log_mass_without(theirs[asked], whole.trained[choice[asked]], first.temperature)
+            odds = first.log_odds(evidence.probabilities[asked, choice[asked]])
+            scores[asked, self.trained[choice[asked]]] = first.temperature * (odds + rest)
+        return scores
+
+    def _stacked(self, queries: Queries, evidence: Evidence) -> Scores:
+        """Scores as if there were no first choice."""
+        scores = self.placing.space.cosines(queries)
+        if self.prior is not None:
+            scores += self.prior
+        if self.stacking is not None:
+            ranked = self.trained >= 0
+            columns = self.trained[ranked]
+            scores[:, columns] = self.stacking.stacked(scores[:, columns], evidence.probabilities[:, ranked])
+        return scores
+
+
+def _log_mass_without(scores: Scores, left_out: np.ndarray, temperature: float) -> Float64[np.ndarray, "images"]:
+    """log of the sum of exp(score / temperature) along each row, without one column of it."""
+    scaled = scores / np.float32(temperature)
+    scaled[np.arange(len(scaled)), left_out] = -np.inf
+    highest = scaled.max(axis=1)
+    highest = np.where(np.isfinite(highest), highest, np.float32(0))
+    scaled -= highest[:, None]
+    with np.errstate(divide="ignore"):  # a model of one label has no other
+        mass: Float64[np.ndarray, "images"] = highest + np.log(np.exp(scaled, out=scaled).sum(axis=1, dtype=np.float64))
+    return mass
+
+
+def random_space(labels: LabelSet, dim: int, rng: np.random.Generator) -> LabelSpace:
+    """Random unit vectors in place of the label vectors: the paper's "random embeddings" row.
+
+    A label's vector depends on the generator and on its position.
+    """
+    return LabelSpace(labels, unit_rows(rng.standard_normal((len(labels), dim), dtype=np.float32)))

@@ -1,0 +1,33 @@
+"""From a named policy to what makes label vectors under it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from devise.errors import TextError
+from devise.space.composition import LabelComposer, LabelPolicy
+from devise.space.encoders import Composer
+from devise.space.retrofit import RetrofittedComposer
+from devise.taxonomy.wordnet import Taxonomy
+from devise.text.sensetags import SENSE_MARK, sense_tag
+from devise.text.vectors import WordTable
+
+__all__ = ["composer_for", "untagged"]
+
+
+def composer_for(words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> Composer:
+    """Makes label vectors of these words as the policy says.
+
+    TextError if the policy needs sense tags and the words hold none.
+    """
+    if policy.tags and not any(word.startswith(SENSE_MARK) for word in words.words):
+        raise TextError(
+            f"the policy {policy.name} needs vectors of sense tags, and these words hold none: train them with "
+            "devise text train --sense-tags, and give them as --label-vectors"
+        )
+    base = LabelComposer(words, taxonomy, replace(policy, retrofit=0.0))
+    return RetrofittedComposer(base, taxonomy, policy.retrofit) if policy.retrofit else base
+
+
+def untagged(words: WordTable, policy: LabelPolicy, synset_ids: Sequence[str]) -> int | None:
+    """How many of the synsets have no sense tag: their definition is read instead. None if the policy reads no tags."""
+    return sum(sense_tag(one) not in words for one in synset_ids) if policy.tags else None

@@ -1,0 +1,56 @@
+"""What is expected of a label before the picture is looked at.
+
+A cosine alone gives every label the same chance, a sea squirt as much as a helicopter. Which nouns people photograph is
+known without a photo: the trained labels were chosen for it. The weight of the prior is chosen on classes left out of
+the trained ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from devise.labels import LabelSet
+
+__all__ = ["Familiarity", "LabelPrior", "Prior", "Standing", "standing_of"]
+
+Familiarity = Float32[np.ndarray, "labels"]
+"""log(1 + count) / sqrt(rank): how often the label's best known term stands in plain text, and which of the term's
+senses, from 1, the label is. 0 for a term that no text holds. Up: a noun that people say."""
+Standing = Float32[np.ndarray, "labels"]
+"""Up: more often photographed. Log odds of "people photograph it" (`devise.training.prior`); in bundles made before
+there were log odds, the familiarity."""
+LabelPrior = Float32[np.ndarray, "labels"]
+"""Added to each label's cosine: its standing times the weight that the model keeps."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prior:
+    """What a model keeps of its labels; None is not known."""
+
+    log_odds: Standing | None = None
+    familiarity: Familiarity | None = None
+
+    @property
+    def standing(self) -> Standing | None:
+        """The log odds, or in older models the familiarity."""
+        return self.familiarity if self.log_odds is None else self.log_odds
+
+    def of(self, asked: LabelSet, own: LabelSet, trained: Int64[np.ndarray, "trained"]) -> "Prior":
+        """The same of other labels; see `standing_of`."""
+        rows = (self.log_odds, self.familiarity)
+        return Prior(*(None if row is None else standing_of(asked, own, row, trained) for row in rows))
+
+
+def standing_of(
+    asked: LabelSet, own: LabelSet, known: Float32[np.ndarray, "own"], trained: Int64[np.ndarray, "trained"]
+) -> Standing:
+    """Of the labels asked, where that of a model's own labels is known.
+
+    trained: positions of the trained labels among its own. A label that is not its own was asked for by name: it
+    stands where a trained label does on average.
+    """
+    if asked is own:
+        return known
+    new = known[trained].mean()
+    return np.array([known[own.position(i)] if i in own else new for i in asked.ids], np.float32)

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devise.model.meaning import Meanings
+from devise.model.parts import ModelParts
+
+WORDS = Path(__file__).parents[1] / "data" / "everyday_words.tsv"
+"""500 words that people with photos type: the word, the senses meant (judged by eye), the first one's definition."""
+
+
+@pytest.fixture(scope="module")
+def parts() -> ModelParts:
+    return ModelParts.open()
+
+
+@pytest.fixture(scope="module")
+def meanings(parts: ModelParts) -> Meanings:
+    return Meanings(parts)
+
+
+def test_everyday_words_mean_what_a_person_with_photos_means(meanings: Meanings):
+    rows = [line.split("\t") for line in WORDS.read_text(encoding="utf-8").splitlines()]
+    assert len({word for word, *_ in rows}) == 500
+    wrong = []
+    for word, meant, _ in rows:
+        found = meanings.of(word)
+        if found is None or found.chosen.id not in meant.split():
+            wrong.append(word)
+    assert len(wrong) <= 25, wrong
+
+
+@pytest.mark.parametrize(
+    ("plural", "name", "other"),
+    [
+        ("tigers", "tiger", "Liberation Tigers of Tamil Eelam"),
+        ("porcupines", "porcupine", "porcupine ball"),
+        ("glasses", "spectacles", "glass"),
+        ("alps", "Alps", "alp"),
+    ],
+)
+def test_a_plural_with_a_name_of_its_own_has_both_readings(meanings: Meanings, plural: str, name: str, other: str):
+    found = meanings.of(plural)
+    assert found is not None
+    assert found.chosen.name == name
+    assert other in [sense.name for sense in found.senses]
+
+
+def test_what_was_taken_is_one_short_line(meanings: Meanings):
+    mug, plane, zebra = (meanings.of(word) for word in ("mug", "plane", "zebra"))
+    assert mug is not None
+    assert plane is not None
+    assert zebra is not None
+    assert mug.note == "mug: drinking vessel, 2 other meanings"
+    assert plane.note == "plane: airplane, 2 other meanings"
+    assert zebra.note == ""
+
+
+def test_an_id_is_one_sense(meanings: Meanings):
+    for text in ("n03793489", "mouse.n.04", " MOUSE.n.4 "):
+        found = meanings.of(text)
+        assert found is not None
+        assert [sense.id for sense in found.senses] == ["n03793489"]
+    assert meanings.of("mouse.n.99") is None
+    assert meanings.of("zorblax") is None
+
+
+def test_a_prior_of_one_number_per_label_weighs(parts: ModelParts):
+    bird, machine = "n02012849", "n03126707"  # two cranes, both trained
+    taken = []
+    for one in (bird, machine):
+        prior = np.zeros(len(parts.space.labels), np.float32)
+        prior[parts.space.labels.position(one)] = 1
+        scores = {
+            reading.synset.id: Meanings(parts, prior)._score("crane", reading, {"crane": None})
+            for reading in parts.taxonomy.readings("crane")
+        }
+        taken.append(scores[bird] - scores[machine])
+    assert taken[0] - taken[1] == pytest.approx(1.0, abs=1e-3)  # twice the weight of .5

@@ -1,0 +1,326 @@
+"""Search: against the labeller's own probabilities, against brute force, exact and approximate."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from smallmodel import write_small_bundle
+
+from devise.errors import PhotoIndexError, UsageError
+from devise.model.labeller import Model, load
+from devise.model.typed import TypedLabel, parse_labels
+from devise.pages.contact_sheet import contact_sheet
+from devise.search.nearest_photos import open_search, refresh_nearest
+from devise.search.photoindex import index_photos
+from devise.search.photoside import PhotoSide
+from devise.search.query import PhotoSearch
+from devise.search.results import Hit, Hits, Wanted
+from devise.search.rows import PhotoFact, Rows
+
+pytest.importorskip("pyarrow")
+
+
+@pytest.fixture(scope="module", params=[{}, {"slope": 1.3, "offset": -0.4}], ids=["older", "first choice"])
+def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The small model, as older ones are and with a first choice of its classifier that is sure by itself."""
+    path = tmp_path_factory.mktemp("search") / "small"
+    write_small_bundle(path, **request.param)
+    return load(path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(2)
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        pixels = np.full((6, 5, 3), rng.integers(0, 256, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number:02d}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def search(small: Model, photos: Path, tmp_path: Path) -> PhotoSearch:
+    index_photos(small, [photos], tmp_path / "index")
+    return open_search(small, tmp_path / "index")
+
+
+def words(*texts: str) -> Wanted:
+    return Wanted(parse_labels(*texts))
+
+
+def probabilities(model: Model, photos: Path, labels: str | None = None) -> dict[str, dict[str, float]]:
+    """What `devise label` says of each photo: path -> label id -> probability."""
+    answers = model.label_many(sorted(photos.glob("*.png")), top=9, labels=labels)
+    return {answer.source: {guess.label.id: guess.score for guess in answer.guesses} for answer in answers}
+
+
+@pytest.mark.parametrize("text", ["tabby", "kiang", "zebra", "n03272010"])
+def test_a_score_is_the_probability_of_devise_label(small: Model, photos: Path, search: PhotoSearch, text: str):
+    """The tolerance is that of a vector in 16 bits: 5e-4 of a cosine over a temperature of 0.5."""
+    label_id = small.parts.taxonomy.find(text)[0].id
+    expected = probabilities(small, photos)
+    found = search.find(words(text), top=12)
+    assert len(found.hits) == found.photos == 12
+    for hit in found.hits:
+        assert hit.score == pytest.approx(expected[hit.path][label_id], rel=2e-3, abs=1e-6)
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_photo_is_called_what_devise_label_calls_it(small: Model, photos: Path, search: PhotoSearch):
+    expected = probabilities(small, photos)
+    for hit in search.find(words("zebra"), top=12).hits:
+        assert hit.label.id == max(expected[hit.path], key=expected[hit.path].__getitem__)
+
+
+def test_a_typed_label_competes_with_all_others(small: Model, photos: Path, search: PhotoSearch):
+    text = "zedonk: offspring of a zebra and a donkey"
+    answers = small.label_many(sorted(photos.glob("*.png")), top=10, labels=text)
+    expected = {a.source: next(g.score for g in a.guesses if g.label.id == "user:zedonk") for a in answers}
+    for hit in search.find(words(text), top=12).hits:
+        assert hit.score == pytest.approx(expected[hit.path], rel=2e-3, abs=1e-6)
+
+
+def test_any_adds_and_every_multiplies(small: Model, photos: Path, search: PhotoSearch):
+    expected = probabilities(small, photos)
+    typed = parse_labels("zebra", "tabby")
+    for hit in search.find(Wanted(typed), top=12).hits:
+        both = [expected[hit.path][i] for i in ("n02391049", "n02123045")]
+        assert hit.score == pytest.approx(sum(both), rel=2e-3)
+    for hit in search.find(Wanted(typed, "all"), top=12).hits:
+        both = [expected[hit.path][i] for i in ("n02391049", "n02123045")]
+        assert hit.score == pytest.approx(both[0] * both[1], rel=4e-3)
+
+
+def test_under_is_the_sum_over_the_branch(small: Model, photos: Path, search: PhotoSearch):
+
+    expected = probabilities(small, photos)
+    equine = small.parts.taxonomy.subtree(small.parts.taxonomy.find("equine")[0].id)
+
+    for hit in search.find(Wanted(under="equine"), top=12).hits:
+        assert hit.score == pytest.approx(sum(p for i, p in expected[hit.path].items() if i in equine), rel=2e-3)
+    alone = {hit.path: hit.score for hit in search.find(Wanted(under="equine"), top=12).hits}
+    tabby = {hit.path: hit.score for hit in search.find(words("tabby"), top=12).hits}
+    for hit in search.find(Wanted(parse_labels("tabby"), under="equine"), top=12).hits:
+        assert hit.score == pytest.approx(alone[hit.path] * tabby[hit.path], rel=1e-4)
+
+
+def test_like_finds_the_photo_itself_first(search: PhotoSearch, photos: Path):
+    found = search.find(Wanted(like=photos / "05.png"), top=3)
+    assert found.hits[0].path == str(photos / "05.png")
+    assert found.hits[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_equal_scores_are_ordered_by_path(small: Model, tmp_path: Path):
+    for name in ("c", "a", "b"):
+        Image.fromarray(np.full((4, 4, 3), 70, dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    index_photos(small, [tmp_path / f"{name}.png" for name in "cab"], tmp_path / "index")
+    hits = open_search(small, tmp_path / "index").find(words("zebra")).hits
+    assert [Path(hit.path).stem for hit in hits] == ["a", "b", "c"]
+
+
+def test_what_cannot_be_asked(search: PhotoSearch):
+    with pytest.raises(UsageError, match="nothing is looked for"):
+        Wanted()
+    with pytest.raises(UsageError, match="stands alone"):
+        Wanted(parse_labels("zebra"), like="a.png")
+    with pytest.raises(UsageError, match="top must be at least 1"):
+        search.find(words("zebra"), top=0)
+    with pytest.raises(UsageError, match="--under needs a noun"):
+        search.find(Wanted(under="qqqq"))
+
+
+def test_an_empty_index_finds_nothing(small: Model):
+    found = PhotoSearch(small, Rows.blank((), 12, 4)).find(words("zebra"))
+    assert (found.hits, found.photos) == ((), 0)
+
+
+def test_a_label_without_a_vector_is_nowhere(small: Model, search: PhotoSearch):
+    assert search.find(Wanted((TypedLabel("entity"),), exact=True)).hits[0].score == 0
+    assert search.find(words("entity")).hits[0].score == pytest.approx(1)  # its kinds are all there is
+
+
+def test_a_word_finds_its_kinds(small: Model, search: PhotoSearch):
+    under = {hit.path: hit.score for hit in search.find(Wanted(under="equine")).hits}
+    assert {hit.path: hit.score for hit in search.find(words("equine")).hits} == pytest.approx(under)
+    both = search.find(Wanted((TypedLabel("equine"), TypedLabel("feline")), "all")).hits[0]
+    apart = [{hit.path: hit.score for hit in search.find(words(one)).hits} for one in ("equine", "feline")]
+    assert both.score == pytest.approx(apart[0][both.path] * apart[1][both.path], rel=1e-4)
+    for alone in (Wanted((TypedLabel("equine"),), exact=True), words("n02374149")):
+        assert max(hit.score for hit in search.find(alone).hits) < max(under.values())
+
+
+@pytest.fixture(scope="module")
+def many(small: Model) -> Rows:
+    rng = np.random.default_rng(4)
+    features = rng.uniform(-1, 1, (3000, 3)).astype(np.float32)
+    facts = [PhotoFact(f"/p/{i:05d}", 1, 1, i.to_bytes(32, "big")) for i in range(len(features))]
+    return PhotoSide(small.parts).rows(facts, features)
+
+
+@pytest.mark.parametrize("text", ["zebra", "kiang", "tabby, scooter", "zedonk: part zebra, part donkey"])
+def test_the_blocks_of_a_large_index_equal_brute_force(
+    small: Model, many: Rows, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    from devise.search import query as module
+
+    whole = PhotoSearch(small, many).scores(words(text))
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 1000)
+    np.testing.assert_allclose(PhotoSearch(small, many).scores(words(text)), whole, rtol=1e-5, atol=1e-5)
+    one_by_one = [PhotoSearch(small, many.taken(np.array([i]))).scores(words(text))[0] for i in range(0, 3000, 211)]
+    np.testing.assert_allclose(whole[::211], one_by_one, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small indexes get it too."""
+    monkeypatch.setattr("devise.search.query._COARSE_FROM", 1)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        words("zebra"),
+        words("kiang"),
+        words("tabby, scooter"),
+        words("zedonk: part zebra, part donkey"),
+        words("zedonk: part zebra, part donkey; zebra; kiang"),
+        Wanted(parse_labels("zebra", "kiang"), "all"),
+        Wanted(parse_labels("zebra"), under="equine"),
+        Wanted(under="equine"),
+        Wanted(parse_labels("zebra", "kiang"), by="cosine"),
+        Wanted(parse_labels("zebra", "kiang"), "all", by="cosine"),
+        Wanted(like=np.full((6, 5, 3), (200, 30, 90), np.uint8)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("top", [1, 20, 400])
+@pytest.mark.usefixtures("first_look")
+def test_a_first_look_in_8_bits_finds_the_same(small: Model, many: Rows, wanted: Wanted, top: int):
+    plain, often = PhotoSearch(small, many), PhotoSearch(small, many, often=True)
+    expected, found = plain.find(wanted, top), often.find(wanted, top)
+    assert [hit.path for hit in found.hits] == [hit.path for hit in expected.hits]
+    np.testing.assert_allclose([h.score for h in found.hits], [h.score for h in expected.hits], rtol=1e-5)
+    assert found.exact
+    assert found.photos == expected.photos == len(many)
+    assert found.notes == expected.notes
+
+
+@pytest.mark.usefixtures("first_look")
+def test_a_first_look_spares_most_photos(small: Model, many: Rows, monkeypatch: pytest.MonkeyPatch):
+    looked: list[int] = []
+    taken = Rows.taken
+    monkeypatch.setattr(Rows, "taken", lambda rows, places: looked.append(len(places)) or taken(rows, places))
+    PhotoSearch(small, many, often=True).find(words("kiang"), top=5)
+    assert len(looked) == 1
+    assert 5 <= looked[0] < len(many) / 4
+
+
+@pytest.mark.usefixtures("first_look")
+def test_photos_that_are_all_alike_are_all_looked_at(small: Model, many: Rows):
+    same = many.taken(np.full(300, 7), many.facts[:300])
+    for often in (False, True):
+        hits = PhotoSearch(small, same, often=often).find(words("kiang"), top=3).hits
+        assert [hit.path for hit in hits] == ["/p/00000", "/p/00001", "/p/00002"]
+
+
+def test_approximate_search_finds_what_exact_search_finds(small: Model, photos: Path, tmp_path: Path, many: Rows):
+    pytest.importorskip("faiss")
+    from devise.search.photoside import header_of
+    from devise.search.store import PhotoStore
+
+    store = PhotoStore.created(tmp_path / "index", header_of(small.parts))
+    store.append(many)
+    exact = open_search(small, tmp_path / "index")
+    built = refresh_nearest(small, tmp_path / "index", len(many), above=100)
+    assert built is not None
+    assert built.facts.recall >= 0.98
+    near = open_search(small, tmp_path / "index")
+    for text in ("zebra", "kiang", "tabby, scooter", "n03272010"):
+        one, other = near.find(words(text), top=10), exact.find(words(text), top=10)
+        assert not one.exact
+        assert other.exact
+        shared = {hit.path for hit in one.hits} & {hit.path for hit in other.hits}
+        assert len(shared) >= 8
+    assert near.find(Wanted(parse_labels("zebra", "tabby"), "all")).exact
+    kept = refresh_nearest(small, tmp_path / "index", len(many), above=100)
+    assert kept is not None
+    assert kept.facts == built.facts
+    store.append(Rows.gone(["/p/00007"], 12, 4))
+    stale = open_search(small, tmp_path / "index").find(words("zebra"))
+    assert stale.exact
+    assert "not of these photos" in stale.notes[0]
+    (tmp_path / "index" / "nearest.faiss").write_bytes(b"no index")
+    damaged = open_search(small, tmp_path / "index").find(words("zebra"))
+    assert damaged.exact
+    assert "nearest.faiss: is damaged" in damaged.notes[0]
+    assert refresh_nearest(small, tmp_path / "index", 10, above=100) is None
+    assert open_search(small, tmp_path / "index").find(words("zebra")).exact
+
+
+def test_the_contact_sheet_is_one_page_that_loads_nothing(search: PhotoSearch, photos: Path):
+    found = search.find(words("zebra"), top=3)
+    Path(found.hits[1].path).unlink()
+    page = contact_sheet(found, '<script>alert("x")</script>')
+    assert page.count("<img ") == 2
+    assert page.count('src="data:image/jpeg;base64,') == 2
+    assert "no such file" in page
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_the_contact_sheet_shows_no_small_score_as_zero(search: PhotoSearch):
+    label = search.labels_of(np.array([0]))[0]
+    hits = tuple(Hit(f"/far/<away>/{n}.jpg", score, label) for n, score in enumerate((0.5, 0.0001, 0.00009, 0.0, -0.2)))
+    page = contact_sheet(Hits(hits, 5), "zebra")
+    for shown in ("0.5000, ", "0.0001, ", "&lt; 0.0001, ", "0.0000, ", "-0.2000, "):
+        assert f"<p>{shown}" in page
+    assert '<p class="file">0.jpg</p>' in page
+    assert '<p class="folder" title="/far/&lt;away&gt;">/far/&lt;away&gt;</p>' in page
+
+
+def test_a_flipped_byte_of_the_approximate_index_changes_no_answer(small: Model, tmp_path: Path, many: Rows):
+    pytest.importorskip("faiss")
+    from devise.search.approximate import Nearest
+    from devise.search.photoside import header_of
+    from devise.search.store import PhotoStore
+
+    index = tmp_path / "index"
+    PhotoStore.created(index, header_of(small.parts)).append(many)
+    built = refresh_nearest(small, index, len(many), above=100)
+    assert built is not None
+    whole = {name: (index / name).read_bytes() for name in ("nearest.faiss", "nearest.json")}
+    rng = np.random.default_rng(0)
+    for name, data in whole.items():
+        places = rng.choice(min(len(data), 400), 20, replace=False)
+        for place in places.tolist():
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << int(rng.integers(8))
+            (index / name).write_bytes(flipped)
+            with suppress(PhotoIndexError):
+                found = Nearest.read(index)
+                assert found is not None
+                assert found.facts == built.facts  # white space and the like
+                assert name == "nearest.json"
+        (index / name).write_bytes(data)
+    (index / "nearest.faiss").write_bytes(whole["nearest.faiss"][:-1])
+    again = refresh_nearest(small, index, len(many), above=100)
+    assert again is not None
+    assert again.facts == built.facts
+    assert {name: (index / name).read_bytes() for name in whole} == whole
+
+
+def test_facts_out_of_range_are_refused_though_their_hash_is_right(tmp_path: Path, many: Rows):
+    pytest.importorskip("faiss")
+    from dataclasses import replace
+
+    from devise.search.approximate import Nearest
+
+    vectors = many.vectors.astype(np.float32)
+    built = Nearest.built(vectors, vectors[:20], "mark")
+    for wrong in ({"probes": -1}, {"probes": 0}, {"probes": 2**70}):
+        Nearest(built._index, replace(built.facts, **wrong)).write(tmp_path)
+        with pytest.raises(PhotoIndexError, match="is damaged"):
+            Nearest.read(tmp_path)

@@ -1,0 +1,102 @@
+import math
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from devise.errors import LabelError
+from devise.labels import Label, LabelSet
+from devise.space.labelspace import LabelSpace, centre_of, placed, unit_rows
+
+ROWS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 4)), elements=st.floats(-8, 8, width=16))
+
+
+def labels(*names: str) -> LabelSet:
+    return LabelSet(Label(name, name) for name in names)
+
+
+@pytest.fixture
+def four() -> LabelSpace:
+    """Three directions and a label without a vector."""
+    vectors = np.array([[1, 0], [0, 0], [0.6, 0.8], [0, -1]], np.float32)
+    return LabelSpace(labels("east", "nowhere", "northeast", "south"), vectors)
+
+
+def test_cosines_by_hand_and_without_vector_last(four: LabelSpace):
+    scores = four.cosines(np.array([[0, 1], [0.8, -0.6], [0, 0]], np.float32))
+    np.testing.assert_allclose(
+        scores, [[0, -math.inf, 0.8, -1], [0.8, -math.inf, 0, 0.6], [0, -math.inf, 0, 0]], atol=1e-7
+    )
+    assert four.without_vector.tolist() == [1]
+
+
+def test_cosines_are_a_new_array_each_time(four: LabelSpace):
+    query = np.array([[1, 0]], np.float32)
+    four.cosines(query)[:] = 7
+    assert four.cosines(query)[0, 0] == 1
+    assert four.vectors[0].tolist() == [1, 0]
+
+
+def test_subset_keeps_the_order_asked(four: LabelSpace):
+    part = four.subset([3, 1])
+    assert part.labels.ids == ("south", "nowhere")
+    assert part.vectors.tolist() == [[0, -1], [0, 0]]
+    assert part.without_vector.tolist() == [1]
+    empty = four.subset([])
+    assert len(empty.labels) == 0
+    assert empty.vectors.shape == (0, 2)
+    assert empty.cosines(np.ones((3, 2), np.float32)).shape == (3, 0)
+    assert four.subset(np.array([2])).labels.ids == ("northeast",)
+
+
+def test_joined(four: LabelSpace):
+    both = four.subset([0]).joined(four.subset([1, 2]))
+    assert both.labels.ids == ("east", "nowhere", "northeast")
+    np.testing.assert_array_equal(both.vectors, four.vectors[:3])
+    with pytest.raises(LabelError, match="south stands twice"):
+        four.joined(four.subset([3]))
+
+
+def test_one_vector_a_label():
+    with pytest.raises(AssertionError, match="one vector a label"):
+        LabelSpace(labels("a", "b"), np.eye(1, 2, dtype=np.float32))
+
+
+@given(ROWS)
+def test_unit_rows_by_loops(rows: np.ndarray):
+    before = rows.copy()
+    found = unit_rows(rows)
+    assert (rows == before).all()
+    assert found.dtype == np.float32
+    for row, unit in zip(rows.tolist(), found.tolist(), strict=True):
+        length = math.sqrt(math.fsum(x * x for x in row))
+        assert unit == pytest.approx([x / length if length else 0 for x in row], abs=1e-6)
+
+
+def test_centre_leaves_out_labels_without_a_vector():
+    vectors = np.array([[1, 0], [0, 0], [0, 3]], np.float32)
+    centre = centre_of(vectors)
+    assert centre.tolist() == [0.5, 1.5]
+    assert centre.dtype == np.float32
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_centre_of_nothing_is_refused(rows: int):
+    with pytest.raises(LabelError, match="no trained label has a vector"):
+        centre_of(np.zeros((rows, 2), np.float32))
+
+
+@given(ROWS)
+def test_placed_by_loops(slow: ModuleType, rows: np.ndarray):
+    centre = np.arange(1, rows.shape[1] + 1, dtype=np.float32) / 3
+    for row, point in zip(rows.tolist(), placed(rows, centre).tolist(), strict=True):
+        assert point == pytest.approx(slow.placed(row, centre.tolist()), abs=1e-5)
+
+
+def test_placed_trained_labels_cancel_when_they_are_as_long():
+    # Two opposite points remain of two labels: what they share is gone.
+    vectors = np.array([[0.6, 0.8], [0.6, -0.8]], np.float32)
+    np.testing.assert_allclose(placed(vectors, centre_of(vectors)), [[0, 1], [0, -1]], atol=1e-7)
