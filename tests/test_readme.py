@@ -1,8 +1,10 @@
 """What README and the pages of docs show is run, with pictures of the names they use."""
 
+import json
 import re
 import shlex
 from dataclasses import asdict
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,14 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
+from devise.cli.demo_photos import sample_folder
 from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
 from devise.taxonomy.wordnet import default_taxonomy
 
 ROOT = Path(__file__).parents[1]
 PYTHON_PAGES = ("README.md", "docs/python.md", "docs/search.md")
-COMMAND_PAGES = ("README.md", "docs/command-line.md", "docs/search.md", "docs/tutorial.md")
+COMMAND_PAGES = ("README.md", "docs/command-line.md", "docs/data.md", "docs/search.md", "docs/tutorial.md")
 PICTURES = (
     "cat.jpg",
     "a.jpg",
@@ -97,3 +100,41 @@ def test_command_runs(command: str, pictures: Path, capsys: pytest.CaptureFixtur
         main(shlex.split(command)[1:])
     assert not done.value.code
     assert capsys.readouterr().out or any(pictures.glob("*.csv")) or any(pictures.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", ["unseen", "search"])
+def test_the_pictures_of_the_readme_say_what_the_model_says(name: str):
+    """Their comment is what is written on them; another processor may change a score by a point."""
+    for package in ("skimage", "sklearn", "pyarrow"):
+        pytest.importorskip(package)
+    spec = spec_from_file_location("readme_pictures", ROOT / "tools" / "readme_pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with Image.open(ROOT / "docs" / "pictures" / f"{name}.jpg") as picture:
+        drawn = json.loads(picture.info["comment"])
+    now = script.unseen_answers() if name == "unseen" else script.searched()
+    assert [one["photo"] for one in now] == [one["photo"] for one in drawn]
+    for one, other in zip(now, drawn, strict=True):
+        if name == "search":
+            assert (one["word"], one["score"]) == (other["word"], pytest.approx(other["score"], abs=0.02))
+            continue
+        for column in ("softmax", "devise"):
+            assert one[column][0][0] == other[column][0][0]
+            scores = {row[0]: row[1] for row in other[column]}
+            assert all(row[1] == pytest.approx(scores.get(row[0], row[1]), abs=0.02) for row in one[column])
+
+
+def test_the_readme_shows_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """The names of the first block of output; its photos are inside scikit-image."""
+    pytest.importorskip("skimage")
+    (tmp_path / "photos").mkdir()
+    shown = blocks("README.md", "text")[0]
+    for name in re.findall(r"photos/(\S+)", shown):
+        (tmp_path / "photos" / name).symlink_to(sample_folder() / name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["label", "photos/", "--top", "3"])
+    without_scores = [re.sub(r"< 0.1 %|[\d.]+ %", "", text).split() for text in (capsys.readouterr().out, shown)]
+    assert without_scores[0] == without_scores[1]

@@ -1,0 +1,143 @@
+"""The two pictures of the README: right answers that the softmax cannot give, and five searches.
+
+    python tools/readme_pictures.py            # writes docs/pictures/unseen.jpg and docs/pictures/search.jpg
+
+The photos are inside the packages scikit-image and scikit-learn. The comment of each picture is what is
+written on it, as JSON: a test works that out again and compares, so that a picture of another model is noticed.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+import devise
+from devise.cli.app import main as command
+from devise.cli.demo_photos import SAMPLES, SHEET, sample_folder
+
+__all__ = ["PICTURES", "main", "searched", "unseen_answers"]
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+UNSEEN = ("rocket.jpg", "china.jpg")  # right on the demo's sheet, and no trained class is one or, for the pagoda, near
+WORDS = ("animal", "drink", "vehicle", "building", "plant")
+WIDTH, GAP, SCALE = 820, 12, 2
+INK, SOFT, LINE, BLUE, RUST = "#1c1b19", "#5c5952", "#dcd9d0", "#2f5f9e", "#b4530b"
+Answers = list[dict[str, Any]]
+
+
+def photos() -> list[Path]:
+    """The samples of the demo and of its sheet that are installed."""
+    names = sorted({sample.file for sample in SAMPLES} | set(SHEET))
+    folders = [folder for package in ("skimage", "sklearn") if (folder := sample_folder(package)) is not None]
+    return [folder / name for name in names for folder in folders if (folder / name).is_file()]
+
+
+def unseen_answers() -> Answers:
+    """For each photo, the best names of the softmax among its classes and of devise among the demo's nouns."""
+    model = devise.load()
+    nouns = "; ".join(SHEET.values())
+    told = []
+    for path in (path for name in UNSEEN for path in photos() if path.name == name):
+        softmax = model.label(path, top=4, method="softmax")
+        ours = model.label(path, top=4, labels=nouns, candidates="typed")
+        told.append({"photo": path.name, "softmax": _rows(softmax), "devise": _rows(ours)})
+    return told
+
+
+def searched() -> Answers:
+    """For each word, the first photo that `devise search` finds among all of them."""
+    with TemporaryDirectory() as folder:
+        index = str(Path(folder) / "index")
+        _run("index", *map(str, photos()), "--out", index)
+        found = [
+            json.loads(_run("search", index, word, "--top", "1", "--format", "json", "--quiet"))[0] for word in WORDS
+        ]
+    return [
+        {"word": word, "photo": Path(hit["path"]).name, "score": round(hit["score"], 2)}
+        for word, hit in zip(WORDS, found, strict=True)
+    ]
+
+
+def _rows(answer: devise.Answer) -> list[list[Any]]:
+    """Name, score to two places, and whether it was trained on."""
+    return [[guess.label.name, round(guess.score, 2), guess.label.seen] for guess in answer.guesses]
+
+
+def _run(*arguments: str) -> str:
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written):
+        try:
+            command(list(arguments))
+        except SystemExit as stop:
+            if stop.code:
+                raise
+    return written.getvalue()
+
+
+def draw_unseen(told: Answers) -> Image.Image:
+    """One row a photo: the photo, what the softmax says, what devise says."""
+    row = 214
+    page, draw = _page(GAP + len(told) * row)
+    for number, one in enumerate(told):
+        top = GAP + number * row
+        _photo(page, one["photo"], GAP, top, 200, 190)
+        _column(draw, 236, top, "Softmax, of its 1,000 classes", one["softmax"])
+        _column(draw, 536, top, f"devise, of {len(SHEET)} nouns it was given", one["devise"])
+    return page
+
+
+def draw_search(told: Answers) -> Image.Image:
+    """One column a word: the word, the photo found, its score."""
+    wide = (WIDTH - GAP) // len(told)
+    page, draw = _page(176)
+    for number, one in enumerate(told):
+        x = GAP + number * wide
+        _text(draw, x, 26, one["word"], INK, 15)
+        _photo(page, one["photo"], x, 38, wide - GAP, 112)
+        _text(draw, x, 162, f"{one['score']:.2f}  {one['photo']}", SOFT, 11)
+    return page
+
+
+def _column(draw: ImageDraw.ImageDraw, x: int, y: int, title: str, rows: Sequence[Sequence[Any]]) -> None:
+    _text(draw, x, y + 14, title, INK, 14)
+    for number, (name, score, seen) in enumerate(rows):
+        top = y + 28 + 40 * number
+        _text(draw, x, top + 16, name, INK if seen else RUST, 15)
+        wide = draw.textlength(name, font=ImageFont.load_default(15 * SCALE)) / SCALE
+        told = f"  {100 * score:.0f} %" + ("" if seen else ", unseen")
+        _text(draw, x + wide, top + 16, told, SOFT, 11)
+        for length, colour in ((270, LINE), (max(270 * score, 2), BLUE)):
+            draw.rectangle([x * SCALE, (top + 23) * SCALE, (x + length) * SCALE, (top + 28) * SCALE], fill=colour)
+
+
+def _page(height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    page = Image.new("RGB", (WIDTH * SCALE, height * SCALE), "white")
+    return page, ImageDraw.Draw(page)
+
+
+def _photo(page: Image.Image, name: str, x: int, y: int, wide: int, high: int) -> None:
+    path = next(path for path in photos() if path.name == name)
+    photo = Image.open(path).convert("RGB")
+    photo.thumbnail((wide * SCALE, high * SCALE), Image.Resampling.LANCZOS)
+    page.paste(photo, (x * SCALE, y * SCALE))
+
+
+def _text(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str, size: int) -> None:
+    draw.text((x * SCALE, y * SCALE), text, fill=colour, font=ImageFont.load_default(size * SCALE), anchor="ls")
+
+
+def main() -> None:
+    """Work out the answers, write the pictures."""
+    for name, told, draw in (("unseen", unseen_answers(), draw_unseen), ("search", searched(), draw_search)):
+        written = json.dumps(told)
+        draw(told).save(PICTURES / f"{name}.jpg", quality=65, optimize=True, progressive=True, comment=written.encode())
+        print(f"{name}.jpg: {written}")
+
+
+if __name__ == "__main__":
+    main()
