@@ -17,13 +17,13 @@ from devise.errors import DeviseError, PictureError, UsageError
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Standing
 from devise.model.candidates import Candidates, choose_candidates
-from devise.model.context import answers_in_context
 from devise.model.explain import Explainer
 from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, KindScorer, Method, make_scorer
 from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
+from devise.space.context import answers_in_context
 from devise.space.evidence import Evidence
 from devise.space.scorer import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone

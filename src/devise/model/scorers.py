@@ -10,7 +10,6 @@ from devise.errors import BundleError, UsageError
 from devise.labels import LabelSet
 from devise.model.candidates import Kinds
 from devise.model.parts import ModelParts
-from devise.model.prior import label_prior
 from devise.space.baselines import ChanceScorer, SoftmaxScorer
 from devise.space.embedding import (
     ConseScorer,
@@ -22,6 +21,7 @@ from devise.space.embedding import (
 from devise.space.evidence import Evidence
 from devise.space.kernel import placed_by_label
 from devise.space.labelspace import LabelSpace
+from devise.space.prior import label_prior
 from devise.space.scorer import Scorer
 
 __all__ = ["METHODS", "ROWS", "KindScorer", "Method", "Row", "make_scorer", "methods_of", "photo_space", "rows_of"]

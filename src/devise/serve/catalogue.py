@@ -92,7 +92,7 @@ def label_routes(service: Service) -> APIRouter:
 
     @routes.get("/map", response_model=LabelMap, summary="All labels on a plane")
     def label_map() -> Any:
-        """For drawing: one point a label, by the two directions in which branches of WordNet differ most."""
+        """For drawing: one point per label; see `Plane`. Near points are alike, and far ones tell little."""
         return Response(service.label_map, media_type="application/json")
 
     return routes

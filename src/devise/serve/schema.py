@@ -273,8 +273,8 @@ class LabelMap(BaseModel):
     branches: list[str]
     ids: str
     names: str
-    x: list[int]
-    y: list[int]
+    x: list[float]
+    y: list[float]
     branch: list[int]
     seen: list[int]
 

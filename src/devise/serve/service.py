@@ -76,7 +76,7 @@ class Service:
     def label_map(self) -> bytes:
         """A `LabelMap` as JSON, made once."""
         plane, labels = self.plane, self.model.labels
-        points = plane.places(self.model.parts.placed.vectors).round().astype(int)
+        points = plane.places(self.model.parts.placed.vectors).astype(float).round(1)
         columns = LabelMap(
             branches=[*BRANCHES, "other"],
             ids="\n".join(labels.ids),

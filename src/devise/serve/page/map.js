@@ -5,6 +5,7 @@ import { photo } from "./label.js";
 
 const COLOURS = ["#d1495b", "#3a8f4d", "#7b5ea7", "#e08e2b", "#c65aa5", "#2b7bba", "#8a6d3b", "#5b8ea6", "#2aa198", "#8d8d8d"];
 const NAMES_SHOWN = 45;
+const STRIDE = 7919;  // a prime: names come from all branches, the same each time
 const at = (id) => document.getElementById(id);
 const view = { x: 0, y: 0, scale: 1 };
 let labels = null, hidden = new Set(), marked = -1, near = [], hovered = -1, place = null, placed = null, drawing = false;
@@ -204,7 +205,8 @@ function names(pen, seen, left, top, ux, uy) {
   }
   if (near.length) return;
   let more = NAMES_SHOWN;
-  for (const i of seen) {
+  for (let step = 0; step < seen.length; step += 1) {
+    const i = seen[(step * STRIDE) % seen.length];
     if (labels.seen[i] && write(i, false)) more -= 1;
     if (!more) break;
   }
