@@ -62,7 +62,7 @@ SIDE = 4
 @pytest.fixture(scope="session")
 def slow() -> ModuleType:
     """tests/reference/label_space.py, whatever the folder that pytest runs in."""
-    path = Path(__file__).parents[1] / "reference" / "label_space.py"
+    path = Path(__file__).parents[0] / "reference" / "label_space.py"
     spec = spec_from_file_location("reference_label_space", path)
     assert spec is not None
     assert spec.loader is not None

@@ -12,9 +12,9 @@ from PIL import Image
 
 from devise.errors import DeviseError, UsageError
 from devise.model.answers import Answer
+from devise.model.context import FeatureSpool
 from devise.model.labeller import LabelRequest, Model
-from devise.space import context
-from devise.space.context import FeatureSpool
+from devise.model import context
 
 Plain = Callable[[tuple[int, int, int]], np.ndarray]
 

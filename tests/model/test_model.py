@@ -15,10 +15,9 @@ from PIL import Image
 from devise.errors import BundleError, PictureError, UsageError
 from devise.model.answers import Answer
 from devise.model.labeller import LabelRequest, Model, load
-from devise.model.scorers import METHODS, Method, photo_space
+from devise.model.scorers import METHODS, Method, label_prior, photo_space
 from devise.model.typed import TypedLabel
 from devise.space.labelspace import LabelSpace
-from devise.space.prior import label_prior
 
 RED, GREEN, BLUE, GREY = (250, 20, 40), (10, 240, 60), (5, 90, 250), (120, 130, 127)
 COLOURS = (RED, GREEN, BLUE, GREY)

@@ -4,7 +4,7 @@ import pytest
 from devise.labels import Label, LabelSet
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
-from devise.space.prior import label_prior
+from devise.model.scorers import label_prior
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from devise.errors import DeviseError, PictureError, UsageError
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Standing
 from devise.model.candidates import Candidates, choose_candidates
+from devise.model.context import answers_in_context
 from devise.model.explain import Explainer
 from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, KindScorer, Method, make_scorer
 from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
-from devise.space.context import answers_in_context
 from devise.space.evidence import Evidence
 from devise.space.scorer import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone
@@ -56,7 +56,7 @@ class LabelRequest:
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
     explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
     in_doubt: the same only for pictures whose best guess is less probable than that.
-    context: each picture is helped by those of the run that are nearest to it; see `devise.space.context`.
+    context: each picture is helped by those of the run that are nearest to it; see `devise.space.context.in_context`.
     """
 
     top: int | None = None

@@ -21,10 +21,21 @@ from devise.space.embedding import (
 from devise.space.evidence import Evidence
 from devise.space.kernel import placed_by_label
 from devise.space.labelspace import LabelSpace
-from devise.space.prior import label_prior
+from devise.space.prior import LabelPrior, standing_of
 from devise.space.scorer import Scorer
 
-__all__ = ["METHODS", "ROWS", "KindScorer", "Method", "Row", "make_scorer", "methods_of", "photo_space", "rows_of"]
+__all__ = [
+    "METHODS",
+    "ROWS",
+    "KindScorer",
+    "Method",
+    "Row",
+    "label_prior",
+    "make_scorer",
+    "methods_of",
+    "photo_space",
+    "rows_of",
+]
 
 Method = Literal["fused", "kernel", "devise", "conse", "softmax"]
 """What a picture can be labelled with."""
@@ -127,6 +138,14 @@ def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
     rng = np.random.default_rng(int(parts.setting("random", "seed")))
     full = random_space(LabelSet([*trained, *others]), space.vectors.shape[1], rng)
     return DeviseScorer(full.subset([full.labels.position(i) for i in space.labels.ids]), parts.random_surgery)
+
+
+def label_prior(parts: ModelParts, labels: LabelSet) -> LabelPrior | None:
+    """One number per label; None if the model keeps no standing of its labels."""
+    known = parts.standing
+    if known is None:
+        return None
+    return np.float32(parts.bundle.prior_weight()) * standing_of(labels, parts.space.labels, known, parts.trained)
 
 
 class KindScorer:

@@ -13,13 +13,13 @@ from devise.errors import UsageError
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model
-from devise.model.scorers import photo_space
+from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.results import Hit, Hits, Wanted
 from devise.search.rows import Rows
 from devise.space.labelspace import LabelSpace
-from devise.space.prior import LabelPrior, label_prior
+from devise.space.prior import LabelPrior
 
 __all__ = ["NearPhotos", "PhotoScores", "PhotoSearch"]
 
