@@ -5,8 +5,9 @@
 >>> answer = model.label("cat.jpg", top=5)  # doctest: +SKIP
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from devise.lazy import lazily
 from devise.version import __version__
 
 if TYPE_CHECKING:
@@ -45,15 +46,8 @@ _HOMES = {
     "load": "devise.model.labeller",
 }
 
+__getattr__ = lazily(__name__, _HOMES)
+
 
 def __dir__() -> list[str]:
     return __all__
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `import devise` itself costs nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'devise' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from devise.errors import DeviseError, UsageError
+from devise.model import context
 from devise.model.answers import Answer
 from devise.model.context import FeatureSpool
 from devise.model.labeller import LabelRequest, Model
-from devise.model import context
 
 Plain = Callable[[tuple[int, int, int]], np.ndarray]
 

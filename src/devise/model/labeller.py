@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from jaxtyping import Float32
 
-from devise.arrays import Features, Queries, Scores
+from devise.arrays import Features, LabelVectors, Queries, Scores
 from devise.errors import DeviseError, PictureError, UsageError
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Standing
@@ -161,8 +161,13 @@ class Model:
         chosen = choose_candidates(self.parts, request.candidates, under=request.under, typed=request.typed)
         return LabelRun(self, request, chosen)
 
+    @property
+    def label_vectors(self) -> LabelVectors:
+        """Where the labels stand among the pictures: one unit vector per label of `labels`, in their order."""
+        return self.parts.placed.vectors
+
     def embed(self, picture: Picture) -> Float32[np.ndarray, " dim"]:
-        """The picture as a unit vector of `photo_space`, where its labels are near: unit(placing + share * ConSE)."""
+        """The picture as a unit vector among `label_vectors`, near to its labels: unit(placing + share * ConSE)."""
         features = next(self.features([picture]))
         if features.features is None or features.problem is not None:
             raise PictureError(features.problem)
