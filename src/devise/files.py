@@ -30,6 +30,7 @@ __all__ = [
     "read_text",
     "reason_of",
     "require_regular",
+    "sole_writer",
     "text_name",
     "text_of",
 ]
@@ -84,6 +85,18 @@ def locked(path: Path) -> Iterator[bool]:
         yield _is_free(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def sole_writer(folder: Path, error: type[Exception], name: str = ".lock") -> Iterator[None]:
+    """Hold the lock of a folder, which is there, within the block; `error`, in one line, if another process has it.
+
+    OSError if the lock cannot be made. The lock is the file `name`; it stays, and ends with the block or the process.
+    """
+    with locked(folder / name) as free:
+        if not free:
+            raise error(f"{folder}: another process is writing to it: wait for its end")
+        yield
 
 
 def require_regular(path: Path, most: int | None = None) -> int:

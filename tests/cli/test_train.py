@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -16,6 +19,7 @@ from PIL import Image
 from devise.bundle.bundle import open_bundle
 from devise.cli.app import main
 from devise.cli.train.options import lines_of_progress
+from devise.files import sole_writer
 from devise.model.parts import DEFAULT_BUNDLE
 
 pytest.importorskip("torch")
@@ -208,6 +212,58 @@ def test_labels_may_be_tuned_and_stay_near(run: Run, shard: Path, small: Path, t
     moved = np.abs(old - new).max(axis=1) > 0.01
     assert 0 < moved.sum() <= 3
     assert (np.einsum("ld,ld->l", old, new)[after.trained] > 0.5).all()
+
+
+def test_a_second_training_in_one_folder_is_refused(run: Run, shard: Path, small: Path, tmp_path: Path):
+    work = tmp_path / "work"
+    work.mkdir()
+    photos = ("--photos", shard, "--model", small, "--out", tmp_path / "model")
+    with sole_writer(work, ValueError):
+        for command in (
+            ("train", "surgery", *photos),
+            ("train", "finetune", *photos),
+            ("train", "classifier", *photos),
+            ("reproduce", "table1", "--train", shard, "--test", shard, "--model", small, "--out", tmp_path / "table"),
+        ):
+            done = run(*command, "--work", work)
+            told = f"devise: {work}: another process is writing to it: wait for its end\n"
+            assert (done.code, done.out, done.err) == (1, "", told)
+    assert not (tmp_path / "model").exists()
+
+
+_KILLED = """
+import os, signal, sys
+from devise.training import engine
+save, saved = engine._Run._save, []
+def saved_and_killed(run):
+    save(run)
+    saved.append(run)
+    if len(saved) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+engine._Run._save = saved_and_killed
+from devise.cli.app import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_training_that_was_killed_ends_in_the_same_bundle(run: Run, shard: Path, small: Path, tmp_path: Path):
+    bundles = {}
+    for name in ("killed", "whole"):
+        (tmp_path / name).mkdir()
+        bundles[name] = tmp_path / name / "model"
+    command = ("train", "surgery", "--photos", shard, "--model", small, "--epochs", 3, "--batch", 32)
+    killed = (*command, "--out", bundles["killed"])
+    ended = subprocess.run(
+        [sys.executable, "-c", _KILLED, *map(str, killed), "--set", "save_seconds=0"],
+        env=os.environ | {"PYTHONPATH": "src"},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert not bundles["killed"].exists()
+    assert run(*killed).code == run(*command, "--out", bundles["whole"]).code == 0
+    content = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in bundles.values()]
+    assert content[0] == content[1]
+    assert "save_seconds" not in open_bundle(bundles["whole"]).manifest.config["surgery"]
 
 
 def test_table1_from_photos_to_its_files(run: Run, shard: Path, small: Path, tmp_path: Path):

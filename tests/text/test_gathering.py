@@ -14,6 +14,7 @@ from devise.errors import TextError, UsageError
 from devise.text import gathering, partialfile
 from devise.text.corpus import CorpusSource, read_tokens, sentences
 from devise.text.gathering import GatherConfig, GatherProgress, gather_corpus
+from devise.text.partialfile import PartialFile
 from devise.text.phrases import PhraseJoiner
 from devise.text.readers import open_corpus
 
@@ -194,3 +195,14 @@ def test_progress_reaches_the_size_of_the_sources(tmp_path: Path) -> None:
     assert all(now.total == size and now.read <= size for now in seen)
     assert [now.read for now in seen] == sorted(now.read for now in seen)
     assert seen[-1].documents == 22
+
+
+def test_a_file_that_another_process_writes_is_refused(tmp_path: Path) -> None:
+    sources, out = [CorpusSource(json_lines(tmp_path / "a.jsonl", 3))], tmp_path / "c.txt"
+    with (
+        PartialFile(out, {}).alone(),
+        pytest.raises(UsageError, match=r"c\.partial\.txt: another process is writing to it: wait for its end"),
+    ):
+        gather_corpus(sources, out, GatherConfig("tokens", (), 1), resume=True)
+    assert gather_corpus(sources, out, GatherConfig("tokens", (), 1)).documents == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "c.txt"]

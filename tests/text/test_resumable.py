@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from devise.errors import DeviseError, TextError, UsageError
+from devise.files import sole_writer
 from devise.text import resumable
 from devise.text.engine import encoding
 from devise.text.engine.checkpoint import CHECKPOINT, ENCODED, write_checkpoint
@@ -33,6 +34,10 @@ class KilledError(Exception):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "_BLOCK", 500)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def text() -> Iterator[list[str]]:
@@ -60,7 +65,7 @@ def stopping_after(reports: int, problem: BaseException) -> Any:
 def test_the_folder_holds_vectors_and_a_log(tmp_path: Path) -> None:
     outcome = train_in_folder(text, CONFIG, tmp_path / "a" / "b", text=FILES)
     folder = tmp_path / "a" / "b"
-    assert sorted(path.name for path in folder.iterdir()) == [LOG, VECTORS]
+    assert names(folder) == [LOG, VECTORS]
     log = json.loads((folder / LOG).read_text())
     assert log["config"]["dim"] == 20
     assert log["text"] == FILES
@@ -102,7 +107,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
     outcome = train_in_folder(text, config, broken, text=FILES, resume=True)
     assert (outcome.resumed_at > 0) == (stops != (1,))
     assert digest(broken) == digest(whole)
-    assert sorted(path.name for path in broken.iterdir()) == [LOG, VECTORS]
+    assert names(broken) == [LOG, VECTORS]
 
 
 def test_ctrl_c_leaves_a_checkpoint(tmp_path: Path) -> None:
@@ -122,7 +127,7 @@ def test_a_text_that_breaks_off_is_read_again(tmp_path: Path) -> None:
 
     with pytest.raises(TextError, match="line 2"):
         train_in_folder(broken, CONFIG, tmp_path, text=FILES)
-    assert [path.name for path in tmp_path.iterdir()] == [LOG]
+    assert names(tmp_path) == [LOG]
     assert train_in_folder(text, CONFIG, tmp_path, text=FILES, resume=True).tokens == 4000
 
 
@@ -231,3 +236,13 @@ def test_a_process_that_is_killed_goes_on_in_another(tmp_path: Path) -> None:
     done = subprocess.run([*command, str(broken)], check=True, env=environment, capture_output=True, text=True)
     assert "resumed at" in done.stderr
     assert digest(broken) == digest(whole)
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(tmp_path: Path) -> None:
+    with (
+        sole_writer(tmp_path, ValueError),
+        pytest.raises(UsageError, match="another process is writing to it: wait for its end"),
+    ):
+        train_in_folder(text, CONFIG, tmp_path, text=FILES, resume=True)
+    assert not (tmp_path / LOG).exists()
+    assert train_in_folder(text, CONFIG, tmp_path, text=FILES).words

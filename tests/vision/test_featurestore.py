@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from devise.errors import TrainingError
+from devise.files import sole_writer
 from devise.vision.featurestore import feature_store, open_store, store_key
 from devise.vision.folders import Found
 from devise.vision.preprocessing import Preprocessing
@@ -143,3 +144,15 @@ def test_a_killed_process_leaves_what_the_next_goes_on_from(tmp_path: Path):
     assert backbone.shown == 1200 - done
     fresh = feature_store(tmp_path / "fresh", samples, MeanColour(), b"w")
     assert np.array_equal(store.features, fresh.features)
+
+
+def test_a_store_that_another_process_makes_is_refused(tmp_path: Path):
+    samples, backbone = photos(tmp_path / "photos", 2), MeanColour()
+    folder = tmp_path / store_key(b"w", backbone, samples)[:16]
+    folder.mkdir()
+    with (
+        sole_writer(folder, ValueError),
+        pytest.raises(TrainingError, match="another process is writing to it: wait for its end"),
+    ):
+        feature_store(tmp_path, samples, backbone, b"w")
+    assert len(feature_store(tmp_path, samples, backbone, b"w").rows) == 2

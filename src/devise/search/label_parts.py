@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devise.errors import DeviseError, PictureError, UsageError
-from devise.files import atomic_write, locked, read_json, reason_of, text_name
+from devise.files import atomic_write, read_json, reason_of, sole_writer, text_name
 from devise.model.answers import Answer
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.search.photoside import header_of
@@ -28,7 +28,6 @@ CHUNK = 256
 """Photos of a part: as many can be lost, and labelled again, when the work is killed."""
 
 _FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin so
-_LOCK = ".lock"
 
 _NAMED = {"model_sha256": "model (with and without --fast it is another)"}
 
@@ -37,9 +36,7 @@ _NAMED = {"model_sha256": "model (with and without --fast it is another)"}
 def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Iterator[None]:
     """`open_parts`, and within the block no other process writes to the folder; DeviseError if one does."""
     open_parts(folder, model, request)
-    with locked(folder / _LOCK) as free:
-        if not free:
-            raise DeviseError(f"{folder}: another process is writing to it: wait for its end")
+    with sole_writer(folder, DeviseError):
         open_parts(folder, model, request)  # another may have made it of another request meanwhile
         for left in folder.glob(".*.part"):  # by a kill in the middle of writing
             left.unlink()

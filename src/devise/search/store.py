@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from devise.errors import PhotoIndexError, UsageError
-from devise.files import atomic_write, locked, read_json, reason_of, require_regular
+from devise.files import atomic_write, read_json, reason_of, require_regular, sole_writer
 from devise.search.rows import FACTS, PhotoFact, Rows, facts_of, from_table, import_pyarrow, read_parquet, to_table
 
 if TYPE_CHECKING:
@@ -110,9 +110,7 @@ class PhotoStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Held by the one process that writes; PhotoIndexError if another does. Ends with the process."""
-        with locked(self.path / _LOCK) as free:
-            if not free:
-                raise PhotoIndexError(f"{self.path}: another process is writing to it: wait for its end")
+        with sole_writer(self.path, PhotoIndexError, _LOCK):
             (self.path / _PARTS).mkdir(exist_ok=True)
             for left in (self.path / _PARTS).glob(".*.part"):
                 left.unlink()

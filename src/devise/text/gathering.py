@@ -75,11 +75,22 @@ def gather_corpus(
     what is done stands in `PartialFile`, a valid file at any checkpoint; any error and Ctrl-C keep it.
     resume: go on from there. The result is the same as of an unbroken run.
     TextError if a source breaks off, has changed since, or nothing can be written; UsageError if an unfinished run is
-    in the way, or was of other sources or settings.
+    in the way, or was of other sources or settings, or if another process writes the same file now.
     """
     for source in sources:
         open_corpus(source.path)  # a name that is wrong is told before hours of work, not after
     partial = PartialFile(out, _facts(sources, config))
+    with partial.alone():
+        return _gathered(partial, sources, config, resume, on_progress)
+
+
+def _gathered(
+    partial: PartialFile,
+    sources: Sequence[CorpusSource],
+    config: GatherConfig,
+    resume: bool,
+    on_progress: Callable[[GatherProgress], None] | None,
+) -> GatherTally:
     run = _Run(partial, partial.open(resume))
     resumed = run.stored.documents
     reader = BatchReader(sources, run.place)

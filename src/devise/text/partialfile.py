@@ -5,12 +5,13 @@ import gzip
 import json
 import lzma
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from devise.errors import TextError, UsageError
-from devise.files import atomic_write, read_json
+from devise.files import atomic_write, locked, read_json
 from devise.text.streams import COMPRESSIONS
 
 __all__ = ["PartialFile"]
@@ -43,16 +44,27 @@ class PartialFile:
         self._length = 0
         self.broken = False
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within the block no other process writes this file; UsageError if one does, or as `open` raises it."""
+        self._require_place()
+        try:
+            with locked(self.path) as free:
+                if not free:
+                    raise UsageError(f"{self.path}: another process is writing to it: wait for its end")
+                yield
+        except OSError as problem:
+            if problem.filename != str(self.path):
+                raise
+            raise self._unwritable(problem) from problem
+
     def open(self, resume: bool) -> dict[str, Any] | None:
         """The state of the last checkpoint, or None if there is nothing to go on from.
 
         UsageError if an unfinished file is there and `resume` is false, or it is of other facts, or the target is no
         place for a file; TextError if it is damaged.
         """
-        if self._target.exists() and not self._target.is_file():
-            raise UsageError(f"{self._target} is not a file: give the name of one")
-        if not self._target.absolute().parent.is_dir():
-            raise UsageError(f"{self._target} needs a folder that exists: make {self._target.parent} first")
+        self._require_place()
         if not self._notes.exists():
             try:
                 self.path.write_bytes(b"")
@@ -72,6 +84,12 @@ class PartialFile:
         os.truncate(self.path, self._length)
         state: dict[str, Any] = notes["state"]
         return state
+
+    def _require_place(self) -> None:
+        if self._target.exists() and not self._target.is_file():
+            raise UsageError(f"{self._target} is not a file: give the name of one")
+        if not self._target.absolute().parent.is_dir():
+            raise UsageError(f"{self._target} needs a folder that exists: make {self._target.parent} first")
 
     def append(self, text: str, state: dict[str, Any]) -> None:
         """Add text and remember the state behind it; TextError, and `broken`, if that fails, as on a full disk.

@@ -4,13 +4,13 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from devise.errors import DeviseError, TextError, UsageError
-from devise.files import atomic_write, read_json, reason_of
+from devise.files import atomic_write, read_json, reason_of, sole_writer
 from devise.text.engine.checkpoint import (
     CHECKPOINT,
     ENCODED,
@@ -69,14 +69,32 @@ def train_in_folder(
     text: what the sentences are made of, such as hashes of files by name; kept in the log, and compared on resuming.
     resume: go on from the last checkpoint, or begin where there is none; with one thread the vectors are to the bit
     those of a training that was not stopped. every: seconds between checkpoints; another is written on Ctrl-C.
-    UsageError if the folder holds a training and `resume` is not set, or one of other settings or text. DeviseError
+    UsageError if the folder holds a training and `resume` is not set, or one of other settings or text, or if another
+    process trains in it. DeviseError
     if a file cannot be written; the checkpoint before stays then.
     """
-    began = time.monotonic()
     described = {"format": "devise-skipgram-training", "version": 1, "config": asdict(config), "text": dict(text)}
     _check(folder, described, resume)
-    with _writing(folder):
+    with _writing(folder), ExitStack() as lock:
         folder.mkdir(parents=True, exist_ok=True)
+        lock.enter_context(sole_writer(folder, UsageError))
+        held = lock.pop_all()
+    with held:
+        _check(folder, described, resume)  # another may have begun, or ended, meanwhile
+        return _trained(sentences, config, folder, described, every, progress)
+
+
+def _trained(
+    sentences: SentenceFactory,
+    config: SkipGramConfig,
+    folder: Path,
+    described: Mapping[str, Any],
+    every: float,
+    progress: ProgressCallback | None,
+) -> Outcome:
+    """The training itself, in a folder that no other process writes to."""
+    began = time.monotonic()
+    with _writing(folder):
         for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS, VECTORS, LOG):
             for left in folder.glob(f".{name}.*.part"):  # a kill in the middle of writing
                 left.unlink()
@@ -113,7 +131,7 @@ def train_in_folder(
     del rows
     with _writing(folder):
         write_vector_store(folder / VECTORS, WordTable(encoded.words, vectors, encoded.counts))
-        _write_json(folder / LOG, described | {"outcome": asdict(outcome)})
+        _write_json(folder / LOG, {**described, "outcome": asdict(outcome)})
     for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS):
         (folder / name).unlink(missing_ok=True)
     return outcome
@@ -174,6 +192,6 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from problem
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     with atomic_write(path) as file:
         file.write(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

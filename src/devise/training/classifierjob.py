@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from devise.training.classifier import (
     make_network,
     plain_features,
 )
+from devise.training.config import recorded
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.labelspace import TargetSpace, bundle_space
@@ -150,7 +151,7 @@ def _model(
         surgery,
         image_free_surgery(random, classifier.weight, config.ridge),
         config.seed,
-        {"classifier": asdict(config), "held_out": dict(outcome.measures), "photos": len(samples)},
+        {"classifier": recorded(config), "held_out": dict(outcome.measures), "photos": len(samples)},
         hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
         Network(onnx, network.architecture, network.preprocessing, classifier),
         start_weights(config),

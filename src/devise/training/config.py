@@ -4,14 +4,14 @@ import math
 import reprlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from devise.errors import UsageError
 from devise.files import read_text, reason_of
 
-__all__ = ["OptimizerName", "RunConfig", "at_least", "below_one", "parse_settings", "resolve"]
+__all__ = ["OptimizerName", "RunConfig", "at_least", "below_one", "parse_settings", "recorded", "resolve"]
 
 OptimizerName = Literal["adagrad", "adamw", "sgd"]
 
@@ -50,6 +50,11 @@ class RunConfig:
         at_least(self, 0, "rate", "warmup", "weight_decay", "clip", "patience", "seed", "save_seconds")
         _require(self.seed < 2**63, "seed", "below 2^63", self.seed)  # as torch takes it
         below_one(self, "ema", "momentum")
+
+
+def recorded(config: RunConfig) -> dict[str, object]:
+    """The settings that decide what is trained: all but when checkpoints are written."""
+    return {key: value for key, value in asdict(config).items() if key != "save_seconds"}
 
 
 def at_least(job: object, least: int, *keys: str) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from devise.errors import TrainingError, TrainingStoppedError
 from devise.training.batches import Batch, Sampler
 from devise.training.checkpoints import Progress, load_checkpoint, load_model, save_checkpoint
-from devise.training.config import RunConfig
+from devise.training.config import RunConfig, recorded
 from devise.training.distributed import Processes
 from devise.training.schedule import make_optimizer, rate_share, set_rates
 
@@ -115,8 +115,7 @@ class _Run:
         self.average = (
             {name: tensor.detach().clone() for name, tensor in task.module.state_dict().items()} if config.ema else None
         )
-        numbers = {key: value for key, value in asdict(config).items() if key != "save_seconds"}
-        facts = json.dumps(numbers, sort_keys=True) + task.identity + str(len(task))
+        facts = json.dumps(recorded(config), sort_keys=True) + task.identity + str(len(task))
         self.identity = hashlib.sha256(facts.encode()).hexdigest()
         self.progress = Progress()
         self.saved = time.monotonic()

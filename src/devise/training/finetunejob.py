@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from devise.space.evidence import Classifier
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training.classifier import Pictures, plain_features
 from devise.training.classifierjob import ClassifierInputs, find_labelled
+from devise.training.config import recorded
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.finetune import FinetuneConfig, FinetuneTask, Tuned
@@ -85,7 +86,7 @@ def run_finetune(
             surgery,
             _control(base),
             _seed(base),
-            {"finetune": asdict(config), "held_out": dict(outcome.measures), "before": before, "photos": len(good)},
+            {"finetune": recorded(config), "held_out": dict(outcome.measures), "before": before, "photos": len(good)},
             hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
             tuned,
             temperatures=best_temperatures(base, space, surgery, tuned.classifier, features, shown),

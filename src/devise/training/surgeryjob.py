@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.batches import Sampler
 from devise.training.classes import map_classes
+from devise.training.config import recorded
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.featurerows import FeatureRows, block_and_group
@@ -124,7 +125,7 @@ def run_surgery(
         surgery,
         control,
         config.seed,
-        {"surgery": asdict(config), "held_out": dict(outcome.measures), "photos": len(photos.truth)},
+        {"surgery": recorded(config), "held_out": dict(outcome.measures), "photos": len(photos.truth)},
         hashlib.sha256(photos.key.encode()).hexdigest(),
         temperatures=_temperatures(base, photos, space, surgery, config),
     )

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from devise.errors import PictureError, TrainingError
-from devise.files import atomic_write, read_file, read_json, reason_of, require_regular
+from devise.files import atomic_write, read_file, read_json, reason_of, require_regular, sole_writer
 from devise.vision.backbone import Backbone
 from devise.vision.folders import Found
 from devise.vision.pipeline import extract
@@ -79,14 +79,16 @@ def feature_store(
     """The store of these samples in `folder`, under its key: opened if it is there, finished or made if not.
 
     weights: the file that `backbone` was made of. on_progress: samples done and samples in all. on_problem: a line a
-    broken sample. workers: as for `extract`. TrainingError if more than 1 % of the samples are broken.
+    broken sample. workers: as for `extract`. TrainingError if more than 1 % of the samples are broken, or if another
+    process makes the same store.
     """
     key = store_key(weights, backbone, samples)
     path = folder / key[:16]
     if not (path / _INDEX).exists():
         path.mkdir(parents=True, exist_ok=True)
-        _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers)
-        _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)
+        with sole_writer(path, TrainingError):
+            _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers)
+            _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)
     return open_store(path)
 
 

@@ -8,7 +8,7 @@ import typer
 from devise.cli.options import ModelOption
 from devise.cli.reproduce import reproduce
 from devise.cli.train import options
-from devise.errors import UsageError
+from devise.errors import TrainingError, UsageError
 
 __all__ = ["table1"]
 
@@ -39,7 +39,7 @@ def table1(
 ) -> None:
     """Train and print the paper's Table 1, its own rows beside."""
     options.require_torch()
-    from devise.files import atomic_write
+    from devise.files import atomic_write, sole_writer
     from devise.model.parts import DEFAULT_BUNDLE
     from devise.training import table1report as report
     from devise.training.table1 import Table1Config
@@ -54,7 +54,7 @@ def table1(
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file, and a folder is written there: choose another place")
     out.mkdir(exist_ok=True)
-    with options.shown_progress() as shown:
+    with sole_writer(place, TrainingError), options.shown_progress() as shown:
         found = run_table1(asked, inputs, on_photos=shown.photos, say=options.say)
     forms = {"md": report.as_markdown, "tex": report.as_latex, "csv": report.as_csv, "json": report.as_json}
     for ending, form in forms.items():

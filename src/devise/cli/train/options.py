@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from devise.cli.terminal import tell
-from devise.errors import UsageError
+from devise.errors import TrainingError, UsageError
+from devise.files import sole_writer
 
 __all__ = [
     "Bf16Option",
@@ -163,10 +164,15 @@ def say(line: str) -> None:
     tell(line)
 
 
+class _Inputs(Protocol):
+    @property
+    def work(self) -> Path: ...
+
+
 def carried_out(
     job: Callable[..., _Result],
     config: object,
-    inputs: object,
+    inputs: _Inputs,
     out: Path,
     *,
     device: str,
@@ -175,13 +181,16 @@ def carried_out(
 ) -> _Result | None:
     """What the job found, with progress shown; None in other processes than the first.
 
-    job: takes config, inputs and out, and the keywords below: `run_surgery` and its like.
+    job: takes config, inputs and out, and the keywords below: `run_surgery` and its like. TrainingError if another
+    process trains in the folder `inputs.work`.
     """
     from devise.bundle.writer import check_target
     from devise.training.distributed import joined_processes
 
     check_target(out.resolve(), overwrite)
-    with joined_processes(device) as together, shown_progress() as shown:
+    with joined_processes(device) as together, ExitStack() as held, shown_progress() as shown:
+        if together.first:
+            held.enter_context(sole_writer(inputs.work, TrainingError))
         if together.first and together.lacks_bf16 and getattr(config, "bf16", False):
             say("this processor has no bfloat16 instructions: training is faster without --bf16")
         result = job(
