@@ -2,7 +2,9 @@
 
 import csv
 import errno
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -135,3 +137,26 @@ def test_ctrl_c_keeps_what_was_finished(label, photos: Path, tmp_path: Path, mon
     assert told.out.count("\n") == len(named(page))
     assert len(named(page)) in (1, 2)  # the block may have had one photo
     assert "The work was stopped before all photos were done." in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
+def test_a_browser_shows_it_without_a_fault_and_without_sideways_scrolling(
+    label, photos: Path, tmp_path: Path, size: tuple[int, int]
+):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = os.environ.get("DEVISE_CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium: make chromium installs it")
+    (photos / ("long" * 40 + ".png")).symlink_to(photos / "0 <b>.png")
+    label(photos, "--sheet", tmp_path / "page.html", "-l", "x" * 200 + ": a horse")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for scheme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+            faults: list[str] = []
+            page.on("console", lambda line, faults=faults: faults.append(line.text))
+            page.goto((tmp_path / "page.html").as_uri())
+            assert page.evaluate("[...document.images].map(one => one.naturalWidth > 0)") == [True] * 4
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert not faults
+        browser.close()

@@ -16,7 +16,7 @@ from devise.vision.thumbnails import data_uri
 __all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet"]
 
 MOST_PHOTOS = 5_000
-"""Photos on one page; a browser still shows that many at once, and the file has about 70 MB."""
+"""Photos on one page; a browser still shows that many at once, and the file has about 75 MB."""
 
 _SIDE = 240  # pixels of the longer side of a small copy: 10 kB
 _LISTED = 200  # photos that could not be read, by name
