@@ -80,6 +80,7 @@ def test_it_describes_every_call_with_examples(served):
         "/v1/labels",
         "/v1/map",
         "/v1/search",
+        "/v1/photos",
         "/v1/photos/{photo}",
         "/healthz",
         "/readyz",
