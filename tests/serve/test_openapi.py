@@ -44,6 +44,7 @@ OPERATIONS = (
     "PUT /v1/labels",
     "DELETE /v1/labels",
     "GET /v1/search",
+    "GET /v1/photos",
     "GET /v1/photos/{photo}",
     "GET /healthz",
     "GET /readyz",
