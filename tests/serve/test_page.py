@@ -406,6 +406,8 @@ def test_the_trail_from_wide_to_narrow_can_be_clicked(page, tmp_path: Path, mode
     assert levels[0] == "animal"
     shown = page.locator("#answer .trail button")
     assert [text.rsplit(" ", 2)[0].strip().removesuffix("<").strip() for text in shown.all_inner_texts()] == levels
-    shown.first.click()
+    with page.expect_response("**/v1/label?*") as answer:
+        shown.first.click()
+    assert answer.value.url.endswith("under=n00015388")  # the animal, whatever else the word means
     page.wait_for_function("name => document.getElementById('under').value === name", arg=levels[0])
     page.wait_for_selector(f"#whole:has-text('Only kinds of {levels[0]}')")

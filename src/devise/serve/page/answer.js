@@ -20,7 +20,7 @@ export function said(answer) {
     : { id: first.id, name: first.name, score: first.score, wide: false, first };
 }
 
-/** The answer of one method: a list of elements. onWider: called with a name that was clicked; none, no trail. */
+/** The answer of one method: a list of elements. onWider: called with the level that was clicked; none, no trail. */
 export function shownAnswer(answer, heading, onWider) {
   const best = said(answer);
   if (!best) return [make("p", {}, answer.problem ?? "No name was found.")];
@@ -92,6 +92,6 @@ function trail(sure, best, onWider) {
   return make("nav", { class: "trail", "aria-label": "From wide to narrow" },
     make("p", { class: "soft small" }, "From wide to narrow. Choose one to see only its kinds."),
     make("ol", {}, ...levels.map((level) => make("li", {}, make("button", { type: "button", title: `Only kinds of ${level.name}`,
-      "aria-current": level.id === best.id ? "true" : null, onclick: () => onWider(level.name) },
+      "aria-current": level.id === best.id ? "true" : null, onclick: () => onWider(level) },
       level.name, " ", make("span", { class: "soft" }, percent(level.share)))))));
 }

@@ -17,7 +17,7 @@ const TOP = 7;
 const at = (id) => document.getElementById(id);
 
 export const photo = { file: null, url: "" };
-let asked = null;
+let asked = null, branch = { id: "", name: "" };
 
 export function startLabel() {
   for (const id of ["file", "folder"]) {
@@ -43,7 +43,7 @@ export function startLabel() {
   at("candidates").addEventListener("change", name);
   at("under").addEventListener("input", suggest);
   at("compare").addEventListener("toggle", () => { if (at("compare").open && !at("columns").children.length) name(); });
-  at("whole").addEventListener("click", () => only(""));
+  at("whole").addEventListener("click", () => only({ id: "", name: "" }));
   startBatch(() => question([MAIN]), (file) => { take(file); at("drop").scrollIntoView({ block: "nearest" }); });
   startSamples(take, (error) => show(at("error"), error.message));
   startOwn(name, standing);
@@ -87,7 +87,8 @@ export function take(file) {
 function question(methods) {
   const query = new URLSearchParams({ top: TOP, explain: true, standings: true, sure: SURE, candidates: competing() });
   methods.forEach((method) => query.append("method", method));
-  if (at("under").value.trim()) query.set("under", at("under").value.trim());
+  const under = at("under").value.trim();
+  if (under) query.set("under", under === branch.name ? branch.id : under);
   return query;
 }
 
@@ -154,8 +155,10 @@ function column(answer) {
     answer.problem ? make("p", { class: "soft small" }, answer.problem) : make("ol", {}, ...answer.guesses.map(guess)));
 }
 
-function only(wider) {
-  at("under").value = wider;
+/** Ask again, with only what is below a level; its id goes along, as its name may have other meanings. */
+function only(level) {
+  branch = level;
+  at("under").value = level.name;
   name();
 }
 
