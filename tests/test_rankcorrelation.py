@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devise import rankcorrelation
+from devise import ranking
 from devise.errors import UsageError
-from devise.rankcorrelation import average_ranks, skewness, spearman
+from devise.ranking import average_ranks, skewness, spearman
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=2, max_size=30)
 
 
 def test_examples():
-    assert doctest.testmod(rankcorrelation).failed == 0
+    assert doctest.testmod(ranking).failed == 0
 
 
 def test_by_hand():

@@ -9,8 +9,16 @@ from PIL import Image
 
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
-from devise.meaning.atlas import OFFSETS, Panel, Picture, Point, label_map, offset_consistency, offset_picture
-from devise.meaning.atlasnames import placed_names
+from devise.meaning.atlas import (
+    OFFSETS,
+    Panel,
+    Picture,
+    Point,
+    label_map,
+    offset_consistency,
+    offset_picture,
+    placed_names,
+)
 from devise.pages.atlas import picture_html
 from devise.pages.atlaspng import picture_png
 from devise.space.labelspace import LabelSpace

@@ -10,7 +10,7 @@ from devise.cli.terminal import Stream, one_line
 from devise.csvtext import csv_text
 from devise.files import text_name
 from devise.search.results import Hit, Hits, shown_score
-from devise.search.search_quality import Quality
+from devise.search.search_quality import ORDERS, Quality
 
 __all__ = ["quality", "written"]
 
@@ -31,16 +31,19 @@ def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> s
 
 
 def quality(found: Quality) -> str:
-    """Mean average precision and precision among the first ten, in Markdown."""
-    lines = ["| ordered by | classes | mean average precision | precision@10 |", "| --- | --- | ---: | ---: |"]
+    """Mean average precision and precision among the first five and ten, in Markdown."""
+    lines = [
+        "| ordered by | classes | mean average precision | precision@5 | precision@10 |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
     for trained, name in ((True, "trained on"), (False, "others")):
-        for by in ("probability", "cosine"):
+        for by in ORDERS:
             mean = found.mean(by, trained)
             if mean is not None:
                 count = sum((row.trained, row.by) == (trained, by) for row in found.classes)
-                cells = f"{mean.average_precision:.3f} | {mean.precision_at_10:.3f}"
+                cells = f"{mean.average_precision:.3f} | {mean.precision_at_5:.3f} | {mean.precision_at_10:.3f}"
                 lines.append(f"| {by} | {count} {name} | {cells} |")
-    return "\n".join(lines) + f"\n\n{found.photos:,} photos, one word a class\n"
+    return "\n".join(lines) + f"\n\n{found.photos:,} photos, one word per class\n"
 
 
 def _record(rank: int, hit: Hit) -> dict[str, Any]:

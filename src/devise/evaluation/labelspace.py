@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int64, UInt8
 from devise.arrays import LabelVectors, Ranking
 from devise.errors import UsageError
 from devise.evaluation.measures import possible_ks
-from devise.rankcorrelation import skewness, spearman
+from devise.ranking import skewness, spearman
 from devise.taxonomy.distances import UNREACHED, DistanceRows
 from devise.taxonomy.wordnet import Taxonomy
 

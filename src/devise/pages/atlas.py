@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 
-from devise.meaning.atlas import Panel, Picture, Point
-from devise.meaning.atlasnames import placed_names
+from devise.meaning.atlas import Panel, Picture, Point, placed_names
 from devise.pages.frame import printable
 
 __all__ = ["picture_html"]

@@ -4,8 +4,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from devise.errors import DeviseError
-from devise.meaning.atlas import Panel, Picture
-from devise.meaning.atlasnames import placed_names
+from devise.meaning.atlas import Panel, Picture, placed_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

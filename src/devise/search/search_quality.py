@@ -5,21 +5,52 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Float32
 
 from devise.errors import UsageError
 from devise.model.labeller import Model
 from devise.model.typed import TypedLabel
 from devise.search.query import PhotoSearch
 from devise.search.results import Wanted
-from devise.search.retrieval import Retrieval, retrieval
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["ClassQuality", "Quality", "class_of", "measure_search"]
+__all__ = ["ORDERS", "ClassQuality", "Quality", "Retrieval", "class_of", "measure_search", "retrieval"]
+
+ORDERS = ("name", "probability", "cosine")
+"""How photos are ordered: by the class's name as a user types it, by its id, by the cosine with it alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """How well a word finds its photos.
+
+    average_precision: mean of the precision at the place of each right photo, in [0, 1]. precision_at_5,
+    precision_at_10: share of right photos among the first five and ten, or among all where there are fewer.
+    relevant: how many are right.
+    """
+
+    average_precision: float
+    precision_at_5: float
+    precision_at_10: float
+    relevant: int
+
+
+def retrieval(scores: Float32[np.ndarray, "photos"], right: Bool[np.ndarray, "photos"]) -> Retrieval:
+    """Of photos ordered by score, equal ones by place; UsageError if no photo is right.
+
+    >>> retrieval(np.float32([0.9, 0.5, 0.7]), np.array([True, True, False])).average_precision.__round__(3)
+    0.833
+    """
+    if not right.any():
+        raise UsageError("a word needs at least one right photo to be measured, got none")
+    hits = right[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return Retrieval(float(precision[hits].mean()), float(hits[:5].mean()), float(hits[:10].mean()), int(right.sum()))
 
 
 @dataclass(frozen=True, slots=True)
 class ClassQuality:
-    """One class as a word. by: how photos were ordered, "probability" (as search does) or "cosine"."""
+    """One class as a word. by: how photos were ordered, one of ORDERS."""
 
     synset: str
     name: str
@@ -42,6 +73,7 @@ class Quality:
             return None
         return Retrieval(
             float(np.mean([row.average_precision for row in rows])),
+            float(np.mean([row.precision_at_5 for row in rows])),
             float(np.mean([row.precision_at_10 for row in rows])),
             sum(row.relevant for row in rows),
         )
@@ -50,7 +82,7 @@ class Quality:
 def measure_search(model: Model, search: PhotoSearch) -> Quality:
     """Every class folder's synset is looked for among all photos of the index.
 
-    Both orders, by probability and by cosine, are measured.
+    Photos are ordered in three ways, see ORDERS. By its name a class finds photos of its kinds too, which are right then.
     UsageError if no photo is in a folder named by a synset.
     """
     truth = [class_of(Path(fact.path), model.parts.taxonomy) for fact in search.rows.facts]
@@ -66,8 +98,16 @@ def class_of(path: Path, taxonomy: Taxonomy) -> str | None:
 
 
 def _of_class(model: Model, search: PhotoSearch, truth: Sequence[str | None], synset: str) -> list[ClassQuality]:
-    right = np.array([one == synset for one in truth])
-    word = (TypedLabel(synset),)
-    scores = {"probability": search.scores(Wanted(word)), "cosine": search.scores(Wanted(word, by="cosine"))}
-    name, trained = model.parts.taxonomy.synset(synset).name, synset in model.parts.trained_ids
-    return [ClassQuality(synset, name, trained, by, retrieval(values, right)) for by, values in scores.items()]
+    taxonomy = model.parts.taxonomy
+    name, trained = taxonomy.synset(synset).name, synset in model.parts.trained_ids
+    kinds = taxonomy.subtree(synset)
+    asked = {
+        "name": Wanted((TypedLabel(name),)),
+        "probability": Wanted((TypedLabel(synset),)),
+        "cosine": Wanted((TypedLabel(synset),), by="cosine"),
+    }
+    right = {by: np.array([one in kinds if by == "name" else one == synset for one in truth]) for by in asked}
+    return [
+        ClassQuality(synset, name, trained, by, retrieval(search.scores(wanted), right[by]))
+        for by, wanted in asked.items()
+    ]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from devise.errors import TextError
-from devise.rankcorrelation import spearman
+from devise.ranking import spearman
 from devise.text.phrases import term_key
 from devise.text.streams import decoded, numbered_lines
 from devise.text.vectors import WordTable

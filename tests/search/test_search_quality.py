@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
-from devise.search.retrieval import retrieval
+from devise.search.search_quality import retrieval
 
 
 def test_by_hand():
@@ -38,4 +38,5 @@ def test_against_a_slow_count(rows: list[tuple[int, bool]]):
     precisions = [sum(hits[: i + 1]) / (i + 1) for i, hit in enumerate(hits) if hit]
     found = retrieval(np.float32([score for score, _ in rows]), np.array([right for _, right in rows]))
     assert found.average_precision == pytest.approx(sum(precisions) / len(precisions))
+    assert found.precision_at_5 == pytest.approx(sum(hits[:5]) / len(hits[:5]))
     assert found.precision_at_10 == pytest.approx(sum(hits[:10]) / len(hits[:10]))
