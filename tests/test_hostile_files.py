@@ -1,14 +1,17 @@
 """Every kind of file that is read again, damaged in every way: it is read, or one line says why not."""
 
+import copy
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from devise.model.kernel import KernelConfig, KernelSurgery
+from devise.model.prior import Prior
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,12 +31,14 @@ from devise.bundle.parts import (
 from devise.errors import DeviseError
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, read_record, write_record
 from devise.evaluation.testsets import read_counts
+from devise.files import open_tensors
 from devise.labels import Label, LabelSet
-from devise.model.candidatefile import read_candidates
+from devise.model.labeller import LabelRequest, Model
+from devise.search import label_parts
 from devise.search.rows import PhotoFact, Rows
 from devise.search.store import Header, PhotoStore
-from devise.space.kernel import KernelConfig, KernelSurgery
-from devise.space.prior import Prior
+from devise.text import gathering, resumable
+from devise.text.partialfile import PartialFile
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from devise.training.config import RunConfig, resolve
@@ -152,6 +157,144 @@ FORMATS: dict[str, Callable[[Path], tuple[Path, Read]]] = {
     "network": data(network, check_file),
 }
 
+
+def checkpoint_facts(folder: Path) -> tuple[Path, Read]:
+    """What a checkpoint says of itself, as JSON in a file of its own; it is put in its place to be read."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save
+
+    from devise.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+
+    module = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(module.parameters())
+    saved = folder / "last.safetensors"
+    save_checkpoint(saved, "run", Progress(), module.state_dict(), optimizer)
+    with open_tensors(saved, "pt") as opened:
+        facts = opened.metadata()["devise"]
+    (folder / "facts.json").write_text(facts)
+
+    def read(file: Path) -> object:
+        tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+        saved.write_bytes(save(tensors, metadata={"devise": file.read_text()}))
+        return load_checkpoint(saved, "run", module, optimizer)
+
+    return folder / "facts.json", read
+
+
+def labels_facts(folder: Path) -> tuple[Path, Read]:
+    model = SimpleNamespace(parts=SimpleNamespace())
+    facts = {"format": "devise labels", "version": 1, "model_sha256": "ab" * 32, "request": {"top": 5}}
+    (folder / "_labels.json").write_text(json.dumps(facts))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(label_parts, "header_of", lambda parts: HEADER)
+        patched.setattr(label_parts, "_asked", lambda request: {"top": 5})
+        label_parts.open_parts(folder, cast("Model", model), LabelRequest())
+
+    def read(file: Path) -> object:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(label_parts, "header_of", lambda parts: HEADER)
+            patched.setattr(label_parts, "_asked", lambda request: {"top": 5})
+            label_parts.open_parts(file.parent, cast("Model", model), LabelRequest())
+        return None
+
+    return folder / "_labels.json", read
+
+
+def training_log(folder: Path) -> tuple[Path, Read]:
+    facts = {"format": "devise-skipgram-training", "version": 1, "config": {"dim": 3}, "text": {"a": "b"}}
+    (folder / "training.json").write_text(json.dumps(facts))
+    return folder / "training.json", lambda file: resumable._check(file.parent, facts, True)
+
+
+def corpus_notes(folder: Path) -> tuple[Path, Read]:
+    partial = PartialFile(folder / "c.txt", {"sources": ["a"]})
+    partial.open(False)
+    partial.append("a cat\n", {"tally": {}, "place": {}})
+    return folder / "c.partial.txt.json", lambda file: gathering._Run(partial, partial.open(True))
+
+
+JSON_FILES: dict[str, Callable[[Path], tuple[Path, Read]]] = {
+    **{name: FORMATS[name] for name in ("index header", "record", "candidates", "counts", "manifest", "feature store")},
+    "checkpoint's facts": checkpoint_facts,
+    "facts of labels in parts": labels_facts,
+    "log of word vectors": training_log,
+    "notes of a corpus": corpus_notes,
+}
+"""All files of JSON that are read again."""
+
+ODD = st.recursive(
+    st.sampled_from([None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, "", "a", "n"])
+    | st.sampled_from(["\0", "\ud800", "../x", "n00000001", "9" * 30, "1e999", "seen"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["", "a", "k", "0"]), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+"""Values that stand where another is expected."""
+
+
+def places(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where every value in a JSON value stands, itself included."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(place for key, one in inner for place in places(one, (*at, key)))]
+
+
+def changed(value: Any, place: tuple[Any, ...], how: str, odd: Any) -> Any:
+    """The value with what stands at `place` replaced, left out, put twice or put one deeper."""
+    if not place:
+        return [value] if how == "deeper" else odd
+    made = copy.deepcopy(value)
+    holder = made
+    for key in place[:-1]:
+        holder = holder[key]
+    match how:
+        case "drop":
+            del holder[place[-1]]
+        case "twice" if isinstance(holder, list):
+            holder.append(holder[place[-1]])
+        case "deeper":
+            holder[place[-1]] = [holder[place[-1]]]
+        case "more" if isinstance(holder, dict):
+            holder["one more"] = odd
+        case _:
+            holder[place[-1]] = odd
+    return made
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.floats(0, 1, exclude_max=True),
+        st.sampled_from(("replace", "drop", "twice", "deeper", "more", "replace")),
+        ODD,
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def try_values(path: Path, read: Read, examples: int) -> None:
+    """Values of other types, depth and size in every place of a file of JSON."""
+    whole = path.read_bytes()
+
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(CHANGES)
+    def judged(changes: list[tuple[float, str, Any]]) -> None:
+        value = json.loads(whole)
+        for where, how, odd in changes:
+            found = places(value)
+            value = changed(value, found[int(where * len(found))], how, odd)
+        path.write_text(json.dumps(value))
+        with np.errstate(all="raise"):
+            outcome = told(read, path)
+        assert outcome is None or len(outcome.splitlines()) == 1
+        assert outcome is None or len(outcome) < 2000
+
+    judged()
+    path.write_bytes(whole)
+
+
 SNIPPETS = (
     b"[" * 2000,
     b"{",
@@ -225,6 +368,17 @@ def told(read: Read, path: Path) -> str | None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_damage_is_read_or_told(name: str, tmp_path: Path):
     try_all(*FORMATS[name](tmp_path), examples=20)
+
+
+@pytest.mark.parametrize("name", JSON_FILES)
+def test_values_out_of_place_are_read_or_told(name: str, tmp_path: Path):
+    try_values(*JSON_FILES[name](tmp_path), examples=25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JSON_FILES)
+def test_values_out_of_place_are_read_or_told_many_times(name: str, tmp_path: Path):
+    try_values(*JSON_FILES[name](tmp_path), examples=3000)
 
 
 @pytest.mark.slow
