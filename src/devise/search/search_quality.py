@@ -82,7 +82,7 @@ class Quality:
 def measure_search(model: Model, search: PhotoSearch) -> Quality:
     """Every class folder's synset is looked for among all photos of the index.
 
-    Photos are ordered in three ways, see ORDERS. By its name a class finds photos of its kinds too, which are right then.
+    Photos are ordered in three ways, see ORDERS. A name finds photos of its kinds too, which count as right.
     UsageError if no photo is in a folder named by a synset.
     """
     truth = [class_of(Path(fact.path), model.parts.taxonomy) for fact in search.rows.facts]
