@@ -1,6 +1,7 @@
 """The forms answers are written in: JSON, JSON lines and CSV for programs, a table for people."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import IO, Any, Protocol, cast, runtime_checkable
@@ -198,8 +199,8 @@ class Table:
 
     def _guesses(self, guesses: tuple[Guess, ...]) -> str:
         self._starred |= not all(guess.label.seen for guess in guesses)
-        names = [guess.label.name for guess in guesses]
-        heads = [_name(guess, names.count(guess.label.name) > 1) for guess in guesses]
+        named = Counter(guess.label.name for guess in guesses)
+        heads = [_name(guess, named[guess.label.name] > 1) for guess in guesses]
         width = min(_WIDEST, max(_NAMES, *(head.cell_len for head in heads)))
         room = _LEAST if self._console is None else self._console.width - len(_INDENT) - width - 2
         written = ""
