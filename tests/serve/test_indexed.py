@@ -29,7 +29,8 @@ def test_a_score_is_what_label_gives(indexed, model):
     Image.fromarray(data.coffee()).save(buffer, "JPEG")
     guess = model.label(buffer.getvalue()).guesses[0]
     assert guess.label.name == "espresso"
-    assert hit.score == pytest.approx(guess.score, abs=2e-3)  # the index keeps 16 bits
+    # The index keeps points in 16 bits: 5e-4 of a cosine over a temperature of 0.06 is a hundredth of a share.
+    assert hit.score == pytest.approx(guess.score, rel=1e-2)
 
 
 def test_a_label_of_ones_own_is_looked_for_by_its_definition(indexed):

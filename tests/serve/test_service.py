@@ -140,7 +140,7 @@ def test_search_finds_the_photo_of_a_word(served):
 
 
 def test_without_an_index_search_says_so(start):
-    with start().client() as client, pytest.raises(RefusedError, match="--index") as refused:
+    with start().client() as client, pytest.raises(RefusedError, match="without an index") as refused:
         client.search("cat")
     assert (refused.value.status, refused.value.code) == (404, "no_index")
 

@@ -228,23 +228,26 @@ def test_the_choice_is_the_one_of_the_definition(slow: ModuleType, seed: int):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_weight_of_the_prior_is_the_likeliest_one_on_classes_left_out(slow: ModuleType, seed: int):
     problem = made_up(seed)
-    config = replace(CONFIG, priors=(0.0, 0.1, 0.3), prior_temperatures=(0.05, 0.2))
-    known = np.random.default_rng(seed).random(len(problem.raw), dtype=np.float32)
+    config = replace(CONFIG, priors=(0.0, 0.1, 0.3), familiarities=(0.0, 0.7), prior_temperatures=(0.05, 0.2))
+    known, familiar = np.random.default_rng(seed).random((2, len(problem.raw)), dtype=np.float32)
     seen = [one for one in look(slow, problem) if one.left_out]
     losses = {}
-    for weight, temperature in product(config.priors, config.prior_temperatures):
+    for weight, share, temperature in product(config.priors, config.familiarities, config.prior_temperatures):
         total = 0.0
         for one in seen:
-            scores = [cosine + weight * float(known[i]) for i, cosine in enumerate(one.cosines["fused"])]
+            scores = [
+                cosine + weight * float(known[i] + share * familiar[i]) for i, cosine in enumerate(one.cosines["fused"])
+            ]
             rivals = [math.exp(score / temperature) for i, score in enumerate(scores) if i not in one.trained]
             total += math.log(math.fsum(rivals)) - scores[one.truth] / temperature
-        losses[weight, temperature] = total
+        losses[weight, share, temperature] = total
     found = calibrate(
         problem.photos, problem.classifier, problem.raw, problem.folds,
         surgeon=surgeon, conse_top=CONSE_TOP,
-        config=replace(config, most_seen_loss=100.0), prior=lambda kept: known,
+        config=replace(config, most_seen_loss=100.0), prior=lambda kept: known, familiar=familiar,
     )  # fmt: skip
-    assert found.prior == min(losses, key=lambda pair: losses[pair])[0]
+    weight, share, _ = min(losses, key=lambda tried: losses[tried])
+    assert (found.prior, found.familiarity) == (weight, share if weight else 0.0)
     assert calibrated(problem).prior == 0.0
 
 

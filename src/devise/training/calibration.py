@@ -66,6 +66,7 @@ class CalibrationConfig:
     confidences: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8)
     penalties: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
     priors: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1)
+    familiarities: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     prior_temperatures: tuple[float, ...] = (0.025, 0.035, 0.045, 0.06, 0.08)
     temperatures: tuple[float, ...] = tuple(round(float(0.01 * 1.2**step), 4) for step in range(20))
     most_seen_loss: float = 1.0
@@ -97,7 +98,7 @@ class KernelPlan:
 class Choice:
     """What was chosen on how many photos, and how it did on the classes left out, in per cent.
 
-    prior: the weight of the labels' standing, 0 without a prior.
+    prior: the weight of the labels' standing, 0 without a prior. familiarity: its share in the standing.
     seen_hit1, seen_hit: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
     unseen_hit: hit@k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
     mistaken: photos of classes left out that get a trained label at one half or more.
@@ -106,6 +107,7 @@ class Choice:
     photos: int
     stacking: StackingRule
     prior: float
+    familiarity: float
     temperatures: dict[str, float]
     seen_hit1: float
     seen_hit: float
@@ -181,29 +183,32 @@ def calibrate(
     config: CalibrationConfig,
     kernel: KernelPlan | None = None,
     prior: PriorOf | None = None,
+    familiar: Standing | None = None,
 ) -> Choice:
     """The prior, and under it the stacking rule and temperature of the best hits among those that keep the trained.
 
-    Photos of trained and of left-out classes weigh the same in all. The prior is chosen first, see `_best_weight`; then
-    how sure the first choice is, by the likelihood of its being right; then penalty, confidence and temperature, by the
-    harmonic mean of hit@k on both kinds of photos, all labels candidates, among those that keep hit@1 on trained
-    classes. DeViSE, kernel and ConSE get the temperature of the highest likelihood, without prior and rule.
+    Photos of trained and of left-out classes weigh the same in all. The prior is chosen first, see `_best_weights`;
+    then how sure the first choice is, by the likelihood of its being right; then penalty, confidence and temperature,
+    by the harmonic mean of hit@k on both kinds of photos, all labels candidates, among those that keep hit@1 on
+    trained classes. DeViSE, kernel and ConSE get the temperature of the highest likelihood, without prior and rule.
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
         trained labels.
     surgeon: makes the map M from the vectors and rows of trained labels; None, where there is a kernel, leaves DeViSE
         and ConSE out.
     kernel: what the fused scorer places photos by; None is DeViSE. prior: None leaves it out.
+    familiar: of each label, added to the standing with a share that is chosen with the prior's weight; None adds none.
     UsageError if no rule keeps what `config` asks, LabelError if a class with photos has no vector.
     """
     assert surgeon is not None or kernel is not None
     if not raw[photos.truth].any(axis=1).all():
         raise LabelError("a trained class with photos has no vector under this label policy: leave its photos out")
     made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top, kernel, prior))
-    weight = 0.0 if prior is None else _best_weight(made, config)
+    known = np.zeros(len(raw), np.float32) if familiar is None else familiar
+    weight, share = (0.0, 0.0) if prior is None else _best_weights(made, known, config)
     for fold in made:
         if fold.standing is not None:
-            fold.cosines["fused"] += np.float32(weight) * fold.standing
+            fold.cosines["fused"] += np.float32(weight) * (fold.standing + np.float32(share) * known)
     by_name = {name: [_summary(fold, name, config) for fold in made] for name in made[0].cosines}
     softmax = _percent([fold.softmax_right for fold in made])
     only = _percent([one.above[one.fold.unseen] < config.k for one in by_name["fused"]])
@@ -228,6 +233,7 @@ def calibrate(
         len(photos.truth),
         rule,
         weight,
+        share,
         {"fused": rule.first.temperature, **temperatures},
         seen_hit1=_share(outcomes, made, False, lambda found: found.above < 1),
         seen_hit=_share(outcomes, made, False, lambda found: found.above < config.k),
@@ -238,23 +244,25 @@ def calibrate(
     )
 
 
-def _best_weight(folds: Sequence[_Fold], config: CalibrationConfig) -> float:
-    """The weight of the highest likelihood of the true label, classes left out against all labels not trained.
+def _best_weights(folds: Sequence[_Fold], familiar: Standing, config: CalibrationConfig) -> tuple[float, float]:
+    """Weight of the prior and share of the familiarity that give the true label the highest likelihood.
 
-    At the temperature that is best for the weight.
+    Classes left out against all labels not trained, at the temperature that is best for the pair.
     """
+    shares = config.familiarities if familiar.any() else (0.0,)
     tried = []
-    for weight in config.priors:
+    for weight, share in product(config.priors, shares):
         losses = np.zeros(len(config.prior_temperatures))
         for fold in folds:
             assert fold.standing is not None
-            scores = fold.cosines["fused"][fold.unseen] + np.float32(weight) * fold.standing
+            standing = fold.standing + np.float32(share) * familiar
+            scores = fold.cosines["fused"][fold.unseen] + np.float32(weight) * standing
             own = np.take_along_axis(scores, fold.truth[fold.unseen, None], axis=1)[:, 0]
             rivals = np.delete(scores, fold.trained, axis=1)
             for place, temperature in enumerate(config.prior_temperatures):
                 losses[place] += float((_log_mass(rivals, temperature) - own / temperature).sum())
-        tried.append((float(losses.min()), weight))
-    return min(tried)[1]
+        tried.append((float(losses.min()), weight, share))
+    return min(tried)[1:]
 
 
 def _first_choice(folds: Sequence[_Fold]) -> tuple[float, float]:

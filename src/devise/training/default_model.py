@@ -228,7 +228,9 @@ def _named(config: BuildConfig, inputs: Inputs, base: _Base, out: Path, *, fresh
 
     kernel = fit_kernel(config.kernel, base.vectors, trained, base.classifier.weight, text=text)
     plan = KernelPlan(config.kernel, text, config.kernel_share)
-    choice = _calibrated(config, inputs, base, plan, standing, _surgeon(config) if fresh else None)
+    familiar = facts[:, COLUMNS.index("familiarity")]
+    scaled = ((familiar - familiar.mean()) / familiar.std()).astype(np.float32)
+    choice = _calibrated(config, inputs, base, plan, standing, scaled, _surgeon(config) if fresh else None)
     scoring = {name: dict(settings) for name, settings in base.manifest.scoring.items()}
     scoring |= _scoring(config, choice)
     made = asdict(config) | {"calibration_result": asdict(choice), "prior": {"numbers": list(COLUMNS)}}
@@ -246,7 +248,7 @@ def _named(config: BuildConfig, inputs: Inputs, base: _Base, out: Path, *, fresh
     )
     parts = base.parts | {
         KERNEL: encode_kernel(kernel),
-        PRIOR: encode_prior(Prior(standing(trained), facts[:, COLUMNS.index("familiarity")])),
+        PRIOR: encode_prior(Prior(standing(trained) + np.float32(choice.familiarity) * scaled, familiar)),
     }
     return write_bundle(out, manifest, parts, overwrite=True)
 
@@ -281,7 +283,13 @@ def _backbone(variant: str, resize: int) -> tuple[bytes, evidence.Classifier, Pr
 
 
 def _calibrated(
-    config: BuildConfig, inputs: Inputs, base: _Base, plan: KernelPlan, prior: PriorOf, surgeon: Surgeon | None
+    config: BuildConfig,
+    inputs: Inputs,
+    base: _Base,
+    plan: KernelPlan,
+    prior: PriorOf,
+    familiar: Standing,
+    surgeon: Surgeon | None,
 ) -> Choice:
     key = f"{config.backbone} {config.resize}"
     found = photo_features(inputs.photos, base.backbone, key, inputs.trained, inputs.work, config.seen_area)
@@ -297,6 +305,7 @@ def _calibrated(
         config=config.calibration,
         kernel=plan,
         prior=prior,
+        familiar=familiar,
     )
     _say(f"calibration on {len(found.truth)} photos: {choice}")
     return choice

@@ -1,6 +1,5 @@
 """Temperatures that turn a trained model's scores into probabilities, chosen on photos held out."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,9 @@ def best_temperatures(
 ) -> dict[str, float]:
     """By scorer, all labels competing, with the stacking rule and the prior that the model keeps of its base.
 
+    Where the rule says how sure the first choice is, the fused scorer keeps its temperature: it shares out what the
+    first choice leaves, of which photos of trained classes say nothing.
+
     truth: position of each photo's label in `space`.
     """
     labels = LabelSpace(space.labels, space.vectors)
@@ -46,7 +48,7 @@ def best_temperatures(
     prior, known = None, base.prior().standing
     if known is not None:
         prior = np.float32(base.prior_weight()) * standing_of(space.labels, base.labels, known, base.trained)
-    scorers: dict[str, DeviseScorer | ConseScorer | KernelScorer] = {"devise": devise, "conse": conse}
+    scorers: dict[str, DeviseScorer | ConseScorer | KernelScorer | FusedScorer] = {"devise": devise, "conse": conse}
     kernel = trained_kernel(base, space, classifier)
     if kernel is None:
         fused = FusedScorer(devise, conse, trained, rule, prior)
@@ -56,15 +58,10 @@ def best_temperatures(
         scorers["kernel"] = placing
         fused = FusedScorer(placing, near, trained, rule, prior, base.setting("fused", "conse"))
     evidence = classifier.evidence(features)
-    best = {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
-
-    def fused_scores(temperature: float) -> Scores:
-        first = None if rule.first is None else replace(rule.first, temperature=temperature)
-        return replace(fused, stacking=replace(rule, first=first)).scores(evidence)
-
     if rule.first is None:
-        return best | {"fused": best_temperature(fused.scores(evidence), truth)}
-    return best | {"fused": max(_TEMPERATURES, key=lambda one: _log_likelihood(fused_scores(one), truth, one))}
+        scorers["fused"] = fused
+    best = {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
+    return best if rule.first is None else best | {"fused": rule.first.temperature}
 
 
 def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
@@ -79,12 +76,11 @@ def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
 
 def best_temperature(scores: Scores, truth: Truth) -> float:
     """The temperature under which the softmax over the scores gives the true labels the highest likelihood."""
-    return max(_TEMPERATURES, key=lambda temperature: _log_likelihood(scores, truth, temperature))
 
+    def mean_log_likelihood(temperature: float) -> float:
+        scaled = scores / np.float32(temperature)
+        own = scaled[np.arange(len(truth)), truth]
+        top = scaled.max(axis=1)
+        return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
 
-def _log_likelihood(scores: Scores, truth: Truth, temperature: float) -> float:
-    """The mean over the pictures."""
-    scaled = scores / np.float32(temperature)
-    own = scaled[np.arange(len(truth)), truth]
-    top = scaled.max(axis=1)
-    return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
+    return max(_TEMPERATURES, key=mean_log_likelihood)
