@@ -96,7 +96,7 @@ SHEET = {
 motorcycle and a rocket were trained on; nothing above or below the other four.
 """
 
-SHEET_REJECT = 0.4
+SHEET_REJECT = 0.55
 """Set with the answers to these photos in sight: it shows what `--reject` does, not how well it does it."""
 
 CONTROL = "zedonk: offspring of a zebra and a donkey"
