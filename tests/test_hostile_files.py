@@ -10,8 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from devise.model.kernel import KernelConfig, KernelSurgery
-from devise.model.prior import Prior
+from devise.space.prior import Prior
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +36,7 @@ from devise.model.labeller import LabelRequest, Model
 from devise.search import label_parts
 from devise.search.rows import PhotoFact, Rows
 from devise.search.store import Header, PhotoStore
+from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.text import gathering, resumable
 from devise.text.partialfile import PartialFile
 from devise.text.vectors import WordTable

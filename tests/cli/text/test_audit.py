@@ -46,6 +46,7 @@ def test_the_same_bytes_twice(cli, listed: str, tmp_path: Path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_other_words_and_another_policy(cli, vectors_file: Path, listed: str, tmp_path: Path):
     other = ("--label-vectors", vectors_file, "--label-policy", "mean-of-terms")
     cli("audit", *other, "--classes", listed, "--json", tmp_path / "a")
@@ -55,6 +56,7 @@ def test_other_words_and_another_policy(cli, vectors_file: Path, listed: str, tm
     assert found["similarities"]["cat|kitten"] is not None
 
 
+@pytest.mark.slow
 def test_the_same_words_and_policy_make_nearly_the_vectors_that_the_bundle_keeps(packaged: ModelParts):
     """Not quite: the bundle keeps its vectors in eight bits, and not all the words they were made of."""
     again = open_in_space(None, policy="sense-aware")

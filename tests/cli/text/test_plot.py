@@ -31,6 +31,7 @@ def test_offsets(cli, tmp_path: Path):
     assert ">queen<" in page
 
 
+@pytest.mark.slow
 def test_other_words(cli, tmp_path: Path, vectors_file: Path):
     _, err = cli(
         "plot",

@@ -15,6 +15,7 @@ def listed(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_one_row_a_policy_with_the_figures_of_the_audit(cli, vectors_file: Path, listed: str, tmp_path: Path):
     asked = ("--policies", "first-term, mean-of-terms", "--label-vectors", vectors_file, "--candidates", listed)
     out, _ = cli("policies", *asked, "--json", tmp_path / "a.json")
