@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from devise.space.prior import Prior
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,11 +31,13 @@ from devise.evaluation.record import ImageRecord, Record, ScorerRecord, read_rec
 from devise.evaluation.testsets import read_counts
 from devise.files import open_tensors
 from devise.labels import Label, LabelSet
+from devise.model.candidatefile import read_candidates
 from devise.model.labeller import LabelRequest, Model
 from devise.search import label_parts
 from devise.search.rows import PhotoFact, Rows
 from devise.search.store import Header, PhotoStore
 from devise.space.kernel import KernelConfig, KernelSurgery
+from devise.space.prior import Prior
 from devise.text import gathering, resumable
 from devise.text.partialfile import PartialFile
 from devise.text.vectors import WordTable
