@@ -128,3 +128,12 @@ def test_names_behind_the_ids_are_passed_over(tmp_path: Path) -> None:
     assert read_candidates(str(path)).ids == ("n00000001", "n00000002", "n00000003")
     path.write_text("0 n00000001 tench\nn00000002,\n'n00000003'\nn00000004-ray\nn00000005;cock\n", encoding="utf-8")
     assert read_candidates(str(path)).ids == tuple(f"n0000000{number}" for number in range(1, 6))
+
+
+def test_the_class_index_of_keras_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "imagenet_class_index.json"
+    path.write_text('{"10": ["n00000010", "ten"], "9": ["n00000009", "nine"]}', encoding="utf-8")
+    assert read_candidates(str(path)).ids == ("n00000009", "n00000010")
+    path.write_text('{"0": ["n00000010", "ten"], "all": ["n00000009"]}', encoding="utf-8")
+    with pytest.raises(UsageError, match="several lists"):
+        read_candidates(str(path))

@@ -34,7 +34,8 @@ def read_candidates(spec: str, known: Container[str] | None = None) -> Candidate
 
     spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment, and a name after the id, as in
     other tools' lists of classes, is passed over); `FILE.json`, a list of
-    synset ids; or `FILE.json#KEY`, one of several such lists in an object.
+    synset ids, or Keras's class index, {"0": ["n01440764", "tench"], ...}; or `FILE.json#KEY`, one of several lists in
+    an object.
     known: the ids there are, such as a taxonomy; None does not ask.
 
     Raises UsageError for a missing file or key (it names the keys there are) and LabelError for a file that
@@ -91,6 +92,9 @@ def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str,
         content = parse_json(text)
     except ValueError as error:
         raise LabelError(f"{path.name} is not JSON ({error}): expected a list of synset ids") from None
+    if isinstance(content, dict) and key is None and _is_class_index(content):
+        ordered = sorted(content.items(), key=lambda item: int(item[0]))
+        return ((f"class {number}", one[0]) for number, one in ordered)
     if isinstance(content, dict):
         keys = ", ".join(content) or "none"
         if key is None:
@@ -103,3 +107,15 @@ def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str,
     if not isinstance(content, list):
         raise LabelError(f"{path.name}: expected a list of synset ids, got {type(content).__name__}")
     return ((f"item {number}", entry) for number, entry in enumerate(content, start=1))
+
+
+def _is_class_index(content: dict[str, object]) -> bool:
+    """Whether it is Keras's class index: {"0": ["n01440764", "tench"], ...}."""
+    return bool(content) and all(
+        re.fullmatch(r"\d{1,6}", number, re.ASCII)
+        and isinstance(one, list)
+        and len(one) == 2  # noqa: PLR2004 (id and name)
+        and isinstance(one[0], str)
+        and _SYNSET_ID.fullmatch(one[0])
+        for number, one in content.items()
+    )
