@@ -114,7 +114,7 @@ def _is_class_index(content: dict[str, object]) -> bool:
     return bool(content) and all(
         re.fullmatch(r"\d{1,6}", number, re.ASCII)
         and isinstance(one, list)
-        and len(one) == 2  # noqa: PLR2004 (id and name)
+        and len(one) == 2
         and isinstance(one[0], str)
         and _SYNSET_ID.fullmatch(one[0])
         for number, one in content.items()
