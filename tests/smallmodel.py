@@ -1,7 +1,7 @@
 """A model of nine labels that sees nothing but the mean colour of a picture, and the slow scorers."""
 
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -62,13 +62,7 @@ SIDE = 4
 @pytest.fixture(scope="session")
 def slow() -> ModuleType:
     """tests/reference/label_space.py, whatever the folder that pytest runs in."""
-    path = Path(__file__).parents[0] / "reference" / "label_space.py"
-    spec = spec_from_file_location("reference_label_space", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module("reference.label_space")
 
 
 def mean_colour_network() -> bytes:

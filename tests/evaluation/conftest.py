@@ -1,7 +1,6 @@
 """A WordNet small enough to do hierarchical precision by hand, and the slow reference implementation."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -32,20 +31,10 @@ def nine() -> Taxonomy:
 @pytest.fixture(scope="session")
 def reference() -> ModuleType:
     """tests/reference/hierarchical_precision.py, whatever the folder that pytest runs in."""
-    return _loaded("hierarchical_precision")
+    return import_module("reference.hierarchical_precision")
 
 
 @pytest.fixture(scope="session")
 def slow() -> ModuleType:
     """tests/reference/evaluation.py."""
-    return _loaded("evaluation")
-
-
-def _loaded(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
-    spec = spec_from_file_location(f"reference_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module("reference.evaluation")

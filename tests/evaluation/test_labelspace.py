@@ -1,5 +1,4 @@
-import importlib.util
-from pathlib import Path
+from importlib import import_module
 from types import ModuleType
 
 import numpy as np
@@ -26,13 +25,7 @@ CONFIG = LabelSpaceConfig(ks=(1, 2), hub_k=1, worst=2)
 
 @pytest.fixture(scope="module")
 def slow() -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / "label_space_audit.py"
-    spec = importlib.util.spec_from_file_location("reference_label_space_audit", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module("reference.label_space_audit")
 
 
 def at_angles(*degrees: float) -> np.ndarray:

@@ -1,5 +1,3 @@
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -17,17 +15,6 @@ from devise.taxonomy.wordnet import Taxonomy
 LABELS = tuple(f"n{number:08d}" for number in range(1, 8))
 RANKED = (LABELS[3], LABELS[0], LABELS[5], LABELS[1])
 TRAINED = frozenset({LABELS[0], LABELS[1], LABELS[6]})
-
-
-@pytest.fixture(scope="session")
-def slow() -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / "evaluation.py"
-    spec = spec_from_file_location("reference_evaluation", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def recorded(scores: list[list[float]], truth: list[str], **more: float) -> ScorerRecord:

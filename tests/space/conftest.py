@@ -1,9 +1,6 @@
 """A small classifier with label vectors, and the slow scorers to check against."""
 
 from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,18 +10,6 @@ from devise.space.evidence import Classifier, Evidence
 from devise.space.labelspace import LabelSpace, unit_rows
 
 TRAINED, FEATURES, DIM, IMAGES = 6, 5, 4, 7
-
-
-@pytest.fixture(scope="session")
-def slow() -> ModuleType:
-    """tests/reference/label_space.py, whatever the folder that pytest runs in."""
-    path = Path(__file__).parents[1] / "reference" / "label_space.py"
-    spec = spec_from_file_location("reference_label_space", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass(frozen=True, eq=False)

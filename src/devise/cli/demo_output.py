@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.demo_photos import SHEET, SHEET_REJECT, sheet_photos
-from devise.cli.output import open_sheet
+from devise.cli.output import IN_DOUBT, open_sheet
 from devise.files import atomic_write
 from devise.model.comparison import Added, PhotoRecord
 from devise.model.labeller import LabelRequest, Model
@@ -24,8 +24,6 @@ __all__ = ["REPORT", "SHEET_PAGE", "print_comparison", "progress", "write_report
 
 REPORT = "report.html"
 SHEET_PAGE = "sheet.html"
-
-_IN_DOUBT = 0.7  # as in the table of devise label
 
 _PLAIN_WIDTH = 120  # columns, where no terminal says how many it has
 
@@ -46,7 +44,7 @@ def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> Non
     photos = own or [Found(path) for path in sheet_photos()]
     if not photos:
         return
-    request = LabelRequest(top=top, in_doubt=_IN_DOUBT)
+    request = LabelRequest(top=top, in_doubt=IN_DOUBT)
     if not own:
         nouns = parse_labels("; ".join(SHEET.values()))
         request = LabelRequest(top=3, candidates="typed", typed=nouns, reject=SHEET_REJECT)
@@ -58,7 +56,7 @@ def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> Non
         right = sum(SHEET[Path(one.source).name] == one.guesses[0].label.name for one in named)
         print(
             f"{len(answers)} photos, {len(SHEET)} nouns to choose from, none of them trained on: {len(named)} named, "
-            f"{right} of them rightly, {len(answers) - len(named)} none of these"
+            f"{right} of them rightly, {sum(answer.rejected for answer in answers)} none of these"
         )
     print(f"The sheet: {printable(str(path))}")
 

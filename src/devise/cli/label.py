@@ -30,7 +30,6 @@ __all__ = ["Format", "MethodName", "label"]
 
 _BLOCK = 64  # pictures scored at once, at most
 _PATIENCE = 1.0  # seconds after which a smaller block is scored
-_IN_DOUBT = 0.7  # the table names a photo more widely where its first guess has less; decision 23
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
 
 
@@ -160,7 +159,7 @@ def label(
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
-    from devise.cli.output import Tally, check_output, open_output, open_sheet, write_answers
+    from devise.cli.output import IN_DOUBT, Tally, check_output, open_output, open_sheet, write_answers
     from devise.model.candidates import with_senses
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
@@ -171,7 +170,7 @@ def label(
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    in_doubt = _IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
+    in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
     request = LabelRequest(top, method.value, candidates, under, typed, reject, explain, sure, in_doubt, context)
     if chosen == Format.parquet:
         if sheet is not None:

@@ -27,7 +27,10 @@ from devise.vision.folders import EXTENSIONS
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
 
-__all__ = ["Output", "Tally", "check_output", "counting", "open_output", "open_sheet", "write_answers"]
+__all__ = ["IN_DOUBT", "Output", "Tally", "check_output", "counting", "open_output", "open_sheet", "write_answers"]
+
+IN_DOUBT = 0.7
+"""Where the first guess has less, a table or a sheet names the photo more widely; decision 23."""
 
 
 @dataclass(slots=True)

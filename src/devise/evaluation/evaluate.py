@@ -22,8 +22,8 @@ from devise.model.candidates import synset_space
 from devise.model.labeller import Model
 from devise.model.scorers import Row, make_scorer, rows_of
 from devise.ranking import TIE_RULE, top_k
-from devise.space.context import in_context, neighbours_of
 from devise.space.labelspace import LabelSpace
+from devise.space.neighbours import in_context, neighbours_of
 from devise.space.scorer import PlacingScorer, Scorer
 from devise.taxonomy.correct_cache import cached_correct_sets
 

@@ -14,7 +14,7 @@ from devise.arrays import Features, Queries
 from devise.errors import DeviseError, UsageError
 from devise.model.answers import Answer
 from devise.model.threads import one_thread
-from devise.space.context import in_context, neighbours_of
+from devise.space.neighbours import in_context, neighbours_of
 from devise.vision.pipeline import Extracted
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ class LabelRequest:
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
     explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
     in_doubt: the same only for pictures whose best guess is less probable than that.
-    context: each picture is helped by those of the run that are nearest to it; see `devise.space.context.in_context`.
+    context: each picture is helped by those of the run that are nearest to it; see `devise.space.neighbours`.
     """
 
     top: int | None = None

@@ -227,8 +227,7 @@ def calibrate(
     rule = max(choices, key=lambda one: one[:2])[2]
     assert rule.first is not None
     outcomes = [_outcome(one, rule, config) for one in by_name["fused"]]
-    none = StackingRule(0.0, 0.0)
-    temperatures = {name: _best_temperature(by_name[name], none, config) for name in by_name if name != "fused"}
+    temperatures = {name: _best_temperature(by_name[name], config) for name in by_name if name != "fused"}
     return Choice(
         len(photos.truth),
         rule,
@@ -333,9 +332,9 @@ def _loss(outcomes: Sequence[_Outcome], folds: Sequence[_Fold]) -> float:
     return sum(float(side.mean()) for side in sides)
 
 
-def _best_temperature(summaries: Sequence[_Summary], rule: StackingRule, config: CalibrationConfig) -> float:
-    """The likeliest temperature of a scorer without a first choice."""
-    folds = [one.fold for one in summaries]
+def _best_temperature(summaries: Sequence[_Summary], config: CalibrationConfig) -> float:
+    """The likeliest temperature of a scorer that treats trained labels as all others."""
+    folds, rule = [one.fold for one in summaries], StackingRule(0.0, 0.0)
 
     def loss(temperature: float) -> float:
         return _loss([_outcome(one, rule, config, temperature) for one in summaries], folds)

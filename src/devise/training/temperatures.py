@@ -45,21 +45,19 @@ def best_temperatures(
     devise = DeviseScorer(labels, surgery)
     conse = ConseScorer(labels, space.vectors[trained], int(base.setting("conse", "top")))
     rule = base.stacking()
-    prior, known = None, base.prior().standing
-    if known is not None:
-        prior = np.float32(base.prior_weight()) * standing_of(space.labels, base.labels, known, base.trained)
     scorers: dict[str, DeviseScorer | ConseScorer | KernelScorer | FusedScorer] = {"devise": devise, "conse": conse}
     kernel = trained_kernel(base, space, classifier)
-    if kernel is None:
-        fused = FusedScorer(devise, conse, trained, rule, prior)
-    else:
-        placing = KernelScorer(LabelSpace(space.labels, kernel.places), kernel.axes)
-        near = ConseScorer(placing.space, kernel.places[trained], conse.top)
-        scorers["kernel"] = placing
-        fused = FusedScorer(placing, near, trained, rule, prior, base.setting("fused", "conse"))
-    evidence = classifier.evidence(features)
+    placing: DeviseScorer | KernelScorer = devise
+    near, share = conse, 1.0
+    if kernel is not None:
+        placing = scorers["kernel"] = KernelScorer(LabelSpace(space.labels, kernel.places), kernel.axes)
+        near, share = ConseScorer(placing.space, kernel.places[trained], conse.top), base.setting("fused", "conse")
     if rule.first is None:
-        scorers["fused"] = fused
+        prior, known = None, base.prior().standing
+        if known is not None:
+            prior = np.float32(base.prior_weight()) * standing_of(space.labels, base.labels, known, base.trained)
+        scorers["fused"] = FusedScorer(placing, near, trained, rule, prior, share)
+    evidence = classifier.evidence(features)
     best = {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
     return best if rule.first is None else best | {"fused": rule.first.temperature}
 

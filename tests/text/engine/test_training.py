@@ -1,4 +1,4 @@
-import importlib.util
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -20,13 +20,7 @@ pytest.importorskip("numba")
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    path = Path(__file__).parents[2] / "reference" / "skipgram.py"
-    spec = importlib.util.spec_from_file_location("reference_skipgram", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module("reference.skipgram")
 
 
 def zipf_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sentences: int = 30) -> EncodedText:

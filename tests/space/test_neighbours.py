@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
-from devise.space import context
-from devise.space.context import NEIGHBOURS, in_context, neighbours_of
+from devise.space import neighbours
 from devise.space.labelspace import unit_rows
+from devise.space.neighbours import NEIGHBOURS, in_context, neighbours_of
 
 
 def random_queries(seed: int, images: int, dim: int = 6) -> np.ndarray:
@@ -64,8 +64,8 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = random_queries(7, 50)
     at_once = in_context(queries)
     for scores in (1, 50, 170, 2499):
-        monkeypatch.setattr(context, "_SCORES", scores)
-        shapes = [cosines.shape for _, cosines in context._blocks(queries)]
+        monkeypatch.setattr(neighbours, "_SCORES", scores)
+        shapes = [cosines.shape for _, cosines in neighbours._blocks(queries)]
         assert sum(rows for rows, _ in shapes) == 50
         assert max(rows * images for rows, images in shapes) <= max(scores, 50)
         np.testing.assert_allclose(in_context(queries), at_once, atol=1e-6)
@@ -74,7 +74,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_never_all_pictures_against_all_others() -> None:
     """10,000 pictures: their cosines would take 400 MB; a block and its order take 8 and 17."""
     queries = random_queries(8, 10_000, dim=2)
-    assert next(context._blocks(queries))[1].size <= context._SCORES
+    assert next(neighbours._blocks(queries))[1].size <= neighbours._SCORES
     few = random_queries(8, 4_000, dim=2)  # all against all: 64 MB, and 128 for their order
     tracemalloc.start()
     in_context(few)
