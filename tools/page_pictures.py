@@ -1,0 +1,80 @@
+"""The pictures of the service's page in docs/service.md, taken in Debian's Chromium.
+
+    python tools/page_pictures.py              # writes docs/pictures/page-label.jpg and three more
+
+The photo is scikit-image's. It needs the extras `serve` and `dev`, and /usr/bin/chromium.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from playwright.sync_api import Page, sync_playwright
+
+from devise.cli.demo_photos import sample_folder
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+ADDRESS, PORT = "http://127.0.0.1", 8917
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+CHROMIUM = {"executable_path": "/usr/bin/chromium", "args": ["--no-sandbox", "--disable-gpu", "--disable-quic"]}
+SHOTS = (("page-label", WIDE, "light"), ("page-dark", WIDE, "dark"), ("page-phone", PHONE, "light"))
+
+
+@contextmanager
+def service() -> Iterator[str]:
+    """The address of a service that answers."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "devise", "serve", "--port", str(PORT), "--labels-db", f"{folder}/own.sqlite"]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            while process.poll() is None:
+                try:
+                    urlopen(f"{ADDRESS}:{PORT}/readyz").close()
+                    break
+                except (URLError, ConnectionError):
+                    time.sleep(0.2)
+            else:
+                sys.exit(f"the service ended with {process.returncode}: is port {PORT} free?")
+            yield f"{ADDRESS}:{PORT}/"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def labelled(page: Page, address: str, photo: Path) -> None:
+    """The page with the answer for a photo."""
+    page.goto(address)
+    page.set_input_files("input[type=file]:not([webkitdirectory]):not([capture])", str(photo))
+    page.get_by_text("Answered in").wait_for()
+
+
+def main() -> None:
+    """Take all pictures."""
+    folder = sample_folder()
+    if folder is None:
+        sys.exit("scikit-image is not installed: pip install scikit-image")
+    with service() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**CHROMIUM)
+        for name, size, scheme in SHOTS:
+            page = browser.new_page(viewport=size, color_scheme=scheme)
+            labelled(page, address, folder / "chelsea.png")
+            page.screenshot(path=PICTURES / f"{name}.jpg", quality=85)
+        page = browser.new_page(viewport=WIDE)
+        page.goto(f"{address}#space")
+        page.get_by_text("39,990 labels.").wait_for()
+        page.fill("#space-query", "snow leopard")
+        page.click("#space-form button.main")
+        page.locator("#space-status", has_text="snow leopard").wait_for()
+        page.wait_for_timeout(1500)  # the map moves to the label
+        page.screenshot(path=PICTURES / "page-space.jpg", quality=85)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
