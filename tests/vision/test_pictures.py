@@ -583,3 +583,9 @@ def test_the_limit_of_pillow_stays_a_number() -> None:
         assert Image.MAX_IMAGE_PIXELS is not None
         Image.new("L", (20_000, 1)).crop((0, 0, 20_000, 1))
     assert Image.MAX_IMAGE_PIXELS is not None
+
+
+@pytest.mark.parametrize("content", [b"x", b"vm\n"])
+def test_a_few_letters_are_no_damaged_bitmap(content: bytes) -> None:
+    with pytest.raises(PictureError, match="not a picture of a known format"):
+        read_picture(content, min_side=None)

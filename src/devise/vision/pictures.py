@@ -171,6 +171,9 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
         try:
             if begins is None or begins(data[:16]) is not True:
                 continue
+        except Exception:  # bytes too few to tell by: no such picture begins so
+            continue
+        try:
             factory(BytesIO(data), "").close()
         except Exception as error:  # of a decoder with hostile bytes
             reason = (str(error).splitlines() or [""])[0]
