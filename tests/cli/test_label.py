@@ -146,7 +146,7 @@ def test_blocks_are_parted_unless_each_is_one_line(label: Any, photo: Path) -> N
 def test_reject_says_none_of_these(label: Any, photo: Path) -> None:
     done = label(photo, photo, "--reject", 1)
     assert done.code == 0
-    assert done.out.count("none of these: no score is 100.0 % or more") == 2
+    assert done.out.count("none of these: no label asked has 100 % or more") == 2
     assert "2 of 2 labelled photos got 'none of these'" in done.err
     assert "none of these" not in label(photo, "--reject", 0).out
 

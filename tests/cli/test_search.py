@@ -63,12 +63,15 @@ def test_a_broken_photo_is_told_and_the_exit_code_is_1(devise: Command, photos: 
 
 
 def test_the_forms_say_the_same(devise: Command, photos: Path, index: Path):
-    table = devise("search", index, "snow leopard", "-k", 2)[1].splitlines()
-    records = json.loads(devise("search", index, "snow leopard", "-k", 2, "-f", "json")[1])
+    table = devise("search", index, "snow leopard", "-k", 2, "--reject", 0)[1].splitlines()
+    records = json.loads(devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "json")[1])
     lines = [
-        json.loads(line) for line in devise("search", index, "snow leopard", "-k", 2, "-f", "jsonl")[1].splitlines()
+        json.loads(line)
+        for line in devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "jsonl")[1].splitlines()
     ]
-    rows = list(csv.DictReader(io.StringIO(devise("search", index, "snow leopard", "-k", 2, "-f", "csv")[1])))
+    rows = list(
+        csv.DictReader(io.StringIO(devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "csv")[1]))
+    )
     assert lines == records
     assert [record["rank"] for record in records] == [1, 2]
     assert [row["path"] for row in rows] == [record["path"] for record in records]

@@ -272,7 +272,7 @@ def test_fewer_guesses_than_one(small: Model, plain: Plain, top: int):
 
 @pytest.mark.parametrize("reject", [-0.1, 1.1, math.nan])
 def test_reject_is_a_probability(small: Model, plain: Plain, reject: float):
-    with pytest.raises(UsageError, match="reject is a probability from 0 to 1"):
+    with pytest.raises(UsageError, match="reject is auto or a probability from 0 to 1"):
         small.label(plain(RED), reject=reject)
 
 
@@ -282,11 +282,11 @@ def test_an_unknown_method():
         LabelRequest.__post_init__(SimpleNamespace(top=1, method="magic", reject=0.0))  # type: ignore[arg-type]
 
 
-def test_reject_says_none_of_these_and_keeps_the_guesses(small: Model, plain: Plain):
+def test_reject_says_none_of_these_and_no_name(small: Model, plain: Plain):
     answer = small.label(plain(RED))
     best = answer.guesses[0].score
     assert 0 < best < 1
-    assert small.label(plain(RED), reject=min(1.0, best * 1.01)) == replace(answer, rejected=True)
+    assert small.label(plain(RED), reject=min(1.0, best * 1.01)) == Answer(answer.source, rejected=True)
     assert small.label(plain(RED), reject=best) == answer
     assert small.label(plain(RED), reject=0.0) == answer
     assert small.label(plain(RED), reject=1.0).rejected

@@ -10,6 +10,7 @@ from smallmodel import write_small_bundle
 
 from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
+from devise.model.rejection import log_expected
 from devise.model.typed import TypedLabel, parse_labels
 from devise.pages.contact_sheet import contact_sheet
 from devise.search.nearest_photos import open_search, refresh_nearest
@@ -324,3 +325,32 @@ def test_facts_out_of_range_are_refused_though_their_hash_is_right(tmp_path: Pat
         Nearest(built._index, replace(built.facts, **wrong)).write(tmp_path)
         with pytest.raises(PhotoIndexError, match="is damaged"):
             Nearest.read(tmp_path)
+
+
+def test_auto_leaves_out_what_is_no_likelier_than_before(small: Model, photos: Path, search: PhotoSearch):
+    expected = probabilities(small, photos)
+    before = np.exp(log_expected(small.parts, small.parts.space))
+    kept = {}
+    for label_id in small.labels.ids:
+        found = search.find(Wanted(parse_labels(label_id), reject="auto"), top=12)
+        kept[label_id] = {hit.path for hit in found.hits}
+        chance = before[small.labels.position(label_id)]
+        near = {path for path, shares in expected.items() if abs(shares[label_id] / chance - 1) < 0.01}  # 16 bits
+        assert kept[label_id] - near == {path for path, shares in expected.items() if shares[label_id] > chance} - near
+        assert found.photos == 12
+    assert 0 < sum(map(len, kept.values())) < 12 * len(kept)
+    both = search.find(Wanted(parse_labels("zebra", "tabby"), "all", reject="auto"), top=12)
+    assert {hit.path for hit in both.hits} == kept["n02391049"] & kept["n02123045"]
+
+
+def test_a_score_below_the_one_asked_is_left_out(search: PhotoSearch, photos: Path):
+    everything = search.find(words("zebra"), top=12).hits
+    least = everything[3].score
+    assert search.find(Wanted(parse_labels("zebra"), reject=least), top=12).hits == everything[:4]
+    like = search.find(Wanted(like=photos / "00.png", reject="auto"), top=12).hits
+    assert len(like) == 12
+    assert min(hit.score for hit in like) < 0
+    assert search.find(Wanted(like=photos / "00.png", reject=0.0), top=12).hits == like
+    assert len(search.find(Wanted(like=photos / "00.png", reject=1.0), top=12).hits) <= 1
+    with pytest.raises(UsageError, match="reject is auto or a score from 0 to 1, got 2"):
+        Wanted(parse_labels("zebra"), reject=2.0)

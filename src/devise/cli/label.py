@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption, QuietOption, SenseOption
+from devise.cli.options import (
+    ExcelOption,
+    FastOption,
+    MaxPixelsOption,
+    ModelOption,
+    QuietOption,
+    RejectOption,
+    SenseOption,
+    parse_reject,
+)
 from devise.cli.terminal import tell
 from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
@@ -94,10 +103,7 @@ def label(
         str | None,
         typer.Option(metavar="NAME", help="Only labels below this one in WordNet, such as 'musical instrument'."),
     ] = None,
-    reject: Annotated[
-        float,
-        typer.Option(metavar="SCORE", help="Say 'none of these' when the best score is below this (0 to 1)."),
-    ] = 0.0,
+    reject: RejectOption = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Add path, gloss, source of the vector and what a guess leans on."),
@@ -143,6 +149,14 @@ def label(
             help="Also write a page of the photos with their names: one HTML file that needs no other.",
         ),
     ] = None,
+    tree: Annotated[
+        Path | None,
+        typer.Option(
+            "--tree",
+            metavar="FILE.svg",
+            help="Also draw the names as branches of WordNet: of one photo its guesses, of several how many have each.",
+        ),
+    ] = None,
     ray: Annotated[
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
@@ -159,7 +173,7 @@ def label(
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
-    from devise.cli.output import IN_DOUBT, Tally, check_output, open_output, open_sheet, write_answers
+    from devise.cli.output import IN_DOUBT, Tally, open_output, open_sheet, open_tree, write_answers
     from devise.model.candidates import with_senses
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
@@ -171,10 +185,14 @@ def label(
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
     in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
-    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain, sure, in_doubt, context)
+    request = LabelRequest(
+        top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context
+    )
     if chosen == Format.parquet:
-        if sheet is not None:
-            raise UsageError("--format parquet is for very many photos and has no page: leave out --sheet, or take csv")
+        if sheet is not None or tree is not None:
+            raise UsageError(
+                "--format parquet is for very many photos and has no page: leave out --sheet and --tree, or take csv"
+            )
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
@@ -186,12 +204,7 @@ def label(
         return
     if ray:
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
-    if output is not None:
-        check_output(output)
-    if sheet is not None:
-        check_output(sheet, "--sheet", "sheet.html")
-        if output is not None and output.resolve() == sheet.resolve():
-            raise UsageError(f"--output and --sheet are both {sheet}: give each a file of its own")
+    _check_outputs(("--output", output, "labels.csv"), ("--sheet", sheet, "sheet.html"), ("--tree", tree, "names.svg"))
     loaded = load(model, fast=fast)
     loaded.prepare()
     tally = Tally()
@@ -201,9 +214,13 @@ def label(
 
     run = _ready(loaded, request, quiet)
     run.prepare()
-    with open_output(output, tally) as target, open_sheet(sheet, loaded, run) as shown:
+    with (
+        open_tree(tree, loaded, run) as drawn,
+        open_output(output, tally) as target,
+        open_sheet(sheet, loaded, run) as shown,
+    ):
         answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
-        told = shown(answers)
+        told = shown(drawn(answers))
         if chosen != Format.table and sure is None:
             told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
         write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
@@ -211,6 +228,20 @@ def label(
         tell(line)
     if tally.failed or not tally.labelled:
         raise typer.Exit(1)
+
+
+def _check_outputs(*asked: tuple[str, Path | None, str]) -> None:
+    """UsageError if one cannot be written, or two are the same file. asked: option, path and a name that fits it."""
+    from devise.cli.output import check_output
+
+    before: dict[Path, str] = {}
+    for option, path, example in asked:
+        if path is None:
+            continue
+        check_output(path, option, example)
+        other = before.setdefault(path.resolve(), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
 
 
 def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":

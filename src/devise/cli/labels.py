@@ -1,6 +1,7 @@
 """devise labels: what the model can call a thing, and how labels stand to each other."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +39,15 @@ def labels(
         bool,
         typer.Option("--pairs", help="List trained classes that look alike but are apart in meaning, and the reverse."),
     ] = False,
+    tree: Annotated[
+        Path | None,
+        typer.Option(
+            "--tree",
+            metavar="FILE.svg",
+            help="Draw instead: the --top best known kinds of one name, or two names, as branches of WordNet.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
@@ -54,8 +64,12 @@ def labels(
         raise UsageError(f"--pairs takes no name, got {name!r}: leave one of them out")
     if sense is not None and (name is None or other is not None):
         raise UsageError("--sense goes with one name: to compare two senses, give their ids as names")
+    if tree is not None and (name is None or pairs or as_json):
+        raise UsageError("--tree draws one name or two: give them, without --pairs and --json")
     parts = ModelParts.open(model)
-    if pairs:
+    if tree is not None:
+        _draw(parts, [one for one in (name, other) if one is not None], sense, top, tree)
+    elif pairs:
         _pairs(parts, top, as_json)
     elif name is None:
         _count(parts, as_json)
@@ -63,6 +77,31 @@ def labels(
         _look_up(parts, name, sense, top, as_json)
     else:
         _compare(parts, name, other, as_json)
+
+
+def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, path: Path) -> None:
+    from devise.cli.output import check_output
+    from devise.errors import LabelError
+    from devise.files import atomic_write
+    from devise.meaning.senses import ask
+    from devise.pages.tree import Leaf, drawn
+
+    check_output(path, "--tree", "tree.svg")
+    chosen = [ask(parts, name, sense) for name in names]
+    strange = next((one.chosen.name for one in chosen if not one.in_wordnet), None)
+    if strange is not None:
+        raise LabelError(f"WordNet has no noun {strange!r}, so that it has no place in the tree: take another name")
+    ids = [one.chosen.id for one in chosen]
+    taxonomy, labels = parts.taxonomy, parts.space.labels
+    if len(ids) == 1:
+        below = [one for one in taxonomy.subtree(ids[0]) if one in labels and one != ids[0]]
+        known = parts.standing
+        order = (lambda one: (0.0, one)) if known is None else (lambda one: (-float(known[labels.position(one)]), one))
+        ids = sorted(below, key=order)[:top] or ids
+    leaves = [Leaf(taxonomy.hypernym_paths(one)[0]) for one in ids]
+    with atomic_write(path) as file:
+        file.write(drawn(taxonomy, leaves, {}, " and ".join(names)))
+    print(f"devise: tree of {len(ids)} names: {path.absolute()}", file=sys.stderr)
 
 
 def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_json: bool) -> None:

@@ -118,8 +118,13 @@ def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[st
         blocks += [_headed(sense.name, sense.id if asked.in_wordnet else "")]
         blocks += [indented(plain(line)) for line in (sense.gloss, _others(asked)) if line]
     missing = "; ".join(_untrained(one, untrained[one.id]) for one in (found.one, found.other) if one.id in untrained)
+    looks = f"not trained: no visual similarity ({missing})"
+    if found.visual is not None:
+        looks = _alike(found.visual)
+        if found.predicted:
+            looks = f"{_alike(found.visual, 'pairs of labels')}; predicted, as not trained on: {missing}"
     rows = [
-        ("looks", _alike(found.visual) if found.visual else f"not trained: no visual similarity ({missing})"),
+        ("looks", looks),
         ("meaning", _alike(found.semantic) if found.semantic else "no vector: no semantic similarity"),
         ("in the tree", _apart(found.edges, found.ancestor)),
     ]
@@ -133,6 +138,7 @@ def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
         "one": _sense_record(found.one),
         "other": _sense_record(found.other),
         "visual": _similarity_record(found.visual),
+        "visual_is_predicted": found.predicted,
         "semantic": _similarity_record(found.semantic),
         **_tree_record(found),
     }
@@ -151,10 +157,10 @@ def _untrained(sense: Sense, below: Sequence[str]) -> str:
     return f"{sense.name}, but trained below it: {', '.join(below[:_NAMED])}{rest}"
 
 
-def _alike(similarity: Similarity) -> str:
+def _alike(similarity: Similarity, among: str = "all pairs of trained labels") -> str:
     if similarity.above is None:
         return _number(similarity.cosine)
-    return f"{_number(similarity.cosine)}, above {_share(similarity.above)} of all pairs of trained labels"
+    return f"{_number(similarity.cosine)}, above {_share(similarity.above)} of {among}"
 
 
 def _apart(edges: int | None, ancestor: Synset | None) -> str:

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption, QuietOption, SenseOption
+from devise.cli.options import (
+    ExcelOption,
+    FastOption,
+    MaxPixelsOption,
+    ModelOption,
+    QuietOption,
+    RejectOption,
+    SenseOption,
+    parse_reject,
+)
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
@@ -56,6 +65,7 @@ def search(
     by: Annotated[
         By, typer.Option(metavar="ORDER", help="probability, or the bare cosine of photo and word.")
     ] = By.probability,
+    reject: RejectOption = "auto",
     top: Annotated[int, typer.Option("--top", "-k", help="How many photos.")] = 20,
     form: Annotated[
         Form, typer.Option("--format", "-f", metavar="FORM", help="table, csv, json or jsonl.")
@@ -98,7 +108,7 @@ def search(
     if excel and form != Form.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
     typed = with_senses(parse_labels(*words) if words else (), sense or ())
-    wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact)
+    wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact, parse_reject(reject) or 0.0)
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
     found = open_search(load(model, fast=fast), index).find(wanted, top)
@@ -108,6 +118,8 @@ def search(
         tell("searched approximately: devise index prints how much of the best this finds")
     asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
+    if not found.hits and found.photos:
+        tell(f"none of {found.photos:,} photos looks like {asked} (--reject 0 shows the nearest all the same)")
     if sheet is not None or show:
         target = sheet or index / "search.html"
         with atomic_write(target) as file:

@@ -71,7 +71,7 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
 
 def _asked(request: LabelRequest) -> dict[str, object]:
     """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on."""
-    asked: dict[str, object] = json.loads(json.dumps(asdict(request)))
+    asked: dict[str, object] = json.loads(json.dumps(asdict(request) | {"reject": request.rejects}))
     return {key: value for key, value in asked.items() if value or key not in ("sure", "in_doubt", "context")}
 
 

@@ -6,13 +6,14 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from devise.arrays import Scores
 from devise.errors import UsageError
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model
+from devise.model.rejection import Reject, log_expected, log_sum_exp
 from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
@@ -50,6 +51,7 @@ class _Query:
     point: Float32[np.ndarray, "dim"] | None = None
     probable: bool = True
     notes: tuple[str, ...] = ()
+    reject: Reject = 0.0
 
 
 class PhotoSearch:
@@ -109,11 +111,34 @@ class PhotoSearch:
         found = top_k(among._scores(query)[None], min(top, len(among)))
         shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
         labels = among.labels_of(found.positions[0])
+        kept = among._kept(query, found.positions[0], shown)
         hits = (
             Hit(among.rows.facts[place].path, min(1.0, score), label)
-            for place, score, label in zip(found.positions[0].tolist(), shown.tolist(), labels, strict=True)
+            for place, score, label, one in zip(found.positions[0].tolist(), shown.tolist(), labels, kept, strict=True)
+            if one
         )
         return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=near is None)
+
+    def kept(self, wanted: Wanted) -> Bool[np.ndarray, "photos"]:
+        """Which photos `wanted` does not reject, in the order of `rows`."""
+        query = self._query(wanted)
+        scores = self._scores(query)
+        if query.point is None and query.probable:
+            np.exp(scores, out=scores)
+        return self._kept(query, np.arange(len(self)), scores)
+
+    def _kept(
+        self, query: "_Query", places: Int64[np.ndarray, "some"], scores: PhotoScores
+    ) -> Bool[np.ndarray, "some"]:
+        """Which of these photos, with their scores, the query does not reject; see `Wanted`."""
+        kept = np.ones(len(places), dtype=bool)
+        if query.reject != "auto":
+            return scores >= np.float32(query.reject) if query.reject else kept  # a cosine may be below 0
+        if query.point is None and query.probable:
+            some = PhotoSearch(self._model, self.rows.taken(places))
+            for space in query.spaces:
+                kept &= some._log_shares(space, None) > log_sum_exp(log_expected(self._model.parts, space))
+        return kept
 
     def scores(self, wanted: Wanted) -> PhotoScores:
         """Every photo's score, up is better, in the order of `rows`.
@@ -126,7 +151,7 @@ class PhotoSearch:
 
     def _query(self, wanted: Wanted) -> "_Query":
         if wanted.like is not None:
-            return _Query(point=self._model.embed(wanted.like))
+            return _Query(point=self._model.embed(wanted.like), reject=wanted.reject)
         spaces: list[LabelSpace] = []
         notes: tuple[str, ...] = ()
         if wanted.words:
@@ -137,7 +162,7 @@ class PhotoSearch:
             below = choose_candidates(self._model.parts, "all", under=wanted.under)
             spaces, notes = [*spaces, below.space], (*notes, *below.notes)
         placed = tuple(photo_space(self._model.parts, space) for space in spaces)
-        return _Query(placed, probable=wanted.by == "probability", notes=notes)
+        return _Query(placed, probable=wanted.by == "probability", notes=notes, reject=wanted.reject)
 
     def _each_of(self, chosen: Candidates) -> list[LabelSpace]:
         """One space per word: its label, and those of its kinds."""

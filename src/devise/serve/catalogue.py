@@ -12,6 +12,7 @@ from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import Asked, ask
 from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
+from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel, parse_lines, user_id
 from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
@@ -27,6 +28,7 @@ from devise.serve.schema import (
     PhotoItem,
     PhotoList,
     Sense,
+    Share,
     Text,
 )
 from devise.serve.service import Service
@@ -108,6 +110,13 @@ def search_routes(service: Service) -> APIRouter:
         sense: Annotated[Text | None, Query(description="The id of the sense that is meant.")] = None,
         like: Annotated[int | None, Query(ge=0, le=2**31, description="A photo of the index to be like.")] = None,
         top: Top = 24,
+        reject: Annotated[
+            Share | Literal["auto"],
+            Query(
+                description="Photos with a lower score are left out; auto: those that are no likelier to show the "
+                "words than before they were looked at."
+            ),
+        ] = "auto",
     ) -> Any:
         """Photos nearest to a noun, to any other words or to a photo; 404 when the service has no photo index."""
         photos = _photos(service)
@@ -118,7 +127,7 @@ def search_routes(service: Service) -> APIRouter:
             name = _photo(photos, like).name
             hits = _hits(photos, photos.like(like, top), "cosine")
             return Hits(query="", label=name, gloss="", photos=len(photos), hits=hits)
-        return _by_words(service, photos, " ".join(q.split()), sense, top)
+        return _by_words(service, photos, " ".join(q.split()), sense, top, reject)
 
     @routes.get("/photos", response_model=PhotoList, summary="Some photos of the index")
     def some(top: Top = 8) -> Any:
@@ -145,12 +154,12 @@ def search_routes(service: Service) -> APIRouter:
     return routes
 
 
-def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int) -> Hits:
+def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int, reject: Reject) -> Hits:
     kept = (one for one in service.own.all() if user_id(one.name) == user_id(words))
     label = next(kept, None) or parse_lines([words])[0]
     parts = service.model.parts
     asked = ask(parts, f"{label.name}: {label.definition}" if label.definition else label.name, sense)
-    found = photos.find(label if sense is None else TypedLabel(label.name, asked.chosen.id), top)
+    found = photos.find(label if sense is None else TypedLabel(label.name, asked.chosen.id), top, reject)
     taken, others = _senses(parts, label, asked)
     return Hits(
         query=words,

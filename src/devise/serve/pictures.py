@@ -121,7 +121,8 @@ class _Plan:
         self._parts: list[MethodAnswer | tuple[Method, int]] = []
         for method in dict.fromkeys(wanted.method):
             try:
-                run = chosen.run(method, wanted.top, wanted.explain, wanted.sure)
+                reject = None if wanted.reject == "auto" and method != "fused" else wanted.reject
+                run = chosen.run(method, wanted.top, wanted.explain, wanted.sure, reject)
             except DeviseError as error:
                 self._parts.append(MethodAnswer(method=method, problem=without_commands(str(error))))
                 continue
@@ -143,7 +144,7 @@ class _Plan:
                 MethodAnswer(
                     method=method,
                     candidates=ranked,
-                    rejected=answer.guesses[0].score < wanted.reject,
+                    rejected=answer.rejected,
                     guesses=[_named(guess) for guess in answer.guesses],
                     standings=list(self._own_ranks(answer)) if wanted.standings else [],
                     sure=WideName(**asdict(answer.hedge)) if answer.hedge else None,

@@ -70,7 +70,13 @@ class LabelOptions(_Strict):
         ),
     ] = ""
     own: Annotated[bool, Field(description="Whether the labels kept by PUT /v1/labels compete too.")] = True
-    reject: Annotated[Share, Field(description="A best score below this is 'none of these'.")] = 0.0
+    reject: Annotated[
+        Share | Literal["auto"] | None,
+        Field(
+            description="A best score below this is 'none of these'; auto: if no label asked is likelier than before "
+            "the picture was looked at, for the method fused. Not given: auto for that method if `sure` is, else 0."
+        ),
+    ] = None
     explain: Annotated[bool, Field(description="Add the path through WordNet and what a guess leans on.")] = False
     sure: Annotated[
         float | None,
