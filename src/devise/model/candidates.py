@@ -11,13 +11,13 @@ from jaxtyping import Int64
 from devise.errors import LabelError, UsageError
 from devise.files import read_text
 from devise.labels import Label, LabelSet
-from devise.model.candidatefile import read_candidates
+from devise.model.candidatefile import json_content, read_candidates
+from devise.model.classlist import is_foreign_text, json_lines, without_heading
 from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
 from devise.model.typed import (
     TypedLabel,
     asked_name,
-    is_heading,
     is_id,
     is_synset_like,
     looks_like_id,
@@ -171,29 +171,50 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
             f"candidates must be one of {', '.join(OWN_CANDIDATES)} or a file of labels, and there is no file {path}"
         )
     if json_list:
-        listed = read_candidates(spec, parts.taxonomy)
-        doubled = (f"{listed.duplicates} duplicate labels in {spec}: each is listed once",) if listed.duplicates else ()
-        return synset_space(parts, listed.ids), doubled, ()
+        return _from_json(parts, spec, path)
     if path.suffix.lower() in (".yaml", ".yml"):
         raise UsageError(f"{path.name} is YAML: write one label per line into a text file, or a list into .json")
     try:
         text = read_text(path, UsageError, f"the label file {path}")
     except OSError as error:
         raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from None
-    if text.lstrip()[:1] in ("[", "{"):
+    if is_foreign_text(text):
         raise UsageError(f"{path.name} is not a list of labels: write one per line, or save JSON as .json")
     lines = [one for line in re.split(r"[\n\x85\u2028\u2029]", text) if (one := _COMMENT.split(line)[0]).strip()]
-    notes: tuple[str, ...] = ()
-    if len(lines) > 1 and is_heading(lines[0]):
-        several = re.search(r"[,;|\t]", lines[0]) is not None
-        heading, lines = lines[0].strip(), lines[1:] if several else lines
-        told = "names columns: left out" if several else "is taken for a label: delete it if it is a heading"
-        notes = (f"{path.name}: the first line, {heading!r}, {told}",)
+    lines, heading = without_heading(lines)
+    told = "is taken for a label: delete it if it is a heading" if heading in lines else "names columns: left out"
+    notes = (f"{path.name}: the first line, {heading!r}, {told}",) if heading else ()
+    return _of_lines(parts, lines, path.name, notes)
+
+
+def _from_json(parts: ModelParts, spec: str, path: Path) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
+    """A list of ids as `read_candidates` has it, or names of classes as other tools keep them."""
+    lines = json_lines(json_content(spec))
+    if lines is not None and not all(is_id(line.partition(" ")[0]) for line in lines):
+        return _of_lines(parts, lines, path.name, ())
+    listed = read_candidates(spec, parts.taxonomy)
+    doubled = (f"{listed.duplicates} duplicate labels in {spec}: each is listed once",) if listed.duplicates else ()
+    return synset_space(parts, listed.ids), doubled, ()
+
+
+def _of_lines(
+    parts: ModelParts, lines: Sequence[str], source: str, notes: tuple[str, ...]
+) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
     try:
-        found = _with_typed(parts, parts.space.subset([]), parse_lines(lines))
+        labels = parse_lines(lines)
+        if len(labels) == 1 and (listed := _list_in(parts, labels[0])):
+            labels = listed
+        found = _with_typed(parts, parts.space.subset([]), labels)
     except (LabelError, UsageError) as error:
-        raise type(error)(f"{path.name}: {error}") from None
+        raise type(error)(f"{source}: {error}") from None
     return found.space, (*notes, *found.notes), found.words
+
+
+def _list_in(parts: ModelParts, label: TypedLabel) -> tuple[TypedLabel, ...]:
+    """The labels that one line is a list of: nouns between commas or semicolons, not all of one synset; else none."""
+    names = [name.strip() for name in re.split("[,;]", label.name) if name.strip()]
+    whole = label.definition or len(names) < 2 or _one_synset(parts, TypedLabel(",".join(names))).definition
+    return () if whole or not all(map(parts.taxonomy.find, names)) else parse_lines(names)
 
 
 def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[str], str]:
@@ -258,6 +279,8 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
             if sense in known:
                 twice.append(f"{known[sense]!r} and {label.name!r} are one label, {sense}: kept once")
                 continue
+            if sense_id is None and looks_like_id(label.name):
+                notes.append(f"{label.name!r} looks like a number: taken for {meaning.chosen.definition!r}")
             bare = sense_id is not None and not label.definition
             known[sense] = meaning.chosen.name if bare else label.name
             words += [] if bare else [sense]

@@ -224,8 +224,10 @@ def _one(label: OwnLabel) -> TypedLabel:
     """One line of a label file; UsageError for a name without a word in it."""
     if ":" in label.name:
         raise UsageError("a label's name holds no colon: put its meaning into the definition")
-    (typed,) = parse_lines([" ".join(f"{label.name}: {label.definition}".splitlines())])
-    return typed
+    typed = parse_lines([" ".join(f"{label.name}: {label.definition}".splitlines())])
+    if len(typed) > 1:
+        raise UsageError(f"{len(typed)} ids in the name of one label: keep each on its own")
+    return typed[0]
 
 
 def _found(service: Service, query: str, top: int) -> list[LabelItem]:
