@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -12,7 +13,7 @@ from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import Asked, ask
 from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
-from devise.model.typed import TypedLabel, parse_lines, user_id
+from devise.model.typed import TypedLabel, asked_name, parse_labels, parse_lines, user_id
 from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
 from devise.serve.problems import ServiceError, without_commands
@@ -147,10 +148,13 @@ def search_routes(service: Service) -> APIRouter:
 
 def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int) -> Hits:
     kept = (one for one in service.own.all() if user_id(one.name) == user_id(words))
-    label = next(kept, None) or parse_lines([words])[0]
-    parts = service.model.parts
+    own = next(kept, None)
+    labels = parse_labels(words) if own is None else (own,)
+    if len(labels) > 1:
+        return _by_any(photos, labels, words, sense, top)
+    label, parts = labels[0], service.model.parts
     asked = ask(parts, f"{label.name}: {label.definition}" if label.definition else label.name, sense)
-    found = photos.find(label if sense is None else TypedLabel(label.name, asked.chosen.id), top)
+    found = photos.find([label if sense is None else TypedLabel(label.name, asked.chosen.id)], top)
     taken, others = _senses(parts, label, asked)
     return Hits(
         query=words,
@@ -162,6 +166,21 @@ def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | No
         others=others,
         kinds=_kinds(parts, found, taken.id) if taken else [],
         notes=list(dict.fromkeys(map(without_commands, [*asked.notes, *found.notes]))),
+    )
+
+
+def _by_any(photos: PhotoSearch, labels: Sequence[TypedLabel], words: str, sense: str | None, top: int) -> Hits:
+    """Photos of any of several words, as `devise search "lion, tiger"` finds them."""
+    if sense is not None:
+        raise UsageError(f"a sense is of one word, and {len(labels)} are asked for: give one")
+    found = photos.find(labels, top)
+    return Hits(
+        query=words,
+        label=", ".join(label.name for label in labels),
+        gloss="",
+        photos=len(photos),
+        hits=_hits(photos, found, "probability"),
+        notes=list(map(without_commands, found.notes)),
     )
 
 
@@ -224,13 +243,15 @@ def _one(label: OwnLabel) -> TypedLabel:
     """One line of a label file; UsageError for a name without a word in it."""
     if ":" in label.name:
         raise UsageError("a label's name holds no colon: put its meaning into the definition")
-    typed = parse_lines([" ".join(f"{label.name}: {label.definition}".splitlines())])
+    text = f"{label.name}: {label.definition}" if label.definition.strip() else label.name
+    typed = parse_lines([" ".join(text.splitlines())])
     if len(typed) > 1:
         raise UsageError(f"{len(typed)} ids in the name of one label: keep each on its own")
     return typed[0]
 
 
 def _found(service: Service, query: str, top: int) -> list[LabelItem]:
+    query = asked_name(query)
     wanted = " ".join(query.lower().split())
     if not wanted:
         return []
