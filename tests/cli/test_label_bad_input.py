@@ -138,7 +138,7 @@ def test_urls_and_archives_say_what_to_do(label: Any, photo: Path, tmp_path: Pat
     done = label("https://example.org/a.jpg", tmp_path / "a.tar", photo, "--format", "jsonl")
     assert (done.code, done.out.count('"problem": null')) == (1, 1)
     assert done.err.splitlines()[:2] == [
-        "devise: https:/example.org/a.jpg: a URL, not a file: download it, or let label --format parquet read it",
+        "devise: https://example.org/a.jpg: a URL, not a file: download it, or let label --format parquet read it",
         f"devise: {tmp_path}/a.tar: an archive, not a picture: unpack it, or let label --format parquet read a .tar",
     ]
 

@@ -90,6 +90,17 @@ def test_a_shard_with_one_key_twice_is_refused_as_webdataset_does(tmp_path: Path
     assert [found.class_names[row] for row in found.truth] == ["lion", "tiger"]
 
 
+def test_two_photos_of_one_key_and_class_are_refused(tmp_path: Path):
+    """One may be a mask, or have lost its class."""
+    pair = {"a.jpg": png(1), "a.png": png(2)}
+    with pytest.raises(
+        TrainingError, match=r"two photos of the key a in .*f\.tar, a\.jpg and a\.png: which one is of its"
+    ):
+        find_samples([shard(tmp_path / "f.tar", {**pair, "a.cls": b"lion"})])
+    found = find_samples([shard(tmp_path / "g.tar", {f"cat/{name}": data for name, data in pair.items()})])
+    assert len(found) == 2  # in a class folder each is a photo of its own
+
+
 def test_classes_in_other_encodings_and_too_long_ones(tmp_path: Path):
     found = find_samples([shard(tmp_path / "a.TAR", {"1.png": png(1), "1.CLS": "\ufeffsnow leopard\r\n".encode()})])
     assert found.class_names == ("snow leopard",)

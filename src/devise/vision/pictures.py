@@ -35,6 +35,7 @@ __all__ = [
     "ArrayLike",
     "PictureSource",
     "Readable",
+    "is_one_picture",
     "picture_bytes",
     "read_picture",
 ]
@@ -55,7 +56,9 @@ class ArrayLike(Protocol):
     def __array__(self) -> Any: ...
 
 
-PictureSource = str | Path | bytes | bytearray | memoryview | Readable | Image.Image | NDArray[Any] | ArrayLike
+PictureSource = (
+    str | Path | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Image.Image | NDArray[Any] | ArrayLike
+)
 """A file by its path, the bytes of a file, an open file, or a picture that is decoded already."""
 
 _FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
@@ -89,12 +92,10 @@ def read_picture(
     limits = limits or PictureLimits.usual()
     try:
         with quiet_pillow():
-            if isinstance(source, np.ndarray):
-                return _from_array(source, limits)
             if isinstance(source, Image.Image):
                 return _from_image(source, min_side, limits)
             if isinstance(source, ArrayLike):
-                return _from_array(np.asarray(source), limits)
+                return _from_array(_array_of(source), limits)
             return _from_bytes(_bytes_of(source, limits), min_side, limits, on_note)
     except PictureError as error:
         problem = str(error)
@@ -107,13 +108,36 @@ def read_picture(
     raise PictureError(problem)
 
 
-def _bytes_of(source: str | Path | bytes | bytearray | memoryview | Readable, limits: PictureLimits) -> bytes:
-    if isinstance(source, str | Path):
+def is_one_picture(pictures: object) -> bool:
+    """Whether this is one picture, and not many: an array of [h, w, 3] is no list of its rows."""
+    if isinstance(pictures, str | bytes | bytearray | memoryview | os.PathLike | Readable | Image.Image):
+        return True
+    return isinstance(pictures, ArrayLike) and getattr(pictures, "ndim", 4) < 4
+
+
+def _bytes_of(source: Any, limits: PictureLimits) -> bytes:
+    if isinstance(source, str | os.PathLike):
         return picture_bytes(Path(source), limits.bytes)
     data = source.read() if isinstance(source, Readable) else source
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: open files in mode 'rb'")
+        wanted = (
+            "open files in mode 'rb'" if isinstance(source, Readable) else "give a path, bytes, an image or an array"
+        )
+        raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: {wanted}")
+    if not data and isinstance(source, Readable) and getattr(source, "tell", lambda: 0)():
+        raise PictureError("nothing is left to read in the open file: go back to its beginning with seek(0)")
     return bytes(data)
+
+
+def _array_of(source: NDArray[Any] | ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(source)
+    except Exception as error:  # tensors say in many ways that they are elsewhere, or of a type numpy lacks
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        kind = type(source).__name__
+        raise PictureError(
+            f"no array can be made of this {kind} ({reason}): for torch, .detach().cpu().float()"
+        ) from None
 
 
 def picture_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
@@ -295,7 +319,7 @@ def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixe
 def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if not grey and not (array.ndim == 3 and array.shape[2] in (3, 4)):
-        raise PictureError(f"an array must be [h, w], [h, w, 3] or [h, w, 4], got {list(array.shape)}: move its axes")
+        raise PictureError(f"an array must be [h, w], [h, w, 3] or [h, w, 4], got {list(array.shape)}{_cure(array)}")
     limits.check_size((array.shape[1], array.shape[0]))
     if array.dtype.kind == "f":
         array = bytes_of_unit(array)
@@ -304,6 +328,12 @@ def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
     if grey:
         return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
     return on_white(array) if array.shape[2] == 4 else np.ascontiguousarray(array)
+
+
+def _cure(array: NDArray[Any]) -> str:
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return ": move its channels last, array.transpose(1, 2, 0)"
+    return ": give each picture of the batch by itself" if array.ndim == 4 else ""
 
 
 def _reason(error: Exception) -> str:
