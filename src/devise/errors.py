@@ -44,13 +44,15 @@ def with_addresses(text: str) -> str:
 class DeviseError(Exception):
     """Base of all errors a user can mend. The message is one line; the command exits with 1.
 
-    Of a message that repeats a very long text, such as a label, the middle is left out.
+    Of a message that repeats a very long text, such as a label, the middle is left out. hint: what helps at the command
+    line alone, such as a command; the command line adds it to the message, and the service does not.
     """
 
     exit_code = 1
 
-    def __init__(self, message: object = "") -> None:
+    def __init__(self, message: object = "", *, hint: str = "") -> None:
         super().__init__(shortened(with_addresses(str(message))))
+        self.hint = hint
 
 
 class UsageError(DeviseError):

@@ -78,7 +78,7 @@ def test_under_a_name_of_several_senses_takes_the_likeliest_with_labels(choose: 
 
 
 def test_under_an_unknown_name(choose: Choose):
-    with pytest.raises(UsageError, match="--under needs a noun of WordNet or its id, got 'zorblax'"):
+    with pytest.raises(UsageError, match="under needs a noun of WordNet or its id, got 'zorblax'"):
         choose(under="zorblax")
 
 
@@ -275,7 +275,7 @@ def test_a_sense_is_chosen_by_its_id(choose: Choose):
         (typed,) = with_senses([mouse], [sense])
         (label,) = choose("typed", typed=(typed,)).space.labels
         assert (label.id, label.name) == ("n03793489", "mouse")
-    with pytest.raises(UsageError, match="--sense n02084071 is no sense of the words asked"):
+    with pytest.raises(UsageError, match="n02084071 is no sense of the words asked"):
         with_senses([mouse], ["n02084071"])
 
 

@@ -27,7 +27,17 @@ from devise.vision.folders import EXTENSIONS
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
 
-__all__ = ["IN_DOUBT", "Output", "Tally", "check_output", "counting", "open_output", "open_sheet", "write_answers"]
+__all__ = [
+    "IN_DOUBT",
+    "Output",
+    "Tally",
+    "check_output",
+    "counting",
+    "open_output",
+    "open_sheet",
+    "tell_notes",
+    "write_answers",
+]
 
 IN_DOUBT = 0.7
 """Where the first guess has less, a table or a sheet names the photo more widely; decision 23."""
@@ -241,6 +251,14 @@ def _named(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise DeviseError(f"{name} cannot be written: {error.strerror or error}") from error
+
+
+def tell_notes(notes: Iterable[str]) -> None:
+    """How the words were understood, and which command says more."""
+    from devise.model.candidates import SEVERAL_MEANINGS
+
+    for note in notes:
+        tell(f"{note}: `devise labels WORD` lists them" if note.endswith(SEVERAL_MEANINGS) else note)
 
 
 def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: Tally) -> None:

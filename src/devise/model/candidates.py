@@ -29,7 +29,19 @@ from devise.space.labelspace import LabelSpace, placed
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import default_taxonomy
 
-__all__ = ["OWN_CANDIDATES", "Candidates", "Kinds", "choose_candidates", "kinds_of", "synset_space", "with_senses"]
+__all__ = [
+    "OWN_CANDIDATES",
+    "SEVERAL_MEANINGS",
+    "Candidates",
+    "Kinds",
+    "choose_candidates",
+    "kinds_of",
+    "synset_space",
+    "with_senses",
+]
+
+SEVERAL_MEANINGS = "words have several meanings"
+"""How the note ends that some words of a list were taken in one of their meanings."""
 
 _COMMENT = re.compile(r"(?:^|\s)#")
 
@@ -103,7 +115,7 @@ def choose_candidates(
             )
         space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
         if not len(space.labels) and not typed:
-            raise UsageError(f"no candidate label is under {under!r}: take a wider name, or --candidates all")
+            raise UsageError(f"no candidate label is under {under!r}: take a wider name, or all labels as candidates")
     ids: tuple[str, ...] = ()
     if typed:
         found = _with_typed(parts, space, typed)
@@ -123,7 +135,7 @@ def with_senses(typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[Typ
         sense = taxonomy.id_in(text)
         fits = [i for i, one in enumerate(chosen) if sense in [found.id for found in taxonomy.find(one.name)]]
         if sense is None or not fits:
-            raise UsageError(f"--sense {text} is no sense of the words asked: `devise labels WORD` lists their ids")
+            raise UsageError(f"{text} is no sense of the words asked", hint="`devise labels WORD` lists their ids")
         for i in fits:
             chosen[i] = TypedLabel(chosen[i].name, sense)
     return tuple(chosen)
@@ -223,7 +235,7 @@ def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[s
     _require_known_id(parts, name)
     meaning = Meanings(parts).of(name)
     if meaning is None:
-        raise UsageError(f"--under needs a noun of WordNet or its id, got {name!r}: try a more common word")
+        raise UsageError(f"under needs a noun of WordNet or its id, got {name!r}: try a more common word")
     for sense in meaning.senses:
         below = parts.taxonomy.subtree(sense.id)
         if any(one in among for one in below):
@@ -338,7 +350,7 @@ def _several(notes: Sequence[str], count: int) -> list[str]:
     """What was taken for words of several senses: in words for one, in numbers for more."""
     if len(notes) < 2:
         return list(notes)
-    return [f"{len(notes)} of {count} words have several meanings: `devise labels WORD` lists them"]
+    return [f"{len(notes)} of {count} {SEVERAL_MEANINGS}"]
 
 
 def _renamed(space: LabelSpace, names: Mapping[str, str]) -> LabelSpace:

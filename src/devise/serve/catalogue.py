@@ -16,7 +16,7 @@ from devise.model.parts import ModelParts
 from devise.model.typed import TypedLabel, asked_name, parse_labels, parse_lines, user_id
 from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
-from devise.serve.problems import ServiceError, without_commands
+from devise.serve.problems import ServiceError
 from devise.serve.schema import (
     Hit,
     Hits,
@@ -80,7 +80,7 @@ def label_routes(service: Service) -> APIRouter:
             definition=typed.definition or made.gloss,
             source=made.source,
             created=created,
-            notes=list(map(without_commands, chosen.notes)),
+            notes=list(chosen.notes),
         )
 
     @routes.delete("/labels", status_code=204, summary="Forget a label of your own")
@@ -165,7 +165,7 @@ def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | No
         taken=taken,
         others=others,
         kinds=_kinds(parts, found, taken.id) if taken else [],
-        notes=list(dict.fromkeys(map(without_commands, [*asked.notes, *found.notes]))),
+        notes=list(dict.fromkeys([*asked.notes, *found.notes])),
     )
 
 
@@ -180,7 +180,7 @@ def _by_any(photos: PhotoSearch, labels: Sequence[TypedLabel], words: str, sense
         gloss="",
         photos=len(photos),
         hits=_hits(photos, found, "probability"),
-        notes=list(map(without_commands, found.notes)),
+        notes=list(found.notes),
     )
 
 
