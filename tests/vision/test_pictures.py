@@ -342,6 +342,38 @@ def test_a_jpeg_without_its_end_marker_is_read_and_told(options: dict[str, Any],
                 read_picture(data[:-cut], min_side=min_side)
 
 
+def test_a_png_without_its_end_marker_is_read_and_told(encode: Encode) -> None:
+    data, notes = encode(gradient(), "PNG"), list[str]()
+    cut = data[: data.index(b"IEND") - 4]
+    np.testing.assert_array_equal(
+        read_picture(cut, min_side=None, on_note=notes.append), read_picture(data, min_side=None)
+    )
+    assert notes == ["its end marker is missing, though none of its pixels is"]
+
+
+@pytest.mark.parametrize("cut", [-1, -20, 40])
+def test_a_webp_that_is_cut_off_is_called_so(cut: int, encode: Encode) -> None:
+    assert problem(encode(gradient(), "WEBP")[:cut]).startswith("cut off or damaged")
+    whole = encode(gradient(), "WEBP")
+    np.testing.assert_array_equal(read_picture(whole + b"x", min_side=None), read_picture(whole, min_side=None))
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"<!DOCTYPE html><html>404", "a web page, not a picture"),
+        (b'\xef\xbb\xbf\n<svg xmlns="x"/>', "a drawing in SVG, not a picture"),
+        (b"%PDF-1.7\n", "a PDF, not a picture"),
+        (b"\x1f\x8b\x08\x00 packed", "packed by gzip, not a picture"),
+        (b"PK\x03\x04 packed", "a ZIP archive, not a picture"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"\x1a\x45\xdf\xa3 webm", "a video, not a picture"),
+    ],
+)
+def test_what_people_take_for_pictures_is_named(data: bytes, named: str) -> None:
+    assert problem(data).startswith(named)
+
+
 @pytest.mark.parametrize("options", [{"progressive": True}, {"progressive": True, "subsampling": 0}])
 def test_a_jpeg_cut_between_two_scans_lacks_detail_and_is_refused(options: dict[str, Any], encode: Encode) -> None:
     data = encode(gradient(), "JPEG", **options)

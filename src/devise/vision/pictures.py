@@ -67,6 +67,20 @@ _DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's wor
 _END = b"\xff\xd9"  # of a JPEG
 _NO_END = "its end marker is missing, though none of its pixels is"
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that stands inside a scan
+_SPOILT = ("truncated", "premature", "end of file", "broken data stream", "could not create decoder object")
+_OTHERS = (
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"<svg", "a drawing in SVG"),
+    (b"<?xml", "XML"),
+    (b"%pdf", "a PDF"),
+    (b"\x1f\x8b", "packed by gzip"),
+    (b"pk\x03\x04", "a ZIP archive"),
+    (b"8bps", "a file of Photoshop"),
+    (b"\x1aE\xdf\xa3".lower(), "a video"),
+    (b"version https://git-lfs", "a pointer of Git LFS (git lfs pull gets the picture)"),
+)
+"""How files begin, in small letters, that people take for pictures."""
 _LONGEST_REASON = 60  # letters; longer ones are not for people
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -83,7 +97,7 @@ def read_picture(
     min_side: a JPEG may be decoded at 1/2 of its size or less (in eighths), and any picture of more than 16 megapixels
         be reduced by a whole number, as long as its short side keeps this many pixels; None keeps every pixel.
     limits: what it may cost; None means `PictureLimits.usual`.
-    on_note: told what is wrong with a file whose pixels are all there: a JPEG without its end marker.
+    on_note: told what is wrong with a file whose pixels are all there: a JPEG or PNG without its end marker.
 
     Arrays are [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] (straight transparency), of uint8 or of floats in
     [0, 1]. Raises PictureError, whose line says why and not which file: empty, cut off, damaged, no picture,
@@ -185,7 +199,10 @@ def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits, on_not
             return _from_heic(data, min_side, limits)
         raise PictureError(_unidentified(data, formats)) from None
     with image:
-        return _from_image(image, min_side, limits)
+        pixels = _from_image(image, min_side, limits)
+    if data.startswith(b"\x89PNG") and b"IEND" not in data:
+        on_note(_NO_END)
+    return pixels
 
 
 def _unidentified(data: bytes, formats: Sequence[str]) -> str:
@@ -204,7 +221,9 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
             if "not identified" not in reason:
                 told = isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
                 return f"cut off or damaged ({reason if told else name})"
-    return "not a picture of a known format"
+    begins_as = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ").lower()
+    other = next((name for begin, name in _OTHERS if begins_as.startswith(begin)), None)
+    return f"{other}, not a picture" if other else "not a picture of a known format"
 
 
 def _from_image(image: Image.Image, min_side: int | None, limits: PictureLimits) -> Pixels:
@@ -341,6 +360,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, EOFError) or any(word in text.lower() for word in ("truncated", "premature", "end of file")):
+    if isinstance(error, EOFError) or any(word in text.lower() for word in _SPOILT):
         return f"cut off or damaged ({text})"
     return f"cannot be decoded ({text})"
