@@ -290,12 +290,7 @@ def test_empty_and_text(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("This is not a picture.\n")
     assert problem(tmp_path / "a.jpg") == "not a picture of a known format"
     assert problem(b"\xff\xd8\xff but then text") == "not a picture of a known format"
-    for data in (
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        b"%PDF-1.7\n",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-    ):
-        assert problem(data) == "not a picture of a known format"
+    assert problem(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n") == "not a picture of a known format"
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
