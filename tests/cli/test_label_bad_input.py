@@ -141,6 +141,9 @@ def test_urls_and_archives_say_what_to_do(label: Any, photo: Path, tmp_path: Pat
         "devise: https://example.org/a.jpg: a URL, not a file: download it, or let label --format parquet read it",
         f"devise: {tmp_path}/a.tar: an archive, not a picture: unpack it, or let label --format parquet read a .tar",
     ]
+    assert (
+        label(f"file://{photo}").err == f"devise: file://{photo}: a file's address, not its path: leave file:// out\n"
+    )
 
 
 def test_hostile_names_of_bad_files_stay_on_their_line(label: Any, tmp_path: Path) -> None:

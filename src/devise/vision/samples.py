@@ -257,6 +257,8 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
             if _goes_on(path, shard.offset):
                 raise tarfile.ReadError("it goes on behind its end mark, as archives do that were joined by cat")
     except tarfile.TarError as error:
+        if not end and _block(path, 0).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK", b"\x28\xb5\x2f\xfd")):
+            raise UsageError(f"{path} is a compressed archive, whatever its name says: unpack it first") from None
         if not end:
             raise UsageError(f"{path} is no .tar archive ({error}): no photo in it can be read") from None
         raise TrainingError(f"{path} is cut off or damaged ({error}): get it again, or leave it out") from None
