@@ -182,3 +182,14 @@ def test_the_table_shows_no_small_score_as_zero():
     hits = tuple(Hit(f"/p/{n}.jpg", score, Label("n02121620", "cat")) for n, score in enumerate(scores))
     lines = written(Hits(hits, 5), "table", io.StringIO()).splitlines()
     assert [line[:8] for line in lines] == ["  0.5000", "  0.0001", "< 0.0001", "  0.0000", " -0.2000"]
+
+
+def test_a_path_that_is_not_utf_8_has_one_form_in_the_table():
+    from devise.cli.search_output import written
+    from devise.files import exact_name
+    from devise.labels import Label
+    from devise.search.results import Hit, Hits
+
+    for path in ("/p/a\udcff.jpg", r"/p/a\udcff.jpg", "/p/b.jpg"):
+        table = written(Hits((Hit(path, 0.5, Label("n02121620", "cat")),), 1), "table", io.StringIO())
+        assert exact_name(table.split()[1]) == path

@@ -191,6 +191,9 @@ def test_a_batch_of_broken_pictures_and_an_empty_batch(small: Model):
     assert [answer.guesses for answer in answers] == [(), ()]
     assert all(answer.problem for answer in answers)
     assert list(small.label_many([])) == []
+    for one in (np.zeros((2, 2, 3), np.uint8), BytesIO(b"x\ny"), "a.jpg"):
+        with pytest.raises(UsageError, match="label_many takes pictures, got one"):
+            small.label_many(one)  # type: ignore[arg-type]
 
 
 def test_batches_give_what_single_pictures_give_in_any_order(small: Model, plain: Plain):

@@ -129,7 +129,7 @@ def test_what_cannot_be_asked(search: PhotoSearch):
         Wanted(parse_labels("zebra"), like="a.png")
     with pytest.raises(UsageError, match="top must be at least 1"):
         search.find(words("zebra"), top=0)
-    with pytest.raises(UsageError, match="--under needs a noun"):
+    with pytest.raises(UsageError, match="under needs a noun"):
         search.find(Wanted(under="qqqq"))
 
 

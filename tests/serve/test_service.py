@@ -111,6 +111,23 @@ def test_a_label_competes_at_once_and_until_it_is_deleted(served, photo: bytes):
         assert client.find_labels().own == []
 
 
+def test_a_label_is_kept_by_what_its_name_says(served):
+    with served.client() as client:
+        for name, kept in (("n02391049 zebra", "zebra"), ('"zebras"', "zebras"), ("zebra.n.01", "zebra.n.01")):
+            assert (client.put_label(name).id, client.put_label(name).name) == ("n02391049", kept)
+            client.delete_label(kept)
+        with pytest.raises(UsageError, match="2 ids in the name of one label"):
+            client.put_label("n02391049 n02374451")
+        with pytest.raises(UsageError, match="looks like the id of a synset"):
+            client.put_label("02391049-n")
+
+
+@pytest.mark.parametrize("query", ["n02391049 zebra", '"zebra"', "zebra.n.01", "the zebras", "a photo of a zebra"])
+def test_a_label_is_looked_up_by_what_its_name_says(served, query: str):
+    with served.client() as client:
+        assert client.find_labels(query).found[0].id == "n02391049"
+
+
 def test_looking_labels_up(served):
     with served.client() as client:
         crane = client.find_labels("crane", top=5)

@@ -246,6 +246,7 @@ def _check_outputs(*asked: tuple[str, Path | None, str]) -> None:
 
 def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
     """The request made ready; what the user should know of its labels is told."""
+    from devise.cli.output import tell_notes
     from devise.model.candidates import OWN_CANDIDATES
 
     listed = request.candidates
@@ -254,9 +255,8 @@ def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
     except DeviseError as error:
         if listed in OWN_CANDIDATES or listed in str(error):
             raise
-        raise type(error)(f"with --candidates {listed}: {error}") from None
-    for note in () if quiet else run.notes:
-        tell(note)
+        raise type(error)(f"with --candidates {listed}: {error}", hint=error.hint) from None
+    tell_notes(() if quiet else run.notes)
     return run
 
 

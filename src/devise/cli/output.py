@@ -36,6 +36,7 @@ __all__ = [
     "open_output",
     "open_sheet",
     "open_tree",
+    "tell_notes",
     "write_answers",
 ]
 
@@ -287,6 +288,14 @@ def _named(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise DeviseError(f"{name} cannot be written: {error.strerror or error}") from error
+
+
+def tell_notes(notes: Iterable[str]) -> None:
+    """How the words were understood, and which command says more."""
+    from devise.model.candidates import SEVERAL_MEANINGS
+
+    for note in notes:
+        tell(f"{note}: `devise labels WORD` lists them" if note.endswith(SEVERAL_MEANINGS) else note)
 
 
 def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: Tally) -> None:

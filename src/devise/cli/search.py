@@ -88,7 +88,7 @@ def search(
     A word stands for its likeliest meaning and all kinds of it; an id (n02084071, dog.n.01) for that label alone.
     The score is the probability that devise label gives the words; with --like, how near the photo is, up to 1.
     """
-    from devise.cli.output import check_output
+    from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
     from devise.files import atomic_write
     from devise.model.candidates import with_senses
@@ -112,8 +112,7 @@ def search(
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
     found = open_search(load(model, fast=fast), index).find(wanted, top)
-    for note in () if quiet else found.notes:
-        tell(note)
+    tell_notes(() if quiet else found.notes)
     if not found.exact:
         tell("searched approximately: devise index prints how much of the best this finds")
     asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")

@@ -56,12 +56,14 @@ def _record(rank: int, hit: Hit) -> dict[str, Any]:
 def _table(found: Hits, stream: Stream) -> str:
     lines = [
         Text.assemble(
-            f"{shown_score(hit.score):>8}  ", (one_line(hit.path), "bold"), (f"  {one_line(hit.label.name)}", "dim")
+            f"{shown_score(hit.score):>8}  ",
+            (one_line(text_name(hit.path)), "bold"),
+            (f"  {one_line(hit.label.name)}", "dim"),
         )
         for hit in found.hits
     ]
     if not stream.isatty():
-        return "".join(text_name(line.plain) + "\n" for line in lines)
+        return "".join(line.plain + "\n" for line in lines)
     console = Console(highlight=False)
     with console.capture() as shown:
         for line in lines:

@@ -1,5 +1,6 @@
 """Model: pictures in, ranked labels out."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.arrays import Features, LabelVectors, Queries, Scores
-from devise.errors import DeviseError, PictureError, UsageError
+from devise.errors import DeviseError, PictureError, UsageError, with_addresses
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Standing
 from devise.model.candidates import Candidates, choose_candidates
@@ -29,7 +30,7 @@ from devise.space.evidence import Evidence
 from devise.space.scorer import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone
 from devise.vision.folders import Found
-from devise.vision.pictures import PictureSource
+from devise.vision.pictures import PictureSource, is_one_picture
 from devise.vision.pipeline import Extracted, cores, extract
 
 if TYPE_CHECKING:
@@ -163,8 +164,10 @@ class Model:
         context: names depend on the other pictures too, see `LabelRequest`: all are read before the first answer, and
         UsageError comes instead of it if only one can be read.
         """
-        if isinstance(pictures, str | bytes):
+        if is_one_picture(pictures):
             raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
+        if not isinstance(pictures, Iterable):
+            raise UsageError(f"label_many takes a list of pictures, got {type(pictures).__name__}")
         typed = _typed(labels)
         request = LabelRequest(top, method, candidates, under, typed, reject, explain, sure, context=context)
         return self.run(request).answers(pictures)
@@ -192,7 +195,7 @@ class Model:
 
     def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
         """What the backbone makes of each picture, in order; see `extract`."""
-        sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
+        sources = (Path(one) if isinstance(one, str | os.PathLike) else one for one in pictures)
         return extract(sources, self.backbone(), ahead=_AHEAD)
 
     def backbone(self) -> Backbone:
@@ -283,7 +286,7 @@ class LabelRun:
     def _answer(self, one: Extracted, number: int, told: Iterator[_Told]) -> Answer:
         source = str(one.source) if isinstance(one.source, Path) else f"#{number}"
         if one.problem is not None:
-            return Answer(source, problem=one.problem)
+            return Answer(with_addresses(source), problem=one.problem)
         told_of_it = next(told)
         if told_of_it is None:
             return Answer(source, rejected=True, note=one.note)

@@ -54,7 +54,7 @@ def open_search(model: Model, index: Path, *, often: bool = False) -> PhotoSearc
     if nearest is None:
         return PhotoSearch(model, rows, often=often)
     if nearest.facts.fingerprint != fingerprint(rows):
-        note = "the approximate index is not of these photos: searched exactly; devise index brings it up to date"
+        note = "the approximate index is not of these photos: searched exactly; index them again to bring it up to date"
         return PhotoSearch(model, rows, notes=(note,), often=often)
     return PhotoSearch(model, rows, LabelSide(nearest))
 

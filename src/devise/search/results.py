@@ -45,9 +45,9 @@ class Wanted:
         if self.reject != "auto" and not 0 <= self.reject <= 1:
             raise UsageError(f"reject is auto or a score from 0 to 1, got {self.reject}")
         if self.like is not None and (self.words or self.under is not None):
-            raise UsageError("a photo to be like stands alone: leave out words and --under, or --like")
+            raise UsageError("a photo to be like stands alone: leave out words and under, or like")
         if self.like is None and not self.words and self.under is None:
-            raise UsageError("nothing is looked for: give words, --under NAME or --like PHOTO")
+            raise UsageError("nothing is looked for: give words, a noun as under, or a photo as like")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -13,10 +14,10 @@ from devise.meaning.senses import Asked, ask
 from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
 from devise.model.rejection import Reject
-from devise.model.typed import TypedLabel, parse_lines, user_id
+from devise.model.typed import TypedLabel, asked_name, parse_labels, parse_lines, user_id
 from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
-from devise.serve.problems import ServiceError, without_commands
+from devise.serve.problems import ServiceError
 from devise.serve.schema import (
     Hit,
     Hits,
@@ -81,7 +82,7 @@ def label_routes(service: Service) -> APIRouter:
             definition=typed.definition or made.gloss,
             source=made.source,
             created=created,
-            notes=list(map(without_commands, chosen.notes)),
+            notes=list(chosen.notes),
         )
 
     @routes.delete("/labels", status_code=204, summary="Forget a label of your own")
@@ -156,10 +157,13 @@ def search_routes(service: Service) -> APIRouter:
 
 def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int, reject: Reject) -> Hits:
     kept = (one for one in service.own.all() if user_id(one.name) == user_id(words))
-    label = next(kept, None) or parse_lines([words])[0]
-    parts = service.model.parts
+    own = next(kept, None)
+    labels = parse_labels(words) if own is None else (own,)
+    if len(labels) > 1:
+        return _by_any(photos, labels, words, sense, top, reject)
+    label, parts = labels[0], service.model.parts
     asked = ask(parts, f"{label.name}: {label.definition}" if label.definition else label.name, sense)
-    found = photos.find(label if sense is None else TypedLabel(label.name, asked.chosen.id), top, reject)
+    found = photos.find([label if sense is None else TypedLabel(label.name, asked.chosen.id)], top, reject)
     taken, others = _senses(parts, label, asked)
     return Hits(
         query=words,
@@ -170,7 +174,24 @@ def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | No
         taken=taken,
         others=others,
         kinds=_kinds(parts, found, taken.id) if taken else [],
-        notes=list(dict.fromkeys(map(without_commands, [*asked.notes, *found.notes]))),
+        notes=list(dict.fromkeys([*asked.notes, *found.notes])),
+    )
+
+
+def _by_any(
+    photos: PhotoSearch, labels: Sequence[TypedLabel], words: str, sense: str | None, top: int, reject: Reject
+) -> Hits:
+    """Photos of any of several words, as `devise search "lion, tiger"` finds them."""
+    if sense is not None:
+        raise UsageError(f"a sense is of one word, and {len(labels)} are asked for: give one")
+    found = photos.find(labels, top, reject)
+    return Hits(
+        query=words,
+        label=", ".join(label.name for label in labels),
+        gloss="",
+        photos=len(photos),
+        hits=_hits(photos, found, "probability"),
+        notes=list(found.notes),
     )
 
 
@@ -233,11 +254,15 @@ def _one(label: OwnLabel) -> TypedLabel:
     """One line of a label file; UsageError for a name without a word in it."""
     if ":" in label.name:
         raise UsageError("a label's name holds no colon: put its meaning into the definition")
-    (typed,) = parse_lines([" ".join(f"{label.name}: {label.definition}".splitlines())])
-    return typed
+    text = f"{label.name}: {label.definition}" if label.definition.strip() else label.name
+    typed = parse_lines([" ".join(text.splitlines())])
+    if len(typed) > 1:
+        raise UsageError(f"{len(typed)} ids in the name of one label: keep each on its own")
+    return typed[0]
 
 
 def _found(service: Service, query: str, top: int) -> list[LabelItem]:
+    query = asked_name(query)
     wanted = " ".join(query.lower().split())
     if not wanted:
         return []

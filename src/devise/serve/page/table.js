@@ -2,7 +2,7 @@
 
 import { said } from "./answer.js";
 
-const FORMULA = /^'*[=+\-@\t\r\n]/, QUOTED = /[,;"\t\r\n]|^[ '=+@-]| $/;
+const FORMULA = /^'*[=+\-@＝＋－＠\t\r\n]/, QUOTED = /[,;"\t\r\n]|^[ '=+@＝＋－＠-]| $/;
 const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-])$/;
 const COLUMNS = ["path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem",
   "sure_id", "sure_name", "sure_share", "sure_bits"];
