@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ModelOption
+from devise.cli.options import AllNounsOption, ModelOption
 
 if TYPE_CHECKING:
     from devise.model.parts import ModelParts
@@ -38,6 +38,7 @@ def labels(
         bool,
         typer.Option("--pairs", help="List trained classes that look alike but are apart in meaning, and the reverse."),
     ] = False,
+    all_nouns: AllNounsOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
@@ -60,18 +61,18 @@ def labels(
     elif name is None:
         _count(parts, as_json)
     elif other is None:
-        _look_up(parts, name, sense, top, as_json)
+        _look_up(parts, name, sense, top, all_nouns=all_nouns, as_json=as_json)
     else:
         _compare(parts, name, other, as_json)
 
 
-def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_json: bool) -> None:
+def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, *, all_nouns: bool, as_json: bool) -> None:
     from devise.cli import labels_output as output
     from devise.meaning.relations import nearest_labels
     from devise.meaning.senses import ask
 
     asked = ask(parts, name, sense)
-    nearest = nearest_labels(parts, asked, top)
+    nearest = nearest_labels(parts, asked, top, all_nouns=all_nouns)
     if as_json:
         output.print_json(output.lookup_record(asked, nearest))
     else:
@@ -112,6 +113,6 @@ def _count(parts: "ModelParts", as_json: bool) -> None:
     facts = parts.bundle.manifest
     counts = coverage(parts.bundle.labels)
     if as_json:
-        output.print_json(output.counts_record(facts.name, counts))
+        output.print_json(output.counts_record(facts.name, counts, parts.withheld_counts))
     else:
-        output.print_counts(facts, counts)
+        output.print_counts(facts, counts, parts.withheld_counts)

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption, QuietOption, SenseOption
+from devise.cli.options import (
+    AllNounsOption,
+    ExcelOption,
+    FastOption,
+    MaxPixelsOption,
+    ModelOption,
+    QuietOption,
+    SenseOption,
+)
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
@@ -48,6 +56,7 @@ def search(
         typer.Option("--exact", help="A word is its own label alone; without it, any kind of it too (fruit, bird)."),
     ] = False,
     sense: SenseOption = None,
+    all_nouns: AllNounsOption = False,
     under: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Photos of anything below this noun, such as 'musical instrument'."),
@@ -101,7 +110,7 @@ def search(
     wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact)
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
-    found = open_search(load(model, fast=fast), index).find(wanted, top)
+    found = open_search(load(model, fast=fast), index, all_nouns=all_nouns).find(wanted, top)
     for note in () if quiet else found.notes:
         tell(note)
     if not found.exact:

@@ -70,8 +70,15 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
 
 
 def _asked(request: LabelRequest) -> dict[str, object]:
-    """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on."""
+    """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on.
+
+    Folders made before nouns were withheld go on with all nouns, under the name that these had.
+    """
     asked: dict[str, object] = json.loads(json.dumps(asdict(request)))
+    if request.candidates in ("all", "unseen"):
+        asked["withheld"] = True
+    elif request.candidates == "all-nouns":
+        asked["candidates"] = "all"
     return {key: value for key, value in asked.items() if value or key not in ("sure", "in_doubt", "context")}
 
 
