@@ -88,7 +88,7 @@ def test_a_label_of_ones_own_competes_at_once_and_can_be_deleted(page, photo_fil
     page.check("#own-only")
     page.wait_for_selector("[data-method=fused] h3:has-text('of 1')")
     page.get_by_role("button", name="Delete zedonk").click()
-    page.wait_for_selector("[data-method=fused] h3:has-text('of 39,990')")
+    page.wait_for_selector("[data-method=fused] h3:has-text('of 30,956')")
     assert page.locator("#own-list li").count() == 0
     assert not page.locator("#own-only").is_checked()
 
@@ -118,12 +118,12 @@ def test_only_below_a_branch(page, photo_file: Path):
     page.click("details:has(#options) > summary")
     page.fill("#under", "musical instrument")
     page.press("#under", "Enter")
-    page.wait_for_selector("[data-method=fused] h3:not(:has-text('39,990'))")
+    page.wait_for_selector("[data-method=fused] h3:not(:has-text('30,956'))")
     page.locator("[data-method=fused] summary").first.click()
     assert "musical instrument" in page.locator("[data-method=fused] .path").first.inner_text()
     assert page.locator("#whole").inner_text() == "Only kinds of musical instrument: show all again"
     page.click("#whole")
-    page.wait_for_selector("[data-method=fused] h3:has-text('39,990')")
+    page.wait_for_selector("[data-method=fused] h3:has-text('30,956')")
     assert page.locator("#whole").is_hidden()
     page.fill("#under", "xyzzy")
     page.press("#under", "Enter")

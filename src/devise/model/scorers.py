@@ -59,8 +59,9 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
         whole = make_scorer(parts, row, parts.space)
         if row == "softmax":
             return whole  # no trained label is withheld
-        kind = _PlacingNarrowed if isinstance(whole, PlacingScorer) else _Narrowed
-        return kind(whole, space.labels, parts.answerable_places)
+        if isinstance(whole, PlacingScorer):
+            return _PlacingNarrowed(whole, space.labels, parts.answerable_places)
+        return _Narrowed(whole, space.labels, parts.answerable_places)
     makers: dict[Row, Callable[[], Scorer]] = {
         "softmax": lambda: _softmax(parts, space.labels),
         "devise": lambda: DeviseScorer(space, parts.surgery.map),
