@@ -397,7 +397,7 @@ def test_closed_streams_are_told(label: Any, photo: Path, monkeypatch: pytest.Mo
         (["--method", "magic"], 2, "'magic' is not one of"),
         (["--nonsense"], 2, "No such option"),
         (["--candidates", "gone.txt"], 2, "there is no file gone.txt"),
-        (["--candidates", ""], 2, "candidates must be one of all, seen, unseen, typed or a file"),
+        (["--candidates", ""], 2, "candidates must be one of all, seen, unseen, typed, all-nouns or a file"),
         (["--model", "gone"], 1, "gone: does not exist"),
         ([""], 2, "a path is empty"),
     ],

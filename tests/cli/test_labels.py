@@ -266,3 +266,22 @@ def test_kinds_of_a_name_and_two_names_are_drawn(cli: Cli, tmp_path: Path) -> No
     assert "WordNet has no noun 'xqzzy'" in err
     _, err = cli("labels", "--tree", str(path), code=2)
     assert "--tree draws one name or two" in err
+
+
+def test_withheld_nouns_are_counted_and_said(cli: Cli, packaged: ModelParts):
+    counts = packaged.withheld_counts
+    assert cli.json("labels")["withheld"] == counts
+    told = f"no answer unless asked for: {sum(counts.values()):,} ({counts['people']:,} kinds of person"
+    assert told in " ".join(cli("labels")[0].split())
+    assert devise.load().parts.withheld_counts == counts
+
+
+def test_a_withheld_noun_says_why_and_is_near_nothing_by_default(cli: Cli, packaged: ModelParts):
+    record = cli.json("labels", "nurse")
+    assert record["senses"][0]["withheld"] == "people"
+    assert {one["id"] for one in record["nearest"]}.isdisjoint(packaged.withheld)
+    assert "no answer unless asked for (a kind of person that no photo shows)" in " ".join(
+        cli("labels", "nurse")[0].split()
+    )
+    every = cli.json("labels", "nurse", "--all-nouns")
+    assert not {one["id"] for one in every["nearest"]}.isdisjoint(packaged.withheld)

@@ -374,7 +374,7 @@ def test_an_id_that_wordnet_does_not_have(choose: Choose, listing: Callable[...,
 
 @pytest.mark.parametrize("name", ["every", "absent.txt", "absent.json#key", ""])
 def test_no_such_list_or_file(choose: Choose, name: str):
-    with pytest.raises(UsageError, match="one of all, seen, unseen, typed or a file"):
+    with pytest.raises(UsageError, match="one of all, seen, unseen, typed, all-nouns or a file"):
         choose(name)
 
 

@@ -354,3 +354,35 @@ def test_a_score_below_the_one_asked_is_left_out(search: PhotoSearch, photos: Pa
     assert len(search.find(Wanted(like=photos / "00.png", reject=1.0), top=12).hits) <= 1
     with pytest.raises(UsageError, match="reject is auto or a score from 0 to 1, got 2"):
         Wanted(parse_labels("zebra"), reject=2.0)
+
+
+def test_photos_of_an_older_index_are_not_called_by_a_withheld_noun(small: Model, photos: Path, tmp_path: Path):
+    """The slow way: of what `devise label` says of the photo, the first that is not withheld."""
+    index_photos(small, [photos], tmp_path / "index")
+    before = {hit.path: hit.label for hit in open_search(small, tmp_path / "index").find(words("tabby"), 12).hits}
+    named = [label for label in before.values() if label is not None]
+    common = max({label.id for label in named}, key=[label.id for label in named].count)
+    model = Model(type(small.parts)(small.parts.bundle))
+    model.parts.__dict__["withheld"] = {common: "people"}
+    found = open_search(model, tmp_path / "index")
+    every = probabilities(small, photos)
+    for _ in range(2):  # the second time they are remembered
+        for hit in found.find(words("tabby"), 12).hits:
+            assert hit.label is not None
+            ranked = [one for one in every[hit.path] if one != common]
+            assert hit.label.id == (ranked[0] if before[hit.path].id == common else before[hit.path].id)  # type: ignore[union-attr]
+    shown = open_search(model, tmp_path / "index", all_nouns=True).find(words("tabby"), 12).hits
+    assert {hit.path: hit.label for hit in shown} == before
+    like = found.like(0, 3).hits
+    assert common not in {hit.label.id for hit in like if hit.label is not None}
+
+
+def test_what_is_searched_for_by_name_is_found_though_it_is_withheld(small: Model, photos: Path, tmp_path: Path):
+    index_photos(small, [photos], tmp_path / "index")
+    model = Model(type(small.parts)(small.parts.bundle))
+    model.parts.__dict__["withheld"] = {"n02390738": "people"}
+    wanted = words("n02390738")
+    scores = [open_search(one, tmp_path / "index").scores(wanted) for one in (small, model)]
+    assert np.array_equal(*scores)
+    under = Wanted(under="equine")
+    assert np.array_equal(*(open_search(one, tmp_path / "index").scores(under) for one in (small, model)))

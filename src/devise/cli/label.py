@@ -15,6 +15,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import (
+    AllNounsOption,
     ExcelOption,
     FastOption,
     MaxPixelsOption,
@@ -89,6 +90,7 @@ def label(
             "id, name or 'name: definition' a line, or FILE.json#KEY.",
         ),
     ] = "all",
+    all_nouns: AllNounsOption = False,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -180,6 +182,9 @@ def label(
 
     if "" in paths:
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
+    if all_nouns and candidates not in ("all", "all-nouns"):
+        raise UsageError(f"--all-nouns is a list of its own: leave out --candidates {candidates}")
+    candidates = "all-nouns" if all_nouns else candidates
     typed = with_senses(parse_labels(*labels) if labels else (), sense or ())
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:

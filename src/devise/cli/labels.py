@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ModelOption
+from devise.cli.options import AllNounsOption, ModelOption
 
 if TYPE_CHECKING:
     from devise.model.parts import ModelParts
@@ -48,6 +48,7 @@ def labels(
             show_default=False,
         ),
     ] = None,
+    all_nouns: AllNounsOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
@@ -68,18 +69,18 @@ def labels(
         raise UsageError("--tree draws one name or two: give them, without --pairs and --json")
     parts = ModelParts.open(model)
     if tree is not None:
-        _draw(parts, [one for one in (name, other) if one is not None], sense, top, tree)
+        _draw(parts, [one for one in (name, other) if one is not None], sense, top, tree, all_nouns=all_nouns)
     elif pairs:
         _pairs(parts, top, as_json)
     elif name is None:
         _count(parts, as_json)
     elif other is None:
-        _look_up(parts, name, sense, top, as_json)
+        _look_up(parts, name, sense, top, all_nouns=all_nouns, as_json=as_json)
     else:
         _compare(parts, name, other, as_json)
 
 
-def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, path: Path) -> None:
+def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, path: Path, *, all_nouns: bool) -> None:
     from devise.cli.output import check_output
     from devise.errors import LabelError
     from devise.files import atomic_write
@@ -93,8 +94,9 @@ def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, pa
         raise LabelError(f"WordNet has no noun {strange!r}, so that it has no place in the tree: take another name")
     ids = [one.chosen.id for one in chosen]
     taxonomy, labels = parts.taxonomy, parts.space.labels
+    among = labels if all_nouns else parts.answerable.labels
     if len(ids) == 1:
-        below = [one for one in taxonomy.subtree(ids[0]) if one in labels and one != ids[0]]
+        below = [one for one in taxonomy.subtree(ids[0]) if one in among and one != ids[0]]
         known = parts.standing
         order = (lambda one: (0.0, one)) if known is None else (lambda one: (-float(known[labels.position(one)]), one))
         ids = sorted(below, key=order)[:top] or ids
@@ -104,13 +106,13 @@ def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, pa
     print(f"devise: tree of {len(ids)} names: {path.absolute()}", file=sys.stderr)
 
 
-def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_json: bool) -> None:
+def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, *, all_nouns: bool, as_json: bool) -> None:
     from devise.cli import labels_output as output
     from devise.meaning.relations import nearest_labels
     from devise.meaning.senses import ask
 
     asked = ask(parts, name, sense)
-    nearest = nearest_labels(parts, asked, top)
+    nearest = nearest_labels(parts, asked, top, all_nouns=all_nouns)
     if as_json:
         output.print_json(output.lookup_record(asked, nearest))
     else:
@@ -151,6 +153,6 @@ def _count(parts: "ModelParts", as_json: bool) -> None:
     facts = parts.bundle.manifest
     counts = coverage(parts.bundle.labels)
     if as_json:
-        output.print_json(output.counts_record(facts.name, counts))
+        output.print_json(output.counts_record(facts.name, counts, parts.withheld_counts))
     else:
-        output.print_counts(facts, counts)
+        output.print_counts(facts, counts, parts.withheld_counts)

@@ -9,6 +9,7 @@ import typer
 from devise.errors import UsageError
 
 __all__ = [
+    "AllNounsOption",
     "CacheOption",
     "CountsOption",
     "DistilOption",
@@ -30,6 +31,15 @@ ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
+    ),
+]
+
+AllNounsOption = Annotated[
+    bool,
+    typer.Option(
+        "--all-nouns",
+        help="Also the nouns that are withheld by default: kinds of person that no photo shows, insults, and what "
+        "cannot be seen. For researchers: they judge people. See docs/people.md.",
     ),
 ]
 

@@ -9,6 +9,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import (
+    AllNounsOption,
     ExcelOption,
     FastOption,
     MaxPixelsOption,
@@ -57,6 +58,7 @@ def search(
         typer.Option("--exact", help="A word is its own label alone; without it, any kind of it too (fruit, bird)."),
     ] = False,
     sense: SenseOption = None,
+    all_nouns: AllNounsOption = False,
     under: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Photos of anything below this noun, such as 'musical instrument'."),
@@ -111,7 +113,7 @@ def search(
     wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact, parse_reject(reject) or 0.0)
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
-    found = open_search(load(model, fast=fast), index).find(wanted, top)
+    found = open_search(load(model, fast=fast), index, all_nouns=all_nouns).find(wanted, top)
     tell_notes(() if quiet else found.notes)
     if not found.exact:
         tell("searched approximately: devise index prints how much of the best this finds")

@@ -154,10 +154,14 @@ class TrainedPairs:
         return _similarity(cosine, self.semantic_cosines)
 
 
-def nearest_labels(parts: ModelParts, asked: Asked, top: int) -> Nearest:
-    """At most `top` nearest labels of the label asked for, itself left out."""
+def nearest_labels(parts: ModelParts, asked: Asked, top: int, *, all_nouns: bool = False) -> Nearest:
+    """At most `top` nearest labels of the label asked for, itself left out.
+
+    all_nouns: also those that are withheld; see `devise.taxonomy.withheld`.
+    """
     trained = parts.space.subset(parts.trained)
-    found = (neighbours(space, asked.vector, top, asked.chosen.id) for space in (parts.space, trained))
+    every = parts.space if all_nouns else parts.answerable
+    found = (neighbours(space, asked.vector, top, asked.chosen.id) for space in (every, trained))
     return Nearest(*(tuple(Neighbour(_glossed(parts, n.label), n.cosine) for n in near) for near in found))
 
 

@@ -43,9 +43,10 @@ __all__ = [
 SEVERAL_MEANINGS = "words have several meanings"
 """How the note ends that some words of a list were taken in one of their meanings."""
 
+_WITHHOLDING = ("all", "unseen")
 _COMMENT = re.compile(r"(?:^|\s)#")
 
-OWN_CANDIDATES = ("all", "seen", "unseen", "typed")
+OWN_CANDIDATES = ("all", "seen", "unseen", "typed", "all-nouns")
 """The lists every model has; anything else is a file."""
 
 
@@ -96,8 +97,10 @@ def choose_candidates(
 ) -> Candidates:
     """The labels to rank.
 
-    candidates: "all", "seen" (the trained labels), "unseen", "typed" (only those in `typed`), or a file: synset
-        ids (a JSON list too, as FILE.json#KEY), or lines of NAME, NAME: DEFINITION or synset ids.
+    candidates: "all", "seen" (the trained labels), "unseen", "typed" (only those in `typed`), "all-nouns", or a file:
+        synset ids (a JSON list too, as FILE.json#KEY), or lines of NAME, NAME: DEFINITION or synset ids. Of "all" and
+        "unseen" nouns are withheld that should not be an answer to those who did not ask for them: see
+        `devise.taxonomy.withheld`. "all-nouns" has them too, and typed labels and files may name them.
     under: keep only what is below this name or id in the taxonomy, in the sense that is meant; typed labels are kept.
     exact: a noun of a list stands for itself alone, not for its kinds; so does an id, always.
 
@@ -105,7 +108,7 @@ def choose_candidates(
     """
     space, notes, words = _base(parts, candidates)
     if under is not None:
-        below, taken = _subtree(parts, under, space.labels)
+        below, taken = _subtree(parts, under, space.labels, candidates)
         notes = (*notes, taken) if taken else notes
         outside = sum(label.id not in parts.taxonomy for label in space.labels)
         if outside:
@@ -115,7 +118,7 @@ def choose_candidates(
             )
         space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
         if not len(space.labels) and not typed:
-            raise UsageError(f"no candidate label is under {under!r}: take a wider name, or all labels as candidates")
+            raise UsageError(_nothing_under(parts, under, below, candidates))
     ids: tuple[str, ...] = ()
     if typed:
         found = _with_typed(parts, space, typed)
@@ -123,7 +126,7 @@ def choose_candidates(
         notes, words = (*notes, *found.notes), (*words, *found.words)
     if not len(space.labels):
         raise UsageError(f"there are no candidate labels in {candidates!r}: add some")
-    listed = candidates not in ("all", "seen", "unseen")
+    listed = candidates == "typed" or candidates not in OWN_CANDIDATES
     kinds = _kinds(parts, space, words) if listed and not exact else None
     return Candidates(space, notes, ids, words, kinds)
 
@@ -160,16 +163,26 @@ def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
     return full.subset([where[i] if i in where else own.position(i) for i in ids])
 
 
+def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candidates: str) -> str:
+    withheld = sum(one in below for one in parts.withheld) if candidates in _WITHHOLDING else 0
+    if withheld:
+        return f"all {withheld} labels under {under!r} are withheld (docs/people.md): ask for all nouns to have them"
+    return f"no candidate label is under {under!r}: take a wider name, or all labels as candidates"
+
+
 def _base(parts: ModelParts, candidates: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
     """Labels, notes, and the ids of those that mean their kinds."""
     own = parts.space
     match candidates:
         case "all":
+            return parts.answerable, (), ()
+        case "all-nouns":
             return own, (), ()
         case "seen":
             return own.subset(np.flatnonzero(own.labels.seen)), (), ()
         case "unseen":
-            return own.subset(np.flatnonzero(~own.labels.seen)), (), ()
+            places = parts.answerable_places
+            return own.subset(places[~own.labels.seen[places]]), (), ()
         case "typed":
             return own.subset([]), (), ()
     return _from_file(parts, candidates)
@@ -229,8 +242,12 @@ def _list_in(parts: ModelParts, label: TypedLabel) -> tuple[TypedLabel, ...]:
     return () if whole or not all(map(parts.taxonomy.find, names)) else parse_lines(names)
 
 
-def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[str], str]:
-    """All below the likeliest sense of the name that has any of these labels below it, and what was taken."""
+def _subtree(parts: ModelParts, name: str, among: LabelSet, candidates: str) -> tuple[frozenset[str], str]:
+    """All below the likeliest sense of the name that has any of these labels below it, and what was taken.
+
+    Withheld labels count, so that a name means the same with them and without.
+    """
+    withheld = parts.withheld if candidates in _WITHHOLDING else {}
     name = asked_name(name)
     _require_known_id(parts, name)
     meaning = Meanings(parts).of(name)
@@ -238,7 +255,7 @@ def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[s
         raise UsageError(f"under needs a noun of WordNet or its id, got {name!r}: try a more common word")
     for sense in meaning.senses:
         below = parts.taxonomy.subtree(sense.id)
-        if any(one in among for one in below):
+        if any(one in among or one in withheld for one in below):
             return below, meaning.note if sense is meaning.chosen else f"{name}: {sense.definition}"
     return parts.taxonomy.subtree(meaning.chosen.id), ""
 

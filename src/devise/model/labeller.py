@@ -357,7 +357,7 @@ class LabelRun:
         return Guess(label, share, explainer.explanation(image, label, self._vector(label)))
 
     def _vector(self, label: Label) -> Float32[np.ndarray, " dim"]:
-        space = self._space if label.id in self._space.labels else self._model.parts.space
+        space = self._model.parts.space if label.id in self._model.labels else self._space
         vector: Float32[np.ndarray, " dim"] = space.vectors[space.labels.position(label.id)]
         return vector
 
@@ -391,7 +391,7 @@ def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> 
     others = sum(label_id not in ranked for label_id in asked.ids)
     if others == len(asked):
         raise UsageError(_NONE_TRAINED)
-    narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen")
+    narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen", "all-nouns")
     return (f"the softmax can name trained labels only: {others} of the labels asked are left out",) * bool(
         narrowed and others
     )

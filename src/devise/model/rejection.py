@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from devise.arrays import Queries, Scores
+from devise.labels import LabelSet
 from devise.model.candidates import Candidates
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
@@ -39,12 +40,12 @@ def log_sum_exp(rows: np.ndarray) -> Float64[np.ndarray, "..."]:
         return np.asarray(np.log(np.exp((rows - highest).astype(np.float64)).sum(axis=-1)) + highest[..., 0])
 
 
-def log_expected(parts: ModelParts, space: LabelSpace) -> Float64[np.ndarray, "labels"]:
+def log_expected(parts: ModelParts, space: LabelSpace, among: LabelSet | None = None) -> Float64[np.ndarray, "labels"]:
     """The logarithm of each label's probability before a picture is looked at, by the prior alone.
 
-    All labels of the model compete, and those of `space` that it lacks.
+    among: what competes beside the labels of `space`; None is all labels of the model.
     """
-    own, temperature = parts.space.labels, parts.setting("fused", "temperature")
+    own, temperature = among or parts.space.labels, parts.setting("fused", "temperature")
     prior = label_prior(parts, own)
     if prior is None:
         return np.full(len(space.labels), -np.log(len(own)))
@@ -71,12 +72,13 @@ class Rejection:
     def __init__(self, parts: ModelParts, candidates: Candidates, ranked: Sequence[str]) -> None:
         self._temperature = parts.setting("fused", "temperature")
         space, kinds = candidates.space, candidates.kinds
-        self._whole = None if space.labels is parts.space.labels else make_scorer(parts, "fused", parts.space)
+        alone = any(space.labels is every.labels for every in (parts.space, parts.answerable))
+        self._whole = None if alone else make_scorer(parts, "fused", parts.space)
         scored = (space if kinds is None else kinds.space).labels
         new = {one for one in scored.ids if one not in parts.space.labels}
         self._foreign = [place for place, one in enumerate(ranked) if one in new]
         if kinds is None:
-            self._expected = log_expected(parts, space)
+            self._expected = log_expected(parts, space, space.labels if alone else None)
         else:
             of_kinds, owners = log_expected(parts, kinds.space), kinds.owner
             ids = space.labels

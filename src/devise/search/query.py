@@ -29,6 +29,7 @@ _BLOCK_BYTES = 32 * 2**20
 _AT_LEAST = 200  # photos that an approximate search looks at for each label
 _COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
 _FEW_LABELS = 64  # of more labels all photos are looked at
+_TOGETHER = 64  # photos that are named at once
 _ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
 
 
@@ -60,6 +61,7 @@ class PhotoSearch:
     rows: its photos, in the order of their paths. near: an approximate index of them. notes: told with all hits.
     often: it will be searched more than once, so that a second of preparation pays: each search looks at vectors in
     8 bits first, and exactly at all photos that can be among the best. What is found is the same.
+    all_nouns: photos may be called by withheld nouns; without it, such a photo has the likeliest other name.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class PhotoSearch:
         *,
         notes: tuple[str, ...] = (),
         often: bool = False,
+        all_nouns: bool = False,
     ) -> None:
         self.rows = rows
         self._near = near
@@ -79,6 +82,8 @@ class PhotoSearch:
         self._temperature = np.float32(model.parts.setting("fused", "temperature"))
         self._rule = model.parts.bundle.stacking()
         self._column = {label_id: column for column, label_id in enumerate(model.parts.trained_ids)}
+        self._all_nouns = all_nouns
+        self._renamed: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -110,7 +115,7 @@ class PhotoSearch:
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
         found = top_k(among._scores(query)[None], min(top, len(among)))
         shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
-        labels = among.labels_of(found.positions[0])
+        labels = self.labels_of(found.positions[0] if rows is None else rows[found.positions[0]])
         kept = among._kept(query, found.positions[0], shown)
         hits = (
             Hit(among.rows.facts[place].path, min(1.0, score), label)
@@ -159,7 +164,7 @@ class PhotoSearch:
             notes = chosen.notes
             spaces = _any_of(chosen) if wanted.match == "any" else self._each_of(chosen)
         if wanted.under is not None:
-            below = choose_candidates(self._model.parts, "all", under=wanted.under)
+            below = choose_candidates(self._model.parts, "all-nouns", under=wanted.under)  # asked for by name
             spaces, notes = [*spaces, below.space], (*notes, *below.notes)
         placed = tuple(photo_space(self._model.parts, space) for space in spaces)
         return _Query(placed, probable=wanted.by == "probability", notes=notes, reject=wanted.reject)
@@ -272,9 +277,28 @@ class PhotoSearch:
         return total
 
     def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
-        """What the photos at these places are called when all labels of the model compete."""
-        labels = self._model.labels
-        return [self._model.labelled(labels[position]) for position in self.rows.labels[places].tolist()]
+        """What the photos at these places are called when all labels of the model compete, or those not withheld.
+
+        The index keeps the first of all labels: where that is withheld, the first of the others is found now.
+        """
+        labels, named = self._model.labels, self.rows.labels[places].tolist()
+        if not self._all_nouns:
+            withheld = self._model.parts.withheld
+            asked = zip(places.tolist(), named, strict=True)
+            self._rename([place for place, one in asked if labels.ids[one] in withheld and place not in self._renamed])
+            named = [self._renamed.get(place, one) for place, one in zip(places.tolist(), named, strict=True)]
+        return [self._model.labelled(labels[position]) for position in named]
+
+    def _rename(self, places: list[int]) -> None:
+        """Find the likeliest label that is not withheld for each of these photos."""
+        parts = self._model.parts
+        prior = label_prior(parts, parts.placed.labels)
+        for start in range(0, len(places), _TOGETHER):
+            some = places[start : start + _TOGETHER]
+            few = PhotoSearch(self._model, self.rows.taken(np.array(some, dtype=np.int64)))
+            scores = few._scaled(parts.placed.cosines(few._vectors), parts.placed, prior, slice(0, len(few)))
+            best = parts.answerable_places[scores[:, parts.answerable_places].argmax(axis=1)]
+            self._renamed.update(zip(some, best.tolist(), strict=True))
 
     def _scaled(self, scores: Scores, space: LabelSpace, prior: LabelPrior | None, block: slice) -> Scores:
         """Fused score over temperature, less the logarithm of the photo's sum over all labels; made in place."""

@@ -28,8 +28,9 @@ class Wanted:
     words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
     any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
     exact: a word stands for its own label alone, not for its kinds too; an id always does.
-    reject: photos below this score are not found, 0 is all of them; "auto" leaves out those for which one of the words (or the branch) is
-        no likelier than before the photo was looked at, and nothing where photos are ordered by a cosine.
+    reject: photos below this score are not found, 0 is all of them; "auto" leaves out those for which one of the words
+        (or the branch) is no likelier than before the photo was looked at, and nothing where photos are ordered by a
+        cosine.
     by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
     """
 

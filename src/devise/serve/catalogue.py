@@ -53,6 +53,8 @@ def label_routes(service: Service) -> APIRouter:
     ) -> Any:
         """Labels called so, then those whose names begin so, then those that hold it; and the user's own.
 
+        Of labels that are withheld only those called so.
+
         near: so many labels nearest in meaning to the first one found.
         """
         own = [OwnLabel(name=one.name, definition=one.definition) for one in service.own.all()]
@@ -272,7 +274,9 @@ def _found(service: Service, query: str, top: int) -> list[LabelItem]:
     exact = [labels.position(i) for i in senses if i in labels]
     begins = [place for place, name in enumerate(service.names) if name.startswith(wanted)]
     holds = [place for place, name in enumerate(service.names) if wanted in name] if len(begins) < top else []
-    places = list(dict.fromkeys([*exact, *begins, *holds]))[:top]
+    withheld = service.model.parts.withheld
+    others = (place for place in [*begins, *holds] if labels.ids[place] not in withheld)
+    places = list(dict.fromkeys([*exact, *others]))[:top]
     return [_item(service, place) for place in places]
 
 

@@ -66,7 +66,7 @@ class Client:
         *,
         top: int = 5,
         methods: Sequence[Method] = ("fused",),
-        candidates: Literal["all", "seen", "unseen", "typed"] = "all",
+        candidates: Literal["all", "seen", "unseen", "typed", "all-nouns"] = "all",
         under: str | None = None,
         labels: str = "",
         own: bool = True,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from devise.errors import UsageError
-from devise.model.candidates import Candidates, choose_candidates
+from devise.model.candidates import OWN_CANDIDATES, Candidates, choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.model.rejection import Reject
 from devise.model.scorers import Method
@@ -132,8 +132,8 @@ class Runs:
             raise
 
     async def _made(self, candidates: str, under: str | None, typed: tuple[TypedLabel, ...]) -> Candidates:
-        if candidates not in ("all", "seen", "unseen", "typed"):
-            raise UsageError(f"candidates must be all, seen, unseen or typed, got {candidates!r}")
+        if candidates not in OWN_CANDIDATES:
+            raise UsageError(f"candidates must be one of {', '.join(OWN_CANDIDATES)}, got {candidates!r}")
 
         def make() -> Candidates:
             return choose_candidates(self._model.parts, candidates, under=under, typed=typed)

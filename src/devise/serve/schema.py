@@ -55,8 +55,11 @@ class LabelOptions(_Strict):
         ),
     ] = ["fused"]
     candidates: Annotated[
-        Literal["all", "seen", "unseen", "typed"],
-        Field(description="Which labels compete: all, those trained on, the others, or only those typed."),
+        Literal["all", "seen", "unseen", "typed", "all-nouns"],
+        Field(
+            description="Which labels compete: all, those trained on, the others, only those typed, or also the nouns "
+            "that are withheld because they judge people or cannot be seen."
+        ),
     ] = "all"
     under: Annotated[
         Text | None,
@@ -202,7 +205,8 @@ class LabelItem(BaseModel):
 class LabelList(BaseModel):
     """Labels found for a query, best first, and the user's own.
 
-    nearest: labels nearest in meaning to the first one found. total: labels of the model.
+    nearest: labels nearest in meaning to the first one found. total: labels of the model. A label that is withheld is
+    found by its own name alone.
     """
 
     query: str
@@ -271,7 +275,7 @@ class Hits(BaseModel):
 
 
 class LabelMap(BaseModel):
-    """All labels on a plane, a column a field; names and ids parted by line ends.
+    """All labels that are not withheld on a plane, a column a field; names and ids parted by line ends.
 
     x, y: from -1000 to 1000. branch: which of `branches` a label stands under.
     """
