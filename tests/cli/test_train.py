@@ -174,6 +174,7 @@ def test_what_can_be_known_before_the_training_is_told_before_it(run: Run, shard
     other = run(*table, "--test", photos)
     assert (other.code, "2 are of one side only (n02084071: test)" in other.err) == (2, True)
     assert "softmax," not in other.err
+    assert not list(tmp_path.glob("table1*"))
     (tmp_path / "file").write_text("x")
     file = run(*table[:6], "--out", tmp_path / "file", "--test", shard)
     assert (file.code, "is a file" in file.err) == (2, True)
