@@ -38,7 +38,7 @@ _LONG = 300.0  # seconds; a shorter run never warms
 _IDLE = 20.0  # seconds
 _SECONDS = 5.0  # --seconds of the service
 _GOOD = (200, 201, 204, 404, 409, 429)  # 404: a label was forgotten already; 409: there are as many as may be
-_REFUSED = (200, 422, 429)  # of a hostile picture: read within the limits, refused, or not taken up
+_REFUSED = (200, 408, 422, 429)  # of a hostile picture of up to 17 MB: read, too slow to arrive, refused, not taken up
 
 # SECURITY.md: the model with six lists of labels, all bodies; for each core a decoder, its picture and the file.
 _SERVICE_BYTES = 390_000_000 + 6 * 50_000_000 + 256_000_000
