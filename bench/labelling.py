@@ -179,7 +179,7 @@ def _whole_command(
         Figure.of(_SECTION, what, [1 / reading.wall for reading in each], "images/s"),
         Figure.of(_SECTION, "its share of the bound", shares, "", limit=_SHARE, at_least=True),
         Figure.of(_SECTION, "its share by core time", by_core, "", limit=_SHARE, at_least=True),
-        Figure.of(_SECTION, "its speed relative to the bare loop", loop, "", note="the loop loads no model and no label"),
+        Figure.of(_SECTION, "its speed relative to the bare loop", loop, "", note="the loop loads no model or label"),
     ]
 
 
