@@ -42,8 +42,7 @@ _EACH = (
 
 BANNED = {
     rf"\b{_COUNTED} an? {_EACH}\b": '"per": one row per picture',
-    r"(?<!there )\b(?:is|are|was|were) no\b(?! (?:longer|more|less)\b)": '"is not a"',
-    r"\bno numbers?\b(?! (?:is|are)\b)": '"NaN", or "not a number"',
+    r"(?<!there )\b(?:is|are|was|were) no\b(?! (?:longer|more|less)\b)": '"is not a", of a number "is NaN"',
     r"\banew\b": '"again"',
     r"\bbesides?\b": '"next to", "with", "as well as"',
     r"\b(?:stands?|stood)\b(?!-)": '"is", "is listed", "occurs"',

@@ -95,7 +95,7 @@ def sole_writer(folder: Path, error: type[Exception], name: str = ".lock") -> It
     """
     with locked(folder / name) as free:
         if not free:
-            raise error(f"{folder}: another process is writing to it: wait for its end")
+            raise error(f"{folder}: another process is writing to it: wait until it ends")
         yield
 
 

@@ -84,7 +84,7 @@ class LabelSet:
         self._columns = columns
         if len(self._positions) != len(self):
             twice = next(label_id for i, label_id in enumerate(self.ids) if self._positions[label_id] != i)
-            raise LabelError(f"label {twice} stands twice in a label set: give each label once")
+            raise LabelError(f"duplicate label {twice}: list each label once")
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -105,7 +105,7 @@ class LabelSet:
         try:
             return self._positions[label_id]
         except KeyError:
-            raise LabelError(f"label {label_id} is not among the {len(self)} labels asked") from None
+            raise LabelError(f"label {label_id} is not among the {len(self)} requested labels") from None
 
     def subset(self, positions: Iterable[int]) -> "LabelSet":
         """The labels at these positions, in the order given."""

@@ -107,7 +107,7 @@ def _checked(k: int, labels: int) -> int:
     if k < 1:
         raise UsageError(f"the number of labels to keep needs to be at least 1, got {k}: raise k")
     if k > labels:
-        raise UsageError(f"the best {k} labels were asked of {labels}: lower k or add labels")
+        raise UsageError(f"the best {k} of {labels} labels were requested: lower k or add labels")
     return k
 
 

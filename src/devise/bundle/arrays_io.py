@@ -53,7 +53,7 @@ def from_bytes(data: bytes) -> dict[str, Array]:
     except safetensors.SafetensorError as error:
         raise BundleError(f"is not a safetensors file ({error}): get or build the bundle again") from None
     except KeyError as error:
-        raise BundleError(f"holds numbers of type {error}, which numpy lacks: build the bundle again") from None
+        raise BundleError(f"contains numbers of type {error}, which numpy lacks: build the bundle again") from None
     except (MemoryError, OverflowError, TypeError, ValueError) as error:
         raise BundleError(f"is not a safetensors file ({reason_of(error)}): get or build the bundle again") from None
 
@@ -61,11 +61,11 @@ def from_bytes(data: bytes) -> dict[str, Array]:
 def narrowed(array: Array, stored: Stored) -> Array:
     """The floats as they are to be stored; BundleError if one is not finite or too large for float16."""
     if not np.isfinite(array).all():
-        raise BundleError("holds a value that is not finite: give finite arrays")
+        raise BundleError("contains a value that is not finite: give finite arrays")
     with np.errstate(over="ignore"):
         small = array.astype(stored)
     if not np.isfinite(small).all():
-        raise BundleError("holds a value too large for float16: store it as float32")
+        raise BundleError("contains a value too large for float16: store it as float32")
     return small
 
 
@@ -129,7 +129,7 @@ def _require_sensible(name: str, array: Array) -> None:
         sensible = bool(float(array.min()) >= -_FARTHEST and float(array.max()) <= _FARTHEST)  # min and max keep NaN
     if not sensible:
         raise BundleError(
-            f"array {name} has a number that is not finite or beyond {_FARTHEST:g}: get or build the bundle again"
+            f"array {name} has a number that is not finite or is beyond {_FARTHEST:g}: get or build the bundle again"
         )
 
 

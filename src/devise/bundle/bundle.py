@@ -158,7 +158,7 @@ class Bundle:
         try:
             return float(self.manifest.scoring[scorer][name])
         except KeyError:
-            raise BundleError(f"the model keeps no {name} for {scorer}: build the bundle again") from None
+            raise BundleError(f"the model has no {name} for {scorer}: build the bundle again") from None
 
     def stacking(self) -> StackingRule:
         """How trained labels compete with all others; older bundles say nothing of the first choice."""
@@ -347,6 +347,6 @@ def _check_length(path: Path, part: Part) -> int:
 def _check_hash(part: Part, length: int, sha256: str) -> None:
     if length != part.bytes or sha256 != part.sha256:
         raise BundleError(
-            f"is altered, its sha256 is {sha256[:12]}... instead of {part.sha256[:12]}...: "
+            f"was changed, its sha256 is {sha256[:12]}... instead of {part.sha256[:12]}...: "
             "get or build the bundle again"
         )

@@ -51,14 +51,14 @@ def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:
     try:
         positions = [labels.position(label_id) for label_id in trained]
     except LabelError as error:
-        raise BundleError(f"a trained label is no label of the bundle: {error}") from None
+        raise BundleError(f"a trained label is not a label of the bundle: {error}") from None
     if len(set(positions)) != len(positions):
-        raise BundleError("a trained label stands twice: give one id for each row of the classifier")
+        raise BundleError("duplicate trained label: give one id for each row of the classifier")
     seen = np.flatnonzero(labels.seen).tolist()
     if sorted(positions) != seen:
         raise BundleError(
             f"{len(seen)} labels are marked as seen but {len(positions)} ids of trained labels were given, "
-            "and they are not the same: mark exactly the trained labels"
+            "and they differ: mark exactly the trained labels"
         )
     columns = {
         "ids": list(labels.ids),
@@ -87,7 +87,7 @@ def decode_label_table(data: bytes) -> LabelTable:
     trained = _positions(columns["trained"], "trained", below=len(ids))
     for column, values in (("ids", ids), ("trained", trained)):
         if len(set(values)) != len(values):
-            raise BundleError(f"a label stands twice in {column}: build the bundle again")
+            raise BundleError(f"duplicate label in {column}: build the bundle again")
     sources = cast("list[VectorSource]", [known[code] for code in codes])
     return LabelTable(ids, names, tuple(sources), np.array(trained, dtype=np.int64))
 

@@ -141,7 +141,7 @@ class Manifest:
             if part.name == name:
                 return part
         held = ", ".join(part.name for part in self.parts) or "nothing"
-        raise BundleError(f"is not in the bundle, which holds {held}: take a bundle that has this part")
+        raise BundleError(f"is not in the bundle, which contains {held}: use a bundle that has this part")
 
     def to_json(self) -> str:
         """Canonical text: equal manifests give equal text. BundleError if a value is not plain."""
@@ -158,7 +158,7 @@ class Manifest:
         """
         if len(data) > LARGEST_MANIFEST:
             raise BundleError(
-                f"has more than the {LARGEST_MANIFEST} bytes of the largest manifest: "
+                f"is larger than {LARGEST_MANIFEST} bytes, the limit of a manifest: "
                 "get the bundle again, or build it with less config and shorter notices"
             )
         stored = _of_this_format(parse_json(data))
@@ -289,7 +289,7 @@ def _parts(value: object) -> tuple[Part, ...]:
         if found["kind"] != kind:
             raise BundleError(f"key {where}.kind must be {kind!r}, the form of {name}: build the bundle again")
         if name in parts:
-            raise BundleError(f"part {name} stands twice in key parts: build the bundle again")
+            raise BundleError(f"duplicate part {name} in key parts: build the bundle again")
         parts[name] = Part(name, whole(found["bytes"], f"{where}.bytes"), _sha256(found["sha256"], f"{where}.sha256"))
     return tuple(parts.values())
 

@@ -103,7 +103,7 @@ def decode_classifier(data: bytes, manifest: Manifest) -> Classifier:
 def encode_surgery(surgery: SurgeryMap, stored: Stored = "float16") -> bytes:
     """`map` and the centring vectors by their names."""
     if "map" in surgery.centring:
-        raise BundleError("a centring vector cannot be named map: name it otherwise")
+        raise BundleError("a centring vector cannot be named map: use another name")
     arrays: dict[str, Array] = {"map": surgery.map, **surgery.centring}
     return to_bytes({name: narrowed(array, stored) for name, array in arrays.items()})
 
@@ -117,7 +117,7 @@ def decode_surgery(data: bytes, manifest: Manifest) -> SurgeryMap:
         shape = arrays[name].shape
         if shape not in ((features,), (dim,)):
             raise BundleError(
-                f"array {name} must have {features} numbers, as features do, or {dim}, as label vectors do, "
+                f"array {name} must have {features} numbers, as features have, or {dim}, as label vectors do, "
                 f"got {shape}: build the bundle again"
             )
         centring[name] = vector_of(arrays, name, shape[0])
@@ -222,7 +222,7 @@ def decode_fast(data: bytes, manifest: Manifest) -> Bounds:
     except UnicodeDecodeError:
         raise BundleError("array values is not UTF-8 text: get or build the bundle again") from None
     if len(set(names)) != len(names):
-        raise BundleError("a value stands twice: get or build the bundle again")
+        raise BundleError("duplicate value: get or build the bundle again")
     if network != manifest.part(BACKBONE).sha256:
         raise BundleError(f"was made for another network than {BACKBONE}: make it again for this one")
     rows = matrix_of(arrays, "bounds", (len(names), 2), checked=False)  # `Bounds` does

@@ -109,7 +109,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         most = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"key {shown_key(most)} stands twice")
+        raise ValueError(f"key {shown_key(most)} is a duplicate")
     return found
 
 

@@ -88,11 +88,11 @@ def with_others(
     DeviseError for scores of the wrong shape or that are not numbers.
     """
     if taken := [name for name in others if name in record.scorers or name == "chance"]:
-        raise UsageError(f"there is a scorer {taken[0]!r} in the record: take another name")
+        raise UsageError(f"there is a scorer {taken[0]!r} in the record: use another name")
     names = label_names(taxonomy, record.candidates)
     recorder = Recorder(record.labels, frozenset(record.trained), record.truth_ids, taxonomy)
     if record.hedging not in (None, recorder.hedging):
-        raise RecordError("the record keeps answers of other nodes or thresholds than this version's: make it again")
+        raise RecordError("the record has answers for other nodes or thresholds than this version: make it again")
     made = {name: _Asked(name, adapter, names, recorder, record.candidates) for name, adapter in others.items()}
     for start in range(0, len(record.images), _BATCH):
         pictures = [_picture(image.id, find) for image in record.images[start : start + _BATCH]]
@@ -100,7 +100,7 @@ def with_others(
             asked.take(pictures)
         if on_photo is not None:
             on_photo(len(pictures))
-    facts = record.facts | {"names given to other scorers": "first terms; where shared, with the hypernym behind"}
+    facts = record.facts | {"names given to other scorers": "first terms; if shared, with the hypernym appended"}
     scorers = {**record.scorers, **{name: one.row() for name, one in made.items()}}
     return replace(record, scorers=scorers, facts=facts, hedging=recorder.hedging)
 
@@ -126,11 +126,11 @@ class _Asked:
         expected = (len(pictures), len(self._names))
         if given.shape != expected:
             raise DeviseError(
-                f"{self._name} gave scores of shape {given.shape}, expected {expected}: one row a picture, one column "
-                "a name"
+                f"{self._name} gave scores of shape {given.shape}, expected {expected}: one row per picture, one "
+                "column per name"
             )
         if np.isnan(given).any():
-            raise DeviseError(f"{self._name} gave a score that is not a number: mend its scores")
+            raise DeviseError(f"{self._name} gave a score that is NaN: fix its scores")
         if self._sure and ((given < 0).any() or not np.isfinite(given).all() or not given.any(axis=1).all()):
             raise DeviseError(
                 f"{self._name} has `probabilities`, but gave a score below 0, an infinite one or only zeros: leave the "
@@ -173,7 +173,7 @@ def _module(place: str) -> ModuleType:
 def _picture(name: str, find: Callable[[str], Path | None]) -> Image.Image:
     path = find(name)
     if path is None:
-        raise PictureError(f"{name} is not in the folders given: every scorer has to see the same photos")
+        raise PictureError(f"{name} is not in the folders given: every scorer needs the same photos")
     try:
         return Image.fromarray(read_picture(path, min_side=None))
     except PictureError as error:

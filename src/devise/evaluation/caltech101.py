@@ -61,12 +61,12 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
     classes = caltech_classes() if classes is None else classes
     wanted = {one.folder: one for one in classes}
     if not archive.is_file():
-        told = "is a folder: give the archive itself" if archive.is_dir() else "is no file"
+        told = "is a folder: give the archive itself" if archive.is_dir() else "is not a file"
         raise UsageError(f"{archive} {told}, caltech-101.zip or 101_ObjectCategories.tar.gz")
     if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UsageError(f"{out} is there already: give a folder that is new or empty")
+        raise UsageError(f"{out} exists already: give a folder that is new or empty")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"{out} needs a folder that exists: make {out.parent} first")
+        raise UsageError(f"{out} needs a folder that exists: create {out.parent} first")
     stage = out.absolute().parent / f".{out.name}.part"
     shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
     found: Counter[str] = Counter()
@@ -94,12 +94,12 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
 
 def _check_whole(archive: Path, classes: Sequence[CaltechClass], found: Counter[str]) -> None:
     if not found:
-        raise DeviseError(f"{archive} is not Caltech-101: no 101_ObjectCategories/CLASS/image_0001.jpg is in it")
+        raise DeviseError(f"{archive} is not Caltech-101: it has no 101_ObjectCategories/CLASS/image_0001.jpg")
     short = [one for one in classes if found[one.folder] < one.photos]
     if short:
         first = short[0]
         raise DeviseError(
-            f"{archive} is not the whole Caltech-101: {found[first.folder]} of the first {first.photos} photos of "
+            f"{archive} is not the complete Caltech-101: {found[first.folder]} of the first {first.photos} photos of "
             f"{first.folder}, and {len(short)} classes lack some: get it again"
         )
 
@@ -142,5 +142,5 @@ def _of_tar(file: IO[bytes], wanted: dict[str, CaltechClass]) -> Iterator[tuple[
             content = packed.extractfile(member) if member.size <= _LARGEST else None
             data = content.read() if content is not None else b""
             if len(data) != member.size or not data.startswith(_JPEG):
-                raise tarfile.ReadError(f"{match[1]}/image_{match[2]}.jpg is no photo")
+                raise tarfile.ReadError(f"{match[1]}/image_{match[2]}.jpg is not a photo")
             yield match[1], number, data

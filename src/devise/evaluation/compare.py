@@ -129,7 +129,7 @@ def _check(first: Record, second: Record) -> None:
             raise RecordError(f"the records have different {kind} ({counts}): run both with the same ones")
     rules = [key for key in ("graph", "hit_ks", "hp_ks") if first.settings.get(key) != second.settings.get(key)]
     if rules:
-        raise RecordError(f"the records hold to different rules ({', '.join(rules)}): run both with the same version")
+        raise RecordError(f"the records have different rules ({', '.join(rules)}): run both with the same version")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -159,7 +159,7 @@ def _chosen(model: Model, asked: EvaluationRequest, photographed: Sequence[str])
         case "test-classes":
             return _Chosen(synset_space(parts, photographed), "the classes of the photos")
     listed = read_candidates(asked.candidates, parts.taxonomy)
-    twice = {"a candidate that stood twice in its file": listed.duplicates} if listed.duplicates else {}
+    twice = {"a duplicate candidate in its file": listed.duplicates} if listed.duplicates else {}
     return _Chosen(synset_space(parts, listed.ids), listed.source, left_out=twice)
 
 
@@ -249,7 +249,7 @@ def _branch(model: Model, name: str) -> Branch:
     if found is None or len(found.labels) < 2:
         raise UsageError(
             f"a branch needs at least 2 trained labels under it, {name!r} has "
-            f"{0 if found is None else len(found.labels)}: take a wider name, such as dog"
+            f"{0 if found is None else len(found.labels)}: use a more general name, such as dog"
         )
     return found
 

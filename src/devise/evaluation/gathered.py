@@ -104,7 +104,7 @@ def gather(model: Model, listing: Listing, on_progress: Progress | None = None) 
         if on_progress is not None:
             on_progress(place + 1, len(listing.paths))
     if not kept:
-        raise UsageError(f"none of {len(listing.paths)} photos could be read, the first: {problems[0]}")
+        raise UsageError(f"none of {len(listing.paths)} photos could be read; the first error: {problems[0]}")
     readable = replace(
         listing,
         images=tuple(listing.images[place] for place in kept),

@@ -80,7 +80,7 @@ def hedged_answers(record: Record, taxonomy: Taxonomy) -> dict[str, Hedged]:
     nodes = (*record.labels, *record.hedging.above)
     strange = next((one for one in nodes if one not in tree.positions), None)
     if strange is not None:
-        raise RecordError(f"the record answers {strange}, which is above none of its labels: make the record again")
+        raise RecordError(f"the record answers {strange}, which is not above any of its labels: make the record again")
     bits = np.array([*(of_node[tree.positions[one]] for one in nodes), 0.0])  # the last is that of place -1
     classes = sorted(set(record.truth_ids))
     place = {one: number for number, one in enumerate(nodes)}

@@ -89,7 +89,7 @@ def compare_policies(
     UsageError for an unknown policy, or one that is named twice.
     """
     if len(set(policies)) != len(policies) or not policies:
-        raise UsageError(f"policies must be named once each, got {', '.join(policies) or 'none'}")
+        raise UsageError(f"policies must be unique, got {', '.join(policies) or 'none'}")
     composers = [open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad) for policy in policies]
     for note in composers[0].words.notes if composers[0].words is not None else ():
         say(note)

@@ -57,7 +57,7 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         for name, ks in (("hit", self.hit_ks), ("hp", self.hp_ks)):
             if any(k < 1 for k in ks) or len(set(ks)) != len(ks):
-                raise UsageError(f"the ks of {name}@k need to be different and at least 1, got {ks}: mend them")
+                raise UsageError(f"the ks of {name}@k must be different and at least 1, got {ks}: correct them")
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -77,11 +77,11 @@ class RankedIds:
 
     def __post_init__(self) -> None:
         if len(set(self.ids)) != len(self.ids):
-            raise LabelError("a ranked label list names a label twice: give each label once")
+            raise LabelError("duplicate label in a ranked label list: list each label once")
         if self.ranking.size and not 0 <= self.ranking.min() <= self.ranking.max() < len(self.ids):
             raise LabelError(f"a ranking of {len(self.ids)} labels needs positions from 0 to {len(self.ids) - 1}")
         if (np.diff(np.sort(self.ranking, axis=1), axis=1) == 0).any():
-            raise LabelError("a ranking names a label twice for one image: rank each label once")
+            raise LabelError("duplicate label in the ranking of an image: rank each label once")
 
 
 @dataclass(frozen=True)
@@ -221,9 +221,9 @@ def _check(
         raise UsageError(f"an evaluation needs images and candidate labels, got {counts}: add some")
     for kind, ids in (("candidate", candidates), ("trained", trained)):
         if len(set(ids)) != len(ids):
-            raise LabelError(f"{len(ids) - len(set(ids))} {kind} labels stand twice: give each label once")
+            raise LabelError(f"{len(ids) - len(set(ids))} {kind} labels are duplicates: list each label once")
     if CHANCE in rankings:
-        raise UsageError(f"the row {CHANCE!r} is computed, no scorer may be called so: rename the scorer")
+        raise UsageError(f"the row {CHANCE!r} is computed, no scorer may have this name: rename the scorer")
     for scorer, ranked in rankings.items():
         if len(ranked.ranking) != len(truth_ids):
             raise UsageError(
@@ -235,7 +235,7 @@ def _check(
 def _row(scorer: str, ranked: RankedIds, valid: Mapping[str, int], shared: _Shared) -> EvaluationRow:
     unknown = next((label for label in ranked.ids if label not in valid), None)
     if unknown is not None:
-        raise LabelError(f"{scorer} ranks {unknown}, neither a candidate nor a trained label: leave it out")
+        raise LabelError(f"{scorer} ranks {unknown}, which is neither a candidate nor a trained label: leave it out")
     places = np.array([valid[label] for label in ranked.ids], dtype=np.int64)
     ranking = places[ranked.ranking]
     candidates = shared.candidates

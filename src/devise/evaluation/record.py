@@ -221,7 +221,7 @@ def read_record(path: Path) -> Record:
             f"{path} is not JSON ({reason_of(error)}): expected a record that devise evaluate --images wrote"
         ) from None
     if not isinstance(stored, dict) or "format" not in stored or "scorers" not in stored:
-        raise RecordError(f"{path} is no record: expected one that devise evaluate --images wrote")
+        raise RecordError(f"{path} is not a record: expected one that devise evaluate --images wrote")
     if stored["format"] not in range(1, FORMAT + 1):
         raise RecordError(f"{path} has format {stored['format']!r}, expected 1 to {FORMAT}: write it again")
     try:
@@ -288,9 +288,9 @@ def _scorer(name: str, stored: Mapping[str, Any], images: int) -> ScorerRecord:
     columns = [stored[key] for key in ("top", "scores", "rank", "confidence", "trained", "other", "branch")]
     columns += [stored.get(key) for key in ("log_truth", "squares", "answers")]
     if any(column is not None and len(column) != images for column in columns):
-        raise ValueError(f"{name} does not speak of {images} images")
+        raise ValueError(f"{name} does not have {images} images")
     if [len(row) for row in stored["top"]] != [len(row) for row in stored["scores"]]:
-        raise ValueError(f"{name} has not one score a label")
+        raise ValueError(f"{name} does not have one score per label")
     return ScorerRecord(
         labels=int(stored["labels"]),
         top=np.array(stored["top"], dtype=np.int64),
@@ -330,15 +330,15 @@ def _best(pairs: Sequence[Sequence[Any]]) -> Best:
 def _check(record: Record) -> None:
     """ValueError if there is nothing in it or a label is out of range."""
     if not record.images or not record.candidates:
-        raise ValueError("it holds no images or no candidates")
+        raise ValueError("it contains no images or no candidates")
     for name, one in record.scorers.items():
         places = [one.top, *(best.labels for best in (one.trained, one.other) if best is not None)]
         if one.branch is not None:
             places.append(one.branch)
         if any(place.size and not -1 <= place.min() <= place.max() < len(record.labels) for place in places):
-            raise ValueError(f"{name} names a label that is not there")
+            raise ValueError(f"{name} names an unknown label")
         if one.answers is not None and not _fits(one.answers, record):
-            raise ValueError(f"{name} answers with a node that is not there")
+            raise ValueError(f"{name} answers with an unknown node")
 
 
 def _fits(answers: Int64[np.ndarray, "images thresholds"], record: Record) -> bool:

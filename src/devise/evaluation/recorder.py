@@ -104,7 +104,7 @@ class Recording:
         """Take down the next images; UsageError if there are more than were announced."""
         end = self._images + len(block)
         if end > len(self.truth):
-            raise UsageError(f"scores of more than {len(self.truth)} images were given: give one row an image")
+            raise UsageError(f"scores of more than {len(self.truth)} images were given: give one row per image")
         self._parts.append(self._part(block, self.truth[self._images : end]))
         self._images = end
 
@@ -113,7 +113,7 @@ class Recording:
         if self._images != len(self.truth):
             images = len(self.truth)
             raise UsageError(
-                f"scores of {self._images} images were given, but there are {images}: give one row an image"
+                f"scores of {self._images} images were given, but there are {images}: give one row per image"
             )
         parts, known, both = self._parts, self.temperature is not None, 0 < self.kinds.sum() < len(self.kinds)
         return ScorerRecord(

@@ -53,7 +53,7 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
     if result.absent_images:
         facts.append(f"{settings.absent_truth} ({result.absent_images:,} images have no right candidate)")
     if any(value is None for row in result.rows for value in row.per_image.values()):
-        facts.append("- where there are fewer than k labels")
+        facts.append("- if there are fewer than k labels")
     return "; ".join(facts) + "."
 
 

@@ -90,7 +90,7 @@ class EncodedComposer:
         rows = np.asarray(self._encoder.encode(said), dtype=np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         if rows.shape[:1] != (len(said),) or not (np.isfinite(rows).all() and lengths.all()):
-            raise LabelError(f"the encoder gave no finite vector for each of {len(said)} labels: take another")
+            raise LabelError(f"the encoder gave no finite vector for each of {len(said)} labels: use another")
         vectors: Float32[np.ndarray, "texts dim"] = rows / lengths
         return vectors
 
@@ -109,7 +109,7 @@ def load_encoder(name: str) -> LabelEncoder:
         raise UsageError(_NO_ENCODERS) from None
     folder = Path(name)
     if not (folder / "modules.json").is_file():
-        raise UsageError(f"{name} is no sentence encoder: give one of {', '.join(ENCODERS)}, or a folder of one")
+        raise UsageError(f"{name} is not a sentence encoder: give one of {', '.join(ENCODERS)}, or a folder of one")
     return _SentenceTransformer(folder)
 
 

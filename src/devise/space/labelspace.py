@@ -29,7 +29,7 @@ class LabelSpace:
     without_vector: Positions = field(init=False)
 
     def __post_init__(self) -> None:
-        assert len(self.labels) == len(self.vectors), "one vector a label"
+        assert len(self.labels) == len(self.vectors), "one vector per label"
         object.__setattr__(self, "without_vector", np.flatnonzero(~self.vectors.any(axis=1)))
 
     def cosines(self, queries: Queries) -> Scores:

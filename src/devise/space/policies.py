@@ -21,7 +21,7 @@ def composer_for(words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> C
     """
     if policy.tags and not any(word.startswith(SENSE_MARK) for word in words.words):
         raise TextError(
-            f"the policy {policy.name} needs vectors of sense tags, and these words hold none: train them with "
+            f"the policy {policy.name} needs vectors of sense tags, and these words contain none: train them with "
             "devise text train --sense-tags, and give them as --label-vectors"
         )
     base = LabelComposer(words, taxonomy, replace(policy, retrofit=0.0))

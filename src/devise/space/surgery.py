@@ -38,7 +38,7 @@ def image_free_surgery(
     """
     if len(trained_vectors) != len(weight):
         raise LabelError(
-            f"surgery needs one vector a trained label: got {len(trained_vectors)} vectors and {len(weight)} rows"
+            f"surgery needs one vector per trained label: got {len(trained_vectors)} vectors and {len(weight)} rows"
         )
     if not 0 < ridge < math.inf:
         raise LabelError(f"the ridge of the surgery must be above 0 and finite, got {ridge}: take about 1")

@@ -41,7 +41,7 @@ class CorrectSets:
         """Where the class stands among `ids`; TaxonomyError if it was not asked."""
         row = self._rows.get(label)
         if row is None:
-            raise TaxonomyError(f"no correct sets were grown for {label}: ask for it among the ids")
+            raise TaxonomyError(f"there are no correct sets for {label}: add it to the ids")
         return row
 
     def sizes(self, k: int) -> Sizes:
@@ -54,7 +54,7 @@ class CorrectSets:
 
     def _column(self, k: int) -> int:
         if k not in self.ks:
-            raise TaxonomyError(f"no correct sets were grown for k = {k}, only for {self.ks}: ask for it")
+            raise TaxonomyError(f"there are no correct sets for k = {k}, only for {self.ks}: add it to ks")
         return self.ks.index(k)
 
 

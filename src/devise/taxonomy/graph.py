@@ -108,7 +108,7 @@ class IsaGraph:
             height += 1
         if (heights < 0).any():
             circle = int((heights < 0).sum())
-            raise TaxonomyError(f"{circle} synsets are on or above a circle of is-a edges: remove an edge of it")
+            raise TaxonomyError(f"{circle} synsets are on or above a cycle of is-a edges: remove an edge of it")
         return heights
 
     @cached_property

@@ -77,7 +77,7 @@ def label_tree(taxonomy: Taxonomy, labels: Sequence[str], parents: Mapping[str, 
     TaxonomyError if a label is given twice, there is none, or a parent is no synset of the taxonomy.
     """
     if not labels or len(set(labels)) != len(labels):
-        raise TaxonomyError("a tree needs labels, each of them once")
+        raise TaxonomyError("a tree needs labels without duplicates")
     up = taxonomy.upward
     strange = [label for label in labels if label not in taxonomy]
     places = {label: len(taxonomy) + number for number, label in enumerate(strange)}

@@ -94,7 +94,7 @@ def _check_first_line(first: bytes, body: bytes) -> None:
     if words[1] != str(FORMAT_VERSION):
         raise TaxonomyError(f"expected taxonomy format {FORMAT_VERSION}, got format {words[1]}: {_REMEDY}")
     if words[2] != hashlib.sha256(body).hexdigest():
-        raise TaxonomyError(f"the taxonomy file is truncated or altered (its SHA-256 differs): {_REMEDY}")
+        raise TaxonomyError(f"the taxonomy file is truncated or changed (its SHA-256 differs): {_REMEDY}")
 
 
 def _bytes(numbers: Numbers, kind: str) -> bytes:

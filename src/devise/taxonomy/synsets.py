@@ -150,7 +150,7 @@ def _check(ordered: Sequence[Synset]) -> None:
         if not ID_PATTERN.fullmatch(synset.id):
             raise TaxonomyError(f"synset id {synset.id!r} is not n and 8 digits, such as n02084071")
         if before is not None and before.id == synset.id:
-            raise TaxonomyError(f"synset {synset.id} stands twice: give each synset once")
+            raise TaxonomyError(f"duplicate synset {synset.id}: list each synset once")
         if not synset.lemmas or not all(map(_is_term, synset.lemmas)):
             raise TaxonomyError(f"synset {synset.id} needs terms with single spaces only, got {synset.lemmas}")
         if "\n" in synset.gloss + synset.definition:
@@ -169,7 +169,7 @@ def _edges(ordered: Sequence[Synset], position: Mapping[str, int]) -> tuple[list
     for place, synset in enumerate(ordered):
         ids = (*synset.hypernyms, *synset.instance_hypernyms)
         if len(set(ids)) != len(ids):
-            raise TaxonomyError(f"synset {synset.id} names one hypernym twice: name each once")
+            raise TaxonomyError(f"duplicate hypernym of synset {synset.id}: list each once")
         for hypernym in ids:
             if hypernym not in position:
                 raise TaxonomyError(f"hypernym {hypernym} of synset {synset.id} is not among the synsets: add it")

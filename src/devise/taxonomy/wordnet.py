@@ -288,7 +288,7 @@ class Taxonomy:
         if not ks or min(ks) < 1:
             raise TaxonomyError(f"a correct set needs k of 1 or more, got {tuple(ks)}")
         if len(set(valid)) != len(valid):
-            raise TaxonomyError("a valid label stands twice: give each once")
+            raise TaxonomyError("duplicate valid label: list each once")
         nearest, counts = grow_correct_sets(self._graph.around, self._places(ids), tuple(ks), self._places(valid))
         return CorrectSets(tuple(ids), tuple(ks), tuple(nearest), counts)
 

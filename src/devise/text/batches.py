@@ -103,7 +103,7 @@ class BatchReader:
         for item in islice(items, place.items):
             crc = _checked(item, crc)
         if crc != place.crc:
-            raise TextError(f"{source.path} is not the file it was when this run began: start anew without --resume")
+            raise TextError(f"{source.path} has changed since this run began: start again without --resume")
         batch = Batch(source.lead, place=place)
         count, articles = place.items, place.articles
         try:

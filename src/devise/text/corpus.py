@@ -81,7 +81,7 @@ def parse_source(text: str) -> CorpusSource:
         return CorpusSource(Path(text))
     found = _SETTINGS.fullmatch(settings)
     if found is None or not name:
-        raise UsageError(f"{text}: behind @ stand a weight, as in {name}@3 or {name}@0.5, or ,lead=100, or both")
+        raise UsageError(f"{text}: after @ give a weight, as in {name}@3 or {name}@0.5, or ,lead=100, or both")
     return CorpusSource(Path(name), Fraction(found["weight"] or 1), int(found["lead"]) if found["lead"] else None)
 
 
@@ -155,7 +155,7 @@ def write_tokens(path: Path, sentences: Iterable[Sequence[str]]) -> CorpusTally:
                 continue
             line = " ".join(sentence)
             if line.count(" ") != len(sentence) - 1 or "\n" in line or "" in sentence:
-                raise TextError(f"sentence {number} holds a token that is empty or has a space: {line[:60]!r}")
+                raise TextError(f"sentence {number} contains a token that is empty or has a space: {line[:60]!r}")
             file.write(line + "\n")
             tally.sentences += 1
             tally.tokens += len(sentence)

@@ -97,7 +97,7 @@ def _index_path(path: Path) -> Path:
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     index = plain.with_suffix(".index")
     if path.is_file() and not index.is_file():
-        raise TextError(f"{path} has no {index.name} beside it, which says where its entries stand: put it there")
+        raise TextError(f"{path} has no index {index.name} next to it: put it there")
     return index
 
 

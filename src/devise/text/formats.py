@@ -54,7 +54,7 @@ def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = 
     path = Path(path)
     suffix = path.suffix.lower()
     if precision not in get_args(Precision) or (precision != "float32" and suffix != ".safetensors"):
-        raise UsageError(f"{path}: {suffix} cannot hold {precision}: write float16 and int8 as .safetensors")
+        raise UsageError(f"{path}: {suffix} cannot store {precision}: write float16 and int8 as .safetensors")
     if not header and suffix != ".txt":
         raise UsageError(f"{path}: only .txt can be written without a header, not {suffix}")
     match suffix:

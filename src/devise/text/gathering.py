@@ -153,7 +153,7 @@ class _Run:
         if not self.stored.documents:
             self._partial.discard()
             return "nothing was done yet"
-        return f"{self.stored.documents:,} documents are kept in {self._partial.path}, --resume goes on from there"
+        return f"{self.stored.documents:,} documents are kept in {self._partial.path}, --resume continues from there"
 
 
 def _facts(sources: Sequence[CorpusSource], config: GatherConfig) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _pages(file: Any, path: Path) -> Iterator[Page]:
     elements = ElementTree.iterparse(file, events=("start", "end"))
     _, root = next(elements)
     if _name(root) != "mediawiki":
-        raise TextError(f"{path} is XML but no MediaWiki dump: expected <mediawiki>, got <{_name(root)}>")
+        raise TextError(f"{path} is XML but not a MediaWiki dump: expected <mediawiki>, got <{_name(root)}>")
     text = model = ""
     for event, element in elements:
         if event == "start":

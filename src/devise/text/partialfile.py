@@ -51,7 +51,7 @@ class PartialFile:
         try:
             with locked(self.path) as free:
                 if not free:
-                    raise UsageError(f"{self.path}: another process is writing to it: wait for its end")
+                    raise UsageError(f"{self.path}: another process is writing to it: wait until it ends")
                 yield
         except OSError as problem:
             if problem.filename != str(self.path):
@@ -72,7 +72,7 @@ class PartialFile:
                 raise self._unwritable(problem) from problem
             return None
         if not resume:
-            raise UsageError(f"{self.path} is an unfinished run: go on with --resume, or remove {self._notes}")
+            raise UsageError(f"{self.path} is an unfinished run: continue with --resume, or remove {self._notes}")
         notes = self._read_notes()
         if notes["facts"] != self._facts:
             raise UsageError(
@@ -80,7 +80,7 @@ class PartialFile:
             )
         self._length = notes["length"]
         if not self.path.exists() or self.path.stat().st_size < self._length:
-            raise TextError(f"{self.path} is shorter than at its last checkpoint: remove {self._notes} and start anew")
+            raise TextError(f"{self.path} is shorter than at its last checkpoint: remove {self._notes} and start again")
         os.truncate(self.path, self._length)
         state: dict[str, Any] = notes["state"]
         return state
@@ -89,7 +89,7 @@ class PartialFile:
         if self._target.exists() and not self._target.is_file():
             raise UsageError(f"{self._target} is not a file: give the name of one")
         if not self._target.absolute().parent.is_dir():
-            raise UsageError(f"{self._target} needs a folder that exists: make {self._target.parent} first")
+            raise UsageError(f"{self._target} needs a folder that exists: create {self._target.parent} first")
 
     def append(self, text: str, state: dict[str, Any]) -> None:
         """Add text and remember the state behind it; TextError, and `broken`, if that fails, as on a full disk.
@@ -138,7 +138,7 @@ class PartialFile:
                 return {key: notes[key] for key in ("facts", "length", "state")}
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        raise TextError(f"{self._notes} does not say how to go on with {self.path}: remove it and start anew")
+        raise TextError(f"{self._notes} does not say how to resume {self.path}: remove it and start again")
 
     def _unwritable(self, problem: OSError) -> TextError:
         return TextError(f"{self.path} cannot be written: {problem.strerror or problem}")

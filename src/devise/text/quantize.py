@@ -39,7 +39,7 @@ def quantize_rows(rows: Rows) -> QuantizedRows:
         largest = np.abs(block).max(axis=1, initial=0.0)
         if not np.isfinite(largest).all():
             row = start + int(np.flatnonzero(~np.isfinite(largest))[0])
-            raise VectorsError(f"row {row} holds a value that is not finite: 8-bit codes need finite values")
+            raise VectorsError(f"row {row} contains a value that is not finite: 8-bit codes need finite values")
         scale = (largest / _LARGEST).astype(np.float32)
         too_small = scale.astype(np.float64) * _LARGEST < largest
         scale[too_small] = np.nextafter(scale[too_small], np.float32(np.inf))

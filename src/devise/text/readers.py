@@ -49,7 +49,7 @@ def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Docume
         case ".txt":
             return read_plain_text(path, watch)
         case _:
-            raise TextError(f"{path} is of no known type of corpus: expected {_KNOWN}")
+            raise TextError(f"{path} is not a known type of corpus: expected {_KNOWN}")
 
 
 def corpus_type(path: Path) -> str:

@@ -157,9 +157,9 @@ def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
     if not log.exists():
         return
     if not resume:
-        raise UsageError(f"{folder} holds a training: resume it, or train in another folder")
+        raise UsageError(f"{folder} contains a training: resume it, or train in another folder")
     if (folder / VECTORS).exists():
-        raise UsageError(f"{folder} holds a finished training: there is nothing to resume; train in another folder")
+        raise UsageError(f"{folder} contains a finished training, so nothing to resume: train in another folder")
     try:
         before: dict[str, Any] = read_json(log)
         config, text = dict(before["config"]), dict(before["text"])
@@ -187,7 +187,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise DeviseError(
-            f"{problem.filename or folder} cannot be written ({reason}): mend that and resume; "
+            f"{problem.filename or folder} cannot be written ({reason}): fix that and resume; "
             "what was written before stays"
         ) from problem
 

@@ -104,7 +104,7 @@ def read_pairs(path: Path) -> tuple[WordPair, ...]:
             raise TextError(f"{path} line {number}: expected a finite number, got {score}")
         pairs.append(WordPair(one.strip(), other.strip(), value))
     if not pairs:
-        raise TextError(f"{path} holds no pairs: expected two words and a number a line")
+        raise TextError(f"{path} contains no pairs: expected two words and a number per line")
     return tuple(pairs)
 
 
@@ -125,7 +125,7 @@ def read_analogies(path: Path) -> tuple[Analogy, ...]:
             raise TextError(f"{path} line {number}: expected four words, got {line[:60]!r}")
         analogies.append(Analogy(words[0], words[1], words[2], words[3], section))
     if not analogies:
-        raise TextError(f"{path} holds no analogies: expected four words a line")
+        raise TextError(f"{path} contains no analogies: expected four words per line")
     return tuple(analogies)
 
 

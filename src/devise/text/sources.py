@@ -31,10 +31,10 @@ class TextFiles:
     def check(self) -> None:
         """TextError if a file is missing, or of a kind that is not known, or if no file has glosses to tag."""
         if self.sense_tags and (self.tokenised or not any(_has_nouns(path) for path in self.paths)):
-            raise TextError("sense tags are put into WordNet's glosses: give its folder or data.noun, not tokenised")
+            raise TextError("sense tags need WordNet's glosses: give its folder or data.noun, not tokenised text")
         for path in self.paths:
             if self.tokenised and not path.is_file():
-                raise TextError(f"{path} is not a file: give files of tokens parted by spaces")
+                raise TextError(f"{path} is not a file: give files of tokens separated by spaces")
             if not self.tokenised:
                 open_corpus(path)
 

@@ -72,7 +72,7 @@ def _read(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTa
         end = _word_end(data, position, size, last=index == count - 1, lines=lines)
         if end < 0:
             raise VectorsError(
-                f"{path}: no vector {index + 1} of {count} could be made out at byte {position}: "
+                f"{path}: no vector {index + 1} of {count} could be read at byte {position}: "
                 "the file is truncated or damaged, or of another form"
             )
         empty += end == position
@@ -88,7 +88,7 @@ def _read(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTa
     if wanted == count and len(data) > position:
         rows.notes.append(f"{path}: {len(data) - position} bytes follow the last of its {count} vectors: not read")
     if wanted == count > 0 and len(data) < position:
-        rows.notes.append(f"{path}: the line end behind its last vector is missing")
+        rows.notes.append(f"{path}: the line end after its last vector is missing")
     return rows.table(path, dim)
 
 

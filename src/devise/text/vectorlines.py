@@ -33,7 +33,7 @@ def read_vector_lines(
     lines = _fields(path)
     first = next(lines, None)
     if first is None:
-        raise VectorsError(f"{path} is empty: expected one word and its numbers a line")
+        raise VectorsError(f"{path} is empty: expected one word and its numbers per line")
     promised = _header(first[1])
     if promised is None:
         dim = _numbers_at_end(first[1])
@@ -41,7 +41,7 @@ def read_vector_lines(
     else:
         dim = promised[1]
     if dim == 0:
-        raise VectorsError(f"{path} line {first[0]}: expected a word and its numbers, got no number")
+        raise VectorsError(f"{path} line {first[0]}: expected a word and its numbers, got no numbers")
     rows = WordRows(only, on_bad)
     seen = 0
     for number, fields in lines:
@@ -53,7 +53,7 @@ def read_vector_lines(
         except VectorsError as problem:
             rows.bad(problem)
     if promised is not None and seen != min(promised[0], promised[0] if limit is None else limit):
-        raise VectorsError(f"{path}: its header says {promised[0]} vectors, it holds {seen}: get the file again")
+        raise VectorsError(f"{path}: its header says {promised[0]} vectors, it contains {seen}: get the file again")
     return rows.table(path, dim)
 
 

@@ -52,17 +52,17 @@ class WordTable:
     def __post_init__(self) -> None:
         rows = len(self.vectors)
         if len(self.words) != rows:
-            raise VectorsError(f"{len(self.words)} words but {rows} vectors: give one vector a word")
+            raise VectorsError(f"{len(self.words)} words but {rows} vectors: give one vector per word")
         if self.counts is not None and len(self.counts) != rows:
-            raise VectorsError(f"{rows} words but {len(self.counts)} counts: give one count a word")
+            raise VectorsError(f"{rows} words but {len(self.counts)} counts: give one count per word")
         if len(self._positions) != rows:
             twice = next(word for i, word in enumerate(self.words) if self._positions[word] != i)
-            raise VectorsError(f"word {twice!r} stands twice in a table of vectors: give each word once")
+            raise VectorsError(f"duplicate word {twice!r} in a table of vectors: list each word once")
         # A row's sum is finite only if no value is NaN; infinities show as inf or NaN.
         with np.errstate(invalid="ignore"):
             broken = np.flatnonzero(~np.isfinite(self.vectors.sum(axis=1, dtype=np.float64)))
         if len(broken):
-            raise VectorsError(f"the vector of {self.words[broken[0]]!r} holds a value that is not finite")
+            raise VectorsError(f"the vector of {self.words[broken[0]]!r} contains a value that is not finite")
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -103,7 +103,7 @@ class WordTable:
         if vector is None:
             raise VectorsError(f"word {query!r} is not among the {len(self)} words of the table")
         if len(vector) != self.dim:
-            raise VectorsError(f"the vector asked has {len(vector)} numbers, those of the table {self.dim}")
+            raise VectorsError(f"the query vector has {len(vector)} numbers, those of the table have {self.dim}")
         norm = float(np.linalg.norm(vector))
         scores = (self.vectors @ vector) * self._inverse_norms / np.float32(norm if norm > 0 else 1)
         if isinstance(query, str):

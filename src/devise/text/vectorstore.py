@@ -131,10 +131,10 @@ def _precision(path: Path, metadata: dict[str, str]) -> Precision:
     except (KeyError, TypeError, ValueError):
         name = version = precision = None
     if name != _FORMAT:
-        raise VectorsError(f"{path} does not hold word vectors of devise: expected the format {_FORMAT}")
+        raise VectorsError(f"{path} does not contain word vectors of devise: expected the format {_FORMAT}")
     if version != FORMAT_VERSION or precision not in get_args(Precision):
         raise VectorsError(
-            f"{path} is word vectors of version {version} ({precision}), this devise reads {FORMAT_VERSION}: "
+            f"{path} has word vectors of version {version} ({precision}), this devise reads {FORMAT_VERSION}: "
             "update devise, or write the file again"
         )
     return cast("Precision", precision)

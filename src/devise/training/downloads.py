@@ -54,7 +54,7 @@ def fetched(dataset: Dataset, folder: Path, source: str | None = None) -> Path:
                 while chunk := answer.read(_CHUNK):
                     file.write(chunk)
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ValueError) as error:
-            raise TrainingError(f"{url} cannot be had ({error}): give the archive's path with --from") from None
+            raise TrainingError(f"{url} cannot be downloaded ({error}): give the archive's path with --from") from None
     _check(path, dataset)
     return path
 

@@ -138,7 +138,7 @@ class _Run:
         self.together.wait()
         if self.progress.measures:
             if not best.exists():
-                raise TrainingError(f"{best} is gone, which held the best weights: remove {self.work} to begin anew")
+                raise TrainingError(f"{best} with the best weights is missing: remove {self.work} to start again")
             self.task.module.load_state_dict(load_model(best))
         elif self.average is not None:
             self.task.module.load_state_dict(self.average)
@@ -160,8 +160,8 @@ class _Run:
             if self.together.any(told()):
                 self._save()
                 raise TrainingStoppedError(
-                    f"told to stop: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is saved in "
-                    f"{self.work}: the same command goes on from there"
+                    f"stopped by a signal: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is in "
+                    f"{self.work}: the same command resumes there"
                 )
             if time.monotonic() - self.saved > self.config.save_seconds:
                 self._save()

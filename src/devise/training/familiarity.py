@@ -52,7 +52,7 @@ def term_counts(articles: Sequence[Path], taxonomy: Taxonomy, work: Path) -> Map
     try:
         found: dict[str, int] = read_json(stored)
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{stored} is damaged ({reason_of(error)}): remove it, and it is counted again") from None
+        raise TrainingError(f"{stored} is damaged ({reason_of(error)}): remove it to count again") from None
     return found
 
 

@@ -26,7 +26,7 @@ class FastConfig:
 
     def __post_init__(self) -> None:
         if self.photos < 1:
-            raise UsageError(f"bounds are measured on at least 1 photo, got {self.photos}")
+            raise UsageError(f"bounds need at least 1 photo, got {self.photos}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -59,7 +59,7 @@ class TargetSpace:
         found: LabelVectors = self.vectors[self.positions(ids)]
         if not found.any(axis=1).all():
             missing = ids[int(np.flatnonzero(~found.any(axis=1))[0])]
-            raise LabelError(f"{missing} has no label vector: leave its class out, or give words that name it")
+            raise LabelError(f"{missing} has no label vector: leave out its class, or give word vectors that name it")
         return found
 
 
@@ -76,7 +76,7 @@ def bundle_space(bundle: Bundle, taxonomy: Taxonomy, wanted: Sequence[str], trai
     policy = bundle.manifest.label_policy
     if missing:
         if centre is None:
-            raise LabelError(f"{missing[0]} is no label of the model, which keeps no centre to place it by")
+            raise LabelError(f"{missing[0]} is not a label of the model, and the model has no centre to place it")
         composer = composer_for(bundle.words(), taxonomy, LabelPolicy.from_dict(dict(policy.parameters)))
         made = composer.labels(missing)
         added = (Label(i, taxonomy.synset(i).name, "", False, s) for i, s in zip(missing, made.sources, strict=True))

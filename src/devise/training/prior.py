@@ -167,7 +167,7 @@ def log_odds(facts: Facts, chosen: Bool[np.ndarray, "labels"], judged: Bool[np.n
     """
     seen, target = facts[judged].astype(np.float64), chosen[judged].astype(np.float64)
     if not 0 < target.sum() < len(target):
-        raise UsageError("a prior needs labels of both kinds: chosen ones and others")
+        raise UsageError("a prior needs both chosen labels and others")
     rest = seen[target == 0]
     scale = rest.std(axis=0)
     scaled = (facts.astype(np.float64) - rest.mean(axis=0)) / np.where(scale > 0, scale, 1)

@@ -164,7 +164,7 @@ class SurgeryTask:
         data: str,
     ) -> None:
         if not module.vectors.any(dim=1).all():
-            raise TrainingError("a class with photos has no label vector: leave its photos out")
+            raise TrainingError("a class with photos has no label vector: leave out its photos")
         self.module: SurgeryHead = module
         self.identity = hashlib.sha256(f"{data} {tuple(module.vectors.shape)}".encode()).hexdigest()
         self._rows, self._truth, self._config = rows, truth, config
@@ -221,7 +221,7 @@ def tell_if_none_is_held(held: Bool[np.ndarray, "photos"], share: float, say: Ca
     if share and not held.any():
         say(
             f"no photo is held out: {share:g} of each class's photos is less than half a photo; nothing is measured "
-            "and the last epoch is kept; a larger holdout mends it"
+            "and the last epoch is kept; use a larger holdout"
         )
 
 

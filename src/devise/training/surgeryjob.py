@@ -140,11 +140,11 @@ def make_store(
     weights = base.part_bytes(BACKBONE)
     if inputs.features is not None:
         if inputs.photos:
-            raise UsageError("--features and --photos are two ways to say the same: give one of them")
+            raise UsageError("--features and --photos are alternatives: give one of them")
         store = open_store(inputs.features)
         if store.weights != hashlib.sha256(weights).hexdigest():
             raise TrainingError(
-                f"{inputs.features} holds features of another network than {inputs.base}'s: extract again"
+                f"{inputs.features} contains features of another network than {inputs.base}'s: extract again"
             )
         return store
     if not inputs.photos:

@@ -50,7 +50,7 @@ def run_table1(
 ) -> Table1:
     """The table; the test photos' features are looked at after every choice was made."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("Table 1 is made by one process: start it without torchrun")
+        raise UsageError("Table 1 runs in one process: start it without torchrun")
     base, taxonomy = open_bundle(inputs.model), default_taxonomy()
     _check_classes(inputs, taxonomy, say)
 
@@ -76,8 +76,8 @@ def _check_classes(inputs: Table1Inputs, taxonomy: Taxonomy, say: Callable[[str]
     if other := sorted(trained ^ tested):
         where = "training" if other[0] in trained else "test"
         raise UsageError(
-            f"training and test photos must be of the same classes, and {len(other)} are of one side only "
-            f"({other[0]}: {where}): mend the folders or the review file"
+            f"training and test photos must have the same classes, and {len(other)} are on one side only "
+            f"({other[0]}: {where}): correct the folders or the review file"
         )
     if train.fingerprint() == test.fingerprint():
         say("training and test photos are the same: what follows says nothing of other photos")

@@ -46,7 +46,7 @@ class SkipGramConfig:
         if not self.min_alpha <= self.alpha < math.inf:
             raise UsageError(f"alpha must be at least min_alpha {self.min_alpha}, got {self.alpha}")
         if not self.hierarchical_softmax and self.negative == 0:
-            raise UsageError("nothing would be learnt: take hierarchical_softmax, or negative of at least 1")
+            raise UsageError("nothing would be learnt: use hierarchical_softmax, or negative of at least 1")
         if self.max_words is not None and self.max_words < 1:
             raise UsageError(f"max_words must be at least 1, got {self.max_words}")
 

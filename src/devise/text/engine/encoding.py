@@ -83,7 +83,7 @@ def encode(
             tokens = _drafted(sentences, counter, file, on_tokens or (lambda _: None))
         words, counts, renumbered = counter.kept(min_count, max_words)
         if not words:
-            raise TextError(f"no word stands {min_count} times in {tokens} tokens: give more text or a lower min_count")
+            raise TextError(f"no word occurs {min_count} times in {tokens} tokens: give more text or a lower min_count")
         with atomic_write(path, "wb") as file:
             blocks, read = _renumbered(draft, renumbered, file)
     finally:
