@@ -82,7 +82,7 @@ def test_two_names_for_one_synset():
 def test_a_review_file_with_a_mistake(tmp_path: Path):
     review = tmp_path / "classes.tsv"
     review.write_text("# fine\nzebra\tn99999999\tnothing\n")
-    with pytest.raises(UsageError, match="line 2: 'n99999999' is not a WordNet 3.0 synset"):
+    with pytest.raises(UsageError, match="line 2: 'n99999999' is not a WordNet 3"):
         read_review(review, TAXONOMY)
     review.write_text("zebra\t-\nzebra\t-\n")
     with pytest.raises(UsageError, match="line 2: duplicate class 'zebra'"):

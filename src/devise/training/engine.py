@@ -160,8 +160,8 @@ class _Run:
             if self.together.any(told()):
                 self._save()
                 raise TrainingStoppedError(
-                    f"stopped by a signal: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is in "
-                    f"{self.work}: the same command resumes there"
+                    f"stopped by a signal: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is "
+                    f"in {self.work}: the same command resumes there"
                 )
             if time.monotonic() - self.saved > self.config.save_seconds:
                 self._save()
