@@ -1,4 +1,4 @@
-"""What the parts of a bundle hold, as bytes and back. Each `encode_` has its `decode_`."""
+"""The contents of a bundle's parts, to bytes and back. Each `encode_` has a `decode_`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ _Centre = Float32[np.ndarray, "length"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SurgeryMap:
-    """The map M from features to the label space, and what was centred on the way, by name.
+    """The map M from features to the label space, and the centring vectors by name.
 
     centring: vectors as long as the features or as a label vector, such as the mean that was taken off all
     label vectors and has to be taken off a new one.
@@ -142,7 +142,7 @@ def decode_label_vectors(data: bytes, manifest: Manifest) -> LabelVectors:
 
 
 def decode_label_codes(data: bytes, manifest: Manifest) -> QuantizedRows:
-    """The label vectors as they are stored in 8 bits; BundleError if they are stored as floats."""
+    """Decode label vectors as 8-bit codes; BundleError if they are stored as floats."""
     space = manifest.label_space
     return codes_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
 
@@ -192,7 +192,7 @@ def decode_prior(data: bytes, manifest: Manifest) -> Prior:
 
 
 def encode_fast(bounds: Bounds) -> bytes:
-    """`bounds`, one row a value, the `values` by name, the `network` they are of, and each convolution's shifts."""
+    """Encode `bounds` (one row per value), the `values` by name, their `network`, and each convolution's shifts."""
     names = "\n".join(bounds.of).encode("utf-8")
     both = ((_SHIFT, bounds.shifts), (_NARROW_SHIFT, bounds.narrow_shifts))
     shifts: dict[str, Array] = {

@@ -1,4 +1,4 @@
-"""Bundles are written whole: under another name, checked, then renamed into place."""
+"""Writes complete bundles: under another name, checked, then renamed to the final path."""
 
 import errno
 import os
@@ -93,7 +93,7 @@ def _write_part(folder: Path, name: str, content: PartContent) -> Part:
 
 
 def check_target(target: Path, overwrite: bool) -> None:
-    """BundleError if `write_bundle` would not write there: ask before work that takes long."""
+    """Raise BundleError if `write_bundle` could not write there: call it before long work."""
     if not target.name or not target.parent.is_dir():
         raise BundleError(f"{target}: its parent is not a directory: create it first")
     if not target.exists():
@@ -134,7 +134,7 @@ def _swap(new: Path, target: Path) -> None:
 
 
 def _put_back(target: Path) -> None:
-    """End what a process that died in `_swap` left behind."""
+    """Finish a replacement that a killed process left half done in `_swap`."""
     old = set_aside(target)
     if old.is_dir() and target.exists():
         shutil.rmtree(old)
@@ -154,7 +154,7 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _sync_directory(folder: Path) -> None:
-    """Make the names in a directory safe from a power cut, where the system can."""
+    """Sync the names in a directory to disk, if the system can."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

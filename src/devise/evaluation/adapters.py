@@ -27,21 +27,21 @@ _BATCH = 16  # pictures given to an adapter at once
 
 @runtime_checkable
 class NameScorer(Protocol):
-    """What an adapter has to have; any object with this method will do.
+    """The interface of an adapter; any object with this method works.
 
     It may have an attribute `probabilities`: true if each row of its scores is in proportion to probabilities over
     the names, which then count as its confidence.
     """
 
     def scores(self, pictures: Sequence[Image.Image], names: Sequence[str]) -> Any:
-        """One row a picture (RGB), one column a name, up is better: anything NumPy makes an array of.
+        """Score pictures (RGB): one row per picture, one column per name, higher is better; anything NumPy can read.
 
         It is called with a few pictures at a time and always with the same names, so text is worth keeping.
         """
 
 
 def label_names(taxonomy: Taxonomy, ids: Sequence[str]) -> tuple[str, ...]:
-    """A name for each synset, no two alike: its first term; where several share it, with its kind behind it.
+    """Name each synset uniquely: its first term; if several share it, with the hypernym appended.
 
     >>> from devise.taxonomy.wordnet import default_taxonomy
     >>> label_names(default_taxonomy(), ["n02012849", "n03126707", "n02391049"])
@@ -81,7 +81,7 @@ def with_others(
     *,
     on_photo: Callable[[int], None] | None = None,
 ) -> Record:
-    """The record with a scorer more for each adapter, ranking all candidates.
+    """Add one scorer per adapter to the record; each ranks all candidates.
 
     find: where a photo of the record is, see `report.measured.finder`. on_photo: called with how many more are done.
     UsageError for a name that is taken, PictureError for a photo that is lost (all scorers have to see the same),
@@ -106,7 +106,7 @@ def with_others(
 
 
 class _Asked:
-    """What one adapter says, block by block."""
+    """The answers of one adapter, block by block."""
 
     def __init__(
         self, name: str, adapter: NameScorer, names: tuple[str, ...], recorder: Recorder, candidates: Sequence[str]
@@ -140,7 +140,7 @@ class _Asked:
 
 
 def _kinds(taxonomy: Taxonomy, synset_id: str) -> list[str]:
-    """The hypernym's name and that of its hypernym, as far as there are."""
+    """Return the names of the hypernym and of its hypernym, if they exist."""
     kinds, here = [], synset_id
     for _ in range(2):
         parents = taxonomy.parents(here)

@@ -28,7 +28,7 @@ _JPEG = b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True)
 class CaltechClass:
-    """A folder of Caltech-101 and where its first photos go.
+    """A folder of Caltech-101 and the set for its first photos.
 
     folder: its name there. id, name: the synset that its photos show. set: seen, unseen or related to the 1000 trained
     classes. photos: how many, from the first. why: it is in that set.
@@ -43,7 +43,7 @@ class CaltechClass:
 
 
 def caltech_classes() -> tuple[CaltechClass, ...]:
-    """The classes that the results are about, as `caltech101.tsv` lists them."""
+    """Return the classes used in the results, as `caltech101.tsv` lists them."""
     lines = (files("devise.evaluation") / "caltech101.tsv").read_text(encoding="utf-8").splitlines()[1:]
     rows = (line.split("\t") for line in lines)
     return tuple(
@@ -52,7 +52,7 @@ def caltech_classes() -> tuple[CaltechClass, ...]:
 
 
 def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] | None = None) -> dict[str, int]:
-    """Write SET/ID/FOLDER_image_NNNN.jpg for the first photos of each class; how many photos each set got.
+    """Write SET/ID/FOLDER_image_NNNN.jpg for the first photos of each class; return the photos per set.
 
     archive: `caltech-101.zip`, or the `101_ObjectCategories.tar.gz` in it. out: a folder that is not there yet or is
     empty; it appears when it is whole. Nothing is written anywhere else, whatever the archive's members are called.
@@ -106,7 +106,7 @@ def _check_whole(archive: Path, classes: Sequence[CaltechClass], found: Counter[
 
 @contextmanager
 def _named(archive: Path) -> Iterator[None]:
-    """Damage of any kind of archive as one line."""
+    """Report damage of any kind of archive in one line."""
     try:
         yield
     except FileExistsError as error:

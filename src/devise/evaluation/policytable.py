@@ -24,7 +24,7 @@ _Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PolicyRow:
-    """One policy. space: its name, the words it is over, and how many labels have no tag where it reads tags.
+    """One policy. space: its name, its words, and the number of labels without a tag if it reads tags.
 
     trained, wide: as in `Audit`. photos: None if there were none.
     """
@@ -48,7 +48,7 @@ class PolicyRow:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PolicyComparison:
-    """The policies in the order asked.
+    """The policies in the requested order.
 
     wide_list: what the wide list is, in words. skipped: files that are no test photos, by reason. problems: photos that
     could not be read.

@@ -1,4 +1,4 @@
-"""One evaluation: the rules it holds to, the rankings of several scorers, and the table that comes out."""
+"""One evaluation: its rules, the rankings of several scorers, and the resulting table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -86,7 +86,7 @@ class RankedIds:
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """What one scorer reached.
+    """The results of one scorer.
 
     labels: how many labels it ranked.
     unranked: how many candidates are not among them (for a softmax over other labels: all of them).
@@ -100,14 +100,14 @@ class EvaluationRow:
     per_class: Means
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: the per-image means stand in the row itself."""
+        """For JSON: the per-image means are in the row itself."""
         counts = {"labels": self.labels, "unranked": self.unranked}
         return {"scorer": self.scorer, **self.per_image, "per_class": dict(self.per_class), **counts}
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The table: one row a scorer in the order given, and chance last.
+    """The table: one row per scorer in the given order, then chance.
 
     images, classes, candidates, trained: how many there were.
     absent_images, absent_classes: how many images and test classes have no candidate that is right.
@@ -182,7 +182,7 @@ def evaluate_rankings(
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all rows share; labels are positions in the valid labels, of which the candidates come first.
+    """The data that all rows share; labels are positions in the valid labels, candidates first.
 
     grown: the row of each image's class in `correct`. candidates, valid: how many labels.
     """

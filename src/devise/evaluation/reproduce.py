@@ -24,7 +24,7 @@ __all__ = ["ZeroShotTables", "reproduce_zero_shot"]
 
 @dataclass(frozen=True, slots=True)
 class ZeroShotTables:
-    """The tables, and what they cannot be read without.
+    """The tables and the notes needed to read them.
 
     zero_shot: unseen candidates; with_trained: the trained labels are candidates too; generalised: with photos of
     trained classes, both sides. skipped: what was left out, by protocol and reason. caption: which photos they are.

@@ -1,4 +1,4 @@
-"""Protocols by name: which labels are candidates, and which classes are tested."""
+"""Protocols by name: candidate labels and test classes."""
 
 import re
 from collections.abc import Container, Sequence
@@ -74,7 +74,7 @@ def choose_protocol(
 
 
 def hops_away(taxonomy: Taxonomy, trained: Sequence[str], hops: int) -> tuple[str, ...]:
-    """What the published lists call so many hops: synsets at most hops - 1 is-a edges from a trained one.
+    """Compute a hop set: synsets at most hops - 1 is-a edges from a trained one.
 
     Edges are undirected, instances are no classes, the trained labels are left out; ascending. The published lists
     hold only synsets that ImageNet has photos of, and "3-hops" others besides (see docs/evaluation.md).
@@ -86,7 +86,7 @@ def hops_away(taxonomy: Taxonomy, trained: Sequence[str], hops: int) -> tuple[st
 
 
 def read_counts(path: Path, known: Container[str]) -> dict[str, int]:
-    """How many photos a class has: a JSON object from synset id to number, or lines of "id number".
+    """Read the number of photos per class: a JSON object from synset id to number, or lines of "id number".
 
     UsageError for a missing file; LabelError for one of another form, an id that stands twice or is not known.
     """
@@ -109,7 +109,7 @@ def read_counts(path: Path, known: Container[str]) -> dict[str, int]:
 def _listed(
     base: str, trained: Sequence[str], taxonomy: Taxonomy, photographed: Sequence[str], files: ProtocolFiles
 ) -> tuple[tuple[str, ...], str, dict[str, int]]:
-    """The classes of a protocol, where they come from, and what was left out."""
+    """List the classes of a protocol, their source, and what was left out."""
     populated = re.fullmatch(r"(most|least)-(\d{1,6})", base, re.ASCII)
     if populated:
         return _populated(populated[1] == "most", int(populated[2]), trained, taxonomy, files)
@@ -129,7 +129,7 @@ def _listed(
 def _populated(
     most: bool, number: int, trained: Sequence[str], taxonomy: Taxonomy, files: ProtocolFiles
 ) -> tuple[tuple[str, ...], str, dict[str, int]]:
-    """The classes with most or fewest photos, ties by id; of the split file's "all" where there is one."""
+    """Choose the classes with most or fewest photos, ties by id; from the split file's "all" if there is one."""
     if files.counts is None:
         raise UsageError("the most and least populated classes need a file of counts: give it with --counts")
     counts = read_counts(files.counts, taxonomy)

@@ -45,7 +45,7 @@ class Composer(Protocol):
         """The vector of a synset."""
 
     def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
-        """The vector of a name that need not be in WordNet; LabelError if it holds no word.
+        """Return the vector of a name that need not be in WordNet; LabelError if it contains no word.
 
         kinds: ids of synsets that it is a kind of, for composers that look at them.
         """
@@ -56,7 +56,7 @@ class LabelEncoder(Protocol):
     """A model that makes a vector of a sentence."""
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
-        """One row a text, of any length but zero; the same text has the same row."""
+        """Encode each text as one row, of any length but zero; the same text gives the same row."""
 
 
 class EncodedComposer:
@@ -81,7 +81,7 @@ class EncodedComposer:
         return ComposedLabel(self.labels([synset_id]).vectors[0], "term")
 
     def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
-        """The vector of a name and its definition; LabelError if the name holds no word. kinds: not looked at."""
+        """Return the vector of a name and its definition; LabelError if the name has no word. kinds: ignored."""
         if not term_key(name):
             raise LabelError(f"a label needs a word in its name, got {name!r}")
         return ComposedLabel(self._vectors([self._said(name, definition)])[0], "term")

@@ -1,4 +1,4 @@
-"""Synset: one noun meaning, and the columns in which many of them are kept."""
+"""Synset: one noun meaning, and the columns that store many of them."""
 
 import re
 from collections import Counter
@@ -101,7 +101,7 @@ def tables_of(
     senses: Mapping[tuple[str, str], int] | None = None,
     licence: str = "",
 ) -> NounTables:
-    """Columns of the synsets, which may come in any order.
+    """Build columns from synsets in any order.
 
     exceptions: irregular plurals and their singulars.
     senses: sense number of each (id, lemma); without it the senses of a word are in the order of the synsets.
@@ -143,7 +143,7 @@ def _senses_by_order(synsets: Iterable[Synset]) -> dict[tuple[str, str], int]:
 
 
 def _check(ordered: Sequence[Synset]) -> None:
-    """Refuse ids, lemmas and glosses that the columns cannot hold."""
+    """Refuse ids, lemmas and glosses that the columns cannot store."""
     if not ordered:
         raise TaxonomyError("a taxonomy needs at least one synset, got none")
     for before, synset in zip([None, *ordered], ordered, strict=False):
@@ -164,7 +164,7 @@ def _is_term(lemma: str) -> bool:
 
 
 def _edges(ordered: Sequence[Synset], position: Mapping[str, int]) -> tuple[list[int], list[int], list[bool]]:
-    """Child, parent and whether by instance, an edge a row."""
+    """Return child, parent and instance flag, one edge per row."""
     child, parent, instance = [], [], []
     for place, synset in enumerate(ordered):
         ids = (*synset.hypernyms, *synset.instance_hypernyms)

@@ -42,7 +42,7 @@ _SETTINGS = re.compile(r"(?=.)(?P<weight>\d+(?:\.\d+)?)?(?:(?:(?<=\d),|(?<!\d))l
 
 @dataclass(frozen=True, slots=True)
 class CorpusSource:
-    """A file of `open_corpus`, and how much of it is used.
+    """A file for `open_corpus`, and how much of it is used.
 
     repeat: how many times it is read one after the other in each epoch; definitions teach more than prose. Its
         fraction is a pass over some documents, evenly: with 1/2 over every second one, with 5/2 twice over all before.
@@ -69,7 +69,7 @@ class CorpusSource:
 
 
 def parse_source(text: str) -> CorpusSource:
-    """A source as it is typed: FILE, FILE@3, FILE@0.5, FILE@lead=100 or FILE@3,lead=100.
+    """Parse a typed source: FILE, FILE@3, FILE@0.5, FILE@lead=100 or FILE@3,lead=100.
 
     A file that is called so in full is meant itself. UsageError if what follows the last @ is something else.
 
@@ -86,7 +86,7 @@ def parse_source(text: str) -> CorpusSource:
 
 
 def taken(number: int, share: Fraction) -> bool:
-    """Whether a pass that takes this share of all documents takes the number-th, from 1: evenly, the last of each run.
+    """Whether a pass with this share of all documents takes this one, numbered from 1; evenly spaced.
 
     >>> [number for number in range(1, 7) if taken(number, Fraction(1, 2))]
     [2, 4, 6]
@@ -96,7 +96,7 @@ def taken(number: int, share: Fraction) -> bool:
 
 @dataclass(slots=True)
 class CorpusTally:
-    """What was read so far. Grows while `sentences` runs; what is left out is here, nothing goes unsaid.
+    """Counts of the input so far, including everything left out. Grows while `sentences` runs.
 
     passed_over: documents that a fraction of `repeat` leaves out.
     empty: documents (for `write_tokens`, sentences) without a word. damaged: places that were not UTF-8.
@@ -142,7 +142,7 @@ def sentences(
 
 
 def write_tokens(path: Path, sentences: Iterable[Sequence[str]]) -> CorpusTally:
-    """Write one sentence a line, tokens parted by a space, so that later epochs need not tokenise again.
+    """Write one sentence per line, tokens separated by a space, so that later epochs need not tokenise again.
 
     The file is whole or not there. Empty sentences are not written but counted. TextError if a token is
     empty or holds a space or a line end.
@@ -169,20 +169,20 @@ def read_tokens(path: Path) -> Iterator[list[str]]:
 
 
 def document_tokens(document: Document, lead: int | None, joiner: PhraseJoiner) -> list[str]:
-    """The words of a document, phrases joined; of a definition the term it defines comes first."""
+    """Return the words of a document, phrases joined; a definition starts with its term."""
     tokens = joiner.join(tokenize(document.text, lead))
     term = term_key(document.title) if document.defines else ""
     return [term, *tokens] if term else tokens
 
 
 def cut(tokens: list[str]) -> Iterator[list[str]]:
-    """The tokens in pieces of LONGEST_SENTENCE; none of no tokens."""
+    """Split the tokens into pieces of LONGEST_SENTENCE."""
     for start in range(0, len(tokens), LONGEST_SENTENCE):
         yield tokens[start : start + LONGEST_SENTENCE]
 
 
 def lead_of(text: str, lead: int | None) -> str:
-    """The beginning of the text that holds its first `lead` words by `tokenize`, cut at a space; all of it for None.
+    """Return the beginning of the text with its first `lead` words, cut at a space; all of it for None.
 
     >>> lead_of("The snow-leopard, or ounce, is a cat.", 3)
     'The snow-leopard, or'

@@ -1,4 +1,4 @@
-"""Files of word vectors, told apart by their names' endings."""
+"""Files of word vectors, identified by their extensions."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -46,7 +46,7 @@ def read_vectors(
 
 
 def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = "float32", header: bool = True) -> None:
-    """Write word vectors in the form the name's ending says; the file is whole or not there.
+    """Write word vectors in the format of the extension; the file is whole or not written.
 
     precision: for `.safetensors` only. header: for `.txt` only; False writes GloVe's form.
     Only `.safetensors` keeps the counts.

@@ -1,4 +1,4 @@
-"""A text file that takes hours to write: valid at every checkpoint, and gone on with after a break."""
+"""A text file that takes hours to write: valid at every checkpoint, and resumable."""
 
 import bz2
 import gzip
@@ -25,7 +25,7 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class PartialFile:
-    """Grows beside its target under the name `corpus.partial.txt.xz` and takes the target's name when it is whole.
+    """Grows next to its target as `corpus.partial.txt.xz` and takes the target's name when it is complete.
 
     Each `append` is a checkpoint: the text is on the disk, compressed by itself (compressed streams may stand one
     behind the other), and `corpus.partial.txt.xz.json` says how long the file is and what the caller needs to go on.
@@ -46,7 +46,7 @@ class PartialFile:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Within the block no other process writes this file; UsageError if one does, or as `open` raises it."""
+        """Lock the file for the block; UsageError if another process writes it, or as `open` raises it."""
         self._require_place()
         try:
             with locked(self.path) as free:
@@ -59,7 +59,7 @@ class PartialFile:
             raise self._unwritable(problem) from problem
 
     def open(self, resume: bool) -> dict[str, Any] | None:
-        """The state of the last checkpoint, or None if there is nothing to go on from.
+        """Return the state of the last checkpoint, or None if there is none to resume.
 
         UsageError if an unfinished file is there and `resume` is false, or it is of other facts, or the target is no
         place for a file; TextError if it is damaged.
@@ -92,7 +92,7 @@ class PartialFile:
             raise UsageError(f"{self._target} needs a folder that exists: create {self._target.parent} first")
 
     def append(self, text: str, state: dict[str, Any]) -> None:
-        """Add text and remember the state behind it; TextError, and `broken`, if that fails, as on a full disk.
+        """Append text and save the state after it; TextError, and `broken`, if that fails, as on a full disk.
 
         Whatever ends it, the file is then what it was at the last checkpoint.
         """
@@ -116,12 +116,12 @@ class PartialFile:
         self._length = length
 
     def finish(self) -> None:
-        """Give the file the target's name, whatever had it before."""
+        """Rename the file to the target's name, replacing any old file."""
         self.path.replace(self._target)
         self._notes.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Remove the file and its notes."""
         self.path.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Rows of floats as 8-bit codes with one scale a row: a quarter of the size."""
+"""Rows of floats as 8-bit codes with one scale per row: a quarter of the size."""
 
 from dataclasses import dataclass
 
@@ -50,6 +50,6 @@ def quantize_rows(rows: Rows) -> QuantizedRows:
 
 
 def dequantize_rows(codes: Codes, scales: Scales) -> Rows:
-    """The rows the codes stand for: code * scale."""
+    """Return the rows that the codes represent: code * scale."""
     rows: Rows = np.multiply(codes, scales[:, None], dtype=np.float32)
     return rows

@@ -1,4 +1,4 @@
-"""Skip-gram training in a folder: it can be killed and go on, and leaves vectors and a log."""
+"""Skip-gram training in a folder: it can be killed and resumed, and leaves vectors and a log."""
 
 import json
 import math
@@ -38,7 +38,7 @@ _FREE = ("threads",)  # settings that may change on the way
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a training.
+    """The results of a training.
 
     words: that have a vector. tokens: of the text. rare_tokens: of words without one. forgotten: of words dropped
     while counting. loss: mean of the last tenth of the blocks; None if nothing was left to train. seconds: of this
@@ -92,7 +92,7 @@ def _trained(
     every: float,
     progress: ProgressCallback | None,
 ) -> Outcome:
-    """The training itself, in a folder that no other process writes to."""
+    """Train in a folder that no other process writes to."""
     began = time.monotonic()
     with _writing(folder):
         for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS, VECTORS, LOG):
@@ -150,7 +150,7 @@ def _encoded(
 
 
 def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
-    """UsageError unless the folder is new, or holds the same training and it is to go on."""
+    """Raise UsageError unless the folder is new, or contains the same training to resume."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: give a folder to train in")
     log = folder / LOG
@@ -181,7 +181,7 @@ def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """DeviseError in place of OSError."""
+    """Raise DeviseError instead of OSError."""
     try:
         yield
     except OSError as problem:

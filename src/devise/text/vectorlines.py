@@ -21,7 +21,7 @@ _BLANKS = re.compile(rb"[ \t]+")
 def read_vector_lines(
     path: Path, *, limit: int | None = None, only: Collection[str] | None = None, on_bad: OnBad = "error"
 ) -> WordTable:
-    """Read a file of one word and its numbers a line, compressed or not.
+    """Read a file with one word and its numbers per line, compressed or not.
 
     A first line of just two whole numbers is taken as the header "words dim". Without one, the numbers
     that end the first line say the dimension. A word may hold spaces unless its last part is a number. Fields are
@@ -58,7 +58,7 @@ def read_vector_lines(
 
 
 def write_vector_lines(path: Path, table: WordTable, *, header: bool = True) -> None:
-    """Write one word and its numbers a line, whole or not at all; every float32 can be read back exactly.
+    """Write one word and its numbers per line, whole or not at all; every float32 can be read back exactly.
 
     header: word2vec's and fastText's first line "words dim"; False gives GloVe's form.
     VectorsError if a word holds a blank, a line end or a NUL byte: this form cannot tell where such a word ends.
@@ -90,7 +90,7 @@ def _header(fields: list[bytes]) -> tuple[int, int] | None:
 
 
 def _numbers_at_end(fields: list[bytes]) -> int:
-    """How many numbers end the line; its first field is always of the word."""
+    """Count the numbers at the end of the line; its first field is always the word."""
     count = 0
     while count < len(fields) - 1 and _is_number(fields[-1 - count]):
         count += 1

@@ -21,7 +21,7 @@ _PerWord = Float32[np.ndarray, "words"]
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Words and their cosine similarities to what was asked, nearest first."""
+    """Words and their cosine similarities to the query, nearest first."""
 
     words: tuple[str, ...]
     similarities: tuple[float, ...]
@@ -80,7 +80,7 @@ class WordTable:
         return int(self.vectors.shape[1])
 
     def position(self, word: str) -> int | None:
-        """Where the word stands, or None."""
+        """Return the position of the word, or None."""
         return self._positions.get(word)
 
     def get(self, word: str) -> WordVector | None:
@@ -119,7 +119,7 @@ class WordTable:
         return WordTable(tuple(self.words[i] for i in positions), self.vectors[rows], counts)
 
     def missing(self, words: Iterable[str]) -> tuple[str, ...]:
-        """Those of the words that have no vector here, in the order given."""
+        """Return the words without a vector, in the given order."""
         return tuple(word for word in words if word not in self._positions)
 
     def __contains__(self, word: object) -> bool:

@@ -1,4 +1,4 @@
-"""Checkpoints: a run's whole state as one safetensors file, written whole or not at all."""
+"""Checkpoints: a run's complete state as one safetensors file, written whole or not at all."""
 
 import json
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _VERSION = 1
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands: everything that is random in it follows from this and its seed.
+    """The progress of a run, which together with its seed determines all random numbers.
 
     epoch, step: of the next step. best: the best measure so far, None before the first. stale: epochs since then.
     loss_sum, loss_steps: over the steps of the epoch that are done.
@@ -67,7 +67,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor] | None = None,
 ) -> Progress:
-    """Set model, optimiser and average to the state and say where it stands; TrainingError if it is another run's."""
+    """Load model, optimiser and average, and return the progress; TrainingError if it is another run's."""
     facts, tensors = _read(path)
     if facts.get("identity") != identity:
         raise TrainingError(f"{path} belongs to a run with another configuration or other photos: give another --work")
@@ -90,7 +90,7 @@ def load_checkpoint(
 
 
 def load_model(path: Path) -> dict[str, Tensor]:
-    """The model's tensors alone: the average's where one was kept."""
+    """Load only the model's tensors: the average's if there is one."""
     _, tensors = _read(path)
     return _under(tensors, "model.") | _under(tensors, "average.")
 

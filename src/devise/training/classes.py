@@ -1,4 +1,4 @@
-"""Class names to synsets, never by guessing: a name with several senses goes to a review file for a person."""
+"""Class names to synsets, without guessing: names with several senses go to a review file for a person."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """What class names mean.
+    """The synsets of class names.
 
     ids: by name, the synset; None where the class is left out. named: how many names were not ids themselves and
     mean the one noun sense they have.
@@ -38,7 +38,7 @@ class ClassMap:
 
 
 def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = None) -> ClassMap:
-    """The synset of every class name: the id that it is, what the review file says, or the only sense it has.
+    """Map each class name to a synset: its own id, the review file's choice, or its only sense.
 
     review: read if it exists; if names stay open it is written, with their senses and all that it said before, and
     UsageError says so. A name of digits alone stays open: it is some list's number, not the noun for it.
@@ -64,7 +64,7 @@ def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = 
 
 
 def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
-    """What a review file says; UsageError naming the line that is wrong."""
+    """Read a review file; UsageError names the wrong line."""
     told: dict[str, str | None] = {}
     try:
         text = read_text(path, UsageError)
@@ -85,7 +85,7 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
 
 
 def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str], taxonomy: Taxonomy) -> None:
-    """Write the file: what is settled, and every sense of what is not."""
+    """Write the review file: settled names, and every sense of the others."""
     with atomic_write(path) as file:
         file.write(_HEAD)
         for one in unclear:

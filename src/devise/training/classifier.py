@@ -140,7 +140,7 @@ def _small(config: ClassifierConfig, classes: int) -> SmallNet:
 
 
 class Pictures:
-    """Photos as the network takes them. truth: which class each photo shows."""
+    """Photos as network input. truth: the class of each photo."""
 
     def __init__(self, arrays: PhotoArrays, truth: Truth, preprocessing: Preprocessing, how: Augmentation) -> None:
         self.arrays, self.truth, self.crop, self._how = arrays, truth, preprocessing.crop, how
@@ -174,7 +174,7 @@ class Pictures:
 
 
 def plain_features(network: Trainable, pictures: Pictures, rows: Int64[np.ndarray, "rows"]) -> tuple[Features, Truth]:
-    """What the network, in evaluation, makes of the middle of these photos, and their classes; broken ones left out."""
+    """Compute features of the middle of these photos, and their classes, without broken photos."""
     features, truth = [], []
     with torch.no_grad():
         for start in range(0, len(rows), _SOME):

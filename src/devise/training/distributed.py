@@ -1,4 +1,4 @@
-"""Processes that train together: one, or those that `torchrun` started."""
+"""Processes that train together: one, or those of `torchrun`."""
 
 import os
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that measures and writes."""
+        """Whether this is the process that measures and writes."""
         return self.rank == 0
 
     @property
     def lacks_bf16(self) -> bool:
-        """Whether its processor is known to have no bfloat16 instructions, so that they are imitated, slowly."""
+        """Whether its processor is known to lack bfloat16 instructions, so that they are emulated slowly."""
         told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.12
         known = [has for name, has in told.items() if "bf16" in name]
         return self.device.type == "cpu" and bool(known) and not any(known)

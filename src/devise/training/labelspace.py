@@ -1,4 +1,4 @@
-"""The label space that a training job aims at: a bundle's own, one of other words, or random vectors."""
+"""The target label space of a training job: a bundle's own, one of other words, or random vectors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class TargetSpace:
         return int(self.vectors.shape[1])
 
     def positions(self, ids: Sequence[str]) -> Int64[np.ndarray, "ids"]:
-        """Where these labels stand; LabelError if one is not there."""
+        """Return the positions of these labels; LabelError if one is missing."""
         return np.array([self.labels.position(label_id) for label_id in ids], dtype=np.int64)
 
     def rows(self, ids: Sequence[str]) -> LabelVectors:
@@ -118,7 +118,7 @@ def _ordered(
     centre: Centre | None,
     words: Path | None,
 ) -> TargetSpace:
-    """The trained labels first, in their order, and marked; the others as they stood."""
+    """Put the trained labels first, in their order, and mark them; keep the order of the others."""
     first = [labels.position(label_id) for label_id in trained]
     chosen = set(first)
     order = [*first, *(place for place in range(len(labels)) if place not in chosen)]

@@ -1,4 +1,4 @@
-"""Features of photos of trained classes, for the calibration; kept on the disk once they are made."""
+"""Features of photos of trained classes, for the calibration; cached on disk."""
 
 import hashlib
 import sys

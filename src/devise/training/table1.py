@@ -143,7 +143,7 @@ def make_table1(
     work: Path,
     say: Callable[[str], None],
 ) -> Table1:
-    """All rows. read_test: called once, after everything is chosen and trained. A run that was stopped goes on."""
+    """Make all rows. read_test: called once, after all choices and training. A stopped run resumes."""
     heads: dict[str, list[SurgeryHead]] = {}
     chosen: dict[str, _Searched] = {}
     for spec in specs:

@@ -1,4 +1,4 @@
-"""The whole of `devise reproduce table1`: training and test photos in, the table out."""
+"""The job `devise reproduce table1`: from training and test photos to the table."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ def run_table1(
     on_photos: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Table1:
-    """The table; the test photos' features are looked at after every choice was made."""
+    """Make the table; the test photos' features are read after all choices."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("Table 1 runs in one process: start it without torchrun")
     base, taxonomy = open_bundle(inputs.model), default_taxonomy()
@@ -65,7 +65,7 @@ def run_table1(
 
 
 def _check_classes(inputs: Table1Inputs, taxonomy: Taxonomy, say: Callable[[str], None]) -> None:
-    """UsageError where training and test photos are of other classes: now, not after the training.
+    """Raise UsageError before training if training and test photos have different classes.
 
     No photo is decoded for it.
     """

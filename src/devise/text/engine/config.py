@@ -1,4 +1,4 @@
-"""How to train word vectors, and how far training is."""
+"""The settings of word vector training, and its progress."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ __all__ = ["ProgressCallback", "SkipGramConfig", "SkipGramProgress"]
 
 @dataclass(frozen=True, slots=True)
 class SkipGramConfig:
-    """How to train. The defaults suit a few million words; the paper has dim 500 or 1000 and epochs 1.
+    """The settings of training. The defaults suit a few million words; the paper has dim 500 or 1000 and epochs 1.
 
     window: words on each side that a word predicts; for each word drawn evenly from 1 to this.
     min_count: rarer words get no vector and are taken out of the text.
