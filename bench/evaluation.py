@@ -43,15 +43,15 @@ def measure_evaluation(*, images: int, naive: int) -> list[Figure]:
     full = images >= 50_000
     return [
         Figure(_SECTION, "matrix product", warm["product"], "s", note=size),
-        Figure(_SECTION, "first 20 and rank of the truth", warm["record"], "s"),
+        Figure(_SECTION, "top 20 and rank of the true label", warm["record"], "s"),
         Figure(_SECTION, "correct sets, grown", cold["sets"], "s", note=f"{int(cold['classes']):,} classes, 20 k"),
         Figure(_SECTION, "correct sets, from the cache", warm["sets"], "s"),
         Figure(_SECTION, "hit@k and hp@k, k to 20, and chance", warm["table"], "s"),
         Figure(_SECTION, "beyond the product, first time", _beyond(cold), "s", limit=_SECONDS if full else None),
         Figure(_SECTION, "beyond the product, later", _beyond(warm), "s", limit=_SECONDS if full else None),
         Figure(_SECTION, "memory", warm["megabytes"], "MB", limit=_MEGABYTES if full else None),
-        Figure(_SECTION, "naive, an image", 1e3 * _naive(naive), "ms", note=f"of {naive} images"),
-        Figure(_SECTION, "ours, an image, first time", 1e3 * _beyond(cold) / images, "ms"),
+        Figure(_SECTION, "naive, per image", 1e3 * _naive(naive), "ms", note=f"of {naive} images"),
+        Figure(_SECTION, "ours, per image, first time", 1e3 * _beyond(cold) / images, "ms"),
     ]
 
 

@@ -40,11 +40,11 @@ def measure_fast(photos: Photos, *, rounds: int, part: int, runs: int) -> list[F
     for kind, clock in (("throughput", "wall"), ("core time", "core")):
         exact, fast = ([getattr(reading, clock) for reading in whole[name]] for name in ("exact", "fast"))
         limit = _FASTER if clock == "wall" else None
-        what = f"exact over fast, {kind}" if clock == "core" else f"fast over exact, {kind}"
+        what = f"exact over fast, {kind}" if clock == "core" else f"fast relative to exact, {kind}"
         figures.append(Figure.of(_SECTION, what, ratio(exact, fast), "", limit=limit, at_least=True))
     for name in models:
         each = [1e3 * reading.core / len(planes) for reading in alone[name]]
-        figures.append(Figure.of(_SECTION, f"{name}: the network alone", each, "core ms a photo"))
+        figures.append(Figure.of(_SECTION, f"{name}: the network alone", each, "core ms per photo"))
     for name in models:
         ready = [1e3 * reading.wall for reading in prepared[name]]
         figures.append(Figure.of(_SECTION, f"{name}: preparing the network at the start", ready, "ms"))

@@ -83,7 +83,7 @@ def measure_labelling(photos: Photos, *, rounds: int, part: int, commands: int) 
     return [
         _milliseconds("decode and preprocess", each["decode"]),
         _milliseconds(f"bare OpenVINO forward ({bare.name})", each["forward"]),
-        Figure.of(_SECTION, "what these two allow on all cores", allowed, "images/s"),
+        Figure.of(_SECTION, "the bound from these two on all cores", allowed, "images/s"),
         *_in_process(each, allowed),
         *_whole_command(photos, cases, counts, one, commands),
     ]
@@ -112,7 +112,7 @@ def measure_candidates(photos: Photos, *, rounds: int, part: int) -> list[Figure
     ]
     alone = {name: [1e3 * reading.per(len(block)).core for reading in scoring[name]] for name in runs}
     for name, number in numbers.items():
-        figures.append(Figure.of(section, f"scoring alone, {number} labels", alone[name], "core ms a photo"))
+        figures.append(Figure.of(section, f"scoring alone, {number} labels", alone[name], "core ms per photo"))
     few = median(1e3 * reading.per(len(some)).core for reading in whole["1000"])
     more = 1 + (median(alone["all"]) - median(alone["1000"])) / few
     note = "1 + difference in scoring alone / labelling: less noise"
@@ -131,7 +131,7 @@ def _in_process(each: dict[str, list[Reading]], allowed: list[float]) -> list[Fi
         _milliseconds("a bare loop of threads (decode, forward, no labels)", loop),
         _milliseconds("devise, in one process", devise),
         Figure.of(_SECTION, "devise, in one process", rates, "images/s"),
-        Figure.of(_SECTION, "its share of what is allowed", ratio(rates, allowed), "", limit=_SHARE, at_least=True),
+        Figure.of(_SECTION, "its share of the bound", ratio(rates, allowed), "", limit=_SHARE, at_least=True),
         Figure.of(
             _SECTION,
             "its share by core time",
@@ -143,7 +143,7 @@ def _in_process(each: dict[str, list[Reading]], allowed: list[float]) -> list[Fi
         ),
         Figure.of(
             _SECTION,
-            "its speed over the bare loop's",
+            "its speed relative to the bare loop",
             ratio([reading.wall for reading in loop], [reading.wall for reading in devise]),
             "",
             note="wall time, same disturbance for both",
@@ -154,7 +154,7 @@ def _in_process(each: dict[str, list[Reading]], allowed: list[float]) -> list[Fi
 def _whole_command(
     photos: Photos, cases: Mapping[str, Callable[[], object]], counts: Mapping[str, int], one: Forward, runs: int
 ) -> list[Figure]:
-    """`devise label FOLDER`, start of the process included, in turn with the bare loop and with what is allowed.
+    """`devise label FOLDER`, start of the process included, in turn with the bare loop and with the bound.
 
     cases, counts: `decode` and `forward` of the in-process comparison, taken again here beside every command.
     """
@@ -177,9 +177,9 @@ def _whole_command(
     what = f"devise label FOLDER, {count:,} photos"
     return [
         Figure.of(_SECTION, what, [1 / reading.wall for reading in each], "images/s"),
-        Figure.of(_SECTION, "its share of what is allowed", shares, "", limit=_SHARE, at_least=True),
+        Figure.of(_SECTION, "its share of the bound", shares, "", limit=_SHARE, at_least=True),
         Figure.of(_SECTION, "its share by core time", by_core, "", limit=_SHARE, at_least=True),
-        Figure.of(_SECTION, "its speed over the bare loop's", loop, "", note="the loop loads no model and no label"),
+        Figure.of(_SECTION, "its speed relative to the bare loop", loop, "", note="the loop loads no model or label"),
     ]
 
 
@@ -219,4 +219,4 @@ def _drain(items: Iterable[object]) -> None:
 
 
 def _milliseconds(what: str, readings: Sequence[Reading]) -> Figure:
-    return Figure.of(_SECTION, what, [1e3 * reading.core for reading in readings], "core ms a photo")
+    return Figure.of(_SECTION, what, [1e3 * reading.core for reading in readings], "core ms per photo")

@@ -109,7 +109,7 @@ def _best(rounds: int) -> list[Figure]:
         found = interleaved(cases, 4 * rounds)
         walls = {name: [1e3 * one.per(32).wall for one in readings] for name, readings in found.items()}
         section = "The best k of the scores"
-        figures.append(Figure.of(section, f"top_k, {k} of {labels:,}", walls["top_k"], "ms a photo"))
+        figures.append(Figure.of(section, f"top_k, {k} of {labels:,}", walls["top_k"], "ms per photo"))
         over = ratio(walls["partition"], walls["top_k"])
         figures.append(Figure.of(section, "  times as fast as argpartition", over, ""))
     return figures

@@ -53,9 +53,9 @@ def _searches(model: Model, rounds: int, count: int) -> list[Figure]:
     cases: dict[str, Callable[[], object]] = {
         name: (lambda wanted=wanted: search.find(wanted, 20)) for name, wanted in words.items()
     }
-    cases["any other noun, without the first look in 8 bits"] = lambda: once.find(words["any other noun"], 20)
+    cases["any other noun, without the 8-bit first pass"] = lambda: once.find(words["any other noun"], 20)
     found = interleaved(cases, 5 * rounds)
-    section = f"Search of {count:,} synthetic photos, exact, the first 20"
+    section = f"Search of {count:,} synthetic photos, exact, top 20"
     figures = [
         Figure.of(
             section,
@@ -77,7 +77,7 @@ def _kept_by_16_bits(model: Model, search: PhotoSearch, exact: np.ndarray) -> Fi
     for label in labels:
         first, second = (set(np.argsort(-(points @ label), kind="stable")[:_FIRST]) for points in (exact, stored))
         kept.append(100 * len(first & second) / len(first))
-    what = f"of the first {_FIRST}, kept by vectors in 16 bits, mean of 100 labels"
+    what = f"of the top {_FIRST}, share kept with 16-bit vectors, mean of 100 labels"
     return Figure("Vectors in 16 bits", what, float(np.mean(kept)), "%", min(kept), max(kept), len(kept))
 
 

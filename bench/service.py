@@ -44,7 +44,7 @@ def measure_service(photos: Photos, *, rounds: int, part: int) -> list[Figure]:
         Figure.of(_SECTION, f"the service, {_CLIENTS} clients", rates["service"], "images/s"),
         Figure.of(
             _SECTION,
-            "its share of the model's",
+            "its share of the model's rate",
             ratio(rates["service"], rates["model"]),
             "",
             limit=_SHARE,

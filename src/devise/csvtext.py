@@ -25,7 +25,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 
 def cell_text(cell: str) -> str:
-    """What a cell of `csv_text` says: it less the apostrophe in front of what looks like a formula."""
+    """Return the text of a cell of `csv_text`: without the apostrophe before text that looks like a formula."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

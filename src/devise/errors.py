@@ -1,4 +1,4 @@
-"""DeviseError and its children: what went wrong, said in one line that tells what to do."""
+"""DeviseError and its children: each message is one line that says what went wrong and what to do."""
 
 import re
 
@@ -23,7 +23,7 @@ _ADDRESS = re.compile(r"(?<![\w/.-])(https?|ftps?|s3|gs|gcs|az|hf|hdfs|file):/(?
 
 
 def shortened(text: str, longest: int = 1000) -> str:
-    """The text; if it is longer than so many letters, without its middle.
+    """Shorten a text to so many letters by leaving out its middle.
 
     >>> shortened("a label of very many letters", 10)
     'a labe ... (18 letters) ... ters'
@@ -42,7 +42,7 @@ def with_addresses(text: str) -> str:
 
 
 class DeviseError(Exception):
-    """Base of all errors a user can mend. The message is one line; the command exits with 1.
+    """Base of all errors that a user can fix. The message is one line; the command exits with 1.
 
     Of a message that repeats a very long text, such as a label, the middle is left out. hint: what helps at the command
     line alone, such as a command; the command line adds it to the message, and the service does not.
@@ -56,33 +56,33 @@ class DeviseError(Exception):
 
 
 class UsageError(DeviseError):
-    """The command or call was put wrongly; the command exits with 2."""
+    """The command or call has invalid arguments; the command exits with 2."""
 
     exit_code = 2
 
 
 class PhotoIndexError(DeviseError):
-    """An index of photos is damaged, in use, of another model or of another format version."""
+    """An index of photos is damaged, in use, from another model or in another format version."""
 
 
 class PictureError(DeviseError):
-    """A picture cannot be read; the message names why, not the file (the caller knows that)."""
+    """A picture cannot be read; the message gives the reason, not the file (the caller knows it)."""
 
 
 class RecordError(DeviseError):
-    """The record of an evaluation is broken, of another format, or does not go with another one."""
+    """The record of an evaluation is damaged, in another format, or does not match another one."""
 
 
 class BundleError(DeviseError):
-    """A model bundle is missing, truncated, altered or of another format version."""
+    """A model bundle is missing, truncated, changed or in another format version."""
 
 
 class TaxonomyError(DeviseError):
-    """A synset or name is not in the taxonomy, or its file is broken."""
+    """A synset or name is not in the taxonomy, or its file is damaged."""
 
 
 class LabelError(DeviseError):
-    """A label has no vector, stands twice, or is not in the label set asked."""
+    """A label has no vector, is a duplicate, or is not in the requested label set."""
 
 
 class TextError(DeviseError):
@@ -90,14 +90,14 @@ class TextError(DeviseError):
 
 
 class TrainingError(DeviseError):
-    """Training cannot go on: a loss that is no number, too many broken samples, a checkpoint of another run."""
+    """Training cannot continue: the loss is NaN, too many samples are broken, a checkpoint belongs to another run."""
 
 
 class TrainingStoppedError(DeviseError):
-    """Training was told to stop, and its state is saved; the command exits as shells count SIGTERM."""
+    """Training was stopped by SIGTERM and its state is saved; the command exits with 143."""
 
     exit_code = 143
 
 
 class VectorsError(DeviseError):
-    """A file of word vectors is broken or not of the form its name says."""
+    """A file of word vectors is damaged or not in the format that its name says."""

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read only if they are what they should be, named in a form that text can hold.
+"""Files: written whole or not at all, read only if they are regular, with names that any text can contain.
 
 The readers of our own files raise nothing but OSError, whose `strerror` says what is wrong, and ValueError for content;
 those of lists that come from outside raise OSError and the error that they are given.
@@ -62,7 +62,7 @@ def atomic_write(path: Path, mode: Literal["wb"]) -> AbstractContextManager[IO[b
 
 
 def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> AbstractContextManager[IO[Any]]:
-    """Open a temporary file beside `path`; rename it over `path` only if the block ends without an error.
+    """Open a temporary file next to `path`; rename it over `path` only if the block ends without an error.
 
     `mode` is "w" (UTF-8, no newline translation) or "wb". On any error, a full disk too, the temporary
     file is removed and what stood at `path` before is untouched. A link is followed; a device or a pipe, which
@@ -76,7 +76,7 @@ def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> AbstractContextM
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of this file, which is made where it is absent; False if another process holds it.
+    """Hold the lock of this file, creating it if it is missing; False if another process has the lock.
 
     The lock ends with the block, or with the process. True where the system has no such locks.
     """
@@ -99,7 +99,7 @@ def sole_writer(folder: Path, error: type[Exception], name: str = ".lock") -> It
     handle, free = _lock_of(folder, name, made)
     try:
         if not free:
-            raise error(f"{folder}: another process is writing to it: wait for its end")
+            raise error(f"{folder}: another process is writing to it: wait until it ends")
         try:
             yield
         finally:
@@ -143,12 +143,12 @@ def _lock_of(folder: Path, name: str, made: dict[Path, None]) -> tuple[int, bool
 
 
 def require_regular(path: Path, most: int | None = None) -> int:
-    """The size of a file in bytes; OSError if it is absent, no regular file (opening a pipe waits), or over `most`."""
+    """Return a file's size in bytes; OSError if it is missing, not regular (a pipe would wait), or over `most`."""
     return _size(path, os.stat(path), most)
 
 
 def read_file(path: Path, most: int = LARGEST) -> bytes:
-    """The content of a regular file of at most `most` bytes; OSError for anything else. Never waits for a pipe."""
+    """Read a regular file of at most `most` bytes; OSError for anything else. Never waits for a pipe."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _size(path, os.fstat(handle), most)
@@ -197,7 +197,7 @@ def open_tensors(path: Path, framework: Literal["numpy", "pt"] = "numpy") -> Ite
 
 
 def reason_of(error: BaseException) -> str:
-    """Why something failed, in at most 120 characters of one line."""
+    """Return the reason for an error in one line of at most 120 characters."""
     told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (told.strip().splitlines() or [type(error).__name__])[0][:120]
 
@@ -246,7 +246,7 @@ def decode_line(raw: bytes, name: str, number: int, error: type[Exception], *, n
 
 
 def text_of(data: bytes, name: str, error: type[Exception]) -> str:
-    """A list that comes from outside as text: no byte order mark, and every line end (CR LF, CR) is "\\n".
+    """Decode a list from outside: no byte order mark, and every line end (CR LF, CR) is "\\n".
 
     `error`, which names `name` and the line and says what to do, for another encoding than UTF-8 and for a NUL byte.
     """
@@ -260,7 +260,7 @@ def read_text(path: Path, error: type[Exception], name: str = "") -> str:
 
 
 def text_name(name: str) -> str:
-    """A file's name in a form that every text can hold: a byte that is not UTF-8 is written \\udcXX.
+    """Return a file's name as valid text: a byte that is not UTF-8 is written \\udcXX.
 
     No two names have one form: where a name holds such letters itself, its backslash is written \\udc5c.
 

@@ -1,4 +1,4 @@
-"""Label and LabelSet: what a picture can be called, in a fixed order, with the trained ones marked."""
+"""Label and LabelSet: the possible names of a picture, in a fixed order, with the trained ones marked."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ VECTOR_SOURCES: tuple[VectorSource, ...] = get_args(VectorSource)
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One name a picture can get.
+    """One possible name of a picture.
 
     id: a WordNet 3.0 synset id ("n02084071"), or "user:<name>" for a label typed by the user.
     name: the first term, with spaces ("snow leopard").
@@ -38,7 +38,7 @@ class Label:
 
 
 class LabelSet:
-    """Labels in a fixed order; no id stands twice.
+    """Labels in a fixed order, without duplicate ids.
 
     >>> two = LabelSet([Label("n02123045", "tabby", seen=True), Label("n02391994", "kiang")])
     >>> two.position("n02391994"), two.seen.tolist(), len(two)
@@ -66,7 +66,7 @@ class LabelSet:
         seen: Sequence[bool],
         sources: Sequence[VectorSource],
     ) -> "LabelSet":
-        """The same from one sequence a field, all of one length: quicker for tens of thousands of labels.
+        """Make a set from one sequence per field, all of one length: faster for tens of thousands of labels.
 
         >>> LabelSet.of_columns(["n02123045"], ["tabby"], [""], [True], ["term"])[0].name
         'tabby'
@@ -84,7 +84,7 @@ class LabelSet:
         self._columns = columns
         if len(self._positions) != len(self):
             twice = next(label_id for i, label_id in enumerate(self.ids) if self._positions[label_id] != i)
-            raise LabelError(f"label {twice} stands twice in a label set: give each label once")
+            raise LabelError(f"duplicate label {twice}: list each label once")
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -101,11 +101,11 @@ class LabelSet:
         return np.array(self._columns.seen, dtype=bool)
 
     def position(self, label_id: str) -> int:
-        """Where the label stands; LabelError if it is not in the set."""
+        """Return the position of the label; LabelError if it is not in the set."""
         try:
             return self._positions[label_id]
         except KeyError:
-            raise LabelError(f"label {label_id} is not among the {len(self)} labels asked") from None
+            raise LabelError(f"label {label_id} is not among the {len(self)} requested labels") from None
 
     def subset(self, positions: Iterable[int]) -> "LabelSet":
         """The labels at these positions, in the order given."""
@@ -121,7 +121,7 @@ class LabelSet:
         )
 
     def joined(self, other: "LabelSet") -> "LabelSet":
-        """These labels, then the others; LabelError if one stands in both."""
+        """Return these labels, then the others; LabelError if one is in both."""
         mine, theirs = self._columns, other._columns
         return LabelSet._of(
             _Columns(
@@ -151,7 +151,7 @@ class LabelSet:
 
 
 class _Columns(NamedTuple):
-    """One tuple a field of `Label`: 40,000 labels are made of it one by one as they are asked for."""
+    """One tuple per field of `Label`; each of 40,000 labels is made only when it is requested."""
 
     ids: tuple[str, ...]
     names: tuple[str, ...]

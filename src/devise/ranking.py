@@ -1,4 +1,4 @@
-"""Rankings: the best k of all labels, ranks, how ties are ordered, and how alike two rankings are."""
+"""Rankings: the best k of all labels, ranks, the order of ties, and rank correlation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Matches:
 
 
 def top_k(scores: Scores, k: int) -> Matches:
-    """The k highest scores of every row, highest first; equal scores are ordered by the lower position.
+    """Return the k highest scores of every row, highest first; the lower position wins a tie.
 
     Exact, and the same on every machine for the same scores. Infinite scores are allowed: minus infinity
     ranks a label last. Raises UsageError when k is below 1 or above the number of labels, VectorsError when a
@@ -52,7 +52,7 @@ def top_k(scores: Scores, k: int) -> Matches:
 
 
 def ranks(scores: Scores, positions: Sequence[int]) -> Ranking:
-    """Where these labels come among all in every row; 1 is best, equal scores share the better rank.
+    """Return the rank of these labels in every row; 1 is best, equal scores share the better rank.
 
     >>> ranks(np.array([[0.5, 0.75, 0.5, 0.25]], dtype=np.float32), [1, 2, 3]).tolist()
     [[1, 2, 4]]
@@ -107,7 +107,7 @@ def _checked(k: int, labels: int) -> int:
     if k < 1:
         raise UsageError(f"the number of labels to keep needs to be at least 1, got {k}: raise k")
     if k > labels:
-        raise UsageError(f"the best {k} labels were asked of {labels}: lower k or add labels")
+        raise UsageError(f"the best {k} of {labels} labels were requested: lower k or add labels")
     return k
 
 
@@ -126,7 +126,7 @@ def _top_k(scores: Scores, k: int, first_image: int) -> Matches:
 
 
 def _lower_bounds(scores: Scores, k: int, first_image: int) -> _Bounds:
-    """For every row a score that at least k scores reach and few others do; VectorsError on NaN.
+    """Find for every row a score that at least k scores reach, and few more; VectorsError on NaN.
 
     The row is cut into `depth` strips of equal width and the element-wise maximum of the strips is taken. The
     k-th largest maximum is the bound: the k largest maxima stand at k different positions of the row. A short
@@ -156,7 +156,7 @@ def _best_positions(scores: Scores, bounds: _Bounds, k: int) -> Ranking:
 
 
 def average_ranks(values: _Values) -> _Ranks:
-    """The place of each value in ascending order, from 1; equal values share the mean of their places.
+    """Return the rank of each value in ascending order, from 1; equal values share their mean rank.
 
     >>> average_ranks(np.array([30, 10, 30, 20])).tolist()
     [3.5, 1.0, 3.5, 2.0]

@@ -88,10 +88,10 @@ def test_an_altered_byte_is_found_by_who_reads_the_part_and_by_nobody_else(bundl
         for other, read in READERS.items():
             if other != name:
                 read(opened)
-        with pytest.raises(BundleError, match="is altered, its sha256 is") as caught:
+        with pytest.raises(BundleError, match="was changed, its sha256 is") as caught:
             READERS[name](opened)
         _one_line(caught, bundle.path / name)
-        with pytest.raises(BundleError, match="is altered"):
+        with pytest.raises(BundleError, match="was changed"):
             opened.verify()
         _flip(bundle.path / name, position)
     open_bundle(bundle.path).verify()
@@ -121,7 +121,7 @@ def test_a_part_truncated_missing_or_too_long_is_found_on_opening(bundle: Bundle
 def test_a_part_changed_after_opening_is_found(bundle: Bundle) -> None:
     bundle.label_vectors()
     (bundle.path / LABEL_VECTORS).write_bytes(b"short")
-    with pytest.raises(BundleError, match="is altered"):
+    with pytest.raises(BundleError, match="was changed"):
         bundle.label_vectors()
     with pytest.raises(BundleError, match="is truncated"):
         bundle.part_path(LABEL_VECTORS)
@@ -135,7 +135,7 @@ def test_files_that_are_not_listed_are_ignored(bundle: Bundle) -> None:
     (bundle.path / "README.md").write_text("about")
     (bundle.path / "sub").mkdir()
     open_bundle(bundle.path).verify()
-    with pytest.raises(BundleError, match=r"README\.md: is not in the bundle, which holds backbone\.onnx, "):
+    with pytest.raises(BundleError, match=r"README\.md: is not in the bundle, which contains backbone\.onnx, "):
         open_bundle(bundle.path).part_bytes("README.md")
 
 
@@ -165,7 +165,7 @@ def test_a_part_name_cannot_lead_out(bundle: Bundle, tmp_path: Path, name: str) 
         (b"[" * 90_000, "nested too deeply"),
         (b'{"format": "zip"}', "is not a bundle's manifest"),
         (b'{"format": "devise-bundle", "format_version": 7}', "bundle format 7 is newer than this devise"),
-        (b" " * 2**21, "has more than the 1048576 bytes of the largest manifest"),
+        (b" " * 2**21, "is larger than 1048576 bytes, the limit of a manifest"),
     ],
 )
 def test_a_broken_manifest_is_refused(bundle: Bundle, data: bytes, message: str) -> None:
@@ -234,7 +234,7 @@ def test_a_part_that_is_absent_is_named(model: Any, tmp_path: Path) -> None:
     del parts[WORDS], parts[CLASSIFIER]
     small = write_bundle(tmp_path / "small", model.manifest, parts)
     assert len(small.labels) == 7
-    with pytest.raises(BundleError, match=r"words\.safetensors: is not in the bundle, which holds backbone"):
+    with pytest.raises(BundleError, match=r"words\.safetensors: is not in the bundle, which contains backbone"):
         small.words()
     with pytest.raises(BundleError, match=r"classifier\.safetensors: is not in the bundle"):
         small.classifier()

@@ -58,7 +58,7 @@ def test_another_network_is_refused() -> None:
         ({"bounds": np.zeros((3, 2), np.float32)}, "array bounds must be"),
         ({"bounds": np.zeros((2, 2), np.float32)}, "finite and ascend"),
         ({"bounds": np.array([[0, np.nan], [0, 1]], np.float32)}, "finite and ascend"),
-        ({"values": np.frombuffer(b"pixels\npixels", np.uint8)}, "stands twice"),
+        ({"values": np.frombuffer(b"pixels\npixels", np.uint8)}, "duplicate value"),
         ({"values": np.frombuffer(b"\xff\nblocks", np.uint8)}, "not UTF-8"),
         ({"values": np.zeros(3, np.float32)}, "row of bytes"),
         ({"network": np.zeros((2, 2), np.uint8)}, "row of bytes"),

@@ -35,10 +35,10 @@ def test_the_stored_form() -> None:
 @pytest.mark.parametrize(
     ("trained", "message"),
     [
-        (["n9"], "a trained label is no label of the bundle: label n9"),
-        (["n2", "n2"], "stands twice"),
+        (["n9"], "a trained label is not a label of the bundle: label n9"),
+        (["n2", "n2"], "duplicate trained label"),
         ([], "1 labels are marked as seen but 0 ids"),
-        (["n1"], "not the same"),
+        (["n1"], "they differ"),
     ],
 )
 def test_trained_labels_must_be_the_seen_ones(trained: list[str], message: str) -> None:
@@ -55,13 +55,13 @@ def test_trained_labels_must_be_the_seen_ones(trained: list[str], message: str) 
         (lambda t: t["ids"].pop(), "has 6 ids, 7 names and 7 sources"),
         (lambda t: t["names"].__setitem__(3, 5), r"key names\[3\] must be text"),
         (lambda t: t["names"].__setitem__(3, ""), r"key names\[3\] must be text that is not empty"),
-        (lambda t: t["ids"].__setitem__(3, t["ids"][2]), "a label stands twice in ids"),
+        (lambda t: t["ids"].__setitem__(3, t["ids"][2]), "duplicate label in ids"),
         (lambda t: t["sources"].__setitem__(3, 5), "sources must be whole numbers from 0 to 4"),
         (lambda t: t["sources"].__setitem__(3, True), "sources must be whole numbers"),
         (lambda t: t["sources"].__setitem__(3, 1.0), "sources must be whole numbers"),
         (lambda t: t["trained"].__setitem__(0, -1), "trained must be whole numbers from 0 to 6"),
         (lambda t: t["trained"].__setitem__(0, 10**30), "trained must be whole numbers from 0 to 6"),
-        (lambda t: t["trained"].append(t["trained"][0]), "a label stands twice in trained"),
+        (lambda t: t["trained"].append(t["trained"][0]), "duplicate label in trained"),
         (lambda t: t["source_names"].append("guess"), "source of a vector 'guess' is unknown"),
     ],
 )

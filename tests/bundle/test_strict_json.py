@@ -35,7 +35,7 @@ def test_the_order_of_keys_does_not_change_the_text() -> None:
         (b"", "not JSON"),
         (b'{"a": 1', "not JSON"),
         (b"\xff\xfe", "not UTF-8"),
-        (b'{"a": 1, "b": 2, "a": 1}', "key a stands twice"),
+        (b'{"a": 1, "b": 2, "a": 1}', "key a is a duplicate"),
         (b"[NaN]", "NaN is not a JSON number"),
         (b"[-Infinity]", "Infinity"),
         (b"[1e999]", "1e999 is too large"),
@@ -71,7 +71,7 @@ def test_the_key_is_named() -> None:
 
 def test_a_key_that_stands_twice_among_many_is_found_at_once() -> None:
     data = ("{" + ",".join(f'"{number}":0' for number in range(100_000)) + ',"99999":1}').encode()
-    with pytest.raises(BundleError, match="key 99999 stands twice"):
+    with pytest.raises(BundleError, match="key 99999 is a duplicate"):
         parse_json(data)
 
 

@@ -150,7 +150,7 @@ def test_a_limit_of_the_system_stops_a_write_half_way(model: Any, tmp_path: Path
 
 def test_a_bundle_is_replaced_only_when_asked(bundle: Bundle, model: Any, tmp_path: Path, content: Content) -> None:
     before = content(bundle.path)
-    with pytest.raises(BundleError, match="exists already: choose another place or ask to overwrite"):
+    with pytest.raises(BundleError, match="exists already: choose another path or ask to overwrite"):
         write_bundle(bundle.path, model.manifest, {})
     assert content(bundle.path) == before
     other = replace(model.manifest, name="other")
@@ -178,7 +178,7 @@ def test_other_peoples_files_are_never_removed(bundle: Bundle, model: Any, tmp_p
     newer.mkdir()
     (newer / "manifest.json").write_text('{"format": "devise-bundle", "format_version": 2}')
     for path, message in (
-        (bundle.path, r"holds notes\.md, which is no part of the bundle"),
+        (bundle.path, r"contains notes\.md, which is not a part of the bundle"),
         (home, "is not a bundle of this format"),
         (newer, "is not a bundle of this format"),
         (tmp_path / "file", "is a file"),
@@ -215,7 +215,7 @@ def test_parts_that_do_not_fit_are_not_written(model: Any, tmp_path: Path) -> No
         write_bundle(tmp_path / "model", model.manifest, {"extra.json": b"{"})
     with pytest.raises(BundleError, match="cannot be written as JSON"):
         write_bundle(tmp_path / "model", replace(model.manifest, config={"at": tmp_path}), {})
-    with pytest.raises(BundleError, match="largest manifest"):
+    with pytest.raises(BundleError, match="limit of a manifest"):
         write_bundle(tmp_path / "model", replace(model.manifest, config={"long": "x" * 2**20}), {})
     assert not list(tmp_path.iterdir())
 

@@ -113,7 +113,7 @@ def test_an_altered_network_is_found_by_verify_alone(tmp_path: Path, capsys: pyt
         out, err = run(capsys, "--verify", *more, "--model", str(altered), code=1)
         assert out == ""
         assert err.count("\n") == 1
-        assert "backbone.onnx: is altered" in err
+        assert "backbone.onnx: was changed" in err
 
 
 @pytest.mark.parametrize("where", ["absent", "file", "empty"])

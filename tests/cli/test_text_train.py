@@ -79,7 +79,7 @@ def test_tokens_are_read_as_they_are(text, tmp_path: Path) -> None:
         (("--no-hs",), 2, "nothing would be learnt"),
         (("--checkpoint-every", 0), 2, "--checkpoint-every must be above 0"),
         (("--phrase-list", "missing.txt"), 1, "missing.txt does not exist"),
-        (("--min-count", 9999), 1, "no word stands 9999 times"),
+        (("--min-count", 9999), 1, "no word occurs 9999 times"),
     ],
 )
 def test_wrong_settings(text, corpus: Path, tmp_path: Path, arguments: tuple[object, ...], code: int, message: str):
@@ -93,7 +93,7 @@ def test_files_that_cannot_be_trained_on(text, corpus: Path, tmp_path: Path) -> 
     assert "does not exist" in text("train", tmp_path / "no.txt", "--out", tmp_path / "out").err
     strange = tmp_path / "strange.pdf"
     strange.touch()
-    assert "no known type" in text("train", corpus, strange, "--out", tmp_path / "out").err
+    assert "not a known type" in text("train", corpus, strange, "--out", tmp_path / "out").err
     assert not (tmp_path / "out").exists()
 
 

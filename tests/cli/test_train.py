@@ -172,7 +172,7 @@ def test_what_can_be_known_before_the_training_is_told_before_it(run: Run, shard
     photos = _unpacked(shard, tmp_path / "test")
     (photos / TABBY).rename(photos / "n02084071")
     other = run(*table, "--test", photos)
-    assert (other.code, "2 are of one side only (n02084071: test)" in other.err) == (2, True)
+    assert (other.code, "2 are on one side only (n02084071: test)" in other.err) == (2, True)
     assert "softmax," not in other.err
     assert not list(tmp_path.glob("table1*"))
     (tmp_path / "file").write_text("x")
@@ -227,7 +227,7 @@ def test_a_second_training_in_one_folder_is_refused(run: Run, shard: Path, small
             ("reproduce", "table1", "--train", shard, "--test", shard, "--model", small, "--out", tmp_path / "table"),
         ):
             done = run(*command, "--work", work)
-            told = f"devise: {work}: another process is writing to it: wait for its end\n"
+            told = f"devise: {work}: another process is writing to it: wait until it ends\n"
             assert (done.code, done.out, done.err) == (1, "", told)
     assert not (tmp_path / "model").exists()
 

@@ -93,7 +93,7 @@ def test_many_photos_come_in_blocks_with_the_same_names(photos: Path, record: Re
     ("table", "said"),
     [
         ([[1.0, 2.0]] * 3, r"shape \(3, 2\), expected \(3, 4\)"),
-        ([[1.0, float("nan"), 2.0, 3.0]] * 3, "not a number"),
+        ([[1.0, float("nan"), 2.0, 3.0]] * 3, "is NaN"),
     ],
 )
 def test_scores_that_are_none(record: Record, photos: Path, table: list[list[float]], said: str):

@@ -128,7 +128,7 @@ def test_links_and_devices_are_no_photos(tmp_path: Path):
             member = tarfile.TarInfo(f"{ROOT}/cup/image_0001.jpg")
             member.type, member.linkname = kind, "/etc/passwd"
             tar.addfile(member)
-    with pytest.raises(DeviseError, match=r"is not Caltech-101: no 101_ObjectCategories/CLASS"):
+    with pytest.raises(DeviseError, match=r"is not Caltech-101: it has no 101_ObjectCategories/CLASS"):
         write_caltech101(path, tmp_path / "out", TWO)
     assert files_of(tmp_path) == ["a.tar"]
 
@@ -154,7 +154,7 @@ def test_an_archive_that_was_cut_off_leaves_nothing(archive: Path, tmp_path: Pat
         (["other/cup/image_0001.jpg"], b"", "is not Caltech-101"),
         (MEMBERS[1:], b"", None),
         ([name for name in MEMBERS if "image_0001" not in name], b"", "1 of the first 2 photos of cup, and 3 classes"),
-        (MEMBERS, b"GIF89a", "cup/image_0002.jpg is no photo"),
+        (MEMBERS, b"GIF89a", "cup/image_0002.jpg is not a photo"),
         ([*MEMBERS, MEMBERS[1]], b"", "has two photos called cup_image_0002.jpg"),
     ],
 )
@@ -172,18 +172,18 @@ def test_another_archive_is_refused_in_one_line(
 
 def test_a_photo_of_absurd_size_is_refused_before_it_is_read(archive: Path, tmp_path: Path):
     archive.write_bytes(packed(MEMBERS, b"\xff\xd8\xff" + bytes(5 << 20)))
-    with pytest.raises(DeviseError, match="is no photo"):
+    with pytest.raises(DeviseError, match="is not a photo"):
         write_caltech101(archive, tmp_path / "out", TWO)
 
 
 @pytest.mark.parametrize(
     ("source", "out", "message"),
     [
-        ("gone.zip", "out", "is no file"),
+        ("gone.zip", "out", "is not a file"),
         (".", "out", "is a folder: give the archive itself"),
-        ("101_ObjectCategories.tar.gz", "no/out", "needs a folder that exists: make"),
-        ("101_ObjectCategories.tar.gz", "101_ObjectCategories.tar.gz", "is there already"),
-        ("101_ObjectCategories.tar.gz", ".", "is there already: give a folder that is new or empty"),
+        ("101_ObjectCategories.tar.gz", "no/out", "needs a folder that exists: create"),
+        ("101_ObjectCategories.tar.gz", "101_ObjectCategories.tar.gz", "exists already"),
+        ("101_ObjectCategories.tar.gz", ".", "exists already: give a folder that is new or empty"),
     ],
 )
 def test_paths_that_cannot_be(archive: Path, tmp_path: Path, source: str, out: str, message: str):

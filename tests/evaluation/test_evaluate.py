@@ -202,12 +202,12 @@ def test_a_list_of_candidates_and_what_stood_twice_in_it(small: Model, photo_fol
     lists.write_text(json.dumps({"some": [KIANG, HORSE, KIANG, KIANG, TABBY]}))
     found = evaluate_folders(small, [photo_folders], f"{lists}#some")
     assert found.result.candidates == 3
-    assert found.skipped["a candidate that stood twice in its file"] == 2
+    assert found.skipped["a duplicate candidate in its file"] == 2
     lines = tmp_path / "lines.txt"
     lines.write_text(f"{KIANG}\n{HORSE} # a horse\n\n{TABBY}\n")
     again = evaluate_folders(small, [photo_folders], str(lines))
     assert again.result.rows == found.result.rows
-    assert "a candidate that stood twice in its file" not in again.skipped
+    assert "a duplicate candidate in its file" not in again.skipped
 
 
 def test_candidates_that_are_wrong(small: Model, photo_folders: Path, tmp_path: Path):
@@ -230,7 +230,7 @@ def test_folders_without_a_photo(small: Model, tmp_path: Path):
         evaluate_folders(small, [tmp_path / "absent"])
     (tmp_path / TABBY).mkdir()
     (tmp_path / TABBY / "a.jpg").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"none of 1 photos could be read, the first: .*a\.jpg: empty"):
+    with pytest.raises(UsageError, match=r"none of 1 photos could be read; the first error: .*a\.jpg: empty"):
         evaluate_folders(small, [tmp_path])
 
 

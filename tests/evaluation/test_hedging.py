@@ -154,5 +154,5 @@ def test_compared_and_absent(record: Record, nine: Taxonomy) -> None:
 
 
 def test_a_record_of_other_nodes(record: Record, nine: Taxonomy) -> None:
-    with pytest.raises(RecordError, match=f"answers {TOOL}, which is above none of its labels"):
+    with pytest.raises(RecordError, match=f"answers {TOOL}, which is not above any of its labels"):
         hedged_answers(replace(record, hedging=Hedging((0.5, 0.9), (ANIMAL, TOOL, ENTITY))), nine)

@@ -170,14 +170,14 @@ def test_trained_labels_among_the_candidates_count_once(nine: Taxonomy) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"candidates": (PUPPY, PUPPY, TOOL)}, LabelError, "1 candidate labels stand twice"),
-        ({"trained": (CAT, TABBY, CAT)}, LabelError, "1 trained labels stand twice"),
+        ({"candidates": (PUPPY, PUPPY, TOOL)}, LabelError, "1 candidate labels are duplicates"),
+        ({"trained": (CAT, TABBY, CAT)}, LabelError, "1 trained labels are duplicates"),
         ({"candidates": (*CANDIDATES, "n99999999")}, TaxonomyError, "n99999999"),
         ({"truth_ids": (PUPPY, PUPPY, "n99999999", DOG)}, TaxonomyError, "n99999999"),
         ({"truth_ids": (PUPPY,)}, UsageError, "ranks 4 images, but there are 1 true labels"),
         ({"truth_ids": ()}, UsageError, "got 0 and 4"),
         ({"candidates": ()}, UsageError, "got 4 and 0"),
-        ({"candidates": (PUPPY, HOUND, KITTEN)}, LabelError, f"devise ranks {TOOL}, neither"),
+        ({"candidates": (PUPPY, HOUND, KITTEN)}, LabelError, f"devise ranks {TOOL}, which is neither"),
         ({"rankings": {"chance": DEVISE}}, UsageError, "rename the scorer"),
         (
             {"rankings": {"short": RankedIds(DEVISE.ids, DEVISE.ranking[:, :3])}},
@@ -200,10 +200,10 @@ def test_bad_questions(nine: Taxonomy, change: dict[str, object], error: type[Ex
 @pytest.mark.parametrize(
     ("ids", "positions", "message"),
     [
-        (("a", "b", "a"), [[0, 1]], "names a label twice: give"),
+        (("a", "b", "a"), [[0, 1]], "duplicate label in a ranked label list"),
         (("a", "b"), [[0, 2]], "positions from 0 to 1"),
         (("a", "b"), [[0, -1]], "positions from 0 to 1"),
-        (("a", "b", "c"), [[0, 1], [2, 2]], "twice for one image"),
+        (("a", "b", "c"), [[0, 1], [2, 2]], "duplicate label in the ranking of an image"),
     ],
 )
 def test_rankings_that_are_not(ids: tuple[str, ...], positions: list[list[int]], message: str) -> None:

@@ -90,8 +90,8 @@ def test_a_record_of_format_1_is_read_without_what_it_lacks(record: Record, tmp_
     ("text", "message"),
     [
         ("{", "is not JSON"),
-        ("[]", "is no record"),
-        ('{"rows": []}', "is no record"),
+        ("[]", "is not a record"),
+        ('{"rows": []}', "is not a record"),
         ('{"format": 3, "scorers": {}}', "has format 3, expected 1 to 2"),
         ('{"format": 1, "scorers": {}}', "is a broken record"),
     ],
@@ -112,11 +112,11 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"top": np.array([[1, 0], [2, 5]])}, "names a label that is not there"),
-        ({"answers": np.array([[0, 7], [0, 0]])}, "answers with a node that is not there"),
-        ({"answers": np.array([[0], [0]])}, "answers with a node that is not there"),
-        ({"rank": np.array([1])}, "does not speak of 2 images"),
-        ({"scores": np.zeros((2, 1), dtype=np.float32)}, "not one score a label"),
+        ({"top": np.array([[1, 0], [2, 5]])}, "names an unknown label"),
+        ({"answers": np.array([[0, 7], [0, 0]])}, "answers with an unknown node"),
+        ({"answers": np.array([[0], [0]])}, "answers with an unknown node"),
+        ({"rank": np.array([1])}, "does not have 2 images"),
+        ({"scores": np.zeros((2, 1), dtype=np.float32)}, "not have one score per label"),
     ],
 )
 def test_records_that_do_not_fit_together(

@@ -48,7 +48,7 @@ def test_seen_is_what_was_trained(nine: Taxonomy, files: ProtocolFiles) -> None:
 
 
 def test_what_is_taken_out_is_counted(nine: Taxonomy, files: ProtocolFiles) -> None:
-    assert chosen("2-hops", nine, files).left_out == {"a class that stood twice in the split file": 1}
+    assert chosen("2-hops", nine, files).left_out == {"a duplicate class in the split file": 1}
     trained = {"a class of the protocol that the model was trained on": 1}
     assert chosen("3-hops", nine, files).left_out == trained
     assert chosen("test-classes+1K", nine, files).left_out == trained
@@ -74,7 +74,7 @@ def test_names_that_are_no_protocol(nine: Taxonomy, files: ProtocolFiles, name: 
 
 
 def test_protocols_that_need_a_file(nine: Taxonomy) -> None:
-    with pytest.raises(UsageError, match="name a file that holds it with --splits"):
+    with pytest.raises(UsageError, match="give a file that contains it with --splits"):
         chosen("imagenet-all", nine, ProtocolFiles())
     with pytest.raises(UsageError, match="give it with --counts"):
         chosen("most-5", nine, ProtocolFiles())
@@ -90,7 +90,7 @@ def test_a_split_file_with_unknown_ids_names_itself(nine: Taxonomy, tmp_path: Pa
 def test_a_split_file_of_trained_classes_only(nine: Taxonomy, tmp_path: Path) -> None:
     path = tmp_path / "odd.json"
     path.write_text(json.dumps({"2-hops": [DOG]}))
-    with pytest.raises(UsageError, match="names no class that is not trained"):
+    with pytest.raises(UsageError, match="names only trained classes"):
         chosen("2-hops", nine, ProtocolFiles(path))
 
 

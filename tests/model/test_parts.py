@@ -38,7 +38,7 @@ def test_a_damaged_part_is_told_when_it_is_read(small_bundle: Path, tmp_path: Pa
     data[-1] ^= 1
     (copy / "labels.safetensors").write_bytes(bytes(data))
     parts = ModelParts.open(copy)
-    with pytest.raises(BundleError, match=r"labels\.safetensors: is altered"):
+    with pytest.raises(BundleError, match=r"labels\.safetensors: was changed"):
         _ = parts.space.vectors
 
 

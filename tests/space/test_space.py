@@ -56,12 +56,12 @@ def test_joined(four: LabelSpace):
     both = four.subset([0]).joined(four.subset([1, 2]))
     assert both.labels.ids == ("east", "nowhere", "northeast")
     np.testing.assert_array_equal(both.vectors, four.vectors[:3])
-    with pytest.raises(LabelError, match="south stands twice"):
+    with pytest.raises(LabelError, match="duplicate label south"):
         four.joined(four.subset([3]))
 
 
 def test_one_vector_a_label():
-    with pytest.raises(AssertionError, match="one vector a label"):
+    with pytest.raises(AssertionError, match="one vector per label"):
         LabelSpace(labels("a", "b"), np.eye(1, 2, dtype=np.float32))
 
 

@@ -60,8 +60,8 @@ def test_any_truncated_file_is_an_error(length):
         (b"", "another kind of file"),
         (b"PK\x03\x04" + bytes(5000), "another kind of file"),
         (PACKED.replace(b"taxonomy 1 ", b"taxonomy 2 ", 1), "expected taxonomy format 1, got format 2"),
-        (PACKED[:-1], "truncated or altered"),
-        (PACKED + b"x", "truncated or altered"),
+        (PACKED[:-1], "truncated or changed"),
+        (PACKED + b"x", "truncated or changed"),
     ],
 )
 def test_the_message_is_one_line_and_names_the_file(tmp_path: Path, data, message):

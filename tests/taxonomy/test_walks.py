@@ -116,7 +116,7 @@ def test_physical_nouns_are_below_physical_entity_and_no_instances():
 
 def test_a_circle_is_refused():
     one, two, three = (f"n{number:08d}" for number in (1, 2, 3))
-    with pytest.raises(TaxonomyError, match="2 synsets are on or above a circle"):
+    with pytest.raises(TaxonomyError, match="2 synsets are on or above a cycle"):
         Taxonomy.from_synsets(
             [
                 Synset(one, ("one",), hypernyms=(two,)),

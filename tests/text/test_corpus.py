@@ -95,7 +95,7 @@ def test_token_files_give_back_the_sentences(tmp_path: Path, written: list[list[
 def test_tokens_that_could_not_be_read_back(tmp_path: Path, token: str) -> None:
     path = tmp_path / "tokens.txt"
     path.write_text("before\n")
-    with pytest.raises(TextError, match="sentence 2 holds a token that is empty or has a space"):
+    with pytest.raises(TextError, match="sentence 2 contains a token that is empty or has a space"):
         write_tokens(path, [["fine"], ["fine", token]])
     assert path.read_text() == "before\n"
     assert [file.name for file in tmp_path.iterdir()] == ["tokens.txt"]
@@ -144,7 +144,7 @@ def test_sources_as_they_are_typed(text: str, repeat: Fraction, lead: int | None
 
 @pytest.mark.parametrize("text", ["f@", "f@x", "f@,lead=3", "f@3lead=3", "f@-1", "f@1e3", "@3", "f@3,lead", "f@ 3"])
 def test_sources_typed_wrongly(text: str) -> None:
-    with pytest.raises(UsageError, match="behind @ stand a weight"):
+    with pytest.raises(UsageError, match="after @ give a weight"):
         parse_source(text)
 
 

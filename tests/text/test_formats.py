@@ -102,7 +102,7 @@ def test_names_that_say_no_form(tmp_path: Path) -> None:
 
 
 def test_what_a_form_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\.bin cannot hold int8"):
+    with pytest.raises(UsageError, match=r"\.bin cannot store int8"):
         write_vectors(tmp_path / "t.bin", small_table(), precision="int8")
     with pytest.raises(UsageError, match=r"only \.txt can be written without a header"):
         write_vectors(tmp_path / "t.vec", small_table(), header=False)

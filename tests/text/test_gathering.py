@@ -112,7 +112,7 @@ def test_broken_off_anywhere_and_resumed_is_as_unbroken(
                 resume=True,
                 on_progress=stop_after(count, KeyboardInterrupt()),
             )
-        assert "--resume goes on from there" in caught.value.__notes__[0]
+        assert "--resume continues from there" in caught.value.__notes__[0]
         kept = (folder / "c.partial.txt").read_text()
         assert kept
         assert (folder / "whole.txt").read_text().startswith(kept)
@@ -172,7 +172,7 @@ def test_source_that_changed_is_not_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(TextError, match="kept"):
         gather_corpus([source], tmp_path / "c.txt", GatherConfig(), on_progress=stop_after(9, TextError("stop")))
     json_lines(tmp_path / "a.jsonl", 30, of="Another")
-    with pytest.raises(TextError, match="is not the file it was"):
+    with pytest.raises(TextError, match="has changed since this run began"):
         gather_corpus([source], tmp_path / "c.txt", GatherConfig(), resume=True)
 
 
@@ -201,7 +201,7 @@ def test_a_file_that_another_process_writes_is_refused(tmp_path: Path) -> None:
     sources, out = [CorpusSource(json_lines(tmp_path / "a.jsonl", 3))], tmp_path / "c.txt"
     with (
         PartialFile(out, {}).alone(),
-        pytest.raises(UsageError, match=r"c\.partial\.txt: another process is writing to it: wait for its end"),
+        pytest.raises(UsageError, match=r"c\.partial\.txt: another process is writing to it: wait until it ends"),
     ):
         gather_corpus(sources, out, GatherConfig("tokens", (), 1), resume=True)
     assert gather_corpus(sources, out, GatherConfig("tokens", (), 1)).documents == 3

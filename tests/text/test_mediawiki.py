@@ -108,7 +108,7 @@ def test_truncated_bz2(tmp_path: Path) -> None:
 def test_xml_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "feed.xml"
     path.write_text("<rss><page/></rss>")
-    with pytest.raises(TextError, match="no MediaWiki dump: expected <mediawiki>, got <rss>"):
+    with pytest.raises(TextError, match="not a MediaWiki dump: expected <mediawiki>, got <rss>"):
         list(read_pages(path))
 
 

@@ -52,7 +52,7 @@ def test_unfinished_runs_are_not_mixed_up(tmp_path: Path) -> None:
     file = PartialFile(out, {"a": 1})
     file.open(False)
     file.append("one\n", {})
-    with pytest.raises(UsageError, match="is an unfinished run: go on with --resume, or remove"):
+    with pytest.raises(UsageError, match="is an unfinished run: continue with --resume, or remove"):
         PartialFile(out, {"a": 1}).open(False)
     with pytest.raises(UsageError, match="other sources or settings"):
         PartialFile(out, {"a": 2}).open(True)
@@ -65,7 +65,7 @@ def test_unfinished_runs_are_not_mixed_up(tmp_path: Path) -> None:
 def test_notes_that_say_nothing(tmp_path: Path, notes: str) -> None:
     (tmp_path / "c.partial.txt").write_text("one\n")
     (tmp_path / "c.partial.txt.json").write_text(notes)
-    with pytest.raises(TextError, match="does not say how to go on"):
+    with pytest.raises(TextError, match="does not say how to resume"):
         PartialFile(tmp_path / "c.txt", {}).open(True)
 
 

@@ -55,5 +55,5 @@ def test_many_rows_are_coded_as_each_alone() -> None:
 def test_value_that_is_not_finite_names_the_row(bad: float) -> None:
     rows = np.zeros((3, 2), dtype=np.float32)
     rows[2, 1] = bad
-    with pytest.raises(VectorsError, match="row 2 holds a value that is not finite"):
+    with pytest.raises(VectorsError, match="row 2 contains a value that is not finite"):
         quantize_rows(rows)

@@ -164,7 +164,7 @@ def test_threads_may_change_on_the_way(begun: Path) -> None:
 
 
 def test_a_training_is_not_overwritten(begun: Path) -> None:
-    with pytest.raises(UsageError, match="holds a training: resume it"):
+    with pytest.raises(UsageError, match="contains a training: resume it"):
         train_in_folder(text, CONFIG, begun, text=FILES)
     train_in_folder(text, CONFIG, begun, text=FILES, resume=True)
     with pytest.raises(UsageError, match="nothing to resume"):
@@ -241,7 +241,7 @@ def test_a_process_that_is_killed_goes_on_in_another(tmp_path: Path) -> None:
 def test_a_folder_in_which_another_process_trains_is_refused(tmp_path: Path) -> None:
     with (
         sole_writer(tmp_path, ValueError),
-        pytest.raises(UsageError, match="another process is writing to it: wait for its end"),
+        pytest.raises(UsageError, match="another process is writing to it: wait until it ends"),
     ):
         train_in_folder(text, CONFIG, tmp_path, text=FILES, resume=True)
     assert not (tmp_path / LOG).exists()

@@ -59,7 +59,7 @@ def test_pointers_that_are_cut_off_are_no_synset(tmp_path: Path) -> None:
 def test_tags_need_glosses(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a cat\n")
     for tokenised in (False, True):
-        with pytest.raises(TextError, match="put into WordNet's glosses"):
+        with pytest.raises(TextError, match="sense tags need WordNet's glosses"):
             TextFiles((tmp_path / "a.txt",), tokenised, sense_tags=True).check()
     (tmp_path / "data.noun").write_bytes(NOUN)
     files = TextFiles((tmp_path / "a.txt", tmp_path), sense_tags=True)

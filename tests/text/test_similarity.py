@@ -91,7 +91,7 @@ def test_a_head_line_is_passed_over(tmp_path: Path, name: str, text: str) -> Non
         ("cat dog\n", "line 1: expected two words and a number"),
         ("a b 1\ncat dog seven\n", "line 2: expected two words and a number, got 'cat dog seven'"),
         ("cat dog nan\n", "line 1: expected a finite number"),
-        ("\n", "holds no pairs"),
+        ("\n", "contains no pairs"),
     ],
 )
 def test_files_that_hold_no_pairs(tmp_path: Path, text: str, message: str) -> None:

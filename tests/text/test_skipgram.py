@@ -138,7 +138,7 @@ def test_a_single_word_keeps_the_vector_it_began_with() -> None:
 
 @pytest.mark.parametrize("text", [[], [[]], [["once", "upon", "a", "time"]]])
 def test_text_without_a_frequent_word(text: list[list[str]]) -> None:
-    with pytest.raises(TextError, match=r"no word stands 2 times in \d tokens"):
+    with pytest.raises(TextError, match=r"no word occurs 2 times in \d tokens"):
         train_skipgram(lambda: text, CONFIG)
 
 

@@ -72,10 +72,10 @@ def test_every_truncation_is_an_error(tmp_path: Path, end: bytes) -> None:
         (b"1 0\na ", "vectors of 0 numbers"),
         (b"900000000000 300\na 1234", "the file is too short"),
         (b"1 1\n\xff\xfe 1234", "vector 1: the word .* is not UTF-8"),
-        (b"1 1\n" + b"x" * 9000 + b" 1234", "no vector 1 of 1 could be made out"),
+        (b"1 1\n" + b"x" * 9000 + b" 1234", "no vector 1 of 1 could be read"),
         (
             packed(["a", "b"], np.array([[1.0], [np.nan]], dtype=np.float32), b"\n"),
-            "vector of 'b' holds a value",
+            "vector of 'b' contains a value",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_missing_line_end_and_bytes_behind_the_last_vector_are_told(tmp_path: 
     whole = packed(["a", "b"], ANY[:2], b"\n")
     for data, told in {
         whole: (),
-        whole[:-1]: ("the line end behind its last vector is missing",),
+        whole[:-1]: ("the line end after its last vector is missing",),
         whole + b"more\0": ("5 bytes follow the last of its 2 vectors: not read",),
         whole[:-1] + b" 1": ("1 bytes follow the last of its 2 vectors: not read",),
         packed(["a", "b"], ANY[:2], b"") + b"more": ("4 bytes follow the last of its 2 vectors: not read",),

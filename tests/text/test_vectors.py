@@ -80,9 +80,9 @@ def test_subset_keeps_rows_and_counts_together() -> None:
     [
         (("a",), [[1.0], [2.0]], None, "1 words but 2 vectors"),
         (("a", "b"), [[1.0], [2.0]], [1], "2 words but 1 counts"),
-        (("a", "b", "a"), [[1.0], [2.0], [3.0]], None, "'a' stands twice"),
-        (("a", "b"), [[1.0, 1.0], [2.0, np.nan]], None, "vector of 'b' holds a value that is not finite"),
-        (("a", "b"), [[np.inf, -np.inf], [2.0, 2.0]], None, "vector of 'a' holds"),
+        (("a", "b", "a"), [[1.0], [2.0], [3.0]], None, "duplicate word 'a'"),
+        (("a", "b"), [[1.0, 1.0], [2.0, np.nan]], None, "vector of 'b' contains a value that is not finite"),
+        (("a", "b"), [[np.inf, -np.inf], [2.0, 2.0]], None, "vector of 'a' contains"),
     ],
 )
 def test_tables_that_do_not_hold_together(
@@ -101,5 +101,5 @@ def test_largest_finite_values_are_finite() -> None:
 def test_queries_that_do_not_fit() -> None:
     with pytest.raises(VectorsError, match="word 'cow' is not among the 5 words"):
         ANIMALS.nearest("cow")
-    with pytest.raises(VectorsError, match="has 3 numbers, those of the table 2"):
+    with pytest.raises(VectorsError, match="has 3 numbers, those of the table have 2"):
         ANIMALS.nearest(np.zeros(3, dtype=np.float32))

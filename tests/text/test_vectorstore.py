@@ -106,9 +106,9 @@ def test_file_as_the_tests_save_it_is_read(tmp_path: Path) -> None:
         (
             {"format": "other", "precision": "float32", "version": 1},
             {},
-            "does not hold word vectors of devise",
+            "does not contain word vectors of devise",
         ),
-        ([1], {}, "does not hold word vectors of devise"),
+        ([1], {}, "does not contain word vectors of devise"),
         ({"format": "devise-word-vectors", "precision": "float32", "version": 2}, {}, "version 2 .* reads 1"),
         ({"format": "devise-word-vectors", "precision": "int4", "version": 1}, {}, r"version 1 \(int4\)"),
         ({"format": "devise-word-vectors", "precision": "int8", "version": 1}, {}, "are not those of int8"),
@@ -118,7 +118,7 @@ def test_file_as_the_tests_save_it_is_read(tmp_path: Path) -> None:
         (None, {"counts": np.array([1])}, "2 words but 2 vectors and 1 counts"),
         (None, {"words": np.frombuffer(b"a", dtype=np.uint8)}, "1 words but 2 vectors"),
         (None, {"words": np.frombuffer(b"a\n\xff", dtype=np.uint8)}, "words are not UTF-8"),
-        (None, {"words": np.frombuffer(b"a\na", dtype=np.uint8)}, "'a' stands twice"),
+        (None, {"words": np.frombuffer(b"a\na", dtype=np.uint8)}, "duplicate word 'a'"),
         (
             None,
             {"vectors": np.full((2, 2), np.nan, dtype=np.float32)},

@@ -394,7 +394,7 @@ def test_one_fold_leaves_nothing_to_train_on():
 def test_a_class_with_photos_but_no_vector_is_refused():
     problem = made_up(2)
     problem.raw[3] = 0  # photos of it can never be named
-    with pytest.raises(DeviseError, match="no vector under this label policy"):
+    with pytest.raises(DeviseError, match="no vector with this label policy"):
         calibrated(problem, replace(CONFIG, most_seen_loss=100.0))
 
 

@@ -58,7 +58,7 @@ def test_what_a_review_file_said_is_kept_when_it_is_written_again(tmp_path: Path
 
 def test_a_name_that_a_review_file_would_read_as_a_remark(tmp_path: Path):
     review = tmp_path / "classes.tsv"
-    with pytest.raises(UsageError, match="the class '#1 mug' cannot stand in a review file: rename it"):
+    with pytest.raises(UsageError, match="the class '#1 mug' cannot be in a review file: rename it"):
         map_classes(["crane", "#1 mug"], TAXONOMY, review)
     assert not review.exists()
 
@@ -99,8 +99,8 @@ def test_two_names_for_one_synset():
 def test_a_review_file_with_a_mistake(tmp_path: Path):
     review = tmp_path / "classes.tsv"
     review.write_text("# fine\nzebra\tn99999999\tnothing\n")
-    with pytest.raises(UsageError, match="line 2: 'n99999999' is no synset"):
+    with pytest.raises(UsageError, match="line 2: 'n99999999' is not a WordNet 3"):
         read_review(review, TAXONOMY)
     review.write_text("zebra\t-\nzebra\t-\n")
-    with pytest.raises(UsageError, match="line 2: 'zebra' stands twice"):
+    with pytest.raises(UsageError, match="line 2: duplicate class 'zebra'"):
         read_review(review, TAXONOMY)

@@ -99,7 +99,7 @@ def test_what_is_wrong_is_told(tmp_path: Path, server: str):
         fetched(replace(dataset, md5="0" * 32), tmp_path, str(tmp_path / "t.zip"))
     with pytest.raises(TrainingError, match="no file at"):
         fetched(dataset, tmp_path, str(tmp_path / "none.zip"))
-    with pytest.raises(TrainingError, match="cannot be had"):
+    with pytest.raises(TrainingError, match="cannot be downloaded"):
         fetched(dataset, tmp_path, f"{server}/none.zip")
     assert not (tmp_path / "none.zip").exists()
     (tmp_path / "bad.zip").write_bytes(b"no zip")

@@ -141,7 +141,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path):
     with pytest.raises(TrainingError, match="another configuration or other photos"):
         train(Line(), config(rate=0.1), tmp_path)
     (tmp_path / "last.safetensors").write_bytes(b"no checkpoint")
-    with pytest.raises(TrainingError, match="is no checkpoint"):
+    with pytest.raises(TrainingError, match="is not a checkpoint"):
         train(Line(), config(), tmp_path)
 
 
@@ -249,7 +249,7 @@ def test_how_often_it_is_saved_makes_no_other_run(tmp_path: Path):
 def test_best_weights_that_are_gone_are_not_replaced_in_silence(tmp_path: Path):
     train(Line(), config(epochs=2), tmp_path)
     (tmp_path / "best.safetensors").unlink()
-    with pytest.raises(TrainingError, match=r"best\.safetensors is gone"):
+    with pytest.raises(TrainingError, match=r"best\.safetensors with the best weights is missing"):
         train(Line(), config(epochs=2), tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_a_label_that_is_not_judged_does_not_matter() -> None:
 
 
 def test_labels_of_one_kind() -> None:
-    with pytest.raises(UsageError, match="both kinds"):
+    with pytest.raises(UsageError, match="both chosen labels and others"):
         log_odds(np.ones((3, 2), np.float32), np.ones(3, bool), np.ones(3, bool))
 
 

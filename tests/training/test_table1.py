@@ -138,7 +138,7 @@ def test_every_row_tries_as_many_settings():
 def test_other_classes_in_the_test_photos(tmp_path: Path):
     config = Table1Config(seeds=1, epochs=1, rates=(0.02,))
     ids = (*IDS[:3], "n02084071")
-    with pytest.raises(UsageError, match="must be of the same classes"):
+    with pytest.raises(UsageError, match="must have the same classes"):
         make_table1(
             config, [RowSpec("Softmax", None, None)], photos(tmp_path / "train", 40, 0),
             lambda: photos(tmp_path / "test", 20, 1, ids), default_taxonomy(), tmp_path, print,

@@ -152,7 +152,7 @@ def test_a_store_that_another_process_makes_is_refused(tmp_path: Path):
     folder.mkdir()
     with (
         sole_writer(folder, ValueError),
-        pytest.raises(TrainingError, match="another process is writing to it: wait for its end"),
+        pytest.raises(TrainingError, match="another process is writing to it: wait until it ends"),
     ):
         feature_store(tmp_path, samples, backbone, b"w")
     assert len(feature_store(tmp_path, samples, backbone, b"w").rows) == 2

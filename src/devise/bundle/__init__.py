@@ -1,1 +1,1 @@
-"""The directory a model is kept in."""
+"""The directory that contains a model."""

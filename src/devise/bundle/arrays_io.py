@@ -38,14 +38,14 @@ _BLOCK = 512  # rows: what is made of them fits into the processor's cache
 
 
 def to_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """A safetensors file without metadata; the same arrays in any order give the same bytes."""
+    """Write arrays as a safetensors file without metadata; their order does not change the bytes."""
     import safetensors.numpy
 
     return safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def from_bytes(data: bytes) -> dict[str, Array]:
-    """The arrays of a safetensors file as they are stored; BundleError if it cannot be read as one."""
+    """Read the arrays of a safetensors file as they are stored; BundleError if it is not one."""
     import safetensors
     import safetensors.numpy
 
@@ -54,24 +54,24 @@ def from_bytes(data: bytes) -> dict[str, Array]:
     except safetensors.SafetensorError as error:
         raise BundleError(f"is not a safetensors file ({error}): get or build the bundle again") from None
     except KeyError as error:
-        raise BundleError(f"holds numbers of type {error}, which numpy lacks: build the bundle again") from None
+        raise BundleError(f"contains numbers of type {error}, which numpy lacks: build the bundle again") from None
     except (MemoryError, OverflowError, TypeError, ValueError) as error:
         raise BundleError(f"is not a safetensors file ({reason_of(error)}): get or build the bundle again") from None
 
 
 def narrowed(array: Array, stored: Stored) -> Array:
-    """The floats as they are to be stored; BundleError if one is not finite or too large for float16."""
+    """Return the floats as they are stored; BundleError if one is not finite or too large for float16."""
     if not np.isfinite(array).all():
-        raise BundleError("holds a value that is not finite: give finite arrays")
+        raise BundleError("contains a value that is not finite: give finite arrays")
     with np.errstate(over="ignore"):
         small = array.astype(stored)
     if not np.isfinite(small).all():
-        raise BundleError("holds a value too large for float16: store it as float32")
+        raise BundleError("contains a value too large for float16: store it as float32")
     return small
 
 
 def quantized(rows: Matrix) -> QuantizedRows:
-    """8-bit codes, each row's scale set so that the row keeps its length: unit rows come back as unit rows.
+    """Quantize rows to 8-bit codes. Each row's scale preserves its length, so unit rows stay unit rows.
 
     Rounding alone would change a row's length by up to about 0.1 %. BundleError if a value is not finite.
     """
@@ -89,7 +89,7 @@ def quantized(rows: Matrix) -> QuantizedRows:
 
 
 def matrix_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int], *, checked: bool = True) -> Matrix:
-    """The float32 matrix kept under `name`: as float16, float32, or int8 with `scales` beside it.
+    """Return the float32 matrix stored under `name`: as float16, float32, or int8 with `scales`.
 
     BundleError if it is absent, of another shape or of another type, or if a number in it is not finite or beyond
     `_FARTHEST`. checked: without it the caller looks at the numbers.
@@ -112,7 +112,7 @@ def places_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) ->
 
 
 def codes_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> QuantizedRows:
-    """The int8 codes kept under `name` and the float32 `scales` beside them, one a row."""
+    """Return the int8 codes stored under `name` and their float32 `scales`, one per row."""
     codes, scales = _shaped(arrays, name, shape), _shaped(arrays, "scales", shape[:1])
     if codes.dtype != np.int8 or scales.dtype != np.float32:
         raise BundleError(
@@ -124,12 +124,12 @@ def codes_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> 
 
 
 def vector_of(arrays: Mapping[str, Array], name: str, length: int) -> Vector:
-    """The float32 vector kept under `name` as float16 or float32."""
+    """Return the float32 vector stored under `name` as float16 or float32."""
     return _widened(_shaped(arrays, name, (length,)), name)
 
 
 def _require_sensible(name: str, array: Array) -> None:
-    """BundleError for NaN, infinity, and what would become one of them in a product of two matrices."""
+    """Raise BundleError for NaN, infinity, and numbers that would overflow in a matrix product."""
     if not array.size:
         return
     if array.dtype == np.float16:  # none is beyond; its comparisons are slow, its bits tell
@@ -138,7 +138,7 @@ def _require_sensible(name: str, array: Array) -> None:
         sensible = bool(float(array.min()) >= -_FARTHEST and float(array.max()) <= _FARTHEST)  # min and max keep NaN
     if not sensible:
         raise BundleError(
-            f"array {name} has a number that is not finite or beyond {_FARTHEST:g}: get or build the bundle again"
+            f"array {name} has a number that is not finite or is beyond {_FARTHEST:g}: get or build the bundle again"
         )
 
 

@@ -1,4 +1,4 @@
-"""A bundle opened for reading: a part is read when it is asked for, and checked against its hash."""
+"""A bundle opened for reading: each part is read on first use and checked against its hash."""
 
 import hashlib
 import stat
@@ -52,7 +52,7 @@ __all__ = ["Bundle", "describe", "file_sha256", "open_bundle", "set_aside"]
 
 
 class Bundle:
-    """A bundle whose manifest was read and whose parts are there in full length.
+    """A bundle whose manifest was read and whose parts all have their full length.
 
     A part is read from the disk each time it is asked for, and BundleError says so if it was altered: keep
     what you got. Only the label table is kept here. Safe to use from several threads.
@@ -70,7 +70,7 @@ class Bundle:
                 _check_length(path / part.name, part)
 
     def part_bytes(self, name: str) -> bytes:
-        """The whole part; BundleError if it is absent or altered."""
+        """Read the whole part; BundleError if it is missing or was changed."""
         with self._naming(name):
             part = self.manifest.part(name)
             data = (self.path / name).read_bytes()
@@ -78,20 +78,20 @@ class Bundle:
             return data
 
     def part_path(self, name: str) -> Path:
-        """Where the part is, after its hash was checked; BundleError if it is absent or altered."""
+        """Check the part's hash and return its path; BundleError if it is missing or was changed."""
         with self._naming(name):
             part, path = self.manifest.part(name), self.path / name
             _check_hash(part, _check_length(path, part), file_sha256(path))
             return path
 
     def arrays(self, name: str) -> dict[str, Array]:
-        """The arrays of a safetensors part by name, of the types they are stored in."""
+        """Read the arrays of a safetensors part by name, in their stored types."""
         data = self.part_bytes(name)
         with self._naming(name):
             return from_bytes(data)
 
     def preprocessing(self) -> "Preprocessing":
-        """What a picture must go through before the backbone."""
+        """The preprocessing of a picture before the backbone."""
         from devise.vision.preprocessing import Preprocessing
 
         with self._naming(MANIFEST_FILE):
@@ -122,17 +122,17 @@ class Bundle:
 
     @property
     def trained(self) -> TrainedPositions:
-        """Where each row of the classifier stands among the labels."""
+        """The position in the labels of each row of the classifier."""
         return self.label_table.trained
 
     def classifier(self) -> Classifier:
-        """The softmax that was trained."""
+        """The trained softmax."""
         data = self.part_bytes(CLASSIFIER)
         with self._naming(CLASSIFIER):
             return decode_classifier(data, self.manifest)
 
     def label_vectors(self) -> LabelVectors:
-        """One row a label, in label order."""
+        """The label vectors, one row per label, in label order."""
         data = self.part_bytes(LABEL_VECTORS)
         with self._naming(LABEL_VECTORS):
             return decode_label_vectors(data, self.manifest)
@@ -158,10 +158,10 @@ class Bundle:
         try:
             return float(self.manifest.scoring[scorer][name])
         except KeyError:
-            raise BundleError(f"the model keeps no {name} for {scorer}: build the bundle again") from None
+            raise BundleError(f"the model has no {name} for {scorer}: build the bundle again") from None
 
     def stacking(self) -> StackingRule:
-        """How trained labels compete with all others; older bundles say nothing of the first choice."""
+        """The rule by which trained labels compete with all others; older bundles lack the first choice."""
         penalty, confidence = (self.setting("fused", name) for name in ("penalty", "confidence"))
         if "slope" not in self.manifest.scoring["fused"]:
             return StackingRule(penalty, confidence)
@@ -173,7 +173,7 @@ class Bundle:
         return any(part.name == name for part in self.manifest.parts)
 
     def prior(self) -> Prior:
-        """What is known of each label before the picture is looked at, in older bundles from FAMILIARITY."""
+        """The prior of each label, known before the picture is read; in older bundles from FAMILIARITY."""
         name = next((name for name in (PRIOR, FAMILIARITY) if self.has(name)), None)
         if name is None:
             return Prior()
@@ -182,11 +182,11 @@ class Bundle:
             return decode_prior(data, self.manifest)
 
     def prior_weight(self) -> float:
-        """The weight of the prior among the cosines; BundleError if the bundle keeps none."""
+        """The weight of the prior relative to the cosines; BundleError if the bundle has none."""
         return self.setting("fused", "prior" if self.has(PRIOR) else "familiarity")
 
     def kernel(self) -> KernelSurgery | None:
-        """Kernel surgery; None if the bundle keeps none."""
+        """Kernel surgery; None if the bundle has none."""
         if not self.has(KERNEL):
             return None
         data = self.part_bytes(KERNEL)
@@ -209,7 +209,7 @@ class Bundle:
             return table
 
     def fast(self) -> Bounds:
-        """What runs the network in 8-bit integers; BundleError if the bundle keeps nothing of it."""
+        """The part that runs the network in 8-bit integers; BundleError if the bundle has none."""
         if not self.has(FAST):
             raise BundleError(
                 f"{self._called}: has no {FAST}, which the fast form needs: leave --fast out, or make it with devise "
@@ -220,7 +220,7 @@ class Bundle:
             return decode_fast(data, self.manifest)
 
     def verify(self) -> None:
-        """Check all: each part's hash, each known part's form, and that the parts fit each other.
+        """Check each part's hash, each known part's format, and that the parts fit each other.
 
         BundleError for the first thing that is wrong. The network is hashed but not loaded.
         """
@@ -254,7 +254,7 @@ class Bundle:
 
     @contextmanager
     def _naming(self, file: str) -> Iterator[None]:
-        """Errors inside become BundleErrors that begin with the file."""
+        """Turn errors inside into BundleErrors that begin with the file."""
         try:
             yield
         except (BundleError, VectorsError) as error:
@@ -266,7 +266,7 @@ class Bundle:
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Read and check the manifest, and that each part is there in full length; no part is read yet.
+    """Read and check the manifest and the length of each part, without reading the parts.
 
     Files that the manifest does not list are ignored. If the directory is absent because its replacement
     was cut off between two renames, the old bundle, which was set aside whole, is opened: `Bundle.path`
@@ -286,7 +286,7 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def describe(bundle: Bundle) -> dict[str, object]:
-    """Facts about a bundle in plain values, for people and for JSON; the label table is read for them.
+    """Describe a bundle in plain values, for people and for JSON; reads the label table.
 
     `manifest_sha256` identifies the bundle: the manifest holds the hash of every part.
     """
@@ -305,7 +305,7 @@ def describe(bundle: Bundle) -> dict[str, object]:
 
 
 def set_aside(path: Path) -> Path:
-    """Where the old bundle stands while a new one is put in its place."""
+    """Return the temporary path of the old bundle while a new one replaces it."""
     whole = path.resolve()
     return whole.parent / f".{whole.name}.devise-old"
 
@@ -347,6 +347,6 @@ def _check_length(path: Path, part: Part) -> int:
 def _check_hash(part: Part, length: int, sha256: str) -> None:
     if length != part.bytes or sha256 != part.sha256:
         raise BundleError(
-            f"is altered, its sha256 is {sha256[:12]}... instead of {part.sha256[:12]}...: "
+            f"was changed, its sha256 is {sha256[:12]}... instead of {part.sha256[:12]}...: "
             "get or build the bundle again"
         )

@@ -1,4 +1,4 @@
-"""The label table: a bundle's labels in order, and on which of them its classifier was trained."""
+"""The label table: a bundle's labels in order, and which of them its classifier was trained on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
 __all__ = ["LabelTable", "TrainedPositions", "decode_label_table", "encode_label_table"]
 
 TrainedPositions = Int64[np.ndarray, "trained"]
-"""Where each row of the classifier stands among the labels."""
+"""The position in the labels of each row of the classifier."""
 
 _KEYS = ("ids", "names", "source_names", "sources", "trained")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LabelTable:
-    """The labels column by column, which is quicker to read than 40,000 objects.
+    """The labels column by column, which loads faster than 40,000 objects.
 
     ids, names, sources: one a label, in label order. trained: one position a row of the classifier.
     """
@@ -43,7 +43,7 @@ class LabelTable:
 
 
 def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:
-    """The labels as compact JSON, without their glosses.
+    """Encode the labels as compact JSON, without their glosses.
 
     trained: the id of each row of the classifier, in its order. BundleError if one is no label, stands
     twice, or if the labels marked as seen are not exactly these.
@@ -51,14 +51,14 @@ def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:
     try:
         positions = [labels.position(label_id) for label_id in trained]
     except LabelError as error:
-        raise BundleError(f"a trained label is no label of the bundle: {error}") from None
+        raise BundleError(f"a trained label is not a label of the bundle: {error}") from None
     if len(set(positions)) != len(positions):
-        raise BundleError("a trained label stands twice: give one id for each row of the classifier")
+        raise BundleError("duplicate trained label: give one id for each row of the classifier")
     seen = np.flatnonzero(labels.seen).tolist()
     if sorted(positions) != seen:
         raise BundleError(
             f"{len(seen)} labels are marked as seen but {len(positions)} ids of trained labels were given, "
-            "and they are not the same: mark exactly the trained labels"
+            "and they differ: mark exactly the trained labels"
         )
     columns = {
         "ids": list(labels.ids),
@@ -73,7 +73,7 @@ def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:
 
 
 def decode_label_table(data: bytes) -> LabelTable:
-    """The inverse of `encode_label_table`; BundleError naming the column that is wrong."""
+    """Decode `encode_label_table`; BundleError names the wrong column."""
     columns = {key: sequence(value, key) for key, value in record(parse_json(data), _KEYS).items()}
     ids, names = _texts(columns["ids"], "ids"), _texts(columns["names"], "names")
     known = _texts(columns["source_names"], "source_names")
@@ -87,7 +87,7 @@ def decode_label_table(data: bytes) -> LabelTable:
     trained = _positions(columns["trained"], "trained", below=len(ids))
     for column, values in (("ids", ids), ("trained", trained)):
         if len(set(values)) != len(values):
-            raise BundleError(f"a label stands twice in {column}: build the bundle again")
+            raise BundleError(f"duplicate label in {column}: build the bundle again")
     sources = cast("list[VectorSource]", [known[code] for code in codes])
     return LabelTable(ids, names, tuple(sources), np.array(trained, dtype=np.int64))
 

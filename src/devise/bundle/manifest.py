@@ -1,4 +1,4 @@
-"""The manifest: what a bundle holds, how it is used, where it came from. Format version 1."""
+"""The manifest: a bundle's contents, use and origin. Format version 1."""
 
 import re
 import reprlib
@@ -66,13 +66,13 @@ class Part:
 
     @property
     def kind(self) -> PartKind:
-        """The form the part is stored in."""
+        """The format of the part."""
         return part_kind(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Something the model was made of: weights, a taxonomy, a text.
+    """A source of the model: weights, a taxonomy, a text.
 
     what: its role here. source: its name, as a person would look it up. version: text, "" if it has none.
     licence: a key of the manifest's `licences`, or an SPDX identifier. At least one of sha256 (of the file
@@ -89,7 +89,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class BackboneFacts:
-    """The network: its architecture's name and how many features it makes of a picture."""
+    """The network: the name of its architecture and its number of features per picture."""
 
     architecture: str
     features: int
@@ -97,7 +97,7 @@ class BackboneFacts:
 
 @dataclass(frozen=True, slots=True)
 class LabelSpace:
-    """How many labels there are, how many of them were trained on, how long a label vector is."""
+    """The number of labels and of trained labels, and the length of a label vector."""
 
     labels: int
     trained: int
@@ -106,7 +106,7 @@ class LabelSpace:
 
 @dataclass(frozen=True, slots=True)
 class LabelPolicy:
-    """How labels got their vectors from words."""
+    """The rule that made label vectors from words."""
 
     name: str
     parameters: Plain = field(default_factory=dict)
@@ -114,7 +114,7 @@ class LabelPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that is known of a bundle but the content of its parts.
+    """Everything about a bundle except the content of its parts.
 
     name: of the model. preprocessing: as `Preprocessing.to_dict` gives it.
     scoring: by scorer, its settings by name.
@@ -136,12 +136,12 @@ class Manifest:
     parts: tuple[Part, ...] = ()
 
     def part(self, name: str) -> Part:
-        """The part of this name; BundleError if the bundle holds none."""
+        """Return the part of this name; BundleError if the bundle has none."""
         for part in self.parts:
             if part.name == name:
                 return part
         held = ", ".join(part.name for part in self.parts) or "nothing"
-        raise BundleError(f"is not in the bundle, which holds {held}: take a bundle that has this part")
+        raise BundleError(f"is not in the bundle, which contains {held}: use a bundle that has this part")
 
     def to_json(self) -> str:
         """Canonical text: equal manifests give equal text. BundleError if a value is not plain."""
@@ -158,7 +158,7 @@ class Manifest:
         """
         if len(data) > LARGEST_MANIFEST:
             raise BundleError(
-                f"has more than the {LARGEST_MANIFEST} bytes of the largest manifest: "
+                f"is larger than {LARGEST_MANIFEST} bytes, the limit of a manifest: "
                 "get the bundle again, or build it with less config and shorter notices"
             )
         stored = _of_this_format(parse_json(data))
@@ -184,7 +184,7 @@ class Manifest:
 
 
 def part_kind(name: str) -> PartKind:
-    """The form told by the end of a part's name; BundleError if the name cannot be a part's.
+    """Return the format given by the extension of a part's name; BundleError if the name is invalid.
 
     A name is letters a-z and digits with single dots, hyphens and underscores between them: it cannot lead
     out of the bundle, nor differ from another only by case.
@@ -250,7 +250,7 @@ def _scoring(value: object) -> dict[str, dict[str, int | float]]:
 
 
 def _setting(value: object, name: str, where: str) -> int | float:
-    """A number in the range that its name asks for: others give warnings and nonsense, or take hours."""
+    """Check that a number is in the range of its name; others give nonsense or take hours."""
     found = number(value, where)
     least, most = next(bounds for ending, bounds in _RANGES.items() if name.endswith(ending))
     if name in _WHOLE and type(found) is not int:
@@ -289,7 +289,7 @@ def _parts(value: object) -> tuple[Part, ...]:
         if found["kind"] != kind:
             raise BundleError(f"key {where}.kind must be {kind!r}, the form of {name}: build the bundle again")
         if name in parts:
-            raise BundleError(f"part {name} stands twice in key parts: build the bundle again")
+            raise BundleError(f"duplicate part {name} in key parts: build the bundle again")
         parts[name] = Part(name, whole(found["bytes"], f"{where}.bytes"), _sha256(found["sha256"], f"{where}.sha256"))
     return tuple(parts.values())
 

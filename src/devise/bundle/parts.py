@@ -1,4 +1,4 @@
-"""What the parts of a bundle hold, as bytes and back. Each `encode_` has its `decode_`."""
+"""The contents of a bundle's parts, to bytes and back. Each `encode_` has a `decode_`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ _Centre = Float32[np.ndarray, "length"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SurgeryMap:
-    """The map M from features to the label space, and what was centred on the way, by name.
+    """The map M from features to the label space, and the centring vectors by name.
 
     centring: vectors as long as the features or as a label vector, such as the mean that was taken off all
     label vectors and has to be taken off a new one.
@@ -104,7 +104,7 @@ def decode_classifier(data: bytes, manifest: Manifest) -> Classifier:
 def encode_surgery(surgery: SurgeryMap, stored: Stored = "float16") -> bytes:
     """`map` and the centring vectors by their names."""
     if "map" in surgery.centring:
-        raise BundleError("a centring vector cannot be named map: name it otherwise")
+        raise BundleError("a centring vector cannot be named map: use another name")
     arrays: dict[str, Array] = {"map": surgery.map, **surgery.centring}
     return to_bytes({name: narrowed(array, stored) for name, array in arrays.items()})
 
@@ -118,7 +118,7 @@ def decode_surgery(data: bytes, manifest: Manifest) -> SurgeryMap:
         shape = arrays[name].shape
         if shape not in ((features,), (dim,)):
             raise BundleError(
-                f"array {name} must have {features} numbers, as features do, or {dim}, as label vectors do, "
+                f"array {name} must have {features} numbers, as features have, or {dim}, as label vectors do, "
                 f"got {shape}: build the bundle again"
             )
         centring[name] = vector_of(arrays, name, shape[0])
@@ -143,7 +143,7 @@ def decode_label_vectors(data: bytes, manifest: Manifest) -> LabelVectors:
 
 
 def decode_label_codes(data: bytes, manifest: Manifest) -> QuantizedRows:
-    """The label vectors as they are stored in 8 bits; BundleError if they are stored as floats."""
+    """Decode label vectors as 8-bit codes; BundleError if they are stored as floats."""
     space = manifest.label_space
     return codes_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
 
@@ -193,7 +193,7 @@ def decode_prior(data: bytes, manifest: Manifest) -> Prior:
 
 
 def encode_fast(bounds: Bounds) -> bytes:
-    """`bounds`, one row a value, the `values` by name, the `network` they are of, and each convolution's shifts."""
+    """Encode `bounds` (one row per value), the `values` by name, their `network`, and each convolution's shifts."""
     names = "\n".join(bounds.of).encode("utf-8")
     both = ((_SHIFT, bounds.shifts), (_NARROW_SHIFT, bounds.narrow_shifts))
     shifts: dict[str, Array] = {
@@ -223,7 +223,7 @@ def decode_fast(data: bytes, manifest: Manifest) -> Bounds:
     except UnicodeDecodeError:
         raise BundleError("array values is not UTF-8 text: get or build the bundle again") from None
     if len(set(names)) != len(names):
-        raise BundleError("a value stands twice: get or build the bundle again")
+        raise BundleError("duplicate value: get or build the bundle again")
     if network != manifest.part(BACKBONE).sha256:
         raise BundleError(f"was made for another network than {BACKBONE}: make it again for this one")
     rows = matrix_of(arrays, "bounds", (len(names), 2), checked=False)  # `Bounds` does

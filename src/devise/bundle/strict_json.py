@@ -1,4 +1,4 @@
-"""JSON read without forgiveness: every key is known, none stands twice, every value has its type."""
+"""Strict JSON: every key is known and unique, and every value has its type."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def parse_json(data: bytes) -> object:
 
 
 def dump_json(value: object, *, indent: int | None = 2) -> str:
-    """Canonical JSON: keys sorted, text unescaped, one line end at the end; equal values give equal text.
+    """Dump canonical JSON: sorted keys, unescaped text, one final line end; equal values give equal text.
 
     BundleError if a value is not plain (text, whole and finite numbers, true, false, null, lists, and
     mappings from text).
@@ -50,7 +50,7 @@ def dump_json(value: object, *, indent: int | None = 2) -> str:
 
 
 def record(value: object, keys: Collection[str], where: str = "") -> dict[str, object]:
-    """A JSON object with exactly these keys; `where` is the key it stands at, empty for the whole file."""
+    """Require a JSON object with exactly these keys; `where` is its own key, empty for the whole file."""
     found = plain(value, where)
     prefix = f"{where}." if where else ""
     for key in sorted(found.keys() - set(keys)):
@@ -96,7 +96,7 @@ def number(value: object, where: str) -> int | float:
 
 
 def shown_key(where: str) -> str:
-    """A key as an error may print it, in one short line."""
+    """Shorten a key to one line for an error message."""
     return where if where.isprintable() and len(where) <= _LONGEST_SHOWN else ascii(where[:_LONGEST_SHOWN])
 
 
@@ -109,7 +109,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         most = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"key {shown_key(most)} stands twice")
+        raise ValueError(f"key {shown_key(most)} is a duplicate")
     return found
 
 

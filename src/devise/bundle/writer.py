@@ -1,4 +1,4 @@
-"""Bundles are written whole: under another name, checked, then renamed into place."""
+"""Writes complete bundles: under another name, checked, then renamed to the final path."""
 
 import errno
 import os
@@ -64,7 +64,7 @@ def write_bundle(
 def _fill(folder: Path, called: Path, manifest: Manifest, parts: Mapping[str, PartContent]) -> None:
     listed = tuple(_write_part(folder, name, parts[name]) for name in sorted(parts))
     if strange := sorted({entry.name for entry in folder.iterdir()} - parts.keys()):
-        raise BundleError(f"{called}: a part's function wrote {strange[0]} too: let it write its own file only")
+        raise BundleError(f"{called}: a part's function also wrote {strange[0]}: let it write only its own file")
     full = replace(manifest, created_by=f"devise-zsl {__version__}", parts=listed)
     data = full.to_json().encode("utf-8")
     checked = Manifest.from_json(data)
@@ -93,21 +93,21 @@ def _write_part(folder: Path, name: str, content: PartContent) -> Part:
 
 
 def check_target(target: Path, overwrite: bool) -> None:
-    """BundleError if `write_bundle` would not write there: ask before work that takes long."""
+    """Raise BundleError if `write_bundle` could not write there: call it before long work."""
     if not target.name or not target.parent.is_dir():
-        raise BundleError(f"{target}: its parent is not a directory: make that first")
+        raise BundleError(f"{target}: its parent is not a directory: create it first")
     if not target.exists():
         return
     if not target.is_dir():
-        raise BundleError(f"{target}: is a file, but a bundle is a directory: choose another place")
+        raise BundleError(f"{target}: is a file, but a bundle is a directory: choose another path")
     held = {entry.name for entry in target.iterdir()}
     if not held:
         return
     if not overwrite:
-        raise BundleError(f"{target}: exists already: choose another place or ask to overwrite it")
+        raise BundleError(f"{target}: exists already: choose another path or ask to overwrite it")
     known = {MANIFEST_FILE} | {part.name for part in _manifest_of(target).parts}
     if strange := sorted(held - known):
-        raise BundleError(f"{target}: holds {strange[0]}, which is no part of the bundle: move it away first")
+        raise BundleError(f"{target}: contains {strange[0]}, which is not a part of the bundle: move it away first")
 
 
 def _manifest_of(target: Path) -> Manifest:
@@ -115,7 +115,7 @@ def _manifest_of(target: Path) -> Manifest:
         return Manifest.from_json(read_file(target / MANIFEST_FILE, LARGEST_MANIFEST))
     except (BundleError, OSError):
         raise BundleError(
-            f"{target}: is not a bundle of this format, so it is kept: remove it or choose another place"
+            f"{target}: is not a bundle of this format and was not changed: remove it or choose another path"
         ) from None
 
 
@@ -134,7 +134,7 @@ def _swap(new: Path, target: Path) -> None:
 
 
 def _put_back(target: Path) -> None:
-    """End what a process that died in `_swap` left behind."""
+    """Finish a replacement that a killed process left half done in `_swap`."""
     old = set_aside(target)
     if old.is_dir() and target.exists():
         shutil.rmtree(old)
@@ -154,7 +154,7 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _sync_directory(folder: Path) -> None:
-    """Make the names in a directory safe from a power cut, where the system can."""
+    """Sync the names in a directory to disk, if the system can."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Evaluations: records of runs, measures of them, and how two runs differ."""
+"""Evaluations: records of runs, their measures, and comparisons of two runs."""
 
 from typing import TYPE_CHECKING
 

@@ -27,21 +27,21 @@ _BATCH = 16  # pictures given to an adapter at once
 
 @runtime_checkable
 class NameScorer(Protocol):
-    """What an adapter has to have; any object with this method will do.
+    """The interface of an adapter; any object with this method works.
 
     It may have an attribute `probabilities`: true if each row of its scores is in proportion to probabilities over
     the names, which then count as its confidence.
     """
 
     def scores(self, pictures: Sequence[Image.Image], names: Sequence[str]) -> Any:
-        """One row a picture (RGB), one column a name, up is better: anything NumPy makes an array of.
+        """Score pictures (RGB): one row per picture, one column per name, higher is better; anything NumPy can read.
 
         It is called with a few pictures at a time and always with the same names, so text is worth keeping.
         """
 
 
 def label_names(taxonomy: Taxonomy, ids: Sequence[str]) -> tuple[str, ...]:
-    """A name for each synset, no two alike: its first term; where several share it, with its kind behind it.
+    """Name each synset uniquely: its first term; if several share it, with the hypernym appended.
 
     >>> from devise.taxonomy.wordnet import default_taxonomy
     >>> label_names(default_taxonomy(), ["n02012849", "n03126707", "n02391049"])
@@ -81,18 +81,18 @@ def with_others(
     *,
     on_photo: Callable[[int], None] | None = None,
 ) -> Record:
-    """The record with a scorer more for each adapter, ranking all candidates.
+    """Add one scorer per adapter to the record; each ranks all candidates.
 
     find: where a photo of the record is, see `report.measured.finder`. on_photo: called with how many more are done.
     UsageError for a name that is taken, PictureError for a photo that is lost (all scorers have to see the same),
     DeviseError for scores of the wrong shape or that are not numbers.
     """
     if taken := [name for name in others if name in record.scorers or name == "chance"]:
-        raise UsageError(f"there is a scorer {taken[0]!r} in the record: take another name")
+        raise UsageError(f"there is a scorer {taken[0]!r} in the record: use another name")
     names = label_names(taxonomy, record.candidates)
     recorder = Recorder(record.labels, frozenset(record.trained), record.truth_ids, taxonomy)
     if record.hedging not in (None, recorder.hedging):
-        raise RecordError("the record keeps answers of other nodes or thresholds than this version's: make it again")
+        raise RecordError("the record has answers for other nodes or thresholds than this version: make it again")
     made = {name: _Asked(name, adapter, names, recorder, record.candidates) for name, adapter in others.items()}
     for start in range(0, len(record.images), _BATCH):
         pictures = [_picture(image.id, find) for image in record.images[start : start + _BATCH]]
@@ -100,13 +100,13 @@ def with_others(
             asked.take(pictures)
         if on_photo is not None:
             on_photo(len(pictures))
-    facts = record.facts | {"names given to other scorers": "first terms; where shared, with the hypernym behind"}
+    facts = record.facts | {"names given to other scorers": "first terms; if shared, with the hypernym appended"}
     scorers = {**record.scorers, **{name: one.row() for name, one in made.items()}}
     return replace(record, scorers=scorers, facts=facts, hedging=recorder.hedging)
 
 
 class _Asked:
-    """What one adapter says, block by block."""
+    """The answers of one adapter, block by block."""
 
     def __init__(
         self, name: str, adapter: NameScorer, names: tuple[str, ...], recorder: Recorder, candidates: Sequence[str]
@@ -126,11 +126,11 @@ class _Asked:
         expected = (len(pictures), len(self._names))
         if given.shape != expected:
             raise DeviseError(
-                f"{self._name} gave scores of shape {given.shape}, expected {expected}: one row a picture, one column "
-                "a name"
+                f"{self._name} gave scores of shape {given.shape}, expected {expected}: one row per picture, one "
+                "column per name"
             )
         if np.isnan(given).any():
-            raise DeviseError(f"{self._name} gave a score that is not a number: mend its scores")
+            raise DeviseError(f"{self._name} gave a score that is NaN: fix its scores")
         if self._sure and ((given < 0).any() or not np.isfinite(given).all() or not given.any(axis=1).all()):
             raise DeviseError(
                 f"{self._name} has `probabilities`, but gave a score below 0, an infinite one or only zeros: leave the "
@@ -140,7 +140,7 @@ class _Asked:
 
 
 def _kinds(taxonomy: Taxonomy, synset_id: str) -> list[str]:
-    """The hypernym's name and that of its hypernym, as far as there are."""
+    """Return the names of the hypernym and of its hypernym, if they exist."""
     kinds, here = [], synset_id
     for _ in range(2):
         parents = taxonomy.parents(here)
@@ -173,7 +173,7 @@ def _module(place: str) -> ModuleType:
 def _picture(name: str, find: Callable[[str], Path | None]) -> Image.Image:
     path = find(name)
     if path is None:
-        raise PictureError(f"{name} is not in the folders given: every scorer has to see the same photos")
+        raise PictureError(f"{name} is not in the folders given: every scorer needs the same photos")
     try:
         return Image.fromarray(read_picture(path, min_side=None))
     except PictureError as error:

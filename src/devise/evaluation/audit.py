@@ -1,4 +1,4 @@
-"""Looks at a model's label space without a photo: measures, coverage, the talk's own cases."""
+"""Audits a model's label space without photos: measures, coverage, and pairs of the introductory talk."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -62,7 +62,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Audit:
-    """What was found.
+    """The results of an audit.
 
     model, policy: of the label space. trained, wide: the measures over the trained classes, and over these with
         those of a list, or with all labels of the model. wide_list: what that list is, in words.
@@ -138,7 +138,7 @@ def audit_label_space(
 
 
 def nearest_others(vectors: LabelVectors, k: int) -> Ranking:
-    """For each row the k rows of highest cosine, itself and rows of zeros left out; fewer if there are no more.
+    """Return the k rows of highest cosine for each row, without itself and rows of zeros; fewer if there are fewer.
 
     Rows of zeros get `NO_NEIGHBOUR`. vectors: unit rows, or zeros.
     """
@@ -155,7 +155,7 @@ def nearest_others(vectors: LabelVectors, k: int) -> Ranking:
 
 
 def wide_space(parts: ModelParts, classes: str | None) -> tuple[LabelSpace, str]:
-    """The trained labels with those of a list (None: all labels of the model), and what that is in words."""
+    """Join the trained labels and a list (None: all labels of the model), with a description."""
     if classes is None:
         return parts.space, "all labels of the model"
     listed = read_candidates(classes)
@@ -166,7 +166,7 @@ def wide_space(parts: ModelParts, classes: str | None) -> tuple[LabelSpace, str]
 def measured(
     parts: ModelParts, space: LabelSpace, config: LabelSpaceConfig, on_progress: Callable[[int, int], None]
 ) -> LabelSpaceAudit:
-    """The measures of these labels; LabelError if one is not in WordNet. on_progress: how many of how many are done."""
+    """Measure these labels; LabelError if one is not in WordNet. on_progress: done and total."""
     outside = [one for one in space.labels.ids if one not in parts.taxonomy]
     if outside:
         raise LabelError(f"{len(outside)} classes are not in WordNet ({outside[0]}): leave them out of the list")

@@ -29,7 +29,7 @@ _JPEG = b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True)
 class CaltechClass:
-    """A folder of Caltech-101 and where its first photos go.
+    """A folder of Caltech-101 and the set for its first photos.
 
     folder: its name there. id, name: the synset that its photos show. set: seen, unseen or related to the 1000 trained
     classes. photos: how many, from the first. why: it is in that set.
@@ -44,7 +44,7 @@ class CaltechClass:
 
 
 def caltech_classes() -> tuple[CaltechClass, ...]:
-    """The classes that the results are about, as `caltech101.tsv` lists them."""
+    """Return the classes used in the results, as `caltech101.tsv` lists them."""
     lines = (files("devise.evaluation") / "caltech101.tsv").read_text(encoding="utf-8").splitlines()[1:]
     rows = (line.split("\t") for line in lines)
     return tuple(
@@ -53,7 +53,7 @@ def caltech_classes() -> tuple[CaltechClass, ...]:
 
 
 def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] | None = None) -> dict[str, int]:
-    """Write SET/ID/FOLDER_image_NNNN.jpg for the first photos of each class; how many photos each set got.
+    """Write SET/ID/FOLDER_image_NNNN.jpg for the first photos of each class; return the photos per set.
 
     archive: `caltech-101.zip`, or the `101_ObjectCategories.tar.gz` in it. out: a folder that is not there yet or is
     empty; it appears when it is whole. Nothing is written anywhere else, whatever the archive's members are called.
@@ -63,12 +63,12 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
     classes = caltech_classes() if classes is None else classes
     wanted = {one.folder: one for one in classes}
     if not archive.is_file():
-        told = "is a folder: give the archive itself" if archive.is_dir() else "is no file"
+        told = "is a folder: give the archive itself" if archive.is_dir() else "is not a file"
         raise UsageError(f"{archive} {told}, caltech-101.zip or 101_ObjectCategories.tar.gz")
     if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UsageError(f"{out} is there already: give a folder that is new or empty")
+        raise UsageError(f"{out} exists already: give a folder that is new or empty")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"{out} needs a folder that exists: make {out.parent} first")
+        raise UsageError(f"{out} needs a folder that exists: create {out.parent} first")
     found: Counter[str] = Counter()
     with sole_writer(out.absolute().parent, DeviseError, f".{out.name}.lock"), _stage(out) as stage:
         with _named(archive):
@@ -103,19 +103,19 @@ def _stage(out: Path) -> Iterator[Path]:
 
 def _check_whole(archive: Path, classes: Sequence[CaltechClass], found: Counter[str]) -> None:
     if not found:
-        raise DeviseError(f"{archive} is not Caltech-101: no 101_ObjectCategories/CLASS/image_0001.jpg is in it")
+        raise DeviseError(f"{archive} is not Caltech-101: it has no 101_ObjectCategories/CLASS/image_0001.jpg")
     short = [one for one in classes if found[one.folder] < one.photos]
     if short:
         first = short[0]
         raise DeviseError(
-            f"{archive} is not the whole Caltech-101: {found[first.folder]} of the first {first.photos} photos of "
+            f"{archive} is not the complete Caltech-101: {found[first.folder]} of the first {first.photos} photos of "
             f"{first.folder}, and {len(short)} classes lack some: get it again"
         )
 
 
 @contextmanager
 def _named(archive: Path) -> Iterator[None]:
-    """Damage of any kind of archive as one line."""
+    """Report damage of any kind of archive in one line."""
     try:
         yield
     except FileExistsError as error:
@@ -151,5 +151,5 @@ def _of_tar(file: IO[bytes], wanted: dict[str, CaltechClass]) -> Iterator[tuple[
             content = packed.extractfile(member) if member.size <= _LARGEST else None
             data = content.read() if content is not None else b""
             if len(data) != member.size or not data.startswith(_JPEG):
-                raise tarfile.ReadError(f"{match[1]}/image_{match[2]}.jpg is no photo")
+                raise tarfile.ReadError(f"{match[1]}/image_{match[2]}.jpg is not a photo")
             yield match[1], number, data

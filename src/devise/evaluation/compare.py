@@ -1,4 +1,4 @@
-"""Two evaluations of the same photos, side by side: paired differences, and the photos that changed."""
+"""Compares two evaluations of the same photos: paired differences, and the photos that changed."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,7 +25,7 @@ __all__ = ["Change", "Comparison", "Difference", "compare_records"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A measure of both, and second - first with its intervals, over draws that are the same for both."""
+    """A measure of both, and second - first with its intervals, over the same draws."""
 
     first: float | None
     second: float | None
@@ -38,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A photo whose first label is another one now: its id, its true label, and both first labels."""
+    """A photo whose first label changed: its id, its true label, and both first labels."""
 
     image: str
     truth: str
@@ -85,7 +85,7 @@ def compare_records(
     against: str | None = None,
     rules: Bootstrap | None = None,
 ) -> tuple[Comparison, ...]:
-    """Every measure that both have, scorer by scorer.
+    """Compare every measure that both records have, scorer by scorer.
 
     scorer: only this one of the first; against: the one of the second to set it against, by default of the same
     name. None takes all names both have. RecordError for records of other images, candidates, trained labels or
@@ -129,7 +129,7 @@ def _check(first: Record, second: Record) -> None:
             raise RecordError(f"the records have different {kind} ({counts}): run both with the same ones")
     rules = [key for key in ("graph", "hit_ks", "hp_ks") if first.settings.get(key) != second.settings.get(key)]
     if rules:
-        raise RecordError(f"the records hold to different rules ({', '.join(rules)}): run both with the same version")
+        raise RecordError(f"the records have different rules ({', '.join(rules)}): run both with the same version")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

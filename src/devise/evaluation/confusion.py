@@ -1,4 +1,4 @@
-"""Confusion as a tree: at which branching of the taxonomy the guesses leave the way to the truth."""
+"""Confusion as a tree: where in the taxonomy the guesses leave the path to the truth."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ _TOP = ""  # above all roots, so that there is always a common ancestor
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Photos whose truth is in the branch `source` and whose guess is in `target`, another branch of one synset.
+    """Photos whose truth is in the branch `source` and whose guess is in `target`, a sibling branch.
 
     Either may be that synset itself: a guess that is too general, or more special than the truth.
     """
@@ -25,7 +25,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A part of the tree that holds true classes.
+    """A subtree that contains true classes.
 
     path: synset ids downward; a way without a fork is one branch, and its last id is what the branch is called.
         Empty only above several roots.
@@ -43,7 +43,7 @@ class Branch:
 
 
 def first_path(taxonomy: Taxonomy, synset_id: str) -> tuple[str, ...]:
-    """The way from a root down to the synset that takes the first hypernym of each: one way of several.
+    """Return the path from a root to the synset over first hypernyms: one of several paths.
 
     WordNet lists a synset's main hypernym first. TaxonomyError for an unknown id.
     """
@@ -54,7 +54,7 @@ def first_path(taxonomy: Taxonomy, synset_id: str) -> tuple[str, ...]:
 
 
 def confusion_tree(pairs: Iterable[tuple[str, str]], path_of: Callable[[str], tuple[str, ...]]) -> Branch:
-    """The tree of (true class, guess) pairs, one pair a photo.
+    """Build the tree of (true class, guess) pairs, one pair per photo.
 
     path_of: the way from a root down to a synset, itself included, such as `first_path`. It has to be a tree: two
     synsets that share an ancestor share the whole way down to it.
@@ -74,7 +74,7 @@ def confusion_tree(pairs: Iterable[tuple[str, str]], path_of: Callable[[str], tu
 
 @dataclass
 class _Counts:
-    """By synset: photos, right and kept ones, flows, and the children on the way to a true class."""
+    """By synset: photos, right and kept ones, flows, and the children on the path to a true class."""
 
     photos: Counter[str] = field(default_factory=Counter)
     right: Counter[str] = field(default_factory=Counter)

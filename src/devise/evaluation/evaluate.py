@@ -48,7 +48,7 @@ _BLOCK = 64  # photos scored at once
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """What is asked of the photos.
+    """The settings of an evaluation.
 
     candidates: "all", "seen", "unseen" (the model's own lists), "test-classes" (the folders' classes), or a file of
         synset ids, a JSON list as FILE.json#KEY: that list exactly, with vectors made for ids the model lacks.
@@ -68,7 +68,7 @@ class EvaluationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The result, what was left out and why, and facts of the labels.
+    """The result, the skipped input with reasons, and facts about the labels.
 
     skipped: how many files and folders were left out, by reason, unreadable photos among them.
     coverage: how many candidates got their vector in each way. generalised: None unless photos of trained and
@@ -88,7 +88,7 @@ class Evaluation:
 
     @property
     def transductive(self) -> dict[str, str]:
-        """The rows whose answers depend on the other photos, and how; the others take each photo alone."""
+        """The rows whose answers depend on the other photos, and how; other rows take each photo alone."""
         return dict(self.record.facts.get("transductive", {}))
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def evaluate_folders(
     request: EvaluationRequest | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Every measure of every scorer on the photos of class folders named by synset.
+    """Evaluate every scorer on photos in class folders named by synset.
 
     candidates: see `EvaluationRequest`, which may be given in its place.
     on_progress: called with photos done and photos in all.
@@ -128,7 +128,7 @@ def evaluate_folders(
 
 
 def record_gathered(model: Model, photos: Gathered, request: EvaluationRequest) -> Record:
-    """What every scorer says of photos whose features are known."""
+    """Record every scorer's answers for photos with known features."""
     chosen = _chosen(model, request, photos.listing.classes)
     if chosen.classes is not None:
         photos = photos.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
@@ -137,7 +137,7 @@ def record_gathered(model: Model, photos: Gathered, request: EvaluationRequest) 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Chosen:
-    """The candidates; the classes tested, or None for all; what was left out of the lists; all of it in words."""
+    """The candidates, the test classes (None: all), what the lists left out, and a description."""
 
     space: LabelSpace
     words: str
@@ -159,7 +159,7 @@ def _chosen(model: Model, asked: EvaluationRequest, photographed: Sequence[str])
         case "test-classes":
             return _Chosen(synset_space(parts, photographed), "the classes of the photos")
     listed = read_candidates(asked.candidates, parts.taxonomy)
-    twice = {"a candidate that stood twice in its file": listed.duplicates} if listed.duplicates else {}
+    twice = {"a duplicate candidate in its file": listed.duplicates} if listed.duplicates else {}
     return _Chosen(synset_space(parts, listed.ids), listed.source, left_out=twice)
 
 
@@ -231,14 +231,14 @@ def _policy(model: Model) -> str:
 
 
 def _temperature(model: Model, row: Row) -> float | None:
-    """How the scores of a method become probabilities, as `LabelRun` has it; None for rows that have none."""
+    """Return the temperature of a method, as in `LabelRun`; None for rows without probabilities."""
     if row == "softmax":
         return SHARES
     return None if row == "random" else model.parts.setting(row, "temperature")
 
 
 def _branch(model: Model, name: str) -> Branch:
-    """The trained labels at or under the sense of a name that has most of them; UsageError for fewer than 2."""
+    """Find the trained labels at or under the sense of a name with the most; UsageError for fewer than 2."""
     taxonomy = model.parts.taxonomy
     under = [
         Branch(sense.id, tuple(one for one in model.parts.trained_ids if one in below))
@@ -249,7 +249,7 @@ def _branch(model: Model, name: str) -> Branch:
     if found is None or len(found.labels) < 2:
         raise UsageError(
             f"a branch needs at least 2 trained labels under it, {name!r} has "
-            f"{0 if found is None else len(found.labels)}: take a wider name, such as dog"
+            f"{0 if found is None else len(found.labels)}: use a more general name, such as dog"
         )
     return found
 
@@ -257,7 +257,7 @@ def _branch(model: Model, name: str) -> Branch:
 def _in_branch(
     model: Model, row: Row, branch: Branch, labels: Sequence[str], features: Features, moved: Queries | None
 ) -> Int64[np.ndarray, "images"]:
-    """The best label of each photo when the branch's labels are all there is."""
+    """Return the best label of each photo among the branch's labels only."""
     scorer = make_scorer(model.parts, row, synset_space(model.parts, branch.labels))
     best = np.concatenate([top_k(block, 1).positions[:, 0] for block in _scores(model, scorer, features, moved)])
     where = {label: place for place, label in enumerate(labels)}
@@ -266,7 +266,7 @@ def _in_branch(
 
 
 def _scores(model: Model, scorer: Scorer, features: Features, moved: Queries | None) -> Iterator[Scores]:
-    """moved: where the photos stand in place of where their features put them."""
+    """Score photos. moved: their places in the label space, instead of those from their features."""
     for start in range(0, len(features), _BLOCK):
         evidence = model.parts.classifier.evidence(features[start : start + _BLOCK])
         if moved is None:
@@ -277,7 +277,7 @@ def _scores(model: Model, scorer: Scorer, features: Features, moved: Queries | N
 
 
 def _moved(model: Model, features: Features) -> Queries:
-    """The photos in the label space, each nearer to its neighbours among them; which labels are asked is all one."""
+    """Move each photo in the label space towards its nearest photos; the requested labels do not matter."""
     scorer = make_scorer(model.parts, _HELPED, model.parts.space)
     assert isinstance(scorer, PlacingScorer)
     evidence = model.parts.classifier.evidence

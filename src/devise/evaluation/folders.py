@@ -1,4 +1,4 @@
-"""Test photos in class folders: one folder a class, named by its synset id."""
+"""Test photos in class folders: one folder per class, named by its synset id."""
 
 import re
 from collections import Counter
@@ -16,7 +16,7 @@ _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file or folder that gave no test photo.
+    """A file or folder that was skipped.
 
     pictures: how many pictures were left out with it; 0 for a file that is no picture.
     """
@@ -28,7 +28,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class TestPhotos:
-    """The photos of a folder with what they show, sorted by class and then as `find_pictures` goes.
+    """The photos of a folder with their classes, sorted by class and then in `find_pictures` order.
 
     pairs: the path of a photo and the synset id of its class.
     skipped: all that was left out, each with its reason.
@@ -49,12 +49,12 @@ class TestPhotos:
 
     @property
     def skipped_counts(self) -> dict[str, int]:
-        """How many files and folders were left out, by reason, the reasons in alphabetical order."""
+        """Count skipped files and folders by reason, in alphabetical order."""
         return dict(sorted(Counter(one.reason for one in self.skipped).items()))
 
 
 def find_test_photos(folder: Path, known: Container[str]) -> TestPhotos:
-    """The pictures in the folders of `folder` that are named by a known synset id, folders in them included.
+    """Find pictures in subfolders of `folder` that are named by a known synset id, recursively.
 
     known: the synset ids there are, such as a taxonomy.
 
@@ -93,7 +93,7 @@ def _listing(folder: Path) -> list[Path]:
 
 
 def _contents(folder: Path) -> tuple[list[Path], list[Skipped]]:
-    """The pictures, and what is there besides."""
+    """List the pictures and everything else."""
     others: list[Path] = []
     found = list(find_pictures([folder], on_skip=others.append))
     skipped = [Skipped(path, "not a picture by its name") for path in others]

@@ -1,4 +1,4 @@
-"""Test photos as an evaluation uses them: features of all that can be read, each with its name and true class."""
+"""Test photos for an evaluation: the features of each readable photo, with name and true class."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The photos of some folders. folders: their names. skipped: how many files were left out, by reason."""
+    """The photos of some folders. folders: their names. skipped: the number of skipped files by reason."""
 
     images: tuple[ImageRecord, ...]
     paths: tuple[Path, ...]
@@ -30,11 +30,11 @@ class Listing:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes there are photos of, in the order of the photos."""
+        """The classes of the photos, in the order of the photos."""
         return tuple(dict.fromkeys(image.truth for image in self.images))
 
     def of_classes(self, classes: Collection[str], reason: str) -> "Listing":
-        """The photos of these classes; the others are counted under the reason. UsageError if none is left."""
+        """Keep the photos of these classes; count the others under the reason. UsageError if none is left."""
         kept = [place for place, image in enumerate(self.images) if image.truth in classes]
         if not kept:
             raise UsageError(
@@ -50,7 +50,7 @@ class Listing:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Gathered:
-    """Features of the photos that could be read, row by row.
+    """Features of the readable photos, one row per photo.
 
     problems: what was wrong with the others, with paths. notes: what was wrong with the files of these.
     """
@@ -68,7 +68,7 @@ class Gathered:
 
 
 def list_photos(model: Model, folders: Sequence[Path]) -> Listing:
-    """The photos in class folders named by synset; a folder given twice counts once. UsageError if there is none.
+    """List the photos in class folders named by synset; duplicate folders count once. UsageError if there are none.
 
     An image is named by its path under its folder; with several folders the folder's name comes first, behind a
     number where two are called the same.
@@ -91,7 +91,7 @@ def list_photos(model: Model, folders: Sequence[Path]) -> Listing:
 
 
 def gather(model: Model, listing: Listing, on_progress: Progress | None = None) -> Gathered:
-    """Run the network over the photos. UsageError if none can be read."""
+    """Run the network on the photos. UsageError if none can be read."""
     rows, kept, problems, notes = [], [], [], []
     for place, one in enumerate(model.features(listing.paths)):
         if one.features is None:
@@ -104,7 +104,7 @@ def gather(model: Model, listing: Listing, on_progress: Progress | None = None) 
         if on_progress is not None:
             on_progress(place + 1, len(listing.paths))
     if not kept:
-        raise UsageError(f"none of {len(listing.paths)} photos could be read, the first: {problems[0]}")
+        raise UsageError(f"none of {len(listing.paths)} photos could be read; the first error: {problems[0]}")
     readable = replace(
         listing,
         images=tuple(listing.images[place] for place in kept),

@@ -1,4 +1,4 @@
-"""As wide a name as is sure: accuracy against information over thresholds (Deng et al. 2012), and the area under it."""
+"""Hedged names: accuracy against information over thresholds (Deng et al. 2012), and the area under it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class HedgingCurve:
 
 
 def hedged_answers(record: Record, taxonomy: Taxonomy) -> dict[str, Hedged]:
-    """By scorer, for those of which the record keeps answers. Bits are counted over `Record.labels` for all alike."""
+    """Return the answers by scorer, if the record has them. Bits are counted over `Record.labels` for all scorers."""
     if record.hedging is None:
         return {}
     tree = label_tree(taxonomy, record.labels)
@@ -80,7 +80,7 @@ def hedged_answers(record: Record, taxonomy: Taxonomy) -> dict[str, Hedged]:
     nodes = (*record.labels, *record.hedging.above)
     strange = next((one for one in nodes if one not in tree.positions), None)
     if strange is not None:
-        raise RecordError(f"the record answers {strange}, which is above none of its labels: make the record again")
+        raise RecordError(f"the record answers {strange}, which is not above any of its labels: make the record again")
     bits = np.array([*(of_node[tree.positions[one]] for one in nodes), 0.0])  # the last is that of place -1
     classes = sorted(set(record.truth_ids))
     place = {one: number for number, one in enumerate(nodes)}
@@ -120,7 +120,7 @@ def hedging_cells(curves: Mapping[str, HedgingCurve]) -> tuple[tuple[str, ...], 
 
 
 def hedging_area(answers: Hedged) -> Statistic:
-    """The area under accuracy against information, as a share of that of a system which is always right.
+    """Compute the area under accuracy against information, as a share of that of a perfect system.
 
     The curve goes from (0 bits, accuracy 1), the root for all images, through (mean bits, share right) at each
     threshold from the highest to the lowest, in straight lines: a point between two thresholds is reached by

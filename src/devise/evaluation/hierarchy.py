@@ -1,4 +1,4 @@
-"""Measures that look at the tree: hierarchical precision at every k at once, and how bad an error is."""
+"""Measures over the tree: hierarchical precision at every k at once, and the size of an error."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ _BLOCK = 8192  # images looked up at once
 def hierarchical_precisions(
     ranking: Ranking, classes: ClassRows, correct: CorrectSets, valid: int, ks: Sequence[int]
 ) -> dict[int, PerImage]:
-    """By k, the share of an image's first k labels that lie in the correct set of its class, in [0, 1].
+    """Compute by k the share of an image's first k labels in the correct set of its class, in [0, 1].
 
     The correct set grows outward from the true label's synset over the undirected is-a graph, one edge of radius at a
     time, and stops at the first radius where it holds at least k valid labels (Frome et al. 2013, section 4).
@@ -55,7 +55,7 @@ def hierarchical_precisions(
 def chance_precisions(
     classes: ClassRows, correct: CorrectSets, candidates: int, ks: Sequence[int]
 ) -> dict[int, PerImage]:
-    """The hp@k that a uniformly random ranking of the candidates is expected to reach: the share of them in the set.
+    """Compute the expected hp@k of a uniformly random ranking: the share of the candidates in the set.
 
     candidates: how many of the valid labels, the first ones, are candidates; at least 1.
     """
@@ -72,7 +72,7 @@ def chance_precisions(
 def common_ancestor_heights(
     taxonomy: Taxonomy, truth: Sequence[str], predicted: Sequence[str]
 ) -> Float64[np.ndarray, "images"]:
-    """How high above the leaves the true and the predicted synset meet; NaN where they are the same.
+    """Compute the height of the lowest common ancestor of truth and prediction; NaN if they are the same.
 
     It is the height of their lowest common ancestor (Deng et al. 2010), either of them included: edges on its
     longest way down to a leaf, instances counted; of several the lowest. Where nothing is above both, the
@@ -93,7 +93,7 @@ def common_ancestor_heights(
 def ancestor_overlaps(
     taxonomy: Taxonomy, truth: Sequence[str], predicted: Sequence[str]
 ) -> Int64[np.ndarray, "images 3"]:
-    """How many synsets the true and the predicted one share, how many the predicted has, how many the true one.
+    """Count the ancestors that truth and prediction share, and those of each.
 
     The synsets of one are itself and all that is above it, without the roots, which all have (Kiritchenko et al. 2005).
     """

@@ -1,4 +1,4 @@
-"""95 % bootstrap intervals, over images and over classes, the same on each run."""
+"""95 % bootstrap intervals, over images and over classes, reproducible."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How intervals are made: by the percentiles of a statistic over draws with replacement.
+    """The settings of intervals: percentiles of a statistic over draws with replacement.
 
     draws: how many. seed: of the generator. level: share of the draws inside.
     """
@@ -38,7 +38,7 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A value with its intervals; None where there is none.
+    """A value with its intervals; None for a missing interval.
 
     images: over draws of images. classes: over draws of test classes, each with all its images.
     """
@@ -54,7 +54,7 @@ class Measured:
 
 
 def measure(statistics: Mapping[str, Statistic], classes: ClassRows, rules: Bootstrap) -> dict[str, Measured]:
-    """Each statistic of all images, with its intervals; all see the same draws, so differences are paired.
+    """Compute each statistic with its intervals; all see the same draws, so differences are paired.
 
     There is no interval over fewer than 2 images or classes. A draw in which a statistic has no value (no error in
     it, say) is left out of that statistic's interval.
@@ -86,7 +86,7 @@ def measure_class_means(values: PerImage, classes: ClassRows, rules: Bootstrap) 
 
 
 def _drawn(things: int, members: Int64[np.ndarray, "images"] | None, rules: Bootstrap) -> Iterator[Weights]:
-    """How often each thing is drawn, or, given the thing each image belongs to, each image; in blocks of draws."""
+    """Count how often each class or image is drawn, in blocks of draws."""
     rng = np.random.default_rng([rules.seed, things])
     width = things if members is None else len(members)
     step = max(1, _BLOCK // width)

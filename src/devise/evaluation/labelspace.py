@@ -1,7 +1,7 @@
-"""How well label vectors keep the meaning that the taxonomy knows: measures that need no photo.
+"""Measures of how well label vectors match the taxonomy, without photos.
 
-A class is right about its neighbour where the neighbour lies in its correct set (Frome et al. 2013, section 4),
-grown over the *other* classes: a class is no neighbour of its own, and a share of 1 can be reached.
+A class is right about its neighbour if the neighbour is in its correct set (Frome et al. 2013, section 4),
+grown over the *other* classes: a class is not its own neighbour, and a share of 1 can be reached.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ _Edges = UInt8[np.ndarray, "pairs"]
 
 @dataclass(frozen=True, slots=True)
 class LabelSpaceConfig:
-    """What is measured.
+    """The settings of the measures.
 
     ks: numbers of nearest classes. hub_k: the k of the k-occurrence. pairs: at most so many pairs of classes are
     ranked; of more, a sample by `seed`. worst: how many of the worst cases are kept, of each kind.
@@ -67,7 +67,7 @@ class FarClass:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A class that is among the nearest of many others: of so many, `count`."""
+    """A class that is among the nearest of many others; `count` is their number."""
 
     id: str
     count: int
@@ -150,7 +150,7 @@ def measure_label_space(
 
 
 def correct_radii(rows: DistanceRows, ks: Sequence[int]) -> _Radii:
-    """For each source the radii of its correct sets at these k, grown over the targets other than itself.
+    """Compute for each source the radii of its correct sets at these k, over the targets other than itself.
 
     A radius is the first that holds k of them; where the connected part holds fewer, the widest there is.
 
@@ -163,7 +163,7 @@ def correct_radii(rows: DistanceRows, ks: Sequence[int]) -> _Radii:
 
 
 def k_occurrences(nearest: Ranking, classes: int) -> _Counts:
-    """How often each class stands among the nearest of another (N_k of Radovanović et al. 2010).
+    """Count how often each class is among the nearest of another (N_k of Radovanović et al. 2010).
 
     >>> k_occurrences(np.array([[1], [2], [1]]), 3).tolist()
     [0, 2, 1]
@@ -173,7 +173,7 @@ def k_occurrences(nearest: Ranking, classes: int) -> _Counts:
 
 
 class _Tally:
-    """Sums over blocks of classes, so that no table of all pairs is ever held."""
+    """Sums over blocks of classes, so that no table of all pairs is in memory."""
 
     def __init__(
         self, vectors: LabelVectors, nearest: Ranking, known: Int64[np.ndarray, "known"], config: LabelSpaceConfig
@@ -210,7 +210,7 @@ class _Tally:
             self._keep_pairs(source, row)
 
     def _keep_pairs(self, source: int, row: UInt8[np.ndarray, "classes"]) -> None:
-        """All later classes, or of all others as many as make up the sample."""
+        """Keep all pairs with later classes, or a sample of all others."""
         others = self._known.copy()
         others[: source + 1 if self.exact else 0] = False
         others[source] = False
@@ -227,7 +227,7 @@ class _Tally:
         return spearman(cosines, edges), len(cosines)
 
     def _keep_far(self, sources: Int64[np.ndarray, "sources"], edges: UInt8[np.ndarray, "sources k"]) -> None:
-        """The worst so far: the nearest of the neighbours far, then their mean, then the position."""
+        """Keep the worst classes: by their nearest neighbour's distance, then the mean, then the position."""
         means = edges.mean(axis=1)
         found = zip(edges.min(axis=1).tolist(), means.tolist(), sources.tolist(), edges.tolist(), strict=True)
         self._far += [(-least, -mean, source, tuple(row)) for least, mean, source, row in found]

@@ -1,4 +1,4 @@
-"""Flat hit@k, the means of measures, and what chance would reach; for hierarchical precision see `hierarchy`."""
+"""Flat hit@k, means of measures, and chance values; for hierarchical precision see `hierarchy`."""
 
 import math
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ _Ranked = Int64[np.ndarray, "images ranked"]
 
 
 def hit_at_k(ranking: _Ranked, truth: Truth, k: int) -> PerImage:
-    """1 for an image whose true label is among its first k labels, else 0.
+    """Return 1 for an image whose true label is among its first k labels, else 0.
 
     truth: the true label's position in the ranked label list; -1 where it is not in that list: a miss.
     Raises UsageError when fewer than k labels are ranked.
@@ -45,7 +45,7 @@ def hit_at_k(ranking: _Ranked, truth: Truth, k: int) -> PerImage:
 
 
 def possible_ks(ks: Iterable[int], labels: int) -> tuple[int, ...]:
-    """Those of the ks that a ranking of so many labels can answer; reports print "-" for the others.
+    """Return the ks that a ranking of so many labels can answer; reports print "-" for the others.
 
     >>> possible_ks((2, 5, 10, 20), labels=12)
     (2, 5, 10)
@@ -54,7 +54,7 @@ def possible_ks(ks: Iterable[int], labels: int) -> tuple[int, ...]:
 
 
 def chance_hit_at_k(k: int, candidates: int) -> float:
-    """The hit@k that a uniformly random ranking of the candidates is expected to reach, in [0, 1].
+    """Compute the expected hit@k of a uniformly random ranking of the candidates, in [0, 1].
 
     It holds for an image whose true label is among the candidates; for another it is 0.
     """
@@ -64,14 +64,14 @@ def chance_hit_at_k(k: int, candidates: int) -> float:
 
 
 def mean_per_image(values: PerImage) -> float:
-    """Every image counts the same. Rounded once, so the order of the images does not matter."""
+    """Average over images. Rounded once, so their order does not matter."""
     if not len(values):
         raise UsageError("a mean needs at least 1 image, got 0: add images")
     return math.fsum(values) / len(values)
 
 
 def mean_per_class(values: PerImage, classes: ClassRows) -> float:
-    """Every class counts the same: the mean over the classes of the mean over each class's images.
+    """Average over classes: the mean of the mean over each class's images.
 
     >>> mean_per_class(np.array([1.0, 1.0, 1.0, 0.0]), np.array([0, 0, 0, 1]))
     0.5

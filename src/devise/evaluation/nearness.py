@@ -1,4 +1,4 @@
-"""How near a wrong guess is: where the ways up from the truth and from the guess meet."""
+"""The nearness of a wrong guess: where the paths up from truth and guess meet."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Verdict = Literal["right", "near", "far"]
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """The lowest common ancestor of truth and guess, and the shortest ways there.
+    """The lowest common ancestor of truth and guess, and the shortest paths to it.
 
     up: from the truth to the ancestor, both included. down: from the ancestor to the guess, both included.
     """
@@ -43,7 +43,7 @@ class Meeting:
 
 
 def meeting(taxonomy: Taxonomy, truth: str, guess: str) -> Meeting | None:
-    """Where truth and guess meet; None if nothing is above both. TaxonomyError for an unknown id."""
+    """Find where truth and guess meet; None without a common ancestor. TaxonomyError for an unknown id."""
     ancestor = taxonomy.lowest_common_ancestor(truth, guess)
     if ancestor is None:
         return None
@@ -51,7 +51,7 @@ def meeting(taxonomy: Taxonomy, truth: str, guess: str) -> Meeting | None:
 
 
 def _way_up(taxonomy: Taxonomy, start: str, end: str) -> tuple[str, ...]:
-    """The shortest way over hypernyms; of several the one over the first parents."""
+    """Return the shortest path over hypernyms; of several, the one over the first parents."""
     came_from: dict[str, str | None] = {start: None}
     waiting = deque([start])
     while end not in came_from:

@@ -24,7 +24,7 @@ _Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PolicyRow:
-    """One policy. space: its name, the words it is over, and how many labels have no tag where it reads tags.
+    """One policy. space: its name, its words, and the number of labels without a tag if it reads tags.
 
     trained, wide: as in `Audit`. photos: None if there were none.
     """
@@ -48,7 +48,7 @@ class PolicyRow:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PolicyComparison:
-    """The policies in the order asked.
+    """The policies in the requested order.
 
     wide_list: what the wide list is, in words. skipped: files that are no test photos, by reason. problems: photos that
     could not be read.
@@ -89,7 +89,7 @@ def compare_policies(
     UsageError for an unknown policy, or one that is named twice.
     """
     if len(set(policies)) != len(policies) or not policies:
-        raise UsageError(f"policies must be named once each, got {', '.join(policies) or 'none'}")
+        raise UsageError(f"policies must be unique, got {', '.join(policies) or 'none'}")
     composers = [open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad) for policy in policies]
     for note in composers[0].words.notes if composers[0].words is not None else ():
         say(note)

@@ -1,4 +1,4 @@
-"""One evaluation: the rules it holds to, the rankings of several scorers, and the table that comes out."""
+"""One evaluation: its rules, the rankings of several scorers, and the resulting table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -57,7 +57,7 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         for name, ks in (("hit", self.hit_ks), ("hp", self.hp_ks)):
             if any(k < 1 for k in ks) or len(set(ks)) != len(ks):
-                raise UsageError(f"the ks of {name}@k need to be different and at least 1, got {ks}: mend them")
+                raise UsageError(f"the ks of {name}@k must be different and at least 1, got {ks}: correct them")
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -77,16 +77,16 @@ class RankedIds:
 
     def __post_init__(self) -> None:
         if len(set(self.ids)) != len(self.ids):
-            raise LabelError("a ranked label list names a label twice: give each label once")
+            raise LabelError("duplicate label in a ranked label list: list each label once")
         if self.ranking.size and not 0 <= self.ranking.min() <= self.ranking.max() < len(self.ids):
             raise LabelError(f"a ranking of {len(self.ids)} labels needs positions from 0 to {len(self.ids) - 1}")
         if (np.diff(np.sort(self.ranking, axis=1), axis=1) == 0).any():
-            raise LabelError("a ranking names a label twice for one image: rank each label once")
+            raise LabelError("duplicate label in the ranking of an image: rank each label once")
 
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """What one scorer reached.
+    """The results of one scorer.
 
     labels: how many labels it ranked.
     unranked: how many candidates are not among them (for a softmax over other labels: all of them).
@@ -100,14 +100,14 @@ class EvaluationRow:
     per_class: Means
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: the per-image means stand in the row itself."""
+        """For JSON: the per-image means are in the row itself."""
         counts = {"labels": self.labels, "unranked": self.unranked}
         return {"scorer": self.scorer, **self.per_image, "per_class": dict(self.per_class), **counts}
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The table: one row a scorer in the order given, and chance last.
+    """The table: one row per scorer in the given order, then chance.
 
     images, classes, candidates, trained: how many there were.
     absent_images, absent_classes: how many images and test classes have no candidate that is right.
@@ -182,7 +182,7 @@ def evaluate_rankings(
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all rows share; labels are positions in the valid labels, of which the candidates come first.
+    """The data that all rows share; labels are positions in the valid labels, candidates first.
 
     grown: the row of each image's class in `correct`. candidates, valid: how many labels.
     """
@@ -221,9 +221,9 @@ def _check(
         raise UsageError(f"an evaluation needs images and candidate labels, got {counts}: add some")
     for kind, ids in (("candidate", candidates), ("trained", trained)):
         if len(set(ids)) != len(ids):
-            raise LabelError(f"{len(ids) - len(set(ids))} {kind} labels stand twice: give each label once")
+            raise LabelError(f"{len(ids) - len(set(ids))} {kind} labels are duplicates: list each label once")
     if CHANCE in rankings:
-        raise UsageError(f"the row {CHANCE!r} is computed, no scorer may be called so: rename the scorer")
+        raise UsageError(f"the row {CHANCE!r} is computed, no scorer may have this name: rename the scorer")
     for scorer, ranked in rankings.items():
         if len(ranked.ranking) != len(truth_ids):
             raise UsageError(
@@ -235,7 +235,7 @@ def _check(
 def _row(scorer: str, ranked: RankedIds, valid: Mapping[str, int], shared: _Shared) -> EvaluationRow:
     unknown = next((label for label in ranked.ids if label not in valid), None)
     if unknown is not None:
-        raise LabelError(f"{scorer} ranks {unknown}, neither a candidate nor a trained label: leave it out")
+        raise LabelError(f"{scorer} ranks {unknown}, which is neither a candidate nor a trained label: leave it out")
     places = np.array([valid[label] for label in ranked.ids], dtype=np.int64)
     ranking = places[ranked.ranking]
     candidates = shared.candidates

@@ -1,6 +1,6 @@
-"""The record of an evaluation: what every scorer said of every photo, so that no photo has to be run again.
+"""The record of an evaluation: every scorer's answers for every photo, so that no photo is run again.
 
-Tables, intervals, comparisons and reports are worked out from it. It is one JSON file of format 2:
+Tables, intervals, comparisons and reports are computed from it. It is one JSON file of format 2:
 
     {"format": 2,
      "settings": {...},                      the rules, as in `devise evaluate --json`
@@ -20,10 +20,10 @@ Tables, intervals, comparisons and reports are worked out from it. It is one JSO
                         "other": [[label or null, score]...] or null,
                         "branch": [label or null...] or null}}}
 
-A label is its place in the candidates followed by the trained labels that are no candidates. A score of null is
-minus infinity (a label without a vector). A node is a label, or behind the labels a place in "above".
+A label is its position in the candidates followed by the other trained labels. A score of null is
+minus infinity (a label without a vector). A node is a label, or after the labels a position in "above".
 
-Format 1 has no log_truth, squares, answers and hedging; it is still read, and the measures that need them are absent.
+Format 1 has no log_truth, squares, answers and hedging. It can be read, without the measures that need them.
 """
 
 import json
@@ -81,7 +81,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A part of the tree in which classes are told apart: the trained labels at or under a synset, in their order."""
+    """A subtree to rank within: the trained labels at or under a synset, in their order."""
 
     synset: str
     labels: tuple[str, ...]
@@ -99,7 +99,7 @@ class Hedging:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Best:
-    """The best label of a kind for each image. labels: places in `Record.labels`, -1 where there is none."""
+    """The best label of a kind for each image. labels: positions in `Record.labels`, -1 for none."""
 
     labels: _PerImage
     scores: _Numbers
@@ -107,7 +107,7 @@ class Best:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ScorerRecord:
-    """What one scorer said of each image; labels are places in `Record.labels`.
+    """One scorer's answers for each image; labels are positions in `Record.labels`.
 
     labels: how many labels it ranked. top, scores: its first labels, best first (up to `DEPTH`).
     rank: how many labels stand before the true one, plus 1, equal scores ordered by the lower place; 0 where it
@@ -138,7 +138,7 @@ class ScorerRecord:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One run over some photos; see the module for the file it makes.
+    """One run over some photos; the module docstring describes the file.
 
     settings: the rules as plain values; facts: what was run, as plain values, no times and no absolute paths.
     """
@@ -154,7 +154,7 @@ class Record:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The valid labels: the candidates, then the trained labels that are no candidates."""
+        """The valid labels: the candidates, then the other trained labels."""
         return tuple(dict.fromkeys([*self.candidates, *self.trained]))
 
     @property
@@ -164,7 +164,7 @@ class Record:
 
 
 def subset(record: Record, rows: Sequence[int]) -> Record:
-    """The record of some of the images, in this order; what was left out stays counted for the whole."""
+    """Return the record of some images, in this order; the skipped counts stay those of the whole."""
     places = np.asarray(rows, dtype=np.int64)
     return replace(
         record,
@@ -190,7 +190,7 @@ def _rows(one: ScorerRecord, rows: Int64[np.ndarray, "some"]) -> ScorerRecord:
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write it as JSON, one scorer a line; the same record gives the same bytes."""
+    """Write the record as JSON, one scorer per line; the same record gives the same bytes."""
     scorers = [f"{json.dumps(name)}: {_dumped(_stored(one))}" for name, one in record.scorers.items()]
     images = [_dumped({"id": image.id, "truth": image.truth}) for image in record.images]
     branch = None if record.branch is None else {"synset": record.branch.synset, "labels": list(record.branch.labels)}
@@ -211,7 +211,7 @@ def write_record(record: Record, path: Path) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Read what `write_record` wrote; RecordError if it is missing, no record, broken or of another format."""
+    """Read a record; RecordError if it is missing, not a record, damaged or in another format."""
     try:
         stored = parse_json(read_text(path, RecordError))
     except OSError as error:
@@ -221,7 +221,7 @@ def read_record(path: Path) -> Record:
             f"{path} is not JSON ({reason_of(error)}): expected a record that devise evaluate --images wrote"
         ) from None
     if not isinstance(stored, dict) or "format" not in stored or "scorers" not in stored:
-        raise RecordError(f"{path} is no record: expected one that devise evaluate --images wrote")
+        raise RecordError(f"{path} is not a record: expected one that devise evaluate --images wrote")
     if stored["format"] not in range(1, FORMAT + 1):
         raise RecordError(f"{path} has format {stored['format']!r}, expected 1 to {FORMAT}: write it again")
     try:
@@ -259,7 +259,7 @@ def _place(label: int) -> int | None:
 
 
 def _numbers(values: Float32[np.ndarray, "_"]) -> list[float | None]:
-    """Shortest decimals that give the same 32-bit numbers back; None for minus infinity."""
+    """Return the shortest decimals that give the same 32-bit numbers; None for minus infinity."""
     return [float(str(value)) if np.isfinite(value) else None for value in values]
 
 
@@ -288,9 +288,9 @@ def _scorer(name: str, stored: Mapping[str, Any], images: int) -> ScorerRecord:
     columns = [stored[key] for key in ("top", "scores", "rank", "confidence", "trained", "other", "branch")]
     columns += [stored.get(key) for key in ("log_truth", "squares", "answers")]
     if any(column is not None and len(column) != images for column in columns):
-        raise ValueError(f"{name} does not speak of {images} images")
+        raise ValueError(f"{name} does not have {images} images")
     if [len(row) for row in stored["top"]] != [len(row) for row in stored["scores"]]:
-        raise ValueError(f"{name} has not one score a label")
+        raise ValueError(f"{name} does not have one score per label")
     return ScorerRecord(
         labels=int(stored["labels"]),
         top=np.array(stored["top"], dtype=np.int64),
@@ -328,17 +328,17 @@ def _best(pairs: Sequence[Sequence[Any]]) -> Best:
 
 
 def _check(record: Record) -> None:
-    """ValueError if there is nothing in it or a label is out of range."""
+    """Raise ValueError if the record is empty or a label is out of range."""
     if not record.images or not record.candidates:
-        raise ValueError("it holds no images or no candidates")
+        raise ValueError("it contains no images or no candidates")
     for name, one in record.scorers.items():
         places = [one.top, *(best.labels for best in (one.trained, one.other) if best is not None)]
         if one.branch is not None:
             places.append(one.branch)
         if any(place.size and not -1 <= place.min() <= place.max() < len(record.labels) for place in places):
-            raise ValueError(f"{name} names a label that is not there")
+            raise ValueError(f"{name} names an unknown label")
         if one.answers is not None and not _fits(one.answers, record):
-            raise ValueError(f"{name} answers with a node that is not there")
+            raise ValueError(f"{name} answers with an unknown node")
 
 
 def _fits(answers: Int64[np.ndarray, "images thresholds"], record: Record) -> bool:

@@ -28,7 +28,7 @@ class Generalised:
     unseen: EvaluationResult
 
     def harmonic(self) -> tuple[dict[str, Any], ...]:
-        """One row a scorer: of every measure the harmonic mean of seen and unseen, per image; None where one is."""
+        """One row per scorer: harmonic means of seen and unseen per measure and image; None if one is None."""
         return tuple(
             {"scorer": seen.scorer, **_harmonic(seen.per_image, unseen.per_image)}
             for seen, unseen in zip(self.seen.rows, self.unseen.rows, strict=True)
@@ -38,7 +38,7 @@ class Generalised:
 def evaluate_record(
     record: Record, taxonomy: Taxonomy, rows: Sequence[int] | None = None, correct: CorrectSets | None = None
 ) -> EvaluationResult:
-    """The table of `evaluate_rankings`, from a record; rows: which images, None for all. correct: as there."""
+    """Make the table of `evaluate_rankings` from a record. rows: which images, None for all. correct: as there."""
     settings = settings_of(record)
     if settings.graph != taxonomy.graph_hash:
         raise RecordError(
@@ -58,7 +58,7 @@ def evaluate_record(
 
 
 def generalised(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> Generalised | None:
-    """Photos of trained classes and the others apart; None unless there are both."""
+    """Split into photos of trained classes and of others; None unless there are both."""
     trained = trained_images(record)
     if trained.all() or not trained.any():
         return None
@@ -67,7 +67,7 @@ def generalised(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
 
 
 def settings_of(record: Record) -> EvaluationSettings:
-    """The rules of a record; RecordError for those this version does not know."""
+    """Return the rules of a record; RecordError for unknown ones."""
     known = {field.name for field in fields(EvaluationSettings)}
     if set(record.settings) != known:
         raise RecordError(f"a record needs the settings {', '.join(sorted(known))}, got {', '.join(record.settings)}")
@@ -78,7 +78,7 @@ def settings_of(record: Record) -> EvaluationSettings:
 
 
 def _ranked(record: Record, one: ScorerRecord, rows: _Rows) -> RankedIds:
-    """A scorer ranks the candidates; one that knows trained labels only those of them, or all where there are none."""
+    """Rank the candidates; a scorer of trained labels ranks those among them, or all if there are none."""
     ids = record.candidates
     if one.labels != len(ids):
         trained = frozenset(record.trained)

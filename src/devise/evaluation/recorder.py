@@ -1,4 +1,4 @@
-"""Takes down what a scorer says of photos, block by block, as the record of an evaluation keeps it."""
+"""Records a scorer's answers block by block, in the form of the evaluation record."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _Numbers = Float32[np.ndarray, "images"]
 
 @dataclass(frozen=True, eq=False)
 class Recorder:
-    """What all scorers of a run are asked: the same labels, the same truth.
+    """The task of all scorers of a run: the same labels, the same truth.
 
     labels: the valid labels, the candidates first. trained: those of them that were trained. truth: of each image.
     taxonomy: what is above the labels, for answers as wide as is sure; None takes none down.
@@ -42,7 +42,7 @@ class Recorder:
 
     @cached_property
     def hedging(self) -> Hedging | None:
-        """What the record keeps beside the answers of its scorers."""
+        """The hedging data of the record in addition to the scorers' answers."""
         return None if self._hedge is None else Hedging(THRESHOLDS, self._hedge.above())
 
     @cached_property
@@ -57,7 +57,7 @@ class Recorder:
         temperature: float | None = None,
         branch: _Columns | None = None,
     ) -> ScorerRecord:
-        """What a scorer says, from its scores of all images in blocks, one column for each of `ranked`.
+        """Record a scorer from its scores of all images in blocks, one column for each of `ranked`.
 
         ranked: ids among `labels`; equal scores go by their order. temperature: exp(score / temperature) is
         proportional to a label's probability; `SHARES` for scores that are it themselves; None where there is none.
@@ -69,7 +69,7 @@ class Recorder:
         return taken.done(branch)
 
     def begin(self, ranked: Sequence[str], *, temperature: float | None = None) -> "Recording":
-        """The same for one who has the blocks at different times; the arguments are those of `record`."""
+        """Start a recording whose blocks come at different times; arguments as for `record`."""
         where = {one: place for place, one in enumerate(self.labels)}
         unknown = next((one for one in ranked if one not in where), None)
         if unknown is not None:
@@ -86,7 +86,7 @@ class Recorder:
 
 @dataclass(eq=False)
 class Recording:
-    """What one scorer has said so far; see `Recorder.begin`.
+    """The answers of one scorer so far; see `Recorder.begin`.
 
     places: of what it ranks, among the valid labels. truth: the column of each image's true label, or -1.
     kinds: which columns are trained labels. hedge: to answer with what is above the labels too.
@@ -101,19 +101,19 @@ class Recording:
     _images: int = 0
 
     def take(self, block: Scores) -> None:
-        """Take down the next images; UsageError if there are more than were announced."""
+        """Record the next images; UsageError if there are more than announced."""
         end = self._images + len(block)
         if end > len(self.truth):
-            raise UsageError(f"scores of more than {len(self.truth)} images were given: give one row an image")
+            raise UsageError(f"scores of more than {len(self.truth)} images were given: give one row per image")
         self._parts.append(self._part(block, self.truth[self._images : end]))
         self._images = end
 
     def done(self, branch: _Columns | None = None) -> ScorerRecord:
-        """All of it; UsageError if images are missing."""
+        """Return the complete recording; UsageError if images are missing."""
         if self._images != len(self.truth):
             images = len(self.truth)
             raise UsageError(
-                f"scores of {self._images} images were given, but there are {images}: give one row an image"
+                f"scores of {self._images} images were given, but there are {images}: give one row per image"
             )
         parts, known, both = self._parts, self.temperature is not None, 0 < self.kinds.sum() < len(self.kinds)
         return ScorerRecord(
@@ -152,7 +152,7 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class _Hedge:
-    """The nodes at or above the valid labels. places: where the record has each: a label, or behind the labels."""
+    """The nodes at or above the valid labels. places: each node's position in the record."""
 
     tree: LabelTree
     places: Int64[np.ndarray, "nodes"]
@@ -166,13 +166,13 @@ class _Hedge:
         return cls(tree, places)
 
     def above(self) -> tuple[str, ...]:
-        """The nodes that are no labels, as the record orders them."""
+        """The nodes that are not labels, in the record's order."""
         return tuple(self.tree.ids[node] for node in np.argsort(self.places)[len(self.tree.own) :].tolist())
 
     def answers(
         self, probabilities: Scores, ranked: Int64[np.ndarray, "labels"]
     ) -> Int64[np.ndarray, "images thresholds"]:
-        """For each threshold a place in the record, -1 where no node has so much. ranked: place of each column."""
+        """Return a position in the record per threshold, -1 if no node reaches it. ranked: position of each column."""
         full = probabilities
         if len(ranked) < len(self.tree.own) or (np.diff(ranked) != 1).any():
             full = np.zeros((len(probabilities), len(self.tree.own)), dtype=np.float32)
@@ -196,7 +196,7 @@ class _Part:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Shares:
-    """Of each image's probabilities: the best label's, the logarithm of the true one's, the sum of their squares."""
+    """Each image's probabilities: of the best label, the log of the true one's, the sum of squares."""
 
     best: _Numbers
     log_truth: _Numbers
@@ -204,7 +204,7 @@ class _Shares:
 
 
 def _ranks(scores: Scores, truth: _Columns) -> _Columns:
-    """1 and the labels before the true one: those that score higher, and of the equal ones those at lower columns."""
+    """Rank the true label: 1 plus the labels that score higher and the equal ones at lower columns."""
     own = np.take_along_axis(scores, np.maximum(truth, 0)[:, None], axis=1)
     before = np.count_nonzero(scores > own, axis=1)
     equal = np.count_nonzero((scores == own) & (np.arange(scores.shape[1]) < truth[:, None]), axis=1)
@@ -212,14 +212,14 @@ def _ranks(scores: Scores, truth: _Columns) -> _Columns:
 
 
 def _probabilities(scores: Scores, highest: _Numbers, temperature: float) -> tuple[Scores, _Numbers]:
-    """And the logarithm of what they were divided by."""
+    """Return probabilities and the logarithm of their divisor."""
     masses = scores if temperature == SHARES else np.exp((scores - highest[:, None]) / np.float32(temperature))
     total = masses.sum(axis=1)
     return masses / total[:, None], np.log(total)
 
 
 def _own(scores: Scores, truth: _Columns, highest: _Numbers, temperature: float) -> _Numbers:
-    """The logarithm of what `_probabilities` divides for the true label: kept where the probability itself is 0."""
+    """Return the log of the true label's undivided probability, which is exact even if the probability is 0."""
     own = np.take_along_axis(scores, np.maximum(truth, 0)[:, None], axis=1)[:, 0]
     if temperature == SHARES:
         return np.asarray(np.log(np.maximum(own, _TINY)))
@@ -227,7 +227,7 @@ def _own(scores: Scores, truth: _Columns, highest: _Numbers, temperature: float)
 
 
 def _best(scores: Scores, top: Ranking, kind: LabelMask) -> Best:
-    """The best column of a kind in each row, -1 where there is none: among the first ones, or else among all."""
+    """Find the best column of a kind in each row, -1 for none: among the first columns, or else among all."""
     marked = kind[top]
     rows = np.arange(len(top))
     columns = top[rows, marked.argmax(axis=1)]

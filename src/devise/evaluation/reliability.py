@@ -1,4 +1,4 @@
-"""How far a scorer's confidence is to be trusted: reliability bins and their expected calibration error."""
+"""Calibration of a scorer's confidence: reliability bins and the expected calibration error."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ _PerBin = Float64[np.ndarray, "bins"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reliability:
-    """Images by confidence, in bins of equal width; a bin holds its upper end, the first one 0 too.
+    """Images by confidence, in bins of equal width; a bin includes its upper end, the first one also 0.
 
     counts: images in each bin. confidence: their mean confidence; right: the share whose first label is the true
     one; both NaN for a bin without images.

@@ -21,12 +21,12 @@ def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[s
 
 
 def markdown(result: EvaluationResult, *, per_class: bool = False) -> str:
-    """A Markdown table, and under it what was evaluated by which rules; ends with a newline."""
+    """Format a Markdown table with the evaluation's rules below it; ends with a newline."""
     return f"{markdown_table(cells(result, per_class=per_class))}\n{caption(result, per_class=per_class)}\n"
 
 
 def markdown_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """The cells, their header first, as a Markdown table; all but the first `left` columns stand to the right.
+    """Format cells, header first, as a Markdown table; all but the first `left` columns are right-aligned.
 
     >>> print(markdown_table([["scorer", "hit@1"], ["fused", "2.0"]]), end="")
     | scorer | hit@1 |
@@ -39,7 +39,7 @@ def markdown_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
 
 
 def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
-    """Hit@k in percent, hp@k in [0, 1]: the numbers cannot be read without these."""
+    """Describe the rules that the numbers depend on: hit@k in percent, hp@k in [0, 1]."""
     settings = result.settings
     facts = [
         f"{result.images:,} images of {result.classes:,} classes",
@@ -53,7 +53,7 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
     if result.absent_images:
         facts.append(f"{settings.absent_truth} ({result.absent_images:,} images have no right candidate)")
     if any(value is None for row in result.rows for value in row.per_image.values()):
-        facts.append("- where there are fewer than k labels")
+        facts.append("- if there are fewer than k labels")
     return "; ".join(facts) + "."
 
 

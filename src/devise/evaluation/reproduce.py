@@ -24,7 +24,7 @@ __all__ = ["ZeroShotTables", "reproduce_zero_shot"]
 
 @dataclass(frozen=True, slots=True)
 class ZeroShotTables:
-    """The tables, and what they cannot be read without.
+    """The tables and the notes needed to read them.
 
     zero_shot: unseen candidates; with_trained: the trained labels are candidates too; generalised: with photos of
     trained classes, both sides. skipped: what was left out, by protocol and reason. caption: which photos they are.
@@ -82,6 +82,6 @@ def _caption(photos: Listing, graph: str) -> str:
     return (
         f"Photos: {len(photos.images):,} of {len(photos.classes):,} classes in {', '.join(photos.folders)}, not "
         "ImageNet's test photos; rows marked (paper) are Frome et al. 2013 on ImageNet and do not compare with the "
-        "others. All but the ratios to chance in percent. Related classes stand above or below a trained one in "
-        f"WordNet, unseen ones do not. Is-a graph {graph[:12]}."
+        "others. All values except the ratios to chance are in percent. Related classes are above or below a trained "
+        f"one in WordNet, unseen ones are not. Is-a graph {graph[:12]}."
     )

@@ -50,7 +50,7 @@ _ImageMask = Bool[np.ndarray, "images"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TreeView:
-    """What one scorer's answers are in the is-a graph.
+    """One scorer's answers in the is-a graph.
 
     overlaps: of the first label of each image, see `ancestor_overlaps`. hedged: None where the record keeps none.
     """
@@ -136,7 +136,7 @@ def image_values(
     correct: CorrectSets | None = None,
     views: Mapping[str, TreeView] | None = None,
 ) -> dict[str, ImageValues]:
-    """By scorer, of each image: the measures of `summarise` that are means over images, and "rank"."""
+    """Return by scorer, per image, the measures of `summarise` that are means over images, and "rank"."""
     hp_ks = tuple(record.settings["hp_ks"])
     names = sorted(set(record.truth_ids))
     grown = correct or taxonomy.correct_sets(names, hp_ks or (1,), record.labels)
@@ -201,7 +201,7 @@ def statistics_of(
 
 
 def absent_measures(record: Record) -> str:
-    """Which measures of probabilities the record keeps too little for, as a line for people; "" where there is none."""
+    """Describe the measures of probabilities that the record lacks data for; "" if none."""
     sure = {name: one for name, one in record.scorers.items() if one.confidence is not None}
     lacking = {
         "brier and log loss": [name for name, one in sure.items() if one.log_truth is None],
@@ -212,7 +212,7 @@ def absent_measures(record: Record) -> str:
 
 
 def class_rows(record: Record) -> ClassRows:
-    """Which of the true classes, in the order of their ids, each image shows."""
+    """Return the true class of each image, as a row in the order of ids."""
     return np.asarray(np.unique(record.truth_ids, return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
@@ -223,7 +223,7 @@ def trained_images(record: Record) -> _ImageMask:
 
 
 def of_one_class(measured: dict[str, Measured], values: ImageValues, classes: ClassRows) -> dict[str, Measured]:
-    """The same, without intervals over classes for means that speak of one class alone, such as of a branch."""
+    """Drop intervals over classes from means over one class only, such as a branch."""
     return {
         name: replace(of, classes=None)
         if name in values and len(np.unique(classes[~np.isnan(values[name])])) < 2
@@ -255,7 +255,7 @@ def _area(record: Record, one: ScorerRecord, trained: _ImageMask) -> Statistic:
 
 
 def _gap(one: ScorerRecord) -> PerImage:
-    """How far each image's best trained label stands above its best other one."""
+    """Return the score of each image's best trained label minus that of its best other one."""
     assert one.trained is not None
     assert one.other is not None
     return np.asarray(one.trained.scores.astype(np.float64) - one.other.scores.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Protocols by name: which labels are candidates, and which classes are tested."""
+"""Protocols by name: candidate labels and test classes."""
 
 import re
 from collections.abc import Container, Sequence
@@ -58,14 +58,14 @@ def choose_protocol(
     """
     base, plus, _ = name.partition("+1K")
     if name not in (base, f"{base}+1K") or (base == "seen" and plus):
-        raise UsageError(f"no protocol {name!r}: use one of {', '.join(PROTOCOLS)}, +1K behind all but the first")
+        raise UsageError(f"no protocol {name!r}: use one of {', '.join(PROTOCOLS)}, all but the first also as NAME+1K")
     if base == "seen":
         return Protocol(name, tuple(trained), frozenset(trained), "the trained labels", {})
     listed, source, left_out = _listed(base, trained, taxonomy, photographed, files)
     known = frozenset(trained)
     others = tuple(one for one in listed if one not in known)
     if not others:
-        raise UsageError(f"{source} names no class that is not trained: expected at least one")
+        raise UsageError(f"{source} names only trained classes: expected at least one other")
     left_out = left_out | {"a class of the protocol that the model was trained on": len(listed) - len(others)}
     left_out = {reason: count for reason, count in left_out.items() if count}
     if not plus:
@@ -74,7 +74,7 @@ def choose_protocol(
 
 
 def hops_away(taxonomy: Taxonomy, trained: Sequence[str], hops: int) -> tuple[str, ...]:
-    """What the published lists call so many hops: synsets at most hops - 1 is-a edges from a trained one.
+    """Compute a hop set: synsets at most hops - 1 is-a edges from a trained one.
 
     Edges are undirected, instances are no classes, the trained labels are left out; ascending. The published lists
     hold only synsets that ImageNet has photos of, and "3-hops" others besides (see docs/evaluation.md).
@@ -86,7 +86,7 @@ def hops_away(taxonomy: Taxonomy, trained: Sequence[str], hops: int) -> tuple[st
 
 
 def read_counts(path: Path, known: Container[str]) -> dict[str, int]:
-    """How many photos a class has: a JSON object from synset id to number, or lines of "id number".
+    """Read the number of photos per class: a JSON object from synset id to number, or lines of "id number".
 
     UsageError for a missing file; LabelError for one of another form, an id that stands twice or is not known.
     """
@@ -96,32 +96,32 @@ def read_counts(path: Path, known: Container[str]) -> dict[str, int]:
         counts: dict[str, int] = {}
         for one, count in pairs:
             if one not in known or one in counts or count < 0:
-                raise ValueError(f"{one} {count}: unknown, twice, or below 0")
+                raise ValueError(f"{one} {count}: unknown, duplicate, or below 0")
             counts[one] = count
     except OSError as error:
         raise UsageError(f"no file of counts at {path}: {error.strerror}") from None
     except ValueError as error:
         got = reason_of(error)
-        raise LabelError(f"{path.name}: expected a synset id and a number a line, got {got}: mend it") from None
+        raise LabelError(f"{path.name}: expected a synset id and a number per line, got {got}: correct it") from None
     return counts
 
 
 def _listed(
     base: str, trained: Sequence[str], taxonomy: Taxonomy, photographed: Sequence[str], files: ProtocolFiles
 ) -> tuple[tuple[str, ...], str, dict[str, int]]:
-    """The classes of a protocol, where they come from, and what was left out."""
+    """List the classes of a protocol, their source, and what was left out."""
     populated = re.fullmatch(r"(most|least)-(\d{1,6})", base, re.ASCII)
     if populated:
         return _populated(populated[1] == "most", int(populated[2]), trained, taxonomy, files)
     if base == "test-classes":
         return tuple(sorted(set(photographed))), "the classes of the photos", {}
     if base not in _LISTS:
-        raise UsageError(f"no protocol {base!r}: use one of {', '.join(PROTOCOLS)}, +1K behind all but the first")
+        raise UsageError(f"no protocol {base!r}: use one of {', '.join(PROTOCOLS)}, all but the first also as NAME+1K")
     if files.splits is not None:
         read = read_candidates(f"{files.splits}#{_LISTS[base]}", taxonomy)
-        return read.ids, read.source, {"a class that stood twice in the split file": read.duplicates}
+        return read.ids, read.source, {"a duplicate class in the split file": read.duplicates}
     if base not in _EDGES:
-        raise UsageError(f"{base} is a list that WordNet does not give: name a file that holds it with --splits")
+        raise UsageError(f"{base} is a published list: give a file that contains it with --splits")
     edges = _EDGES[base]
     return hops_away(taxonomy, trained, edges + 1), f"WordNet, {edges} is-a edges or fewer from a trained label", {}
 
@@ -129,7 +129,7 @@ def _listed(
 def _populated(
     most: bool, number: int, trained: Sequence[str], taxonomy: Taxonomy, files: ProtocolFiles
 ) -> tuple[tuple[str, ...], str, dict[str, int]]:
-    """The classes with most or fewest photos, ties by id; of the split file's "all" where there is one."""
+    """Choose the classes with most or fewest photos, ties by id; from the split file's "all" if there is one."""
     if files.counts is None:
         raise UsageError("the most and least populated classes need a file of counts: give it with --counts")
     counts = read_counts(files.counts, taxonomy)
@@ -138,7 +138,7 @@ def _populated(
     kept = [one for one in sorted(counts) if one not in known and (among is None or one in among)]
     if not 1 <= number <= len(kept):
         raise UsageError(
-            f"{number} classes were asked, but {files.counts.name} counts {len(kept)} that are not trained"
+            f"{number} classes were requested, but {files.counts.name} has {len(kept)} that are not trained"
         )
     kept.sort(key=lambda one: -counts[one] if most else counts[one])
     words = f"the {number:,} {'most' if most else 'least'} populated classes of {files.counts.name}"

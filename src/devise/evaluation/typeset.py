@@ -19,7 +19,7 @@ _LATEX = {
 
 
 def as_latex(rows: Sequence[Sequence[str]], caption: str, *, left: int = 1) -> str:
-    """A table environment that needs no package; the first `left` columns stand to the left.
+    """Format a table environment that needs no package; the first `left` columns are left-aligned.
 
     >>> print(as_latex([["a", "b"], ["x_y", "1"]], "50 %").splitlines()[4])
     x\\_y & 1 \\\\

@@ -1,4 +1,4 @@
-"""Statistics of images that count several times: what a bootstrap draws, and with weight 1 the plain ones."""
+"""Statistics of weighted images: bootstrap draws, or plain values with weight 1."""
 
 from collections.abc import Callable
 from typing import TypeAlias

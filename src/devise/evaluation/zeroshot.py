@@ -1,4 +1,4 @@
-"""The zero-shot tables in the shape of Frome et al. 2013 (tables 2 and 3), the paper's own rows beside."""
+"""The zero-shot tables in the layout of Frome et al. 2013 (tables 2 and 3), with the paper's own rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -108,7 +108,7 @@ def groups_of(classes: Sequence[str], trained: Sequence[str], taxonomy: Taxonomy
 
 
 def zero_shot_rows(protocol: str, record: Record, taxonomy: Taxonomy) -> tuple[ZeroShotRow, ...]:
-    """The rows of one set: for each kind of untrained class there are photos of, one a scorer and chance; the paper's.
+    """Make the rows of one set: per kind of untrained class, one per scorer and chance; then the paper's.
 
     protocol: one of `SETS`.
     """
@@ -138,7 +138,7 @@ def generalised_rows(protocol: str, record: Record, taxonomy: Taxonomy) -> tuple
 
 
 def zero_shot_cells(rows: Sequence[ZeroShotRow]) -> tuple[tuple[str, ...], ...]:
-    """As text, the header first: hits and precisions in percent."""
+    """Format as text, header first: hits and precisions in percent."""
     heads = ("data set", "photos of", "model", *(f"hit@{k}" for k in KS), *(f"hp@{k}" for k in KS))
     body = [
         (
@@ -154,7 +154,7 @@ def zero_shot_cells(rows: Sequence[ZeroShotRow]) -> tuple[tuple[str, ...], ...]:
 
 
 def generalised_cells(rows: Sequence[GeneralisedRow]) -> tuple[tuple[str, ...], ...]:
-    """As text, the header first: hits in percent."""
+    """Format as text, header first: hits in percent."""
     heads = [f"{side} hit@{k}" for side in ("trained", "unseen", "harmonic") for k in KS]
     body = [(row.data, row.model, *map(_percent, (*row.seen, *row.unseen, *row.harmonic))) for row in rows]
     return (("data set", "model", *heads), *body)

@@ -1,1 +1,1 @@
-"""Where labels and photos stand: label vectors, surgery, kernels, priors, and the scorers over them."""
+"""Places of labels and photos: label vectors, surgery, kernels, priors, and the scorers over them."""

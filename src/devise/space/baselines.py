@@ -1,4 +1,4 @@
-"""The scorers that know no label space: the classifier's own softmax, and chance."""
+"""Scorers without a label space: the classifier's softmax, and chance."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ __all__ = ["ChanceScorer", "SoftmaxScorer"]
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxScorer:
-    """The classifier as it was trained: it can name trained labels only.
+    """The classifier as it was trained: it can only name trained labels.
 
     labels: those to rank. columns: for each, its column among the logits.
     """

@@ -1,4 +1,4 @@
-"""Label vectors: one a synset, composed from words under a named policy."""
+"""Label vectors: one per synset, composed from words under a named policy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,7 +23,7 @@ __all__ = ["POLICIES", "ComposedLabel", "ComposedLabels", "LabelComposer", "Labe
 
 @dataclass(frozen=True, slots=True)
 class LabelPolicy:
-    """How a synset's vector comes from the vectors of words; weights of 0 leave a part out.
+    """The rule that makes a synset's vector from word vectors; a weight of 0 leaves a part out.
 
     terms: how many of the synset's terms count, from the first; 0 is all of them.
     term_weight, gloss_weight, parents_weight: of the three unit vectors whose sum the label is. The parents'
@@ -86,7 +86,7 @@ POLICIES = {
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ComposedLabel:
-    """A label's vector, unit length (zeros if the source is "none"), and how it came about."""
+    """A label's vector, unit length (zeros if the source is "none"), and its source."""
 
     vector: WordVector
     source: VectorSource
@@ -94,13 +94,13 @@ class ComposedLabel:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ComposedLabels:
-    """One vector and one source a label, in the order asked."""
+    """One vector and one source per label, in the requested order."""
 
     vectors: LabelVectors
     sources: tuple[VectorSource, ...]
 
     def coverage(self) -> dict[VectorSource, int]:
-        """How many labels each way of getting a vector served; the counts add up to the labels."""
+        """Count the labels by the source of their vector; the counts sum to the labels."""
         return {source: self.sources.count(source) for source in VECTOR_SOURCES}
 
 

@@ -164,7 +164,7 @@ class StackingRule:
     first: FirstChoice | None = None
 
     def stacked(self, cosines: Logits, probabilities: Probabilities) -> Logits:
-        """The scores of trained labels but for `first`: one column each, as in `probabilities`."""
+        """Return the scores of trained labels except `first`: one column each, as in `probabilities`."""
         scores: Logits = cosines + (np.float32(self.confidence) * probabilities - np.float32(self.penalty))
         return scores
 
@@ -242,7 +242,7 @@ def _log_mass_without(scores: Scores, left_out: np.ndarray, temperature: float) 
 
 
 def random_space(labels: LabelSet, dim: int, rng: np.random.Generator) -> LabelSpace:
-    """Random unit vectors in place of the label vectors: the paper's "random embeddings" row.
+    """Random unit vectors instead of the label vectors: the paper's "random embeddings" row.
 
     A label's vector depends on the generator and on its position.
     """

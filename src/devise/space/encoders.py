@@ -45,7 +45,7 @@ class Composer(Protocol):
         """The vector of a synset."""
 
     def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
-        """The vector of a name that need not be in WordNet; LabelError if it holds no word.
+        """Return the vector of a name that need not be in WordNet; LabelError if it contains no word.
 
         kinds: ids of synsets that it is a kind of, for composers that look at them.
         """
@@ -56,7 +56,7 @@ class LabelEncoder(Protocol):
     """A model that makes a vector of a sentence."""
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
-        """One row a text, of any length but zero; the same text has the same row."""
+        """Encode each text as one row, of any length but zero; the same text gives the same row."""
 
 
 class EncodedComposer:
@@ -81,7 +81,7 @@ class EncodedComposer:
         return ComposedLabel(self.labels([synset_id]).vectors[0], "term")
 
     def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
-        """The vector of a name and its definition; LabelError if the name holds no word. kinds: not looked at."""
+        """Return the vector of a name and its definition; LabelError if the name has no word. kinds: ignored."""
         if not term_key(name):
             raise LabelError(f"a label needs a word in its name, got {name!r}")
         return ComposedLabel(self._vectors([self._said(name, definition)])[0], "term")
@@ -90,7 +90,7 @@ class EncodedComposer:
         rows = np.asarray(self._encoder.encode(said), dtype=np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         if rows.shape[:1] != (len(said),) or not (np.isfinite(rows).all() and lengths.all()):
-            raise LabelError(f"the encoder gave no finite vector for each of {len(said)} labels: take another")
+            raise LabelError(f"the encoder gave no finite vector for each of {len(said)} labels: use another")
         vectors: Float32[np.ndarray, "texts dim"] = rows / lengths
         return vectors
 
@@ -109,7 +109,7 @@ def load_encoder(name: str) -> LabelEncoder:
         raise UsageError(_NO_ENCODERS) from None
     folder = Path(name)
     if not (folder / "modules.json").is_file():
-        raise UsageError(f"{name} is no sentence encoder: give one of {', '.join(ENCODERS)}, or a folder of one")
+        raise UsageError(f"{name} is not a sentence encoder: give one of {', '.join(ENCODERS)}, or a folder of one")
     return _SentenceTransformer(folder)
 
 

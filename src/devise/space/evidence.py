@@ -1,4 +1,4 @@
-"""What is known of pictures before any label is scored: their features and the classifier's logits."""
+"""Data of pictures before any label is scored: their features and the classifier's logits."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,18 +25,18 @@ class Classifier:
     bias: Float32[np.ndarray, "trained"]
 
     def logits(self, features: Features) -> Logits:
-        """One column a trained label."""
+        """The logits, one column per trained label."""
         logits: Logits = features @ self.weight.T + self.bias
         return logits
 
     def evidence(self, features: Features) -> "Evidence":
-        """The features and what the classifier says of them."""
+        """Return the features and the classifier's logits for them."""
         return Evidence(features, self.logits(features))
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Pictures as the scorers see them; what follows from the logits is worked out once."""
+    """Pictures as input for scorers; values that follow from the logits are computed once."""
 
     features: Features
     logits: Logits

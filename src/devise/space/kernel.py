@@ -6,7 +6,7 @@ centred and at unit length, the row of a label c is
     k(c, trained) (K + ridge I)^-1 W
 
 With a linear kernel this is the closed form of `devise.space.surgery.image_free_surgery`. The kernel here is an RBF
-over what is known of two labels: the cosine of their label vectors, of a sentence encoder's vectors of
+over similarities of two labels: the cosine of their label vectors, of a sentence encoder's vectors of
 "terms: definition", and of their places in the is-a tree. No photo is used.
 
 A row has as many numbers as the features. The principal axes of the predicted rows keep `rank` of them, so that labels
@@ -53,7 +53,7 @@ Projection = Float32[np.ndarray, "trained rank"]
 
 @dataclass(frozen=True, slots=True)
 class KernelConfig:
-    """How alike two labels are, and how far the regression trusts it.
+    """The similarity of two labels, and how far the regression trusts it.
 
     label_share, text_share, tree_share: of the cosines of label vectors, of sentence vectors and of places in the tree
         in their weighted mean. The tree's share is 0: on classes left out it helps nowhere (docs/kernel.md).
@@ -109,7 +109,7 @@ def kernel_of(views: Iterable[tuple[float, Cosines]], width: float) -> Kernel:
 
 
 def centred_rows(weight: Rows) -> Rows:
-    """The classifier's rows without their mean, at unit length.
+    """Centre the classifier's rows and scale them to unit length.
 
     What all rows share tells no label from another, and the length of a row says more of its number of photos than of
     what they show.
@@ -129,7 +129,7 @@ def kernel_ridge(
 
 
 def principal_axes(rows: Float32[np.ndarray, "labels features"], rank: int) -> Surgery:
-    """The `rank` orthonormal axes, fewer where there are fewer, that keep most of all rows' squared length.
+    """Find at most `rank` orthonormal axes that keep most of the rows' squared length.
 
     Axes of the predicted rows of all labels, not of the regression's weights: those are ruled by directions in which
     the kernel hardly varies (decision 24).
@@ -141,7 +141,7 @@ def principal_axes(rows: Float32[np.ndarray, "labels features"], rank: int) -> S
 
 
 def kernel_queries(features: Features, axes: Surgery) -> Queries:
-    """Where photos stand, at unit length. The square root evens out features that a few strong ones rule.
+    """Place photos, at unit length. The square root reduces the dominance of a few strong features.
 
     A feature below zero counts as zero; a network that ends in ReLU and a mean makes none.
     """
@@ -150,7 +150,7 @@ def kernel_queries(features: Features, axes: Surgery) -> Queries:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class KernelSurgery:
-    """Where labels and photos stand.
+    """The places of labels and photos.
 
     places: of all labels, unit rows. axes: orthonormal rows, along which photos stand. by_label: places a label of
         which only its label vector is known, such as one that a user types; see `placed_by_label`.
@@ -200,7 +200,7 @@ def fit_kernel(
 def placed_by_label(
     vectors: LabelVectors, trained: TrainedVectors, kernel: KernelSurgery
 ) -> Float32[np.ndarray, "labels rank"]:
-    """Where labels stand of which only the label vectors are known; zeros for a label without a vector.
+    """Place labels by their label vectors alone; zeros for a label without a vector.
 
     vectors, trained: label vectors, those of the trained labels in the order of the classifier's rows.
     """
@@ -216,7 +216,7 @@ def leans(
     kernel: KernelSurgery,
     queries: Float32[np.ndarray, "images rank"],
 ) -> Float32[np.ndarray, "images trained"]:
-    """What each trained label adds to the cosine of one label and each photo; a row sums to that cosine.
+    """Split the cosine of one label and each photo into one term per trained label; a row sums to the cosine.
 
     A label's place is a weighted sum of the rows of `by_label`, one row per trained label. vector: the label's.
     """

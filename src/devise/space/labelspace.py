@@ -29,11 +29,11 @@ class LabelSpace:
     without_vector: Positions = field(init=False)
 
     def __post_init__(self) -> None:
-        assert len(self.labels) == len(self.vectors), "one vector a label"
+        assert len(self.labels) == len(self.vectors), "one vector per label"
         object.__setattr__(self, "without_vector", np.flatnonzero(~self.vectors.any(axis=1)))
 
     def cosines(self, queries: Queries) -> Scores:
-        """Of every query with every label, both of unit length; a label without a vector comes last, at -inf."""
+        """Return the cosine of every query with every label, both of unit length; -inf for a label without a vector."""
         scores: Scores = queries @ self.vectors.T
         if len(self.without_vector):
             scores[:, self.without_vector] = -np.inf
@@ -45,12 +45,12 @@ class LabelSpace:
         return LabelSpace(self.labels.subset(rows.tolist()), self.vectors[rows])
 
     def joined(self, other: "LabelSpace") -> "LabelSpace":
-        """These labels, then the others; LabelError if one stands in both."""
+        """Return these labels, then the others; LabelError if one is in both."""
         return LabelSpace(self.labels.joined(other.labels), np.concatenate([self.vectors, other.vectors]))
 
 
 class DeferredSpace(LabelSpace):
-    """Labels whose vectors are read when they are first asked for: kernel surgery names photos without them.
+    """Labels whose vectors are read on first use: kernel surgery names photos without them.
 
     read: gives one vector per label; its errors come then.
     """
@@ -73,7 +73,7 @@ class DeferredSpace(LabelSpace):
 
 
 def unit_rows(rows: _Rows) -> _Rows:
-    """Every row at length 1; a row of zeros stays zeros.
+    """Scale every row to length 1; a row of zeros stays zeros.
 
     >>> unit_rows(np.array([[3, 4], [0, 0]], dtype=np.float32)).round(2).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
@@ -84,7 +84,7 @@ def unit_rows(rows: _Rows) -> _Rows:
 
 
 def centre_of(trained_vectors: LabelVectors) -> Centre:
-    """The mean of the trained labels' vectors, those without one left out; LabelError if none has one."""
+    """Average the trained labels' vectors, ignoring labels without one; LabelError if none has one."""
     known = trained_vectors[trained_vectors.any(axis=1)]
     if not len(known):
         raise LabelError(f"no trained label has a vector, of {len(trained_vectors)}: use words that name some of them")
@@ -93,7 +93,7 @@ def centre_of(trained_vectors: LabelVectors) -> Centre:
 
 
 def placed(vectors: LabelVectors, centre: Centre) -> Queries:
-    """Composed vectors as points of the label space: the centre taken off, unit length again.
+    """Place composed vectors in the label space: subtract the centre, scale to unit length.
 
     What all labels share tells none of them apart; a label without a vector stays at zero.
     """

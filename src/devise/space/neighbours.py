@@ -1,4 +1,4 @@
-"""Context: a picture's point of the label space is helped by the pictures of the same run that are nearest to it."""
+"""Context: moves a picture in the label space towards the nearest pictures of the same run."""
 
 from collections.abc import Iterator
 
@@ -42,7 +42,7 @@ def in_context(queries: Queries, neighbours: int = NEIGHBOURS, weight: float = W
 
 
 def neighbours_of(pictures: int, neighbours: int = NEIGHBOURS) -> int:
-    """How many others help each of so many pictures; UsageError if there are no others."""
+    """Return the number of neighbours of each picture; UsageError if there are no others."""
     if pictures < 2:
         raise UsageError(f"context needs at least 2 photos that can be read, got {pictures}: leave it out")
     return min(neighbours, pictures - 1)

@@ -1,4 +1,4 @@
-"""From a named policy to what makes label vectors under it."""
+"""From a named policy to its composer of label vectors."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,13 +15,13 @@ __all__ = ["composer_for", "untagged"]
 
 
 def composer_for(words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> Composer:
-    """Makes label vectors of these words as the policy says.
+    """Return the composer of label vectors from these words under the policy.
 
     TextError if the policy needs sense tags and the words hold none.
     """
     if policy.tags and not any(word.startswith(SENSE_MARK) for word in words.words):
         raise TextError(
-            f"the policy {policy.name} needs vectors of sense tags, and these words hold none: train them with "
+            f"the policy {policy.name} needs vectors of sense tags, and these words contain none: train them with "
             "devise text train --sense-tags, and give them as --label-vectors"
         )
     base = LabelComposer(words, taxonomy, replace(policy, retrofit=0.0))
@@ -29,5 +29,5 @@ def composer_for(words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> C
 
 
 def untagged(words: WordTable, policy: LabelPolicy, synset_ids: Sequence[str]) -> int | None:
-    """How many of the synsets have no sense tag: their definition is read instead. None if the policy reads no tags."""
+    """Count the synsets without a sense tag, which use their definition. None if the policy reads no tags."""
     return sum(sense_tag(one) not in words for one in synset_ids) if policy.tags else None

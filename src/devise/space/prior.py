@@ -1,4 +1,4 @@
-"""What is expected of a label before the picture is looked at.
+"""The prior of a label, known before the picture is read.
 
 A cosine alone gives every label the same chance, a sea squirt as much as a helicopter. Which nouns people photograph is
 known without a photo: the trained labels were chosen for it. The weight of the prior is chosen on classes left out of
@@ -26,7 +26,7 @@ LabelPrior = Float32[np.ndarray, "labels"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prior:
-    """What a model keeps of its labels; None is not known."""
+    """The prior values of a model's labels; None if unknown."""
 
     log_odds: Standing | None = None
     familiarity: Familiarity | None = None
@@ -45,7 +45,7 @@ class Prior:
 def standing_of(
     asked: LabelSet, own: LabelSet, known: Float32[np.ndarray, "own"], trained: Int64[np.ndarray, "trained"]
 ) -> Standing:
-    """Of the labels asked, where that of a model's own labels is known.
+    """Return the standing of the requested labels from that of the model's own labels.
 
     trained: positions of the trained labels among its own. A label that is not its own was asked for by name: it
     stands where a trained label does on average.

@@ -1,4 +1,4 @@
-"""Label vectors retrofitted to the taxonomy: each is drawn to those of its hypernyms and hyponyms."""
+"""Label vectors retrofitted to the taxonomy: each is pulled to those of its hypernyms and hyponyms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _ROWS = 4096  # synsets whose neighbours are gathered at once
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Retrofitted:
-    """vectors: one a node. rounds: how many it took. change: of the last round, the largest of any number."""
+    """vectors: one per node. rounds: the number of rounds. change: the largest change in the last round."""
 
     vectors: LabelVectors
     rounds: int
@@ -39,7 +39,7 @@ def retrofit(
     tolerance: float = TOLERANCE,
     most_rounds: int = MOST_ROUNDS,
 ) -> Retrofitted:
-    """Vectors q that settle between their own old places and their neighbours (Faruqui et al. 2015).
+    """Find vectors that converge between their old places and their neighbours (Faruqui et al. 2015).
 
     For a node with an old vector v and neighbours, q = (v + pull * mean of the neighbours' q) / (1 + pull); one without
     neighbours keeps v, one without v (zeros) takes the mean. All are computed from those of the round before, until no
@@ -67,7 +67,7 @@ def retrofit(
 
 
 class RetrofittedComposer:
-    """A `Composer` that retrofits all synsets of the taxonomy at once, over is-a edges, when it is first asked.
+    """A `Composer` that retrofits all synsets of the taxonomy at once, over is-a edges, on first use.
 
     base: makes the vectors that are retrofitted. pull: see `retrofit`. A name typed by a user is drawn to the synset
     that its last words name, which it does not draw itself.
@@ -105,7 +105,7 @@ class RetrofittedComposer:
 
 
 def _means(vectors: LabelVectors, around: Adjacency, degrees: np.ndarray) -> LabelVectors:
-    """The mean vector of each node's neighbours; zeros where there is none."""
+    """Average the vectors of each node's neighbours; zeros without neighbours."""
     means = np.zeros_like(vectors)
     for start in range(0, len(vectors), _ROWS):
         nodes = start + np.flatnonzero(degrees[start : start + _ROWS])

@@ -1,4 +1,4 @@
-"""Scorer: the one interface of softmax, ConSE, DeViSE and all that comes after; and of those that place pictures."""
+"""Scorer: the interface of all scorers, and of those that place pictures in a label space."""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,22 +11,22 @@ __all__ = ["PlacingScorer", "Scorer"]
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Scores labels for pictures; up is better, and only the order within a row means anything."""
+    """Scores labels for pictures; higher is better, and only the order within a row has a meaning."""
 
     @property
     def labels(self) -> LabelSet:
         """What it ranks, in the order of its scores' columns."""
 
     def scores(self, evidence: Evidence) -> Scores:
-        """One row a picture, one column a label; the array is the caller's own to change."""
+        """Return one row per picture and one column per label; the caller may change the array."""
 
 
 @runtime_checkable
 class PlacingScorer(Scorer, Protocol):
-    """A scorer whose pictures may be moved before labels are scored, such as nearer to others of their folder."""
+    """A scorer whose pictures may be moved before scoring, for example towards others of their folder."""
 
     def queries(self, evidence: Evidence) -> Queries:
         """The pictures in the label space."""
 
     def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
-        """The scores of pictures that stand at `queries`."""
+        """Return the scores of pictures at the places `queries`."""

@@ -1,4 +1,4 @@
-"""Surgery without a picture: the map from features to label space that imitates the classifier.
+"""Surgery without pictures: the map from features to label space that imitates the classifier.
 
 The paper learns M from pictures with a ranking loss. Every trained classifier already knows for each of its
 labels a direction w in feature space with logit w . f; so M is chosen so that t . M f imitates w . f for
@@ -30,7 +30,7 @@ __all__ = ["DistillationConfig", "distilled_surgery", "image_free_surgery"]
 def image_free_surgery(
     trained_vectors: LabelVectors, weight: Float32[np.ndarray, "trained features"], ridge: float
 ) -> Surgery:
-    """The map M, [dim, features]; ridge > 0 draws it to zero.
+    """Solve for the map M, [dim, features]; ridge > 0 pulls it to zero.
 
     trained_vectors: T, one row a trained label; a row of zeros (a label without a vector) takes no part.
     weight: W, the classifier's rows in the same order.
@@ -38,7 +38,7 @@ def image_free_surgery(
     """
     if len(trained_vectors) != len(weight):
         raise LabelError(
-            f"surgery needs one vector a trained label: got {len(trained_vectors)} vectors and {len(weight)} rows"
+            f"surgery needs one vector per trained label: got {len(trained_vectors)} vectors and {len(weight)} rows"
         )
     if not 0 < ridge < math.inf:
         raise LabelError(f"the ridge of the surgery must be above 0 and finite, got {ridge}: take about 1")
@@ -52,7 +52,7 @@ def image_free_surgery(
 
 @dataclass(frozen=True, slots=True)
 class DistillationConfig:
-    """How M is moved. steps of Adam (Kingma & Ba 2015) at `rate`, each on `batch` made-up features.
+    """The settings of distillation: steps of Adam (Kingma & Ba 2015) at `rate`, each on `batch` synthetic features.
 
     scale: a made-up feature is scale * (w - mean of W's rows) of a class drawn at random, plus noise.
     noise: length of the noise, as a share of the feature's, on average.
@@ -72,7 +72,7 @@ def distilled_surgery(
     config: DistillationConfig,
     rng: np.random.Generator,
 ) -> Surgery:
-    """M moved from `start` so that the softmax of T M f is near the classifier's for made-up features f.
+    """Move M from `start` so that the softmax of T M f is near the classifier's for synthetic features f.
 
     trained_vectors, weight: as in `image_free_surgery`. The same generator state gives the same M.
     """

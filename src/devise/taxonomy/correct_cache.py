@@ -1,4 +1,4 @@
-"""Correct sets kept on disk: growing them for ten thousands of classes takes longer than reading them."""
+"""Correct sets cached on disk: for tens of thousands of classes, reading is faster than growing."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 def cached_correct_sets(
     taxonomy: "Taxonomy", ids: Sequence[str], ks: Sequence[int], valid: Sequence[str], folder: Path | None
 ) -> CorrectSets:
-    """What `Taxonomy.correct_sets` gives, read from the folder if it was asked before; None grows them.
+    """Return `Taxonomy.correct_sets`, from the cache folder if it is there; without a folder, grow them.
 
     The file is named by the hash of the graph, the classes, the ks and the valid labels, and holds a hash of its own: a
     file that is cut, altered or unreadable is grown anew and written again. A folder that cannot be written to is

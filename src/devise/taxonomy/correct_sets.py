@@ -33,19 +33,19 @@ class CorrectSets:
     counts: Counts
 
     def members(self, label: str, k: int) -> Grown:
-        """Positions of the class's correct set at k, ascending; TaxonomyError if class or k was not asked."""
+        """Return the positions of the class's correct set at k, ascending; TaxonomyError for another class or k."""
         row = self.row(label)
         return np.sort(self.nearest[row][: self.counts[row, self._column(k)]])
 
     def row(self, label: str) -> int:
-        """Where the class stands among `ids`; TaxonomyError if it was not asked."""
+        """Return the position of the class in `ids`; TaxonomyError if it is not there."""
         row = self._rows.get(label)
         if row is None:
-            raise TaxonomyError(f"no correct sets were grown for {label}: ask for it among the ids")
+            raise TaxonomyError(f"there are no correct sets for {label}: add it to the ids")
         return row
 
     def sizes(self, k: int) -> Sizes:
-        """How many labels each class's correct set at k holds, in the order of `ids`."""
+        """Return the size of each class's correct set at k, in the order of `ids`."""
         return self.counts[:, self._column(k)]
 
     @cached_property
@@ -54,12 +54,12 @@ class CorrectSets:
 
     def _column(self, k: int) -> int:
         if k not in self.ks:
-            raise TaxonomyError(f"no correct sets were grown for k = {k}, only for {self.ks}: ask for it")
+            raise TaxonomyError(f"there are no correct sets for k = {k}, only for {self.ks}: add it to ks")
         return self.ks.index(k)
 
 
 def grow_correct_sets(around: Adjacency, classes: Nodes, ks: Sequence[int], valid: Nodes) -> tuple[list[Grown], Counts]:
-    """Grow every class's ball edge by edge, through all nodes, until it holds max(ks) valid labels.
+    """Grow every class's ball edge by edge, through all nodes, until it contains max(ks) valid labels.
 
     Returns what `CorrectSets` calls nearest and counts. Where the whole connected part holds fewer than k
     valid labels, all of them make the set.
@@ -77,7 +77,7 @@ def grow_correct_sets(around: Adjacency, classes: Nodes, ks: Sequence[int], vali
 
 
 def _grow(around: Adjacency, node: np.int64, most: int, place: Nodes) -> tuple[Grown, Grown]:
-    """Valid labels by growing radius, and how many the ball holds at radius 0, 1, 2 and so on."""
+    """Return valid labels by growing radius, and the size of the ball at radius 0, 1, 2 and so on."""
     found: list[Grown] = []
     held: list[int] = []
     total = 0

@@ -1,4 +1,4 @@
-"""How far many synsets are from many others: breadth-first searches, 64 of them at once."""
+"""Distances between many synsets: breadth-first searches, 64 at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _PLANES = 8  # bits of a distance
 
 
 def distance_rows(around: Adjacency, sources: Nodes, targets: Nodes) -> Iterator[DistanceRows]:
-    """Rows of at most 64 sources, in their order, against all targets; memory for one such block only.
+    """Yield rows of at most 64 sources, in their order, against all targets; uses memory for one block.
 
     around: the undirected graph. TaxonomyError if two nodes are more than 254 edges apart.
     """
@@ -37,7 +37,7 @@ def distance_rows(around: Adjacency, sources: Nodes, targets: Nodes) -> Iterator
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Core:
-    """The graph without its leaves: most of WordNet are leaves, and a way to one leads through its only neighbour.
+    """The graph without its leaves: most nodes are leaves, and a path to one goes through its only neighbour.
 
     around: of the nodes that are kept. place: where each node stands among them, or for a leaf its neighbour. out: how
     many edges a node is away from that, 0 or 1.
@@ -70,7 +70,7 @@ def _outward(
     targets: UInt8[np.ndarray, "targets"],
     same: Bool[np.ndarray, "sources targets"],
 ) -> DistanceRows:
-    """Distances of the nodes themselves from those of the core: how far out both stand is added."""
+    """Compute the distances of nodes from those of the core, by adding the distances of both to the core."""
     unreached = rows == UNREACHED
     longest = int(rows.max(initial=0, where=~unreached))
     if longest + 2 >= UNREACHED:  # only then the slower sums
@@ -85,7 +85,7 @@ def _outward(
 
 
 def _block(around: Adjacency, sources: Nodes, targets: Nodes) -> DistanceRows:
-    """One bit a search: a node has the bits of the searches that have come to it.
+    """One bit per search: a node has the bits of the searches that reached it.
 
     The distance is the number of steps after which a search has not yet come.
     """
@@ -107,7 +107,7 @@ def _block(around: Adjacency, sources: Nodes, targets: Nodes) -> DistanceRows:
 
 
 def _count(planes: _Planes, ones: _Bits) -> None:
-    """Add 1 to the number at every bit that is set; plane i holds bit i of all the numbers."""
+    """Add 1 to the number at every bit that is set; plane i has bit i of all the numbers."""
     for place in range(len(planes)):
         carried = planes[place] & ones
         planes[place] ^= ones
@@ -117,7 +117,7 @@ def _count(planes: _Planes, ones: _Bits) -> None:
 
 
 def _counted(planes: _Planes, reached: _Bits, count: int) -> DistanceRows:
-    """The numbers of the lowest `count` bits, a row each; `UNREACHED` where nothing has come."""
+    """Return the numbers of the lowest `count` bits, one row each; `UNREACHED` for nodes that no search reached."""
     numbers = np.zeros((reached.size, count), dtype=np.uint8)
     for place, plane in enumerate(planes):
         if plane.any():

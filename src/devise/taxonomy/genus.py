@@ -1,4 +1,4 @@
-"""Genus: the noun that a definition begins with, which names the kind of thing that is defined."""
+"""Genus: the noun at the beginning of a definition, which names the kind of thing."""
 
 # ruff: noqa: SIM905 (words are easier to read in a text than in a list)
 
@@ -37,7 +37,7 @@ _BEGINNINGS = frozenset("a an the any some of or and various several numerous ma
 
 
 def genus_of_definition(taxonomy: Taxonomy, definition: str) -> str | None:
-    """The synset of the head of the first noun phrase in a definition; None if no word of it is a noun.
+    """Find the synset of the head of a definition's first noun phrase; None if no word is a noun.
 
     "a kind of", "any of various" and the like are skipped. A head's commoner senses come first, of these the physical
     ones; one that has more synsets below it ("plant" is rather the flora than the factory) or is nearer to the nouns
@@ -61,7 +61,7 @@ def genus_of_definition(taxonomy: Taxonomy, definition: str) -> str | None:
 
 
 def head_phrase(name: str) -> tuple[str, ...]:
-    """The words of a name up to the first that begins what is said of the thing, articles at its beginning left out.
+    """Return the words of a name up to the first modifier phrase, without leading articles.
 
     >>> head_phrase("a cat with orange fur")
     ('cat',)
@@ -73,7 +73,7 @@ def head_phrase(name: str) -> tuple[str, ...]:
 
 
 def _phrases(words: Sequence[str]) -> list[list[str]]:
-    """The words between breaks, in order; a phrase that only says "kind of" is passed over."""
+    """Yield the words between breaks, in order, without phrases such as "kind of"."""
     phrases: list[list[str]] = [[]]
     for place, word in enumerate(words):
         following = words[place + 1] if place + 1 < len(words) else ""
@@ -87,7 +87,7 @@ def _phrases(words: Sequence[str]) -> list[list[str]]:
 
 
 def _head(taxonomy: Taxonomy, phrase: Sequence[str]) -> tuple[Synset, ...]:
-    """The senses of the longest term at the end of the phrase, what follows its last noun left out."""
+    """Find the senses of the longest term at the end of the phrase, ignoring what follows its last noun."""
     for end in range(len(phrase), 0, -1):
         for start in range(max(0, end - _LONGEST), end):
             if phrase[start] in _BEGINNINGS:
@@ -99,13 +99,13 @@ def _head(taxonomy: Taxonomy, phrase: Sequence[str]) -> tuple[Synset, ...]:
 
 
 def _physical(taxonomy: Taxonomy, senses: Sequence[Synset]) -> list[str]:
-    """Those that can be in a photo, commonest first; all where there are none."""
+    """Keep the senses that can be in a photo, most common first; all if there are none."""
     ids = [one.id for one in senses]
     return [one for one in ids if PHYSICAL_ENTITY in taxonomy.ancestors(one)] or ids
 
 
 def _meant(taxonomy: Taxonomy, senses: Sequence[str], company: Sequence[str]) -> str:
-    """Worth of a sense: log2 of its subtree, and the depth of what it shares with its company; half less a rank.
+    """Score a sense: log2 of its subtree plus the depth shared with its context, minus half per rank.
 
     On 1,500 definitions of WordNet right for 67 %; the commonest sense alone for 59 %.
     """

@@ -1,4 +1,4 @@
-"""The is-a graph over positions: who is near whom, above whom and below whom."""
+"""The is-a graph over positions: neighbours, parents and children."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ Starts = Int64[np.ndarray, "size_and_one"]
 
 @dataclass(frozen=True)
 class Adjacency:
-    """Who follows whom, in compressed rows: node i is followed by `targets[starts[i]:starts[i + 1]]`."""
+    """Successors in compressed rows: node i is followed by `targets[starts[i]:starts[i + 1]]`."""
 
     starts: Starts
     targets: Ends
 
     @classmethod
     def of_pairs(cls, size: int, sources: Ends, targets: Ends) -> "Adjacency":
-        """Rows of the pairs; within a row the pairs keep their order."""
+        """Build rows from pairs; within a row the pairs keep their order."""
         starts = np.zeros(size + 1, dtype=np.int64)
         np.cumsum(np.bincount(sources, minlength=size), out=starts[1:])
         return cls(starts, targets[np.argsort(sources, kind="stable")])
@@ -40,11 +40,11 @@ class Adjacency:
         return len(self.starts) - 1
 
     def row(self, node: int) -> Nodes:
-        """What follows one node."""
+        """Return the successors of one node."""
         return self.targets[self.starts[node] : self.starts[node + 1]]
 
     def after(self, nodes: Nodes) -> Nodes:
-        """What follows any of the nodes, row after row; a node that follows two of them stands twice."""
+        """Return the successors of the nodes, row after row, with duplicates."""
         first = self.starts[nodes]
         counts = self.starts[nodes + 1] - first
         ends = np.cumsum(counts)
@@ -52,7 +52,7 @@ class Adjacency:
         return self.targets[np.repeat(first - ends + counts, counts) + np.arange(total)]
 
     def waves(self, start: Nodes) -> Iterator[Nodes]:
-        """Breadth-first: the start nodes, then those 1 step away, then 2 and so on, each wave ascending."""
+        """Search breadth-first: yield the start nodes, then those 1 step away, then 2; each wave ascending."""
         seen = np.zeros(self.size, dtype=bool)
         wave = np.unique(start)
         while len(wave):
@@ -62,7 +62,7 @@ class Adjacency:
             wave = np.unique(following[~seen[following]])
 
     def steps(self, start: Nodes) -> Numbers:
-        """For each node the least number of steps to it from the start nodes, -1 where none leads there."""
+        """Return for each node the least number of steps from the start nodes, -1 if it is unreachable."""
         steps = np.full(self.size, -1, dtype=np.int64)
         for step, wave in enumerate(self.waves(start)):
             steps[wave] = step
@@ -95,7 +95,7 @@ class IsaGraph:
 
     @cached_property
     def heights(self) -> Numbers:
-        """Longest way down from each node to a leaf; TaxonomyError if the edges run in a circle."""
+        """The longest path down from each node to a leaf; TaxonomyError if the edges form a cycle."""
         heights = np.full(self.size, -1, dtype=np.int64)
         open_children = np.diff(self.down.starts)
         leaves = np.flatnonzero(open_children == 0)
@@ -108,16 +108,16 @@ class IsaGraph:
             height += 1
         if (heights < 0).any():
             circle = int((heights < 0).sum())
-            raise TaxonomyError(f"{circle} synsets are on or above a circle of is-a edges: remove an edge of it")
+            raise TaxonomyError(f"{circle} synsets are on or above a cycle of is-a edges: remove an edge of it")
         return heights
 
     @cached_property
     def depths(self) -> Numbers:
-        """Shortest way from a root down to each node."""
+        """The shortest path from a root down to each node."""
         return self.down.steps(np.flatnonzero(np.diff(self.up.starts) == 0))
 
     def reach(self, adjacency: Adjacency, node: int) -> Nodes:
-        """The node and all that can be walked to from it, nearest first."""
+        """Return the node and all nodes reachable from it, nearest first."""
         return np.concatenate(list(adjacency.waves(np.array([node]))))
 
     def ball(self, node: int, radius: int) -> Nodes:
@@ -125,14 +125,14 @@ class IsaGraph:
         return np.concatenate(list(islice(self.around.waves(np.array([node])), radius + 1)))
 
     def distance(self, one: int, other: int) -> int | None:
-        """Fewest undirected edges between two nodes; None where no way leads."""
+        """Return the fewest undirected edges between two nodes; None if they are not connected."""
         for step, wave in enumerate(self.around.waves(np.array([one]))):
             if other in wave:
                 return step
         return None
 
     def lowest_common_ancestors(self, one: int, other: int) -> Nodes:
-        """Nodes above (or equal to) both that have no child above both; closest first.
+        """Find nodes above (or equal to) both without a child above both; closest first.
 
         Closeness is the sum of the two shortest ways up; ties go by position.
         """

@@ -1,4 +1,4 @@
-"""Hedging: how much probability is below each node of the is-a graph, and the most informative node that is sure.
+"""Hedging: the probability below each node of the is-a graph, and the most informative node that is sure.
 
 Deng, Krause, Berg and Fei-Fei 2012, "Hedging your bets: optimizing accuracy-specificity trade-offs in large scale
 visual recognition": an answer higher up in the hierarchy is right more often and says less.
@@ -30,7 +30,7 @@ _ROUNDING = 1e-9  # by how much a share may miss the threshold: sums of 40,000 f
 
 @dataclass(frozen=True, eq=False)
 class LabelTree:
-    """Some labels and all that is above them in the is-a graph.
+    """Some labels and all their ancestors in the is-a graph.
 
     ids: of the nodes: synsets ascending, then labels that are no synset. own: the node of each label.
     counts: how many of the labels are at or below each node; each label counts once, whichever ways lead up from it.
@@ -51,7 +51,7 @@ class LabelTree:
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """The labels in the order of a walk down the graph, in which what is below a node is a run, or a few.
+    """The labels in the order of a walk down the graph, in which the labels below a node form one or a few runs.
 
     A sum up the tree is then a difference of running sums: 11,587 runs for the 9,223 nodes above WordNet's 39,558
     physical nouns, where adding up the labels below each takes 102,497 terms even of sums over siblings.
@@ -77,7 +77,7 @@ def label_tree(taxonomy: Taxonomy, labels: Sequence[str], parents: Mapping[str, 
     TaxonomyError if a label is given twice, there is none, or a parent is no synset of the taxonomy.
     """
     if not labels or len(set(labels)) != len(labels):
-        raise TaxonomyError("a tree needs labels, each of them once")
+        raise TaxonomyError("a tree needs labels without duplicates")
     up = taxonomy.upward
     strange = [label for label in labels if label not in taxonomy]
     places = {label: len(taxonomy) + number for number, label in enumerate(strange)}
@@ -95,7 +95,7 @@ def label_tree(taxonomy: Taxonomy, labels: Sequence[str], parents: Mapping[str, 
 
 
 def information(tree: LabelTree) -> Bits:
-    """Bits that each node tells: log2(labels in all / labels at or below it), the labels being those of the tree.
+    """Compute the bits of each node: log2(all labels / labels at or below it), for the labels of the tree.
 
     It is 0 for what is above all labels, and log2 of the number of labels for one that has no other below it: what
     remains open when one knows no more than that the right label is one of these.
@@ -109,7 +109,7 @@ def information(tree: LabelTree) -> Bits:
 
 
 def shares_up(tree: LabelTree, probabilities: Probabilities) -> Shares:
-    """The probability of each node: the sum over the labels at or below it, each label counted once."""
+    """Compute the probability of each node: the sum over the labels at or below it, each counted once."""
     return _summed(tree._runs, tree.own, len(tree.ids), probabilities)
 
 
@@ -119,7 +119,7 @@ def sure_node(
     threshold: float,
     allowed: Bool[np.ndarray, "nodes"] | None = None,
 ) -> int:
-    """The most informative node with at least this share of the probability; -1 if there is none.
+    """Find the most informative node with at least this share of the probability; -1 if there is none.
 
     shares: of one picture. allowed: nodes that may be the answer; None is all. Of equally informative nodes the one
     with the higher share wins, then the deeper one, then the first.
@@ -132,7 +132,7 @@ def sure_node(
 
 
 def sure_nodes(tree: LabelTree, probabilities: Probabilities, thresholds: Float64[np.ndarray, "thresholds"]) -> Answers:
-    """`sure_node` of each picture at each threshold, without the shares of all nodes: a third of the time for one."""
+    """Find `sure_node` of each picture at each threshold, in a third of the time per picture."""
     found = np.full((len(probabilities), len(thresholds)), -1, dtype=np.int64)
     lowest = thresholds.min(initial=np.inf) - _ROUNDING
     is_inner = np.zeros(len(tree.ids), dtype=bool)
@@ -153,7 +153,7 @@ def sure_nodes(tree: LabelTree, probabilities: Probabilities, thresholds: Float6
 
 
 def narrowing(tree: LabelTree, shares: Float64[np.ndarray, "nodes"], node: int, label: int) -> list[int]:
-    """The way from a root through a node down to a label at or below it; each step up takes the likeliest parent.
+    """Return the path from a root through a node to a label at or below it, over the most likely parents.
 
     label: its node.
     """
@@ -169,7 +169,7 @@ def narrowing(tree: LabelTree, shares: Float64[np.ndarray, "nodes"], node: int, 
 
 
 def _by_information(tree: LabelTree, shares: Float64[np.ndarray, "_nodes"], nodes: Nodes) -> Nodes:
-    """The order of these nodes, whose shares are given, by the rule of `sure_node`."""
+    """Sort these nodes, with the given shares, by the rule of `sure_node`."""
     return np.lexsort((nodes, -tree.graph.depths[nodes], -shares, tree.counts[nodes]))
 
 
@@ -220,7 +220,7 @@ def _runs_of(graph: IsaGraph, own: Nodes, inner: Nodes) -> _Runs:
 
 
 def _walk(graph: IsaGraph) -> Nodes:
-    """When a walk in depth first meets each node; it begins at the roots and goes down to each node once."""
+    """Return the step at which a depth-first walk from the roots first visits each node."""
     met = np.full(graph.size, -1, dtype=np.int64)
     left = np.flatnonzero(np.diff(graph.up.starts) == 0)[::-1].tolist()
     count = 0
@@ -246,7 +246,7 @@ def _closure(up: Adjacency, begins: Sequence[tuple[int, ...]]) -> Nodes:
 
 
 def _distinct(pairs: Nodes) -> Nodes:
-    """Ascending, each once; np.unique hashes, and on these multiples of one number that took 50 times as long."""
+    """Sort without duplicates; np.unique hashes, which took 50 times as long on these multiples of one number."""
     pairs = np.sort(pairs)
     return pairs[np.diff(pairs, prepend=-1) > 0]
 

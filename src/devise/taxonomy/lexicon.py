@@ -1,4 +1,4 @@
-"""Lexicon: from what a person types to the positions of the synsets it names."""
+"""Lexicon: from a typed name to the positions of its synsets."""
 
 import re
 import unicodedata
@@ -23,7 +23,7 @@ _ARTICLE = re.compile(
 
 
 class Reading(NamedTuple):
-    """One synset that a name stands for.
+    """One synset that a name can mean.
 
     position: of the synset. rank: of the sense among those of the term that matched, from 1, commonest first.
     place: of that term among the terms of the synset, from 1; the first one names it.
@@ -35,7 +35,7 @@ class Reading(NamedTuple):
 
 
 class NameIndex:
-    """Names and the positions each stands for, those with the smaller sense number first.
+    """Names and the positions of their synsets, smaller sense numbers first.
 
     Kept as chains in two flat tables: a list for each of 117,798 names takes longer to make than to use.
     """
@@ -54,7 +54,7 @@ class NameIndex:
         self._first.pop("", None)
 
     def readings(self, names: Iterable[str]) -> tuple[Reading, ...]:
-        """What any of the names stands for, name after name, each position once."""
+        """Return the readings of the names, name after name, each position once."""
         found: dict[int, Reading] = {}
         for name in names:
             for rank, entry in enumerate(self._chain(name), start=1):
@@ -81,7 +81,7 @@ class Lexicon:
         self._exception_lines = exceptions
 
     def readings(self, name: str) -> tuple[Reading, ...]:
-        """Synsets the name stands for, commonest sense first; empty when there is none.
+        """Return the synsets of the name, most common sense first; empty if there is none.
 
         A name that is a plural too stands for what it is and, after that, for what its singulars are ("tigers" is
         an army, and more than one tiger). Where neither is a term, its spaces, hyphens, points, apostrophes and
@@ -106,7 +106,7 @@ class Lexicon:
         )
 
     def sense(self, term: str, number: int) -> int | None:
-        """The position of the so-many-th sense of a term as it is written; None if there is none."""
+        """Return the position of the numbered sense of a term, spelled exactly; None if there is none."""
         found = self._by_name.readings([normalise(term)])
         return found[number - 1].position if 1 <= number <= len(found) else None
 
@@ -125,7 +125,7 @@ class Lexicon:
 
 
 def _squeeze(text: str) -> str:
-    """Without what joins the parts of a compound and without accents; tabs and line ends stay."""
+    """Remove accents and the characters that join compounds; tabs and line ends stay."""
     if not text.isascii():
         text = "".join(mark for mark in unicodedata.normalize("NFKD", text) if not unicodedata.combining(mark))
     for joiner in _JOINERS:

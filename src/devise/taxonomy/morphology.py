@@ -1,4 +1,4 @@
-"""From a plural to the singulars it may come from: WordNet's rules for nouns."""
+"""From a plural to its possible singulars: WordNet's rules for nouns."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _WORD = re.compile(r"[^ -]+")
 
 
 def normalise(name: str) -> str:
-    """Small letters, spaces for underscores, one space between words, none around.
+    """Normalise a name: lower case, single spaces, no underscores.
 
     >>> normalise("  Snow_Leopard ")
     'snow leopard'
@@ -30,7 +30,7 @@ def normalise(name: str) -> str:
 
 
 def base_forms(name: str, exceptions: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Singulars that a normalised name may be the plural of, likeliest first; they need not be words.
+    """Return possible singulars of a normalised name, most likely first; they need not be words.
 
     In a phrase the last word is tried first, then each other word ("heads of state"). A word with irregular
     singulars (`exceptions`) has only these.
@@ -49,7 +49,7 @@ def base_forms(name: str, exceptions: Mapping[str, Sequence[str]]) -> tuple[str,
 
 
 def _singulars(word: str, exceptions: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Singulars of one word; "boxesful" is a boxful, "glass" and "as" are no plurals."""
+    """Return singulars of one word; "boxesful" is a boxful, "glass" and "as" are not plurals."""
     if word in exceptions:
         yield from exceptions[word]
     elif word.endswith("ful"):

@@ -1,17 +1,17 @@
-"""The file a taxonomy is kept in: one, small, without pickle, the same bytes for the same content.
+"""The file of a taxonomy: small, without pickle, the same bytes for the same content.
 
 Line 1 is `devise-taxonomy`, the format version and the SHA-256 of all that follows that line. Line 2 is JSON:
 `blocks`, a list of [name, bytes stored, bytes unpacked]. Then come the blocks, one after the other. The
 first, `licence`, is plain UTF-8 text so that it can be read in any viewer. The others are zlib streams:
 
-    gaps         <i4, one a synset: the number in its id less the one before (the first less 0)
-    lemmas       UTF-8, one line a synset, terms joined by tabs
-    senses       u1, one a term: its sense number
-    parents      u1, one a synset: how many is-a edges go up from it
-    targets      <i4, one an edge, synset after synset: the parent's position
-    instance     u1, one an edge: 1 for an instance edge
-    exceptions   UTF-8, one line an irregular plural: the plural and its singulars joined by tabs
-    glosses      UTF-8, one line a synset
+    gaps         <i4, one per synset: the number in its id minus the one before (the first minus 0)
+    lemmas       UTF-8, one line per synset, terms joined by tabs
+    senses       u1, one per term: its sense number
+    parents      u1, one per synset: the number of is-a edges up from it
+    targets      <i4, one per edge, synset after synset: the parent's position
+    instance     u1, one per edge: 1 for an instance edge
+    exceptions   UTF-8, one line per irregular plural: the plural and its singulars joined by tabs
+    glosses      UTF-8, one line per synset
 """
 
 import hashlib
@@ -35,7 +35,7 @@ Numbers = Int64[np.ndarray, "_numbers"]
 
 
 def pack(tables: NounTables) -> bytes:
-    """The whole file of the tables; equal tables give equal bytes."""
+    """Pack the tables into the bytes of a file; equal tables give equal bytes."""
     parents = np.bincount(tables.child, minlength=len(tables.offsets))
     plain = {
         "licence": tables.licence.encode(),
@@ -55,7 +55,7 @@ def pack(tables: NounTables) -> bytes:
 
 
 def unpack(data: bytes) -> NounTables:
-    """The tables of a packed file; the glosses are unpacked when first asked.
+    """Unpack the tables of a file; the glosses are unpacked on first use.
 
     TaxonomyError, one line, if the bytes are no taxonomy, of another format version, truncated or altered.
     """
@@ -87,14 +87,14 @@ def unpack(data: bytes) -> NounTables:
 
 
 def _check_first_line(first: bytes, body: bytes) -> None:
-    """Refuse what is not a whole, unchanged taxonomy file of this format version."""
+    """Refuse anything but a complete, unchanged taxonomy file of this format version."""
     words = first.decode("ascii", "replace").split(" ") if len(first) < 200 else []
     if len(words) != 3 or words[0] != _MAGIC:
         raise TaxonomyError(f"expected a file that starts with {_MAGIC!r}, got another kind of file: {_REMEDY}")
     if words[1] != str(FORMAT_VERSION):
         raise TaxonomyError(f"expected taxonomy format {FORMAT_VERSION}, got format {words[1]}: {_REMEDY}")
     if words[2] != hashlib.sha256(body).hexdigest():
-        raise TaxonomyError(f"the taxonomy file is truncated or altered (its SHA-256 differs): {_REMEDY}")
+        raise TaxonomyError(f"the taxonomy file is truncated or changed (its SHA-256 differs): {_REMEDY}")
 
 
 def _bytes(numbers: Numbers, kind: str) -> bytes:

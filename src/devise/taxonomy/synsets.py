@@ -1,4 +1,4 @@
-"""Synset: one noun meaning, and the columns in which many of them are kept."""
+"""Synset: one noun meaning, and the columns that store many of them."""
 
 import re
 from collections import Counter
@@ -101,7 +101,7 @@ def tables_of(
     senses: Mapping[tuple[str, str], int] | None = None,
     licence: str = "",
 ) -> NounTables:
-    """Columns of the synsets, which may come in any order.
+    """Build columns from synsets in any order.
 
     exceptions: irregular plurals and their singulars.
     senses: sense number of each (id, lemma); without it the senses of a word are in the order of the synsets.
@@ -143,14 +143,14 @@ def _senses_by_order(synsets: Iterable[Synset]) -> dict[tuple[str, str], int]:
 
 
 def _check(ordered: Sequence[Synset]) -> None:
-    """Refuse ids, lemmas and glosses that the columns cannot hold."""
+    """Refuse ids, lemmas and glosses that the columns cannot store."""
     if not ordered:
         raise TaxonomyError("a taxonomy needs at least one synset, got none")
     for before, synset in zip([None, *ordered], ordered, strict=False):
         if not ID_PATTERN.fullmatch(synset.id):
             raise TaxonomyError(f"synset id {synset.id!r} is not n and 8 digits, such as n02084071")
         if before is not None and before.id == synset.id:
-            raise TaxonomyError(f"synset {synset.id} stands twice: give each synset once")
+            raise TaxonomyError(f"duplicate synset {synset.id}: list each synset once")
         if not synset.lemmas or not all(map(_is_term, synset.lemmas)):
             raise TaxonomyError(f"synset {synset.id} needs terms with single spaces only, got {synset.lemmas}")
         if "\n" in synset.gloss + synset.definition:
@@ -164,12 +164,12 @@ def _is_term(lemma: str) -> bool:
 
 
 def _edges(ordered: Sequence[Synset], position: Mapping[str, int]) -> tuple[list[int], list[int], list[bool]]:
-    """Child, parent and whether by instance, an edge a row."""
+    """Return child, parent and instance flag, one edge per row."""
     child, parent, instance = [], [], []
     for place, synset in enumerate(ordered):
         ids = (*synset.hypernyms, *synset.instance_hypernyms)
         if len(set(ids)) != len(ids):
-            raise TaxonomyError(f"synset {synset.id} names one hypernym twice: name each once")
+            raise TaxonomyError(f"duplicate hypernym of synset {synset.id}: list each once")
         for hypernym in ids:
             if hypernym not in position:
                 raise TaxonomyError(f"hypernym {hypernym} of synset {synset.id} is not among the synsets: add it")

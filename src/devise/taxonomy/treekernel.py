@@ -1,4 +1,4 @@
-"""The tree kernel: labels are alike as far as they share ancestors, each weighed by the information that it adds.
+"""The tree kernel: labels are similar if they share ancestors, each weighted by the information that it adds.
 
 A synset is the vector over all that is at or above it whose entry for a node is the square root of the node's
 information content (Resnik 1995) minus that of its best informed parent; the kernel is the cosine of two such vectors.
@@ -24,7 +24,7 @@ _BLOCK = 1024  # labels whose ancestors are laid out at once: 20 MB
 
 
 def information_increments(taxonomy: Taxonomy, labels: Sequence[str]) -> Increments:
-    """What each synset adds, in nats: -log(share of the labels at or below it), minus the most that a parent has.
+    """Compute what each synset adds, in nats: -log(share of labels at or below it) minus the highest of a parent.
 
     labels: ids, those that are no synset left out. TaxonomyError if no label is a synset.
     """
@@ -84,7 +84,7 @@ def _pairs(taxonomy: Taxonomy, labels: Sequence[str], parents: Mapping[str, str]
 
 
 def _at_or_above(taxonomy: Taxonomy, rows: _Rows, places: _Rows) -> _Pairs:
-    """Each row with each place at or above its own, once, however many ways lead up; ascending."""
+    """Pair each row with each place at or above its own, without duplicates, ascending."""
     up, size = taxonomy.upward, len(taxonomy)
     found = wave = np.unique(rows * size + places)
     while len(wave):

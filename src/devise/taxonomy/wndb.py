@@ -37,7 +37,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _entries(path: Path) -> Iterator[tuple[Path, int, str]]:
-    """The lines that are not the licence, with their numbers."""
+    """Yield the lines after the licence, with their numbers."""
     yield from ((path, number, line) for number, line in enumerate(_lines(path), 1) if not line.startswith("  "))
 
 

@@ -1,4 +1,4 @@
-"""Taxonomy: WordNet 3.0's nouns and how they hang together."""
+"""Taxonomy: WordNet 3.0's nouns and their relations."""
 
 import hashlib
 import re
@@ -31,7 +31,7 @@ _NUMBERED = re.compile(r"(?P<term>.+)\.n\.(?P<number>\d{1,3})")
 
 
 class NamedSense(NamedTuple):
-    """A sense that a name stands for.
+    """A possible sense of a name.
 
     rank: of the sense among those of the term that matched, from 1, commonest first. place: of that term among the
     terms of the synset, from 1: the first one names it.
@@ -84,7 +84,7 @@ class Taxonomy:
     def from_synsets(
         cls, synsets: Iterable[Synset], exceptions: Mapping[str, Sequence[str]] | None = None
     ) -> "Taxonomy":
-        """A taxonomy of one's own; the senses of a word are in the order in which the synsets come.
+        """Make a taxonomy from synsets; the senses of a word are in the order of the synsets.
 
         `exceptions` maps irregular plurals to singulars. TaxonomyError if an id is malformed or stands twice,
         a hypernym is not among the synsets, or the edges run in a circle.
@@ -94,7 +94,7 @@ class Taxonomy:
         return taxonomy
 
     def check(self) -> None:
-        """TaxonomyError if the is-a edges run in a circle; `load` leaves this out, as `build` has done it."""
+        """Raise TaxonomyError if the is-a edges form a cycle; `load` skips this, because `build` has checked."""
         _ = self._graph.heights
 
     def __len__(self) -> int:
@@ -105,11 +105,11 @@ class Taxonomy:
 
     @property
     def licence(self) -> str:
-        """The licence of the data; it goes with every copy of them."""
+        """The licence of the data, which must accompany every copy."""
         return self._tables.licence
 
     def summary(self) -> str:
-        """How much it holds, in words, such as "82,115 synsets, 84,427 edges (8,577 of instances), ..."."""
+        """The size of the taxonomy, such as "82,115 synsets, 84,427 edges (8,577 of instances), ..."."""
         edges, instances = len(self._tables.instance), int(self._tables.instance.sum())
         terms = len(self._tables.senses)
         return f"{len(self):,} synsets, {edges:,} edges ({instances:,} of instances), {terms:,} terms"
@@ -136,7 +136,7 @@ class Taxonomy:
         return tuple(self._lemma_lines[self._position(synset_id)].split("\t"))
 
     def find(self, name: str) -> tuple[Synset, ...]:
-        """All senses of a name, commonest first; empty when there are none.
+        """Find all senses of a name, most common first; empty if there are none.
 
         The name may be an id (n02129165, or lion.n.01 as other tools write it), have any case, underscores or spare
         spaces. A plural ("mice", "tigers") stands for its singular's senses too, after those of its own. If no term
@@ -145,7 +145,7 @@ class Taxonomy:
         return tuple(reading.synset for reading in self.readings(name))
 
     def readings(self, name: str) -> tuple["NamedSense", ...]:
-        """The senses of `find`, each with how common it is and how the name stands among its terms."""
+        """Return the senses of `find`, each with its frequency and the rank of the name among its terms."""
         as_id = self.id_in(name)
         if as_id is not None:
             return (NamedSense(self.synset(as_id), 1, 1),)
@@ -155,7 +155,7 @@ class Taxonomy:
         return tuple(NamedSense(self.synset(self.ids[one.position]), one.rank, one.place) for one in found)
 
     def id_in(self, text: str) -> str | None:
-        """The synset id that a text is: "n02129165", or "lion.n.01", the first sense of lion; None if it is none."""
+        """Parse a synset id: "n02129165", or "lion.n.01", the first sense of lion; None for other text."""
         as_id = text.strip().lower()
         if as_id in self:
             return as_id
@@ -174,40 +174,40 @@ class Taxonomy:
         return self._names(self._graph.up.row(self._position(synset_id)))
 
     def children(self, synset_id: str) -> tuple[str, ...]:
-        """What has this synset among its parents, instances included, ascending."""
+        """Return the synsets that have this one as a parent, instances included, ascending."""
         return self._names(self._graph.down.row(self._position(synset_id)))
 
     def place(self, synset_id: str) -> int:
-        """Where the synset stands in `ids`; TaxonomyError for an unknown id."""
+        """Return the position of the synset in `ids`; TaxonomyError for an unknown id."""
         return self._position(synset_id)
 
     @property
     def upward(self) -> Adjacency:
-        """From each place in `ids` to the places of its hypernyms, then of its instance hypernyms."""
+        """Edges from each position in `ids` to those of its hypernyms, then its instance hypernyms."""
         return self._graph.up
 
     @property
     def neighbours(self) -> Adjacency:
-        """From each place in `ids` to the places of its hypernyms and hyponyms, instances included."""
+        """Edges from each position in `ids` to those of its hypernyms and hyponyms, instances included."""
         return self._graph.around
 
     def is_instance(self, synset_id: str) -> bool:
-        """Whether it is one particular thing (it has instance hypernyms), such as a city or a person."""
+        """Whether the synset is one particular thing, such as a city or a person (it has instance hypernyms)."""
         return bool(self._is_instance[self._position(synset_id)])
 
     def hypernym_paths(self, synset_id: str) -> tuple[tuple[str, ...], ...]:
-        """Every way from a root down to the synset, root first; the ways go in the order of the parents."""
+        """Return every path from a root to the synset, root first, in the order of the parents."""
         parents = self.parents(synset_id)
         if not parents:
             return ((synset_id,),)
         return tuple((*path, synset_id) for parent in parents for path in self.hypernym_paths(parent))
 
     def ancestors(self, synset_id: str) -> frozenset[str]:
-        """All that is above the synset, itself not."""
+        """Return all ancestors of the synset, without itself."""
         return frozenset(self._names(self._graph.reach(self._graph.up, self._position(synset_id))[1:]))
 
     def subtree(self, synset_id: str) -> frozenset[str]:
-        """The synset and all that is below it, instances included."""
+        """Return the synset and all its descendants, instances included."""
         place = self._position(synset_id)
         if not len(self._graph.down.row(place)):
             return frozenset((synset_id,))  # most are leaves, and a walk of no step costs as much as one of many
@@ -219,11 +219,11 @@ class Taxonomy:
         return frozenset(self._names(np.concatenate([places[:0], *self._graph.down.waves(places)])))
 
     def depth(self, synset_id: str) -> int:
-        """Edges on the shortest way down from a root; 0 for a root."""
+        """Return the edges on the shortest path from a root; 0 for a root."""
         return int(self._graph.depths[self._position(synset_id)])
 
     def height(self, synset_id: str) -> int:
-        """Edges on the longest way down to a leaf; 0 for a leaf."""
+        """Return the edges on the longest path down to a leaf; 0 for a leaf."""
         return int(self._graph.heights[self._position(synset_id)])
 
     @property
@@ -232,7 +232,7 @@ class Taxonomy:
         return int(self._graph.heights.max(initial=0))
 
     def lowest_common_ancestors(self, a: str, b: str) -> tuple[str, ...]:
-        """What is above both (or is one of them) and has no child that is; closest first.
+        """Return the common ancestors (or the synsets themselves) without a child that is one; closest first.
 
         Closest is the smallest sum of the two shortest ways up, ties by id. Empty if nothing is above both.
         """
@@ -243,7 +243,7 @@ class Taxonomy:
         return next(iter(self.lowest_common_ancestors(a, b)), None)
 
     def physical_nouns(self) -> tuple[str, ...]:
-        """All that is below "physical entity" and no instance: what a photo may show; ascending.
+        """Return all synsets below "physical entity" that are not instances: what a photo may show; ascending.
 
         The physical entity itself is left out. TaxonomyError if the taxonomy has no n00001930.
         """
@@ -259,14 +259,14 @@ class Taxonomy:
         return frozenset(self._names(self._graph.ball(self._position(synset_id), radius)))
 
     def near(self, ids: Iterable[str], edges: int) -> tuple[str, ...]:
-        """All synsets at most `edges` undirected is-a edges from one of these, themselves included; ascending."""
+        """Return all synsets at most `edges` undirected is-a edges from one of these, inclusive; ascending."""
         if edges < 0:
             raise TaxonomyError(f"a number of edges must be 0 or more, got {edges}")
         steps = self._graph.around.steps(self._places(tuple(ids)))
         return self._names(np.flatnonzero((steps >= 0) & (steps <= edges)))
 
     def distance(self, a: str, b: str) -> int | None:
-        """Fewest undirected is-a edges between two synsets; None if nothing joins them."""
+        """Return the fewest undirected is-a edges between two synsets; None if they are not connected."""
         return self._graph.distance(self._position(a), self._position(b))
 
     def distances(self, sources: Sequence[str], targets: Sequence[str]) -> Iterator[DistanceRows]:
@@ -285,7 +285,7 @@ class Taxonomy:
         return frozenset(order[place] for place in members.tolist())
 
     def correct_sets(self, ids: Sequence[str], ks: Sequence[int], valid: Sequence[str]) -> CorrectSets:
-        """The correct sets of many classes for several k, one search a class; see `correct_set`.
+        """Return the correct sets of many classes for several k, one search per class; see `correct_set`.
 
         The sets hold positions into `valid`. TaxonomyError if an id of either is unknown, one of `valid`
         stands twice, or a k is below 1.
@@ -293,13 +293,13 @@ class Taxonomy:
         if not ks or min(ks) < 1:
             raise TaxonomyError(f"a correct set needs k of 1 or more, got {tuple(ks)}")
         if len(set(valid)) != len(valid):
-            raise TaxonomyError("a valid label stands twice: give each once")
+            raise TaxonomyError("duplicate valid label: list each once")
         nearest, counts = grow_correct_sets(self._graph.around, self._places(ids), tuple(ks), self._places(valid))
         return CorrectSets(tuple(ids), tuple(ks), tuple(nearest), counts)
 
     @cached_property
     def graph_hash(self) -> str:
-        """SHA-256 of ids and edges in hex, whatever file holds them; tables print the first 12 characters."""
+        """SHA-256 of ids and edges in hex, independent of the file; tables print the first 12 characters."""
         marks = np.where(self._tables.instance, "@i", "@").tolist()
         edges = zip(self._tables.child.tolist(), marks, self._tables.parent.tolist(), strict=True)
         lines = sorted(f"{self.ids[child]} {mark} {self.ids[parent]}" for child, mark, parent in edges)

@@ -1,1 +1,1 @@
-"""Corpora, phrases, skip-gram, word vectors and what label vectors are composed of."""
+"""Corpora, phrases, skip-gram and word vectors."""

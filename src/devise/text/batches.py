@@ -1,4 +1,4 @@
-"""Corpus sources cut into batches, each with the place that reading can go on from behind it."""
+"""Corpus sources split into batches, each with the position from which reading can resume."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ _CHARACTERS = 400_000  # a batch
 
 @dataclass(slots=True)
 class GatherTally:
-    """What was read, and what of it is not in the corpus, by reason.
+    """Counts of the input, and of what is not in the corpus, by reason.
 
     documents: those written; tokens and sentences are counted for the form tokens only. empty: documents without a
     word. passed_over: documents that a weight such as 0.5 leaves out. unparsed: pages whose wikitext the parser
@@ -40,14 +40,14 @@ class GatherTally:
     other_models: int = 0
 
     def add(self, other: "GatherTally") -> None:
-        """Count what the other counted too."""
+        """Add the counts of another tally."""
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far reading is: in which source and pass over it, and what was read in that pass.
+    """The position of reading: the source, the pass over it, and the input of that pass.
 
     items: pages or documents. articles: those that are articles or documents. crc: of what was read, which tells
     whether a source is still the same when reading goes on.
@@ -62,7 +62,7 @@ class Place:
 
 @dataclass(slots=True)
 class Batch:
-    """What one worker makes text of, and how far reading is behind it."""
+    """The task of one worker, and the position of reading after it."""
 
     lead: int | None
     items: list[Page | Document] = field(default_factory=list)
@@ -71,12 +71,12 @@ class Batch:
     place: Place = Place()
 
     def full(self) -> bool:
-        """Whether it is enough for one task."""
+        """Whether there is enough for one task."""
         return self.tally.pages + len(self.items) >= _DOCUMENTS or self.characters >= _CHARACTERS
 
 
 class BatchReader:
-    """Reads the sources from a place on; knows how many bytes of them it has read."""
+    """Reads the sources from a position and counts their bytes."""
 
     def __init__(self, sources: Sequence[CorpusSource], place: Place) -> None:
         self._sources = sources
@@ -86,7 +86,7 @@ class BatchReader:
         self.read = 0
 
     def batches(self) -> Iterator[Batch]:
-        """What there is to do; if reading breaks off, what was read until then comes first."""
+        """Yield the batches; if reading fails, yield the input up to there first."""
         start = self._place
         for number, source in enumerate(self._sources):
             for turn in range(len(source.shares)):
@@ -103,7 +103,7 @@ class BatchReader:
         for item in islice(items, place.items):
             crc = _checked(item, crc)
         if crc != place.crc:
-            raise TextError(f"{source.path} is not the file it was when this run began: start anew without --resume")
+            raise TextError(f"{source.path} has changed since this run began: start again without --resume")
         batch = Batch(source.lead, place=place)
         count, articles = place.items, place.articles
         try:

@@ -42,7 +42,7 @@ _SETTINGS = re.compile(r"(?=.)(?P<weight>\d+(?:\.\d+)?)?(?:(?:(?<=\d),|(?<!\d))l
 
 @dataclass(frozen=True, slots=True)
 class CorpusSource:
-    """A file of `open_corpus`, and how much of it is used.
+    """A file for `open_corpus`, and how much of it is used.
 
     repeat: how many times it is read one after the other in each epoch; definitions teach more than prose. Its
         fraction is a pass over some documents, evenly: with 1/2 over every second one, with 5/2 twice over all before.
@@ -69,7 +69,7 @@ class CorpusSource:
 
 
 def parse_source(text: str) -> CorpusSource:
-    """A source as it is typed: FILE, FILE@3, FILE@0.5, FILE@lead=100 or FILE@3,lead=100.
+    """Parse a typed source: FILE, FILE@3, FILE@0.5, FILE@lead=100 or FILE@3,lead=100.
 
     A file that is called so in full is meant itself. UsageError if what follows the last @ is something else.
 
@@ -81,12 +81,12 @@ def parse_source(text: str) -> CorpusSource:
         return CorpusSource(Path(text))
     found = _SETTINGS.fullmatch(settings)
     if found is None or not name:
-        raise UsageError(f"{text}: behind @ stand a weight, as in {name}@3 or {name}@0.5, or ,lead=100, or both")
+        raise UsageError(f"{text}: after @ give a weight, as in {name}@3 or {name}@0.5, or ,lead=100, or both")
     return CorpusSource(Path(name), Fraction(found["weight"] or 1), int(found["lead"]) if found["lead"] else None)
 
 
 def taken(number: int, share: Fraction) -> bool:
-    """Whether a pass that takes this share of all documents takes the number-th, from 1: evenly, the last of each run.
+    """Whether a pass with this share of all documents takes this one, numbered from 1; evenly spaced.
 
     >>> [number for number in range(1, 7) if taken(number, Fraction(1, 2))]
     [2, 4, 6]
@@ -96,7 +96,7 @@ def taken(number: int, share: Fraction) -> bool:
 
 @dataclass(slots=True)
 class CorpusTally:
-    """What was read so far. Grows while `sentences` runs; what is left out is here, nothing goes unsaid.
+    """Counts of the input so far, including everything left out. Grows while `sentences` runs.
 
     passed_over: documents that a fraction of `repeat` leaves out.
     empty: documents (for `write_tokens`, sentences) without a word. damaged: places that were not UTF-8.
@@ -142,7 +142,7 @@ def sentences(
 
 
 def write_tokens(path: Path, sentences: Iterable[Sequence[str]]) -> CorpusTally:
-    """Write one sentence a line, tokens parted by a space, so that later epochs need not tokenise again.
+    """Write one sentence per line, tokens separated by a space, so that later epochs need not tokenise again.
 
     The file is whole or not there. Empty sentences are not written but counted. TextError if a token is
     empty or holds a space or a line end.
@@ -155,7 +155,7 @@ def write_tokens(path: Path, sentences: Iterable[Sequence[str]]) -> CorpusTally:
                 continue
             line = " ".join(sentence)
             if line.count(" ") != len(sentence) - 1 or "\n" in line or "" in sentence:
-                raise TextError(f"sentence {number} holds a token that is empty or has a space: {line[:60]!r}")
+                raise TextError(f"sentence {number} contains a token that is empty or has a space: {line[:60]!r}")
             file.write(line + "\n")
             tally.sentences += 1
             tally.tokens += len(sentence)
@@ -169,20 +169,20 @@ def read_tokens(path: Path) -> Iterator[list[str]]:
 
 
 def document_tokens(document: Document, lead: int | None, joiner: PhraseJoiner) -> list[str]:
-    """The words of a document, phrases joined; of a definition the term it defines comes first."""
+    """Return the words of a document, phrases joined; a definition starts with its term."""
     tokens = joiner.join(tokenize(document.text, lead))
     term = term_key(document.title) if document.defines else ""
     return [term, *tokens] if term else tokens
 
 
 def cut(tokens: list[str]) -> Iterator[list[str]]:
-    """The tokens in pieces of LONGEST_SENTENCE; none of no tokens."""
+    """Split the tokens into pieces of LONGEST_SENTENCE."""
     for start in range(0, len(tokens), LONGEST_SENTENCE):
         yield tokens[start : start + LONGEST_SENTENCE]
 
 
 def lead_of(text: str, lead: int | None) -> str:
-    """The beginning of the text that holds its first `lead` words by `tokenize`, cut at a space; all of it for None.
+    """Return the beginning of the text with its first `lead` words, cut at a space; all of it for None.
 
     >>> lead_of("The snow-leopard, or ounce, is a cat.", 3)
     'The snow-leopard, or'

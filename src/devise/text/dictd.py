@@ -1,4 +1,4 @@
-"""Dictionaries of the dictd server (`.dict` or `.dict.dz` with an `.index` beside), such as GCIDE."""
+"""Dictionaries of the dictd server (`.dict` or `.dict.dz` with an `.index`), such as GCIDE."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _OR = re.compile(r"^(?:or|and|also) ")
 
 
 def read_dictd(path: Path) -> Iterator[Document]:
-    """One document an entry: its headword as title, its definitions, cleaned by `clean_entry`, as text.
+    """Yield one document per entry: the headword as title, the definitions, cleaned by `clean_entry`, as text.
 
     Headwords that the index sends to the same entry (inflections, phrases defined inside it) give no
     documents of their own; of them the title is the one the entry begins with. Entries about the
@@ -78,7 +78,7 @@ def clean_entry(entry: str) -> str:
 
 
 def _split_head(text: str) -> tuple[str, str]:
-    """The headword's lines, those up to the last that goes on with a pronunciation, and the rest."""
+    """Split an entry into the headword's lines, up to the last with a pronunciation, and the rest."""
     lines = text.split("\n")
     if "\\" not in lines[0]:
         return "", text
@@ -97,7 +97,7 @@ def _index_path(path: Path) -> Path:
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     index = plain.with_suffix(".index")
     if path.is_file() and not index.is_file():
-        raise TextError(f"{path} has no {index.name} beside it, which says where its entries stand: put it there")
+        raise TextError(f"{path} has no index {index.name} next to it: put it there")
     return index
 
 

@@ -1,4 +1,4 @@
-"""Document: one piece of text and what it is called."""
+"""Document: one piece of text and its title."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Files of word vectors, told apart by their names' endings and, of word2vec's two forms, by their content."""
+"""Files of word vectors, identified by their extensions and, for the two forms of word2vec, by their content."""
 
 import codecs
 import re
@@ -79,7 +79,7 @@ def _is_of_bytes(data: bytes) -> bool:
 
 
 def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = "float32", header: bool = True) -> None:
-    """Write word vectors in the form the name's ending says; the file is whole or not there.
+    """Write word vectors in the format of the extension; the file is whole or not written.
 
     precision: for `.safetensors` only. header: for `.txt` only; False writes GloVe's form.
     Only `.safetensors` keeps the counts.
@@ -87,7 +87,7 @@ def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = 
     path = Path(path)
     suffix = path.suffix.lower()
     if precision not in get_args(Precision) or (precision != "float32" and suffix != ".safetensors"):
-        raise UsageError(f"{path}: {suffix} cannot hold {precision}: write float16 and int8 as .safetensors")
+        raise UsageError(f"{path}: {suffix} cannot store {precision}: write float16 and int8 as .safetensors")
     if not header and suffix != ".txt":
         raise UsageError(f"{path}: only .txt can be written without a header, not {suffix}")
     match suffix:

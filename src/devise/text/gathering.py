@@ -1,4 +1,4 @@
-"""One corpus file from many sources, on all cores, in the order of the sources, stopped and taken up again."""
+"""One corpus file from many sources, on all cores, in the order of the sources; can be resumed."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ _BLOCK_CHARACTERS = 4_000_000  # of output between two checkpoints
 
 @dataclass(frozen=True, slots=True)
 class GatherConfig:
-    """What is written and how. phrases: names to join where form is tokens. workers: processes; 1 is this one alone."""
+    """The settings of gathering. phrases: names to join if form is tokens. workers: processes; 1 is only this one."""
 
     form: CorpusForm = "tokens"
     phrases: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class GatherConfig:
 
 @dataclass(frozen=True, slots=True)
 class GatherProgress:
-    """How far it is. read, total: bytes of the sources as they lie on the disk, all passes counted.
+    """The progress. read, total: bytes of the sources on disk, over all passes.
 
     documents: written in this run and the runs it goes on from. resumed: how many of them were there before.
     """
@@ -112,7 +112,7 @@ def _gathered(
 
 
 class _Run:
-    """What is done, and what of it is not on the disk yet. Ctrl-C never parts a text from its place."""
+    """The finished work, and what of it is not on disk yet. Ctrl-C never separates a text from its position."""
 
     def __init__(self, partial: PartialFile, state: dict[str, Any] | None) -> None:
         self._partial = partial
@@ -126,7 +126,7 @@ class _Run:
         return self.stored.documents + sum(done.tally.documents for done in self._waiting)
 
     def add(self, done: "_Done") -> None:
-        """A finished batch; a checkpoint when there is enough."""
+        """Add a finished batch; write a checkpoint if there is enough."""
         self._waiting.append(done)
         self._size += len(done.text)
         if self._size >= _BLOCK_CHARACTERS:
@@ -146,18 +146,18 @@ class _Run:
             self.stored, self.place, self._waiting, self._size = tally, place, [], 0
 
     def kept(self) -> str:
-        """What remains of a run that breaks off, in words; writes what can be written."""
+        """Write what can be written of a failed run, and describe what is kept."""
         if not self._partial.broken:
             with suppress(TextError):  # a full disk now: the last checkpoint is what remains
                 self.flush()
         if not self.stored.documents:
             self._partial.discard()
             return "nothing was done yet"
-        return f"{self.stored.documents:,} documents are kept in {self._partial.path}, --resume goes on from there"
+        return f"{self.stored.documents:,} documents are kept in {self._partial.path}, --resume continues from there"
 
 
 def _facts(sources: Sequence[CorpusSource], config: GatherConfig) -> dict[str, Any]:
-    """What must be the same for an unfinished run to go on."""
+    """Return the facts that must match to resume an unfinished run."""
     return {
         "sources": [[str(source.path), str(source.repeat), source.lead] for source in sources],
         "form": config.form,
@@ -166,7 +166,7 @@ def _facts(sources: Sequence[CorpusSource], config: GatherConfig) -> dict[str, A
 
 
 class _Maker:
-    """Makes the text of a batch; one in each worker."""
+    """Makes the text of a batch; one per worker."""
 
     def __init__(self, form: CorpusForm, phrases: Iterable[str]) -> None:
         self._form = form

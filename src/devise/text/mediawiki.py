@@ -22,7 +22,7 @@ _SILENT = ("-2", "6", "14")  # the namespaces Media, File and Category, which ea
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a dump as it stands there, its newest revision.
+    """A page of a dump, in its newest revision.
 
     namespace: 0 is articles. redirect: whether it only sends on to another page. model: "wikitext", or "css" and
         the like. silent: names of the namespaces whose links say nothing, lower case.
@@ -37,7 +37,7 @@ class Page:
 
     @property
     def no_article(self) -> NoArticle | None:
-        """Why it is none; None if it is one."""
+        """The reason why the page is not an article; None if it is one."""
         if self.namespace != _ARTICLES:
             return "other_namespaces"
         if self.redirect:
@@ -47,7 +47,7 @@ class Page:
 
 @dataclass(slots=True)
 class _Site:
-    """What the head of a dump says: the names of its namespaces, by their keys."""
+    """The header of a dump: the names of its namespaces, by key."""
 
     names: dict[str, str] = field(default_factory=dict)
 
@@ -55,14 +55,14 @@ class _Site:
         return tuple(self.names[key].lower() for key in _SILENT if self.names.get(key))
 
     def namespace_of(self, title: str) -> int:
-        """By the title's prefix: dumps before 2012 say it nowhere else."""
+        """Return the namespace by the title's prefix: dumps before 2012 have it nowhere else."""
         prefix, colon, _ = title.partition(":")
         found = [key for key, name in self.names.items() if colon and name == prefix]
         return int(found[0]) if found else _ARTICLES
 
 
 def read_pages(path: Path, watch: Watch | None = None) -> Iterator[Page]:
-    """All pages of a dump in their order; a page with several revisions has the text of its last one.
+    """Yield all pages of a dump in order; a page with several revisions has the text of the last one.
 
     Memory holds one page. TextError if the file is no dump, or where its XML or its compression breaks off: the
     pages before were given.
@@ -84,12 +84,12 @@ def read_pages(path: Path, watch: Watch | None = None) -> Iterator[Page]:
 
 
 def clean_page(page: Page) -> Document:
-    """The page's title and its text by `clean_wikitext`, which may be empty; TextError as it says."""
+    """Return the page's title and its text by `clean_wikitext`, which may be empty."""
     return Document(page.title, clean_wikitext(page.wikitext, page.silent))
 
 
 def read_dump(path: Path, watch: Watch | None = None) -> Iterator[Document]:
-    """The articles as clean text, on one core, other pages left out; `gather_corpus` does it on many and counts."""
+    """Yield the articles as clean text, on one core; `gather_corpus` uses many cores and counts."""
     return (clean_page(page) for page in read_pages(path, watch) if page.no_article is None)
 
 
@@ -99,7 +99,7 @@ def _pages(file: Any, path: Path) -> Iterator[Page]:
     elements = ElementTree.iterparse(file, events=("start", "end"))
     _, root = next(elements)
     if _name(root) != "mediawiki":
-        raise TextError(f"{path} is XML but no MediaWiki dump: expected <mediawiki>, got <{_name(root)}>")
+        raise TextError(f"{path} is XML but not a MediaWiki dump: expected <mediawiki>, got <{_name(root)}>")
     text = model = ""
     for event, element in elements:
         if event == "start":

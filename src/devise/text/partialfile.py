@@ -1,4 +1,4 @@
-"""A text file that takes hours to write: valid at every checkpoint, and gone on with after a break."""
+"""A text file that takes hours to write: valid at every checkpoint, and resumable."""
 
 import bz2
 import gzip
@@ -25,7 +25,7 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class PartialFile:
-    """Grows beside its target under the name `corpus.partial.txt.xz` and takes the target's name when it is whole.
+    """Grows next to its target as `corpus.partial.txt.xz` and takes the target's name when it is complete.
 
     Each `append` is a checkpoint: the text is on the disk, compressed by itself (compressed streams may stand one
     behind the other), and `corpus.partial.txt.xz.json` says how long the file is and what the caller needs to go on.
@@ -46,12 +46,12 @@ class PartialFile:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Within the block no other process writes this file; UsageError if one does, or as `open` raises it."""
+        """Lock the file for the block; UsageError if another process writes it, or as `open` raises it."""
         self._require_place()
         try:
             with locked(self.path) as free:
                 if not free:
-                    raise UsageError(f"{self.path}: another process is writing to it: wait for its end")
+                    raise UsageError(f"{self.path}: another process is writing to it: wait until it ends")
                 yield
         except OSError as problem:
             if problem.filename != str(self.path):
@@ -59,7 +59,7 @@ class PartialFile:
             raise self._unwritable(problem) from problem
 
     def open(self, resume: bool) -> dict[str, Any] | None:
-        """The state of the last checkpoint, or None if there is nothing to go on from.
+        """Return the state of the last checkpoint, or None if there is none to resume.
 
         UsageError if an unfinished file is there and `resume` is false, or it is of other facts, or the target is no
         place for a file; TextError if it is damaged.
@@ -72,7 +72,7 @@ class PartialFile:
                 raise self._unwritable(problem) from problem
             return None
         if not resume:
-            raise UsageError(f"{self.path} is an unfinished run: go on with --resume, or remove {self._notes}")
+            raise UsageError(f"{self.path} is an unfinished run: continue with --resume, or remove {self._notes}")
         notes = self._read_notes()
         if notes["facts"] != self._facts:
             raise UsageError(
@@ -80,7 +80,7 @@ class PartialFile:
             )
         self._length = notes["length"]
         if not self.path.exists() or self.path.stat().st_size < self._length:
-            raise TextError(f"{self.path} is shorter than at its last checkpoint: remove {self._notes} and start anew")
+            raise TextError(f"{self.path} is shorter than at its last checkpoint: remove {self._notes} and start again")
         os.truncate(self.path, self._length)
         state: dict[str, Any] = notes["state"]
         return state
@@ -89,10 +89,10 @@ class PartialFile:
         if self._target.exists() and not self._target.is_file():
             raise UsageError(f"{self._target} is not a file: give the name of one")
         if not self._target.absolute().parent.is_dir():
-            raise UsageError(f"{self._target} needs a folder that exists: make {self._target.parent} first")
+            raise UsageError(f"{self._target} needs a folder that exists: create {self._target.parent} first")
 
     def append(self, text: str, state: dict[str, Any]) -> None:
-        """Add text and remember the state behind it; TextError, and `broken`, if that fails, as on a full disk.
+        """Append text and save the state after it; TextError, and `broken`, if that fails, as on a full disk.
 
         Whatever ends it, the file is then what it was at the last checkpoint.
         """
@@ -116,12 +116,12 @@ class PartialFile:
         self._length = length
 
     def finish(self) -> None:
-        """Give the file the target's name, whatever had it before."""
+        """Rename the file to the target's name, replacing any old file."""
         self.path.replace(self._target)
         self._notes.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Remove the file and its notes."""
         self.path.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 
@@ -138,7 +138,7 @@ class PartialFile:
                 return {key: notes[key] for key in ("facts", "length", "state")}
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        raise TextError(f"{self._notes} does not say how to go on with {self.path}: remove it and start anew")
+        raise TextError(f"{self._notes} does not say how to resume {self.path}: remove it and start again")
 
     def _unwritable(self, problem: OSError) -> TextError:
         return TextError(f"{self.path} cannot be written: {problem.strerror or problem}")

@@ -23,7 +23,7 @@ _Node = dict[str | None, Any]  # token -> _Node, and _END -> the joined term
 
 
 def term_key(name: str) -> str:
-    """How a name is written in a vocabulary: its tokens joined; "" if the name holds no word.
+    """Return a name as a vocabulary term: its tokens joined; "" if the name contains no word.
 
     >>> term_key("Snow Leopard"), term_key("snow_leopard"), term_key("St. Bernard")
     ('snow_leopard', 'snow_leopard', 'st_bernard')
@@ -32,7 +32,7 @@ def term_key(name: str) -> str:
 
 
 def read_phrases(path: Path) -> tuple[str, ...]:
-    """The phrases of a list, one a line; blank lines and what follows a # pass.
+    """Read a list of phrases, one per line; blank lines and text after # are ignored.
 
     TextError names a line that is not UTF-8 or longer than LONGEST_PHRASE, which would make joining slow.
     """
@@ -50,7 +50,7 @@ def read_phrases(path: Path) -> tuple[str, ...]:
 
 
 class PhraseJoiner:
-    """Joins the phrases it was given wherever they stand in a list of tokens; never changes.
+    """Joins its phrases wherever they occur in a list of tokens; immutable.
 
     A name of one word joins nothing and is not held; a name given twice is held once.
 
@@ -80,11 +80,11 @@ class PhraseJoiner:
 
     @property
     def longest(self) -> int:
-        """Words of the longest phrase; 0 if none is held."""
+        """Words of the longest phrase; 0 if there are none."""
         return self._longest
 
     def join(self, tokens: Sequence[str]) -> list[str]:
-        """The tokens with each phrase made one: leftmost first, and the longest that starts there.
+        """Join each phrase in the tokens: leftmost first, and the longest that starts there.
 
         One pass; a position looks at no more than `longest` tokens from its own on, so the time is linear in the tokens
         whatever the phrases are.

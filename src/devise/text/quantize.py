@@ -1,4 +1,4 @@
-"""Rows of floats as 8-bit codes with one scale a row: a quarter of the size."""
+"""Rows of floats as 8-bit codes with one scale per row: a quarter of the size."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ def quantize_rows(rows: Rows) -> QuantizedRows:
         largest = np.abs(block).max(axis=1, initial=0.0)
         if not np.isfinite(largest).all():
             row = start + int(np.flatnonzero(~np.isfinite(largest))[0])
-            raise VectorsError(f"row {row} holds a value that is not finite: 8-bit codes need finite values")
+            raise VectorsError(f"row {row} contains a value that is not finite: 8-bit codes need finite values")
         scale = (largest / _LARGEST).astype(np.float32)
         too_small = scale.astype(np.float64) * _LARGEST < largest
         scale[too_small] = np.nextafter(scale[too_small], np.float32(np.inf))
@@ -50,6 +50,6 @@ def quantize_rows(rows: Rows) -> QuantizedRows:
 
 
 def dequantize_rows(codes: Codes, scales: Scales) -> Rows:
-    """The rows the codes stand for: code * scale."""
+    """Return the rows that the codes represent: code * scale."""
     rows: Rows = np.multiply(codes, scales[:, None], dtype=np.float32)
     return rows

@@ -1,4 +1,4 @@
-"""Corpus files as streams of documents, told apart by their names."""
+"""Corpus files as streams of documents, identified by their names."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,7 +23,7 @@ _ENDINGS = (".dict", ".xml", ".jsonl", ".ndjson", ".txt")
 
 
 def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Document]:
-    """The documents of a corpus file, read as they are asked for.
+    """Yield the documents of a corpus file, read lazily.
 
     - a folder with WordNet's `data.*` files, or one of these files: `read_wordnet`
     - `.dict`, `.dict.dz`: `read_dictd`
@@ -49,11 +49,11 @@ def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Docume
         case ".txt":
             return read_plain_text(path, watch)
         case _:
-            raise TextError(f"{path} is of no known type of corpus: expected {_KNOWN}")
+            raise TextError(f"{path} is not a known type of corpus: expected {_KNOWN}")
 
 
 def corpus_type(path: Path) -> str:
-    """The ending that says how a file is read: by what it begins with, else its own; "" for one of no known type.
+    """Return the extension that says how to read a file, by content or name; "" for an unknown type.
 
     A pipe is not looked into.
     """
@@ -75,7 +75,7 @@ def corpus_type(path: Path) -> str:
 
 
 def read_json_lines(path: Path, watch: Watch | None = None) -> Iterator[Document]:
-    """One document a line: an object with `text` and, if it has them, `title` and `defines` (true if the text is a
+    """One document per line: an object with `text` and, if it has them, `title` and `defines` (true if the text is a
     dictionary's definition of the title); other keys are not looked at.
 
     Blank lines are no documents. TextError names a line that is not such an object or not UTF-8.
@@ -97,7 +97,7 @@ def read_json_lines(path: Path, watch: Watch | None = None) -> Iterator[Document
 
 
 def read_plain_text(path: Path, watch: Watch | None = None) -> Iterator[Document]:
-    """One document a line, without a title; blank lines are no documents.
+    """Yield one document per line, without a title; blank lines are ignored.
 
     Text whose paragraphs are wrapped over several lines should be unwrapped first: words of two
     lines never share a window. TextError names a line that is not UTF-8.

@@ -1,4 +1,4 @@
-"""Skip-gram training in a folder: it can be killed and go on, and leaves vectors and a log."""
+"""Skip-gram training in a folder: it can be killed and resumed, and leaves vectors and a log."""
 
 import json
 import math
@@ -38,7 +38,7 @@ _FREE = ("threads",)  # settings that may change on the way
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a training.
+    """The results of a training.
 
     words: that have a vector. tokens: of the text. rare_tokens: of words without one. forgotten: of words dropped
     while counting. loss: mean of the last tenth of the blocks; None if nothing was left to train. seconds: of this
@@ -91,7 +91,7 @@ def _trained(
     every: float,
     progress: ProgressCallback | None,
 ) -> Outcome:
-    """The training itself, in a folder that no other process writes to."""
+    """Train in a folder that no other process writes to."""
     began = time.monotonic()
     with _writing(folder):
         for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS, VECTORS, LOG):
@@ -149,16 +149,16 @@ def _encoded(
 
 
 def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
-    """UsageError unless the folder is new, or holds the same training and it is to go on."""
+    """Raise UsageError unless the folder is new, or contains the same training to resume."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: give a folder to train in")
     log = folder / LOG
     if not log.exists():
         return
     if not resume:
-        raise UsageError(f"{folder} holds a training: resume it, or train in another folder")
+        raise UsageError(f"{folder} contains a training: resume it, or train in another folder")
     if (folder / VECTORS).exists():
-        raise UsageError(f"{folder} holds a finished training: there is nothing to resume; train in another folder")
+        raise UsageError(f"{folder} contains a finished training, so nothing to resume: train in another folder")
     try:
         before: dict[str, Any] = read_json(log)
         config, text = dict(before["config"]), dict(before["text"])
@@ -180,13 +180,13 @@ def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """DeviseError in place of OSError."""
+    """Raise DeviseError instead of OSError."""
     try:
         yield
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise DeviseError(
-            f"{problem.filename or folder} cannot be written ({reason}): mend that and resume; "
+            f"{problem.filename or folder} cannot be written ({reason}): fix that and resume; "
             "what was written before stays"
         ) from problem
 

@@ -1,4 +1,4 @@
-"""Tokens that stand for one meaning: put into the glosses of WordNet, they get word vectors of their own."""
+"""Tokens for single meanings: in the glosses of WordNet, they get their own word vectors."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def sense_tag(synset_id: str) -> str:
 
 
 def tagged(document: Document, tokens: Sequence[str]) -> list[str]:
-    """The tokens of a noun's gloss between two tags of its synset, its hypernyms' tags behind the first of them.
+    """Return a noun's gloss between two tags of its synset, with its hypernyms' tags after the first.
 
     So a tag stands near the words that define its synset, near all its terms, and near the glosses of its hyponyms.
     Tokens of other documents are returned as they are.

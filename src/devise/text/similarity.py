@@ -1,4 +1,4 @@
-"""How well word vectors agree with people: similarity of word pairs, and analogies."""
+"""Agreement of word vectors with people: similarity of word pairs, and analogies."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ _AT_ONCE = 512
 
 @dataclass(frozen=True, slots=True)
 class WordPair:
-    """Two words and how similar people find them; more is more similar, on whatever scale."""
+    """Two words and their similarity according to people; higher is more similar, on any scale."""
 
     one: str
     other: str
@@ -64,7 +64,7 @@ class PairsResult:
 
 @dataclass(frozen=True, slots=True)
 class AnalogyResult:
-    """How many analogies there are, how many have vectors for all four words, and how many are answered right."""
+    """The number of analogies, of those with vectors for all four words, and of right answers."""
 
     section: str
     analogies: int
@@ -83,7 +83,7 @@ class AnalogyResult:
 
 
 def read_pairs(path: Path) -> tuple[WordPair, ...]:
-    """One pair a line: two words and a number, separated by blanks or tabs, or by commas in a file that ends in `.csv`.
+    """Read one pair per line: two words and a number, separated by blanks, tabs, or commas in a `.csv` file.
 
     Blank lines, lines that begin with `#` and a first line that names the columns are passed over. TextError names a
     line that is not so, or a file without pairs.
@@ -104,12 +104,12 @@ def read_pairs(path: Path) -> tuple[WordPair, ...]:
             raise TextError(f"{path} line {number}: expected a finite number, got {score}")
         pairs.append(WordPair(one.strip(), other.strip(), value))
     if not pairs:
-        raise TextError(f"{path} holds no pairs: expected two words and a number a line")
+        raise TextError(f"{path} contains no pairs: expected two words and a number per line")
     return tuple(pairs)
 
 
 def read_analogies(path: Path) -> tuple[Analogy, ...]:
-    """Four words a line; a line `: name` begins a section (the form of word2vec's questions-words.txt).
+    """Read four words per line; a line `: name` starts a section (the format of questions-words.txt).
 
     Blank lines and lines that begin with `#` pass. TextError names a line that is not so, or a file without
     analogies.
@@ -125,7 +125,7 @@ def read_analogies(path: Path) -> tuple[Analogy, ...]:
             raise TextError(f"{path} line {number}: expected four words, got {line[:60]!r}")
         analogies.append(Analogy(words[0], words[1], words[2], words[3], section))
     if not analogies:
-        raise TextError(f"{path} holds no analogies: expected four words a line")
+        raise TextError(f"{path} contains no analogies: expected four words per line")
     return tuple(analogies)
 
 

@@ -23,7 +23,7 @@ def train_skipgram(
     config: SkipGramConfig,
     progress: ProgressCallback | None = None,
 ) -> WordTable:
-    """Train a vector for every word that stands at least `min_count` times, most frequent words first.
+    """Train a vector for every word that occurs at least `min_count` times, most frequent words first.
 
     The sentences are read once, counted, and kept as numbers in a temporary file, 4 bytes a token. Words of equal
     count stand in the order of their letters. progress: called every 100,000 tokens while counting, then after each

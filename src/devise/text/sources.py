@@ -1,4 +1,4 @@
-"""The texts a training reads: files of several kinds, phrases joined, and hashes that say which text it was."""
+"""The texts of a training: files of several kinds, phrases joined, and hashes that identify the text."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ class TextFiles:
     sense_tags: bool = False
 
     def check(self) -> None:
-        """TextError if a file is missing, or of a kind that is not known, or if no file has glosses to tag."""
+        """Raise TextError if a file is missing or of an unknown type, or if no file has glosses to tag."""
         if self.sense_tags and (self.tokenised or not any(_has_nouns(path) for path in self.paths)):
-            raise TextError("sense tags are put into WordNet's glosses: give its folder or data.noun, not tokenised")
+            raise TextError("sense tags need WordNet's glosses: give its folder or data.noun, not tokenised text")
         for path in self.paths:
             if self.tokenised and not path.is_file():
-                raise TextError(f"{path} is not a file: give files of tokens parted by spaces")
+                raise TextError(f"{path} is not a file: give files of tokens separated by spaces")
             if not self.tokenised:
                 open_corpus(path)
 
@@ -46,7 +46,7 @@ class TextFiles:
         return found | {"phrases": phrases, "tokenised": str(self.tokenised)} | tags
 
     def sentences(self, tally: CorpusTally) -> Iterator[list[str]]:
-        """The sentences of all files; the tally grows while they are read."""
+        """Yield the sentences of all files; the tally grows while they are read."""
         joiner = PhraseJoiner(self.phrases or ())
         if not self.tokenised:
             files = [CorpusSource(path) for path in self.paths]
@@ -63,7 +63,7 @@ class TextFiles:
 
 
 def read_phrases(path: Path) -> tuple[str, ...]:
-    """One phrase a line; blank lines pass. TextError names a line that is not UTF-8."""
+    """Read one phrase per line, ignoring blank lines. TextError names a line that is not UTF-8."""
     lines = (decoded(raw, path, number, TextError).strip() for number, raw in numbered_lines(path, TextError))
     return tuple(filter(None, lines))
 

@@ -1,4 +1,4 @@
-"""English words that tell nothing about what a definition defines."""
+"""English words that say nothing about the subject of a definition."""
 
 __all__ = ["STOP_WORDS"]
 

@@ -1,4 +1,4 @@
-"""Files that may be compressed, read as a stream; what is broken in them is named by file and line."""
+"""Possibly compressed files, read as a stream; errors name file and line."""
 
 import bz2
 import gzip
@@ -38,7 +38,7 @@ def inner_suffix(path: Path) -> str:
 
 @contextmanager
 def open_bytes(path: Path, error: type[DeviseError], watch: Watch | None = None) -> Iterator[io.BufferedIOBase]:
-    """The file's bytes, decompressed as its name says, or else as it begins; `error` names a file it cannot read.
+    """Open the file's bytes, decompressed by its name or its first bytes; `error` names an unreadable file.
 
     A `.bz2` may be of many streams, as dumps of Wikipedia are.
     """
@@ -89,7 +89,7 @@ def _lines(file: Any, path: Path, error: type[DeviseError]) -> Iterator[bytes]:
 
 
 class _Watched(io.RawIOBase):
-    """A file that tells how much of it was read."""
+    """A file that counts the bytes read."""
 
     def __init__(self, file: io.FileIO, watch: Watch) -> None:
         self._file = file

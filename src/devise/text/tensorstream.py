@@ -26,7 +26,7 @@ class Sink(Protocol):
 
 
 def write_tensors(file: Sink, tensors: Mapping[str, AnyTensor], metadata: Mapping[str, str]) -> None:
-    """Write the bytes that `safetensors.numpy.save` would give for at most one metadata entry.
+    """Write the same bytes as `safetensors.numpy.save`, with at most one metadata entry.
 
     The arrays need not lie in memory in one piece. KeyError for a type of numbers that is not known here.
     """

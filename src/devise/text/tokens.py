@@ -1,4 +1,4 @@
-"""Words of a text: one rule, used for the corpus, for the names of labels and for what a user types."""
+"""Words of a text: one rule for the corpus, the names of labels and typed text."""
 
 import re
 import sys
@@ -47,6 +47,6 @@ def _marks() -> frozenset[str]:
 
 @cache
 def _with_marks() -> re.Pattern[str]:
-    """The pattern for texts that hold combining marks; the same as the plain one elsewhere, but slower."""
+    """The pattern for texts with combining marks; elsewhere the same as the plain one, but slower."""
     word = rf"(?:{_WORD}[{''.join(sorted(_marks()))}]*+)++"
     return re.compile(rf"{word}(?:['-]{word})*+")

@@ -72,7 +72,7 @@ def _read(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTa
         end = _word_end(data, position, size, last=index == count - 1, lines=lines)
         if end < 0:
             raise VectorsError(
-                f"{path}: no vector {index + 1} of {count} could be made out at byte {position}: "
+                f"{path}: no vector {index + 1} of {count} could be read at byte {position}: "
                 "the file is truncated or damaged, or of another form"
             )
         empty += end == position
@@ -88,7 +88,7 @@ def _read(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTa
     if wanted == count and len(data) > position:
         rows.notes.append(f"{path}: {len(data) - position} bytes follow the last of its {count} vectors: not read")
     if wanted == count > 0 and len(data) < position:
-        rows.notes.append(f"{path}: the line end behind its last vector is missing")
+        rows.notes.append(f"{path}: the line end after its last vector is missing")
     return rows.table(path, dim)
 
 
@@ -118,7 +118,7 @@ def _has_line_ends(data: _Bytes, position: int, size: int, *, last: bool) -> boo
 
 
 def _word_end(data: _Bytes, position: int, size: int, *, last: bool, lines: bool) -> int:
-    """Where the space stands that ends the word at `position`; -1 if none can be it.
+    """Find the space that ends the word at `position`; -1 if there is none.
 
     Where none fits to the byte, it is the first behind whose numbers the file may go on, as gensim takes it: with an
     empty word, one that is not UTF-8, or bytes that are no vector.
@@ -140,7 +140,7 @@ def _word_end(data: _Bytes, position: int, size: int, *, last: bool, lines: bool
 
 
 def _word_ends(data: _Bytes, position: int, size: int, *, last: bool, lines: bool) -> Iterator[int]:
-    """All spaces that can end the word at `position`: before it is text that ends in none, and behind the
+    """All spaces that can end the word at `position`: the text before contains none, and after the
     numbers stands what must follow."""
     end = data.find(b" ", position, position + _LONGEST_WORD)
     while end >= 0:
@@ -154,7 +154,7 @@ def _word_ends(data: _Bytes, position: int, size: int, *, last: bool, lines: boo
 
 
 def _text_before_space(data: _Bytes, position: int) -> bool:
-    """Whether bytes up to a space stand here that can be (a part of) a word."""
+    """Whether the bytes up to the next space can be (a part of) a word."""
     end = data.find(b" ", position, position + _LONGEST_WORD)
     raw = data[position:end]
     if end <= position or not _CONTROLS.isdisjoint(raw):
@@ -167,7 +167,7 @@ def _text_before_space(data: _Bytes, position: int) -> bool:
 
 
 def _spread(data: _Bytes, end: int, size: int) -> float:
-    """Largest over smallest of the numbers behind the space at `end`, zeros left out, as a logarithm."""
+    """Log ratio of the largest to the smallest number after the space at `end`, ignoring zeros."""
     numbers = np.frombuffer(data[end + 1 : end + 1 + size], dtype="<f4")
     if not np.isfinite(numbers).all():
         return math.inf

@@ -21,7 +21,7 @@ _BLANKS = re.compile(rb"[ \t]+")
 def read_vector_lines(
     path: Path, *, limit: int | None = None, only: Collection[str] | None = None, on_bad: OnBad = "error"
 ) -> WordTable:
-    """Read a file of one word and its numbers a line, compressed or not.
+    """Read a file with one word and its numbers per line, compressed or not.
 
     A first line of just two whole numbers is taken as the header "words dim". Without one, the numbers
     that end the first line say the dimension. A word may hold spaces unless its last part is a number. Fields are
@@ -33,7 +33,7 @@ def read_vector_lines(
     lines = _fields(path)
     first = next(lines, None)
     if first is None:
-        raise VectorsError(f"{path} is empty: expected one word and its numbers a line")
+        raise VectorsError(f"{path} is empty: expected one word and its numbers per line")
     promised = _header(first[1])
     if promised is None:
         dim = _numbers_at_end(first[1])
@@ -41,7 +41,7 @@ def read_vector_lines(
     else:
         dim = promised[1]
     if dim == 0:
-        raise VectorsError(f"{path} line {first[0]}: expected a word and its numbers, got no number")
+        raise VectorsError(f"{path} line {first[0]}: expected a word and its numbers, got no numbers")
     rows = WordRows(only, on_bad)
     seen = 0
     for number, fields in lines:
@@ -53,12 +53,12 @@ def read_vector_lines(
         except VectorsError as problem:
             rows.bad(problem)
     if promised is not None and seen != min(promised[0], promised[0] if limit is None else limit):
-        raise VectorsError(f"{path}: its header says {promised[0]} vectors, it holds {seen}: get the file again")
+        raise VectorsError(f"{path}: its header says {promised[0]} vectors, it contains {seen}: get the file again")
     return rows.table(path, dim)
 
 
 def write_vector_lines(path: Path, table: WordTable, *, header: bool = True) -> None:
-    """Write one word and its numbers a line, whole or not at all; every float32 can be read back exactly.
+    """Write one word and its numbers per line, whole or not at all; every float32 can be read back exactly.
 
     header: word2vec's and fastText's first line "words dim"; False gives GloVe's form.
     VectorsError if a word holds a blank, a line end or a NUL byte: this form cannot tell where such a word ends.
@@ -90,7 +90,7 @@ def _header(fields: list[bytes]) -> tuple[int, int] | None:
 
 
 def _numbers_at_end(fields: list[bytes]) -> int:
-    """How many numbers end the line; its first field is always of the word."""
+    """Count the numbers at the end of the line; its first field is always the word."""
     count = 0
     while count < len(fields) - 1 and _is_number(fields[-1 - count]):
         count += 1

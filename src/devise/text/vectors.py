@@ -21,7 +21,7 @@ _PerWord = Float32[np.ndarray, "words"]
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Words and their cosine similarities to what was asked, nearest first."""
+    """Words and their cosine similarities to the query, nearest first."""
 
     words: tuple[str, ...]
     similarities: tuple[float, ...]
@@ -52,17 +52,17 @@ class WordTable:
     def __post_init__(self) -> None:
         rows = len(self.vectors)
         if len(self.words) != rows:
-            raise VectorsError(f"{len(self.words)} words but {rows} vectors: give one vector a word")
+            raise VectorsError(f"{len(self.words)} words but {rows} vectors: give one vector per word")
         if self.counts is not None and len(self.counts) != rows:
-            raise VectorsError(f"{rows} words but {len(self.counts)} counts: give one count a word")
+            raise VectorsError(f"{rows} words but {len(self.counts)} counts: give one count per word")
         if len(self._positions) != rows:
             twice = next(word for i, word in enumerate(self.words) if self._positions[word] != i)
-            raise VectorsError(f"word {twice!r} stands twice in a table of vectors: give each word once")
+            raise VectorsError(f"duplicate word {twice!r} in a table of vectors: list each word once")
         # A row's sum is finite only if no value is NaN; infinities show as inf or NaN.
         with np.errstate(invalid="ignore"):
             broken = np.flatnonzero(~np.isfinite(self.vectors.sum(axis=1, dtype=np.float64)))
         if len(broken):
-            raise VectorsError(f"the vector of {self.words[broken[0]]!r} holds a value that is not finite")
+            raise VectorsError(f"the vector of {self.words[broken[0]]!r} contains a value that is not finite")
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -80,7 +80,7 @@ class WordTable:
         return int(self.vectors.shape[1])
 
     def position(self, word: str) -> int | None:
-        """Where the word stands, or None."""
+        """Return the position of the word, or None."""
         return self._positions.get(word)
 
     def get(self, word: str) -> WordVector | None:
@@ -103,7 +103,7 @@ class WordTable:
         if vector is None:
             raise VectorsError(f"word {query!r} is not among the {len(self)} words of the table")
         if len(vector) != self.dim:
-            raise VectorsError(f"the vector asked has {len(vector)} numbers, those of the table {self.dim}")
+            raise VectorsError(f"the query vector has {len(vector)} numbers, those of the table have {self.dim}")
         norm = float(np.linalg.norm(vector))
         scores = (self.vectors @ vector) * self._inverse_norms / np.float32(norm if norm > 0 else 1)
         if isinstance(query, str):
@@ -119,7 +119,7 @@ class WordTable:
         return WordTable(tuple(self.words[i] for i in positions), self.vectors[rows], counts)
 
     def missing(self, words: Iterable[str]) -> tuple[str, ...]:
-        """Those of the words that have no vector here, in the order given."""
+        """Return the words without a vector, in the given order."""
         return tuple(word for word in words if word not in self._positions)
 
     def __contains__(self, word: object) -> bool:

@@ -1,4 +1,4 @@
-"""The project's own file of word vectors: safetensors, with the words and counts inside."""
+"""The project's own format of word vectors: safetensors, with the words and counts inside."""
 
 import json
 from collections.abc import Collection
@@ -45,7 +45,7 @@ def write_vector_store(path: Path, table: WordTable, *, precision: Precision = "
 
 
 def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[str] | None = None) -> WordTable:
-    """Read a file that `write_vector_store` wrote; the vectors come as float32 whatever its precision.
+    """Read a file of `write_vector_store`; the vectors are float32 for any stored precision.
 
     limit: look at the first so many vectors only. only: keep these words only.
     VectorsError if the file is damaged, not of this form, or of a later version.
@@ -95,7 +95,7 @@ def _decoded(tensors: dict[str, Any]) -> Any:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The tensors, after format, version and types were checked."""
+    """Load the tensors after checking format, version and types."""
     if not path.is_file():
         raise VectorsError(f"{path} does not exist: give the path of a file")
     try:
@@ -131,10 +131,10 @@ def _precision(path: Path, metadata: dict[str, str]) -> Precision:
     except (KeyError, TypeError, ValueError):
         name = version = precision = None
     if name != _FORMAT:
-        raise VectorsError(f"{path} does not hold word vectors of devise: expected the format {_FORMAT}")
+        raise VectorsError(f"{path} does not contain word vectors of devise: expected the format {_FORMAT}")
     if version != FORMAT_VERSION or precision not in get_args(Precision):
         raise VectorsError(
-            f"{path} is word vectors of version {version} ({precision}), this devise reads {FORMAT_VERSION}: "
+            f"{path} has word vectors of version {version} ({precision}), this devise reads {FORMAT_VERSION}: "
             "update devise, or write the file again"
         )
     return cast("Precision", precision)

@@ -1,4 +1,4 @@
-"""Wikitext to clean text: the words an article says, without its apparatus."""
+"""Wikitext to clean text: the words of an article, without its markup."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -48,7 +48,7 @@ _NO_MWPARSER = "reading wikitext needs mwparserfromhell, which is not installed:
 
 
 def is_redirect(wikitext: str) -> bool:
-    """Whether the page only sends on to another, as an old dump says it: in its first line.
+    """Whether the page is a redirect, which old dumps say in its first line.
 
     >>> is_redirect("#REDIRECT [[Snow leopard]]"), is_redirect("The # redirect")
     (True, False)
@@ -57,13 +57,13 @@ def is_redirect(wikitext: str) -> bool:
 
 
 def clean_wikitext(wikitext: str, namespaces: Iterable[str] = ()) -> str:
-    r"""The sentences of a page, a paragraph or list item a line.
+    r"""Return the sentences of a page, one paragraph or list item per line.
 
-    Out go templates, tables, references, files, categories, links to other languages, formulas, code, comments,
-    headings, and whole sections that are apparatus (`APPARATUS`). Of a link its text stays. Headings are no
-    sentences: "History" and "Early life" would stand near every word.
-    namespaces: more names, in lower case, of those whose links say nothing (`NO_TEXT_NAMESPACES`).
-    DeviseError if mwparserfromhell is not installed, TextError if it gives the page up. The language: https://www.mediawiki.org/wiki/Help:Formatting
+    Removes templates, tables, references, files, categories, links to other languages, formulas, code, comments,
+    headings, and whole sections without running text (`APPARATUS`). Keeps the text of a link. Headings are not
+    sentences: "History" and "Early life" would be near every word.
+    namespaces: more names, in lower case, of namespaces whose links have no text (`NO_TEXT_NAMESPACES`).
+    DeviseError if mwparserfromhell is not installed, TextError if it cannot parse the page. The language: https://www.mediawiki.org/wiki/Help:Formatting
 
     >>> clean_wikitext("A '''cat''' (''Felis''{{cite}}) is a [[Pet|pets']] [[mammal]].<ref>X</ref>\n== Notes ==\n* no")
     "A cat (Felis) is a pets' mammal."
@@ -148,7 +148,7 @@ def _of_tag(node: Any, silent: frozenset[str]) -> Iterator[str]:
 
 
 def _tidy(text: str) -> str:
-    """One paragraph a line, without the marks and holes that the parser left."""
+    """Return one paragraph per line, without leftovers of the parser."""
     text = _SWITCH.sub(" ", _STYLE.sub("", text))
     text = _LEFT_MARK.sub(" ", _LEFT_TEMPLATE.sub("", _LEFT_ROW.sub("", text)))
     text = _LEFT_LINK.sub(" ", _LEFT_TAG.sub("", text))

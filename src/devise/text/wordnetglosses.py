@@ -19,7 +19,7 @@ _PLACE_OF_ADJECTIVE = re.compile(r"\((?:a|ip|p)\)$")
 
 
 def read_wordnet(path: Path) -> Iterator[Document]:
-    """One document a lemma of each synset: the lemma as title, the gloss with its examples as text; of nouns the ids.
+    """One document per lemma of each synset: the lemma as title, the gloss with examples as text; ids for nouns.
 
     path: a `data.*` file, or a folder that holds at least one of them. The licence lines that open a file
     are no synsets. TextError names the line that is not of WordNet's form.

@@ -1,4 +1,4 @@
-"""What all readers and writers of vector files share: which words are wanted, and which can be written."""
+"""Common code of readers and writers of vector files: wanted words and valid words."""
 
 from array import array
 from collections.abc import Collection, Iterable
@@ -33,7 +33,7 @@ class WordRows:
         """The numbers of all rows so far; a reader adds those of a wanted word."""
 
     def wants(self, word: str) -> bool:
-        """Whether the reader must add the numbers of this word now; counts words that come again."""
+        """Whether the reader must add the numbers of this word now; counts duplicates."""
         if self._only is not None and word not in self._only:
             return False
         if word in self._words:
@@ -43,25 +43,25 @@ class WordRows:
         return True
 
     def bad(self, problem: VectorsError) -> None:
-        """Count a word that cannot be read; the error itself, with the cure, unless such words are to be left out."""
+        """Count an unreadable word; raise the error unless unreadable words are skipped."""
         if self._on_bad == "error":
             raise VectorsError(f"{problem}; --on-bad skip leaves such words out") from None
         self._bad.append(str(problem))
 
     def take_back(self, word: str, dim: int) -> None:
-        """The last wanted word was none: its numbers, or some of them, go too."""
+        """Remove the last wanted word and its numbers: it was not a word."""
         del self._words[word]
         del self.values[len(self._words) * dim :]
 
     def table(self, path: Path, dim: int) -> WordTable:
-        """All that was collected; VectorsError names the file if a value is not finite."""
+        """Return the collected table; VectorsError names the file if a value is not finite."""
         words = tuple(self._words)
         vectors = np.frombuffer(self.values, dtype=np.float32).reshape(len(words), dim)
         if self._on_bad == "skip":
             finite = np.flatnonzero(np.isfinite(vectors).all(axis=1))
             kept = tuple(words[row] for row in finite.tolist())
             broken = sorted(set(words).difference(kept))
-            self._bad += [f"{path}: the vector of {word!r} holds a value that is not finite" for word in broken]
+            self._bad += [f"{path}: the vector of {word!r} contains a value that is not finite" for word in broken]
             words, vectors = kept, vectors[finite]
         if self._bad:
             self.notes.append(f"{path}: left out {len(self._bad):,} bad words, the first: {self._bad[0]}")
@@ -84,9 +84,9 @@ def decode_word(raw: bytes, path: Path, place: str) -> str:
 
 
 def check_writable(words: Iterable[str], forbidden: str) -> None:
-    """VectorsError if a word is empty, cannot be UTF-8 or holds one of the forbidden characters."""
+    """Raise VectorsError if a word is empty, cannot be UTF-8 or contains a forbidden character."""
     for word in words:
         bad = next((c for c in forbidden if c in word), None)
         if not word or bad is not None or any("\ud800" <= c <= "\udfff" for c in word):
-            why = f"it holds {bad!r}" if bad else "it is not text" if word else "it is empty"
+            why = f"it contains {bad!r}" if bad else "it is not text" if word else "it is empty"
             raise VectorsError(f"word {word!r} cannot be written in this form: {why}; rename it or leave it out")

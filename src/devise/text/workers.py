@@ -1,4 +1,4 @@
-"""Work on many cores with results in order and a bounded number of tasks on the way."""
+"""Work on many cores, with results in order and a bounded number of pending tasks."""
 
 import multiprocessing
 import os
@@ -28,7 +28,7 @@ def ordered_map(
     prepare: Callable[..., None],
     given: tuple[Any, ...] = (),
 ) -> Iterator[_Result]:
-    """function(item) of every item, in order, in `workers` processes; 1 is this process alone.
+    """Map function over the items, in order, in `workers` processes; 1 is only this process.
 
     prepare: called as prepare(*given) once in each process before the first item. At most four items a worker are
     read ahead, so memory does not grow with them. If `items` raises, the results of the items before come first.
@@ -59,7 +59,7 @@ def ordered_map(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise DeviseError("a worker process died, perhaps of too little memory: take fewer --workers") from None
+        raise DeviseError("a worker process died, perhaps because memory ran out: use fewer --workers") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if problem is not None:
@@ -74,14 +74,14 @@ def _begin(prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
 
 
 def _end_with(parent: Any) -> None:
-    """A worker does not outlive the process it works for, not even one that was killed."""
+    """End a worker with its parent process, even if that was killed."""
     parent.join()
     os._exit(1)
 
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Processes started in the block leave Ctrl-C to this one, which says what was kept; here it waits for the end.
+    """Make processes started in the block ignore Ctrl-C; this process handles it after the block.
 
     A blocked signal is blocked in the children too, and is not lost as an ignored one would be.
     """
@@ -97,7 +97,7 @@ def _deaf_children() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C raises at the end of the block, not in it."""
+    """Delay Ctrl-C until the end of the block."""
     default = signal.default_int_handler
     if signal.getsignal(signal.SIGINT) is not default or threading.current_thread() is not threading.main_thread():
         yield

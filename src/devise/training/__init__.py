@@ -1,1 +1,1 @@
-"""What needs torch or numba: building a model."""
+"""Building a model: everything that needs torch or numba."""

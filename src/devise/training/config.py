@@ -1,4 +1,4 @@
-"""Configuration of a training job: one frozen dataclass, from a TOML file and what the command line overrides."""
+"""Configuration of a training job: one frozen dataclass, from a TOML file and the command line."""
 
 import math
 import reprlib
@@ -20,7 +20,7 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """What every training run needs, whatever it trains.
+    """The settings of every training run.
 
     epochs: passes over the samples. batch: samples of a step, over all processes. rate: the largest learning rate.
     warmup: epochs in which it rises from 0; after them it falls to 0 as a cosine does, or stays. momentum: of SGD.
@@ -53,18 +53,18 @@ class RunConfig:
 
 
 def recorded(config: RunConfig) -> dict[str, object]:
-    """The settings that decide what is trained: all but when checkpoints are written."""
+    """Return the settings that determine the result: all except the time between checkpoints."""
     return {key: value for key, value in asdict(config).items() if key != "save_seconds"}
 
 
 def at_least(job: object, least: int, *keys: str) -> None:
-    """UsageError if one of these settings is smaller, infinite or no number."""
+    """Raise UsageError if one of these settings is smaller, infinite or NaN."""
     for key in keys:
         _require(least <= getattr(job, key) < math.inf, key, f"at least {least} and finite", getattr(job, key))
 
 
 def below_one(job: object, *keys: str) -> None:
-    """UsageError if one of these settings is below 0, or 1 or more."""
+    """Raise UsageError if one of these settings is below 0, or 1 or more."""
     for key in keys:
         _require(0 <= getattr(job, key) < 1, key, "from 0 to below 1", getattr(job, key))
 

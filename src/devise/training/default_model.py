@@ -1,4 +1,4 @@
-"""Builds a model without a training photo: pip's backbone, word vectors from definitions, surgery in closed form.
+"""Builds a model without training photos: pip's backbone, word vectors from definitions, surgery in closed form.
 
 python -m devise.training.default_model --help
 """
@@ -140,7 +140,7 @@ class _Base:
 
 
 def build(config: BuildConfig, inputs: Inputs, out: Path) -> Bundle:
-    """Build the bundle; what took long is kept in `inputs.work` and used again if its inputs are the same."""
+    """Build the bundle; slow steps are cached in `inputs.work` by their inputs."""
     if not inputs.photos:
         raise UsageError("choosing the stacking rule needs photos of trained classes: give --photos FOLDER")
     return _named(config, inputs, _base(config, inputs), out, fresh=True)

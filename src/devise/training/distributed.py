@@ -1,4 +1,4 @@
-"""Processes that train together: one, or those that `torchrun` started."""
+"""Processes that train together: one, or those of `torchrun`."""
 
 import os
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that measures and writes."""
+        """Whether this is the process that measures and writes."""
         return self.rank == 0
 
     @property
     def lacks_bf16(self) -> bool:
-        """Whether its processor is known to have no bfloat16 instructions, so that they are imitated, slowly."""
+        """Whether its processor is known to lack bfloat16 instructions, so that they are emulated slowly."""
         told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.12
         known = [has for name, has in told.items() if "bf16" in name]
         return self.device.type == "cpu" and bool(known) and not any(known)
@@ -72,7 +72,7 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device must be cpu, cuda or auto, got {device}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda needs a GPU that torch can use, and there is none: take cpu or auto")
+        raise UsageError("--device cuda needs a GPU that torch can use, and there is none: use cpu or auto")
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Public photo sets, by address and checksum or from a file that is there already, as shards to train on."""
+"""Public photo sets, downloaded and checked or from an existing file, as shards to train on."""
 
 import hashlib
 import http.client
@@ -35,7 +35,7 @@ class Dataset:
 
 
 def fetched(dataset: Dataset, folder: Path, source: str | None = None) -> Path:
-    """The archive, its checksum right: from `source`, a path or an address, or else from its own address.
+    """Get the archive and check its checksum: from `source`, a path or a URL, or from its own URL.
 
     A download is kept in `folder` and not made again. TrainingError if it cannot be had, or is another file.
     """
@@ -54,7 +54,7 @@ def fetched(dataset: Dataset, folder: Path, source: str | None = None) -> Path:
                 while chunk := answer.read(_CHUNK):
                     file.write(chunk)
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ValueError) as error:
-            raise TrainingError(f"{url} cannot be had ({error}): give the archive's path with --from") from None
+            raise TrainingError(f"{url} cannot be downloaded ({error}): give the archive's path with --from") from None
     _check(path, dataset)
     return path
 
@@ -99,7 +99,7 @@ def _cifar100(archive: Path) -> Iterator[_Photo]:
 
 
 def _tiny_imagenet(archive: Path) -> Iterator[_Photo]:
-    """Training photos stand in folders of their classes; a table says the classes of the validation's."""
+    """Training photos are in class folders; a table gives the classes of the validation photos."""
     with zipfile.ZipFile(archive) as packed:
         table = packed.read("tiny-imagenet-200/val/val_annotations.txt").decode().splitlines()
         class_of = dict(line.split("\t")[:2] for line in table if line)

@@ -1,4 +1,4 @@
-"""The engine: one loop for one process and many, that can be stopped, killed and gone on with."""
+"""The engine: one training loop for one or many processes that can be stopped, killed and resumed."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class Group:
 
 @runtime_checkable
 class Task(Protocol):
-    """What is trained: the engine knows nothing else of it."""
+    """The interface of a training task, which is all that the engine knows."""
 
     @property
     def module(self) -> nn.Module:
@@ -62,7 +62,7 @@ class Task(Protocol):
         """Measures of `module` on samples that are held out; the first is the one to be best in, up is better."""
 
     def name(self, row: int) -> str:
-        """What a person knows a sample by."""
+        """Return the name of a sample for people."""
 
 
 Reporter = Callable[[int, int, int, float], object]
@@ -71,7 +71,7 @@ Reporter = Callable[[int, int, int, float], object]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The state of the best epoch by the task's first measure; of the last one where there is none."""
+    """The state of the best epoch by the task's first measure; without measures, of the last epoch."""
 
     measures: Mapping[str, float]
     epoch: int
@@ -103,7 +103,7 @@ def train(
 
 
 class _Run:
-    """One run: its module, optimiser and where it stands."""
+    """One run: its module, optimiser and progress."""
 
     def __init__(
         self, task: Task, config: RunConfig, work: Path, together: Processes, order: Sampler, report: Reporter
@@ -138,7 +138,7 @@ class _Run:
         self.together.wait()
         if self.progress.measures:
             if not best.exists():
-                raise TrainingError(f"{best} is gone, which held the best weights: remove {self.work} to begin anew")
+                raise TrainingError(f"{best} with the best weights is missing: remove {self.work} to start again")
             self.task.module.load_state_dict(load_model(best))
         elif self.average is not None:
             self.task.module.load_state_dict(self.average)
@@ -160,8 +160,8 @@ class _Run:
             if self.together.any(told()):
                 self._save()
                 raise TrainingStoppedError(
-                    f"told to stop: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is saved in "
-                    f"{self.work}: the same command goes on from there"
+                    f"stopped by a signal: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is "
+                    f"in {self.work}: the same command resumes there"
                 )
             if time.monotonic() - self.saved > self.config.save_seconds:
                 self._save()
@@ -189,7 +189,7 @@ class _Run:
         return value
 
     def _require_finite_weights(self, batch: Batch) -> None:
-        """After the last step of an epoch, whose weights no loss follows before they are measured and kept."""
+        """Check the weights after the last step of an epoch, before they are measured and kept."""
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.task.module.parameters()):
             raise TrainingError(self._not_finite(batch, "weights are no longer finite"))
 
@@ -223,7 +223,7 @@ class _Run:
         progress.loss_sum, progress.loss_steps = 0.0, 0
 
     def _judge(self, measures: dict[str, float]) -> None:
-        """Keep the weights, as they stand in the module, if they are the best so far."""
+        """Save the module's current weights if they are the best so far."""
         progress = self.progress
         value = next(iter(measures.values()), None)
         if value is None:
@@ -235,7 +235,7 @@ class _Run:
             save_checkpoint(self.work / BEST, self.identity, progress, self.task.module.state_dict())
 
     def _shared_stale(self) -> int:
-        """What the first process found, in all of them."""
+        """Share the first process's result with all processes."""
         if self.together.world == 1:
             return self.progress.stale
         told: list[Any] = [self.progress]
@@ -252,7 +252,7 @@ class _Run:
 
 
 def _blend(average: dict[str, Tensor], state: Mapping[str, Tensor], keep: float, step: int) -> None:
-    """The running mean of the weights; it keeps less in the first steps, which are far from where it will be."""
+    """Update the running mean of the weights, with less memory in the first steps."""
     share = min(keep, (1 + step) / (10 + step))
     for name, tensor in state.items():
         if tensor.dtype.is_floating_point:
@@ -263,7 +263,7 @@ def _blend(average: dict[str, Tensor], state: Mapping[str, Tensor], keep: float,
 
 @contextmanager
 def _until_told(together: Processes) -> Iterator[Callable[[], bool]]:
-    """Says whether SIGTERM came; only the main thread may listen to it."""
+    """Report whether SIGTERM came; only the main thread may listen for it."""
     told = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield told.is_set
@@ -291,4 +291,4 @@ def _board(folder: Path | None, together: Processes) -> Iterator[Any]:
 
 
 def _unheard(epoch: int, step: int, steps: int, loss: float) -> None:
-    """For who wants to hear nothing."""
+    """Ignore all reports."""

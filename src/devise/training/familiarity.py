@@ -1,4 +1,4 @@
-"""How familiar each label's name is: what plain text says of it, and where WordNet ranks the sense."""
+"""Familiarity of each label's name: its frequency in plain text, and WordNet's rank of the sense."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ __all__ = ["familiarity", "term_counts"]
 
 
 def familiarity(ids: Sequence[str], counts: Mapping[str, int], taxonomy: Taxonomy) -> Familiarity:
-    """log(1 + count) / sqrt(rank), the highest over a synset's terms, one row an id.
+    """Compute log(1 + count) / sqrt(rank), the highest over a synset's terms, one value per id.
 
     counts: of terms as `term_key` writes them. rank: of the synset among all senses of the term, from 1; WordNet
     orders senses from the most common one.
@@ -39,7 +39,7 @@ def _familiarity(synset_id: str, counts: Mapping[str, int], taxonomy: Taxonomy) 
 
 
 def term_counts(articles: Sequence[Path], taxonomy: Taxonomy, work: Path) -> Mapping[str, int]:
-    """How often each noun term stands in the whole text of the articles; kept in `work` and read from there again."""
+    """Count each noun term in the whole text of the articles; cached in `work`."""
     names = taxonomy.lemma_names()
     facts = [file_sha256(path) for path in articles]
     key = hashlib.sha256("\n".join([*facts, *names]).encode()).hexdigest()[:12]
@@ -52,7 +52,7 @@ def term_counts(articles: Sequence[Path], taxonomy: Taxonomy, work: Path) -> Map
     try:
         found: dict[str, int] = read_json(stored)
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{stored} is damaged ({reason_of(error)}): remove it, and it is counted again") from None
+        raise TrainingError(f"{stored} is damaged ({reason_of(error)}): remove it to count again") from None
     return found
 
 

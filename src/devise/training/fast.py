@@ -26,7 +26,7 @@ class FastConfig:
 
     def __post_init__(self) -> None:
         if self.photos < 1:
-            raise UsageError(f"bounds are measured on at least 1 photo, got {self.photos}")
+            raise UsageError(f"bounds need at least 1 photo, got {self.photos}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,7 +81,7 @@ def add_fast(
     config: FastConfig,
     on_photo: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Bundle, FastPart]:
-    """Put the fast part into the bundle at `path`, or a new one in its place; every other part keeps its bytes."""
+    """Add or replace the fast part of the bundle at `path`; every other part keeps its bytes."""
     bundle = open_bundle(path)
     made = make_fast(bundle.part_bytes(BACKBONE), bundle.preprocessing(), folders, config, on_photo)
     manifest = bundle.manifest

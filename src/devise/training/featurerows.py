@@ -1,4 +1,4 @@
-"""Rows of a feature store as training reads them: all in memory, or group by group from the disk."""
+"""Rows of a feature store for training: all in memory, or group by group from disk."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -39,7 +39,7 @@ class FeatureRows:
         return len(self.rows)
 
     def take(self, numbers: _Rows) -> _Features:
-        """The features of these, in the order given; the array is the caller's own."""
+        """Return the features of these samples, in the given order; the caller owns the array."""
         if self._all is not None:
             taken: _Features = self._all[numbers]
             return taken
@@ -66,5 +66,5 @@ class FeatureRows:
 
 
 def block_and_group(rows: FeatureRows) -> tuple[int, int]:
-    """How a `Sampler` should shuffle these rows: one by one where they are in memory."""
+    """Return how a `Sampler` should shuffle these rows: one by one if they are in memory."""
     return (_BLOCK, _GROUP) if rows.streamed else (1, 1)

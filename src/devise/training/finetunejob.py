@@ -1,4 +1,4 @@
-"""The whole of `devise train finetune`: a bundle and photos in, a bundle whose network was trained on out."""
+"""The job `devise train finetune`: from a bundle and photos to a bundle with a fine-tuned network."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Kernel surgery while a model is made: what an encoder says of all labels, and the kernel of a trained model."""
+"""Kernel surgery for building models: encoder vectors of all labels, and the kernel of a trained model."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _BLOCK = 4096  # texts between two lines of progress
 def encoded_labels(
     ids: Sequence[str], taxonomy: Taxonomy, encoder: str, work: Path, say: Callable[[str], None]
 ) -> Float32[np.ndarray, "labels text"]:
-    """Unit vectors of "terms: definition" of each synset; kept in `work` and read from there again.
+    """Encode "terms: definition" of each synset as unit vectors; cached in `work`.
 
     encoder: see `devise.space.encoders.load_encoder`; 40,000 labels take it about 15 minutes on two cores.
     """

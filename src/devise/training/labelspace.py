@@ -1,4 +1,4 @@
-"""The label space that a training job aims at: a bundle's own, one of other words, or random vectors."""
+"""The target label space of a training job: a bundle's own, one of other words, or random vectors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class TargetSpace:
         return int(self.vectors.shape[1])
 
     def positions(self, ids: Sequence[str]) -> Int64[np.ndarray, "ids"]:
-        """Where these labels stand; LabelError if one is not there."""
+        """Return the positions of these labels; LabelError if one is missing."""
         return np.array([self.labels.position(label_id) for label_id in ids], dtype=np.int64)
 
     def rows(self, ids: Sequence[str]) -> LabelVectors:
@@ -59,7 +59,7 @@ class TargetSpace:
         found: LabelVectors = self.vectors[self.positions(ids)]
         if not found.any(axis=1).all():
             missing = ids[int(np.flatnonzero(~found.any(axis=1))[0])]
-            raise LabelError(f"{missing} has no label vector: leave its class out, or give words that name it")
+            raise LabelError(f"{missing} has no label vector: leave out its class, or give word vectors that name it")
         return found
 
 
@@ -76,7 +76,7 @@ def bundle_space(bundle: Bundle, taxonomy: Taxonomy, wanted: Sequence[str], trai
     policy = bundle.manifest.label_policy
     if missing:
         if centre is None:
-            raise LabelError(f"{missing[0]} is no label of the model, which keeps no centre to place it by")
+            raise LabelError(f"{missing[0]} is not a label of the model, and the model has no centre to place it")
         composer = composer_for(bundle.words(), taxonomy, LabelPolicy.from_dict(dict(policy.parameters)))
         made = composer.labels(missing)
         added = (Label(i, taxonomy.synset(i).name, "", False, s) for i, s in zip(missing, made.sources, strict=True))
@@ -118,7 +118,7 @@ def _ordered(
     centre: Centre | None,
     words: Path | None,
 ) -> TargetSpace:
-    """The trained labels first, in their order, and marked; the others as they stood."""
+    """Put the trained labels first, in their order, and mark them; keep the order of the others."""
     first = [labels.position(label_id) for label_id in trained]
     chosen = set(first)
     order = [*first, *(place for place in range(len(labels)) if place not in chosen)]

@@ -1,4 +1,4 @@
-"""The licences of what the default model is made of, as its manifest carries them."""
+"""The licences of the sources of the default model, as in its manifest."""
 
 __all__ = ["LICENCES"]
 

@@ -1,4 +1,4 @@
-"""Losses of the surgery, as functions of where pictures and labels lie; each is the mean over the pictures.
+"""Losses of the surgery, as functions of the places of pictures and labels; each is a mean over pictures.
 
 The hinge losses sum over labels j other than the picture's own: max(0, margin - t_own . Mv + t_j . Mv)
 (Frome et al. 2013, section 3.3, equation 1). All labels at once is one product forward and one back (two where the

@@ -1,4 +1,4 @@
-"""A trained model as a bundle: what was trained anew, and the rest of the bundle it came from."""
+"""A trained model as a bundle: the new parts, and the rest of its base bundle."""
 
 import json
 from collections.abc import Mapping

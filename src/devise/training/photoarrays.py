@@ -1,4 +1,4 @@
-"""Photos as square byte arrays for training: decoded once and kept where they fit, else decoded as they are asked."""
+"""Photos as square byte arrays for training: decoded once and kept if they fit, otherwise decoded on demand."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +58,7 @@ class PhotoArrays:
         return np.array([row for row in range(len(self)) if row not in self.broken], dtype=np.int64)
 
     def take(self, rows: Int64[np.ndarray, "rows"]) -> tuple[_Squares, Bool[np.ndarray, "rows"]]:
-        """The squares of these photos, and which of them could be read; the others are black."""
+        """Return the squares of these photos, and which of them are readable; the others are black."""
         if self._kept is not None:
             return self._kept[rows], np.array([int(row) not in self.broken for row in rows], dtype=bool)
         squares = np.zeros((len(rows), self.side, self.side, 3), np.uint8)

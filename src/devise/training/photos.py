@@ -1,4 +1,4 @@
-"""Features of photos of trained classes, for the calibration; kept on the disk once they are made."""
+"""Features of photos of trained classes, for the calibration; cached on disk."""
 
 import hashlib
 import sys
@@ -52,7 +52,7 @@ def photo_features(
         with open_tensors(stored) as file:
             return CalibrationSet(file.get_tensor("features"), file.get_tensor("truth"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it, and it is made again") from None
+        raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it to make it again") from None
 
 
 def _extracted(

@@ -1,4 +1,4 @@
-"""Label policies tried on trained classes left out: how their settings were chosen, without a photo of a test class.
+"""Trials of label policies on left-out trained classes, which chose their settings without test classes.
 
 python -m devise.training.policytrials --help
 """
@@ -79,7 +79,7 @@ def left_out_hits(
 
 
 def trials(tags: bool) -> Iterator[tuple[str, LabelPolicy]]:
-    """What is tried, with a name; tags: whether the words hold sense tags."""
+    """The named trials. tags: whether the words contain sense tags."""
     for name in ("first-term", "mean-of-terms", "sense-aware"):
         yield name, POLICIES[name]
     base = POLICIES["sense-aware"]

@@ -1,7 +1,7 @@
 """Which nouns do people photograph? The log odds, learned from the trained labels, which people chose for that.
 
 Logistic regression over numbers that are known of any synset without a photo: "is a trained label" against "is another
-label". What it learns carries over to nouns that were not chosen: a helicopter is likelier than a sea squirt.
+label". It generalises to nouns that were not chosen: a helicopter is more likely than a sea squirt.
 """
 
 import csv
@@ -92,7 +92,7 @@ class PriorSources:
         return lambda term: float(zipf_frequency(term, "en"))
 
     def provenance(self) -> tuple[Provenance, ...]:
-        """What goes into the manifest of a model that carries the prior."""
+        """Return the manifest entries of a model with the prior."""
         listed = "\n".join(f"{code} {file_sha256(self.languages / f'{code}.tsv.xz')}" for code in FREE_LANGUAGES)
         frequencies = "given" if self.zipf is not None else metadata.version("wordfreq")
         return (
@@ -167,7 +167,7 @@ def log_odds(facts: Facts, chosen: Bool[np.ndarray, "labels"], judged: Bool[np.n
     """
     seen, target = facts[judged].astype(np.float64), chosen[judged].astype(np.float64)
     if not 0 < target.sum() < len(target):
-        raise UsageError("a prior needs labels of both kinds: chosen ones and others")
+        raise UsageError("a prior needs both chosen labels and others")
     rest = seen[target == 0]
     scale = rest.std(axis=0)
     scaled = (facts.astype(np.float64) - rest.mean(axis=0)) / np.where(scale > 0, scale, 1)

@@ -1,4 +1,4 @@
-"""Where the weights that a network starts from come from, as a bundle says it."""
+"""The origin of a network's initial weights, for the manifest."""
 
 from importlib.metadata import version
 from pathlib import Path

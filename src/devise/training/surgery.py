@@ -164,7 +164,7 @@ class SurgeryTask:
         data: str,
     ) -> None:
         if not module.vectors.any(dim=1).all():
-            raise TrainingError("a class with photos has no label vector: leave its photos out")
+            raise TrainingError("a class with photos has no label vector: leave out its photos")
         self.module: SurgeryHead = module
         self.identity = hashlib.sha256(f"{data} {tuple(module.vectors.shape)}".encode()).hexdigest()
         self._rows, self._truth, self._config = rows, truth, config
@@ -217,16 +217,16 @@ class SurgeryTask:
 
 
 def tell_if_none_is_held(held: Bool[np.ndarray, "photos"], share: float, say: Callable[[str], None]) -> None:
-    """Say so where a share was asked for and every class has too few photos for it."""
+    """Warn if a share was requested and every class has too few photos for it."""
     if share and not held.any():
         say(
             f"no photo is held out: {share:g} of each class's photos is less than half a photo; nothing is measured "
-            "and the last epoch is kept; a larger holdout mends it"
+            "and the last epoch is kept; use a larger holdout"
         )
 
 
 def held_out(truth: Truth, share: float, seed: int) -> Bool[np.ndarray, "photos"]:
-    """Which photos are held out: of every class the share, rounded, drawn at random.
+    """Choose the held-out photos: a random share of every class, rounded.
 
     The same seed, the same ones; a smaller share is a part of a larger one, so that steps on the same photos can hold
     out the same.

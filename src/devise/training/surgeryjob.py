@@ -1,4 +1,4 @@
-"""The whole of `devise train surgery`: photos or stored features in, a bundle out."""
+"""The job `devise train surgery`: from photos or stored features to a bundle."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SurgeryInputs:
-    """What surgery is made of.
+    """The inputs of surgery.
 
     photos: folders and shards, of which features are made and kept in `stores`; or features: a finished store.
     work: checkpoints and logs. classes: the review file. vectors: word vectors to make label vectors of.
@@ -79,7 +79,7 @@ class LabelledFeatures:
 
 @dataclass(frozen=True, slots=True)
 class SurgeryResult:
-    """What came of it; measures on the photos held out, by cosine among the classes with photos."""
+    """The results, measured on the held-out photos by cosine among the classes with photos."""
 
     bundle: Bundle
     photos: int
@@ -140,11 +140,11 @@ def make_store(
     weights = base.part_bytes(BACKBONE)
     if inputs.features is not None:
         if inputs.photos:
-            raise UsageError("--features and --photos are two ways to say the same: give one of them")
+            raise UsageError("--features and --photos are alternatives: give one of them")
         store = open_store(inputs.features)
         if store.weights != hashlib.sha256(weights).hexdigest():
             raise TrainingError(
-                f"{inputs.features} holds features of another network than {inputs.base}'s: extract again"
+                f"{inputs.features} contains features of another network than {inputs.base}'s: extract again"
             )
         return store
     if not inputs.photos:
@@ -205,7 +205,7 @@ def fit_map(
 
 
 def random_start(dim: int, rows: FeatureRows, seed: int) -> Surgery:
-    """A random map that takes features to vectors of length about 1."""
+    """Make a random map from features to vectors of length about 1."""
     some = rows.take(np.arange(min(len(rows), 1024)))
     scale = 1 / (np.sqrt(dim) * max(float(np.linalg.norm(some, axis=1).mean()), 1e-6))
     rng = np.random.default_rng((seed, 3))
@@ -269,7 +269,7 @@ def _tuned(space: TargetSpace, ids: Sequence[str], head: SurgeryHead) -> TargetS
 def _temperatures(
     base: Bundle, photos: LabelledFeatures, space: TargetSpace, surgery: Surgery, config: SurgeryConfig
 ) -> dict[str, float]:
-    """For the probabilities of `devise label`: chosen on photos held out."""
+    """Choose the temperatures for `devise label` on held-out photos."""
     held = np.flatnonzero(held_out(photos.truth, config.holdout, config.seed))
     chosen = spread(held if len(held) else np.arange(len(photos.truth)))
     truth = space.positions(photos.ids)[photos.truth[chosen]]

@@ -143,7 +143,7 @@ def make_table1(
     work: Path,
     say: Callable[[str], None],
 ) -> Table1:
-    """All rows. read_test: called once, after everything is chosen and trained. A run that was stopped goes on."""
+    """Make all rows. read_test: called once, after all choices and training. A stopped run resumes."""
     heads: dict[str, list[SurgeryHead]] = {}
     chosen: dict[str, _Searched] = {}
     for spec in specs:
@@ -152,7 +152,7 @@ def make_table1(
         heads[spec.key] = [job.fitted(found.settings, seed, 0.0)[0] for seed in range(config.seeds)]
     test = read_test()
     if test.ids != train_photos.ids:
-        raise UsageError("training and test photos must be of the same classes: mend the folders or the review file")
+        raise UsageError("training and test photos must have the same classes: correct the folders or the review file")
     rows: list[TableRow] = []
     chance, graph = dict[str, float](), ""
     for spec in specs:
@@ -184,7 +184,7 @@ class _Job:
     def searched(self, say: Callable[[str], None]) -> _Searched:
         if not held_out(self.photos.truth, self.config.holdout, 0).any():
             raise UsageError(
-                f"settings are chosen on photos held out, and {self.config.holdout:g} of each class's photos is less "
+                f"settings are chosen on held-out photos, and {self.config.holdout:g} of each class's photos is less "
                 "than half a photo: raise holdout or add photos"
             )
         best: _Searched | None = None

@@ -1,4 +1,4 @@
-"""The whole of `devise reproduce table1`: training and test photos in, the table out."""
+"""The job `devise reproduce table1`: from training and test photos to the table."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -48,9 +48,9 @@ def run_table1(
     on_photos: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Table1:
-    """The table; the test photos' features are looked at after every choice was made."""
+    """Make the table; the test photos' features are read after all choices."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("Table 1 is made by one process: start it without torchrun")
+        raise UsageError("Table 1 runs in one process: start it without torchrun")
     base, taxonomy = open_bundle(inputs.model), default_taxonomy()
     _check_classes(inputs, taxonomy, say)
 
@@ -65,7 +65,7 @@ def run_table1(
 
 
 def _check_classes(inputs: Table1Inputs, taxonomy: Taxonomy, say: Callable[[str], None]) -> None:
-    """UsageError where training and test photos are of other classes: now, not after the training.
+    """Raise UsageError before training if training and test photos have different classes.
 
     No photo is decoded for it.
     """
@@ -76,8 +76,8 @@ def _check_classes(inputs: Table1Inputs, taxonomy: Taxonomy, say: Callable[[str]
     if other := sorted(trained ^ tested):
         where = "training" if other[0] in trained else "test"
         raise UsageError(
-            f"training and test photos must be of the same classes, and {len(other)} are of one side only "
-            f"({other[0]}: {where}): mend the folders or the review file"
+            f"training and test photos must have the same classes, and {len(other)} are on one side only "
+            f"({other[0]}: {where}): correct the folders or the review file"
         )
     if train.fingerprint() == test.fingerprint():
         say("training and test photos are the same: what follows says nothing of other photos")

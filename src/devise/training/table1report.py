@@ -1,4 +1,4 @@
-"""Table 1 as Markdown, LaTeX, CSV and JSON, the paper's own rows beside."""
+"""Table 1 as Markdown, LaTeX, CSV and JSON, with the paper's own rows."""
 
 import json
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def as_latex(table: Table1) -> str:
 
 
 def as_csv(table: Table1) -> str:
-    """One row a model; hit@k in per cent as in the paper, a spread after each mean."""
+    """Format one row per model; hit@k in per cent as in the paper, a spread after each mean."""
     rows: list[list[object]] = [["source", "model", "dim", *(name for m in MEASURES for name in (m, f"{m} spread"))]]
     for row in table.rows:
         values = [value for m in MEASURES for value in (_values(row, m) if m in row.means else ("", ""))]
@@ -88,7 +88,7 @@ def as_json(table: Table1) -> str:
 
 
 def ratios(table: Table1) -> dict[str, dict[str, float]]:
-    """Of every row but softmax and chance, hit@1, hit@10 and hp@20 over the softmax's."""
+    """Return hit@1, hit@10 and hp@20 relative to the softmax, for every row except softmax and chance."""
     softmax = next(row for row in table.rows if row.name == "Softmax")
     return {
         f"{row.name} {row.dim}": {
@@ -115,7 +115,7 @@ def _chosen_lines(table: Table1) -> Iterator[str]:
 
 
 def _against_random(table: Table1) -> Iterator[str]:
-    """Where the words' vectors stand against random ones of the same length, by hierarchical precision."""
+    """Compare word vectors with random ones of the same length, by hierarchical precision."""
     random = {row.dim: row.means for row in table.rows if row.name.startswith("Random")}
     for row in table.rows:
         if not row.name.startswith("DeViSE") or row.dim not in random:

@@ -39,7 +39,7 @@ class WordsConfig:
 
 
 def train_words(config: WordsConfig, skipgram: SkipGramConfig, taxonomy: Taxonomy, work: Path) -> WordTable:
-    """The vectors; kept in `work` under a name made of all that they depend on, and read from there again."""
+    """Train the vectors; cached in `work` by all that they depend on."""
     key = _key(config, skipgram, taxonomy)
     stored = work / f"words-{key}.safetensors"
     if not stored.exists():
@@ -90,7 +90,7 @@ def words_provenance(config: WordsConfig) -> tuple[Provenance, ...]:
 
 
 def defining_articles(path: Path, nouns: frozenset[str]) -> Iterator[Document]:
-    """The articles whose title, without what stands in brackets, is one of the nouns, written as `term_key` does."""
+    """Yield articles whose title, without brackets, is one of the nouns, in the form of `term_key`."""
     for document in open_corpus(path):
         title = document.title.partition("(")[0]
         if term_key(title) in nouns:

@@ -41,7 +41,7 @@ def test_the_text_is_all_there(
         patched.setattr(encoding, "_CHUNK", chunk)
         patched.setattr(encoding, "_BLOCK", block)
         if not kept:
-            with pytest.raises(TextError, match=f"no word stands {least} times"):
+            with pytest.raises(TextError, match=f"no word occurs {least} times"):
                 encode(sentences, tmp_path, min_count=least, max_words=most)
             return
         text = encode(sentences, tmp_path, min_count=least, max_words=most)

@@ -1,4 +1,4 @@
-"""What a training keeps in its folder, so that it can go on where it was killed."""
+"""The files of a training run, from which it resumes after a kill."""
 
 import json
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ _DAMAGED = "is damaged: remove the folder and train again"
 
 
 def write_checkpoint(folder: Path, rows: Rows, position: int) -> None:
-    """Both matrices after so many blocks, whole or not at all; OSError if the disk is full."""
+    """Write both matrices after so many blocks, whole or not at all; OSError if the disk is full."""
     tensors = {"inputs": rows.inputs[:, : rows.dim], "outputs": rows.outputs[:, : rows.dim]}
     with atomic_write(folder / CHECKPOINT, "wb") as file:
         write_tensors(file, tensors, _described({"position": position}))
 
 
 def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[Rows, int]:
-    """What was written last and after how many blocks, or the matrices to begin with and 0. TextError if damaged."""
+    """Read the last checkpoint and its number of blocks, or the initial matrices and 0. TextError if damaged."""
     rows = fresh_rows(words, config)
     path = folder / CHECKPOINT
     if not path.exists():
@@ -52,7 +52,7 @@ def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[R
 
 
 def write_encoded(folder: Path, text: EncodedText) -> None:
-    """Everything of the text but its numbers, which have a file of their own."""
+    """Write the encoded text except its numbers, which are in a separate file."""
     blob = np.frombuffer("\n".join(text.words).encode(), dtype=np.uint8)
     tensors = {"words": blob, "counts": text.counts, "blocks": text.blocks, "read": text.read}
     facts = {"tokens": text.tokens, "rare_tokens": text.rare_tokens, "forgotten": text.forgotten}
@@ -61,7 +61,7 @@ def write_encoded(folder: Path, text: EncodedText) -> None:
 
 
 def read_encoded(folder: Path, numbers: Path) -> EncodedText | None:
-    """The text, or None if it was not encoded to the end. TextError if a file of it is damaged."""
+    """Read the text, or None if its encoding is incomplete. TextError if a file is damaged."""
     path = folder / ENCODED
     if not path.exists():
         return None
@@ -83,7 +83,7 @@ def read_encoded(folder: Path, numbers: Path) -> EncodedText | None:
 
 
 def _require_whole(words: tuple[str, ...], tensors: Mapping[str, Any]) -> None:
-    """ValueError if the arrays are not those of one text: blocks that rise from 0, counts above 0, as many as words."""
+    """Raise ValueError unless the arrays fit one text: blocks rise from 0, one count above 0 per word."""
     counts, blocks, read = (tensors[name] for name in ("counts", "blocks", "read"))
     if any(array.dtype != np.int64 or array.ndim != 1 for array in (counts, blocks, read)):
         raise ValueError("an array is not a row of 64-bit numbers")

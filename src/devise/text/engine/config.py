@@ -1,4 +1,4 @@
-"""How to train word vectors, and how far training is."""
+"""The settings of word vector training, and its progress."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ __all__ = ["ProgressCallback", "SkipGramConfig", "SkipGramProgress"]
 
 @dataclass(frozen=True, slots=True)
 class SkipGramConfig:
-    """How to train. The defaults suit a few million words; the paper has dim 500 or 1000 and epochs 1.
+    """The settings of training. The defaults suit a few million words; the paper has dim 500 or 1000 and epochs 1.
 
     window: words on each side that a word predicts; for each word drawn evenly from 1 to this.
     min_count: rarer words get no vector and are taken out of the text.
@@ -46,7 +46,7 @@ class SkipGramConfig:
         if not self.min_alpha <= self.alpha < math.inf:
             raise UsageError(f"alpha must be at least min_alpha {self.min_alpha}, got {self.alpha}")
         if not self.hierarchical_softmax and self.negative == 0:
-            raise UsageError("nothing would be learnt: take hierarchical_softmax, or negative of at least 1")
+            raise UsageError("nothing would be learnt: use hierarchical_softmax, or negative of at least 1")
         if self.max_words is not None and self.max_words < 1:
             raise UsageError(f"max_words must be at least 1, got {self.max_words}")
 

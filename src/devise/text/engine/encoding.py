@@ -1,4 +1,4 @@
-"""Text as numbers in a file: read once, counted on the way, then read block by block in every epoch."""
+"""Text as numbers in a file: counted and written in one pass, then read block by block in every epoch."""
 
 from array import array
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ _GONE = -2
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EncodedText:
-    """A text whose words are numbers: 0 is the most frequent word; words of equal count go by their letters.
+    """A text whose words are numbers: 0 is the most frequent word; ties are in alphabetical order.
 
     words, counts: those that are kept. tokens: of the whole text.
     rare_tokens: how many of them are words that are not kept. forgotten: of these, those whose word was dropped
@@ -83,7 +83,7 @@ def encode(
             tokens = _drafted(sentences, counter, file, on_tokens or (lambda _: None))
         words, counts, renumbered = counter.kept(min_count, max_words)
         if not words:
-            raise TextError(f"no word stands {min_count} times in {tokens} tokens: give more text or a lower min_count")
+            raise TextError(f"no word occurs {min_count} times in {tokens} tokens: give more text or a lower min_count")
         with atomic_write(path, "wb") as file:
             blocks, read = _renumbered(draft, renumbered, file)
     finally:
@@ -92,7 +92,7 @@ def encode(
 
 
 class _Counter(dict[str, int]):
-    """Numbers words as they come; counts stand under these numbers. A number is never used twice."""
+    """Numbers words as they come and counts them by number. A number is never reused."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class _Counter(dict[str, int]):
         return number
 
     def add(self, numbers: Int32[np.ndarray, "_"]) -> None:
-        """Count these; forget the rarest words if there are too many."""
+        """Count these words; drop the rarest if there are too many."""
         if not len(numbers):
             return
         counts = np.frombuffer(self.counts, dtype=np.int64)
@@ -116,7 +116,7 @@ class _Counter(dict[str, int]):
             self._forget()
 
     def _forget(self) -> None:
-        """Drop the words that stand once, then those that stand twice, and so on, until a quarter is free."""
+        """Drop the words that occur once, then those that occur twice, and so on, until a quarter is free."""
         count = 0
         while len(self) > self._most * 3 // 4:
             count += 1
@@ -128,7 +128,7 @@ class _Counter(dict[str, int]):
     def kept(
         self, min_count: int, max_words: int | None
     ) -> tuple[tuple[str, ...], Int64[np.ndarray, "_"], Int32[np.ndarray, "_"]]:
-        """The words that are frequent enough, their counts, and what each number becomes, last the sentence's end."""
+        """Return the frequent words, their counts, and the new number for each old one and the sentence end."""
         counted = sorted(
             (-self.counts[number], word) for word, number in self.items() if self.counts[number] >= min_count
         )[:max_words]
@@ -142,7 +142,7 @@ class _Counter(dict[str, int]):
 def _drafted(
     sentences: Iterable[list[str]], counter: _Counter, file: IO[bytes], on_tokens: Callable[[int], None]
 ) -> int:
-    """Write all sentences with the numbers of the counter; how many tokens there were."""
+    """Write all sentences with the numbers of the counter; return the number of tokens."""
     number = counter.__getitem__
     waiting = array("i")
     tokens = reported = 0
@@ -171,7 +171,7 @@ def _write(waiting: "array[int]", counter: _Counter, file: IO[bytes]) -> None:
 def _renumbered(
     draft: Path, renumbered: Int32[np.ndarray, "_"], file: IO[bytes]
 ) -> tuple[Int64[np.ndarray, "_"], Int64[np.ndarray, "_"]]:
-    """Write the draft with the numbers that are kept; where blocks begin, and the tokens read until there."""
+    """Write the draft with the final numbers; return the start of each block, and the tokens before it."""
     blocks, read = [0], [0]
     written = seen = 0
     with draft.open("rb") as source:

@@ -1,4 +1,4 @@
-"""Huffman codes: each word a path of yes-no questions from the root of a tree, the shorter the more frequent it is."""
+"""Huffman codes: each word is a path of yes-no questions from the root; frequent words have short paths."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

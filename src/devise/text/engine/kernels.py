@@ -1,6 +1,6 @@
 """Skip-gram over one block of encoded text, compiled by numba; runs without Python's lock.
 
-What it does, in this order, is the definition of the engine: tests/reference/skipgram.py says the same slowly.
+Its steps, in this order, define the engine; tests/reference/skipgram.py is the slow reference.
 """
 
 import math
@@ -38,7 +38,7 @@ def _mixed(state):
 @_compiled
 @no_type_check
 def _block_state(seed, epoch, block):
-    """The state a block begins with; each block has its own, so that training can begin at any."""
+    """Return the first state of a block; each block has its own, so that training can start at any."""
     state = _mixed(np.uint64(seed) + _GOLDEN)
     state = _mixed(state + np.uint64(epoch) * _GOLDEN + np.uint64(1))
     return _mixed(state + np.uint64(block) * _GOLDEN + np.uint64(2))
@@ -61,7 +61,7 @@ def _fraction(state):
 @_compiled
 @no_type_check
 def _learn(contexts, m, targets, labels, n, alpha, length, scores, with_loss):
-    """One centre word: all its contexts against all its targets, tile by tile; the loss, if it is asked for."""
+    """Train one centre word: all contexts against all targets, tile by tile; the loss if requested."""
     loss = 0.0
     rows, columns = (n + _TARGETS - 1) // _TARGETS, (m + _CONTEXTS - 1) // _CONTEXTS
     first = 0
@@ -114,7 +114,7 @@ def _targets(word, state, starts, nodes, path_labels, noise, negative, noise_row
 
 
 def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
-    """`train_block`, stored once it is compiled, and compiled anew if `code`, which stands for the tiles, differs."""
+    """Compile and cache `train_block`; compile again if `code`, which identifies the tiles, differs."""
 
     @_compiled_once
     @no_type_check
@@ -137,7 +137,7 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
         noise,
         negative,
     ):
-        """Train on a block; words that were kept, updates, pairs whose loss was taken, and their losses.
+        """Train on a block; return kept words, updates, pairs with a loss, and their losses.
 
         tokens: int32, SENTENCE_END behind each sentence. seed, epoch, block: where chance begins. alpha: the step at
         the first token; it falls by `fall` a token, down to `least`, and is set where a sentence begins. keep: float32

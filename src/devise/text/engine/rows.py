@@ -1,4 +1,4 @@
-"""The two matrices that training moves: one input row a word, one output row a tree node or noise word."""
+"""The two trained matrices: one input row per word, one output row per tree node or noise word."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ RowMatrix = Float32[np.ndarray, "_ padded"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Rows:
-    """inputs: row w is the vector of word w. outputs: first the tree's nodes, then one a noise word.
+    """inputs: row w is the vector of word w. outputs: first the tree's nodes, then one per noise word.
 
     Rows begin at multiples of 64 bytes, and behind the numbers of a vector stand zeros.
     """
@@ -28,7 +28,7 @@ class Rows:
 
 
 def padded(dim: int) -> int:
-    """Numbers of a vector, filled up to whole cache lines.
+    """Return the length of a vector, padded to whole cache lines.
 
     >>> padded(500), padded(16)
     (512, 16)
@@ -37,12 +37,12 @@ def padded(dim: int) -> int:
 
 
 def output_rows(words: int, config: SkipGramConfig) -> int:
-    """How many rows there are to be predicted."""
+    """Return the number of output rows."""
     return (words - 1) * config.hierarchical_softmax + words * (config.negative > 0)
 
 
 def fresh_rows(words: int, config: SkipGramConfig) -> Rows:
-    """Inputs drawn evenly from -1 / (2 dim) to 1 / (2 dim), outputs 0, as word2vec begins."""
+    """Make initial rows as word2vec: inputs uniform from -1 / (2 dim) to 1 / (2 dim), outputs 0."""
     rows = Rows(_zeros(words, config.dim), _zeros(output_rows(words, config), config.dim), config.dim)
     rng = np.random.default_rng(config.seed)
     for start in range(0, words, _AT_ONCE):
@@ -52,7 +52,7 @@ def fresh_rows(words: int, config: SkipGramConfig) -> Rows:
 
 
 def _zeros(rows: int, dim: int) -> RowMatrix:
-    """An odd number of cache lines a row, or rows would crowd into the same few places of the cache."""
+    """Allocate an odd number of cache lines per row, or rows would compete for the same cache sets."""
     stride = padded(dim)
     stride += _LINE * (stride // _LINE % 2 == 0)
     flat = np.zeros(rows * stride + _LINE, dtype=np.float32)

@@ -39,7 +39,7 @@ class Shape:
 
 @cache
 def shape() -> Shape:
-    """What suits this machine: as many products in flight as it has registers for."""
+    """Return the shape for this machine: as many products in flight as its registers allow."""
     features = llvmlite.binding.get_host_cpu_features()
     if features.get("avx512f"):
         return Shape(lanes=16, contexts=4, targets=4)

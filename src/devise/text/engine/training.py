@@ -1,4 +1,4 @@
-"""The blocks of a text, epoch after epoch, on all threads."""
+"""Trains on the blocks of a text, epoch after epoch, on all threads."""
 
 import time
 from collections import deque
@@ -23,7 +23,7 @@ _NOISE_POWER = 0.75
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """words: trained on. updates: of `SkipGramProgress`. pairs, loss: of the sample whose loss was taken."""
+    """words: trained on. updates: of `SkipGramProgress`. pairs, loss: of the sample with a loss."""
 
     words: int
     updates: int
@@ -32,7 +32,10 @@ class BlockResult:
 
 
 def keep_shares(counts: Int64[np.ndarray, "words"], sample: float) -> Float32[np.ndarray, "words"]:
-    """The share of its places that each word keeps: sqrt(s/f) + s/f, at most 1; f: its share of the text (word2vec)."""
+    """Compute the share of its occurrences that each word keeps: sqrt(s/f) + s/f, at most 1 (word2vec).
+
+    f: the word's share of the text.
+    """
     if sample == 0:
         return np.ones(len(counts), dtype=np.float32)
     ratio = sample * counts.sum() / counts
@@ -93,7 +96,7 @@ def train_blocks(
 
 
 def _settled(pending: "deque[tuple[int, Future[BlockResult]]]", position: int) -> int:
-    """Take back what has not begun, wait for what has; the first block that is not done."""
+    """Cancel the waiting blocks, wait for the running ones; return the first block that is not done."""
     while pending and pending[-1][1].cancel():
         position, _ = pending.pop()
     for _, future in pending:
@@ -144,7 +147,7 @@ def _no_paths(words: int) -> Paths:
 
 
 class _Report:
-    """Tells of each block that is done, in the order of the text."""
+    """Reports each finished block, in the order of the text."""
 
     def __init__(self, text: EncodedText, config: SkipGramConfig, progress: ProgressCallback | None) -> None:
         self._text = text
