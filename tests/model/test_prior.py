@@ -3,8 +3,10 @@ import pytest
 
 from devise.labels import Label, LabelSet
 from devise.model.labeller import Model
+from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
-from devise.model.scorers import label_prior
+from devise.model.scorers import label_prior, make_scorer
+from devise.search.photoside import header_of
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,19 @@ def test_a_label_of_the_user_stands_where_a_trained_one_does(parts: ModelParts):
 
 def test_a_model_that_keeps_nothing_has_no_prior(small: Model):
     assert label_prior(small.parts, small.parts.space.labels) is None
+
+
+def test_without_the_prior_fused_ranks_by_likeness_and_senses_stay(parts: ModelParts):
+    without = ModelParts.open(prior=False)
+    assert label_prior(without, without.space.labels) is None
+    features = np.abs(np.random.default_rng(5).standard_normal((3, 1280))).astype(np.float32)
+    some = np.flatnonzero(~parts.space.labels.seen)[::500].tolist()
+    space = parts.space.subset(some)
+    evidence = parts.classifier.evidence(features)
+    scores = [make_scorer(one, "fused", space).scores(evidence) for one in (parts, without)]
+    expected = label_prior(parts, space.labels)
+    assert expected is not None
+    np.testing.assert_allclose(scores[0] - scores[1], np.tile(expected, (3, 1)), atol=1e-6)
+    assert without.name == f"{parts.name} --no-prior"
+    assert [Meanings(one).of("mouse").chosen.id for one in (parts, without)] == ["n02330245"] * 2  # type: ignore[union-attr]
+    assert header_of(without).model_sha256 != header_of(parts).model_sha256

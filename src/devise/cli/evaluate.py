@@ -19,6 +19,7 @@ from devise.cli.options import (
     LabelVectorsOption,
     MaxPixelsOption,
     ModelOption,
+    NoPriorOption,
     OnBadOption,
     SplitsOption,
 )
@@ -79,6 +80,7 @@ def evaluate(
     on_bad: OnBadOption = "error",
     label_policy: LabelPolicyOption = None,
     distil: DistilOption = False,
+    no_prior: NoPriorOption = False,
     fast: FastOption = False,
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
@@ -112,7 +114,16 @@ def evaluate(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)
         found = evaluate_folders(
-            load_in_space(model, label_vectors, label_policy, distil=distil, fast=fast, on_bad=on_bad, say=tell),
+            load_in_space(
+                model,
+                label_vectors,
+                label_policy,
+                distil=distil,
+                fast=fast,
+                prior=not no_prior,
+                on_bad=on_bad,
+                say=tell,
+            ),
             folders,
             request=request,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),

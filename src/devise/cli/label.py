@@ -20,6 +20,7 @@ from devise.cli.options import (
     FastOption,
     MaxPixelsOption,
     ModelOption,
+    NoPriorOption,
     QuietOption,
     RejectOption,
     SenseOption,
@@ -164,6 +165,7 @@ def label(
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
     ] = 0,
     quiet: QuietOption = False,
+    no_prior: NoPriorOption = False,
     fast: FastOption = False,
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
@@ -201,7 +203,7 @@ def label(
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
-            load(model, fast=fast),
+            load(model, fast=fast, prior=not no_prior),
             request,
             PartsJob(tuple(paths), output, ray, model),
             ready=partial(_ready, quiet=quiet),
@@ -210,7 +212,7 @@ def label(
     if ray:
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
     _check_outputs(("--output", output, "labels.csv"), ("--sheet", sheet, "sheet.html"), ("--tree", tree, "names.svg"))
-    loaded = load(model, fast=fast)
+    loaded = load(model, fast=fast, prior=not no_prior)
     loaded.prepare()
     tally = Tally()
 

@@ -19,6 +19,7 @@ __all__ = [
     "LabelVectorsOption",
     "MaxPixelsOption",
     "ModelOption",
+    "NoPriorOption",
     "OnBadOption",
     "QuietOption",
     "RejectOption",
@@ -114,6 +115,11 @@ LabelPolicyOption = Annotated[
 DistilOption = Annotated[
     bool, typer.Option("--distil", help="In another label space, distil the surgery too: minutes, not seconds.")
 ]
+NoPriorOption = Annotated[
+    bool,
+    typer.Option("--no-prior", help="Rank by likeness alone: rare nouns as high as those that people photograph."),
+]
+
 RejectOption = Annotated[
     str | None,
     typer.Option(

@@ -155,8 +155,8 @@ def offset_picture(words: WordTable) -> Picture:
     if not panels:
         raise LabelError("none of the relations has two rows of words with vectors: take other word vectors")
     note = (
-        "To the right: the mean offset. Up: the axis along which the words differ most otherwise. In brackets the cosine of a row's offset with the mean offset of the "
-        "other rows: 1 would be a perfect parallel, 0 is chance."
+        "To the right: the mean offset. Up: the axis along which the words differ most otherwise. In brackets the "
+        "cosine of a row's offset with the mean offset of the other rows: 1 would be a perfect parallel, 0 is chance."
     )
     return Picture("Linear offsets", note, tuple(panels), tuple(left_out))
 

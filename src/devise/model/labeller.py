@@ -408,9 +408,10 @@ def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
     return parse_labels(labels) if labels is not None else ()
 
 
-def load(path: str | Path | None = None, *, fast: bool = False) -> Model:
+def load(path: str | Path | None = None, *, fast: bool = False, prior: bool = True) -> Model:
     """The model in a bundle directory; None is the one that ships in the package.
 
     fast: its network in 8-bit integers, which costs some accuracy; BundleError if the bundle keeps nothing for that.
+    prior: False ranks by likeness alone, rare nouns as high as those that people photograph.
     """
-    return Model(ModelParts.open(None if path is None else Path(path), fast=fast))
+    return Model(ModelParts.open(None if path is None else Path(path), fast=fast, prior=prior))

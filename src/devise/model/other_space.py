@@ -76,7 +76,7 @@ class _OtherParts(ModelParts):
     """A model's parts, with the label space and all that depends on it replaced."""
 
     def __init__(self, own: ModelParts, other: OtherSpace, settings: SurgerySettings) -> None:
-        super().__init__(own.bundle, fast=own.fast)
+        super().__init__(own.bundle, fast=own.fast, prior=own.prior)
         self._own = own
         self._other = other
         self._settings = settings
@@ -161,15 +161,16 @@ def open_in_space(
     *,
     distil: bool = False,
     fast: bool = False,
+    prior: bool = True,
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda note: None,
 ) -> ModelParts:
     """The parts of the model at `path` (None: the one in the package), in another label space if one is named.
 
     vectors, policy, on_bad, say: see `open_composer`; a policy alone is for the model's own words, and with neither the
-    parts are the model's own. distil: whether the map is distilled too, which takes minutes. fast: see `load`.
+    parts are the model's own. distil: whether the map is distilled too, which takes minutes. fast, prior: see `load`.
     """
-    parts = ModelParts.open(path, fast=fast)
+    parts = ModelParts.open(path, fast=fast, prior=prior)
     if vectors is None and policy is None:
         return parts
     settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
@@ -184,11 +185,12 @@ def load_in_space(
     *,
     distil: bool = False,
     fast: bool = False,
+    prior: bool = True,
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda note: None,
 ) -> Model:
     """The model of `open_in_space`; vectors that name no trained label are an error here, before a photo is read."""
-    parts = open_in_space(path, vectors, policy, distil=distil, fast=fast, on_bad=on_bad, say=say)
+    parts = open_in_space(path, vectors, policy, distil=distil, fast=fast, prior=prior, on_bad=on_bad, say=say)
     _ = parts.surgery
     return Model(parts)
 

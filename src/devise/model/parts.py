@@ -34,22 +34,24 @@ class ModelParts:
     """A bundle's parts, decoded; safe to share between threads once a part was read.
 
     fast: the network runs in 8-bit integers; BundleError if the bundle keeps nothing for that.
+    prior: whether `fused` expects more of nouns that people photograph; without, it ranks by likeness alone.
     """
 
-    def __init__(self, bundle: Bundle, *, fast: bool = False) -> None:
+    def __init__(self, bundle: Bundle, *, fast: bool = False, prior: bool = True) -> None:
         self.bundle = bundle
         self.fast = fast
+        self.prior = prior
         self._bounds = bundle.fast() if fast else None
 
     @classmethod
-    def open(cls, path: Path | None = None, *, fast: bool = False) -> "ModelParts":
+    def open(cls, path: Path | None = None, *, fast: bool = False, prior: bool = True) -> "ModelParts":
         """The model at `path`; None is the one that ships in the package. BundleError if it is none."""
-        return cls(open_bundle(DEFAULT_BUNDLE if path is None else path), fast=fast)
+        return cls(open_bundle(DEFAULT_BUNDLE if path is None else path), fast=fast, prior=prior)
 
     @property
     def name(self) -> str:
-        """The model's name, and whether its network is the fast one: what they make of photos does not mix."""
-        return f"{self.bundle.manifest.name}{' --fast' if self.fast else ''}"
+        """The model's name, and how it is run: what differs in that makes other scores of the same photos."""
+        return f"{self.bundle.manifest.name}{' --fast' * self.fast}{' --no-prior' * (not self.prior)}"
 
     @property
     def taxonomy(self) -> Taxonomy:

@@ -24,10 +24,10 @@ _TOGETHER = 8  # photos that are scored at once; fewer are filled up to so many
 
 
 def header_of(parts: ModelParts) -> Header:
-    """What an index made by this model says of itself; the model's fast form is another model."""
+    """What an index made by this model says of itself; run in another way (`ModelParts.name`) it is another model."""
     sha256 = file_sha256(parts.bundle.path / MANIFEST_FILE)
-    if parts.fast:
-        sha256 = hashlib.sha256(f"{sha256} --fast".encode()).hexdigest()
+    if run := parts.name.removeprefix(parts.bundle.manifest.name):
+        sha256 = hashlib.sha256(f"{sha256}{run}".encode()).hexdigest()
     return Header(
         parts.name,
         sha256,
