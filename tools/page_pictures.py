@@ -67,7 +67,7 @@ def main() -> None:
             page.screenshot(path=PICTURES / f"{name}.jpg", quality=85)
         page = browser.new_page(viewport=WIDE)
         page.goto(f"{address}#space")
-        page.get_by_text("39,990 labels.").wait_for()
+        page.get_by_text("30,956 labels.").wait_for()
         page.fill("#space-query", "snow leopard")
         page.click("#space-form button.main")
         page.locator("#space-status", has_text="snow leopard").wait_for()

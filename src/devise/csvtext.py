@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["cell_text", "csv_text"]
+__all__ = ["cell_text", "csv_text", "shown_text"]
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")  # the wide signs too, which a Japanese Excel takes for the others
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]", re.ASCII)  # a sign alone stands for no number
-_QUOTED = re.compile(r"[,;\"\t\r\n]|^[ '=+@-]|[ ]$")
+_QUOTED = re.compile(r"[,;\"\t\r\n]|^[ '=+@＝＋－＠-]|[ ]$")
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -29,10 +29,13 @@ def cell_text(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
+def shown_text(text: str) -> str:
+    """The text behind an apostrophe if a spreadsheet would run it; `cell_text` gives it back."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
 def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    if isinstance(value, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
-        text = f"'{text}"
-    elif _NUMBER.fullmatch(text):
+    text = "" if value is None else shown_text(value) if isinstance(value, str) else str(value)
+    if _NUMBER.fullmatch(text):
         return text
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

@@ -1,5 +1,7 @@
 """DeviseError and its children: each message is one line that says what went wrong and what to do."""
 
+import re
+
 __all__ = [
     "BundleError",
     "DeviseError",
@@ -14,7 +16,10 @@ __all__ = [
     "UsageError",
     "VectorsError",
     "shortened",
+    "with_addresses",
 ]
+
+_ADDRESS = re.compile(r"(?<![\w/.-])(https?|ftps?|s3|gs|gcs|az|hf|hdfs|file):/(?=[^/\s])", re.IGNORECASE)
 
 
 def shortened(text: str, longest: int = 1000) -> str:
@@ -27,16 +32,27 @@ def shortened(text: str, longest: int = 1000) -> str:
     return f"{text[:beginning]} ... ({cut:,} letters) ... {text[beginning + cut :]}" if cut > 0 else text
 
 
+def with_addresses(text: str) -> str:
+    """The text; a web address in it, of which a `Path` keeps one slash, has both again.
+
+    >>> with_addresses("no such file: https:/example.org/a.jpg"), with_addresses("file:/tmp/a.jpg")
+    ('no such file: https://example.org/a.jpg', 'file:///tmp/a.jpg')
+    """
+    return _ADDRESS.sub(lambda found: f"{found[1]}:///" if found[1].lower() == "file" else f"{found[1]}://", text)
+
+
 class DeviseError(Exception):
     """Base of all errors that a user can fix. The message is one line; the command exits with 1.
 
-    Of a message that repeats a very long text, such as a label, the middle is left out.
+    Of a message that repeats a very long text, such as a label, the middle is left out. hint: what helps at the command
+    line alone, such as a command; the command line adds it to the message, and the service does not.
     """
 
     exit_code = 1
 
-    def __init__(self, message: object = "") -> None:
-        super().__init__(shortened(str(message)))
+    def __init__(self, message: object = "", *, hint: str = "") -> None:
+        super().__init__(shortened(with_addresses(str(message))))
+        self.hint = hint
 
 
 class UsageError(DeviseError):

@@ -112,11 +112,11 @@ class LabelSet:
         places, of = tuple(positions), self._columns
         return LabelSet._of(
             _Columns(
-                tuple(of.ids[place] for place in places),
-                tuple(of.names[place] for place in places),
-                tuple(of.glosses[place] for place in places),
-                tuple(of.seen[place] for place in places),
-                tuple(of.sources[place] for place in places),
+                tuple(map(of.ids.__getitem__, places)),
+                tuple(map(of.names.__getitem__, places)),
+                tuple(map(of.glosses.__getitem__, places)),
+                tuple(map(of.seen.__getitem__, places)),
+                tuple(map(of.sources.__getitem__, places)),
             )
         )
 

@@ -146,7 +146,7 @@ def test_blocks_are_parted_unless_each_is_one_line(label: Any, photo: Path) -> N
 def test_reject_says_none_of_these(label: Any, photo: Path) -> None:
     done = label(photo, photo, "--reject", 1)
     assert done.code == 0
-    assert done.out.count("none of these: no score is 100.0 % or more") == 2
+    assert done.out.count("none of these: no label asked has 100 % or more") == 2
     assert "2 of 2 labelled photos got 'none of these'" in done.err
     assert "none of these" not in label(photo, "--reject", 0).out
 
@@ -314,7 +314,7 @@ def test_more_labels_than_there_are_is_all_of_them(label: Any, photo: Path, opti
 def test_what_a_word_was_taken_for_is_one_line(label: Any, photo: Path) -> None:
     options = (photo, "--candidates", "typed", "--format", "json")
     done = label(*options, "--labels", "mug")
-    assert done.err == "devise: mug: drinking vessel, 2 other meanings\n"
+    assert done.err == "devise: mug: drinking vessel, 1 other meaning\n"
     assert json.loads(done.out)[0]["guesses"][0]["id"] == "n03797390"
     assert label(*options, "--labels", "mug", "--quiet").err == ""
     other = label(*options, "--labels", "mug", "--sense", "n09921409")
@@ -444,3 +444,21 @@ def test_cmyk_one_pixel_and_camera_photos_are_labelled(label: Any, scene: Image.
     done = label(tmp_path, "--format", "json")
     assert (done.code, done.err) == (0, "")
     assert [len(record["guesses"]) for record in json.loads(done.out)] == [5] * 5
+
+
+def test_all_nouns_are_those_of_that_list_and_exclude_another(label: Any, photo: Path) -> None:
+    options = (photo, "--top", 300, "--format", "json")
+    every, listed = label(*options, "--all-nouns"), label(*options, "--candidates", "all-nouns")
+    assert every.out == listed.out
+    assert every.out != label(*options).out
+    refused = label(photo, "--all-nouns", "--candidates", "seen")
+    assert refused.code == 2
+    assert "leave out --candidates seen" in refused.err
+
+
+def test_under_a_withheld_branch_says_how_to_have_it(label: Any, photo: Path) -> None:
+    refused = label(photo, "--under", "scientist")
+    assert refused.code == 2
+    assert "are withheld (docs/people.md): ask for all nouns" in refused.err
+    (record,) = json.loads(label(photo, "--under", "scientist", "--all-nouns", "--format", "json").out)
+    assert len(record["guesses"]) == 5

@@ -138,9 +138,12 @@ def test_urls_and_archives_say_what_to_do(label: Any, photo: Path, tmp_path: Pat
     done = label("https://example.org/a.jpg", tmp_path / "a.tar", photo, "--format", "jsonl")
     assert (done.code, done.out.count('"problem": null')) == (1, 1)
     assert done.err.splitlines()[:2] == [
-        "devise: https:/example.org/a.jpg: a URL, not a file: download it, or let label --format parquet read it",
+        "devise: https://example.org/a.jpg: a URL, not a file: download it, or let label --format parquet read it",
         f"devise: {tmp_path}/a.tar: an archive, not a picture: unpack it, or let label --format parquet read a .tar",
     ]
+    assert (
+        label(f"file://{photo}").err == f"devise: file://{photo}: a file's address, not its path: leave file:// out\n"
+    )
 
 
 def test_hostile_names_of_bad_files_stay_on_their_line(label: Any, tmp_path: Path) -> None:
@@ -374,23 +377,27 @@ def test_closed_streams_are_told(label: Any, photo: Path, monkeypatch: pytest.Mo
         (["--labels", "qqxzzq"], 1, "nothing is known about 'qqxzzq'"),
         (["--labels", ""], 2, "no label was given"),
         (["--labels", " , ,"], 2, "no label was given"),
-        (["--under", "qqxzzq"], 2, "--under needs a noun of WordNet or its id, got 'qqxzzq'"),
-        (["--under", ""], 2, "--under needs a noun of WordNet or its id, got ''"),
+        (["--under", "qqxzzq"], 2, "under needs a noun of WordNet or its id, got 'qqxzzq'"),
+        (["--under", ""], 2, "under needs a noun of WordNet or its id, got ''"),
         (["--under", "zebra", "--candidates", "typed"], 2, "no candidate label is under 'zebra'"),
         (["--candidates", "typed"], 2, "there are no candidate labels in 'typed'"),
         (["--top", "0"], 2, "top must be at least 1, got 0"),
         (["--top", "-3"], 2, "top must be at least 1, got -3"),
         (["--top", "x"], 2, "Invalid value for '--top' / '-k'"),
         (["--labels", "n99999999"], 1, "looks like the id of a synset, and WordNet 3.0 has no such noun"),
-        (["--labels", "mouse", "--sense", "n02129165"], 2, "--sense n02129165 is no sense of the words asked"),
-        (["--reject", "-0.1"], 2, "reject is a probability from 0 to 1, got -0.1"),
-        (["--reject", "1.01"], 2, "reject is a probability from 0 to 1, got 1.01"),
-        (["--reject", "nan"], 2, "reject is a probability from 0 to 1, got nan"),
+        (
+            ["--labels", "mouse", "--sense", "n02129165"],
+            2,
+            "n02129165 is no sense of the words asked: `devise labels WORD` lists their ids",
+        ),
+        (["--reject", "-0.1"], 2, "--reject takes auto or a score from 0 to 1, got '-0.1'"),
+        (["--reject", "1.01"], 2, "--reject takes auto or a score from 0 to 1, got '1.01'"),
+        (["--reject", "nan"], 2, "--reject takes auto or a score from 0 to 1, got 'nan'"),
         (["--format", "xml"], 2, "'xml' is not one of"),
         (["--method", "magic"], 2, "'magic' is not one of"),
         (["--nonsense"], 2, "No such option"),
         (["--candidates", "gone.txt"], 2, "there is no file gone.txt"),
-        (["--candidates", ""], 2, "candidates must be one of all, seen, unseen, typed or a file"),
+        (["--candidates", ""], 2, "candidates must be one of all, seen, unseen, typed, all-nouns or a file"),
         (["--model", "gone"], 1, "gone: does not exist"),
         ([""], 2, "a path is empty"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from smallmodel import write_small_bundle
 
 import devise
 from devise.cli.app import main
@@ -123,11 +124,23 @@ def test_two_names_are_compared(cli: Cli) -> None:
     assert f"{found['edges']} edges apart, lowest common ancestor: {found['common_ancestor']['name']} (" in text
 
 
-def test_without_training_there_is_no_visual_similarity(cli: Cli) -> None:
+def test_without_training_looks_are_predicted_from_the_kernel(cli: Cli, packaged: ModelParts) -> None:
     text, _ = cli("labels", "guitar", "harp")
-    assert "not trained: no visual similarity (guitar, but trained below it: acoustic guitar, electric guitar)" in text
+    assert "of pairs of labels; predicted, as not trained on: guitar, but trained below it: acoustic guitar" in text
     assert "lowest common ancestor: stringed instrument (n04338517)" in text
-    assert cli.json("labels", "guitar", "harp")["visual"] is None
+    found = cli.json("labels", "guitar", "harp")
+    one, other = (packaged.placed.vectors[packaged.space.labels.position(i)] for i in ("n03467517", "n03495258"))
+    assert found["visual"]["cosine"] == pytest.approx(float(one @ other), abs=1e-6)
+    assert found["visual_is_predicted"] is True
+    assert cli.json("labels", "komondor", "swab")["visual_is_predicted"] is False
+    assert "predicted" in cli("labels", "zedonk: offspring of a zebra and a donkey", "zebra")[0]
+
+
+def test_without_training_and_without_a_kernel_there_is_no_visual_similarity(cli: Cli, tmp_path: Path) -> None:
+    write_small_bundle(tmp_path / "small")
+    text, _ = cli("labels", "kiang", "zebra", "--model", str(tmp_path / "small"))
+    assert "not trained: no visual similarity (kiang)" in text
+    assert cli.json("labels", "kiang", "zebra", "--model", str(tmp_path / "small"))["visual"] is None
 
 
 def test_a_name_in_two_pieces_is_pointed_out(cli: Cli) -> None:
@@ -238,3 +251,37 @@ def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
         check=False,
         env=os.environ | {"PYTHONPATH": source},
     )
+
+
+def test_kinds_of_a_name_and_two_names_are_drawn(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "tree.svg"
+    out, err = cli("labels", "cat", "--tree", str(path), "-k", "3")
+    assert (out, err) == ("", f"devise: tree of 3 names: {path}\n")
+    cli("labels", "guitar", "harp", "--tree", str(path))
+    drawing = path.read_text(encoding="utf-8")
+    assert ">guitar" in drawing
+    assert ">harp" in drawing
+    assert ">stringed instrument" in drawing
+    _, err = cli("labels", "xqzzy: a tabby cat", "--tree", str(path), code=1)
+    assert "WordNet has no noun 'xqzzy'" in err
+    _, err = cli("labels", "--tree", str(path), code=2)
+    assert "--tree draws one name or two" in err
+
+
+def test_withheld_nouns_are_counted_and_said(cli: Cli, packaged: ModelParts):
+    counts = packaged.withheld_counts
+    assert cli.json("labels")["withheld"] == counts
+    told = f"no answer unless asked for: {sum(counts.values()):,} ({counts['people']:,} kinds of person"
+    assert told in " ".join(cli("labels")[0].split())
+    assert devise.load().parts.withheld_counts == counts
+
+
+def test_a_withheld_noun_says_why_and_is_near_nothing_by_default(cli: Cli, packaged: ModelParts):
+    record = cli.json("labels", "nurse")
+    assert record["senses"][0]["withheld"] == "people"
+    assert {one["id"] for one in record["nearest"]}.isdisjoint(packaged.withheld)
+    assert "no answer unless asked for (a kind of person that no photo shows)" in " ".join(
+        cli("labels", "nurse")[0].split()
+    )
+    every = cli.json("labels", "nurse", "--all-nouns")
+    assert not {one["id"] for one in every["nearest"]}.isdisjoint(packaged.withheld)

@@ -63,12 +63,15 @@ def test_a_broken_photo_is_told_and_the_exit_code_is_1(devise: Command, photos: 
 
 
 def test_the_forms_say_the_same(devise: Command, photos: Path, index: Path):
-    table = devise("search", index, "snow leopard", "-k", 2)[1].splitlines()
-    records = json.loads(devise("search", index, "snow leopard", "-k", 2, "-f", "json")[1])
+    table = devise("search", index, "snow leopard", "-k", 2, "--reject", 0)[1].splitlines()
+    records = json.loads(devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "json")[1])
     lines = [
-        json.loads(line) for line in devise("search", index, "snow leopard", "-k", 2, "-f", "jsonl")[1].splitlines()
+        json.loads(line)
+        for line in devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "jsonl")[1].splitlines()
     ]
-    rows = list(csv.DictReader(io.StringIO(devise("search", index, "snow leopard", "-k", 2, "-f", "csv")[1])))
+    rows = list(
+        csv.DictReader(io.StringIO(devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "csv")[1]))
+    )
     assert lines == records
     assert [record["rank"] for record in records] == [1, 2]
     assert [row["path"] for row in rows] == [record["path"] for record in records]
@@ -179,3 +182,14 @@ def test_the_table_shows_no_small_score_as_zero():
     hits = tuple(Hit(f"/p/{n}.jpg", score, Label("n02121620", "cat")) for n, score in enumerate(scores))
     lines = written(Hits(hits, 5), "table", io.StringIO()).splitlines()
     assert [line[:8] for line in lines] == ["  0.5000", "  0.0001", "< 0.0001", "  0.0000", " -0.2000"]
+
+
+def test_a_path_that_is_not_utf_8_has_one_form_in_the_table():
+    from devise.cli.search_output import written
+    from devise.files import exact_name
+    from devise.labels import Label
+    from devise.search.results import Hit, Hits
+
+    for path in ("/p/a\udcff.jpg", r"/p/a\udcff.jpg", "/p/b.jpg"):
+        table = written(Hits((Hit(path, 0.5, Label("n02121620", "cat")),), 1), "table", io.StringIO())
+        assert exact_name(table.split()[1]) == path

@@ -162,9 +162,12 @@ def test_semantic_similarity_is_the_cosine_of_label_vectors(parts: ModelParts) -
     assert found.semantic.cosine == pytest.approx(cosine, abs=1e-5)
 
 
-def test_a_label_that_is_not_trained_has_no_visual_similarity(parts: ModelParts) -> None:
+def test_the_visual_similarity_of_a_label_that_is_not_trained_is_predicted(parts: ModelParts) -> None:
     found = relation(parts, ask(parts, "guitar"), ask(parts, "harp"))
-    assert found.visual is None
+    assert found.predicted
+    assert found.visual is not None
+    assert found.visual.above is not None
+    assert 0.9 < found.visual.above < 1
     assert {"acoustic guitar", "electric guitar"} <= set(trained_below(parts, found.one))
     assert trained_below(parts, found.other) == ()
 
@@ -316,7 +319,7 @@ def test_a_definition_gives_a_vector_to_any_name(parts: ModelParts) -> None:
 
 def test_a_typed_label_stands_nowhere_in_the_tree(parts: ModelParts) -> None:
     found = relation(parts, ask(parts, "snow lepard"), ask(parts, "harp"))
-    assert (found.visual, found.edges, found.ancestor) == (None, None, None)
+    assert (found.predicted, found.edges, found.ancestor) == (True, None, None)
     assert found.semantic is not None
     assert trained_below(parts, found.one) == ()
 

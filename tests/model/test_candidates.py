@@ -78,7 +78,7 @@ def test_under_a_name_of_several_senses_takes_the_likeliest_with_labels(choose: 
 
 
 def test_under_an_unknown_name(choose: Choose):
-    with pytest.raises(UsageError, match="--under needs a noun of WordNet or its id, got 'zorblax'"):
+    with pytest.raises(UsageError, match="under needs a noun of WordNet or its id, got 'zorblax'"):
         choose(under="zorblax")
 
 
@@ -209,6 +209,24 @@ def test_names_of_one_synset_are_that_synset(choose: Choose, listing: Callable[[
     assert found.space.labels[0].name == "lion, king of beasts, Panthera leo"
 
 
+@pytest.mark.parametrize("line", ["zebra,horse", "zebra; horse", "n02391049 n02374451", "zebra, horse,"])
+def test_one_line_of_nouns_is_a_list_of_them(choose: Choose, listing: Callable[[str], str], line: str):
+    assert choose(listing(line)).space.labels.ids == ("n02391049", HORSE)
+    assert choose(listing("zebra, horse\nkiang\n")).space.labels.ids == ("n02390738", "user:zebra_horse")
+
+
+@pytest.mark.parametrize(
+    "content", [["zebra", "horse"], {"0": "zebra", "1": "horse"}, {"id2label": {"0": "zebra", "1": "horse"}}]
+)
+def test_names_of_classes_in_json(choose: Choose, listing: Callable[..., str], content: object):
+    assert choose(listing(json.dumps(content), "l.json")).space.labels.ids == ("n02391049", HORSE)
+
+
+def test_a_number_that_is_a_noun_is_said(packaged: Model):
+    found = choose_candidates(packaged.parts, "typed", typed=parse_labels("2"))
+    assert found.notes[0].startswith("'2' looks like a number: taken for 'the cardinal number")
+
+
 def test_other_line_ends_and_hashes_in_a_file(choose: Choose, listing: Callable[[str], str]):
     assert choose(listing("lion\u2028tiger # big\n# none\n")).space.labels.ids == ("n02129165", "n02129604")
 
@@ -257,7 +275,7 @@ def test_a_sense_is_chosen_by_its_id(choose: Choose):
         (typed,) = with_senses([mouse], [sense])
         (label,) = choose("typed", typed=(typed,)).space.labels
         assert (label.id, label.name) == ("n03793489", "mouse")
-    with pytest.raises(UsageError, match="--sense n02084071 is no sense of the words asked"):
+    with pytest.raises(UsageError, match="n02084071 is no sense of the words asked"):
         with_senses([mouse], ["n02084071"])
 
 
@@ -356,7 +374,7 @@ def test_an_id_that_wordnet_does_not_have(choose: Choose, listing: Callable[...,
 
 @pytest.mark.parametrize("name", ["every", "absent.txt", "absent.json#key", ""])
 def test_no_such_list_or_file(choose: Choose, name: str):
-    with pytest.raises(UsageError, match="one of all, seen, unseen, typed or a file"):
+    with pytest.raises(UsageError, match="one of all, seen, unseen, typed, all-nouns or a file"):
         choose(name)
 
 

@@ -68,7 +68,8 @@ def test_every_method_says_what_the_model_says_on_its_own(
 def test_the_columns_tell_how_many_labels_they_chose_from(model: Model, compared: Compared) -> None:
     columns = compared[0][0].columns
     assert {column.method: column.labels for column in columns} == {
-        method: len(model.parts.trained_ids) if method == "softmax" else len(model.labels) for method in COMPARED
+        method: len(model.parts.trained_ids) if method == "softmax" else len(model.parts.answerable.labels)
+        for method in COMPARED
     }
 
 
@@ -118,7 +119,7 @@ def test_typed_labels_stand_where_a_full_sort_puts_them(model: Model, compared: 
     typed = parse_labels("zedonk: offspring of a zebra and a donkey; grey noise: a pattern of squares; guitar")
     added = add_labels(model, extracted, typed)
     assert [label.name for label in added.labels] == ["zedonk", "grey noise"]
-    assert (added.competing, added.typed) == (len(model.labels) + 2, 3)
+    assert (added.competing, added.typed) == (len(model.parts.answerable.labels) + 2, 3)
     assert added.seconds > 0
     scorer = make_scorer(model.parts, DEFAULT, choose_candidates(model.parts, typed=typed).space)
     for one, told in zip(extracted, added.photos, strict=True):
@@ -146,7 +147,7 @@ def test_the_typed_labels_alone_share_all_of_the_score(model: Model, compared: C
 def test_one_label_alone_is_no_choice_and_a_known_one_is_not_new(model: Model, compared: Compared) -> None:
     extracted = compared[1][:1]
     added = add_labels(model, extracted, parse_labels("guitar"))
-    assert (added.labels, added.competing, added.typed) == ((), len(model.labels), 1)
+    assert (added.labels, added.competing, added.typed) == ((), len(model.parts.answerable.labels), 1)
     assert added.photos[0] is not None
     assert added.photos[0].choice == added.photos[0].standings == ()
 

@@ -191,6 +191,9 @@ def test_a_batch_of_broken_pictures_and_an_empty_batch(small: Model):
     assert [answer.guesses for answer in answers] == [(), ()]
     assert all(answer.problem for answer in answers)
     assert list(small.label_many([])) == []
+    for one in (np.zeros((2, 2, 3), np.uint8), BytesIO(b"x\ny"), "a.jpg"):
+        with pytest.raises(UsageError, match="label_many takes pictures, got one"):
+            small.label_many(one)  # type: ignore[arg-type]
 
 
 def test_batches_give_what_single_pictures_give_in_any_order(small: Model, plain: Plain):
@@ -272,7 +275,7 @@ def test_fewer_guesses_than_one(small: Model, plain: Plain, top: int):
 
 @pytest.mark.parametrize("reject", [-0.1, 1.1, math.nan])
 def test_reject_is_a_probability(small: Model, plain: Plain, reject: float):
-    with pytest.raises(UsageError, match="reject is a probability from 0 to 1"):
+    with pytest.raises(UsageError, match="reject is auto or a probability from 0 to 1"):
         small.label(plain(RED), reject=reject)
 
 
@@ -282,11 +285,11 @@ def test_an_unknown_method():
         LabelRequest.__post_init__(SimpleNamespace(top=1, method="magic", reject=0.0))  # type: ignore[arg-type]
 
 
-def test_reject_says_none_of_these_and_keeps_the_guesses(small: Model, plain: Plain):
+def test_reject_says_none_of_these_and_no_name(small: Model, plain: Plain):
     answer = small.label(plain(RED))
     best = answer.guesses[0].score
     assert 0 < best < 1
-    assert small.label(plain(RED), reject=min(1.0, best * 1.01)) == replace(answer, rejected=True)
+    assert small.label(plain(RED), reject=min(1.0, best * 1.01)) == Answer(answer.source, rejected=True)
     assert small.label(plain(RED), reject=best) == answer
     assert small.label(plain(RED), reject=0.0) == answer
     assert small.label(plain(RED), reject=1.0).rejected

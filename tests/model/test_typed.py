@@ -5,7 +5,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
-from devise.model.typed import TypedLabel, parse_labels, parse_lines, user_id
+from devise.model.typed import TypedLabel, looks_like_id, parse_labels, parse_lines, user_id
 from devise.text.phrases import term_key
 
 
@@ -84,6 +84,37 @@ def test_the_rules(text: str, wanted: list[tuple[str, str]]):
 )
 def test_quotes_and_ids(text: str, wanted: list[tuple[str, str]]):
     assert pairs(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("n02129165 n02129604", [("n02129165", ""), ("n02129604", "")]),
+        ("lion [n02129165], tiger (n02129604)", [("lion", "n02129165"), ("tiger", "n02129604")]),
+        ("n02129165 1300", [("n02129165", "")]),
+        ("wordnet:n02129165, wn30:n02129604", [("n02129165", ""), ("n02129604", "")]),
+        ("wn31:n02129165, tiger", [("wn31:n02129165", ""), ("tiger", "")]),
+        ("user:kick_scooter, tiger", [("kick scooter", ""), ("tiger", "")]),
+        ("ili:i46593, tiger", [("ili:i46593", ""), ("tiger", "")]),
+        ("291: lion, 292: tiger", [("lion", ""), ("tiger", "")]),
+        ("1984: a novel, 2001: a film", [("1984", "a novel"), ("2001", "a film")]),
+        ("['lion', 'tiger, cat']", [("lion", ""), ("tiger, cat", "")]),
+        ('["lion", "tiger"]', [("lion", ""), ("tiger", "")]),
+        ("lion | tiger", [("lion", ""), ("tiger", "")]),
+        ("＂lion＂, tiger", [("lion", ""), ("tiger", "")]),
+    ],
+)
+def test_lists_and_ids_of_other_tools(text: str, wanted: list[tuple[str, str]]):
+    assert pairs(text) == wanted
+
+
+def test_names_of_files_are_no_names():
+    assert [looks_like_id(text) for text in ("lion.jpg", r"C:\lion", "St. Bernard", "lion")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_line_of_another_tools_list_of_classes():

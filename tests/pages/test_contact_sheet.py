@@ -106,7 +106,7 @@ def test_a_rejected_photo_has_no_name_anywhere(photo: str) -> None:
     assert "kiang" not in rejected
     assert 'alt="The photo one.jpg"' in rejected
     assert "<h1>1 photo named with" in page
-    assert "1 photo had no name of 30 % or more, and is shown as “none of these”." in page
+    assert "1 photo is shown as “none of these”: no label asked has 30 % or more." in page
 
 
 def test_as_wide_a_name_as_is_sure_comes_first_and_its_kinds_below(photo: str) -> None:

@@ -224,3 +224,16 @@ def test_a_part_without_a_photos_name_is_named(tmp_path: Path):
     parquet.write_table(pa.table({"photo": pa.array([None, "a"], pa.string())}), tmp_path / "part-0.parquet")
     with pytest.raises(DeviseError, match=r"part-0.parquet: is damaged \(column photo lacks values\)"):
         done_names(tmp_path)
+
+
+def test_folders_of_before_nouns_were_withheld_continue_with_all_nouns_alone(small: Model, tmp_path: Path):
+    out = tmp_path / "out"
+    model = Model(type(small.parts)(small.parts.bundle))
+    model.parts.__dict__["withheld"] = {"n02390738": "people"}
+    open_parts(out, small, LabelRequest())  # withholds nothing, as all models did
+    facts = json.loads((out / "_labels.json").read_text())
+    assert facts["request"]["candidates"] == "all"  # as it was called
+    assert "withheld" not in facts["request"]
+    open_parts(out, model, LabelRequest(candidates="all-nouns"))
+    with pytest.raises(UsageError, match="labels of another request"):
+        open_parts(out, model, LabelRequest())

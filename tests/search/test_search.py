@@ -10,6 +10,7 @@ from smallmodel import write_small_bundle
 
 from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
+from devise.model.rejection import log_expected
 from devise.model.typed import TypedLabel, parse_labels
 from devise.pages.contact_sheet import contact_sheet
 from devise.search.nearest_photos import open_search, refresh_nearest
@@ -128,7 +129,7 @@ def test_what_cannot_be_asked(search: PhotoSearch):
         Wanted(parse_labels("zebra"), like="a.png")
     with pytest.raises(UsageError, match="top must be at least 1"):
         search.find(words("zebra"), top=0)
-    with pytest.raises(UsageError, match="--under needs a noun"):
+    with pytest.raises(UsageError, match="under needs a noun"):
         search.find(Wanted(under="qqqq"))
 
 
@@ -324,3 +325,64 @@ def test_facts_out_of_range_are_refused_though_their_hash_is_right(tmp_path: Pat
         Nearest(built._index, replace(built.facts, **wrong)).write(tmp_path)
         with pytest.raises(PhotoIndexError, match="is damaged"):
             Nearest.read(tmp_path)
+
+
+def test_auto_leaves_out_what_is_no_likelier_than_before(small: Model, photos: Path, search: PhotoSearch):
+    expected = probabilities(small, photos)
+    before = np.exp(log_expected(small.parts, small.parts.space))
+    kept = {}
+    for label_id in small.labels.ids:
+        found = search.find(Wanted(parse_labels(label_id), reject="auto"), top=12)
+        kept[label_id] = {hit.path for hit in found.hits}
+        chance = before[small.labels.position(label_id)]
+        near = {path for path, shares in expected.items() if abs(shares[label_id] / chance - 1) < 0.01}  # 16 bits
+        assert kept[label_id] - near == {path for path, shares in expected.items() if shares[label_id] > chance} - near
+        assert found.photos == 12
+    assert 0 < sum(map(len, kept.values())) < 12 * len(kept)
+    both = search.find(Wanted(parse_labels("zebra", "tabby"), "all", reject="auto"), top=12)
+    assert {hit.path for hit in both.hits} == kept["n02391049"] & kept["n02123045"]
+
+
+def test_a_score_below_the_one_asked_is_left_out(search: PhotoSearch, photos: Path):
+    everything = search.find(words("zebra"), top=12).hits
+    least = everything[3].score
+    assert search.find(Wanted(parse_labels("zebra"), reject=least), top=12).hits == everything[:4]
+    like = search.find(Wanted(like=photos / "00.png", reject="auto"), top=12).hits
+    assert len(like) == 12
+    assert min(hit.score for hit in like) < 0
+    assert search.find(Wanted(like=photos / "00.png", reject=0.0), top=12).hits == like
+    assert len(search.find(Wanted(like=photos / "00.png", reject=1.0), top=12).hits) <= 1
+    with pytest.raises(UsageError, match="reject is auto or a score from 0 to 1, got 2"):
+        Wanted(parse_labels("zebra"), reject=2.0)
+
+
+def test_photos_of_an_older_index_are_not_called_by_a_withheld_noun(small: Model, photos: Path, tmp_path: Path):
+    """The slow way: of what `devise label` says of the photo, the first that is not withheld."""
+    index_photos(small, [photos], tmp_path / "index")
+    before = {hit.path: hit.label for hit in open_search(small, tmp_path / "index").find(words("tabby"), 12).hits}
+    named = [label for label in before.values() if label is not None]
+    common = max({label.id for label in named}, key=[label.id for label in named].count)
+    model = Model(type(small.parts)(small.parts.bundle))
+    model.parts.__dict__["withheld"] = {common: "people"}
+    found = open_search(model, tmp_path / "index")
+    every = probabilities(small, photos)
+    for _ in range(2):  # the second time they are remembered
+        for hit in found.find(words("tabby"), 12).hits:
+            assert hit.label is not None
+            ranked = [one for one in every[hit.path] if one != common]
+            assert hit.label.id == (ranked[0] if before[hit.path].id == common else before[hit.path].id)  # type: ignore[union-attr]
+    shown = open_search(model, tmp_path / "index", all_nouns=True).find(words("tabby"), 12).hits
+    assert {hit.path: hit.label for hit in shown} == before
+    like = found.like(0, 3).hits
+    assert common not in {hit.label.id for hit in like if hit.label is not None}
+
+
+def test_what_is_searched_for_by_name_is_found_though_it_is_withheld(small: Model, photos: Path, tmp_path: Path):
+    index_photos(small, [photos], tmp_path / "index")
+    model = Model(type(small.parts)(small.parts.bundle))
+    model.parts.__dict__["withheld"] = {"n02390738": "people"}
+    wanted = words("n02390738")
+    scores = [open_search(one, tmp_path / "index").scores(wanted) for one in (small, model)]
+    assert np.array_equal(*scores)
+    under = Wanted(under="equine")
+    assert np.array_equal(*(open_search(one, tmp_path / "index").scores(under) for one in (small, model)))

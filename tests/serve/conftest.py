@@ -61,8 +61,8 @@ class FolderOfThree(PhotoSearch):
     def __len__(self) -> int:
         return len(self.NAMES)
 
-    def find(self, label: TypedLabel, top: int) -> PhotosFound:
-        cosines = self._vectors @ ask(self._parts, label.name).vector
+    def find(self, labels: Sequence[TypedLabel], top: int, reject: float | str = 0.0) -> PhotosFound:
+        cosines = self._vectors @ ask(self._parts, labels[0].name).vector
         return PhotosFound(
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
         )

@@ -20,6 +20,22 @@ def test_the_first_photo_is_that_of_the_word(indexed, word: str, name: str):
         assert found.hits[0].score > HALF > found.hits[1].score
 
 
+def test_several_words_are_any_of_them(indexed):
+    with indexed.client() as client:
+        for words in (
+            "espresso, Egyptian cat",
+            "'espresso'; “Egyptian cat”",
+            "n07920052 n02124075",
+            "espresso | Egyptian cat",
+        ):
+            found = client.search(words, top=3)
+            assert {hit.name for hit in found.hits[:2]} == {"chelsea.jpg", "coffee.jpg"}, words
+            assert found.hits[1].score > HALF > found.hits[2].score
+        assert client.search("espresso, Egyptian cat").label == "espresso, Egyptian cat"
+        with pytest.raises(UsageError, match="looks like the id of a synset"):
+            client.search("02129165-n, tiger")
+
+
 def test_a_score_is_what_label_gives(indexed, model):
     with indexed.client() as client, indexed.http() as http:
         hit = client.search("espresso", top=1).hits[0]

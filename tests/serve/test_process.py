@@ -60,7 +60,7 @@ def test_killed_and_started_again_it_has_every_label(begin: Begin, tmp_path: Pat
     _, url = begin("--labels-db", tmp_path / "own.sqlite")
     with Client(url) as client:
         assert {one.name for one in client.find_labels().own} == set(acknowledged)
-        assert client.label(photo).answers[0].candidates == 39_990 + 25
+        assert client.label(photo).answers[0].candidates == 30_956 + 25
 
 
 def children(process: int) -> set[int]:

@@ -35,6 +35,12 @@ DOG, SNOW_LEOPARD, MOUSE, CHURCH = "n02084071", "n02128757", "n02330245", "n0808
         ("ice-creams", "n07614500"),
         ("crème brûlée", "n07619409"),
         ("t shirts", "n03595614"),
+        ("the dog", DOG),
+        ("a photo of a snow leopard.", SNOW_LEOPARD),
+        ("A blurry photo of the dogs", DOG),
+        ("*dog*", DOG),
+        ("(dogs)!", DOG),
+        ("The Hague", "n08950407"),
     ],
 )
 def test_the_commonest_sense_of_a_name(wordnet: Taxonomy, name, first):

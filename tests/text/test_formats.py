@@ -142,3 +142,23 @@ def test_words_that_could_not_be_read_back_are_refused(tmp_path: Path, name: str
         write_vectors(tmp_path / name, WordTable(words, np.ones((1, 2), dtype=np.float32)))
     assert (tmp_path / name).read_bytes() == b"before"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("made", "named"), [("a.txt", "a.bin"), ("b.bin", "b.txt"), ("b.bin", "b.vec")])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_the_two_forms_of_word2vec_are_told_apart_by_their_content(
+    tmp_path: Path, made: str, named: str, pack: type[bytes]
+) -> None:
+    table = WordTable(("lion", "tiger"), np.array([[0.1, -2.5, 3e-5], [4, 5, 6]], np.float32))
+    write_vectors(tmp_path / made, table)
+    packed = tmp_path / (named + ".gz" * (pack is gzip.compress))
+    packed.write_bytes(pack((tmp_path / made).read_bytes()))
+    found = read_vectors(packed)
+    assert found.words == table.words
+    np.testing.assert_array_equal(found.vectors, table.vectors)
+
+
+def test_a_file_of_which_no_word_is_left_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.vec").write_text("2 3\nlion 1 2\ntiger 1 2\n")
+    with pytest.raises(VectorsError, match=r"a\.vec: no word of it could be read"):
+        read_vectors(tmp_path / "a.vec", on_bad="skip")

@@ -73,6 +73,23 @@ def test_a_name_that_is_not_utf_8_comes_back(tmp_path: Path):
     assert map_classes(names, default_taxonomy(), review).ids == dict.fromkeys(names)
 
 
+def test_a_number_with_a_sign_is_no_name():
+    with pytest.raises(UsageError, match=r"2 class names have several senses or none in WordNet \(-5, 5\.\)"):
+        map_classes(["-5", "5."], default_taxonomy())
+
+
+def test_a_name_that_a_spreadsheet_would_run_comes_back(tmp_path: Path):
+    review = tmp_path / "classes.tsv"
+    names = ["=xyzzy+2", "@xyzzy", "'=xyzzy"]
+    with pytest.raises(UsageError, match="choose in"):
+        map_classes(names, default_taxonomy(), review)
+    text = review.read_text(encoding="utf-8")
+    written = ["#'=xyzzy+2\t-", "#'@xyzzy\t-", "#''=xyzzy\t-"]
+    assert [line for line in text.splitlines() if line.endswith("\t-")] == written
+    review.write_text(re.sub(r"(?m)^#(.*\t-)$", r"\1", text), encoding="utf-8")
+    assert map_classes(names, default_taxonomy(), review).ids == dict.fromkeys(names)
+
+
 def test_two_names_for_one_synset():
     dog = TAXONOMY.find("zebra")[0].id
     with pytest.raises(UsageError, match=f"'zebra' and '{dog}' both mean {dog}"):

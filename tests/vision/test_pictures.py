@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from io import BytesIO, StringIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, features
 
 from devise.arrays import Pixels
 from devise.errors import PictureError
-from devise.vision.pictures import MAX_PIXELS, PictureSource, read_picture
+from devise.vision.pictures import MAX_PIXELS, PictureSource, is_one_picture, read_picture
 from devise.vision.quiet import quiet_pillow
 
 Encode = Callable[..., bytes]
@@ -77,6 +77,8 @@ def test_modes_of_pillow(mode: str) -> None:
     if image is None:
         image = Image.new("LAB", (5, 4), (255, 128, 128))
     assert np.abs(read_picture(image, min_side=None).astype(int) - 255).max() <= 1
+    if mode == "LA":
+        assert (read_picture(image.convert("La"), min_side=None) == 255).all()
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I;16B"), ("PPM", "I")])
@@ -288,12 +290,7 @@ def test_empty_and_text(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("This is not a picture.\n")
     assert problem(tmp_path / "a.jpg") == "not a picture of a known format"
     assert problem(b"\xff\xd8\xff but then text") == "not a picture of a known format"
-    for data in (
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        b"%PDF-1.7\n",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-    ):
-        assert problem(data) == "not a picture of a known format"
+    assert problem(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n") == "not a picture of a known format"
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
@@ -340,6 +337,38 @@ def test_a_jpeg_without_its_end_marker_is_read_and_told(options: dict[str, Any],
                 read_picture(data[:-cut], min_side=min_side)
 
 
+def test_a_png_without_its_end_marker_is_read_and_told(encode: Encode) -> None:
+    data, notes = encode(gradient(), "PNG"), list[str]()
+    cut = data[: data.index(b"IEND") - 4]
+    np.testing.assert_array_equal(
+        read_picture(cut, min_side=None, on_note=notes.append), read_picture(data, min_side=None)
+    )
+    assert notes == ["its end marker is missing, though none of its pixels is"]
+
+
+@pytest.mark.parametrize("cut", [-1, -20, 40])
+def test_a_webp_that_is_cut_off_is_called_so(cut: int, encode: Encode) -> None:
+    assert problem(encode(gradient(), "WEBP")[:cut]).startswith("cut off or damaged")
+    whole = encode(gradient(), "WEBP")
+    np.testing.assert_array_equal(read_picture(whole + b"x", min_side=None), read_picture(whole, min_side=None))
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"<!DOCTYPE html><html>404", "a web page, not a picture"),
+        (b'\xef\xbb\xbf\n<svg xmlns="x"/>', "a drawing in SVG, not a picture"),
+        (b"%PDF-1.7\n", "a PDF, not a picture"),
+        (b"\x1f\x8b\x08\x00 packed", "packed by gzip, not a picture"),
+        (b"PK\x03\x04 packed", "a ZIP archive, not a picture"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"\x1a\x45\xdf\xa3 webm", "a video, not a picture"),
+    ],
+)
+def test_what_people_take_for_pictures_is_named(data: bytes, named: str) -> None:
+    assert problem(data).startswith(named)
+
+
 @pytest.mark.parametrize("options", [{"progressive": True}, {"progressive": True, "subsampling": 0}])
 def test_a_jpeg_cut_between_two_scans_lacks_detail_and_is_refused(options: dict[str, Any], encode: Encode) -> None:
     data = encode(gradient(), "JPEG", **options)
@@ -371,10 +400,34 @@ def test_open_files_and_what_numpy_takes_for_an_array(encode: Encode, tmp_path: 
             np.testing.assert_array_equal(read_picture(source, min_side=None), expected)
     tensor = Tensor(expected)
     np.testing.assert_array_equal(read_picture(tensor, min_side=None), expected)
-    with pytest.raises(PictureError, match=r"must be .*, got \[3, .*: move its axes"):
+    with pytest.raises(PictureError, match=r"must be .*, got \[3, .*: move its channels last"):
         read_picture(Tensor(expected.transpose(2, 0, 1)), min_side=None)
+    with pytest.raises(PictureError, match="give each picture of the batch by itself"):
+        read_picture(expected[None], min_side=None)
     with pytest.raises(PictureError, match="open files in mode 'rb'"):
         read_picture(StringIO("x"), min_side=None)
+    file = BytesIO(data)
+    file.read()
+    with pytest.raises(PictureError, match=r"nothing is left to read in the open file: .* seek\(0\)"):
+        read_picture(file, min_side=None)
+    np.testing.assert_array_equal(read_picture(PurePath(tmp_path / "a.png"), min_side=None), expected)
+
+
+def test_a_tensor_that_numpy_cannot_take_says_what_to_do() -> None:
+    class Elsewhere(Tensor):
+        def __array__(self) -> np.ndarray:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy.\nUse cpu()")
+
+    with pytest.raises(
+        PictureError, match=r"no array can be made of this Elsewhere \(can't .*numpy\): for torch, .*cpu"
+    ):
+        read_picture(Elsewhere(np.zeros((2, 2, 3))), min_side=None)
+
+
+def test_one_picture_is_told_from_many(tmp_path: Path) -> None:
+    one = [np.zeros((2, 2, 3)), np.zeros((2, 2)), Image.new("L", (2, 2)), BytesIO(b""), b"", bytearray(), "a", tmp_path]
+    assert all(map(is_one_picture, one))
+    assert not any(map(is_one_picture, ([np.zeros((2, 2))], np.zeros((2, 2, 2, 3)), (), iter("a"), None)))
 
 
 class Tensor:

@@ -1,3 +1,4 @@
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_a_shard_with_one_key_twice_is_refused_as_webdataset_does(tmp_path: Path
     apart = [*lion, *((f"a/{name}", data) for name, data in tiger)]  # other folders, other photos
     found = find_samples([repeated(tmp_path / "e.tar", apart)])
     assert [found.class_names[row] for row in found.truth] == ["lion", "tiger"]
+
+
+def test_two_photos_of_one_key_and_class_are_refused(tmp_path: Path):
+    """One may be a mask, or have lost its class."""
+    pair = {"a.jpg": png(1), "a.png": png(2)}
+    with pytest.raises(
+        TrainingError, match=r"two photos of the key a in .*f\.tar, a\.jpg and a\.png: which one is of its"
+    ):
+        find_samples([shard(tmp_path / "f.tar", {**pair, "a.cls": b"lion"})])
+    found = find_samples([shard(tmp_path / "g.tar", {f"cat/{name}": data for name, data in pair.items()})])
+    assert len(found) == 2  # in a class folder each is a photo of its own
+
+
+def test_a_compressed_shard_under_the_name_of_another_says_so(tmp_path: Path):
+    packed = tmp_path / "a.tar"
+    packed.write_bytes(gzip.compress(shard(tmp_path / "b.tar", {"cat/a.png": png(1)}).read_bytes()))
+    with pytest.raises(UsageError, match=r"a\.tar is a compressed archive, whatever its name says: unpack it first"):
+        find_samples([packed])
 
 
 def test_classes_in_other_encodings_and_too_long_ones(tmp_path: Path):

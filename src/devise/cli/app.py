@@ -108,7 +108,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except DeviseError as error:
-        tell(str(error))
+        tell(f"{error}: {error.hint}" if error.hint else str(error))
         code = error.exit_code
     except KeyboardInterrupt:
         tell("stopped")

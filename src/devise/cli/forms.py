@@ -15,6 +15,7 @@ from devise.csvtext import csv_text
 from devise.files import text_name
 from devise.model.answers import Answer, Explanation, Guess, Hedge, Level, typed_places
 from devise.model.labeller import LabelRequest
+from devise.model.rejection import why_none
 from devise.pages.frame import percent
 
 __all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
@@ -137,13 +138,15 @@ class Csv:
         if answer.problem is not None:
             cells = {"path": path, "problem": one_line(answer.problem)}
             yield [cells.get(column, "") for column in self._columns]
+        if answer.rejected:
+            yield [{"path": path, "rejected": 1}.get(column, "") for column in self._columns]
         for rank, guess in enumerate(answer.guesses, start=1):
             label = guess.label
             facts = (label.id, label.name, f"{guess.score:.6f}", label.gloss, int(label.seen), label.source)
             why = _explained_cells(guess.explanation) if guess.explanation else ()
             wide = _hedged_cells(answer.hedge) if answer.hedge else ()
             helped = () if answer.context is None else (answer.context,)
-            yield [path, rank, *facts, int(answer.rejected), "", *why, *wide, *helped]
+            yield [path, rank, *facts, 0, "", *why, *wide, *helped]
 
 
 class Table:
@@ -166,6 +169,8 @@ class Table:
         """One block; nothing for a picture that cannot be read, which standard error tells."""
         if answer.problem is not None:
             return ""
+        if answer.rejected:
+            return self._line(self._head(answer, ""), soft_wrap=True)
         if answer.hedge is not None and self._request.sure is not None and not self._request.explain:
             return self._line(self._head(answer, _hedged(answer.hedge)), soft_wrap=True)
         before = "\n" if self._blocks and (len(answer.guesses) > 1 or self._request.explain) else ""
@@ -192,9 +197,7 @@ class Table:
         if wide:
             head.append(f"  {wide}", style="not bold")
         if answer.rejected:
-            head.append(
-                f"  none of these: no score is {percent(self._request.reject)} or more", style="not bold yellow"
-            )
+            head.append(f"  none of these: {why_none(self._request.rejects)}", style="not bold yellow")
         return head
 
     def _guesses(self, guesses: tuple[Guess, ...]) -> str:

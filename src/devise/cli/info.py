@@ -29,7 +29,7 @@ def info(
     from devise.bundle.bundle import describe, open_bundle
     from devise.bundle.parts import BACKBONE, FAST
     from devise.cli.info_output import print_info
-    from devise.model.parts import DEFAULT_BUNDLE
+    from devise.model.parts import DEFAULT_BUNDLE, ModelParts
 
     bundle = open_bundle(DEFAULT_BUNDLE if model is None else model)
     if verify:
@@ -38,7 +38,7 @@ def info(
         bundle.verify()
         if BACKBONE in {part.name for part in bundle.manifest.parts}:
             try_network(bundle.path)
-    described = describe(bundle)
+    described = describe(bundle) | {"withheld": ModelParts(bundle).withheld_counts}
     if FAST in {part.name for part in bundle.manifest.parts}:
         from devise.vision.quantised import products_here
 

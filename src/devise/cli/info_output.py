@@ -146,10 +146,12 @@ def _channels(numbers: Sequence[float]) -> str:
 
 
 def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
+    from devise.cli.labels_output import withheld_in_words
     from devise.meaning.senses import VECTOR_FROM
 
     space = manifest.label_space
     yield "labels", f"{space.labels:,}, of them {space.trained:,} trained on; vectors of {space.dim} numbers"
+    yield "no answer unless asked for", f"{withheld_in_words(described['withheld'])}; see docs/people.md"
     by_source = described["vector_sources"]
     counts = (f"{words} {by_source[source]:,}" for source, words in VECTOR_FROM.items() if source in by_source)
     yield "vectors from", ", ".join(counts)

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption, QuietOption, SenseOption
+from devise.cli.options import (
+    AllNounsOption,
+    ExcelOption,
+    FastOption,
+    MaxPixelsOption,
+    ModelOption,
+    QuietOption,
+    RejectOption,
+    SenseOption,
+    parse_reject,
+)
 from devise.cli.terminal import tell
 from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
@@ -80,6 +90,7 @@ def label(
             "id, name or 'name: definition' a line, or FILE.json#KEY.",
         ),
     ] = "all",
+    all_nouns: AllNounsOption = False,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,10 +105,7 @@ def label(
         str | None,
         typer.Option(metavar="NAME", help="Only labels below this one in WordNet, such as 'musical instrument'."),
     ] = None,
-    reject: Annotated[
-        float,
-        typer.Option(metavar="SCORE", help="Say 'none of these' when the best score is below this (0 to 1)."),
-    ] = 0.0,
+    reject: RejectOption = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Add path, gloss, source of the vector and what a guess leans on."),
@@ -143,6 +151,14 @@ def label(
             help="Also write a page of the photos with their names: one HTML file that needs no other.",
         ),
     ] = None,
+    tree: Annotated[
+        Path | None,
+        typer.Option(
+            "--tree",
+            metavar="FILE.svg",
+            help="Also draw the names as branches of WordNet: of one photo its guesses, of several how many have each.",
+        ),
+    ] = None,
     ray: Annotated[
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
@@ -159,22 +175,29 @@ def label(
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
-    from devise.cli.output import IN_DOUBT, Tally, check_output, open_output, open_sheet, write_answers
+    from devise.cli.output import IN_DOUBT, Tally, open_output, open_sheet, open_tree, write_answers
     from devise.model.candidates import with_senses
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
 
     if "" in paths:
         raise UsageError("a path is empty: give a photo or a folder, . is this one")
+    if all_nouns and candidates not in ("all", "all-nouns"):
+        raise UsageError(f"--all-nouns is a list of its own: leave out --candidates {candidates}")
+    candidates = "all-nouns" if all_nouns else candidates
     typed = with_senses(parse_labels(*labels) if labels else (), sense or ())
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
     in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
-    request = LabelRequest(top, method.value, candidates, under, typed, reject, explain, sure, in_doubt, context)
+    request = LabelRequest(
+        top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context
+    )
     if chosen == Format.parquet:
-        if sheet is not None:
-            raise UsageError("--format parquet is for very many photos and has no page: leave out --sheet, or take csv")
+        if sheet is not None or tree is not None:
+            raise UsageError(
+                "--format parquet is for very many photos and has no page: leave out --sheet and --tree, or take csv"
+            )
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
@@ -186,12 +209,7 @@ def label(
         return
     if ray:
         raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
-    if output is not None:
-        check_output(output)
-    if sheet is not None:
-        check_output(sheet, "--sheet", "sheet.html")
-        if output is not None and output.resolve() == sheet.resolve():
-            raise UsageError(f"--output and --sheet are both {sheet}: give each a file of its own")
+    _check_outputs(("--output", output, "labels.csv"), ("--sheet", sheet, "sheet.html"), ("--tree", tree, "names.svg"))
     loaded = load(model, fast=fast)
     loaded.prepare()
     tally = Tally()
@@ -201,9 +219,13 @@ def label(
 
     run = _ready(loaded, request, quiet)
     run.prepare()
-    with open_output(output, tally) as target, open_sheet(sheet, loaded, run) as shown:
+    with (
+        open_tree(tree, loaded, run) as drawn,
+        open_output(output, tally) as target,
+        open_sheet(sheet, loaded, run) as shown,
+    ):
         answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
-        told = shown(answers)
+        told = shown(drawn(answers))
         if chosen != Format.table and sure is None:
             told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
         write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
@@ -213,8 +235,23 @@ def label(
         raise typer.Exit(1)
 
 
+def _check_outputs(*asked: tuple[str, Path | None, str]) -> None:
+    """UsageError if one cannot be written, or two are the same file. asked: option, path and a name that fits it."""
+    from devise.cli.output import check_output
+
+    before: dict[Path, str] = {}
+    for option, path, example in asked:
+        if path is None:
+            continue
+        check_output(path, option, example)
+        other = before.setdefault(path.resolve(), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
+
+
 def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
     """The request made ready; what the user should know of its labels is told."""
+    from devise.cli.output import tell_notes
     from devise.model.candidates import OWN_CANDIDATES
 
     listed = request.candidates
@@ -223,9 +260,8 @@ def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
     except DeviseError as error:
         if listed in OWN_CANDIDATES or listed in str(error):
             raise
-        raise type(error)(f"with --candidates {listed}: {error}") from None
-    for note in () if quiet else run.notes:
-        tell(note)
+        raise type(error)(f"with --candidates {listed}: {error}", hint=error.hint) from None
+    tell_notes(() if quiet else run.notes)
     return run
 
 

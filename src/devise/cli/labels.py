@@ -1,12 +1,13 @@
 """devise labels: what the model can call a thing, and how labels stand to each other."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ModelOption
+from devise.cli.options import AllNounsOption, ModelOption
 
 if TYPE_CHECKING:
     from devise.model.parts import ModelParts
@@ -38,6 +39,16 @@ def labels(
         bool,
         typer.Option("--pairs", help="List trained classes that look alike but are apart in meaning, and the reverse."),
     ] = False,
+    tree: Annotated[
+        Path | None,
+        typer.Option(
+            "--tree",
+            metavar="FILE.svg",
+            help="Draw instead: the --top best known kinds of one name, or two names, as branches of WordNet.",
+            show_default=False,
+        ),
+    ] = None,
+    all_nouns: AllNounsOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
@@ -54,24 +65,54 @@ def labels(
         raise UsageError(f"--pairs takes no name, got {name!r}: leave one of them out")
     if sense is not None and (name is None or other is not None):
         raise UsageError("--sense goes with one name: to compare two senses, give their ids as names")
+    if tree is not None and (name is None or pairs or as_json):
+        raise UsageError("--tree draws one name or two: give them, without --pairs and --json")
     parts = ModelParts.open(model)
-    if pairs:
+    if tree is not None:
+        _draw(parts, [one for one in (name, other) if one is not None], sense, top, tree, all_nouns=all_nouns)
+    elif pairs:
         _pairs(parts, top, as_json)
     elif name is None:
         _count(parts, as_json)
     elif other is None:
-        _look_up(parts, name, sense, top, as_json)
+        _look_up(parts, name, sense, top, all_nouns=all_nouns, as_json=as_json)
     else:
         _compare(parts, name, other, as_json)
 
 
-def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, as_json: bool) -> None:
+def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, path: Path, *, all_nouns: bool) -> None:
+    from devise.cli.output import check_output
+    from devise.errors import LabelError
+    from devise.files import atomic_write
+    from devise.meaning.senses import ask
+    from devise.pages.tree import Leaf, drawn
+
+    check_output(path, "--tree", "tree.svg")
+    chosen = [ask(parts, name, sense) for name in names]
+    strange = next((one.chosen.name for one in chosen if not one.in_wordnet), None)
+    if strange is not None:
+        raise LabelError(f"WordNet has no noun {strange!r}, so that it has no place in the tree: take another name")
+    ids = [one.chosen.id for one in chosen]
+    taxonomy, labels = parts.taxonomy, parts.space.labels
+    among = labels if all_nouns else parts.answerable.labels
+    if len(ids) == 1:
+        below = [one for one in taxonomy.subtree(ids[0]) if one in among and one != ids[0]]
+        known = parts.standing
+        order = (lambda one: (0.0, one)) if known is None else (lambda one: (-float(known[labels.position(one)]), one))
+        ids = sorted(below, key=order)[:top] or ids
+    leaves = [Leaf(taxonomy.hypernym_paths(one)[0]) for one in ids]
+    with atomic_write(path) as file:
+        file.write(drawn(taxonomy, leaves, {}, " and ".join(names)))
+    print(f"devise: tree of {len(ids)} names: {path.absolute()}", file=sys.stderr)
+
+
+def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, *, all_nouns: bool, as_json: bool) -> None:
     from devise.cli import labels_output as output
     from devise.meaning.relations import nearest_labels
     from devise.meaning.senses import ask
 
     asked = ask(parts, name, sense)
-    nearest = nearest_labels(parts, asked, top)
+    nearest = nearest_labels(parts, asked, top, all_nouns=all_nouns)
     if as_json:
         output.print_json(output.lookup_record(asked, nearest))
     else:
@@ -112,6 +153,6 @@ def _count(parts: "ModelParts", as_json: bool) -> None:
     facts = parts.bundle.manifest
     counts = coverage(parts.bundle.labels)
     if as_json:
-        output.print_json(output.counts_record(facts.name, counts))
+        output.print_json(output.counts_record(facts.name, counts, parts.withheld_counts))
     else:
-        output.print_counts(facts, counts)
+        output.print_counts(facts, counts, parts.withheld_counts)

@@ -15,8 +15,10 @@ from devise.labels import Label, VectorSource
 from devise.meaning.relations import Nearest, Neighbour, Relation, Similarity, TellingPair, TellingPairs
 from devise.meaning.senses import VECTOR_FROM, Asked, Sense
 from devise.taxonomy.synsets import Synset
+from devise.taxonomy.withheld import Reason
 
 __all__ = [
+    "WITHHELD_AS",
     "counts_record",
     "lookup_record",
     "pairs_record",
@@ -26,9 +28,18 @@ __all__ = [
     "print_pairs",
     "print_relation",
     "relation_record",
+    "withheld_in_words",
 ]
 
 _Counts = Mapping[VectorSource, tuple[int, int]]
+
+WITHHELD_AS: dict[Reason, str] = {
+    "people": "a kind of person that no photo shows",
+    "names": "its name insults",
+    "unseen": "no photo shows it",
+}
+"""Why a noun is withheld, in words."""
+_WITHHELD_MANY = {"people": "kinds of person", "names": "names that insult", "unseen": "things that no photo shows"}
 
 _STAR = "* a label no training photo carried"
 _NAMED = 3
@@ -90,6 +101,7 @@ def _standing(sense: Sense) -> str:
         known = "a label of the model, no training photo carried it"
     else:
         known = "not among the model's labels"
+    known += f"; no answer unless asked for ({WITHHELD_AS[sense.withheld]})" if sense.withheld else ""
     return known if sense.source is None else f"{known}; vector from {VECTOR_FROM[sense.source]}"
 
 
@@ -118,8 +130,13 @@ def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[st
         blocks += [_headed(sense.name, sense.id if asked.in_wordnet else "")]
         blocks += [indented(plain(line)) for line in (sense.gloss, _others(asked)) if line]
     missing = "; ".join(_untrained(one, untrained[one.id]) for one in (found.one, found.other) if one.id in untrained)
+    looks = f"not trained: no visual similarity ({missing})"
+    if found.visual is not None:
+        looks = _alike(found.visual)
+        if found.predicted:
+            looks = f"{_alike(found.visual, 'pairs of labels')}; predicted, as not trained on: {missing}"
     rows = [
-        ("looks", _alike(found.visual) if found.visual else f"not trained: no visual similarity ({missing})"),
+        ("looks", looks),
         ("meaning", _alike(found.semantic) if found.semantic else "no vector: no semantic similarity"),
         ("in the tree", _apart(found.edges, found.ancestor)),
     ]
@@ -133,6 +150,7 @@ def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
         "one": _sense_record(found.one),
         "other": _sense_record(found.other),
         "visual": _similarity_record(found.visual),
+        "visual_is_predicted": found.predicted,
         "semantic": _similarity_record(found.semantic),
         **_tree_record(found),
     }
@@ -151,10 +169,10 @@ def _untrained(sense: Sense, below: Sequence[str]) -> str:
     return f"{sense.name}, but trained below it: {', '.join(below[:_NAMED])}{rest}"
 
 
-def _alike(similarity: Similarity) -> str:
+def _alike(similarity: Similarity, among: str = "all pairs of trained labels") -> str:
     if similarity.above is None:
         return _number(similarity.cosine)
-    return f"{_number(similarity.cosine)}, above {_share(similarity.above)} of all pairs of trained labels"
+    return f"{_number(similarity.cosine)}, above {_share(similarity.above)} of {among}"
 
 
 def _apart(edges: int | None, ancestor: Synset | None) -> str:
@@ -220,8 +238,19 @@ def _bracketed(similarity: Similarity) -> str:
 # Counts.
 
 
-def print_counts(model: Manifest, counts: _Counts) -> None:
-    """How many labels, by how they got their vectors; and what to ask next."""
+def withheld_in_words(withheld: Mapping[Reason, int]) -> str:
+    """How many nouns are no answer unless asked for, and why.
+
+    >>> withheld_in_words({"people": 2, "names": 1, "unseen": 0})
+    '3 (2 kinds of person, 1 name that insults, 0 things that no photo shows)'
+    """
+    one = {"names": "name that insults"} if withheld["names"] == 1 else {}
+    listed = ", ".join(f"{count:,} {(_WITHHELD_MANY | one)[reason]}" for reason, count in withheld.items())
+    return f"{sum(withheld.values()):,} ({listed})"
+
+
+def print_counts(model: Manifest, counts: _Counts, withheld: Mapping[Reason, int]) -> None:
+    """How many labels, by how they got their vectors; how many are withheld; and what to ask next."""
     trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("vector from", overflow="fold")
@@ -238,18 +267,23 @@ def print_counts(model: Manifest, counts: _Counts) -> None:
             Text(),
             table,
             Text(),
+            plain(
+                f"no answer unless asked for: {withheld_in_words(withheld)}; --all-nouns has them, see docs/people.md"
+            ),
+            Text(),
             plain("devise labels 'snow leopard' looks a name up, devise labels guitar harp compares two", "dim"),
         ]
     )
 
 
-def counts_record(name: str, counts: _Counts) -> dict[str, Any]:
+def counts_record(name: str, counts: _Counts, withheld: Mapping[Reason, int]) -> dict[str, Any]:
     """For JSON."""
     trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
     return {
         "model": name,
         "labels": trained + others,
         "trained": trained,
+        "withheld": dict(withheld),
         "vector_sources": {source: {"trained": pair[0], "others": pair[1]} for source, pair in counts.items()},
     }
 

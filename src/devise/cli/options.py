@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from devise.errors import UsageError
+
 __all__ = [
+    "AllNounsOption",
     "CacheOption",
     "CountsOption",
     "DistilOption",
@@ -18,14 +21,25 @@ __all__ = [
     "ModelOption",
     "OnBadOption",
     "QuietOption",
+    "RejectOption",
     "SenseOption",
     "SplitsOption",
+    "parse_reject",
 ]
 
 ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
+    ),
+]
+
+AllNounsOption = Annotated[
+    bool,
+    typer.Option(
+        "--all-nouns",
+        help="Also the nouns that are withheld by default: kinds of person that no photo shows, insults, and what "
+        "cannot be seen. For researchers: they judge people. See docs/people.md.",
     ),
 ]
 
@@ -100,6 +114,30 @@ LabelPolicyOption = Annotated[
 DistilOption = Annotated[
     bool, typer.Option("--distil", help="In another label space, distil the surgery too: minutes, not seconds.")
 ]
+RejectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reject",
+        metavar="auto|SCORE",
+        help="None of these: auto, where nothing asked is likelier than before the photo was looked at; or where the "
+        "best score is below this one, from 0 (nothing is rejected) to 1.",
+    ),
+]
+
+
+def parse_reject(text: str | None) -> float | Literal["auto"] | None:
+    """UsageError if it is neither auto nor a number from 0 to 1."""
+    if text is None or text == "auto":
+        return text  # type: ignore[return-value]  # mypy widens the literal
+    try:
+        score = float(text)
+    except ValueError:
+        score = float("nan")
+    if not 0 <= score <= 1:
+        raise UsageError(f"--reject takes auto or a score from 0 to 1, got {text!r}")
+    return score
+
+
 SenseOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -27,7 +27,18 @@ from devise.vision.folders import EXTENSIONS
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
 
-__all__ = ["IN_DOUBT", "Output", "Tally", "check_output", "counting", "open_output", "open_sheet", "write_answers"]
+__all__ = [
+    "IN_DOUBT",
+    "Output",
+    "Tally",
+    "check_output",
+    "counting",
+    "open_output",
+    "open_sheet",
+    "open_tree",
+    "tell_notes",
+    "write_answers",
+]
 
 IN_DOUBT = 0.7
 """Where the first guess has less, a table or a sheet names the photo more widely; decision 23."""
@@ -95,6 +106,42 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
         if stopped is not None:
             tell(f"{counted(tally.pictures, 'finished photo')} kept in {path}")
             raise stopped
+
+
+@contextmanager
+def open_tree(
+    path: Path | None, model: "Model", run: "LabelRun"
+) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
+    """A drawing of the names whose answers pass through what is yielded, as `open_sheet` makes a page.
+
+    Of one photo its guesses, of several the first names, each with its number of photos. Nothing is drawn where no
+    photo has a name, which is told.
+    """
+    if path is None:
+        yield iter
+        return
+    from devise.pages.tree import NameTree
+
+    tree = NameTree(model)
+
+    def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
+        for answer in answers:
+            tree.add(answer)
+            yield answer
+
+    stopped: KeyboardInterrupt | None = None
+    try:
+        yield seen
+    except KeyboardInterrupt as interrupt:
+        stopped = interrupt
+    if tree.photos:
+        with _named(str(path)), atomic_write(path) as file:
+            file.write(tree.drawing())
+        tell(f"tree of the names of {counted(tree.photos, 'photo')}: {path.absolute()}")
+    else:
+        tell(f"no photo has a name: {path} is not written")
+    if stopped is not None:
+        raise stopped
 
 
 @contextmanager
@@ -241,6 +288,14 @@ def _named(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise DeviseError(f"{name} cannot be written: {error.strerror or error}") from error
+
+
+def tell_notes(notes: Iterable[str]) -> None:
+    """How the words were understood, and which command says more."""
+    from devise.model.candidates import SEVERAL_MEANINGS
+
+    for note in notes:
+        tell(f"{note}: `devise labels WORD` lists them" if note.endswith(SEVERAL_MEANINGS) else note)
 
 
 def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: Tally) -> None:

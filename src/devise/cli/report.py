@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from devise.cli.app import app
+from devise.cli.options import ExcelOption
 from devise.errors import UsageError
 
 __all__ = ["report"]
@@ -27,6 +28,7 @@ def report(
         Path | None,
         typer.Option(help="A folder for every figure as PNG and CSV; made if it is not there.", show_default=False),
     ] = None,
+    excel: ExcelOption = False,
     model: Annotated[str, typer.Option("--scorer", help="The scorer shown as our model.")] = "fused",
     beside: Annotated[str, typer.Option(help="The scorer shown beside it.")] = "softmax",
     cards: Annotated[int, typer.Option(help="Photos in the gallery at most, chosen evenly by class.")] = 200,
@@ -49,6 +51,8 @@ def report(
         raise UsageError(f"--out needs a file in a folder that exists, got {out}")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UsageError(f"--figures needs a folder, got the file {figures}")
+    if excel and figures is None:
+        raise UsageError("--excel is for the CSV of --figures FOLDER: give that too")
     options = ReportOptions(model, beside, cards, title=title)
     find = finder(photos or ())
     record, taxonomy = read_record(record_file), default_taxonomy()
@@ -65,7 +69,7 @@ def report(
     shown = f"{len(content.cards):,} of {many(content.total, 'photo')} shown"
     print(f"{printable(str(out))}: {size:.1f} MB, {shown}")
     if figures is not None:
-        written = write_figures(figures, figures_of(content), content.numbers)
+        written = write_figures(figures, figures_of(content), content.numbers, excel=excel)
         print(f"{printable(str(figures))}: {many(len(written), 'file')}")
     if content.missing:
         why = "could not be read in the folders given" if photos else "are not shown: give their folder with --photos"

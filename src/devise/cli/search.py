@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, FastOption, MaxPixelsOption, ModelOption, QuietOption, SenseOption
+from devise.cli.options import (
+    AllNounsOption,
+    ExcelOption,
+    FastOption,
+    MaxPixelsOption,
+    ModelOption,
+    QuietOption,
+    RejectOption,
+    SenseOption,
+    parse_reject,
+)
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 
@@ -48,6 +58,7 @@ def search(
         typer.Option("--exact", help="A word is its own label alone; without it, any kind of it too (fruit, bird)."),
     ] = False,
     sense: SenseOption = None,
+    all_nouns: AllNounsOption = False,
     under: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Photos of anything below this noun, such as 'musical instrument'."),
@@ -56,6 +67,7 @@ def search(
     by: Annotated[
         By, typer.Option(metavar="ORDER", help="probability, or the bare cosine of photo and word.")
     ] = By.probability,
+    reject: RejectOption = "auto",
     top: Annotated[int, typer.Option("--top", "-k", help="How many photos.")] = 20,
     form: Annotated[
         Form, typer.Option("--format", "-f", metavar="FORM", help="table, csv, json or jsonl.")
@@ -78,7 +90,7 @@ def search(
     A word stands for its likeliest meaning and all kinds of it; an id (n02084071, dog.n.01) for that label alone.
     The score is the probability that devise label gives the words; with --like, how near the photo is, up to 1.
     """
-    from devise.cli.output import check_output
+    from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
     from devise.files import atomic_write
     from devise.model.candidates import with_senses
@@ -98,16 +110,17 @@ def search(
     if excel and form != Form.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
     typed = with_senses(parse_labels(*words) if words else (), sense or ())
-    wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact)
+    wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact, parse_reject(reject) or 0.0)
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
-    found = open_search(load(model, fast=fast), index).find(wanted, top)
-    for note in () if quiet else found.notes:
-        tell(note)
+    found = open_search(load(model, fast=fast), index, all_nouns=all_nouns).find(wanted, top)
+    tell_notes(() if quiet else found.notes)
     if not found.exact:
         tell("searched approximately: devise index prints how much of the best this finds")
     asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
+    if not found.hits and found.photos:
+        tell(f"none of {found.photos:,} photos looks like {asked} (--reject 0 shows the nearest all the same)")
     if sheet is not None or show:
         target = sheet or index / "search.html"
         with atomic_write(target) as file:

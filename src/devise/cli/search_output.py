@@ -31,10 +31,11 @@ def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> s
 
 
 def quality(found: Quality) -> str:
-    """Mean average precision and precision among the first five and ten, in Markdown."""
+    """Mean average precision, precision among the first five and ten, and what is found at all, in Markdown."""
     lines = [
-        "| ordered by | classes | mean average precision | precision@5 | precision@10 |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| ordered by | classes | mean average precision | precision@5 | precision@10 | found of the right, % | "
+        "of the others, % |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for trained, name in ((True, "trained on"), (False, "others")):
         for by in ORDERS:
@@ -42,7 +43,8 @@ def quality(found: Quality) -> str:
             if mean is not None:
                 count = sum((row.trained, row.by) == (trained, by) for row in found.classes)
                 cells = f"{mean.average_precision:.3f} | {mean.precision_at_5:.3f} | {mean.precision_at_10:.3f}"
-                lines.append(f"| {by} | {count} {name} | {cells} |")
+                shares = " | ".join(f"{100 * share:.1f}" for share in found.found(by, trained))
+                lines.append(f"| {by} | {count} {name} | {cells} | {shares} |")
     return "\n".join(lines) + f"\n\n{found.photos:,} photos, one word per class\n"
 
 
@@ -54,12 +56,14 @@ def _record(rank: int, hit: Hit) -> dict[str, Any]:
 def _table(found: Hits, stream: Stream) -> str:
     lines = [
         Text.assemble(
-            f"{shown_score(hit.score):>8}  ", (one_line(hit.path), "bold"), (f"  {one_line(hit.label.name)}", "dim")
+            f"{shown_score(hit.score):>8}  ",
+            (one_line(text_name(hit.path)), "bold"),
+            (f"  {one_line(hit.label.name)}", "dim"),
         )
         for hit in found.hits
     ]
     if not stream.isatty():
-        return "".join(text_name(line.plain) + "\n" for line in lines)
+        return "".join(line.plain + "\n" for line in lines)
     console = Console(highlight=False)
     with console.capture() as shown:
         for line in lines:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from devise.errors import LabelError, UsageError
-from devise.labels import Label
+from devise.labels import Label, LabelSet
 from devise.meaning.senses import Asked, Sense
 from devise.model.parts import ModelParts
+from devise.model.scorers import photo_space
 from devise.ranking import top_k
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.taxonomy.synsets import Synset
@@ -37,6 +38,7 @@ _Cosines = Float32[np.ndarray, "pairs"]
 _Places = Int64[np.ndarray, "places"]
 
 _LEAST = 0.25
+_SAMPLED = 1500  # labels whose pairs a predicted similarity is compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Similarity:
 class Relation:
     """How two senses stand to each other.
 
-    visual: how alike the classifier finds them; None unless it was trained on both.
+    visual: how alike the classifier finds them; None unless it was trained on both, or the model has a kernel.
+    predicted: whether `visual` is of rows of the classifier that the kernel predicts, as one was not trained on.
     semantic: how near their label vectors are; None if one has no vector.
     edges: the shortest way between them over undirected is-a edges; None if there is none.
     ancestor: the lowest common ancestor; None if there is none.
@@ -79,6 +82,7 @@ class Relation:
     semantic: Similarity | None
     edges: int | None
     ancestor: Synset | None
+    predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +154,14 @@ class TrainedPairs:
         return _similarity(cosine, self.semantic_cosines)
 
 
-def nearest_labels(parts: ModelParts, asked: Asked, top: int) -> Nearest:
-    """At most `top` nearest labels of the label asked for, itself left out."""
+def nearest_labels(parts: ModelParts, asked: Asked, top: int, *, all_nouns: bool = False) -> Nearest:
+    """At most `top` nearest labels of the label asked for, itself left out.
+
+    all_nouns: also those that are withheld; see `devise.taxonomy.withheld`.
+    """
     trained = parts.space.subset(parts.trained)
-    found = (neighbours(space, asked.vector, top, asked.chosen.id) for space in (parts.space, trained))
+    every = parts.space if all_nouns else parts.answerable
+    found = (neighbours(space, asked.vector, top, asked.chosen.id) for space in (every, trained))
     return Nearest(*(tuple(Neighbour(_glossed(parts, n.label), n.cosine) for n in near) for near in found))
 
 
@@ -189,12 +197,36 @@ def relation(parts: ModelParts, one: Asked, other: Asked) -> Relation:
     if one.chosen.seen and other.chosen.seen:
         rows = [parts.trained_ids.index(asked.chosen.id) for asked in (one, other)]
         visual = pairs.visual_of(*rows)
+    else:
+        visual = _predicted(parts, one, other)
+    predicted = visual is not None and not (one.chosen.seen and other.chosen.seen)
     has_vectors = one.vector.any() and other.vector.any()
     semantic = pairs.semantic_of(float(one.vector @ other.vector)) if has_vectors else None
     edges, ancestor = None, None
     if one.in_wordnet and other.in_wordnet:
         edges, ancestor = _tree(parts, one.chosen.id, other.chosen.id)
-    return Relation(one.chosen, other.chosen, visual, semantic, edges, ancestor)
+    return Relation(one.chosen, other.chosen, visual, semantic, edges, ancestor, predicted)
+
+
+def _predicted(parts: ModelParts, one: Asked, other: Asked) -> Similarity | None:
+    """Cosine of the two rows of the classifier that the kernel predicts, against those of other labels' pairs.
+
+    Predicted rows are more alike than trained ones, so that they are compared with their like: some 1,500 labels from
+    all over the table. None if the model has no kernel, or one of the two has no vector.
+    """
+    if parts.kernel is None or not (one.vector.any() and other.vector.any()):
+        return None
+    labels = LabelSet(Label(name, asked.chosen.name) for name, asked in (("one", one), ("other", other)))
+    own = parts.space.labels
+    vectors = [
+        parts.placed.vectors[own.position(asked.chosen.id)]
+        if asked.chosen.id in own
+        else photo_space(parts, LabelSpace(labels, np.stack([one.vector, other.vector]))).vectors[row]
+        for row, asked in enumerate((one, other))
+    ]
+    some = parts.placed.vectors[:: max(1, len(own) // _SAMPLED)]
+    cosines: _Cosines = (some @ some.T)[np.triu_indices(len(some), 1)]
+    return _similarity(float(vectors[0] @ vectors[1]), cosines)
 
 
 def trained_below(parts: ModelParts, sense: Sense) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Float32
@@ -15,6 +16,7 @@ from devise.model.parts import ModelParts
 from devise.model.typed import TypedLabel, is_id, is_synset_like, parse_lines, user_id
 from devise.space.labelspace import placed
 from devise.taxonomy.synsets import Synset
+from devise.taxonomy.withheld import Reason, withheld_nouns
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 from devise.text.tokens import tokenize
@@ -31,6 +33,7 @@ VECTOR_FROM: dict[VectorSource, str] = {
 """The sources of a label's vector, in words."""
 
 _SUGGESTIONS = 3
+_LOOKED_AT = 12  # spellings, of which some may be withheld
 _CLOSE = 0.7  # difflib's ratio: below it, a suggestion is no longer a spelling of what was typed
 
 
@@ -42,6 +45,7 @@ class Sense:
     path: names from the root down to it, the first of `ways` ways; empty for a name WordNet does not have.
     in_model: whether the model has it as a label. seen: whether the classifier was trained on it.
     source: how it came by its vector; None while it has none, as the model lacks the label and none was made.
+    withheld: why it is no answer unless it is asked for; None if it may be one.
     """
 
     id: str
@@ -52,6 +56,7 @@ class Sense:
     in_model: bool = False
     seen: bool = False
     source: VectorSource | None = None
+    withheld: Reason | None = None
 
     @property
     def name(self) -> str:
@@ -104,11 +109,13 @@ def ask(parts: ModelParts, name: str, sense: str | None = None) -> Asked:
 
 
 def close_spellings(taxonomy: Taxonomy, name: str) -> tuple[str, ...]:
-    """At most three nouns spelt nearly as the name is, closest first."""
+    """At most three nouns spelt nearly as the name is, closest first; none that means only what is withheld."""
     by_key = {noun.lower(): noun for noun in reversed(taxonomy.lemma_names())}
     key = " ".join(name.replace("_", " ").lower().split())
-    found = difflib.get_close_matches(key, by_key, n=_SUGGESTIONS, cutoff=_CLOSE)
-    return tuple(by_key[one] for one in found)
+    withheld = withheld_nouns(taxonomy)
+    found = (by_key[one] for one in difflib.get_close_matches(key, by_key, n=_LOOKED_AT, cutoff=_CLOSE))
+    plain = (noun for noun in found if any(sense.id not in withheld for sense in taxonomy.find(noun)))
+    return tuple(islice(plain, _SUGGESTIONS))
 
 
 def coverage(labels: LabelSet) -> dict[VectorSource, tuple[int, int]]:
@@ -132,6 +139,7 @@ def _sense(parts: ModelParts, synset: Synset) -> Sense:
         in_model=label is not None,
         seen=label is not None and label.seen,
         source=None if label is None else label.source,
+        withheld=parts.withheld.get(synset.id),
     )
 
 

@@ -86,10 +86,10 @@ class Answer:
     """The guesses for one picture, best first, or the problem that kept it from having any.
 
     source: the picture's path, or its number in the batch when it came as bytes, an array or an image.
-    rejected: the best score was below the threshold asked: none of these. standings: of every label typed that the
-        method can rank, best first. hedge: as wide a name as is sure, if it was asked for. note: what was wrong with
-        its file and did no harm; "" if nothing was. context: how many other pictures of the run helped; None if none
-        were to.
+    rejected: it shows none of the labels asked, by the rule that was asked for: it has no guesses.
+    standings: of every label typed that the method can rank, best first. hedge: as wide a name as is sure, if it was
+        asked for. note: what was wrong with its file and did no harm; "" if nothing was. context: how many other
+        pictures of the run helped; None if none were to.
     """
 
     source: str

@@ -5,11 +5,13 @@ import reprlib
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from devise.errors import LabelError, TaxonomyError, UsageError
 from devise.files import parse_json, read_text
+from devise.model.classlist import json_lines
 
-__all__ = ["CandidateList", "read_candidates"]
+__all__ = ["CandidateList", "json_content", "read_candidates"]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
 _NAMED_ID = re.compile(r"(?:\d+[\s,;:]+)?[\"']?(?P<id>n\d{8})[\"']?(?:[\s,;:=|_-].*)?", re.ASCII)
@@ -34,8 +36,8 @@ def read_candidates(spec: str, known: Container[str] | None = None) -> Candidate
 
     spec: `FILE`, one synset id a line (blank lines are skipped, `#` starts a comment, and a name after the id, as in
     other tools' lists of classes, is passed over); `FILE.json`, a list of
-    synset ids, or Keras's class index, {"0": ["n01440764", "tench"], ...}; or `FILE.json#KEY`, one of several lists in
-    an object.
+    synset ids, or classes with their ids as other tools keep them (`json_lines`), such as Keras's class index,
+    {"0": ["n01440764", "tench"], ...}; or `FILE.json#KEY`, one of several lists in an object.
     known: the ids there are, such as a taxonomy; None does not ask.
 
     Raises UsageError for a missing file or key (it names the keys there are) and LabelError for a file that
@@ -43,8 +45,7 @@ def read_candidates(spec: str, known: Container[str] | None = None) -> Candidate
     known, naming the file and the first of them.
     """
     path, key = _split(spec)
-    text = _text(path)
-    entries = _json_entries(text, path, key) if path.suffix.lower() == ".json" else _line_entries(text)
+    entries = _json_entries(spec) if path.suffix.lower() == ".json" else _line_entries(_text(path))
     source = path.name if key is None else f"{path.name}#{key}"
     ids: dict[str, None] = {}
     count = 0
@@ -62,6 +63,22 @@ def read_candidates(spec: str, known: Container[str] | None = None) -> Candidate
             f"{source} names {len(unknown)} synsets that WordNet 3.0 has not, the first {unknown[0]}: leave them out"
         )
     return CandidateList(tuple(ids), count - len(ids), source)
+
+
+def json_content(spec: str) -> Any:
+    """What `FILE.json`, or `FILE.json#KEY` of it, holds; the errors of `read_candidates`."""
+    path, key = _split(spec)
+    try:
+        content = parse_json(_text(path))
+    except ValueError as error:
+        raise LabelError(f"{path.name} is not JSON ({error}): expected a list of synset ids") from None
+    if key is None:
+        return content
+    if not isinstance(content, dict):
+        raise UsageError(f"{path.name} holds one list, not keys: leave out #{key}")
+    if key not in content:
+        raise UsageError(f"{path.name} has no key {key!r}: use one of {', '.join(content) or 'none'}")
+    return content[key]
 
 
 def _split(spec: str) -> tuple[Path, str | None]:
@@ -87,35 +104,15 @@ def _line_entries(text: str) -> Iterable[tuple[str, object]]:
             yield f"line {number}", named["id"] if named else entry
 
 
-def _json_entries(text: str, path: Path, key: str | None) -> Iterable[tuple[str, object]]:
-    try:
-        content = parse_json(text)
-    except ValueError as error:
-        raise LabelError(f"{path.name} is not JSON ({error}): expected a list of synset ids") from None
-    if isinstance(content, dict) and key is None and _is_class_index(content):
-        ordered = sorted(content.items(), key=lambda item: int(item[0]))
-        return ((f"class {number}", one[0]) for number, one in ordered)
-    if isinstance(content, dict):
+def _json_entries(spec: str) -> Iterable[tuple[str, object]]:
+    (path, key), content = _split(spec), json_content(spec)
+    lines = json_lines(content)
+    if lines is None and isinstance(content, dict) and key is None:
         keys = ", ".join(content) or "none"
-        if key is None:
-            raise UsageError(f"{path.name} holds several lists: name one as {path.name}#KEY, KEY one of {keys}")
-        if key not in content:
-            raise UsageError(f"{path.name} has no key {key!r}: use one of {keys}")
-        content = content[key]
-    elif key is not None:
-        raise UsageError(f"{path.name} holds one list, not keys: leave out #{key}")
-    if not isinstance(content, list):
+        raise UsageError(f"{path.name} holds several lists: name one as {path.name}#KEY, KEY one of {keys}")
+    if lines is None and not isinstance(content, list):
         raise LabelError(f"{path.name}: expected a list of synset ids, got {type(content).__name__}")
-    return ((f"item {number}", entry) for number, entry in enumerate(content, start=1))
-
-
-def _is_class_index(content: dict[str, object]) -> bool:
-    """Whether it is Keras's class index: {"0": ["n01440764", "tench"], ...}."""
-    return bool(content) and all(
-        re.fullmatch(r"\d{1,6}", number, re.ASCII)
-        and isinstance(one, list)
-        and len(one) == 2
-        and isinstance(one[0], str)
-        and _SYNSET_ID.fullmatch(one[0])
-        for number, one in content.items()
+    entries = (
+        content if lines is None else [line.partition(" ")[0] if _NAMED_ID.fullmatch(line) else line for line in lines]
     )
+    return ((f"item {number}", entry) for number, entry in enumerate(entries, start=1))

@@ -11,13 +11,13 @@ from jaxtyping import Int64
 from devise.errors import LabelError, UsageError
 from devise.files import read_text
 from devise.labels import Label, LabelSet
-from devise.model.candidatefile import read_candidates
+from devise.model.candidatefile import json_content, read_candidates
+from devise.model.classlist import is_foreign_text, json_lines, without_heading
 from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
 from devise.model.typed import (
     TypedLabel,
     asked_name,
-    is_heading,
     is_id,
     is_synset_like,
     looks_like_id,
@@ -29,11 +29,24 @@ from devise.space.labelspace import LabelSpace, placed
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import default_taxonomy
 
-__all__ = ["OWN_CANDIDATES", "Candidates", "Kinds", "choose_candidates", "kinds_of", "synset_space", "with_senses"]
+__all__ = [
+    "OWN_CANDIDATES",
+    "SEVERAL_MEANINGS",
+    "Candidates",
+    "Kinds",
+    "choose_candidates",
+    "kinds_of",
+    "synset_space",
+    "with_senses",
+]
 
+SEVERAL_MEANINGS = "words have several meanings"
+"""How the note ends that some words of a list were taken in one of their meanings."""
+
+_WITHHOLDING = ("all", "unseen")
 _COMMENT = re.compile(r"(?:^|\s)#")
 
-OWN_CANDIDATES = ("all", "seen", "unseen", "typed")
+OWN_CANDIDATES = ("all", "seen", "unseen", "typed", "all-nouns")
 """The lists every model has; anything else is a file."""
 
 
@@ -84,8 +97,10 @@ def choose_candidates(
 ) -> Candidates:
     """The labels to rank.
 
-    candidates: "all", "seen" (the trained labels), "unseen", "typed" (only those in `typed`), or a file: synset
-        ids (a JSON list too, as FILE.json#KEY), or lines of NAME, NAME: DEFINITION or synset ids.
+    candidates: "all", "seen" (the trained labels), "unseen", "typed" (only those in `typed`), "all-nouns", or a file:
+        synset ids (a JSON list too, as FILE.json#KEY), or lines of NAME, NAME: DEFINITION or synset ids. Of "all" and
+        "unseen" nouns are withheld that should not be an answer to those who did not ask for them: see
+        `devise.taxonomy.withheld`. "all-nouns" has them too, and typed labels and files may name them.
     under: keep only what is below this name or id in the taxonomy, in the sense that is meant; typed labels are kept.
     exact: a noun of a list stands for itself alone, not for its kinds; so does an id, always.
 
@@ -93,7 +108,7 @@ def choose_candidates(
     """
     space, notes, words = _base(parts, candidates)
     if under is not None:
-        below, taken = _subtree(parts, under, space.labels)
+        below, taken = _subtree(parts, under, space.labels, candidates)
         notes = (*notes, taken) if taken else notes
         outside = sum(label.id not in parts.taxonomy for label in space.labels)
         if outside:
@@ -103,7 +118,7 @@ def choose_candidates(
             )
         space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
         if not len(space.labels) and not typed:
-            raise UsageError(f"no candidate label is under {under!r}: take a wider name, or --candidates all")
+            raise UsageError(_nothing_under(parts, under, below, candidates))
     ids: tuple[str, ...] = ()
     if typed:
         found = _with_typed(parts, space, typed)
@@ -111,7 +126,7 @@ def choose_candidates(
         notes, words = (*notes, *found.notes), (*words, *found.words)
     if not len(space.labels):
         raise UsageError(f"there are no candidate labels in {candidates!r}: add some")
-    listed = candidates not in ("all", "seen", "unseen")
+    listed = candidates == "typed" or candidates not in OWN_CANDIDATES
     kinds = _kinds(parts, space, words) if listed and not exact else None
     return Candidates(space, notes, ids, words, kinds)
 
@@ -123,7 +138,7 @@ def with_senses(typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[Typ
         sense = taxonomy.id_in(text)
         fits = [i for i, one in enumerate(chosen) if sense in [found.id for found in taxonomy.find(one.name)]]
         if sense is None or not fits:
-            raise UsageError(f"--sense {text} is no sense of the words asked: `devise labels WORD` lists their ids")
+            raise UsageError(f"{text} is no sense of the words asked", hint="`devise labels WORD` lists their ids")
         for i in fits:
             chosen[i] = TypedLabel(chosen[i].name, sense)
     return tuple(chosen)
@@ -148,16 +163,26 @@ def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
     return full.subset([where[i] if i in where else own.position(i) for i in ids])
 
 
+def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candidates: str) -> str:
+    withheld = sum(one in below for one in parts.withheld) if candidates in _WITHHOLDING else 0
+    if withheld:
+        return f"all {withheld} labels under {under!r} are withheld (docs/people.md): ask for all nouns to have them"
+    return f"no candidate label is under {under!r}: take a wider name, or all labels as candidates"
+
+
 def _base(parts: ModelParts, candidates: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
     """Labels, notes, and the ids of those that mean their kinds."""
     own = parts.space
     match candidates:
         case "all":
+            return parts.answerable, (), ()
+        case "all-nouns":
             return own, (), ()
         case "seen":
             return own.subset(np.flatnonzero(own.labels.seen)), (), ()
         case "unseen":
-            return own.subset(np.flatnonzero(~own.labels.seen)), (), ()
+            places = parts.answerable_places
+            return own.subset(places[~own.labels.seen[places]]), (), ()
         case "typed":
             return own.subset([]), (), ()
     return _from_file(parts, candidates)
@@ -171,41 +196,66 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
             f"candidates must be one of {', '.join(OWN_CANDIDATES)} or a file of labels, and there is no file {path}"
         )
     if json_list:
-        listed = read_candidates(spec, parts.taxonomy)
-        doubled = (f"{listed.duplicates} duplicate labels in {spec}: each is listed once",) if listed.duplicates else ()
-        return synset_space(parts, listed.ids), doubled, ()
+        return _from_json(parts, spec, path)
     if path.suffix.lower() in (".yaml", ".yml"):
         raise UsageError(f"{path.name} is YAML: write one label per line into a text file, or a list into .json")
     try:
         text = read_text(path, UsageError, f"the label file {path}")
     except OSError as error:
         raise UsageError(f"the label file {path} cannot be read: {error.strerror}") from None
-    if text.lstrip()[:1] in ("[", "{"):
+    if is_foreign_text(text):
         raise UsageError(f"{path.name} is not a list of labels: write one per line, or save JSON as .json")
     lines = [one for line in re.split(r"[\n\x85\u2028\u2029]", text) if (one := _COMMENT.split(line)[0]).strip()]
-    notes: tuple[str, ...] = ()
-    if len(lines) > 1 and is_heading(lines[0]):
-        several = re.search(r"[,;|\t]", lines[0]) is not None
-        heading, lines = lines[0].strip(), lines[1:] if several else lines
-        told = "names columns: left out" if several else "is taken for a label: delete it if it is a heading"
-        notes = (f"{path.name}: the first line, {heading!r}, {told}",)
+    lines, heading = without_heading(lines)
+    told = "is taken for a label: delete it if it is a heading" if heading in lines else "names columns: left out"
+    notes = (f"{path.name}: the first line, {heading!r}, {told}",) if heading else ()
+    return _of_lines(parts, lines, path.name, notes)
+
+
+def _from_json(parts: ModelParts, spec: str, path: Path) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
+    """A list of ids as `read_candidates` has it, or names of classes as other tools keep them."""
+    lines = json_lines(json_content(spec))
+    if lines is not None and not all(is_id(line.partition(" ")[0]) for line in lines):
+        return _of_lines(parts, lines, path.name, ())
+    listed = read_candidates(spec, parts.taxonomy)
+    doubled = (f"{listed.duplicates} duplicate labels in {spec}: each is listed once",) if listed.duplicates else ()
+    return synset_space(parts, listed.ids), doubled, ()
+
+
+def _of_lines(
+    parts: ModelParts, lines: Sequence[str], source: str, notes: tuple[str, ...]
+) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
     try:
-        found = _with_typed(parts, parts.space.subset([]), parse_lines(lines))
+        labels = parse_lines(lines)
+        if len(labels) == 1 and (listed := _list_in(parts, labels[0])):
+            labels = listed
+        found = _with_typed(parts, parts.space.subset([]), labels)
     except (LabelError, UsageError) as error:
-        raise type(error)(f"{path.name}: {error}") from None
+        raise type(error)(f"{source}: {error}") from None
     return found.space, (*notes, *found.notes), found.words
 
 
-def _subtree(parts: ModelParts, name: str, among: LabelSet) -> tuple[frozenset[str], str]:
-    """All below the likeliest sense of the name that has any of these labels below it, and what was taken."""
+def _list_in(parts: ModelParts, label: TypedLabel) -> tuple[TypedLabel, ...]:
+    """The labels that one line is a list of: nouns between commas or semicolons, not all of one synset; else none."""
+    names = [name.strip() for name in re.split("[,;]", label.name) if name.strip()]
+    whole = label.definition or len(names) < 2 or _one_synset(parts, TypedLabel(",".join(names))).definition
+    return () if whole or not all(map(parts.taxonomy.find, names)) else parse_lines(names)
+
+
+def _subtree(parts: ModelParts, name: str, among: LabelSet, candidates: str) -> tuple[frozenset[str], str]:
+    """All below the likeliest sense of the name that has any of these labels below it, and what was taken.
+
+    Withheld labels count, so that a name means the same with them and without.
+    """
+    withheld = parts.withheld if candidates in _WITHHOLDING else {}
     name = asked_name(name)
     _require_known_id(parts, name)
     meaning = Meanings(parts).of(name)
     if meaning is None:
-        raise UsageError(f"--under needs a noun of WordNet or its id, got {name!r}: try a more common word")
+        raise UsageError(f"under needs a noun of WordNet or its id, got {name!r}: try a more common word")
     for sense in meaning.senses:
         below = parts.taxonomy.subtree(sense.id)
-        if any(one in among for one in below):
+        if any(one in among or one in withheld for one in below):
             return below, meaning.note if sense is meaning.chosen else f"{name}: {sense.definition}"
     return parts.taxonomy.subtree(meaning.chosen.id), ""
 
@@ -258,6 +308,8 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
             if sense in known:
                 twice.append(f"{known[sense]!r} and {label.name!r} are one label, {sense}: kept once")
                 continue
+            if sense_id is None and looks_like_id(label.name):
+                notes.append(f"{label.name!r} looks like a number: taken for {meaning.chosen.definition!r}")
             bare = sense_id is not None and not label.definition
             known[sense] = meaning.chosen.name if bare else label.name
             words += [] if bare else [sense]
@@ -315,7 +367,7 @@ def _several(notes: Sequence[str], count: int) -> list[str]:
     """What was taken for words of several senses: in words for one, in numbers for more."""
     if len(notes) < 2:
         return list(notes)
-    return [f"{len(notes)} of {count} words have several meanings: `devise labels WORD` lists them"]
+    return [f"{len(notes)} of {count} {SEVERAL_MEANINGS}"]
 
 
 def _renamed(space: LabelSpace, names: Mapping[str, str]) -> LabelSpace:

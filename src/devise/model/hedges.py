@@ -69,6 +69,11 @@ class Hedger:
         return tuple((label_id, kinds[0]) for label_id, kinds in found if kinds)
 
     @cached_property
+    def _withheld(self) -> frozenset[str]:
+        """Names that no hedge may have: nobody asked for these labels."""
+        return frozenset(self._parts.withheld).difference(self._asked.ids)
+
+    @cached_property
     def _bits(self) -> Float64[np.ndarray, "nodes"]:
         return information(self.tree)
 
@@ -77,7 +82,7 @@ class Hedger:
         """Names people use; and a label with no other below it, for where the exact name is sure it is the answer."""
         parts, tree = self._parts, self.tree
         own = _tree(parts.taxonomy, parts.space.labels)
-        used = names_people_use(own, parts.familiarity, frozenset(parts.trained_ids))
+        used = names_people_use(own, parts.familiarity, frozenset(parts.trained_ids)) - self._withheld
         allowed = np.array([one in used for one in tree.ids])
         allowed[tree.own] |= tree.counts[tree.own] == 1
         return allowed
@@ -113,7 +118,7 @@ class Hedger:
             threshold,
             None if node < 0 else self._level(node, shares[node]),
             tuple(self._level(int(tree.own[place]), probabilities[place]) for place in narrower),
-            tuple(self._level(one, shares[one]) for one in way),
+            tuple(self._level(one, shares[one]) for one in way if tree.ids[one] not in self._withheld),
         )
 
     def _level(self, node: int, share: float) -> Level:

@@ -1,5 +1,6 @@
 """Model: pictures in, ranked labels out."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -13,13 +14,14 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.arrays import Features, LabelVectors, Queries, Scores
-from devise.errors import DeviseError, PictureError, UsageError
+from devise.errors import DeviseError, PictureError, UsageError, with_addresses
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Standing
 from devise.model.candidates import Candidates, choose_candidates
 from devise.model.context import answers_in_context
 from devise.model.explain import Explainer
 from devise.model.parts import ModelParts
+from devise.model.rejection import Reject, Rejection
 from devise.model.scorers import METHODS, KindScorer, Method, make_scorer
 from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
@@ -28,7 +30,7 @@ from devise.space.evidence import Evidence
 from devise.space.scorer import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone
 from devise.vision.folders import Found
-from devise.vision.pictures import PictureSource
+from devise.vision.pictures import PictureSource, is_one_picture
 from devise.vision.pipeline import Extracted, cores, extract
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["LabelRequest", "LabelRun", "Model", "load"]
 
 Picture: TypeAlias = str | PictureSource | Found
-_Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None]
+_Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
+"""None: none of these."""
 
 _NONE_TRAINED = "the softmax can name trained labels only, and none is asked here: take another method"
 _TOP = 5
@@ -53,7 +56,8 @@ class LabelRequest:
 
     top: guesses a picture, or all labels where there are fewer; None is 5. method: which scorer.
     candidates, under: see `choose_candidates`.
-    typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these".
+    typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these"; "auto", for the
+        method fused, is as `Rejection` says; None is "auto" where `sure` is given to that method, else 0.
     explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
     in_doubt: the same only for pictures whose best guess is less probable than that.
     context: each picture is helped by those of the run that are nearest to it; see `devise.space.neighbours`.
@@ -64,7 +68,7 @@ class LabelRequest:
     candidates: str = "all"
     under: str | None = None
     typed: tuple[TypedLabel, ...] = ()
-    reject: float = 0.0
+    reject: Reject | None = None
     explain: bool = False
     sure: float | None = None
     in_doubt: float | None = None
@@ -75,13 +79,23 @@ class LabelRequest:
             raise UsageError(f"top must be at least 1, got {self.top}")
         if self.method not in METHODS:
             raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
-        if not 0 <= self.reject <= 1:
-            raise UsageError(f"reject is a probability from 0 to 1, got {self.reject}")
+        if self.reject == "auto":
+            if self.method != "fused":
+                raise UsageError(f"reject auto needs the method fused, got {self.method}: give a probability instead")
+        elif self.reject is not None and not (isinstance(self.reject, int | float) and 0 <= self.reject <= 1):
+            raise UsageError(f"reject is auto or a probability from 0 to 1, got {self.reject!r}")
         for name, share in (("sure", self.sure), ("in_doubt", self.in_doubt)):
             if share is not None and not 0 < share <= 1:
                 raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share}")
         if self.context and self.method not in _IN_CONTEXT:
             raise UsageError(f"context needs the method {' or '.join(_IN_CONTEXT)}, got {self.method}: change one")
+
+    @property
+    def rejects(self) -> Reject:
+        """What `reject` comes to."""
+        if self.reject is not None:
+            return self.reject
+        return "auto" if self.sure is not None and self.method == "fused" else 0.0
 
 
 class Model:
@@ -112,7 +126,7 @@ class Model:
         candidates: str = "all",
         under: str | None = None,
         labels: str | None = None,
-        reject: float = 0.0,
+        reject: Reject | None = None,
         explain: bool = False,
         sure: float | None = None,
     ) -> Answer:
@@ -139,7 +153,7 @@ class Model:
         candidates: str = "all",
         under: str | None = None,
         labels: str | None = None,
-        reject: float = 0.0,
+        reject: Reject | None = None,
         explain: bool = False,
         sure: float | None = None,
         context: bool = False,
@@ -150,8 +164,10 @@ class Model:
         context: names depend on the other pictures too, see `LabelRequest`: all are read before the first answer, and
         UsageError comes instead of it if only one can be read.
         """
-        if isinstance(pictures, str | bytes):
+        if is_one_picture(pictures):
             raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
+        if not isinstance(pictures, Iterable):
+            raise UsageError(f"label_many takes a list of pictures, got {type(pictures).__name__}")
         typed = _typed(labels)
         request = LabelRequest(top, method, candidates, under, typed, reject, explain, sure, context=context)
         return self.run(request).answers(pictures)
@@ -179,7 +195,7 @@ class Model:
 
     def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
         """What the backbone makes of each picture, in order; see `extract`."""
-        sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
+        sources = (Path(one) if isinstance(one, str | os.PathLike) else one for one in pictures)
         return extract(sources, self.backbone(), ahead=_AHEAD)
 
     def backbone(self) -> Backbone:
@@ -224,6 +240,8 @@ class LabelRun:
         if request.method == "softmax":
             self.notes = (*self.notes, *_softmax_notes(request, self.candidates, self.ranked))
         self._top = min(request.top or _TOP, len(self.ranked))
+        auto = request.rejects == "auto"
+        self._rejection = Rejection(model.parts, candidates, self.ranked.ids) if auto else None
         self._temperature = np.float32(
             model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
         )
@@ -268,10 +286,12 @@ class LabelRun:
     def _answer(self, one: Extracted, number: int, told: Iterator[_Told]) -> Answer:
         source = str(one.source) if isinstance(one.source, Path) else f"#{number}"
         if one.problem is not None:
-            return Answer(source, problem=one.problem)
-        guesses, standings, hedge = next(told)
-        rejected = guesses[0].score < self.request.reject
-        return Answer(source, guesses, rejected=rejected, standings=standings, note=one.note, hedge=hedge)
+            return Answer(with_addresses(source), problem=one.problem)
+        told_of_it = next(told)
+        if told_of_it is None:
+            return Answer(source, rejected=True, note=one.note)
+        guesses, standings, hedge = told_of_it
+        return Answer(source, guesses, standings=standings, note=one.note, hedge=hedge)
 
     def _told(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Told]:
         evidence = self._model.parts.classifier.evidence(features)
@@ -281,9 +301,14 @@ class LabelRun:
             assert isinstance(self._scorer, PlacingScorer)
             scores = self._scorer.scores_of(queries, evidence)
         standings = self._standings(scores)  # first, for `_shares` overwrites the scores
+        none = None if self._rejection is None else self._rejection.shows_none(scores, evidence, queries)
         guesses = self._guesses(evidence, scores)
         best = np.array([1.0 if blank else of_one[0].score for of_one in guesses])
-        return list(zip(guesses, standings, self._hedges(best, scores), strict=True))
+        if none is None:
+            none = best < self.request.rejects
+        hedges = self._hedges(best, scores)
+        told = zip(guesses, standings, hedges, strict=True)
+        return [None if no else one for no, one in zip(none, told, strict=True)]
 
     @cached_property
     def _hedger(self) -> "Hedger":
@@ -332,7 +357,7 @@ class LabelRun:
         return Guess(label, share, explainer.explanation(image, label, self._vector(label)))
 
     def _vector(self, label: Label) -> Float32[np.ndarray, " dim"]:
-        space = self._space if label.id in self._space.labels else self._model.parts.space
+        space = self._model.parts.space if label.id in self._model.labels else self._space
         vector: Float32[np.ndarray, " dim"] = space.vectors[space.labels.position(label.id)]
         return vector
 
@@ -366,7 +391,7 @@ def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> 
     others = sum(label_id not in ranked for label_id in asked.ids)
     if others == len(asked):
         raise UsageError(_NONE_TRAINED)
-    narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen")
+    narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen", "all-nouns")
     return (f"the softmax can name trained labels only: {others} of the labels asked are left out",) * bool(
         narrowed and others
     )

@@ -83,7 +83,8 @@ class MeaningWeights:
 class Meaning:
     """A word and its senses, the likeliest first; never empty.
 
-    word: as it was typed. kind: what the first sense is a kind of. others: how many further senses can be seen.
+    word: as it was typed. kind: what the first sense is a kind of. others: how many further senses can be seen and are
+    not withheld.
     """
 
     word: str
@@ -156,7 +157,8 @@ class Meanings:
         return tuple(dict.fromkeys(one for one in (genus, head) if one is not None))
 
     def _can_be_seen(self, sense: Synset) -> bool:
-        return sense.id in self._visible or sense.id in self._parts.space.labels
+        seen = sense.id in self._visible or sense.id in self._parts.space.labels
+        return seen and sense.id not in self._parts.withheld
 
     @property
     def _visible(self) -> frozenset[str]:

@@ -1,12 +1,14 @@
 """The parts of a model as the labeller uses them, each read from the bundle when it is first needed."""
 
+from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
-from devise.arrays import Surgery
+from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError
@@ -17,6 +19,7 @@ from devise.space.kernel import KernelSurgery
 from devise.space.labelspace import CENTRE, Centre, DeferredSpace, LabelSpace
 from devise.space.policies import composer_for
 from devise.space.prior import Familiarity, Prior, Standing
+from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.vectors import WordTable
 from devise.vision.backbone import OpenVinoBackbone
@@ -57,6 +60,36 @@ class ModelParts:
     def space(self) -> LabelSpace:
         """All labels of the model and their vectors; glosses are empty."""
         return DeferredSpace(self.bundle.labels, self.bundle.label_vectors)
+
+    @cached_property
+    def withheld(self) -> Mapping[str, Reason]:
+        """Labels that are no answer unless they are asked for, and why; what the model was trained on is never one."""
+        found, trained = withheld_nouns(self.taxonomy), frozenset(self.trained_ids)
+        return {one: found[one] for one in self.space.labels.ids if one in found and one not in trained}
+
+    @property
+    def withheld_counts(self) -> dict[Reason, int]:
+        """How many labels are withheld for each reason."""
+        counts = Counter(self.withheld.values())
+        return {reason: counts[reason] for reason in REASONS}
+
+    @cached_property
+    def answerable(self) -> LabelSpace:
+        """The labels that are not withheld, in the model's order; `space` itself where none is."""
+        own = self.space
+        if not self.withheld:
+            return own
+        return DeferredSpace(own.labels.subset(self.answerable_places.tolist()), self._answerable_vectors)
+
+    @cached_property
+    def answerable_places(self) -> Int64[np.ndarray, "answerable"]:
+        """Where the answerable labels stand among all labels."""
+        ids = self.space.labels.ids
+        return np.array([place for place, one in enumerate(ids) if one not in self.withheld], dtype=np.int64)
+
+    def _answerable_vectors(self) -> LabelVectors:
+        vectors: LabelVectors = self.space.vectors[self.answerable_places]
+        return vectors
 
     @cached_property
     def classifier(self) -> Classifier:

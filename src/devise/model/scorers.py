@@ -1,11 +1,13 @@
 """Every method by its name, made for the labels asked."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from jaxtyping import Int64
 
-from devise.arrays import Scores
+from devise.arrays import Queries, Scores
 from devise.errors import BundleError, UsageError
 from devise.labels import LabelSet
 from devise.model.candidates import Kinds
@@ -22,7 +24,7 @@ from devise.space.evidence import Evidence
 from devise.space.kernel import placed_by_label
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior, standing_of
-from devise.space.scorer import Scorer
+from devise.space.scorer import PlacingScorer, Scorer
 
 __all__ = [
     "METHODS",
@@ -53,6 +55,13 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
     as in the paper's zero-shot tables. UsageError for an unknown name, BundleError for the random embeddings and for
     the kernel if the model keeps no map for them.
     """
+    if space is parts.answerable and space is not parts.space:
+        whole = make_scorer(parts, row, parts.space)
+        if row == "softmax":
+            return whole  # no trained label is withheld
+        if isinstance(whole, PlacingScorer):
+            return _PlacingNarrowed(whole, space.labels, parts.answerable_places)
+        return _Narrowed(whole, space.labels, parts.answerable_places)
     makers: dict[Row, Callable[[], Scorer]] = {
         "softmax": lambda: _softmax(parts, space.labels),
         "devise": lambda: DeviseScorer(space, parts.surgery.map),
@@ -146,6 +155,34 @@ def label_prior(parts: ModelParts, labels: LabelSet) -> LabelPrior | None:
     if known is None:
         return None
     return np.float32(parts.bundle.prior_weight()) * standing_of(labels, parts.space.labels, known, parts.trained)
+
+
+@dataclass(frozen=True, eq=False)
+class _Narrowed:
+    """Scores some of the labels as `whole` does: taking columns costs less than copying the vectors of most labels."""
+
+    whole: Scorer
+    labels: LabelSet
+    columns: Int64[np.ndarray, "labels"]
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Those of `whole`."""
+        return np.take(self.whole.scores(evidence), self.columns, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class _PlacingNarrowed(_Narrowed):
+    """The same of a scorer whose pictures may be moved."""
+
+    whole: PlacingScorer
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+        return self.whole.queries(evidence)
+
+    def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
+        """The scores of pictures that stand at `queries`."""
+        return np.take(self.whole.scores_of(queries, evidence), self.columns, axis=1)
 
 
 class KindScorer:

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devise.errors import UsageError
+from devise.model.classlist import unnumbered
 from devise.text.phrases import term_key
 
 __all__ = [
     "TypedLabel",
     "asked_name",
-    "is_heading",
     "is_id",
     "is_synset_like",
     "looks_like_id",
@@ -21,20 +21,42 @@ __all__ = [
 
 _ID = r"n\d{8}|[^\s,;:]+\.n\.\d{1,3}"
 _IS_ID = re.compile(_ID, re.IGNORECASE)
-_ID_FIRST = re.compile(rf"(?:\d+[\s,;:]+)?(?P<id>{_ID})[\s,;:=|_-]+(?:\d+\s+)?(?P<name>\S.*)", re.IGNORECASE)
-_ID_LAST = re.compile(rf"(?P<name>.*?\S)[\s,;:=|]+(?P<id>{_ID})", re.IGNORECASE)
+_ID_FIRST = re.compile(
+    rf"(?:\d+[\s,;:]+)?[(\[]?(?P<id>{_ID})[)\]]?[\s,;:=|_-]+(?:\d+[\s,;]+)?(?P<name>\S.*)", re.IGNORECASE
+)
+_PREFIX = r"(?:oewn|ewn|p?wn|omw|bn|wordnet|imagenet)[-.\d]*"
+_ID_LAST = re.compile(
+    rf"(?!{_PREFIX}:)(?P<name>.*?\S)[\s,;:=|]+[(\[]?(?P<id>{_ID})[)\]]?(?:[\s,;]+\d+)?", re.IGNORECASE
+)
+_ID_PREFIXED = re.compile(rf"(?:p?wn|wordnet|imagenet)(?:-?3\.?0)?:(?P<id>{_ID})", re.IGNORECASE)
+_OWN_ID = re.compile(r"user:(?P<name>[^\s:]+)")  # as answers show the id of a label that is no synset
 _PRINTED = re.compile(rf"Synset\(\s*['\"]?(?P<id>{_ID})['\"]?\s*\)", re.IGNORECASE)  # as NLTK prints a synset
 _SYNSET_LIKE = re.compile(
     r"[nvars]\d{5,}|\d{8}-?[nvars]?|(\S+-)?\d{8}-[nvars]|\S*(?<![^\W_])n\d{8}(?!\d)\S*"
     r"|\S+\.([nvars]|noun|verb|adj|adv)\.\d+(\.\S+)?|\S+#[nvars](#\d+)?|\S+%\d(:\S*)?"
-    r"|(oewn|ewn|pwn|wn|omw|bn|wordnet)[-:]\S*\d\S*|(Synset|Lemma)\(\S*\)",
+    rf"|\S+[-_][nv][-_]\d{{1,2}}|{_PREFIX}[-:]\S*\d\S*|(Synset|Lemma)\(\S*\)",
     re.IGNORECASE,
 )
-_FOREIGN_ID = re.compile(r"[a-z]?\d{3,}[a-z]?|([a-z]+:)?[qp]\d+|(/\w+){2,}", re.IGNORECASE)
+_FOREIGN_ID = re.compile(r"[a-z]?\d{3,}[a-z]?|([a-z]+:)?[qp]\d+|(ili:)?i\d{4,}|(/\w+){2,}", re.IGNORECASE)
+_FOREIGN_FIRST = re.compile(r"(?:(?:/[mg]/\w+|wd:Q\d+)[\s,;|]+|Q\d{2,}\s*[\t,;|]\s*)(?P<name>\S.*)")
+_FILE = re.compile(r"\S+\.(jpe?g|png|gif|webp|tiff?|bmp|heic|avif|tar|zip|txt|csv|tsv|json)|[a-z]:\\.*", re.IGNORECASE)
+_PLACE = re.compile(r"/(?P<letter>[a-z])/(?P<name>(?P=letter)\w*(?:/\w+)*)")  # of Places365: /l/library/indoor
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S*|www\.\S+", re.IGNORECASE)
 
 _CLOSING = {
-    **{'"': '"”“', "“": '"”', "”": '"”', "„": "“”", "«": "»", "»": "«", "‹": "›", "›": "‹", "「": "」", "『": "』"},
+    **{
+        '"': '"”“',
+        "＂": "＂",
+        "“": '"”',
+        "”": '"”',
+        "„": "“”",
+        "«": "»",
+        "»": "«",
+        "‹": "›",
+        "›": "‹",
+        "「": "」",
+        "『": "』",
+    },
     **{"‘": "’'", "’": "’", "‚": "‘’", "'": "'’", "`": "`'"},
 }
 _QUOTED = re.compile(
@@ -42,16 +64,12 @@ _QUOTED = re.compile(
     + "|".join(f"{re.escape(mark)}(?P<q{i}>[^\n]+?)[{ends}]" for i, (mark, ends) in enumerate(_CLOSING.items()))
     + r")(?=\s*(?:$|[,;:\n]))"
 )
-_LEFT_OVER = '"“”„«»‹›「」『』`'
+_LEFT_OVER = '"＂“”„«»‹›「」『』`|'
 _CELLS = re.compile(r"[^\s:;]\t\S")  # a tab for a blank has blanks beside it
 _BULLET = re.compile(r"[-*+•·–—]\s+")
-_NUMBERED = re.compile(r"\s*(?P<number>\d+)(?:[.):,;]\s*|\s+)(?P<rest>\S.*)")
+_LIST = re.compile(r"\s*[\[({]\s*(?P<entries>[\"'].*[\"'])\s*,?\s*[\])}]\s*", re.DOTALL)  # of Python or JSON
 _UNSEEN = dict.fromkeys(map(ord, "\xad\u200b\u200e\u200f\u2060\ufeff"))
 """What has no width: soft hyphens, marks of direction, a byte order mark in the middle."""
-_COLUMNS = frozenset(
-    re.findall(r"\S+", "id wnid wnids synset synset_id index number count name names word words label labels class")
-    + re.findall(r"\S+", "class_id class_name classes category categories definition gloss description display_name #")
-)
 _KEPT = {ord(","): "\ue000", ord(";"): "\ue001", ord(":"): "\ue002"}
 """What parts labels, and what stands for it inside quotes until they are parted."""
 
@@ -83,21 +101,21 @@ def parse_labels(*texts: str) -> tuple[TypedLabel, ...]:
     >>> parse_labels("n02129165 lion")
     (TypedLabel(name='lion', definition='n02129165'),)
     """
-    return _unique(_parsed(entry) for text in texts for entry in _entries(_unquoted(text)) if entry.strip())
+    entries = (unnumbered(_entries(_unquoted(_unlisted(text)))) for text in texts)
+    return _unique(_parsed(one) for listed in entries for entry in listed for one in _ids_apart(entry))
 
 
 def parse_lines(lines: Iterable[str]) -> tuple[TypedLabel, ...]:
     """Labels one a line, so that commas and semicolons are part of it; all else as in `parse_labels`.
 
-    Lines that are all numbered, one after the other ("0 lion", "1 tiger"), lose their numbers. UsageError for a line of
+    Lines that are all numbered ("0 lion", "1 tiger") lose their numbers, see `unnumbered`. UsageError for a line of
     several columns, none of which is an id.
 
     >>> [label.name for label in parse_lines(["zedonk: part zebra, part donkey; sterile", "", "kick scooter"])]
     ['zedonk', 'kick scooter']
     """
-    return _unique(
-        _parsed(_unquoted(_one_column(_stripped(line)))) for line in _unnumbered([one for one in lines if one.strip()])
-    )
+    entries = (entry for line in unnumbered(list(lines)) for entry in _ids_apart(_stripped(line)))
+    return _unique(_parsed(_unquoted(_one_column(entry))) for entry in entries)
 
 
 def asked_name(text: str) -> str:
@@ -112,16 +130,6 @@ def asked_name(text: str) -> str:
     if is_id(label.definition):
         return label.definition
     return text if label.definition else label.name
-
-
-def is_heading(line: str) -> bool:
-    """Whether a line only names columns, as the first of a table does.
-
-    >>> is_heading('"wnid","words"'), is_heading("lion, king of beasts")
-    (True, False)
-    """
-    columns = [column.strip(" \"'").lower() for column in re.split(r"[,;|\t]", line)]
-    return all(column in _COLUMNS for column in columns)
 
 
 def is_id(text: str) -> bool:
@@ -139,13 +147,13 @@ def is_synset_like(text: str) -> bool:
 
 
 def looks_like_id(text: str) -> bool:
-    """Whether a text is no name but an id of some tool, an address on the web or a number.
+    """Whether a text is no name but an id of some tool, an address on the web, the name of a file or a number.
 
     >>> [looks_like_id(text) for text in ("lion.v.01", "Q140", "/m/096mb", "https://example.org/lion", "42", "lion")]
     [True, True, True, True, True, False]
     """
     text = text.strip()
-    return _is_whole(text) or not re.search(r"[^\W\d]", text)
+    return _is_whole(text) or _FILE.fullmatch(text) is not None or not re.search(r"[^\W\d]", text)
 
 
 def user_id(name: str) -> str:
@@ -180,6 +188,8 @@ def _entries(text: str) -> list[str]:
     """
     if ";" in text or "\n" in text:
         return re.split(r"[;\n]", text)
+    if "|" in text and "," not in text and not (_ID_FIRST.fullmatch(text) or _ID_LAST.fullmatch(text)):
+        return text.split("|")
     entries: list[str] = []
     for piece in text.split(","):
         last = entries[-1].strip() if entries else ""
@@ -192,10 +202,14 @@ def _entries(text: str) -> list[str]:
 
 
 def _parsed(entry: str) -> TypedLabel:
-    if printed := _PRINTED.fullmatch(entry.strip()):
-        return TypedLabel(printed["id"].lower())
+    if written := _PRINTED.fullmatch(entry.strip()) or _ID_PREFIXED.fullmatch(entry.strip()):
+        return TypedLabel(written["id"].lower())
     entry = _stripped(entry)
+    if own := _OWN_ID.fullmatch(entry):
+        return TypedLabel(_named(own["name"].replace("_", " "), entry))
     listed = _ID_FIRST.fullmatch(entry) or _ID_LAST.fullmatch(entry)
+    if listed and not re.search(r"[^\W\d_]", listed["name"]):  # a count, or how sure
+        return TypedLabel(listed["id"].lower())
     if listed:
         return TypedLabel(_named(listed["name"].partition(":")[0].replace("_", " "), entry), listed["id"].lower())
     if _ADDRESS.match(entry) or _is_whole(entry):
@@ -206,12 +220,14 @@ def _parsed(entry: str) -> TypedLabel:
 
 def _is_whole(text: str) -> bool:
     """Whether a text is an id or an address: a colon in it starts no definition."""
-    return any(pattern.fullmatch(text.strip()) for pattern in (_SYNSET_LIKE, _FOREIGN_ID, _ADDRESS))
+    return any(pattern.fullmatch(text.strip()) for pattern in (_SYNSET_LIKE, _FOREIGN_ID, _ADDRESS, _OWN_ID))
 
 
 def _stripped(entry: str) -> str:
     """An entry without what stands around it in other tools' lists; never empty if it was not."""
     entry = entry.translate(_UNSEEN).strip()
+    if named := _FOREIGN_FIRST.fullmatch(entry) or _PLACE.fullmatch(entry):
+        entry = named["name"].replace("/", " ")
     return _BULLET.sub("", entry, count=1).rstrip(",;").strip() if _BULLET.match(entry) else entry.rstrip(",;") or entry
 
 
@@ -221,13 +237,16 @@ def _one_column(line: str) -> str:
     return line
 
 
-def _unnumbered(lines: list[str]) -> list[str]:
-    """The lines, without their numbers if these count up by one from 0 or 1."""
-    found = [_NUMBERED.fullmatch(line.strip()) for line in lines]
-    numbers = [int(one["number"]) for one in found if one]
-    if len(lines) < 2 or len(numbers) < len(lines) or numbers != list(range(numbers[0], numbers[0] + len(lines))):
-        return lines
-    return [one["rest"] for one in found if one] if numbers[0] < 2 else lines
+def _unlisted(text: str) -> str:
+    """What is inside the brackets of a list of Python or JSON."""
+    listed = _LIST.fullmatch(text)
+    return listed["entries"] if listed else text
+
+
+def _ids_apart(entry: str) -> list[str]:
+    """The entry, or each of the ids that are all it holds; none if it is blank."""
+    parts = re.split(r"[\s,;|]+", entry.strip(" \t\r,;|"))
+    return parts if len(parts) > 1 and all(map(is_id, parts)) else [entry] if entry.strip() else []
 
 
 def _named(name: str, entry: str) -> str:

@@ -8,6 +8,7 @@ from typing import IO
 from devise.errors import PictureError
 from devise.model.answers import Answer, Guess, Hedge, Level, typed_places
 from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.model.rejection import why_none
 from devise.pages.frame import CLOSING, document, html_text, many, opening, percent, problem_list, unseen_mark
 from devise.pages.gallery import guess_html
 from devise.search.results import Hit, Hits, shown_score
@@ -79,8 +80,8 @@ class LabelSheet:
         self._named += not answer.rejected
         self._rejected += answer.rejected
         if self.photos <= MOST_PHOTOS:
-            best = answer.guesses[0].label.name
-            self._spool.write(_card(answer.source, "" if answer.rejected else best, self._text(answer)) + "\n")
+            best = "" if answer.rejected else answer.guesses[0].label.name
+            self._spool.write(_card(answer.source, best, self._text(answer)) + "\n")
 
     def pieces(self, stopped: bool = False) -> Iterator[str]:
         """The page. stopped: the work was ended before all photos were done."""
@@ -110,8 +111,8 @@ class LabelSheet:
         )
         if self._rejected:
             yield (
-                f"{many(self._rejected, 'photo')} had no name of {_share(request.reject)} or more, and "
-                f"{'is' if self._rejected == 1 else 'are'} shown as “none of these”."
+                f"{many(self._rejected, 'photo')} {'is' if self._rejected == 1 else 'are'} shown as “none of these”: "
+                f"{why_none(request.rejects)}."
             )
         if request.context:
             yield "Names depend on the other photos of this run."

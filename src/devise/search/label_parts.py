@@ -49,7 +49,7 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         "format": "devise labels",
         "version": 1,
         "model_sha256": header_of(model.parts).model_sha256,
-        "request": _asked(request),
+        "request": _asked(request, withholds=bool(model.parts.withheld)),
     }
     file = folder / _FACTS
     if file.exists():
@@ -69,9 +69,16 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         out.write(json.dumps(facts, indent=1) + "\n")
 
 
-def _asked(request: LabelRequest) -> dict[str, object]:
-    """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on."""
-    asked: dict[str, object] = json.loads(json.dumps(asdict(request)))
+def _asked(request: LabelRequest, *, withholds: bool) -> dict[str, object]:
+    """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on.
+
+    Folders made before nouns were withheld go on with all nouns, under the name that these had.
+    """
+    asked: dict[str, object] = json.loads(json.dumps(asdict(request) | {"reject": request.rejects}))
+    if withholds and request.candidates in ("all", "unseen"):
+        asked["withheld"] = True
+    elif request.candidates == "all-nouns":
+        asked["candidates"] = "all"
     return {key: value for key, value in asked.items() if value or key not in ("sure", "in_doubt", "context")}
 
 

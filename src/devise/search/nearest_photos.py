@@ -40,23 +40,24 @@ class LabelSide:
         return self.nearest.near(_with(point[None], 0.0), count)
 
 
-def open_search(model: Model, index: Path, *, often: bool = False) -> PhotoSearch:
+def open_search(model: Model, index: Path, *, often: bool = False, all_nouns: bool = False) -> PhotoSearch:
     """The index at `index`, read into memory; PhotoIndexError if there is none, or another model's.
 
     An approximate index of other rows, or one that is damaged, is not used: the search is exact then, and its notes
-    say so. often: see `PhotoSearch`.
+    say so. often, all_nouns: see `PhotoSearch`.
     """
     rows = PhotoStore.opened(index, header_of(model.parts)).rows()
     try:
         nearest = Nearest.read(index)
     except PhotoIndexError as error:
-        return PhotoSearch(model, rows, notes=(f"searched exactly: {error}",), often=often)
+        notes = (f"searched exactly: {error}",)
+        return PhotoSearch(model, rows, notes=notes, often=often, all_nouns=all_nouns)
     if nearest is None:
-        return PhotoSearch(model, rows, often=often)
+        return PhotoSearch(model, rows, often=often, all_nouns=all_nouns)
     if nearest.facts.fingerprint != fingerprint(rows):
-        note = "the approximate index is not of these photos: searched exactly; devise index brings it up to date"
-        return PhotoSearch(model, rows, notes=(note,), often=often)
-    return PhotoSearch(model, rows, LabelSide(nearest))
+        note = "the approximate index is not of these photos: searched exactly; index them again to bring it up to date"
+        return PhotoSearch(model, rows, notes=(note,), often=often, all_nouns=all_nouns)
+    return PhotoSearch(model, rows, LabelSide(nearest), all_nouns=all_nouns)
 
 
 def refresh_nearest(model: Model, index: Path, photos: int, above: int = APPROXIMATE_ABOVE) -> Nearest | None:

@@ -6,13 +6,14 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from devise.arrays import Scores
 from devise.errors import UsageError
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model
+from devise.model.rejection import Reject, log_expected, log_sum_exp
 from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
@@ -28,6 +29,7 @@ _BLOCK_BYTES = 32 * 2**20
 _AT_LEAST = 200  # photos that an approximate search looks at for each label
 _COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
 _FEW_LABELS = 64  # of more labels all photos are looked at
+_TOGETHER = 64  # photos that are named at once
 _ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
 
 
@@ -50,6 +52,7 @@ class _Query:
     point: Float32[np.ndarray, "dim"] | None = None
     probable: bool = True
     notes: tuple[str, ...] = ()
+    reject: Reject = 0.0
 
 
 class PhotoSearch:
@@ -58,6 +61,7 @@ class PhotoSearch:
     rows: its photos, in the order of their paths. near: an approximate index of them. notes: told with all hits.
     often: it will be searched more than once, so that a second of preparation pays: each search looks at vectors in
     8 bits first, and exactly at all photos that can be among the best. What is found is the same.
+    all_nouns: photos may be called by withheld nouns; without it, such a photo has the likeliest other name.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class PhotoSearch:
         *,
         notes: tuple[str, ...] = (),
         often: bool = False,
+        all_nouns: bool = False,
     ) -> None:
         self.rows = rows
         self._near = near
@@ -77,6 +82,8 @@ class PhotoSearch:
         self._temperature = np.float32(model.parts.setting("fused", "temperature"))
         self._rule = model.parts.bundle.stacking()
         self._column = {label_id: column for column, label_id in enumerate(model.parts.trained_ids)}
+        self._all_nouns = all_nouns
+        self._renamed: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,12 +115,35 @@ class PhotoSearch:
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
         found = top_k(among._scores(query)[None], min(top, len(among)))
         shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
-        labels = among.labels_of(found.positions[0])
+        labels = self.labels_of(found.positions[0] if rows is None else rows[found.positions[0]])
+        kept = among._kept(query, found.positions[0], shown)
         hits = (
             Hit(among.rows.facts[place].path, min(1.0, score), label)
-            for place, score, label in zip(found.positions[0].tolist(), shown.tolist(), labels, strict=True)
+            for place, score, label, one in zip(found.positions[0].tolist(), shown.tolist(), labels, kept, strict=True)
+            if one
         )
         return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=near is None)
+
+    def kept(self, wanted: Wanted) -> Bool[np.ndarray, "photos"]:
+        """Which photos `wanted` does not reject, in the order of `rows`."""
+        query = self._query(wanted)
+        scores = self._scores(query)
+        if query.point is None and query.probable:
+            np.exp(scores, out=scores)
+        return self._kept(query, np.arange(len(self)), scores)
+
+    def _kept(
+        self, query: "_Query", places: Int64[np.ndarray, "some"], scores: PhotoScores
+    ) -> Bool[np.ndarray, "some"]:
+        """Which of these photos, with their scores, the query does not reject; see `Wanted`."""
+        kept = np.ones(len(places), dtype=bool)
+        if query.reject != "auto":
+            return scores >= np.float32(query.reject) if query.reject else kept  # a cosine may be below 0
+        if query.point is None and query.probable:
+            some = PhotoSearch(self._model, self.rows.taken(places))
+            for space in query.spaces:
+                kept &= some._log_shares(space, None) > log_sum_exp(log_expected(self._model.parts, space))
+        return kept
 
     def scores(self, wanted: Wanted) -> PhotoScores:
         """Every photo's score, up is better, in the order of `rows`.
@@ -126,7 +156,7 @@ class PhotoSearch:
 
     def _query(self, wanted: Wanted) -> "_Query":
         if wanted.like is not None:
-            return _Query(point=self._model.embed(wanted.like))
+            return _Query(point=self._model.embed(wanted.like), reject=wanted.reject)
         spaces: list[LabelSpace] = []
         notes: tuple[str, ...] = ()
         if wanted.words:
@@ -134,10 +164,10 @@ class PhotoSearch:
             notes = chosen.notes
             spaces = _any_of(chosen) if wanted.match == "any" else self._each_of(chosen)
         if wanted.under is not None:
-            below = choose_candidates(self._model.parts, "all", under=wanted.under)
+            below = choose_candidates(self._model.parts, "all-nouns", under=wanted.under)  # asked for by name
             spaces, notes = [*spaces, below.space], (*notes, *below.notes)
         placed = tuple(photo_space(self._model.parts, space) for space in spaces)
-        return _Query(placed, probable=wanted.by == "probability", notes=notes)
+        return _Query(placed, probable=wanted.by == "probability", notes=notes, reject=wanted.reject)
 
     def _each_of(self, chosen: Candidates) -> list[LabelSpace]:
         """One space per word: its label, and those of its kinds."""
@@ -247,9 +277,28 @@ class PhotoSearch:
         return total
 
     def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
-        """What the photos at these places are called when all labels of the model compete."""
-        labels = self._model.labels
-        return [self._model.labelled(labels[position]) for position in self.rows.labels[places].tolist()]
+        """What the photos at these places are called when all labels of the model compete, or those not withheld.
+
+        The index keeps the first of all labels: where that is withheld, the first of the others is found now.
+        """
+        labels, named = self._model.labels, self.rows.labels[places].tolist()
+        if not self._all_nouns:
+            withheld = self._model.parts.withheld
+            asked = zip(places.tolist(), named, strict=True)
+            self._rename([place for place, one in asked if labels.ids[one] in withheld and place not in self._renamed])
+            named = [self._renamed.get(place, one) for place, one in zip(places.tolist(), named, strict=True)]
+        return [self._model.labelled(labels[position]) for position in named]
+
+    def _rename(self, places: list[int]) -> None:
+        """Find the likeliest label that is not withheld for each of these photos."""
+        parts = self._model.parts
+        prior = label_prior(parts, parts.placed.labels)
+        for start in range(0, len(places), _TOGETHER):
+            some = places[start : start + _TOGETHER]
+            few = PhotoSearch(self._model, self.rows.taken(np.array(some, dtype=np.int64)))
+            scores = few._scaled(parts.placed.cosines(few._vectors), parts.placed, prior, slice(0, len(few)))
+            best = parts.answerable_places[scores[:, parts.answerable_places].argmax(axis=1)]
+            self._renamed.update(zip(some, best.tolist(), strict=True))
 
     def _scaled(self, scores: Scores, space: LabelSpace, prior: LabelPrior | None, block: slice) -> Scores:
         """Fused score over temperature, less the logarithm of the photo's sum over all labels; made in place."""

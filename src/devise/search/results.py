@@ -6,6 +6,7 @@ from typing import Literal
 from devise.errors import UsageError
 from devise.labels import Label
 from devise.model.labeller import Picture
+from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel
 
 __all__ = ["LEAST_LIKE", "Hit", "Hits", "Likeness", "Wanted", "likeness", "shown_score"]
@@ -27,6 +28,9 @@ class Wanted:
     words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
     any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
     exact: a word stands for its own label alone, not for its kinds too; an id always does.
+    reject: photos below this score are not found, 0 is all of them; "auto" leaves out those for which one of the words
+        (or the branch) is no likelier than before the photo was looked at, and nothing where photos are ordered by a
+        cosine.
     by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
     """
 
@@ -36,12 +40,15 @@ class Wanted:
     like: Picture | None = None
     by: Literal["probability", "cosine"] = "probability"
     exact: bool = False
+    reject: Reject = 0.0
 
     def __post_init__(self) -> None:
+        if self.reject != "auto" and not 0 <= self.reject <= 1:
+            raise UsageError(f"reject is auto or a score from 0 to 1, got {self.reject}")
         if self.like is not None and (self.words or self.under is not None):
-            raise UsageError("a photo to be like stands alone: leave out words and --under, or --like")
+            raise UsageError("a photo to be like stands alone: leave out words and under, or like")
         if self.like is None and not self.words and self.under is None:
-            raise UsageError("nothing is looked for: give words, --under NAME or --like PHOTO")
+            raise UsageError("nothing is looked for: give words, a noun as under, or a photo as like")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How well an index is searched: the names of class folders as words, their photos as the right ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +50,18 @@ def retrieval(scores: Float32[np.ndarray, "photos"], right: Bool[np.ndarray, "ph
 
 @dataclass(frozen=True, slots=True)
 class ClassQuality:
-    """One class as a word. by: how photos were ordered, one of ORDERS."""
+    """One class as a word. by: how photos were ordered, one of ORDERS.
+
+    kept, wrong: shares of the right photos, and of all others, that search finds at all, by its rule "auto".
+    """
 
     synset: str
     name: str
     trained: bool
     by: str
     found: Retrieval
+    kept: float
+    wrong: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,12 @@ class Quality:
 
     classes: tuple[ClassQuality, ...]
     photos: int
+
+    def found(self, by: str, trained: bool) -> tuple[float, float]:
+        """Of the same classes the means of `kept` and `wrong`."""
+        rows = [(row.kept, row.wrong) for row in self.classes if (row.by, row.trained) == (by, trained)]
+        kept, wrong = np.mean(rows, axis=0).tolist()
+        return kept, wrong
 
     def mean(self, by: str, trained: bool) -> Retrieval | None:
         """Over the classes that were trained on, or the others; None if there are none."""
@@ -107,7 +118,9 @@ def _of_class(model: Model, search: PhotoSearch, truth: Sequence[str | None], sy
         "cosine": Wanted((TypedLabel(synset),), by="cosine"),
     }
     right = {by: np.array([one in kinds if by == "name" else one == synset for one in truth]) for by in asked}
-    return [
-        ClassQuality(synset, name, trained, by, retrieval(search.scores(wanted), right[by]))
-        for by, wanted in asked.items()
-    ]
+    rows = []
+    for by, wanted in asked.items():
+        kept = search.kept(replace(wanted, reject="auto"))
+        shares = [float(kept[side].mean()) if side.any() else 0.0 for side in (right[by], ~right[by])]
+        rows.append(ClassQuality(synset, name, trained, by, retrieval(search.scores(wanted), right[by]), *shares))
+    return rows

@@ -17,7 +17,7 @@ from devise.serve.catalogue import label_routes, search_routes
 from devise.serve.guard import Guard, failure
 from devise.serve.page import page_routes
 from devise.serve.pictures import picture_routes
-from devise.serve.problems import ServiceError, without_commands
+from devise.serve.problems import ServiceError
 from devise.serve.schema import Failure, Health
 from devise.serve.service import Service
 from devise.serve.telemetry import Telemetry
@@ -116,7 +116,7 @@ def _handlers() -> dict[int | type[Exception], Any]:
 
     async def mistaken(_: Request, error: Exception) -> Response:
         code = "picture" if isinstance(error, PictureError) else "mistake"
-        return _response(ServiceError(422, code, without_commands(str(error))))
+        return _response(ServiceError(422, code, str(error)))
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

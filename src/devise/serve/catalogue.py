@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -12,10 +13,11 @@ from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import Asked, ask
 from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
-from devise.model.typed import TypedLabel, parse_lines, user_id
+from devise.model.rejection import Reject
+from devise.model.typed import TypedLabel, asked_name, parse_labels, parse_lines, user_id
 from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
-from devise.serve.problems import ServiceError, without_commands
+from devise.serve.problems import ServiceError
 from devise.serve.schema import (
     Hit,
     Hits,
@@ -27,6 +29,7 @@ from devise.serve.schema import (
     PhotoItem,
     PhotoList,
     Sense,
+    Share,
     Text,
 )
 from devise.serve.service import Service
@@ -49,6 +52,8 @@ def label_routes(service: Service) -> APIRouter:
         near: Annotated[int, Query(ge=0, le=50)] = 0,
     ) -> Any:
         """Labels called so, then those whose names begin so, then those that hold it; and the user's own.
+
+        Of labels that are withheld only those called so.
 
         near: so many labels nearest in meaning to the first one found.
         """
@@ -79,7 +84,7 @@ def label_routes(service: Service) -> APIRouter:
             definition=typed.definition or made.gloss,
             source=made.source,
             created=created,
-            notes=list(map(without_commands, chosen.notes)),
+            notes=list(chosen.notes),
         )
 
     @routes.delete("/labels", status_code=204, summary="Forget a label of your own")
@@ -108,6 +113,13 @@ def search_routes(service: Service) -> APIRouter:
         sense: Annotated[Text | None, Query(description="The id of the sense that is meant.")] = None,
         like: Annotated[int | None, Query(ge=0, le=2**31, description="A photo of the index to be like.")] = None,
         top: Top = 24,
+        reject: Annotated[
+            Share | Literal["auto"],
+            Query(
+                description="Photos with a lower score are left out; auto: those that are no likelier to show the "
+                "words than before they were looked at."
+            ),
+        ] = "auto",
     ) -> Any:
         """Photos nearest to a noun, to any other words or to a photo; 404 when the service has no photo index."""
         photos = _photos(service)
@@ -118,7 +130,7 @@ def search_routes(service: Service) -> APIRouter:
             name = _photo(photos, like).name
             hits = _hits(photos, photos.like(like, top), "cosine")
             return Hits(query="", label=name, gloss="", photos=len(photos), hits=hits)
-        return _by_words(service, photos, " ".join(q.split()), sense, top)
+        return _by_words(service, photos, " ".join(q.split()), sense, top, reject)
 
     @routes.get("/photos", response_model=PhotoList, summary="Some photos of the index")
     def some(top: Top = 8) -> Any:
@@ -145,12 +157,15 @@ def search_routes(service: Service) -> APIRouter:
     return routes
 
 
-def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int) -> Hits:
+def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int, reject: Reject) -> Hits:
     kept = (one for one in service.own.all() if user_id(one.name) == user_id(words))
-    label = next(kept, None) or parse_lines([words])[0]
-    parts = service.model.parts
+    own = next(kept, None)
+    labels = parse_labels(words) if own is None else (own,)
+    if len(labels) > 1:
+        return _by_any(photos, labels, words, sense, top, reject)
+    label, parts = labels[0], service.model.parts
     asked = ask(parts, f"{label.name}: {label.definition}" if label.definition else label.name, sense)
-    found = photos.find(label if sense is None else TypedLabel(label.name, asked.chosen.id), top)
+    found = photos.find([label if sense is None else TypedLabel(label.name, asked.chosen.id)], top, reject)
     taken, others = _senses(parts, label, asked)
     return Hits(
         query=words,
@@ -161,7 +176,24 @@ def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | No
         taken=taken,
         others=others,
         kinds=_kinds(parts, found, taken.id) if taken else [],
-        notes=list(dict.fromkeys(map(without_commands, [*asked.notes, *found.notes]))),
+        notes=list(dict.fromkeys([*asked.notes, *found.notes])),
+    )
+
+
+def _by_any(
+    photos: PhotoSearch, labels: Sequence[TypedLabel], words: str, sense: str | None, top: int, reject: Reject
+) -> Hits:
+    """Photos of any of several words, as `devise search "lion, tiger"` finds them."""
+    if sense is not None:
+        raise UsageError(f"a sense is of one word, and {len(labels)} are asked for: give one")
+    found = photos.find(labels, top, reject)
+    return Hits(
+        query=words,
+        label=", ".join(label.name for label in labels),
+        gloss="",
+        photos=len(photos),
+        hits=_hits(photos, found, "probability"),
+        notes=list(found.notes),
     )
 
 
@@ -224,11 +256,15 @@ def _one(label: OwnLabel) -> TypedLabel:
     """One line of a label file; UsageError for a name without a word in it."""
     if ":" in label.name:
         raise UsageError("a label's name holds no colon: put its meaning into the definition")
-    (typed,) = parse_lines([" ".join(f"{label.name}: {label.definition}".splitlines())])
-    return typed
+    text = f"{label.name}: {label.definition}" if label.definition.strip() else label.name
+    typed = parse_lines([" ".join(text.splitlines())])
+    if len(typed) > 1:
+        raise UsageError(f"{len(typed)} ids in the name of one label: keep each on its own")
+    return typed[0]
 
 
 def _found(service: Service, query: str, top: int) -> list[LabelItem]:
+    query = asked_name(query)
     wanted = " ".join(query.lower().split())
     if not wanted:
         return []
@@ -238,7 +274,9 @@ def _found(service: Service, query: str, top: int) -> list[LabelItem]:
     exact = [labels.position(i) for i in senses if i in labels]
     begins = [place for place, name in enumerate(service.names) if name.startswith(wanted)]
     holds = [place for place, name in enumerate(service.names) if wanted in name] if len(begins) < top else []
-    places = list(dict.fromkeys([*exact, *begins, *holds]))[:top]
+    withheld = service.model.parts.withheld
+    others = (place for place in [*begins, *holds] if labels.ids[place] not in withheld)
+    places = list(dict.fromkeys([*exact, *others]))[:top]
     return [_item(service, place) for place in places]
 
 

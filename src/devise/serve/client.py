@@ -8,6 +8,7 @@ import httpx
 from pydantic import BaseModel
 
 from devise.errors import DeviseError, PictureError, UsageError
+from devise.model.rejection import Reject
 from devise.model.scorers import Method
 from devise.serve.schema import Embedding, Health, Hits, LabelAnswer, LabelList, OwnLabel, OwnLabelKept, PhotoList
 
@@ -65,11 +66,11 @@ class Client:
         *,
         top: int = 5,
         methods: Sequence[Method] = ("fused",),
-        candidates: Literal["all", "seen", "unseen", "typed"] = "all",
+        candidates: Literal["all", "seen", "unseen", "typed", "all-nouns"] = "all",
         under: str | None = None,
         labels: str = "",
         own: bool = True,
-        reject: float = 0.0,
+        reject: Reject | None = None,
         explain: bool = False,
         standings: bool = False,
         sure: float | None = None,
@@ -80,7 +81,6 @@ class Client:
             "method": list(methods),
             "candidates": candidates,
             "own": own,
-            "reject": reject,
             "explain": explain,
             "standings": standings,
         }
@@ -88,6 +88,8 @@ class Client:
             options["under"] = under
         if sure is not None:
             options["sure"] = sure
+        if reject is not None:
+            options["reject"] = reject
         form = {"labels": labels} if labels else {}  # not in the address, which must stay short
         return self._asked(LabelAnswer, "POST", "/v1/label", params=options, data=form, files={"file": picture})
 
@@ -95,12 +97,21 @@ class Client:
         """A picture as a unit vector of the label space."""
         return self._asked(Embedding, "POST", "/v1/embed", files={"file": picture})
 
-    def search(self, words: str = "", *, sense: str | None = None, like: int | None = None, top: int = 24) -> Hits:
+    def search(
+        self,
+        words: str = "",
+        *,
+        sense: str | None = None,
+        like: int | None = None,
+        top: int = 24,
+        reject: Reject = "auto",
+    ) -> Hits:
         """Photos of the service's index nearest to a noun or other words, or to one of its photos.
 
         sense: the id of the noun's sense that is meant. like: the number of the photo, in place of words.
+        reject: see `Wanted`.
         """
-        asked = {"q": words or None, "sense": sense, "like": like, "top": top}
+        asked = {"q": words or None, "sense": sense, "like": like, "top": top, "reject": reject}
         params = {name: value for name, value in asked.items() if value is not None}
         return self._asked(Hits, "GET", "/v1/search", params=params)
 

@@ -12,6 +12,7 @@ from devise.errors import PictureError
 from devise.files import text_name
 from devise.labels import Label
 from devise.model.labeller import Model
+from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel
 from devise.search.query import PhotoSearch as IndexSearch
 from devise.search.results import Hits, Wanted
@@ -55,8 +56,8 @@ class PhotoSearch(Protocol):
     def __len__(self) -> int:
         """Photos in it."""
 
-    def find(self, label: TypedLabel, top: int) -> PhotosFound:
-        """At most `top` photos of a noun, or of other words with or without a definition.
+    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject) -> PhotosFound:
+        """At most `top` photos of any of these: nouns, or other words with or without a definition.
 
         DeviseError if nothing is known of the words.
         """
@@ -90,8 +91,8 @@ class _Indexed:
     def __len__(self) -> int:
         return len(self._search)
 
-    def find(self, label: TypedLabel, top: int) -> PhotosFound:
-        return self._told(self._search.find(Wanted(words=(label,)), top))
+    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject) -> PhotosFound:
+        return self._told(self._search.find(Wanted(words=tuple(labels), reject=reject), top))
 
     def like(self, photo: int, top: int) -> PhotosFound:
         return self._told(self._search.like(photo, top))

@@ -17,7 +17,7 @@ from devise.model.answers import Answer, Guess
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel, parse_labels
 from devise.serve.engine import Task
-from devise.serve.problems import ServiceError, late, without_commands
+from devise.serve.problems import ServiceError, late
 from devise.serve.runs import CandidateSet, SetKey
 from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank, WideName
 from devise.serve.service import Service
@@ -66,7 +66,7 @@ def picture_routes(service: Service) -> APIRouter:
                 answers = plan.answers(found, wanted)
         return LabelAnswer(
             answers=answers,
-            notes=list(map(without_commands, plan.notes)),
+            notes=plan.notes,
             seconds=round(time.perf_counter() - begun, 4),
         )
 
@@ -121,9 +121,10 @@ class _Plan:
         self._parts: list[MethodAnswer | tuple[Method, int]] = []
         for method in dict.fromkeys(wanted.method):
             try:
-                run = chosen.run(method, wanted.top, wanted.explain, wanted.sure)
+                reject = None if wanted.reject == "auto" and method != "fused" else wanted.reject
+                run = chosen.run(method, wanted.top, wanted.explain, wanted.sure, reject)
             except DeviseError as error:
-                self._parts.append(MethodAnswer(method=method, problem=without_commands(str(error))))
+                self._parts.append(MethodAnswer(method=method, problem=str(error)))
                 continue
             self.notes += [note for note in run.notes if note not in self.notes]
             self.tasks.append(run.answers_of)
@@ -143,7 +144,7 @@ class _Plan:
                 MethodAnswer(
                     method=method,
                     candidates=ranked,
-                    rejected=answer.guesses[0].score < wanted.reject,
+                    rejected=answer.rejected,
                     guesses=[_named(guess) for guess in answer.guesses],
                     standings=list(self._own_ranks(answer)) if wanted.standings else [],
                     sure=WideName(**asdict(answer.hedge)) if answer.hedge else None,

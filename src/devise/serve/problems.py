@@ -1,12 +1,8 @@
 """What a request can fail of, as one status, one code and one sentence."""
 
-import re
 from dataclasses import dataclass
 
-__all__ = ["ServiceError", "busy", "closing", "late", "without_commands"]
-
-_COMMAND = re.compile(r":? `devise [^`]*`[^;,.]*")
-_OPTION = re.compile(r"--([a-z][a-z-]*)")
+__all__ = ["ServiceError", "busy", "closing", "late"]
 
 
 @dataclass(eq=False)
@@ -20,17 +16,6 @@ class ServiceError(Exception):
     code: str
     message: str
     retry_after: int | None = None
-
-
-def without_commands(text: str) -> str:
-    """A message of the library without commands to type, which who reads the page or calls the API cannot use.
-
-    >>> without_commands("2 of 3 words have several meanings: `devise labels WORD` lists them")
-    '2 of 3 words have several meanings'
-    >>> without_commands("--under needs a noun of WordNet")
-    'under needs a noun of WordNet'
-    """
-    return _OPTION.sub(r"\1", _COMMAND.sub("", text))
 
 
 def busy(message: str, retry_after: int = 1) -> ServiceError:

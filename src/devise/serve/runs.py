@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from devise.errors import UsageError
-from devise.model.candidates import Candidates, choose_candidates
+from devise.model.candidates import OWN_CANDIDATES, Candidates, choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.model.rejection import Reject
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel
 from devise.serve.problems import busy
@@ -38,13 +39,15 @@ class CandidateSet:
     users: int = 0
     _runs: "OrderedDict[LabelRequest, LabelRun]" = field(default_factory=OrderedDict)
 
-    def run(self, method: Method, top: int, explain: bool, sure: float | None = None) -> LabelRun:
+    def run(
+        self, method: Method, top: int, explain: bool, sure: float | None = None, reject: Reject | None = None
+    ) -> LabelRun:
         """At most `top` guesses; fewer where fewer labels are ranked. UsageError if the method can rank none."""
         labels = self.chosen.space.labels
         ranked = int(labels.seen.sum()) if method == "softmax" else len(labels)
         key = self.key
         wanted = min(top, ranked) or top
-        request = LabelRequest(wanted, method, key.candidates, key.under, key.typed, explain=explain, sure=sure)
+        request = LabelRequest(wanted, method, key.candidates, key.under, key.typed, reject, explain, sure)
         run = self._runs.pop(request, None) or LabelRun(self.model, request, self.chosen)
         self._runs[request] = run
         if len(self._runs) > _RUNS:
@@ -129,8 +132,8 @@ class Runs:
             raise
 
     async def _made(self, candidates: str, under: str | None, typed: tuple[TypedLabel, ...]) -> Candidates:
-        if candidates not in ("all", "seen", "unseen", "typed"):
-            raise UsageError(f"candidates must be all, seen, unseen or typed, got {candidates!r}")
+        if candidates not in OWN_CANDIDATES:
+            raise UsageError(f"candidates must be one of {', '.join(OWN_CANDIDATES)}, got {candidates!r}")
 
         def make() -> Candidates:
             return choose_candidates(self._model.parts, candidates, under=under, typed=typed)

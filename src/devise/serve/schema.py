@@ -55,8 +55,11 @@ class LabelOptions(_Strict):
         ),
     ] = ["fused"]
     candidates: Annotated[
-        Literal["all", "seen", "unseen", "typed"],
-        Field(description="Which labels compete: all, those trained on, the others, or only those typed."),
+        Literal["all", "seen", "unseen", "typed", "all-nouns"],
+        Field(
+            description="Which labels compete: all, those trained on, the others, only those typed, or also the nouns "
+            "that are withheld because they judge people or cannot be seen."
+        ),
     ] = "all"
     under: Annotated[
         Text | None,
@@ -70,7 +73,13 @@ class LabelOptions(_Strict):
         ),
     ] = ""
     own: Annotated[bool, Field(description="Whether the labels kept by PUT /v1/labels compete too.")] = True
-    reject: Annotated[Share, Field(description="A best score below this is 'none of these'.")] = 0.0
+    reject: Annotated[
+        Share | Literal["auto"] | None,
+        Field(
+            description="A best score below this is 'none of these'; auto: if no label asked is likelier than before "
+            "the picture was looked at, for the method fused. Not given: auto for that method if `sure` is, else 0."
+        ),
+    ] = None
     explain: Annotated[bool, Field(description="Add the path through WordNet and what a guess leans on.")] = False
     sure: Annotated[
         float | None,
@@ -196,7 +205,8 @@ class LabelItem(BaseModel):
 class LabelList(BaseModel):
     """Labels found for a query, best first, and the user's own.
 
-    nearest: labels nearest in meaning to the first one found. total: labels of the model.
+    nearest: labels nearest in meaning to the first one found. total: labels of the model. A label that is withheld is
+    found by its own name alone.
     """
 
     query: str
@@ -265,7 +275,7 @@ class Hits(BaseModel):
 
 
 class LabelMap(BaseModel):
-    """All labels on a plane, a column a field; names and ids parted by line ends.
+    """All labels that are not withheld on a plane, a column a field; names and ids parted by line ends.
 
     x, y: from -1000 to 1000. branch: which of `branches` a label stands under.
     """

@@ -75,15 +75,16 @@ class Service:
     @cached_property
     def label_map(self) -> bytes:
         """A `LabelMap` as JSON, made once."""
-        plane, labels = self.plane, self.model.labels
-        points = plane.places(self.model.parts.placed.vectors).astype(float).round(1)
+        plane, parts = self.plane, self.model.parts
+        shown, labels = parts.answerable_places, parts.answerable.labels
+        points = plane.places(parts.placed.vectors[shown]).astype(float).round(1)
         columns = LabelMap(
             branches=[*BRANCHES, "other"],
             ids="\n".join(labels.ids),
             names="\n".join(label.name for label in labels),
             x=points[:, 0].tolist(),
             y=points[:, 1].tolist(),
-            branch=plane.branch.tolist(),
+            branch=plane.branch[shown].tolist(),
             seen=labels.seen.astype(int).tolist(),
         )
         return columns.model_dump_json().encode()

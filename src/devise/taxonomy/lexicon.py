@@ -1,5 +1,6 @@
 """Lexicon: from a typed name to the positions of its synsets."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -14,6 +15,11 @@ __all__ = ["Lexicon", "NameIndex", "Reading"]
 
 Senses = UInt8[np.ndarray, "lemmas"]
 _JOINERS = " -_'./,"
+_AROUND = re.compile(r"^[^\w.']+|[^\w.'+#]+$")  # "lion!", "*lion*"; but C++ and C# are no C
+_ARTICLE = re.compile(
+    r"(?:an? (?:\w+ ){0,2}(?:photo|photograph|picture|image|snapshot) of )?"
+    r"(?:(?:an?|the) )?(?P<noun>.*?)(?:, a type of .*)?"
+)
 
 
 class Reading(NamedTuple):
@@ -79,9 +85,19 @@ class Lexicon:
 
         A name that is a plural too stands for what it is and, after that, for what its singulars are ("tigers" is
         an army, and more than one tiger). Where neither is a term, its spaces, hyphens, points, apostrophes and
-        accents are passed over: first in the name, then in its singulars.
+        accents are passed over: first in the name, then in its singulars. Where that fails too, so are signs around
+        it, an article, and the words that CLIP's prompts put in front ("a photo of a lion.").
         """
         exact = normalise(name)
+        found = self._readings(exact)
+        if found:
+            return found
+        bare = _AROUND.sub("", exact)
+        prompt = _ARTICLE.fullmatch(bare)
+        noun = prompt["noun"] if prompt else bare
+        return (self._readings(bare) if bare != exact else ()) or (self._readings(noun) if noun != bare else ())
+
+    def _readings(self, exact: str) -> tuple[Reading, ...]:
         singulars = base_forms(exact, self._exceptions)
         return (
             self._by_name.readings(dict.fromkeys((exact, *singulars)))

@@ -1,11 +1,14 @@
-"""Files of word vectors, identified by their extensions."""
+"""Files of word vectors, identified by their extensions and, for word2vec's two formats, by their content."""
 
+import codecs
+import re
 from collections.abc import Collection
+from lzma import LZMAError
 from pathlib import Path
 from typing import get_args
 
 from devise.errors import UsageError, VectorsError
-from devise.text.streams import COMPRESSIONS, inner_suffix
+from devise.text.streams import COMPRESSIONS, inner_suffix, open_bytes
 from devise.text.vectorbinary import read_vector_binary, write_vector_binary
 from devise.text.vectorlines import read_vector_lines, write_vector_lines
 from devise.text.vectors import WordTable
@@ -14,6 +17,8 @@ from devise.text.wordrows import OnBad
 
 __all__ = ["read_vectors", "write_vectors"]
 
+_LOOKED_AT = 1 << 16  # bytes: a header and a vector of some thousand numbers
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _KNOWN = ".safetensors, .bin (word2vec), .txt (word2vec or GloVe) or .vec (fastText)"
 
 
@@ -33,16 +38,44 @@ def read_vectors(
     if limit is not None and limit < 0:
         raise UsageError(f"limit must be at least 0, got {limit}")
     match inner_suffix(path):
-        case ".bin":
-            return read_vector_binary(path, limit=limit, only=only, on_bad=on_bad)
-        case ".txt" | ".vec":
-            return read_vector_lines(path, limit=limit, only=only, on_bad=on_bad)
+        case ".bin" | ".txt" | ".vec" as suffix:
+            text = _is_text(path, suffix != ".bin")
+            read = read_vector_lines if text else read_vector_binary
+            table = read(path, limit=limit, only=only, on_bad=on_bad)
+            if on_bad == "skip" and limit is None and only is None and not len(table):
+                raise VectorsError(f"{path}: no word of it could be read: expected {_KNOWN}")
+            return table
         case ".safetensors" if path.suffix.lower() not in COMPRESSIONS:
             return read_vector_store(path, limit=limit, only=only)
         case _:
             raise VectorsError(
                 f"{path}: expected a file of word vectors named {_KNOWN}; unpack .zip, .7z and .zst first"
             )
+
+
+def _is_text(path: Path, named: bool) -> bool:
+    """Whether the file is of lines. named: what its name says, which holds but where a header and a vector deny it."""
+    with open_bytes(path, VectorsError) as file:
+        try:
+            head = file.read(_LOOKED_AT)
+        except (EOFError, OSError, ValueError, LZMAError):  # damaged, as the reader says better
+            return named
+    header, _, rest = head.partition(b"\n")
+    promised = header.split()
+    if len(promised) != 2 or not all(number.isdigit() for number in promised):
+        return named
+    dim, fields = int(promised[1]), rest.partition(b"\n")[0].split()
+    if 0 < dim < len(fields) and all(map(_NUMBER.fullmatch, fields[-dim:])):
+        return True
+    return named and not _is_of_bytes(rest)
+
+
+def _is_of_bytes(data: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)  # which lets a letter at the end be incomplete
+    except UnicodeDecodeError:
+        return True
+    return any(letter < "\t" for letter in text)
 
 
 def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = "float32", header: bool = True) -> None:

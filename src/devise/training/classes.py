@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devise.csvtext import cell_text, shown_text
 from devise.errors import UsageError
 from devise.files import atomic_write, exact_name, read_text, reason_of, text_name
 from devise.taxonomy.wordnet import Taxonomy
@@ -41,7 +42,7 @@ def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = 
     """Map each class name to a synset: its own id, the review file's choice, or its only sense.
 
     review: read if it exists; if names stay open it is written, with their senses and all that it said before, and
-    UsageError says so. A name of digits alone stays open: it is some list's number, not the noun for it.
+    UsageError says so. A name without a letter stays open: it is some list's number, not the noun for it.
     Two names may not mean one synset.
     """
     told = read_review(review, taxonomy) if review is not None and review.exists() else {}
@@ -53,7 +54,9 @@ def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = 
             ids[name] = told[name]
         elif _SYNSET_ID.fullmatch(name) and name in taxonomy:
             ids[name] = name
-        elif len(senses) == 1 and not name.isdigit():  # the class of many shards is a number, not the noun for it
+        elif len(senses) == 1 and re.search(
+            r"[^\W\d_]", name
+        ):  # the class of many shards is a number, not the noun for it
             ids[name] = senses[0].id
         else:
             unclear.append(name)
@@ -74,7 +77,7 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
         if not line.strip() or line.startswith("#"):
             continue
         text, _, rest = line.partition("\t")
-        name = exact_name(text)
+        name = exact_name(cell_text(text))
         synset_id = rest.partition("\t")[0].strip()
         if synset_id != _LEFT_OUT and synset_id not in taxonomy:
             raise UsageError(f"{path}, line {number}: {synset_id!r} is not a WordNet 3.0 synset: write n and 8 digits")
@@ -89,7 +92,7 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
     with atomic_write(path) as file:
         file.write(_HEAD)
         for one in unclear:
-            senses, name = taxonomy.find(_words(one)), text_name(one)
+            senses, name = taxonomy.find(_words(one)), shown_text(text_name(one))
             file.write(f"\n# {name}: {len(senses)} senses\n" if senses else f"\n# {name}: not in WordNet\n")
             for sense in senses:
                 file.write(f"#{name}\t{sense.id}\t{', '.join(sense.lemmas)}: {sense.definition}\n")
@@ -98,7 +101,7 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
         file.write("\n")
         for name, synset_id in ids.items():
             note = "" if synset_id is None else taxonomy.synset(synset_id).definition
-            file.write(f"{text_name(name)}\t{synset_id or _LEFT_OUT}\t{note}\n")
+            file.write(f"{shown_text(text_name(name))}\t{synset_id or _LEFT_OUT}\t{note}\n")
 
 
 def _require_writable(names: Sequence[str]) -> None:

@@ -82,6 +82,8 @@ def is_packed(name: str) -> bool:
 
 def absent(path: Path) -> str:
     """Why there is nothing to read at a path where no file is."""
+    if str(path).startswith("file:/"):
+        return "a file's address, not its path: leave file:// out"
     if _URL.match(str(path)):
         return "a URL, not a file: download it, or let label --format parquet read it"
     if os.sep == "/" and "\\" in str(path):

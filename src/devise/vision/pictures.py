@@ -35,6 +35,7 @@ __all__ = [
     "ArrayLike",
     "PictureSource",
     "Readable",
+    "is_one_picture",
     "picture_bytes",
     "read_picture",
 ]
@@ -55,7 +56,9 @@ class ArrayLike(Protocol):
     def __array__(self) -> Any: ...
 
 
-PictureSource = str | Path | bytes | bytearray | memoryview | Readable | Image.Image | NDArray[Any] | ArrayLike
+PictureSource = (
+    str | Path | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Image.Image | NDArray[Any] | ArrayLike
+)
 """A file by its path, the bytes of a file, an open file, or a picture that is decoded already."""
 
 _FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
@@ -64,6 +67,20 @@ _DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's wor
 _END = b"\xff\xd9"  # of a JPEG
 _NO_END = "its end marker is missing, though none of its pixels is"
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that stands inside a scan
+_SPOILT = ("truncated", "premature", "end of file", "broken data stream", "could not create decoder object")
+_OTHERS = (
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"<svg", "a drawing in SVG"),
+    (b"<?xml", "XML"),
+    (b"%pdf", "a PDF"),
+    (b"\x1f\x8b", "packed by gzip"),
+    (b"pk\x03\x04", "a ZIP archive"),
+    (b"8bps", "a file of Photoshop"),
+    (b"\x1aE\xdf\xa3".lower(), "a video"),
+    (b"version https://git-lfs", "a pointer of Git LFS (git lfs pull gets the picture)"),
+)
+"""How files begin, in small letters, that people take for pictures."""
 _LONGEST_REASON = 60  # letters; longer ones are not for people
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -80,7 +97,7 @@ def read_picture(
     min_side: a JPEG may be decoded at 1/2 of its size or less (in eighths), and any picture of more than 16 megapixels
         be reduced by a whole number, as long as its short side keeps this many pixels; None keeps every pixel.
     limits: what it may cost; None means `PictureLimits.usual`.
-    on_note: told what is wrong with a file whose pixels are all there: a JPEG without its end marker.
+    on_note: told what is wrong with a file whose pixels are all there: a JPEG or PNG without its end marker.
 
     Arrays are [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] (straight transparency), of uint8 or of floats in
     [0, 1]. Raises PictureError, whose line says why and not which file: empty, cut off, damaged, no picture,
@@ -89,12 +106,10 @@ def read_picture(
     limits = limits or PictureLimits.usual()
     try:
         with quiet_pillow():
-            if isinstance(source, np.ndarray):
-                return _from_array(source, limits)
             if isinstance(source, Image.Image):
                 return _from_image(source, min_side, limits)
             if isinstance(source, ArrayLike):
-                return _from_array(np.asarray(source), limits)
+                return _from_array(_array_of(source), limits)
             return _from_bytes(_bytes_of(source, limits), min_side, limits, on_note)
     except PictureError as error:
         problem = str(error)
@@ -107,13 +122,36 @@ def read_picture(
     raise PictureError(problem)
 
 
-def _bytes_of(source: str | Path | bytes | bytearray | memoryview | Readable, limits: PictureLimits) -> bytes:
-    if isinstance(source, str | Path):
+def is_one_picture(pictures: object) -> bool:
+    """Whether this is one picture, and not many: an array of [h, w, 3] is no list of its rows."""
+    if isinstance(pictures, str | bytes | bytearray | memoryview | os.PathLike | Readable | Image.Image):
+        return True
+    return isinstance(pictures, ArrayLike) and getattr(pictures, "ndim", 4) < 4
+
+
+def _bytes_of(source: Any, limits: PictureLimits) -> bytes:
+    if isinstance(source, str | os.PathLike):
         return picture_bytes(Path(source), limits.bytes)
     data = source.read() if isinstance(source, Readable) else source
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: open files in mode 'rb'")
+        wanted = (
+            "open files in mode 'rb'" if isinstance(source, Readable) else "give a path, bytes, an image or an array"
+        )
+        raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: {wanted}")
+    if not data and isinstance(source, Readable) and getattr(source, "tell", lambda: 0)():
+        raise PictureError("nothing is left to read in the open file: go back to its beginning with seek(0)")
     return bytes(data)
+
+
+def _array_of(source: NDArray[Any] | ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(source)
+    except Exception as error:  # tensors say in many ways that they are elsewhere, or of a type numpy lacks
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        kind = type(source).__name__
+        raise PictureError(
+            f"no array can be made of this {kind} ({reason}): for torch, .detach().cpu().float()"
+        ) from None
 
 
 def picture_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
@@ -161,7 +199,10 @@ def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits, on_not
             return _from_heic(data, min_side, limits)
         raise PictureError(_unidentified(data, formats)) from None
     with image:
-        return _from_image(image, min_side, limits)
+        pixels = _from_image(image, min_side, limits)
+    if data.startswith(b"\x89PNG") and b"IEND" not in data:
+        on_note(_NO_END)
+    return pixels
 
 
 def _unidentified(data: bytes, formats: Sequence[str]) -> str:
@@ -180,7 +221,9 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
             if "not identified" not in reason:
                 told = isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
                 return f"cut off or damaged ({reason if told else name})"
-    return "not a picture of a known format"
+    begins_as = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ").lower()
+    other = next((name for begin, name in _OTHERS if begins_as.startswith(begin)), None)
+    return f"{other}, not a picture" if other else "not a picture of a known format"
 
 
 def _from_image(image: Image.Image, min_side: int | None, limits: PictureLimits) -> Pixels:
@@ -295,7 +338,7 @@ def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixe
 def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if not grey and not (array.ndim == 3 and array.shape[2] in (3, 4)):
-        raise PictureError(f"an array must be [h, w], [h, w, 3] or [h, w, 4], got {list(array.shape)}: move its axes")
+        raise PictureError(f"an array must be [h, w], [h, w, 3] or [h, w, 4], got {list(array.shape)}{_cure(array)}")
     limits.check_size((array.shape[1], array.shape[0]))
     if array.dtype.kind == "f":
         array = bytes_of_unit(array)
@@ -306,11 +349,17 @@ def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
     return on_white(array) if array.shape[2] == 4 else np.ascontiguousarray(array)
 
 
+def _cure(array: NDArray[Any]) -> str:
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return ": move its channels last, array.transpose(1, 2, 0)"
+    return ": give each picture of the batch by itself" if array.ndim == 4 else ""
+
+
 def _reason(error: Exception) -> str:
     """One line on what a decoder stumbled over."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, EOFError) or any(word in text.lower() for word in ("truncated", "premature", "end of file")):
+    if isinstance(error, EOFError) or any(word in text.lower() for word in _SPOILT):
         return f"cut off or damaged ({text})"
     return f"cannot be decoded ({text})"

@@ -6,7 +6,7 @@ over processes and going on after a stop are then the same for shards and for fo
 
 import hashlib
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -119,7 +119,7 @@ def find_samples(sources: Sequence[Path]) -> Samples:
     In a shard the class of `key.jpg` is the text of `key.cls` if there is one (the WebDataset form), else the folder
     that it stands in. A source that is given twice counts once. UsageError if a source does not exist, is neither form,
     or no photo is found; TrainingError for a shard that is cut off (how many photos it lost cannot be counted), or in
-    which two members have one name (which class goes with which photo cannot be told).
+    which two members have one name, or two photos one key and class (which class is whose cannot be told).
     """
     found = _Found()
     for source in _once(sources):
@@ -221,12 +221,25 @@ def _list_shard(path: Path, found: _Found) -> None:
             found.skipped += 1
         else:
             photos.append((name, member.offset_data, member.size))
+    _refuse_twins(path, [name for name, _, _ in photos], classes)
     for name, offset, size in photos:
         key = str(name.with_suffix(""))
         if class_name := classes.get(key) or name.parent.name:
             found.add(f"{path.name}/{name}", class_name, offset, size)
         else:
             found.broken.append(f"{path.name}/{name}: no folder and no {key}.cls says its class")
+
+
+def _refuse_twins(path: Path, photos: Sequence[PurePosixPath], classes: Container[str]) -> None:
+    """TrainingError for two photos of one key with a class: one of them may be a mask, or have lost its class."""
+    first: dict[str, PurePosixPath] = {}
+    for name in photos:
+        key = str(name.with_suffix(""))
+        if key in classes and (other := first.setdefault(key, name)) != name:
+            raise TrainingError(
+                f"two photos of the key {key} in {path}, {other.name} and {name.name}: which one is of its class "
+                "cannot be told; leave one out, or give each a key of its own"
+            )
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
@@ -244,6 +257,8 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
             if _goes_on(path, shard.offset):
                 raise tarfile.ReadError("it goes on behind its end mark, as archives do that were joined by cat")
     except tarfile.TarError as error:
+        if not end and _block(path, 0).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK", b"\x28\xb5\x2f\xfd")):
+            raise UsageError(f"{path} is a compressed archive, whatever its name says: unpack it first") from None
         if not end:
             raise UsageError(f"{path} is no .tar archive ({error}): no photo in it can be read") from None
         raise TrainingError(f"{path} is cut off or damaged ({error}): get it again, or leave it out") from None

@@ -91,6 +91,18 @@ def test_files_are_pictures_and_tables(figures, tmp_path: Path):
                 assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 3
         else:
             assert len(path.read_text(encoding="utf-8").splitlines()) > 1
+    marked = write_figures(tmp_path / "excel", figures[:1], "scorer\nfused\n", excel=True)
+    assert [path.read_bytes()[:3] for path in marked if path.suffix == ".csv"] == [b"\xef\xbb\xbf"] * 2
+
+
+def test_a_scorer_that_a_spreadsheet_would_run_is_quoted(record: Record):
+    odd = replace(record, scorers={"fused": record.scorers["fused"], "=1+2": record.scorers["softmax"]})
+    content = build_content(
+        measured_of(odd, default_taxonomy()), default_taxonomy(), lambda _: None, ReportOptions(beside="=1+2")
+    )
+    written = [content.numbers, *(figure.csv() for figure in figures_of(content))]
+    assert any('\n"\'=1+2",' in text for text in written)
+    assert not any("\n=" in text for text in written)
 
 
 def test_the_svg_is_xml_with_words_for_those_who_do_not_see_it(figures):

@@ -112,7 +112,7 @@ def test_intervals_stand_in_rows_of_their_own_with_the_scorer_for_those_who_hear
     table = content.tables[0]
     assert rows[0][1] == "".join(f"<td>{cell.over_photos}</td>" for cell in table.rows[0][1])
     assert "\u2013" in rows[0][1]
-    assert 'download="measures.csv"' in report_html(content)
+    assert 'download="measures.csv" href="data:text/csv;charset=utf-8,%EF%BB%BFscorer' in report_html(content)
 
 
 def test_right_guesses_are_marked_with_a_word_and_near_ones_show_their_way(content: Content):

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from devise.cli.options import ModelOption
+from devise.cli.options import ExcelOption, ModelOption
 from devise.cli.reproduce import reproduce
 from devise.errors import UsageError
 
@@ -32,6 +32,7 @@ def zeroshot(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the tables in LaTeX.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the tables as comma-separated values.")] = False,
+    excel: ExcelOption = False,
     model: ModelOption = None,
 ) -> None:
     """Print the paper's zero-shot tables: 3-hop and ImageNet 21k, flat hits and hierarchical precision at 1, 5, 20.
@@ -45,6 +46,8 @@ def zeroshot(
 
     if markdown + latex + csv > 1:
         raise UsageError("--markdown, --latex and --csv are three forms of one output: give one of them")
+    if excel and not csv:
+        raise UsageError("--excel is for CSV: give --csv too")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
     console = Console(stderr=True)
@@ -58,6 +61,7 @@ def zeroshot(
         )
     for problem in found.problems:
         print(f"devise: {problem}", file=sys.stderr)
+    print("\ufeff" * excel, end="")
     _print(found, "markdown" if markdown else "latex" if latex else "csv" if csv else "table")
     if json_file is not None:
         with atomic_write(json_file) as file:

@@ -56,22 +56,25 @@ def figures_of(content: Content) -> tuple[Figure, ...]:
     return tuple(made)
 
 
-def write_figures(folder: Path, figures: Sequence[Figure], numbers: str = "") -> tuple[Path, ...]:
+def write_figures(
+    folder: Path, figures: Sequence[Figure], numbers: str = "", *, excel: bool = False
+) -> tuple[Path, ...]:
     """Each figure as NAME.png and NAME.csv; the folder is made if it is not there.
 
-    numbers: `Content.numbers`, written as measures.csv; "" for none.
+    numbers: `Content.numbers`, written as measures.csv; "" for none. excel: each CSV begins with a byte order mark.
     """
+    mark = "\ufeff" * excel
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if numbers:
         with atomic_write(folder / "measures.csv") as file:
-            file.write(numbers)
+            file.write(mark + numbers)
         written.append(folder / "measures.csv")
     for figure in figures:
         with atomic_write(folder / f"{figure.name}.png", "wb") as picture:
             picture.write(png(figure.drawing))
         with atomic_write(folder / f"{figure.name}.csv") as file:
-            file.write(figure.csv())
+            file.write(mark + figure.csv())
         written += [folder / f"{figure.name}.png", folder / f"{figure.name}.csv"]
     return tuple(written)
 

@@ -14,6 +14,7 @@ from devise.pages.report.tree import tree_section
 
 __all__ = ["report_html"]
 
+_CSV = "data:text/csv;charset=utf-8,%EF%BB%BF"  # the mark by which Excel knows UTF-8
 _STYLES = ("theme.css", "report/report.css")
 
 
@@ -87,7 +88,7 @@ def _bold(html: str, bold: bool) -> str:
 def _numbers(content: Content) -> str:
     if not content.numbers:
         return ""
-    link = f"data:text/csv;charset=utf-8,{quote(content.numbers)}"
+    link = f"{_CSV}{quote(content.numbers)}"
     return (
         f'<p class="files"><a download="measures.csv" href="{link}">All measures with both intervals as CSV</a></p>\n'
     )
@@ -103,7 +104,7 @@ def _figure(figure: Figure) -> str:
     name = html_text(figure.name)
     links = (
         f'<a download="{name}.png" href="data:image/png;base64,{picture}">{html_text(figure.title)} as PNG</a> '
-        f'<a download="{name}.csv" href="data:text/csv;charset=utf-8,{quote(figure.csv())}">and its numbers as CSV</a>'
+        f'<a download="{name}.csv" href="{_CSV}{quote(figure.csv())}">and its numbers as CSV</a>'
     )
     return (
         f'<figure class="card">\n<h3>{html_text(figure.title)}</h3>\n{drawn}\n'

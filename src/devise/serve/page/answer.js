@@ -20,10 +20,20 @@ export function said(answer) {
     : { id: first.id, name: first.name, score: first.score, wide: false, first };
 }
 
+/** Why there is no name; onAnyway: called to have the nearest names all the same. */
+function none(answer, heading, onAnyway) {
+  if (!answer.rejected) return [make("p", {}, answer.problem ?? "No name was found.")];
+  return [
+    make(heading, { class: "big none" }, "None of these"),
+    make("p", { class: "soft" }, "No label asked is likelier than it was before the photo was looked at."),
+    onAnyway ? make("button", { type: "button", class: "button", onclick: onAnyway }, "Show the nearest all the same") : "",
+  ].filter(Boolean);
+}
+
 /** The answer of one method: a list of elements. onWider: called with the level that was clicked; none, no trail. */
-export function shownAnswer(answer, heading, onWider) {
+export function shownAnswer(answer, heading, onWider, onAnyway) {
   const best = said(answer);
-  if (!best) return [make("p", {}, answer.problem ?? "No name was found.")];
+  if (!best) return none(answer, heading, onAnyway);
   const { first } = best, rest = best.wide ? answer.guesses.slice(0, 4) : answer.guesses.slice(1, 5);
   const gloss = best.wide ? `Which kind of ${best.name} is less sure; the likeliest come below.` : sentence(first.gloss);
   return [

@@ -136,7 +136,7 @@ function reset(one) {
 
 function tell(one) {
   const best = one.answer && said(one.answer);
-  one.told.textContent = one.problem || best?.name || one.answer.problem || "no name";
+  one.told.textContent = one.problem || best?.name || one.answer.problem || (one.answer.rejected ? "none of these" : "no name");
   one.told.className = one.problem ? "told bad" : "told";
   one.score.textContent = best ? `${sureness(best.score)} · ${percent(best.score)}` : "";
   progress();

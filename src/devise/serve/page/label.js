@@ -96,7 +96,8 @@ function competing() {
   return at("own-only").checked ? "typed" : at("candidates").value;
 }
 
-async function name() {
+/** anyway: names also where none of the labels is likely. */
+async function name(anyway = false) {
   if (!photo.file) return null;
   asked?.abort();
   const mine = asked = new AbortController();
@@ -105,6 +106,7 @@ async function name() {
   show(at("error"));
   at("status").textContent = "Looking at the photo …";
   const query = question(at("compare").open ? METHODS.map(([method]) => method) : [MAIN]);
+  if (anyway === true) query.set("reject", 0);
   const body = new FormData();
   body.append("file", photo.file);
   try {
@@ -130,14 +132,14 @@ function main(answer) {
 function showAnswer(answer) {
   const best = said(main(answer)), under = at("under").value.trim();
   at("answer").hidden = at("compare").hidden = false;
-  at("answer-body").replaceChildren(...shownAnswer(main(answer), "h2", only), ranks(main(answer)));
+  at("answer-body").replaceChildren(...shownAnswer(main(answer), "h2", only, () => name(true)), ranks(main(answer)));
   show(at("whole"), under && `Only kinds of ${under}: show all again`);
   at("columns").replaceChildren(...(answer.answers.length > 1 ? answer.answers.map(column) : []));
   at("compare-legend").replaceChildren(answer.answers.length > 1 ? legend(answer.answers.flatMap((one) => one.guesses)) : "");
   const told = answer.notes.filter((note) => !note.startsWith("the softmax can name trained labels only"));  // its column says so
   at("notes").replaceChildren(...told.map((note) => make("li", {}, note)));
   at("status").textContent =
-    `${best ? `${best.name}. ${sureness(best.score)}, ${percent(best.score)}. ` : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;
+    `${best ? `${best.name}. ${sureness(best.score)}, ${percent(best.score)}. ` : main(answer).rejected ? "None of these. " : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;
 }
 
 function empty() {
@@ -152,7 +154,7 @@ function column(answer) {
   return make("section", { class: "column", "aria-labelledby": id, "data-method": answer.method },
     make("h3", { id }, title, answer.candidates ? make("span", { class: "soft small" }, `of ${count(answer.candidates)}`) : ""),
     make("p", { class: "about soft small" }, about),
-    answer.problem ? make("p", { class: "soft small" }, answer.problem) : make("ol", {}, ...answer.guesses.map(guess)));
+    answer.problem || answer.rejected ? make("p", { class: "soft small" }, answer.problem ?? "None of these.") : make("ol", {}, ...answer.guesses.map(guess)));
 }
 
 /** Ask again, with only what is below a level; its id goes along, as its name may have other meanings. */

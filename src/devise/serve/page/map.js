@@ -73,11 +73,14 @@ async function find(text) {
   try {
     const { found, nearest } = await json(`/v1/labels?${new URLSearchParams({ q: text.trim(), top: 1, near: 12 })}`);
     if (!found.length) { show(at("space-error"), `No label of the model is called “${text.trim()}”.`); return; }
-    marked = labels.ids.indexOf(found[0].id);
-    hidden.delete(labels.branch[marked]);
-    at("legend").querySelectorAll("input")[labels.branch[marked]].checked = true;
+    marked = labels.ids.indexOf(found[0].id); // -1: a label that is withheld has no point
+    if (marked >= 0) {
+      hidden.delete(labels.branch[marked]);
+      at("legend").querySelectorAll("input")[labels.branch[marked]].checked = true;
+    }
     near = nearest.map((one) => labels.ids.indexOf(one.id)).filter((place) => place >= 0 && place !== marked);
-    frame([marked, ...near]);
+    const shown = [marked, ...near].filter((place) => place >= 0);
+    if (shown.length) frame(shown);
     const { name, gloss, path } = found[0];
     at("space-status").textContent =
       `${name}: ${gloss}. ${path.join(" › ")}. Nearest in meaning: ${nearest.map((one) => one.name).join(", ")}.`;

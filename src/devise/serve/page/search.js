@@ -37,7 +37,7 @@ async function search(wanted) {
   show(at("search-error"));
   at("search-status").textContent = "Searching …";
   try {
-    found = await json(`/v1/search?${new URLSearchParams({ ...wanted, top: 100 })}`);
+    found = await json(`/v1/search?${new URLSearchParams({ ...wanted, top: 100, reject: 0 })}`);
     at("found").hidden = false;
     const chosen = at("meaning").contains(document.activeElement);
     at("meaning").replaceChildren(...meaning());

@@ -2,7 +2,7 @@
 
 import { said } from "./answer.js";
 
-const FORMULA = /^'*[=+\-@\t\r\n]/, QUOTED = /[,;"\t\r\n]|^[ '=+@-]| $/;
+const FORMULA = /^'*[=+\-@＝＋－＠\t\r\n]/, QUOTED = /[,;"\t\r\n]|^[ '=+@＝＋－＠-]| $/;
 const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-])$/;
 const COLUMNS = ["path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem",
   "sure_id", "sure_name", "sure_share", "sure_bits"];
@@ -21,10 +21,11 @@ export function csv(photos) {
 
 function rows({ path, answer, problem }) {
   if (problem) return [[path, ...Array(8).fill(""), problem, "", "", "", ""]];
+  if (answer.rejected) return [[path, ...Array(7).fill(""), 1, "", "", "", "", ""]];
   const wide = answer.sure?.name;
   const sure = wide ? [wide.id, wide.name, wide.share.toFixed(6), wide.bits.toFixed(4)] : ["", "", "", ""];
   return answer.guesses.map((one, place) => [path, place + 1, one.id, one.name, one.score.toFixed(6), one.gloss,
-    Number(one.seen), one.source, Number(answer.rejected), "", ...sure]);
+    Number(one.seen), one.source, 0, "", ...sure]);
 }
 
 export function jsonList(photos) {

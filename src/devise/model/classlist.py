@@ -1,0 +1,175 @@
+"""Lists of classes as other tools write them, brought to lines of NAME, ID NAME or NAME: DEFINITION."""
+
+import csv
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+__all__ = ["is_foreign_text", "json_lines", "unnumbered", "without_heading"]
+
+_NUMBERED = re.compile(
+    r"[\"'\[(#]*(?P<number>\d+)[\"'\])]*(?P<mark>\s*(?:[-=]>|[:=;|\t])\s*|\s*[.,)](?!\d)\s*|\s+)(?P<rest>\S.*)"
+)
+_COUNTED = re.compile(r"(?P<rest>.*\S)(?P<mark>\s*[\t,;:=|]\s*|\s+)[\"']?(?P<number>\d+)[\"']?,?")
+_PER_NUMBER = 2  # ids of COCO: 90 numbers for 80 classes
+_FOREIGN = re.compile(
+    r"^\s*(?:</?[?!\w][^>]*>.*</?\w+>|[^:]*\{|[}\]][,;]?|(?:names|classes|categories|labels):\s*(?:\[.*)?)\s*$", re.M
+)
+
+_NAMES = tuple(
+    re.findall(r"\S+", "display_name displayname class_name label_name category_name name names class classes label")
+    + re.findall(r"\S+", "labels word words category categories title english term noun")
+)
+_DEFINITIONS = ("definition", "gloss", "description")
+_COLUMNS = frozenset(
+    list(_NAMES + _DEFINITIONS)
+    + re.findall(r"\S+", "wnid wnids synset synsets synset_id wordnet_id id class_id label_id category_id mid index")
+    + re.findall(r"\S+", "class_index label_index class_number label_code labelname idx number no nr # count counts")
+    + re.findall(r"\S+", "frequency supercategory split url")
+)
+_SYNSET = re.compile(r"n\d{8}|\S+\.n\.\d+", re.IGNORECASE)
+_KEYS = ("id2label", "categories", "names", "classes", "labels", "class_names")  # of an object that holds one list
+
+
+def unnumbered(lines: Sequence[str]) -> list[str]:
+    """The lines, without their numbers if these only count them, in front or behind.
+
+    They do where they go up by one from 0 or 1; in front also with a few left out, as COCO's ids, or where a sign
+    that no name has separates them ("7: lion"). A name that is a number, or ends in one, is left alone.
+
+    >>> unnumbered(["0 lion", "1 tiger"]), unnumbered(["lion,0", "tiger,1"]), unnumbered(["7 up", "9 pins"])
+    (['lion', 'tiger'], ['lion', 'tiger'], ['7 up', '9 pins'])
+    """
+    lines = [line for line in lines if line.strip()]
+    for pattern, counts in ((_NUMBERED, _counts), (_NUMBERED, _counts), (_COUNTED, _counts_by_one)):
+        found = [pattern.fullmatch(line.strip()) for line in lines]
+        whole = [one for one in found if one]
+        if len(lines) < 2 or len(whole) < len(lines) or not counts(whole):
+            continue
+        lines = [one["rest"] for one in whole]
+    return lines
+
+
+def without_heading(lines: Sequence[str]) -> tuple[list[str], str]:
+    """The lines and "", or of a table whose first line names columns the lines of its names, and that first line.
+
+    >>> without_heading(["name,index", "lion,291", "tiger,292"])
+    (['"lion"', '"tiger"'], 'name,index')
+    """
+    if len(lines) < 2 or not is_heading(lines[0]):
+        return list(lines), ""
+    heading = lines[0].strip()
+    mark = re.search(r"[,;|\t]", heading)
+    if mark is None:
+        return list(lines), heading
+    table = list(csv.reader(lines, delimiter=mark[0], skipinitialspace=True))
+    columns = [_column(cell) for cell in table[0]]
+    rows = [_as_wide(row, len(columns), mark[0]) for row in table[1:]]
+    ids = next((place for place, _ in enumerate(columns) if all(_SYNSET.fullmatch(row[place]) for row in rows)), None)
+    names = _first(columns, _NAMES)
+    if names is None and ids is None:
+        return list(lines[1:]), heading
+    meant = _first(columns, _DEFINITIONS) if ids is None else None
+    return [_line(row, ids, names, meant) for row in rows], heading
+
+
+def is_heading(line: str) -> bool:
+    """Whether a line only names columns, as the first of a table does.
+
+    >>> is_heading('"wnid","words"'), is_heading(",label"), is_heading("lion, king of beasts")
+    (True, True, False)
+    """
+    columns = [_column(column) for column in re.split(r"[,;|\t]", line)]
+    return any(columns) and all(
+        column in _COLUMNS or (not column and not place) for place, column in enumerate(columns)
+    )
+
+
+def is_foreign_text(text: str) -> bool:
+    """Whether a text is JSON, YAML, XML or code, and no list of one label per line."""
+    return text.lstrip()[:1] in ("[", "{") or _FOREIGN.search(text) is not None
+
+
+def json_lines(content: Any) -> list[str] | None:
+    """The labels of JSON that names classes, a line each; None if it does not.
+
+    Names, or names and ids: a list of either, of pairs, or of objects with "name"; an object of names by number or by
+    id, or of numbers by name; or an object that holds one of these under a usual key, such as "id2label"
+    (Hugging Face) or "categories" (COCO).
+
+    >>> json_lines({"1": "tiger", "0": "lion"}), json_lines({"n02129165": "lion"}), json_lines([["n02129165", "lion"]])
+    (['lion', 'tiger'], ['n02129165 lion'], ['n02129165 lion'])
+    """
+    if isinstance(content, dict):
+        return _of_object(content)
+    if not isinstance(content, list) or not content:
+        return None
+    lines = [_of_item(one) for one in content]
+    return [line for line in lines if line] if all(lines) else None
+
+
+def _of_object(content: dict[str, Any]) -> list[str] | None:
+    numbers = [key for key in content if re.fullmatch(r"\d{1,9}", key, re.ASCII)]
+    if content and len(numbers) == len(content):
+        return json_lines([content[key] for key in sorted(content, key=int)])
+    if content and all(isinstance(one, str) and _SYNSET.fullmatch(key) for key, one in content.items()):
+        return [f"{key} {name}" for key, name in content.items()]
+    if content and all(isinstance(one, int) and not isinstance(one, bool) for one in content.values()):
+        return json_lines(sorted(content, key=lambda key: int(content[key])))
+    key = next((key for key in _KEYS if key in content), None)
+    return None if key is None else json_lines(content[key])
+
+
+def _of_item(one: Any) -> str | None:
+    if isinstance(one, dict):
+        given = {_column(key): value for key, value in one.items() if isinstance(value, str)}
+        name = next((given[key] for key in _NAMES if key in given), None)
+        synset_id = next((value for value in given.values() if _SYNSET.fullmatch(value)), None)
+        one = [synset_id, name] if synset_id and name else synset_id or name
+    if isinstance(one, list) and len(one) == 2 and all(isinstance(part, str) for part in one):
+        one = " ".join(one) if _SYNSET.fullmatch(one[0]) else None
+    return " ".join(one.split()) or None if isinstance(one, str) else None
+
+
+def _counts(found: Sequence[re.Match[str]]) -> bool:
+    numbers = [int(one["number"]) for one in found]
+    if all(set(one["mark"]) & set(",;|\t") for one in found):
+        return len(set(numbers)) == len(numbers)
+    span = numbers[-1] - numbers[0] + 1
+    by_one = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    if by_one:
+        return numbers[0] < 2 or not any(one["mark"].isspace() for one in found)
+    rising = all(before < after for before, after in pairwise(numbers))
+    return rising and numbers[0] < 2 and len(numbers) > 2 and span < _PER_NUMBER * len(numbers)
+
+
+def _counts_by_one(found: Sequence[re.Match[str]]) -> bool:
+    numbers = [int(one["number"]) for one in found]
+    different = len({one["rest"] for one in found}) == len(found)
+    return different and numbers[0] < 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _column(text: str) -> str:
+    return re.sub(r"[\s-]+", "_", text.strip(" \"'\ufeff").lower())
+
+
+def _first(columns: Sequence[str], wanted: Sequence[str]) -> int | None:
+    return next((columns.index(name) for name in wanted if name in columns), None)
+
+
+def _as_wide(row: list[str], width: int, mark: str) -> list[str]:
+    """The row with as many cells as the heading has: what is too much belongs to the last, what lacks is empty."""
+    row = [*row[: width - 1], f"{mark} ".join(row[width - 1 :])] if len(row) > width else row
+    return [cell.strip() for cell in row] + [""] * (width - len(row))
+
+
+def _line(row: Sequence[str], ids: int | None, names: int | None, meant: int | None) -> str:
+    name = "" if names is None or names == ids else row[names]
+    if ids is not None:
+        return f"{row[ids]}, {_quoted(name)}" if name else row[ids]
+    return f"{_quoted(name)}: {_quoted(row[meant])}" if meant is not None and row[meant] else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', "") + '"'
