@@ -149,6 +149,12 @@ def test_a_module_speaks_plain_english():
     ]
 
 
+def test_the_index_lists_every_decision():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[^)]*\.md)\)", (folder / "index.md").read_text(encoding="utf-8"))
+    assert listed == sorted(page.name for page in folder.glob("0*.md"))
+
+
 @pytest.mark.parametrize(
     ("text", "better"),
     [
