@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SHARED ?= ../shared
 PHOTOS ?=
+SOAK ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -37,8 +38,8 @@ chromium: ## Install Debian's browser for the tests of the page, where that can 
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "no chromium: the browser tests are skipped (as root: apt-get install chromium)"
 
-bench: .venv/.all ## Speed and memory, as a table and as JSON
-	$(BIN)/python -m bench
+bench: .venv/.all ## Speed and memory, as a table and as JSON; SOAK=60 instead sends the service hostile requests for 60 minutes
+	$(BIN)/python -m bench$(if $(SOAK),.soak --minutes $(SOAK))
 
 bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTOS=folders, OPEN_CLIP_WEIGHTS=file, HF_MODEL=folder
 	.venv-peers/bin/python -m bench.peers $(or $(PHOTOS),$(SHARED)/data/photos/caltech101/unseen)

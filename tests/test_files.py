@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devise.files import atomic_write, check_encoding, exact_name, text_name, text_of
+from devise.files import atomic_write, check_encoding, exact_name, sole_writer, text_name, text_of
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 
@@ -237,3 +237,61 @@ def test_utf_16_is_seen_without_a_mark(text: str):
     for encoding in ("utf-16-le", "utf-16-be"):
         with pytest.raises(ValueError, match="UTF-16"):
             check_encoding(f"/photos/{text}.jpg\n".encode(encoding), "x", ValueError)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the lock is POSIX's")
+def test_one_of_many_writes_into_a_folder_and_leaves_no_lock(tmp_path: Path):
+    folder = tmp_path / "new" / "folder"
+    inside: list[int] = []
+    most: list[int] = []
+    others: list[BaseException] = []
+
+    def work(number: int) -> None:
+        for turn in range(200):
+            try:
+                with sole_writer(folder, LookupError):
+                    inside.append(number)
+                    most.append(len(inside))
+                    inside.remove(number)
+            except LookupError:
+                pass
+            except BaseException as error:
+                others.append(error)
+            if turn % 20 == 0:
+                os.sched_yield()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not others
+    assert max(most) == 1
+    assert not [one for one in tmp_path.rglob("*") if not one.is_dir()]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the lock is POSIX's")
+def test_what_was_written_and_what_was_there_stays_without_the_lock(tmp_path: Path):
+    (tmp_path / "old").mkdir()
+    for name in ("old", "a/new"):
+        folder = tmp_path / name
+        with sole_writer(folder, LookupError):
+            assert (folder / ".lock").is_file()
+        assert list(tmp_path.rglob("*")) == [tmp_path / "old"]
+    for name in ("old", "a/new"):
+        folder = tmp_path / name
+        with sole_writer(folder, LookupError):
+            (folder / "half").touch()
+            with pytest.raises(LookupError, match="another process is writing"), sole_writer(folder, LookupError):
+                pass
+            assert (folder / ".lock").is_file()
+        assert [one.name for one in folder.iterdir()] == ["half"]
+
+
+def test_no_lock_in_a_file_or_behind_a_link_that_leads_nowhere(tmp_path: Path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".lock").symlink_to(tmp_path / "absent" / "lock")
+    for name in ("file", "file/below", "folder"):
+        with pytest.raises(OSError), sole_writer(tmp_path / name, LookupError):  # noqa: PT011
+            pass

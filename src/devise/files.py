@@ -11,7 +11,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, NoReturn, cast, overload
 
@@ -43,6 +43,7 @@ LARGEST = 1 << 31
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+_TRIES = 100
 _FEW_NULS = 4  # fewer do not tell UTF-16 from a list that NUL bytes separate
 _ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _NO_TEXT = re.compile(r"[\ud800-\udfff]|\\(?=ud[89a-f][0-9a-f]{2})")
@@ -89,14 +90,56 @@ def locked(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def sole_writer(folder: Path, error: type[Exception], name: str = ".lock") -> Iterator[None]:
-    """Hold the lock of an existing folder within the block; `error`, in one line, if another process has it.
+    """Hold the lock of a folder within the block; `error`, in one line, if another process has it.
 
-    OSError if the lock cannot be made. The lock is the file `name`; it stays, and ends with the block or the process.
+    The folder is made where it is absent. The lock is the file `name`, which goes with the block; so do the folders
+    that were made here, if nothing else was put into them. OSError if one of them cannot be made.
     """
-    with locked(folder / name) as free:
+    made: dict[Path, None] = {}
+    handle, free = _lock_of(folder, name, made)
+    try:
         if not free:
             raise error(f"{folder}: another process is writing to it: wait until it ends")
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                os.unlink(folder / name)
+            with suppress(OSError):
+                for one in made:
+                    one.rmdir()
+    finally:
+        os.close(handle)
+
+
+def _lock_of(folder: Path, name: str, made: dict[Path, None]) -> tuple[int, bool]:
+    """The lock file, opened, and whether it was free and is held now; folders are made, and added to `made`.
+
+    Who held it before removes it while it is locked: so it counts only if it is still in its place, and is opened again
+    if not.
+    """
+    for _ in range(_TRIES):
+        made |= dict.fromkeys(one for one in (folder, *folder.parents) if not one.exists())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder / name, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+        except (FileExistsError, FileNotFoundError):
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise
+            continue  # the folder went while it was made, or was made while it went
+        try:
+            _size(folder / name, os.fstat(handle), None)
+            if not _is_free(handle):
+                return handle, False
+            if os.path.samestat(os.fstat(handle), os.stat(folder / name)):
+                return handle, True
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    raise OSError(errno.ENOENT, "it goes as often as it is made", str(folder / name))
 
 
 def require_regular(path: Path, most: int | None = None) -> int:

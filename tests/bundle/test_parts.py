@@ -19,12 +19,13 @@ from devise.bundle.parts import (
     decode_prior,
     decode_surgery,
     encode_classifier,
+    encode_kernel,
     encode_label_vectors,
     encode_surgery,
 )
 from devise.errors import BundleError
 from devise.space.evidence import Classifier
-from devise.space.kernel import KernelConfig
+from devise.space.kernel import KernelConfig, KernelSurgery
 
 
 def test_classifier_round_trip(model: Any) -> None:
@@ -224,3 +225,22 @@ def test_numbers_out_of_sense_are_refused(wrong: float, stored: type, model: Any
     for name, array in {"scales": scales, "axes": spoilt(2, features), "by_label": spoilt(trained, 2)}.items():
         with told:
             decode_kernel(to_bytes({**whole, name: array}), kernel)
+
+
+def test_labels_that_all_lack_a_place_are_refused(model: Any) -> None:
+    space, features = model.manifest.label_space, model.manifest.backbone.features
+    told = pytest.raises(BundleError, match=r"array (vectors|places) holds zeros alone")
+    vectors = np.zeros((space.labels, space.dim), np.float32)
+    for stored in (None, "float16"):
+        with told:
+            decode_label_vectors(encode_label_vectors(vectors, stored), model.manifest)
+    manifest = replace(model.manifest, scoring={**model.manifest.scoring, "kernel": KernelConfig(rank=2).to_dict()})
+    for rank in (2, 0):
+        kernel = KernelSurgery(
+            KernelConfig(rank=2),
+            np.zeros((space.labels, rank), np.float32),
+            np.ones((rank, features), np.float32),
+            np.ones((space.trained, rank), np.float32),
+        )
+        with told:
+            decode_kernel(encode_kernel(kernel), manifest)

@@ -1,6 +1,7 @@
 """Caltech-101 laid out from archives that the test makes: right, cut, foreign and hostile ones."""
 
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ import pytest
 from devise.cli.app import main
 from devise.errors import DeviseError, UsageError
 from devise.evaluation.caltech101 import CaltechClass, caltech_classes, write_caltech101
+from devise.files import sole_writer
 from devise.model.parts import ModelParts
 from devise.taxonomy.wordnet import default_taxonomy
 
@@ -84,6 +86,20 @@ def test_what_a_killed_run_left_is_begun_again_and_an_empty_folder_taken(archive
     write_caltech101(archive, tmp_path / "out", TWO)
     assert files_of(tmp_path / "out") == WRITTEN
     assert not (tmp_path / ".out.part").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the lock is POSIX's")
+def test_what_another_process_writes_at_this_moment_is_left_alone(archive: Path, tmp_path: Path):
+    half = tmp_path / ".out.part" / "seen" / "half.jpg"
+    half.parent.mkdir(parents=True)
+    half.touch()
+    with sole_writer(tmp_path, DeviseError, ".out.lock"):
+        with pytest.raises(DeviseError, match="another process is writing"):
+            write_caltech101(archive, tmp_path / "out", TWO)
+        assert half.is_file()
+        write_caltech101(archive, tmp_path / "other", TWO)
+    assert files_of(tmp_path / "other") == WRITTEN
+    assert not list(tmp_path.glob(".*.lock"))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from devise.errors import BundleError, PictureError, UsageError
+from devise.errors import BundleError, LabelError, PictureError, UsageError
 from devise.model.answers import Answer
 from devise.model.labeller import LabelRequest, Model, load
+from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, Method, label_prior, photo_space
 from devise.model.typed import TypedLabel
 from devise.space.labelspace import LabelSpace
@@ -420,3 +421,18 @@ def test_a_noun_of_a_list_has_the_sum_of_its_kinds(small: Model, plain: Plain, m
         assert {guess.label.name: guess.score for guess in found.guesses} == pytest.approx(
             {"feline": cats / (cats + horses), "equine": horses / (cats + horses)}, rel=1e-4
         )
+
+
+def test_labels_that_all_lack_a_place_are_told(packaged: Model, cat: np.ndarray):
+    cats = packaged.parts.taxonomy.subtree("n02121620")
+    kernel = packaged.parts.kernel
+    assert kernel is not None
+    places = kernel.places.copy()
+    places[[number for number, one in enumerate(packaged.labels.ids) if one in cats]] = 0
+    parts = ModelParts.open()
+    parts.__dict__["kernel"] = replace(kernel, places=places)
+    model = Model(parts)
+    assert model.label(cat, under="carnivore", top=1, method="kernel").guesses[0].label.id not in cats
+    for asked in ({"under": "cat"}, {"labels": "cat: n02121620", "candidates": "typed"}):
+        with pytest.raises(LabelError, match="no label that competes has a vector"):
+            model.label(cat, method="kernel", **asked)

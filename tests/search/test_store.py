@@ -195,6 +195,33 @@ def test_a_damaged_header_is_told(store: PhotoStore, text: str):
         PhotoStore.opened(store.path, HEADER)
 
 
+@pytest.mark.parametrize("number", ["dim", "best"])
+def test_a_header_with_numbers_that_the_model_has_not_is_damaged(store: PhotoStore, number: str):
+    file = store.path / "index.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), number: 7}))
+    with pytest.raises(PhotoIndexError, match=r"index.json: is damaged \(numbers that this model has not"):
+        PhotoStore.opened(store.path, HEADER)
+
+
+def test_an_index_without_its_folder_of_parts_is_told(store: PhotoStore):
+    (store.path / "parts").rmdir()
+    with pytest.raises(PhotoIndexError, match=r"parts: is gone"):
+        store.rows()
+    with store.writing():
+        assert len(store.rows()) == 0
+
+
+@pytest.mark.parametrize("column", ["path", "sha256", "vector", "shares"])
+def test_a_part_without_a_column_is_told_by_whoever_reads_it(store: PhotoStore, column: str):
+    write(store, some_rows("a"))
+    part = store.path / "parts" / "part-00000001.parquet"
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(parquet.read_table(part).drop_columns([column]), part)
+    for read in (store.known, store.rows):
+        with pytest.raises(PhotoIndexError, match=f"part-00000001.parquet: is damaged .*{column}"):
+            read()
+
+
 def test_a_newer_version_is_told(store: PhotoStore):
     file = store.path / "index.json"
     file.write_text(file.read_text().replace('"version": 1', '"version": 2'))
@@ -282,7 +309,7 @@ def test_a_header_of_other_types_is_told(store: PhotoStore):
 @pytest.mark.parametrize("name", ["index.json", "lock", "parts/part-00000001.parquet"])
 def test_a_pipe_in_place_of_a_file_is_told_and_not_waited_for(store: PhotoStore, name: str):
     write(store, some_rows("a"))
-    (store.path / name).unlink()
+    (store.path / name).unlink(missing_ok=True)
     os.mkfifo(store.path / name)
 
     def read() -> None:

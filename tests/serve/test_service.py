@@ -185,6 +185,35 @@ def test_mistakes_are_told(served, photo: bytes, query: dict[str, object], messa
     assert message in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            "GET /v1/search?q=cat&sens=n02121620",
+            "query.sens: the call has no such parameter, it takes q, sense, like, top",
+        ),
+        ("GET /v1/search?q=cat&q=dog", "query.q: given 2 times"),
+        ("GET /v1/photos?count=3", "query.count: "),
+        ("GET /v1/photos/0?size=9", "query.size: "),
+        ("GET /v1/labels?query=cat", "query.query: "),
+        ("GET /v1/map?x", "it takes none"),
+        ("PUT /v1/labels?x=1", "query.x: "),
+        ("DELETE /v1/labels?name=zedonk&name=hinny", "query.name: given 2 times"),
+        ("POST /v1/embed?top=3", "query.top: "),
+    ],
+)
+def test_a_parameter_that_a_call_has_not_is_told(served, call: str, told: str, photo: bytes):
+    method, _, path = call.partition(" ")
+    content = (
+        photo if method == "POST" else b'{"name": "zedonk", "definition": "part zebra"}' if method == "PUT" else None
+    )
+    with served.http() as http:
+        answer = http.request(method, path, content=content)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "mistake"
+    assert told in answer.json()["error"]["message"]
+
+
 def test_broken_pictures_and_forms(served, photo: bytes):
     with served.client() as client:
         for broken, why in ((b"", "no picture"), (b"hello", "known format"), (photo[:900], "cut off")):

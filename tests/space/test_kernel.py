@@ -152,3 +152,9 @@ def test_settings_round_trip() -> None:
     assert KernelConfig.from_dict(config.to_dict()) == config
     with pytest.raises(UsageError, match="needs the keys"):
         KernelConfig.from_dict({"width": 1.0})
+
+
+def test_label_vectors_that_are_too_long_do_not_overflow() -> None:
+    long = np.full((1, 1), 1e18, np.float32)
+    assert kernel_of([(1.0, long), (1.0, -long)], 1e-6).item() == np.exp(np.float32(-1e6))
+    assert kernel_of([(1.0, long)], 1e-6).item() == 1

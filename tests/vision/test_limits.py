@@ -85,6 +85,7 @@ def test_scans_are_limited(encode: Encode) -> None:
 )
 def test_what_decoders_take_byte_by_byte_is_limited(filling: bytes, encode: Encode) -> None:
     assert problem(behind_start(encode(noise(), "JPEG"), filling)).startswith("not a photo: over 65,536 bytes")
+    assert problem(b"\xff\xd8\xff" + filling).startswith("not a photo: over 65,536 bytes")  # and no marker behind it
 
 
 def test_a_little_filling_is_harmless(encode: Encode) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "from_bytes",
     "matrix_of",
     "narrowed",
+    "places_of",
     "quantized",
     "to_bytes",
     "vector_of",
@@ -99,6 +100,14 @@ def matrix_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int], *,
     codes = codes_of(arrays, name, shape)
     # One pass and no copy beside the result: a cold process has 48 MB to touch for 40,000 labels.
     rows: Matrix = np.multiply(codes.codes, codes.scales[:, None])
+    return rows
+
+
+def places_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> Matrix:
+    """As `matrix_of`; BundleError too if every row is zeros: then no label has a place, and none is the nearest."""
+    rows = matrix_of(arrays, name, shape)
+    if not rows.any():
+        raise BundleError(f"array {name} holds zeros alone: get or build the bundle again")
     return rows
 
 

@@ -14,6 +14,7 @@ from devise.bundle.arrays_io import (
     from_bytes,
     matrix_of,
     narrowed,
+    places_of,
     quantized,
     to_bytes,
     vector_of,
@@ -136,9 +137,9 @@ def encode_label_vectors(vectors: LabelVectors, stored: Stored | None = None) ->
 
 
 def decode_label_vectors(data: bytes, manifest: Manifest) -> LabelVectors:
-    """The inverse of `encode_label_vectors`; BundleError if a shape is not the manifest's."""
+    """The inverse of `encode_label_vectors`; BundleError if a shape is not the manifest's or all rows are zeros."""
     space = manifest.label_space
-    return matrix_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
+    return places_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
 
 
 def decode_label_codes(data: bytes, manifest: Manifest) -> QuantizedRows:
@@ -172,7 +173,7 @@ def decode_kernel(data: bytes, manifest: Manifest) -> KernelSurgery:
     rank = len(axes) if axes is not None and axes.ndim == 2 else config.rank
     return KernelSurgery(
         config,
-        matrix_of(arrays, "places", (space.labels, rank)),
+        places_of(arrays, "places", (space.labels, rank)),
         matrix_of(arrays, "axes", (rank, manifest.backbone.features)),
         matrix_of(arrays, "by_label", (space.trained, rank)),
     )

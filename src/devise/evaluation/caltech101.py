@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from devise.errors import DeviseError, UsageError
+from devise.files import sole_writer
 
 __all__ = ["CaltechClass", "caltech_classes", "write_caltech101"]
 
@@ -56,7 +57,8 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
 
     archive: `caltech-101.zip`, or the `101_ObjectCategories.tar.gz` in it. out: a folder that is not there yet or is
     empty; it appears when it is whole. Nothing is written anywhere else, whatever the archive's members are called.
-    UsageError for paths that cannot be; DeviseError if the archive is another, is damaged, or lacks photos.
+    UsageError for paths that cannot be; DeviseError if the archive is another, is damaged, or lacks photos, or if
+    another process writes the same folder.
     """
     classes = caltech_classes() if classes is None else classes
     wanted = {one.folder: one for one in classes}
@@ -67,11 +69,8 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
         raise UsageError(f"{out} exists already: give a folder that is new or empty")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out} needs a folder that exists: create {out.parent} first")
-    stage = out.absolute().parent / f".{out.name}.part"
-    shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
     found: Counter[str] = Counter()
-    try:
-        stage.mkdir()
+    with sole_writer(out.absolute().parent, DeviseError, f".{out.name}.lock"), _stage(out) as stage:
         with _named(archive):
             for folder, number, data in _photos(archive, wanted):
                 one = wanted[folder]
@@ -84,12 +83,22 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
         if out.is_dir():
             out.rmdir()
         stage.rename(out)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
     counts: Counter[str] = Counter()
     for one in classes:
         counts[one.set] += found[one.folder]
     return dict(counts)
+
+
+@contextmanager
+def _stage(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, which goes with the block if it is not renamed."""
+    stage = out.absolute().parent / f".{out.name}.part"
+    shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
+    stage.mkdir()
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 def _check_whole(archive: Path, classes: Sequence[CaltechClass], found: Counter[str]) -> None:

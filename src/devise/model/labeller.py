@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.arrays import Features, LabelVectors, Queries, Scores
-from devise.errors import DeviseError, PictureError, UsageError, with_addresses
+from devise.errors import DeviseError, LabelError, PictureError, UsageError, with_addresses
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Standing
 from devise.model.candidates import Candidates, choose_candidates
@@ -362,11 +362,16 @@ class LabelRun:
         return vector
 
     def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:
-        """The best scores as probabilities over all labels ranked; `scores` becomes what they are shares of."""
+        """The best scores as probabilities over all labels ranked; `scores` becomes what they are shares of.
+
+        LabelError if no label has a score.
+        """
         if self.request.method == "softmax":
             share: np.ndarray = best / scores.sum(axis=1, keepdims=True)
             return share
         highest = best[:, :1]
+        if np.isneginf(highest).any():
+            raise LabelError("no label that competes has a vector in the model: take others, or build the model again")
         scores -= highest
         scores /= self._temperature
         np.exp(scores, out=scores)

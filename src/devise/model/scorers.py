@@ -207,7 +207,7 @@ class KindScorer:
         if self._temperature is None:
             added: Scores = np.add.reduceat(inner, self._begins, axis=1)
             return added
-        highest = inner.max(axis=1, keepdims=True)
+        highest = np.maximum(inner.max(axis=1, keepdims=True), np.finfo(np.float32).min)  # -inf: no kind has a vector
         shares = np.add.reduceat(np.exp((inner - highest).astype(np.float64) / self._temperature), self._begins, axis=1)
         with np.errstate(divide="ignore"):  # a label without a vector has no share
             total: Scores = (highest + self._temperature * np.log(shares)).astype(np.float32)

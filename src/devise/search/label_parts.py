@@ -155,7 +155,8 @@ def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool) -> 
 
 
 def _tables(folder: Path, columns: list[str]) -> Iterator["pa.Table"]:
-    schema = _table((), (), hedged=False).schema
+    whole = _table((), (), hedged=False).schema
+    schema = import_pyarrow().schema([whole.field(name) for name in columns])  # other versions may write other columns
     for part in sorted(folder.glob("part-*.parquet")):
         try:
             yield read_parquet(part, schema, columns, nullable=("problem", "rejected"))

@@ -120,14 +120,15 @@ def read_parquet(
     """Some columns of a Parquet file that was written with this schema; only the nullable ones may lack values.
 
     FileNotFoundError if it is absent. ValueError, one line, for whatever else is wrong: no regular file, a damaged or
-    foreign one, a column of another type, a missing value, more rows than the file can hold.
+    foreign one, a column of the schema that is missing or of another type, a missing value, more rows than the file can
+    hold.
     """
     pyarrow = import_pyarrow()
     size = require_regular(path)
     try:
         with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
             found = file.schema_arrow
-            for name in columns:
+            for name in schema.names:
                 if found.field(name).type != schema.field(name).type:
                     raise TypeError(f"column {name} is {found.field(name).type}, not {schema.field(name).type}")
             groups = (file.metadata.row_group(place) for place in range(file.metadata.num_row_groups))

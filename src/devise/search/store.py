@@ -85,6 +85,10 @@ class PhotoStore:
         if found is None:
             raise PhotoIndexError(f"{file}: is {form} {version}, this package reads {_FORMAT} {_VERSION}: update it")
         if found != header:
+            if found.model_sha256 == header.model_sha256:
+                raise PhotoIndexError(
+                    f"{file}: is damaged (numbers that this model has not): remove {path} and index the photos again"
+                )
             raise PhotoIndexError(
                 f"{path}: was made by model {found.model} ({found.model_sha256[:12]}), and this is {header.model} "
                 f"({header.model_sha256[:12]}), whose vectors mean something else: give that model by --model, or "
@@ -137,7 +141,9 @@ class PhotoStore:
             return from_table(self._table(part), self.header.dim, self.header.best)
 
     def rows(self) -> Rows:
-        """All photos of the index, ordered by path."""
+        """All photos of the index, ordered by path; PhotoIndexError if its folder of parts is gone."""
+        if not (self.path / _PARTS).is_dir():
+            raise PhotoIndexError(f"{self.path / _PARTS}: is gone, and the photos with it: run devise index again")
         for _ in range(3):
             parts = self.parts()
             try:

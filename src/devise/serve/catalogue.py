@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from devise.errors import LabelError, UsageError
@@ -34,16 +34,27 @@ from devise.serve.schema import (
 )
 from devise.serve.service import Service
 
-__all__ = ["label_routes", "search_routes"]
+__all__ = ["label_routes", "only_known", "search_routes"]
 
 _KINDS = 12  # shown of a search at most
 
 Top = Annotated[int, Query(ge=1, le=100)]
 
 
+def only_known(request: Request) -> None:
+    """UsageError for a parameter that the route has not, such as a misspelt one, or one given twice."""
+    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise UsageError(f"query.{name}: the call has no such parameter, {takes}")
+        if count > 1:
+            raise UsageError(f"query.{name}: given {count} times: give it once")
+
+
 def label_routes(service: Service) -> APIRouter:
     """GET, PUT and DELETE /v1/labels, and GET /v1/map."""
-    routes = APIRouter(prefix="/v1", tags=["labels"])
+    routes = APIRouter(prefix="/v1", tags=["labels"], dependencies=[Depends(only_known)])
 
     @routes.get("/labels", response_model=LabelList, summary="Look labels up")
     def labels(
@@ -105,7 +116,7 @@ def label_routes(service: Service) -> APIRouter:
 
 def search_routes(service: Service) -> APIRouter:
     """GET /v1/search, GET /v1/photos and GET /v1/photos/{photo}."""
-    routes = APIRouter(prefix="/v1", tags=["search"])
+    routes = APIRouter(prefix="/v1", tags=["search"], dependencies=[Depends(only_known)])
 
     @routes.get("/search", response_model=Hits, summary="Find photos by words, or by a photo")
     def search(

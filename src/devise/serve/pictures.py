@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +16,7 @@ from devise.errors import DeviseError, PictureError, UsageError
 from devise.model.answers import Answer, Guess
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel, parse_labels
+from devise.serve.catalogue import only_known
 from devise.serve.engine import Task
 from devise.serve.problems import ServiceError, late
 from devise.serve.runs import CandidateSet, SetKey
@@ -70,7 +71,13 @@ def picture_routes(service: Service) -> APIRouter:
             seconds=round(time.perf_counter() - begun, 4),
         )
 
-    @routes.post("/embed", openapi_extra=_BODY, response_model=Embedding, summary="A picture as a vector")
+    @routes.post(
+        "/embed",
+        openapi_extra=_BODY,
+        response_model=Embedding,
+        summary="A picture as a vector",
+        dependencies=[Depends(only_known)],
+    )
     async def embed(request: Request) -> Any:
         """The picture as a unit vector of the label space, near the labels it may carry."""
         service.engine.refuse_if_full()

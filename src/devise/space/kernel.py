@@ -102,6 +102,7 @@ def kernel_of(views: Iterable[tuple[float, Cosines]], width: float) -> Kernel:
     for share, cosines in kept:
         kernel += np.float32(share / total) * cosines
     kernel -= np.float32(1)
+    np.minimum(kernel, np.float32(0), out=kernel)  # rounding, divided by a small width, may be much
     kernel /= np.float32(width)
     np.exp(kernel, out=kernel)
     return kernel

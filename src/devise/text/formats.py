@@ -1,4 +1,4 @@
-"""Files of word vectors, identified by their extensions and, for word2vec's two formats, by their content."""
+"""Files of word vectors, identified by their extensions and, for the two forms of word2vec, by their content."""
 
 import codecs
 import re

@@ -76,7 +76,6 @@ def train_in_folder(
     described = {"format": "devise-skipgram-training", "version": 1, "config": asdict(config), "text": dict(text)}
     _check(folder, described, resume)
     with _writing(folder), ExitStack() as lock:
-        folder.mkdir(parents=True, exist_ok=True)
         lock.enter_context(sole_writer(folder, UsageError))
         held = lock.pop_all()
     with held:

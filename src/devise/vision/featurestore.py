@@ -85,7 +85,6 @@ def feature_store(
     key = store_key(weights, backbone, samples)
     path = folder / key[:16]
     if not (path / _INDEX).exists():
-        path.mkdir(parents=True, exist_ok=True)
         with sole_writer(path, TrainingError):
             _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers)
             _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)

@@ -140,8 +140,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         if not scans:
             stray += found.start() - place
         kind, place, segments = data[found.end() - 1], found.end(), segments + 1
-        if stray > _STRAY or segments > _SEGMENTS + _SCANS * scans:
-            raise PictureError(f"not a photo: over {_STRAY:,} bytes or {_SEGMENTS:,} segments before the first scan")
+        _check_before_scan(stray, segments - _SCANS * scans)
         if scans and kind == 0xD9:
             break
         if kind in _ALONE:
@@ -154,11 +153,18 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
             scans += 1
             whole = whole or (frame is not None and body[:1] < bytes([frame[2]]))
         place += 2 + len(body)
+    if not scans:
+        _check_before_scan(stray + len(data) - place, segments)  # no marker is left
     if frame is None or not scans:
         return None
     if data.find(b"\xff" * _STRAY, 0, place) >= 0:
         raise PictureError(f"not a photo: over {_STRAY:,} fill bytes")
     return JpegHeader(*frame, scans, whole)
+
+
+def _check_before_scan(stray: int, segments: int) -> None:
+    if stray > _STRAY or segments > _SEGMENTS:
+        raise PictureError(f"not a photo: over {_STRAY:,} bytes or {_SEGMENTS:,} segments before the first scan")
 
 
 def check_chunks(data: bytes) -> None:

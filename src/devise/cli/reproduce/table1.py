@@ -53,11 +53,10 @@ def table1(
     )
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file, and a folder is written there: choose another place")
-    out.mkdir(exist_ok=True)
-    with sole_writer(place, TrainingError), options.shown_progress() as shown:
+    with sole_writer(place, TrainingError), sole_writer(out, TrainingError), options.shown_progress() as shown:
         found = run_table1(asked, inputs, on_photos=shown.photos, say=options.say)
-    forms = {"md": report.as_markdown, "tex": report.as_latex, "csv": report.as_csv, "json": report.as_json}
-    for ending, form in forms.items():
-        with atomic_write(out / f"table1.{ending}") as file:
-            file.write(form(found))
+        forms = {"md": report.as_markdown, "tex": report.as_latex, "csv": report.as_csv, "json": report.as_json}
+        for ending, form in forms.items():
+            with atomic_write(out / f"table1.{ending}") as file:
+                file.write(form(found))
     print(report.as_markdown(found))

@@ -96,12 +96,10 @@ def require_torch() -> None:
 
 
 def default_work(out: Path, given: Path | None) -> Path:
-    """Where checkpoints go; UsageError if the bundle's folder cannot be made."""
+    """Where checkpoints go; UsageError if the bundle's folder cannot be made. It is made with its lock."""
     if not out.resolve().parent.is_dir():
         raise UsageError(f"--out needs a folder that exists, got {out}: make {out.resolve().parent} first")
-    work = given or out.resolve().with_name(f"{out.resolve().name}-training")
-    work.mkdir(parents=True, exist_ok=True)
-    return work
+    return given or out.resolve().with_name(f"{out.resolve().name}-training")
 
 
 @dataclass(frozen=True, slots=True)
