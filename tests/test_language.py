@@ -18,7 +18,6 @@ PAGES = sorted(
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "devise").rglob("*.py"))
 
 TO_REWRITE = (
-    "README.md",
     "SECURITY.md",
     "docs/command-line.md",
     "docs/compatibility.md",
