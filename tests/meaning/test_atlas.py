@@ -108,6 +108,10 @@ def test_offsets():
         for start, end in panel.lines:
             assert panel.points[start].detail == panel.points[end].detail
             assert panel.points[end].group == panel.points[start].group + 1
+    steps = [gender.points[end].x - gender.points[start].x for start, end in gender.lines]
+    heights = [gender.points[end].y - gender.points[start].y for start, end in gender.lines]
+    assert min(steps) > 0.02  # to the right, all of them
+    assert np.abs(heights).mean() < np.mean(steps)
     with pytest.raises(LabelError, match="take other word vectors"):
         offset_picture(WordTable(("man", "woman"), np.eye(2, dtype=np.float32)))
 

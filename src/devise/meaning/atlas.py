@@ -140,7 +140,7 @@ def label_map(
 
 
 def offset_picture(words: WordTable) -> Picture:
-    """One panel a relation: its words on their two main axes, with an arrow from each to the next form.
+    """One panel per relation: its words, with an arrow from each to the next form; the mean offset points to the right.
 
     The titles say how alike the offsets are. Rows with a word that has no vector are left out and named; LabelError
     if fewer than two rows of each relation are left.
@@ -155,7 +155,7 @@ def offset_picture(words: WordTable) -> Picture:
     if not panels:
         raise LabelError("none of the relations has two rows of words with vectors: take other word vectors")
     note = (
-        "Words on their two main axes (PCA). In brackets the cosine of a row's offset with the mean offset of the "
+        "To the right: the mean offset. Up: the axis along which the words differ most otherwise. In brackets the cosine of a row's offset with the mean offset of the "
         "other rows: 1 would be a perfect parallel, 0 is chance."
     )
     return Picture("Linear offsets", note, tuple(panels), tuple(left_out))
@@ -178,7 +178,7 @@ def _offsets(words: WordTable, relation: str, rows: Sequence[tuple[str, ...]]) -
     places = [[words.position(word) or 0 for word in row] for row in rows]
     forms = unit[np.array(places)]  # rows, forms, dim
     count = forms.shape[1]
-    plane = _main_axes(forms.reshape(-1, forms.shape[2]))
+    plane = _along(forms.reshape(-1, forms.shape[2]), (forms[:, 1:] - forms[:, :-1]).mean(axis=(0, 1)))
     names = [word for row in rows for word in row]
     points = tuple(
         Point(float(x), float(y), name, group=place % count, detail=" - ".join(rows[place // count]), named=True)
@@ -214,6 +214,16 @@ def _main_axes(rows: Float64[np.ndarray, "points dim"]) -> _Plane:
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     axes = axes[:2] * np.sign(axes[:2][[0, 1], np.abs(axes[:2]).argmax(axis=1)])[:, None]
     return _framed(centred @ axes.T)
+
+
+def _along(rows: Float64[np.ndarray, "points dim"], direction: Float64[np.ndarray, "dim"]) -> _Plane:
+    """x: along the direction. y: along the first principal component of what is left without it."""
+    axis = direction / (np.linalg.norm(direction) or 1.0)
+    x = rows @ axis
+    rest = rows - np.outer(x, axis)
+    rest -= rest.mean(axis=0)
+    _, _, axes = np.linalg.svd(rest, full_matrices=False)
+    return _framed(np.column_stack([x, rest @ axes[0] * np.sign(axes[0][np.abs(axes[0]).argmax()])]))
 
 
 def _framed(plane: _Plane) -> _Plane:
