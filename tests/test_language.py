@@ -112,15 +112,22 @@ def faults(text: str) -> list[str]:
     return [f"{match[0].strip()!r}: write {better}" for match, better in found if match]
 
 
+def strings(node: ast.AST) -> Iterator[str]:
+    """The text constants in a piece of code."""
+    values = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+    return (value for value in values if isinstance(value, str))
+
+
 def messages(module: str) -> Iterator[tuple[int, str]]:
-    """The first lines of a module's docstrings, and what it says when it raises an error."""
+    """The first lines of a module's docstrings, its help texts, and what it says when it raises an error."""
     for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if first := (ast.get_docstring(node) or "").partition("\n")[0]:
                 yield getattr(node, "lineno", 1), first
+        elif isinstance(node, ast.keyword) and node.arg == "help":
+            yield node.lineno, " ".join(strings(node.value))
         elif isinstance(node, ast.Raise):
-            texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
-            yield node.lineno, " ".join(text for text in texts if isinstance(text, str))
+            yield node.lineno, " ".join(strings(node))
 
 
 def to_rewrite(name: str) -> bool:
