@@ -18,7 +18,6 @@ PAGES = sorted(
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "devise").rglob("*.py"))
 
 TO_REWRITE = (
-    "README.md",
     "SECURITY.md",
     "docs/command-line.md",
     "docs/compatibility.md",
@@ -113,15 +112,22 @@ def faults(text: str) -> list[str]:
     return [f"{match[0].strip()!r}: write {better}" for match, better in found if match]
 
 
+def strings(node: ast.AST) -> Iterator[str]:
+    """The text constants in a piece of code."""
+    values = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+    return (value for value in values if isinstance(value, str))
+
+
 def messages(module: str) -> Iterator[tuple[int, str]]:
-    """The first lines of a module's docstrings, and what it says when it raises an error."""
+    """The first lines of a module's docstrings, its help texts, and what it says when it raises an error."""
     for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if first := (ast.get_docstring(node) or "").partition("\n")[0]:
                 yield getattr(node, "lineno", 1), first
+        elif isinstance(node, ast.keyword) and node.arg == "help":
+            yield node.lineno, " ".join(strings(node.value))
         elif isinstance(node, ast.Raise):
-            texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
-            yield node.lineno, " ".join(text for text in texts if isinstance(text, str))
+            yield node.lineno, " ".join(strings(node))
 
 
 def to_rewrite(name: str) -> bool:
@@ -147,6 +153,12 @@ def test_a_module_speaks_plain_english():
     assert not [
         f"{name}:{line}: {fault}" for name in modules for line, text in messages(name) for fault in faults(text)
     ]
+
+
+def test_the_index_lists_every_decision():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[^)]*\.md)\)", (folder / "index.md").read_text(encoding="utf-8"))
+    assert listed == sorted(page.name for page in folder.glob("0*.md"))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def cell_text(cell: str) -> str:
 
 
 def shown_text(text: str) -> str:
-    """The text behind an apostrophe if a spreadsheet would run it; `cell_text` gives it back."""
+    """Return the text with an apostrophe if a spreadsheet would run it; `cell_text` removes it."""
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 

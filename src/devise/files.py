@@ -113,7 +113,7 @@ def sole_writer(folder: Path, error: type[Exception], name: str = ".lock") -> It
 
 
 def _lock_of(folder: Path, name: str, made: dict[Path, None]) -> tuple[int, bool]:
-    """The lock file, opened, and whether it was free and is held now; folders are made, and added to `made`.
+    """Open the lock file and try to lock it; return both. Missing folders are created and added to `made`.
 
     Who held it before removes it while it is locked: so it counts only if it is still in its place, and is opened again
     if not.

@@ -103,7 +103,7 @@ def test_index_that_is_missing_or_wrong(tmp_path: Path) -> None:
         with pytest.raises(TextError, match=r"small\.index line 2: expected headword, offset and length"):
             list(read_dictd(path))
     index.unlink()
-    with pytest.raises(TextError, match=r"has no small\.index beside it"):
+    with pytest.raises(TextError, match=r"has no index small\.index next to it"):
         list(read_dictd(path))
 
 

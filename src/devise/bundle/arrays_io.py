@@ -107,7 +107,7 @@ def places_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) ->
     """As `matrix_of`; BundleError too if every row is zeros: then no label has a place, and none is the nearest."""
     rows = matrix_of(arrays, name, shape)
     if not rows.any():
-        raise BundleError(f"array {name} holds zeros alone: get or build the bundle again")
+        raise BundleError(f"array {name} contains only zeros: get or build the bundle again")
     return rows
 
 

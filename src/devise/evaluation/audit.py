@@ -1,4 +1,4 @@
-"""Audits a model's label space without photos: measures, coverage, and pairs of the introductory talk."""
+"""Audits a model's label space without photos: measures, coverage, and the pairs of a talk on the paper."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ TALK_PAIRS = (
     ("guitar", "clock"),
     ("happy", "depressing"),
 )
-"""The pairs that the talk on the paper asks about."""
+"""The pairs that Tushar Nagarajan's talk on the paper asks about."""
 
 TALK_NAME = "pineapple"
 """A photo of one was called a fruit: its neighbours say why."""
@@ -67,7 +67,7 @@ class Audit:
     model, policy: of the label space. trained, wide: the measures over the trained classes, and over these with
         those of a list, or with all labels of the model. wide_list: what that list is, in words.
     sources: how many classes of the wide list, trained and others, got their vectors how.
-    cases: the talk's pairs. neighbours: labels near to `TALK_NAME`; word_neighbours: words near to it.
+    cases: the pairs of `CASES`. neighbours: labels near to `TALK_NAME`; word_neighbours: words near to it.
     names: of every synset that is mentioned.
     """
 

@@ -91,7 +91,7 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
 
 @contextmanager
 def _stage(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, which goes with the block if it is not renamed."""
+    """Make a new folder next to `out`, which is removed after the block if it was not renamed."""
     stage = out.absolute().parent / f".{out.name}.part"
     shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
     stage.mkdir()

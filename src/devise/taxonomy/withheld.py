@@ -1,4 +1,4 @@
-"""Nouns that are no answer unless they are asked for: kinds of person, insults, and what no photo shows."""
+"""Nouns that are an answer only on request: kinds of person, insults, and things that no photo shows."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -20,7 +20,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 @cache
 def withheld_nouns(taxonomy: Taxonomy) -> Mapping[str, Reason]:
-    """The id of every noun of the taxonomy that is withheld, and why; ids of the list that it lacks are passed over.
+    """Return the id of every withheld noun of the taxonomy, with the reason; unknown ids in the list are skipped.
 
     >>> from devise.taxonomy.wordnet import default_taxonomy
     >>> found = withheld_nouns(default_taxonomy())

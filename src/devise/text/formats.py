@@ -54,7 +54,7 @@ def read_vectors(
 
 
 def _is_text(path: Path, named: bool) -> bool:
-    """Whether the file is of lines. named: what its name says, which holds but where a header and a vector deny it."""
+    """Whether the file has lines. named: what its name says, unless a header and a vector contradict it."""
     with open_bytes(path, VectorsError) as file:
         try:
             head = file.read(_LOOKED_AT)
