@@ -345,7 +345,7 @@ def _good(http: httpx.Client, url: str, tally: _Tally, inputs: _Inputs, rng: ran
         kind, right = "slow body", (200, 408, 429)
         status = post_slowly(url, "POST /v1/label", photo, len(photo) // 4 + 1, pause)
     elif draw < 0.07:
-        kind, status = _own_label(http, tally, rng)
+        kind, status, begun = _own_label(http, tally, rng)
     elif draw < 0.11:
         kind, status = "embed", http.post("/v1/embed", content=photo).status_code
     elif draw < 0.15:
@@ -367,16 +367,18 @@ def _good(http: httpx.Client, url: str, tally: _Tally, inputs: _Inputs, rng: ran
     tally.saw(kind, status, time.perf_counter() - begun, right)
 
 
-def _own_label(http: httpx.Client, tally: _Tally, rng: random.Random) -> tuple[str, int]:
+def _own_label(http: httpx.Client, tally: _Tally, rng: random.Random) -> tuple[str, int, float]:
+    """What was asked, the status, and when it was asked."""
     name = f"zedonk {rng.randrange(400)}"
     with tally.labels:  # so that no PUT and DELETE of one name cross
+        begun = time.perf_counter()
         if rng.random() < 0.3:
             tally.acknowledged.discard(name)  # from now on it may be gone
-            return "forget a label", http.delete("/v1/labels", params={"name": name}).status_code
+            return "forget a label", http.delete("/v1/labels", params={"name": name}).status_code, begun
         status = http.put("/v1/labels", json={"name": name, "definition": "part zebra"}).status_code
         if status in (200, 201):
             tally.acknowledged.add(name)
-        return "keep a label", status
+        return "keep a label", status, begun
 
 
 def _cancelled(url: str, photo: bytes, rng: random.Random) -> int:

@@ -103,7 +103,20 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
     code, out, _ = devise("search", index, "--evaluate")
     assert code == 0
     assert "| probability | 1 others | 1.000 | 1.000 |" in out  # all photos are of the one class
-    assert devise("search", index, "dog", "--evaluate")[0] == 2
+    for idle in (
+        ("dog",),
+        ("--under", "dog"),
+        ("--sense", "n02084071"),
+        ("--format", "json"),
+        ("--top", "3"),
+        ("--exact",),
+    ):
+        code, out, err = devise("search", index, "--evaluate", *idle)
+        assert (code, out) == (2, "")
+        assert err.rstrip().endswith(f"leave out {'words' if idle[0] == 'dog' else idle[0]}")
+    code, _, err = devise("search", index, "--evaluate", "--sheet", index / "page.html", "--by", "cosine")
+    assert (code, "leave out --by, --sheet" in err) == (2, True)
+    assert not (index / "page.html").exists()
 
 
 @pytest.mark.parametrize(

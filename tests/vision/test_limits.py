@@ -108,6 +108,24 @@ def test_chunks_of_a_png_are_limited(encode: Encode) -> None:
     assert problem(data[:33] + empty * 50_000 + data[33:]) == "not a photo: over 50,000 chunks"
 
 
+def test_blocks_of_a_gif_are_limited(encode: Encode) -> None:
+    data = encode(noise(), "GIF")
+    head = 13 + 3 * 256
+    comment = b"\x21\xfe" + b"\x01a" * 1000 + b"\0"
+    assert read_picture(data[:head] + comment + data[head:], min_side=None).shape == (48, 64, 3)
+    for many in (comment * 60, b"\x21\xfe\0" * 40_000, bytes(60_000), b"\x21\xfe" + b"\x01a" * 60_000):
+        for end in (data[head:], b""):
+            assert problem(data[:head] + many + end) == "not a photo: over 50,000 blocks"
+
+
+@pytest.mark.parametrize("filling", [b"#" + b"c" * 70_000 + b"\n", b" " * 70_000, b"#\n" * 40_000])
+def test_text_before_the_pixels_of_a_ppm_is_limited(filling: bytes, encode: Encode) -> None:
+    data = encode(noise(300, 200), "PPM")
+    assert read_picture(b"P6 " + filling[:500] + b"\n" + data[2:], min_side=None).shape == (200, 300, 3)
+    assert problem(b"P6 " + filling + data[2:]) == "not a photo: over 65,536 bytes before its size"
+    assert read_picture(b"P4 800 700\n" + b" " * 70_000, min_side=None).shape[:2] == (700, 800)
+
+
 # Memory by format
 
 

@@ -41,6 +41,9 @@ class By(StrEnum):
     cosine = "cosine"
 
 
+_TOP, _REJECT = 20, "auto"
+
+
 @app.command(no_args_is_help=True)
 def search(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder that devise index made.")],
@@ -67,8 +70,8 @@ def search(
     by: Annotated[
         By, typer.Option(metavar="ORDER", help="probability, or the bare cosine of photo and word.")
     ] = By.probability,
-    reject: RejectOption = "auto",
-    top: Annotated[int, typer.Option("--top", "-k", help="How many photos.")] = 20,
+    reject: RejectOption = _REJECT,
+    top: Annotated[int, typer.Option("--top", "-k", help="How many photos.")] = _TOP,
     form: Annotated[
         Form, typer.Option("--format", "-f", metavar="FORM", help="table, csv, json or jsonl.")
     ] = Form.table,
@@ -102,8 +105,17 @@ def search(
     from devise.search.search_quality import measure_search
 
     if evaluate:
-        if words or under is not None or like is not None:
-            raise UsageError("--evaluate looks for the classes of the folders: leave out words, --under and --like")
+        given = {"words": words, "--every": every, "--exact": exact, "--sense": sense, "--under": under, "--like": like}
+        given |= {
+            "--by": by != By.probability,
+            "--reject": reject != _REJECT,
+            "--top": top != _TOP,
+            "--format": form != Form.table,
+            "--excel": excel,
+        }
+        given |= {"--sheet": sheet, "--open": show}
+        if idle := [name for name, value in given.items() if value not in (None, False)]:
+            raise UsageError(f"--evaluate looks for the classes of the folders: leave out {', '.join(idle)}")
         loaded = load(model, fast=fast)
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return

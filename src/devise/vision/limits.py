@@ -15,7 +15,7 @@ __all__ = [
     "MAX_PIXELS",
     "JpegHeader",
     "PictureLimits",
-    "check_chunks",
+    "check_head",
     "halvings",
     "read_jpeg_header",
 ]
@@ -33,6 +33,9 @@ _SCANS = 256  # of a picture of any size
 _STRAY = 1 << 16  # bytes between segments; Pillow takes them one by one, 4 us each
 _SEGMENTS = 20_000  # of a JPEG before the first scan; a profile of 16 MB takes 255
 _CHUNKS = 50_000  # of a PNG, which Pillow takes at 10 us each; libpng writes one for 8 KiB
+_GIF_IMAGE, _GIF_EXTENSION, _GIF_END = 0x2C, 0x21, 0x3B
+_PPM = re.compile(rb"P[0-9Ffy]")
+_PPM_COMMENT = re.compile(rb"#[^\r\n]*")
 
 # Bytes per pixel at the peak, the decoder's own planes and Pillow's copy together: measured on 16 megapixels with
 # Pillow 13 (grey JPEG 2000 6.2, colour 19.4; WebP 16.1; AVIF 9.4 of 8 bits with halved colour, which 10 bits and
@@ -167,15 +170,39 @@ def _check_before_scan(stray: int, segments: int) -> None:
         raise PictureError(f"not a photo: over {_STRAY:,} bytes or {_SEGMENTS:,} segments before the first scan")
 
 
-def check_chunks(data: bytes) -> None:
-    """PictureError for a PNG of more than 50,000 chunks; any other file passes."""
-    place = 8
-    for _ in range(_CHUNKS if data.startswith(b"\x89PNG\r\n\x1a\n") else 0):
-        place += 12 + int.from_bytes(data[place : place + 4], "big")
-        if place >= len(data):
-            return
-    if place > 8:
+def check_head(data: bytes) -> None:
+    """PictureError for what only an attack has before its first pixel; any other file passes.
+
+    Of a PNG more than 50,000 chunks, of a GIF more than 50,000 blocks, of a PPM more than 64 KiB of text: decoders take
+    them one by one.
+    """
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        place = 8
+        for _ in range(_CHUNKS):
+            place += 12 + int.from_bytes(data[place : place + 4], "big")
+            if place >= len(data):
+                return
         raise PictureError(f"not a photo: over {_CHUNKS:,} chunks")
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        _check_gif(data)
+    if _PPM.match(data) and len(data) > _STRAY:
+        numbers = 2 if data[1:2] in b"14" else 3  # width, height and, of all but bitmaps, the largest value
+        if len(_PPM_COMMENT.sub(b"", data[2:_STRAY]).split(None, numbers)) >= numbers:
+            return
+        raise PictureError(f"not a photo: over {_STRAY:,} bytes before its size")
+
+
+def _check_gif(data: bytes) -> None:
+    place, inside = 13 + (3 << (data[10:11] or b"\0")[0] % 8 + 1) * (data[10:11] >= b"\x80"), False
+    for _ in range(_CHUNKS):
+        kind = data[place] if place < len(data) else _GIF_END
+        if inside:
+            place, inside = place + 1 + kind, kind > 0
+        elif kind in (_GIF_IMAGE, _GIF_END):
+            return
+        else:
+            place, inside = place + (2 if kind == _GIF_EXTENSION else 1), kind == _GIF_EXTENSION
+    raise PictureError(f"not a photo: over {_CHUNKS:,} blocks")
 
 
 def _cost(image: Image.Image) -> int:

@@ -22,7 +22,7 @@ from devise.vision.limits import (
     MAX_JPEG_PIXELS,
     MAX_PIXELS,
     PictureLimits,
-    check_chunks,
+    check_head,
     halvings,
     read_jpeg_header,
 )
@@ -190,7 +190,7 @@ def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits, on_not
                 raise
         on_note(_NO_END)
         return _from_jpeg(data + _END, min_side, limits)
-    check_chunks(data)
+    check_head(data)
     formats = [name for name in _FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
     try:
         image = Image.open(BytesIO(data), formats=formats)
