@@ -91,7 +91,7 @@ def test_cp1252_and_nul_are_refused_with_their_line(listed: tuple[Path, str, Rea
 
 def test_a_record_saved_again_by_an_editor(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_bytes(codecs.BOM_UTF8 + b"{}")
-    with pytest.raises(DeviseError, match="no record"):
+    with pytest.raises(DeviseError, match="is not a record"):
         read_record(tmp_path / "r.json")
     (tmp_path / "r.json").write_bytes("{}".encode("utf-16"))
     with pytest.raises(DeviseError, match="UTF-16"):

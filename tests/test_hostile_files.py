@@ -183,18 +183,18 @@ def checkpoint_facts(folder: Path) -> tuple[Path, Read]:
 
 
 def labels_facts(folder: Path) -> tuple[Path, Read]:
-    model = SimpleNamespace(parts=SimpleNamespace())
+    model = SimpleNamespace(parts=SimpleNamespace(withheld={}))
     facts = {"format": "devise labels", "version": 1, "model_sha256": "ab" * 32, "request": {"top": 5}}
     (folder / "_labels.json").write_text(json.dumps(facts))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(label_parts, "header_of", lambda parts: HEADER)
-        patched.setattr(label_parts, "_asked", lambda request: {"top": 5})
+        patched.setattr(label_parts, "_asked", lambda request, withholds: {"top": 5})
         label_parts.open_parts(folder, cast("Model", model), LabelRequest())
 
     def read(file: Path) -> object:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(label_parts, "header_of", lambda parts: HEADER)
-            patched.setattr(label_parts, "_asked", lambda request: {"top": 5})
+            patched.setattr(label_parts, "_asked", lambda request, withholds: {"top": 5})
             label_parts.open_parts(file.parent, cast("Model", model), LabelRequest())
         return None
 

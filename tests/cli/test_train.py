@@ -159,7 +159,7 @@ def test_what_can_be_known_before_the_training_is_told_before_it(run: Run, shard
     old = Path(__file__).parents[1] / "data" / "bundle-v1"
     for step in ("classifier", "surgery", "finetune"):
         lacking = run("train", step, *common[:2], "--model", old, "--out", tmp_path / "new")
-        assert (lacking.code, "keeps no top for conse" in lacking.err) == (1, True), lacking.err
+        assert (lacking.code, "has no top for conse" in lacking.err) == (1, True), lacking.err
         assert not (tmp_path / "new-training").exists()
     taken = run("train", "surgery", *common[:4], "--out", small)
     assert (taken.code, "exists already" in taken.err) == (1, True)

@@ -25,7 +25,7 @@ def test_parts_are_read_once(small_bundle: Path):
 def test_settings(small: Model):
     assert small.parts.setting("conse", "top") == 2
     for scorer, name in (("conse", "margin"), ("magic", "top")):
-        with pytest.raises(BundleError, match=f"keeps no {name} for {scorer}"):
+        with pytest.raises(BundleError, match=f"has no {name} for {scorer}"):
             small.parts.setting(scorer, name)
 
 

@@ -15,9 +15,19 @@ HALF = 0.5  # a probability that only the photo of the word itself can have
 @pytest.mark.parametrize(("word", "name"), [("Egyptian cat", "chelsea.jpg"), ("espresso", "coffee.jpg")])
 def test_the_first_photo_is_that_of_the_word(indexed, word: str, name: str):
     with indexed.client() as client:
-        found = client.search(word, top=2)
+        found = client.search(word, top=2, reject=0)
         assert (found.photos, len(found.hits), found.hits[0].name) == (3, 2, name)
         assert found.hits[0].score > HALF > found.hits[1].score
+
+
+def test_what_is_no_likelier_than_before_is_not_found(indexed):
+    with indexed.client() as client:
+        assert [hit.name for hit in client.search("Egyptian cat").hits] == ["chelsea.jpg"]
+        assert client.search("lighthouse").hits == []
+        assert client.search("lighthouse", reject=1).hits == []
+        assert len(client.search("lighthouse", reject=0).hits) == 3
+        with pytest.raises(UsageError, match="reject"):
+            client.search("lighthouse", reject=2)
 
 
 def test_several_words_are_any_of_them(indexed):
@@ -28,7 +38,7 @@ def test_several_words_are_any_of_them(indexed):
             "n07920052 n02124075",
             "espresso | Egyptian cat",
         ):
-            found = client.search(words, top=3)
+            found = client.search(words, top=3, reject=0)
             assert {hit.name for hit in found.hits[:2]} == {"chelsea.jpg", "coffee.jpg"}, words
             assert found.hits[1].score > HALF > found.hits[2].score
         assert client.search("espresso, Egyptian cat").label == "espresso, Egyptian cat"
@@ -63,7 +73,7 @@ def test_a_label_of_ones_own_is_looked_for_by_its_definition(indexed):
 
 def test_photos_are_shown_by_number_and_by_nothing_else(indexed):
     with indexed.client() as client, indexed.http() as http:
-        hits = {hit.name: hit for hit in client.search("cat", top=3).hits}
+        hits = {hit.name: hit for hit in client.search("cat", top=3, reject=0).hits}
         answer = http.get(hits["chelsea.jpg"].thumbnail)
         assert answer.headers["content-type"] == "image/jpeg"
         assert max(Image.open(BytesIO(answer.content)).size) == 320
@@ -117,7 +127,7 @@ def test_what_the_photos_are_called_comes_as_kinds(indexed):
 
 def test_photos_like_one_of_the_index(indexed, model):
     with indexed.client() as client, indexed.http() as http:
-        numbers = {hit.name: hit.photo for hit in client.search("cat", top=3).hits}
+        numbers = {hit.name: hit.photo for hit in client.search("cat", top=3, reject=0).hits}
         found = client.search(like=numbers["chelsea.jpg"], top=3)
         assert sorted(hit.name for hit in found.hits) == ["coffee.jpg", "rocket.jpg"]
         data = pytest.importorskip("skimage.data")

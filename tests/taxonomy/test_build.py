@@ -75,7 +75,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         ("data.noun", " 002 @", " 003 @", "line 5 is not a noun synset"),
         ("data.noun", " | a particular one", "", "line 6 is not a noun synset"),
         ("data.noun", "@i 00000020", "@i 00000021", "n00000021 of synset n00000030 is not among"),
-        ("data.noun", "001 ~ 00000020", "001 @ 00000020", "circle"),
+        ("data.noun", "001 ~ 00000020", "001 @ 00000020", "cycle"),
         ("data.noun", DATA[: DATA.index("00000010")], "", "has no licence"),
         ("index.noun", "thing n 1 1 ~ 1 0 00000010\n", "", "does not list 'thing' for n00000010"),
         ("index.noun", "thing n 1", "thing n x", "line 4 is not a word"),

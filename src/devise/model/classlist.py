@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["is_foreign_text", "json_lines", "unnumbered", "without_heading"]
+__all__ = ["is_foreign_text", "is_heading", "json_lines", "unnumbered", "without_heading"]
 
 _NUMBERED = re.compile(
     r"[\"'\[(#]*(?P<number>\d+)[\"'\])]*(?P<mark>\s*(?:[-=]>|[:=;|\t])\s*|\s*[.,)](?!\d)\s*|\s+)(?P<rest>\S.*)"

@@ -54,7 +54,7 @@ def grown(leaves: Sequence[Leaf]) -> Node:
 
     >>> tree = grown([Leaf(("animal", "cat", "tabby"), 2), Leaf(("animal", "dog"), 3)])
     >>> tree.id, [(one.id, one.weight) for one in tree.children]
-    ('animal', [('dog', 3), ('tabby', 2)])
+    ('animal', [('dog', 3.0), ('tabby', 2.0)])
     """
     if not leaves:
         raise UsageError("a tree needs at least one name, and there is none to draw")
