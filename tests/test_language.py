@@ -19,7 +19,6 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "
 
 TO_REWRITE = (
     "SECURITY.md",
-    "docs/command-line.md",
     "docs/compatibility.md",
     "docs/people.md",
     "docs/python.md",
