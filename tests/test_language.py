@@ -22,7 +22,6 @@ TO_REWRITE = (
     "docs/compatibility.md",
     "docs/people.md",
     "docs/python.md",
-    "docs/search.md",
     "docs/service.md",
     "docs/tutorial.md",
     "src/devise/cli/",
