@@ -23,7 +23,6 @@ TO_REWRITE = (
     "docs/people.md",
     "docs/python.md",
     "docs/service.md",
-    "docs/tutorial.md",
     "src/devise/cli/",
     "src/devise/meaning/",
     "src/devise/model/",
