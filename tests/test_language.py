@@ -21,7 +21,6 @@ TO_REWRITE = (
     "SECURITY.md",
     "docs/compatibility.md",
     "docs/people.md",
-    "docs/service.md",
     "src/devise/cli/",
     "src/devise/meaning/",
     "src/devise/model/",
