@@ -20,7 +20,6 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "
 TO_REWRITE = (
     "SECURITY.md",
     "docs/compatibility.md",
-    "docs/people.md",
     "src/devise/cli/",
     "src/devise/meaning/",
     "src/devise/model/",
