@@ -18,7 +18,6 @@ PAGES = sorted(
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "devise").rglob("*.py"))
 
 TO_REWRITE = (
-    "docs/compatibility.md",
     "src/devise/cli/",
     "src/devise/meaning/",
     "src/devise/model/",
