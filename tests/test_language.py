@@ -18,14 +18,6 @@ PAGES = sorted(
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "devise").rglob("*.py"))
 
 TO_REWRITE = (
-    "SECURITY.md",
-    "docs/command-line.md",
-    "docs/compatibility.md",
-    "docs/people.md",
-    "docs/python.md",
-    "docs/search.md",
-    "docs/service.md",
-    "docs/tutorial.md",
     "src/devise/cli/",
     "src/devise/meaning/",
     "src/devise/model/",
