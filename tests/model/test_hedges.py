@@ -105,7 +105,7 @@ def test_the_way_from_wide_to_narrow(small: Model, plain: Picture) -> None:
 
 
 def test_one_candidate(small: Model, plain: Picture) -> None:
-    hedge = small.label(plain((1, 2, 3)), candidates="typed", labels="zebra", sure=1.0, reject=0).hedge
+    hedge = small.label(plain((1, 2, 3)), candidates="typed", labels="zebra", sure=1.0, reject=0.0).hedge
     assert hedge is not None
     assert hedge.name is not None
     assert (hedge.name.name, hedge.name.share, hedge.name.bits) == ("zebra", 1.0, 0.0)
@@ -152,7 +152,7 @@ def test_softmax_shares_are_over_what_it_can_name(small: Model, plain: Picture) 
 
 def test_under(small: Model, plain: Picture) -> None:
     """All candidates are below it, so it is sure and says nothing."""
-    answer = small.label(plain((10, 250, 30)), under="guitar", sure=1.0, reject=0)
+    answer = small.label(plain((10, 250, 30)), under="guitar", sure=1.0, reject=0.0)
     assert answer.hedge is not None
     assert answer.hedge.name is not None
     assert (answer.hedge.name.name, answer.hedge.name.bits) == ("guitar", 0.0)
