@@ -198,6 +198,7 @@ def test_a_folder_with_one_photo(run: Run, photos: Path, tmp_path: Path):
     assert (hit["images"], hit["classes"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_two_runs_of_reproduce_write_the_same_bytes(run: Run, photos: Path, splits: Path, tmp_path: Path):
     for name in ("a", "b"):
         code, _, _ = run("reproduce", "zeroshot", photos, "--splits", splits, "--json", tmp_path / f"{name}.json")

@@ -134,6 +134,7 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     assert done.out.count("teapot") > 30
 
 
+@pytest.mark.slow
 def test_bf16_on_a_processor_without_it_is_told(run: Run, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import torch
 
@@ -188,6 +189,7 @@ def test_too_few_photos_to_hold_one_out_is_told(run: Run, shard: Path, small: Pa
     assert ["no photo is held out" in one.err for one in (none, some)] == [True, False]
 
 
+@pytest.mark.slow
 def test_random_embeddings_of_another_length(run: Run, shard: Path, small: Path, tmp_path: Path):
     out = tmp_path / "random"
     made = run(
