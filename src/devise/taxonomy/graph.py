@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from devise.errors import TaxonomyError
 
-__all__ = ["Adjacency", "IsaGraph", "Nodes"]
+__all__ = ["Adjacency", "IsaGraph", "Nodes", "distinct"]
 
 Nodes = Int64[np.ndarray, "_nodes"]
 """Some positions of synsets."""
@@ -54,12 +54,12 @@ class Adjacency:
     def waves(self, start: Nodes) -> Iterator[Nodes]:
         """Search breadth-first: yield the start nodes, then those 1 step away, then 2; each wave ascending."""
         seen = np.zeros(self.size, dtype=bool)
-        wave = np.unique(start)
+        wave = distinct(start)
         while len(wave):
             yield wave
             seen[wave] = True
             following = self.after(wave)
-            wave = np.unique(following[~seen[following]])
+            wave = distinct(following[~seen[following]])
 
     def steps(self, start: Nodes) -> Numbers:
         """Return for each node the least number of steps from the start nodes, -1 if it is unreachable."""
@@ -67,6 +67,12 @@ class Adjacency:
         for step, wave in enumerate(self.waves(start)):
             steps[wave] = step
         return steps
+
+
+def distinct(numbers: Nodes) -> Nodes:
+    """Sort numbers from 0 up, without duplicates; np.unique takes 50 times as long on multiples of one number."""
+    ordered = np.sort(numbers)
+    return ordered[np.diff(ordered, prepend=-1) > 0]
 
 
 class IsaGraph:
