@@ -51,6 +51,16 @@ def scene() -> Image.Image:
 
 
 @pytest.fixture
+def scenes(scene: Image.Image, tmp_path: Path) -> Path:
+    """A folder, `photos`, of three pictures with hostile names."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        scene.rotate(120 * number).save(folder / f"{number} <b>.png")
+    return folder
+
+
+@pytest.fixture
 def photo(scene: Image.Image, tmp_path: Path) -> Path:
     scene.save(tmp_path / "photo.png")
     return tmp_path / "photo.png"

@@ -9,19 +9,9 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from PIL import Image
 
 from devise.model.labeller import LabelRun
 from devise.pages import contact_sheet
-
-
-@pytest.fixture
-def photos(tmp_path: Path, scene: Image.Image) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(3):
-        scene.rotate(120 * number).save(folder / f"{number} <b>.png")
-    return folder
 
 
 def named(page: Path) -> list[str]:
@@ -30,12 +20,12 @@ def named(page: Path) -> list[str]:
     )
 
 
-def test_the_page_says_what_the_table_and_the_csv_say(label, photos: Path, tmp_path: Path):
+def test_the_page_says_what_the_table_and_the_csv_say(label, scenes: Path, tmp_path: Path):
     page, rows = tmp_path / "page.html", tmp_path / "rows.csv"
-    table = label(photos, "--sheet", page, "-k", 2)
-    assert table == (0, label(photos, "-k", 2).out, f"devise: page of 3 photos: {page}\n")
+    table = label(scenes, "--sheet", page, "-k", 2)
+    assert table == (0, label(scenes, "-k", 2).out, f"devise: page of 3 photos: {page}\n")
     first = named(page)
-    label(photos, "--sheet", page, "-o", rows, "-k", 2)
+    label(scenes, "--sheet", page, "-o", rows, "-k", 2)
     with rows.open(newline="", encoding="utf-8") as file:
         told = list(csv.DictReader(file))
     assert first == [row["name"] for row in told if row["rank"] == "1"]
@@ -47,29 +37,29 @@ def test_the_page_says_what_the_table_and_the_csv_say(label, photos: Path, tmp_p
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
-def test_other_outputs_are_the_same_with_and_without_it(label, photos: Path, tmp_path: Path, form: str):
-    assert label(photos, "-f", form).out == label(photos, "-f", form, "--sheet", tmp_path / "page.html").out
+def test_other_outputs_are_the_same_with_and_without_it(label, scenes: Path, tmp_path: Path, form: str):
+    assert label(scenes, "-f", form).out == label(scenes, "-f", form, "--sheet", tmp_path / "page.html").out
 
 
-def test_own_labels_rejection_and_sureness_are_on_it(label, photos: Path, tmp_path: Path):
+def test_own_labels_rejection_and_sureness_are_on_it(label, scenes: Path, tmp_path: Path):
     page = tmp_path / "page.html"
-    label(photos, "-l", "zedonk: a foal; kick scooter", "--candidates", "typed", "--sheet", page)
+    label(scenes, "-l", "zedonk: a foal; kick scooter", "--candidates", "typed", "--sheet", page)
     assert "named with 2 labels" in page.read_text(encoding="utf-8")
-    label(photos, "--reject", 1, "--sheet", page)
+    label(scenes, "--reject", 1, "--sheet", page)
     text = page.read_text(encoding="utf-8")
     assert text.count("<p class=\"none\">none of these</p>") == 3  # fmt: skip
     assert 'class="first"' not in text
-    label(photos, "--sure", 0.001, "--sheet", page)
+    label(scenes, "--sure", 0.001, "--sheet", page)
     assert len(named(page)) == 3
 
 
-def test_a_broken_photo_is_on_it_and_the_exit_code_is_1(label, photos: Path, tmp_path: Path):
-    (photos / "cut.jpg").write_bytes(b"\xff\xd8\xff")
-    told = label(photos, "--sheet", tmp_path / "page.html")
+def test_a_broken_photo_is_on_it_and_the_exit_code_is_1(label, scenes: Path, tmp_path: Path):
+    (scenes / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    told = label(scenes, "--sheet", tmp_path / "page.html")
     assert told.code == 1
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "1 photo could not be read" in text
-    assert f"<li>{photos / 'cut.jpg'}: " in text
+    assert f"<li>{scenes / 'cut.jpg'}: " in text
 
 
 @pytest.mark.parametrize(
@@ -81,29 +71,29 @@ def test_a_broken_photo_is_on_it_and_the_exit_code_is_1(label, photos: Path, tmp
         ("rows.csv", "--output and --sheet are both"),
     ],
 )
-def test_a_path_that_cannot_be_is_refused_in_one_line(label, photos: Path, tmp_path: Path, sheet: str, message: str):
-    told = label(photos, "--sheet", tmp_path / sheet, "-o", tmp_path / "rows.csv")
+def test_a_path_that_cannot_be_is_refused_in_one_line(label, scenes: Path, tmp_path: Path, sheet: str, message: str):
+    told = label(scenes, "--sheet", tmp_path / sheet, "-o", tmp_path / "rows.csv")
     assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
     assert message.format(tmp_path) in told.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 
-def test_parts_have_no_page(label, photos: Path, tmp_path: Path):
-    told = label(photos, "--format", "parquet", "-o", tmp_path / "parts", "--sheet", tmp_path / "page.html")
+def test_parts_have_no_page(label, scenes: Path, tmp_path: Path):
+    told = label(scenes, "--format", "parquet", "-o", tmp_path / "parts", "--sheet", tmp_path / "page.html")
     assert (told.code, told.out) == (2, "")
     assert "has no page: leave out --sheet" in told.err
 
 
-def test_where_nothing_can_be_written_one_line_names_the_page(label, photos: Path):
+def test_where_nothing_can_be_written_one_line_names_the_page(label, scenes: Path):
     if not Path("/proc/self").is_dir():
         pytest.skip("needs /proc, where nobody can write")
-    told = label(photos, "--sheet", "/proc/page.html")
+    told = label(scenes, "--sheet", "/proc/page.html")
     assert (told.code, told.out) == (1, "")
     assert told.err.startswith("devise: /proc/page.html cannot be written: ")
     assert told.err.count("\n") == 1
 
 
-def test_a_disk_that_is_full_leaves_the_old_page(label, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_disk_that_is_full_leaves_the_old_page(label, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     page = tmp_path / "page.html"
     page.write_text("old")
 
@@ -118,13 +108,13 @@ def test_a_disk_that_is_full_leaves_the_old_page(label, photos: Path, tmp_path: 
     monkeypatch.setattr(
         contact_sheet.LabelSheet, "__init__", lambda self, facts, spool: plain(self, facts, Full(spool))
     )
-    told = label(photos, "--sheet", page, "-o", tmp_path / "rows.csv")
+    told = label(scenes, "--sheet", page, "-o", tmp_path / "rows.csv")
     assert (told.code, told.err) == (1, f"devise: {page} cannot be written: No space left on device\n")
     assert page.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "photos"]
 
 
-def test_ctrl_c_keeps_what_was_finished(label, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_ctrl_c_keeps_what_was_finished(label, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(run: LabelRun, block, **more: object):
         yield from plain(run, block[:2], **more)
         raise KeyboardInterrupt
@@ -132,7 +122,7 @@ def test_ctrl_c_keeps_what_was_finished(label, photos: Path, tmp_path: Path, mon
     plain = LabelRun.answers_of
     monkeypatch.setattr(LabelRun, "answers_of", interrupted)
     page = tmp_path / "page.html"
-    told = label(photos, "--sheet", page, "-f", "jsonl")
+    told = label(scenes, "--sheet", page, "-f", "jsonl")
     assert told.code == 130
     assert told.out.count("\n") == len(named(page))
     assert len(named(page)) in (1, 2)  # the block may have had one photo
@@ -141,14 +131,14 @@ def test_ctrl_c_keeps_what_was_finished(label, photos: Path, tmp_path: Path, mon
 
 @pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
 def test_a_browser_shows_it_without_a_fault_and_without_sideways_scrolling(
-    label, photos: Path, tmp_path: Path, size: tuple[int, int]
+    label, scenes: Path, tmp_path: Path, size: tuple[int, int]
 ):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = os.environ.get("DEVISE_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no chromium: make chromium installs it")
-    (photos / ("long" * 40 + ".png")).symlink_to(photos / "0 <b>.png")
-    label(photos, "--sheet", tmp_path / "page.html", "-l", "x" * 200 + ": a horse")
+    (scenes / ("long" * 40 + ".png")).symlink_to(scenes / "0 <b>.png")
+    label(scenes, "--sheet", tmp_path / "page.html", "-l", "x" * 200 + ": a horse")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for scheme in ("light", "dark"):

@@ -4,31 +4,21 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from PIL import Image
 
 
-@pytest.fixture
-def photos(tmp_path: Path, scene: Image.Image) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(3):
-        scene.rotate(120 * number).save(folder / f"{number}.png")
-    return folder
-
-
-def test_the_drawing_goes_beside_any_output(label, photos: Path, tmp_path: Path):
+def test_the_drawing_goes_beside_any_output(label, scenes: Path, tmp_path: Path):
     tree = tmp_path / "names.svg"
-    plain = label(photos, "-f", "csv")
-    told = label(photos, "-f", "csv", "--tree", tree)
+    plain = label(scenes, "-f", "csv")
+    told = label(scenes, "-f", "csv", "--tree", tree)
     assert told.out == plain.out
     assert told.err.endswith(f"devise: tree of the names of 3 photos: {tree}\n")
     root = ElementTree.parse(tree).getroot()
     assert root.findtext("{http://www.w3.org/2000/svg}title") == "The names of 3 photos"
 
 
-def test_nothing_is_drawn_where_no_photo_has_a_name(label, photos: Path, tmp_path: Path):
+def test_nothing_is_drawn_where_no_photo_has_a_name(label, scenes: Path, tmp_path: Path):
     tree = tmp_path / "names.svg"
-    told = label(photos, "--reject", 1, "--tree", tree)
+    told = label(scenes, "--reject", 1, "--tree", tree)
     assert told.code == 0
     assert "no photo has a name" in told.err
     assert not tree.exists()
@@ -43,9 +33,9 @@ def test_nothing_is_drawn_where_no_photo_has_a_name(label, photos: Path, tmp_pat
         (["--tree", "a.svg", "-f", "parquet", "-o", "parts"], "leave out --sheet and --tree"),
     ],
 )
-def test_refusals(label, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, message):
+def test_refusals(label, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, message):
     monkeypatch.chdir(tmp_path)
-    told = label(photos, *options)
+    told = label(scenes, *options)
     assert told.code == 2
     assert message in told.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]

@@ -222,7 +222,7 @@ def label(
     run = _ready(loaded, request, quiet)
     run.prepare()
     with (
-        open_tree(tree, loaded, run) as drawn,
+        open_tree(tree, loaded) as drawn,
         open_output(output, tally) as target,
         open_sheet(sheet, loaded, run) as shown,
     ):

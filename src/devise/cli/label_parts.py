@@ -50,7 +50,7 @@ def label_in_parts(
         )
     if "-" in job.places or "" in job.places:
         raise UsageError("--format parquet takes no list on standard input: give photos, folders, shards or URLs")
-    if job.ray and not model.parts.prior:
+    if job.ray and not model.parts.with_prior:
         raise UsageError("--no-prior is not passed on to a Ray cluster: leave out one of them")
     run = ready(model, request)
     work = _on_cluster if job.ray else _here

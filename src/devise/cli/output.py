@@ -109,13 +109,11 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
 
 
 @contextmanager
-def open_tree(
-    path: Path | None, model: "Model", run: "LabelRun"
-) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
+def open_tree(path: Path | None, model: "Model") -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
     """A drawing of the names whose answers pass through what is yielded, as `open_sheet` makes a page.
 
-    Of one photo its guesses, of several the first names, each with its number of photos. Nothing is drawn where no
-    photo has a name, which is told.
+    It shows the guesses of a single photo, or how many of several photos have each first name. If no photo has a name,
+    nothing is written, and a line says so.
     """
     if path is None:
         yield iter

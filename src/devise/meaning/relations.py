@@ -216,17 +216,13 @@ def _predicted(parts: ModelParts, one: Asked, other: Asked) -> Similarity | None
     """
     if parts.kernel is None or not (one.vector.any() and other.vector.any()):
         return None
-    labels = LabelSet(Label(name, asked.chosen.name) for name, asked in (("one", one), ("other", other)))
-    own = parts.space.labels
-    vectors = [
-        parts.placed.vectors[own.position(asked.chosen.id)]
-        if asked.chosen.id in own
-        else photo_space(parts, LabelSpace(labels, np.stack([one.vector, other.vector]))).vectors[row]
-        for row, asked in enumerate((one, other))
+    places = [
+        photo_space(parts, LabelSpace(LabelSet([Label(asked.chosen.id, asked.name)]), asked.vector[None])).vectors[0]
+        for asked in (one, other)
     ]
-    some = parts.placed.vectors[:: max(1, len(own) // _SAMPLED)]
+    some = parts.placed.vectors[:: max(1, len(parts.placed.labels) // _SAMPLED)]
     cosines: _Cosines = (some @ some.T)[np.triu_indices(len(some), 1)]
-    return _similarity(float(vectors[0] @ vectors[1]), cosines)
+    return _similarity(float(places[0] @ places[1]), cosines)
 
 
 def trained_below(parts: ModelParts, sense: Sense) -> tuple[str, ...]:

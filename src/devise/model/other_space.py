@@ -76,7 +76,7 @@ class _OtherParts(ModelParts):
     """A model's parts, with the label space and all that depends on it replaced."""
 
     def __init__(self, own: ModelParts, other: OtherSpace, settings: SurgerySettings) -> None:
-        super().__init__(own.bundle, fast=own.fast, prior=own.prior)
+        super().__init__(own.bundle, fast=own.fast, prior=own.with_prior)
         self._own = own
         self._other = other
         self._settings = settings

@@ -40,7 +40,7 @@ class ModelParts:
     def __init__(self, bundle: Bundle, *, fast: bool = False, prior: bool = True) -> None:
         self.bundle = bundle
         self.fast = fast
-        self.prior = prior
+        self.with_prior = prior
         self._bounds = bundle.fast() if fast else None
 
     @classmethod
@@ -51,7 +51,7 @@ class ModelParts:
     @property
     def name(self) -> str:
         """The model's name, and how it is run: what differs in that makes other scores of the same photos."""
-        return f"{self.bundle.manifest.name}{' --fast' * self.fast}{' --no-prior' * (not self.prior)}"
+        return f"{self.bundle.manifest.name}{' --fast' * self.fast}{' --no-prior' * (not self.with_prior)}"
 
     @property
     def taxonomy(self) -> Taxonomy:

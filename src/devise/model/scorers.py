@@ -151,7 +151,7 @@ def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
 
 def label_prior(parts: ModelParts, labels: LabelSet) -> LabelPrior | None:
     """One number per label; None if the model keeps no standing of its labels, or is to be without."""
-    known = parts.standing if parts.prior else None
+    known = parts.standing if parts.with_prior else None
     if known is None:
         return None
     return np.float32(parts.bundle.prior_weight()) * standing_of(labels, parts.space.labels, known, parts.trained)
