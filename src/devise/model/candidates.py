@@ -118,7 +118,7 @@ def choose_candidates(
             )
         space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
         if not len(space.labels) and not typed:
-            raise UsageError(_nothing_under(parts, under, below, candidates))
+            raise _nothing_under(parts, under, below, candidates)
     ids: tuple[str, ...] = ()
     if typed:
         found = _with_typed(parts, space, typed)
@@ -163,11 +163,12 @@ def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
     return full.subset([where[i] if i in where else own.position(i) for i in ids])
 
 
-def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candidates: str) -> str:
+def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candidates: str) -> UsageError:
     withheld = sum(one in below for one in parts.withheld) if candidates in _WITHHOLDING else 0
     if withheld:
-        return f"all {withheld} labels under {under!r} are withheld (docs/people.md): ask for all nouns to have them"
-    return f"no candidate label is under {under!r}: take a wider name, or all labels as candidates"
+        told = f"all {withheld} labels under {under!r} are withheld (docs/people.md): ask for all nouns to have them"
+        return UsageError(told, hint="with --all-nouns")
+    return UsageError(f"no candidate label is under {under!r}: take a wider name, or all labels as candidates")
 
 
 def _base(parts: ModelParts, candidates: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
