@@ -5,18 +5,20 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
 from devise.evaluation.compare import compare_records
-from devise.evaluation.record import Record
+from devise.evaluation.record import Hedging, Record
 from devise.evaluation.recorded import evaluate_record
 from devise.evaluation.report import cells
 from devise.evaluation.summary import summarise
 from devise.pages.report.build import ReportOptions, build_content, chosen_evenly
 from devise.pages.report.cards import gallery_section
+from devise.pages.report.content import Step
 from devise.pages.report.measured import finder, measured_of
 from devise.pages.report.tables import ends_of
 from devise.taxonomy.wordnet import default_taxonomy
@@ -120,6 +122,25 @@ def test_a_card_by_hand(record: Record):
     assert (zebra.turn, zebra.meets, zebra.edges) == ("↑ wild ass ↑ ass ↑ equine", "equine", 4)
     assert zebra.score == "30%"
     assert content.missing == 4
+
+
+def test_the_way_from_wide_to_narrow_stops_at_one_half(record: Record):
+    """A kiang's photo: equine at .9 and .7, kiang at .5, then a zebra at .1, which is not shown."""
+    above = ("n02374149", "n00001740")  # equine, entity
+    rows = [[4, 0, 5, 5], [4, 4, 4, -1], [-1, -1, -1, -1], [4, 5, 5, 6]]
+    fused = replace(record.scorers["fused"], answers=np.array(rows))
+    made = replace(record, scorers={**record.scorers, "fused": fused}, hedging=Hedging((0.1, 0.5, 0.7, 0.9), above))
+    cards = build_content(measured_of(made, default_taxonomy()), default_taxonomy(), nowhere).cards
+    trails = {card.name: card.sides[0].trail for card in cards}
+    first, second, third, fourth = (trails[image.id] for image in record.images)
+    assert first == (Step("equine", "90%", True), Step("kiang", "50%", True))
+    assert second == (Step("zebra", "70%", False),)
+    assert third == ()
+    assert fourth == (Step("entity", "90%", True), Step("equine", "70%", True))
+    assert not any(card.sides[1].trail for card in cards)
+    page = gallery_section(build_content(measured_of(made, default_taxonomy()), default_taxonomy(), nowhere))
+    assert "sure of: <span class=right>equine</span> 90% › <span class=right>kiang</span> 50%</p>" in page
+    assert "sure of: <span>zebra</span> 70%</p>" in page
 
 
 def test_names_that_stand_twice_are_told_apart(record: Record):

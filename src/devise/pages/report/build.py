@@ -20,6 +20,7 @@ from devise.pages.report.content import (
     Hedging,
     PhotoCard,
     Side,
+    Step,
     Table,
 )
 from devise.pages.report.names import Names
@@ -63,7 +64,8 @@ class Measured:
     first guess of each photo as a probability, for those scorers that have one. ranks: by scorer, the place of the
     true label counted from 1, None where it is not ranked. candidates: how many labels competed. values: by scorer, the
     measures of each photo. calibrations: of the scorers whose scores are probabilities.
-    tables, numbers, curves, rules, competing, hedging: see `Content`.
+    trails: by scorer, for each photo, the synsets it is named by from wide to narrow, each with the highest threshold
+    that its probability reaches. tables, numbers, curves, rules, competing, hedging: see `Content`.
     """
 
     photos: tuple[str, ...]
@@ -81,6 +83,7 @@ class Measured:
     rules: tuple[str, ...] = ()
     competing: Competing = "both"
     hedging: tuple[tuple[str, Hedging], ...] = ()
+    trails: Mapping[str, Sequence[Sequence[tuple[str, float]]]] = field(default_factory=dict)
 
     def first(self, scorer: str) -> tuple[str, ...]:
         """The scorer's first guess for each photo."""
@@ -169,7 +172,7 @@ def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
 
 def _card(measured: Measured, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
     truth = measured.truth[place]
-    synset = names.taxonomy.synset(truth)
+    synset, above = names.taxonomy.synset(truth), names.taxonomy.ancestors(truth)
     titles = {asked.model: f"Our model ({asked.model})", asked.beside: _beside(asked.beside, measured.trained)}
     sides = []
     for scorer, title in titles.items():
@@ -178,7 +181,9 @@ def _card(measured: Measured, place: int, names: Names, path: Path | None, asked
         shown = measured.guesses[scorer][place][: asked.guesses]
         score = [f"{sure:.0%}" if sure is not None else "", *[""] * len(shown)]
         guesses = tuple(names.guess(truth, *one) for one in zip(shown, score, names.told_apart(shown), strict=False))
-        sides.append(Side(title, guesses, ranks[place] if ranks is not None else None))
+        trail = measured.trails[scorer][place] if scorer in measured.trails else ()
+        steps = tuple(Step(names.name(one), f"{sure:.0%}", one in {truth, *above}) for one, sure in trail)
+        sides.append(Side(title, guesses, ranks[place] if ranks is not None else None, steps))
     return PhotoCard(
         measured.photos[place],
         _picture(path),

@@ -35,7 +35,8 @@ def _introduction(content: Content) -> str:
         f"{missing if content.missing else ''} "
         '<span class="key"><span class="right">✓ right</span> <span class="near">≈ near</span></span>: at most '
         f"{NEAR} edges of WordNet from the truth, ↑ to wider and ↓ to narrower kinds. Open a guess for its "
-        f"meaning and its whole way.{_CANDIDATES[content.competing]}</p>"
+        f"meaning and its whole way. “Sure of” lists names from wide to narrow, each with the highest threshold that "
+        f"its probability reaches; green ones are right.{_CANDIDATES[content.competing]}</p>"
     )
 
 
@@ -64,7 +65,13 @@ def _side(side: Side) -> str:
         if side.rank and side.rank > len(side.guesses)
         else ""
     )
-    return f'<div class="side">\n<h4>{html_text(side.title)}</h4>\n<ol role="list">\n{items}\n</ol>\n{rank}</div>'
+    steps = " › ".join(
+        f"<span{' class=right' if step.right else ''}>{html_text(step.name)}</span> {step.sure}" for step in side.trail
+    )
+    trail = f'<p class="soft small trail">sure of: {steps}</p>' if steps else ""
+    return (
+        f'<div class="side">\n<h4>{html_text(side.title)}</h4>\n<ol role="list">\n{items}\n</ol>\n{trail}{rank}</div>'
+    )
 
 
 def _guess(guess: GuessLine) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "PhotoCard",
     "ReliabilityBin",
     "Side",
+    "Step",
     "Table",
 ]
 
@@ -82,12 +83,25 @@ class GuessLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A name on the way from wide to narrow. sure: the highest threshold its probability reaches, as text."""
+
+    name: str
+    sure: str
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
-    """One scorer's guesses for a photo, best first. rank: of the true label, counted from 1; None where unknown."""
+    """One scorer's guesses for a photo, best first.
+
+    rank: of the true label, counted from 1; None where unknown. trail: names that are likelier right than wrong.
+    """
 
     title: str
     guesses: tuple[GuessLine, ...]
     rank: int | None = None
+    trail: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
             (name, Hedging(curve, summary.measures[name].get("hedging area", intervals.Measured(None))))
             for name, curve in summary.hedging.items()
         ),
+        trails=_trails(record),
     )
 
 
@@ -91,6 +92,27 @@ def finder(folders: Sequence[Path]) -> Callable[[str], Path | None]:
         return None
 
     return find
+
+
+def _trails(record: Record) -> dict[str, list[list[tuple[str, float]]]]:
+    """Read each photo's answers from the highest threshold down to one half, below which they may contradict."""
+    if record.hedging is None:
+        return {}
+    nodes = (*record.labels, *record.hedging.above)
+    columns = [(place, sure) for place, sure in enumerate(record.hedging.thresholds) if sure >= 0.5][::-1]
+
+    def trail(answers: list[int]) -> list[tuple[str, float]]:
+        reached: dict[str, float] = {}
+        for place, sure in columns:
+            if answers[place] >= 0:
+                reached.setdefault(nodes[answers[place]], sure)
+        return list(reached.items())
+
+    return {
+        name: [trail(answers) for answers in one.answers.tolist()]
+        for name, one in record.scorers.items()
+        if one.answers is not None
+    }
 
 
 def _competing(candidates: Sequence[str], trained: frozenset[str]) -> Competing:
