@@ -72,7 +72,7 @@ def test_nothing_but_broken_photos(label: Any, photos: Path) -> None:
     assert "names depend" not in done.err
 
 
-@pytest.mark.parametrize("method", ["devise", "conse", "softmax"])
+@pytest.mark.parametrize("method", ["branch", "devise", "conse", "softmax"])
 def test_other_methods(label: Any, photos: Path, method: str) -> None:
     done = label(photos, "--context", "--method", method)
     assert (done.code, done.out) == (2, "")

@@ -302,6 +302,7 @@ def test_fewer_labels_than_the_usual_five_are_all_shown(label: Any, photo: Path)
         (("--labels", "zedonk: a foal; ligature: a printed letter", "--candidates", "typed"), 2),
         (("--method", "softmax", "--under", "zebra"), 1),
         (("--method", "kernel", "--under", "equine", "--candidates", "seen"), 2),
+        (("--method", "branch", "--under", "equine", "--candidates", "seen"), 2),
     ],
 )
 def test_more_labels_than_there_are_is_all_of_them(label: Any, photo: Path, options: tuple[str, ...], count: int):

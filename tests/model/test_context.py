@@ -104,7 +104,7 @@ def test_no_photo_at_all(small: Model):
     assert [answer.problem for answer in small.label_many([b"", b""], context=True)] == ["empty", "empty"]
 
 
-@pytest.mark.parametrize("method", ["devise", "conse", "softmax"])
+@pytest.mark.parametrize("method", ["branch", "devise", "conse", "softmax"])
 def test_methods_without_context(small: Model, method: str):
     with pytest.raises(UsageError, match=f"context needs the method fused or kernel, got {method}"):
         small.label_many([], method=method, context=True)

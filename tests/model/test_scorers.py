@@ -1,4 +1,6 @@
 import inspect
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,11 +9,13 @@ from devise.errors import BundleError, UsageError
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, ROWS, make_scorer, methods_of, rows_of
+from devise.ranking import ranks, top_k
 from devise.space.baselines import ChanceScorer, SoftmaxScorer
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.scorer import Scorer
 
+OF_KERNEL = ("kernel", "branch")
 TRAINED = ("n03272010", "n02123045", "n02391049", "n02128757")
 
 
@@ -25,7 +29,7 @@ def test_methods_are_rows():
     assert set(ROWS) - set(METHODS) == {"random", "chance"}
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row != "kernel"])
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in OF_KERNEL])
 def test_every_row_scores_what_it_says_it_ranks(parts: ModelParts, row: str):
     scorer = make_scorer(parts, row, parts.space)  # type: ignore[arg-type]
     assert isinstance(scorer, Scorer)
@@ -37,7 +41,7 @@ def test_every_row_scores_what_it_says_it_ranks(parts: ModelParts, row: str):
         assert scorer.labels.ids == parts.space.labels.ids
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("chance", "random", "kernel")])
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("chance", "random", *OF_KERNEL)])
 def test_a_label_scores_the_same_whatever_order_the_others_stand_in(parts: ModelParts, row: str):
     evidence = parts.classifier.evidence(np.array([[0.1, -0.5, 0.9]], np.float32))
     turned = parts.space.subset(list(range(9))[::-1])
@@ -113,9 +117,10 @@ def with_kernel(parts: ModelParts) -> ModelParts:
 
 
 def test_the_kernel_is_refused_where_the_model_has_none(parts: ModelParts, with_kernel: ModelParts):
-    with pytest.raises(BundleError, match="no kernel surgery"):
-        make_scorer(parts, "kernel", parts.space)
-    assert set(ROWS) - set(rows_of(parts)) == {"kernel"} == set(METHODS) - set(methods_of(parts))
+    for row in OF_KERNEL:
+        with pytest.raises(BundleError, match="no kernel surgery"):
+            make_scorer(parts, row, parts.space)  # type: ignore[arg-type]
+    assert set(ROWS) - set(rows_of(parts)) == set(OF_KERNEL) == set(METHODS) - set(methods_of(parts))
     assert (rows_of(with_kernel), methods_of(with_kernel)) == (ROWS, METHODS)
 
 
@@ -133,7 +138,60 @@ def test_the_kernel_scores_cosines_in_any_order(with_kernel: ModelParts):
         np.testing.assert_allclose(found[:, known], wanted[:, list(places)][:, known], atol=1e-5)
 
 
+def slow_branch(
+    parts: ModelParts, ids: Sequence[str], kernel: list[float], softmax: dict[str, float], temperature: float
+) -> list[float]:
+    """The narrowest subtree with nine tenths, by sets; the trained labels in it take their scores in another order."""
+    shares = [math.exp(score / temperature) for score in kernel]
+    at_or_above = [parts.taxonomy.ancestors(one) | {one} for one in ids]
+    subtrees = [[node in of for of in at_or_above] for node in set().union(*at_or_above)]
+    sure = [of for of in subtrees if math.fsum(np.array(shares)[of]) >= 0.9 * math.fsum(shares)]
+    inside = min(sure, key=sum)
+    places = [
+        place for place, one in enumerate(ids) if inside[place] and one in softmax and math.isfinite(kernel[place])
+    ]
+    found = list(kernel)
+    values = sorted((kernel[place] for place in places), reverse=True)
+    for place, value in zip(sorted(places, key=lambda place: -softmax[ids[place]]), values, strict=True):
+        found[place] = value
+    return found
+
+
+def test_the_branch_is_its_definition(with_kernel: ModelParts, monkeypatch: pytest.MonkeyPatch):
+    whole, rng, moved = with_kernel.space, np.random.default_rng(4), 0
+    evidence = with_kernel.classifier.evidence(rng.random((20, 3), dtype=np.float32))
+    for temperature in (0.02, 0.1, 0.4):
+        monkeypatch.setattr(with_kernel, "setting", lambda *_, temperature=temperature: temperature)
+        for places in (range(9), [8, 6, 0, 3], [1, 6, 3, 8], [0, 2, 4]):
+            space = whole.subset(list(places))
+            kernel, branch = (make_scorer(with_kernel, row, space) for row in ("kernel", "branch"))
+            before, after = kernel.scores(evidence), branch.scores(evidence)
+            for image, row in enumerate(before.tolist()):
+                softmax = dict(zip(TRAINED, evidence.probabilities[image].tolist(), strict=True))
+                assert after[image].tolist() == slow_branch(with_kernel, space.labels.ids, row, softmax, temperature)
+            moved += int((before != after).any(axis=1).sum())
+            untrained = [place for place, one in enumerate(space.labels.ids) if one not in TRAINED]
+            np.testing.assert_array_equal(ranks(before, untrained), ranks(after, untrained))
+    assert moved > 20
+
+
+def test_among_dogs_alone_an_unsure_kernel_leaves_all_to_the_softmax(packaged: Model):
+    parts, below = packaged.parts, packaged.parts.taxonomy.subtree("n02084071")
+    dogs = parts.space.subset([place for place in parts.trained.tolist() if parts.space.labels.ids[place] in below])
+    branch, softmax, kernel = (make_scorer(parts, row, dogs) for row in ("branch", "softmax", "kernel"))
+    evidence = parts.classifier.evidence(np.random.default_rng(0).random((4, 1280), dtype=np.float32))
+    by_softmax = top_k(softmax.scores(evidence), 118).positions
+    wanted = [[softmax.labels.ids[place] for place in row] for row in by_softmax.tolist()]
+    found = [
+        [dogs.labels.ids[place] for place in row] for row in top_k(branch.scores(evidence), 118).positions.tolist()
+    ]
+    assert found == wanted
+    np.testing.assert_array_equal(np.sort(branch.scores(evidence)), np.sort(kernel.scores(evidence)))
+
+
 def test_an_unknown_row(parts: ModelParts):
     # The checking of types, which is on in the tests, would refuse it earlier.
-    with pytest.raises(UsageError, match="one of fused, kernel, devise, conse, softmax, random, chance, got 'magic'"):
+    with pytest.raises(
+        UsageError, match="one of fused, kernel, branch, devise, conse, softmax, random, chance, got 'magic'"
+    ):
         inspect.unwrap(make_scorer)(parts, "magic", parts.space)

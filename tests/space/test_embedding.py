@@ -10,16 +10,20 @@ from devise.errors import UsageError
 from devise.labels import Label, LabelSet
 from devise.ranking import top_k
 from devise.space.embedding import (
+    BranchScorer,
     ConseScorer,
     DeviseScorer,
     FirstChoice,
     FusedScorer,
+    KernelScorer,
     StackingRule,
     conse_queries,
     random_space,
 )
 from devise.space.evidence import Evidence
 from devise.space.labelspace import LabelSpace
+from devise.taxonomy.hedging import label_tree
+from devise.taxonomy.wordnet import default_taxonomy
 
 Small = Any
 
@@ -279,3 +283,62 @@ def test_the_first_choice_is_as_sure_against_a_few_labels_as_among_all(small: Sm
     few = replace(whole, placing=placing, conse=replace(whole.conse, space=space), trained=trained, whole=whole)
     wanted = whole.scores(small.evidence)[:, kept]
     np.testing.assert_allclose(few.scores(small.evidence)[0], wanted[0], atol=1e-5)
+
+
+# The branch: labels with the kernel's cosines for a picture. dog, kiang and thing were not trained on.
+DOG, CHIHUAHUA, MALTESE, TABBY, KIANG, ZEBRA, THING = (
+    "n02084071", "n02085620", "n02085936", "n02123045", "n02390738", "n02391049", "user:thing",
+)  # fmt: skip
+COSINES = {DOG: 0.8, CHIHUAHUA: 0.78, MALTESE: 0.7, TABBY: 0.6, KIANG: 0.5, ZEBRA: 0.4, THING: 0.3}
+LOGITS = {TABBY: 5.0, MALTESE: 3.0, CHIHUAHUA: 1.0, ZEBRA: 1.0}  # in the order of the classifier
+
+
+def branch_scores(
+    temperature: float, asked: tuple[str, ...] = tuple(COSINES), without_vector: tuple[str, ...] = ()
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Of the kernel and of the branch. The picture stands along the first axis."""
+    cosines = np.array([COSINES[one] for one in asked], np.float32)
+    vectors = np.stack([cosines, np.sqrt(1 - cosines**2)], axis=1)
+    vectors[[one in without_vector for one in asked]] = 0
+    kernel = KernelScorer(LabelSpace(LabelSet(Label(one, one) for one in asked), vectors), np.eye(2, dtype=np.float32))
+    trained = np.array([asked.index(one) if one in asked else -1 for one in LOGITS])
+    scorer = BranchScorer(kernel, label_tree(default_taxonomy(), asked), trained, temperature)
+    evidence = Evidence(np.array([[1, 0]], np.float32), np.array([list(LOGITS.values())], np.float32))
+    assert scorer.labels is kernel.labels
+    return tuple(dict(zip(asked, one.scores(evidence)[0].tolist(), strict=True)) for one in (kernel, scorer))  # type: ignore[return-value]
+
+
+def test_the_branch_by_hand():
+    # exp((cosine - .8) / .05) is 1 for dog, .670 Chihuahua, .135 Maltese, .018 tabby, .002 kiang: dogs have 98.9 % of
+    # 1.826, toy dogs 44 %. In dogs the softmax likes the Maltese better; that it likes the tabby best is overruled.
+    kernel, found = branch_scores(0.05)
+    assert kernel == pytest.approx(COSINES, abs=1e-6)
+    assert found == pytest.approx(COSINES | {MALTESE: 0.78, CHIHUAHUA: 0.7}, abs=1e-6)
+
+
+def test_an_unsure_kernel_leaves_a_wide_branch_to_the_softmax():
+    # At .5 dogs have 55 % and placentals 93 %: all trained labels, of which Chihuahua and zebra are equally probable,
+    # so that the one at the lower position goes first.
+    found = branch_scores(0.5)[1]
+    assert found == pytest.approx(COSINES | {TABBY: 0.78, MALTESE: 0.7, CHIHUAHUA: 0.6, ZEBRA: 0.4}, abs=1e-6)
+
+
+def test_a_kernel_that_is_sure_of_one_label_is_not_overruled():
+    kernel, found = branch_scores(0.005)  # dog 98 %, and it has trained labels below it
+    assert found == pytest.approx(COSINES | {MALTESE: 0.78, CHIHUAHUA: 0.7}, abs=1e-6)
+    asked = (CHIHUAHUA, MALTESE, TABBY)
+    kernel, found = branch_scores(0.005, asked)  # Chihuahua has all
+    assert found == kernel
+
+
+@pytest.mark.parametrize("asked", [(DOG, KIANG, THING), (DOG, CHIHUAHUA, KIANG), (THING,)])
+def test_the_branch_is_the_kernel_where_fewer_than_two_trained_labels_compete(asked: tuple[str, ...]):
+    for temperature in (0.05, 0.5):
+        kernel, found = branch_scores(temperature, asked)
+        assert found == kernel
+
+
+def test_a_trained_label_without_a_vector_stays_last_in_its_branch():
+    found = branch_scores(0.05, without_vector=(MALTESE,))[1]
+    assert found == pytest.approx(COSINES | {MALTESE: -math.inf}, abs=1e-6)
+    assert set(branch_scores(0.05, without_vector=tuple(COSINES))[1].values()) == {-math.inf}

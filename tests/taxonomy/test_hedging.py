@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import TaxonomyError
-from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node, sure_nodes
+from devise.taxonomy.hedging import (
+    LabelTree,
+    information,
+    label_tree,
+    labels_below,
+    narrowing,
+    shares_up,
+    sure_node,
+    sure_nodes,
+)
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -35,6 +44,16 @@ def test_each_label_counts_once_although_two_ways_lead_up(tree: LabelTree) -> No
         {"entity": 1, "animal": 0.9, "pet": 0.9, "dog": 0.7, "cat": 0.2, "puppy": 0.4, "Lassie": 0.1, "kitten": 0.2}
         | {"tool": 0.1}
     )
+
+
+def test_labels_below_each_node(tree: LabelTree) -> None:
+    some = np.array([3, 0, 1])  # kitten, puppy, dog
+    below = labels_below(tree, some)
+    found = {name: below.row(tree.positions[one]).tolist() for name, one in NAMES.items() if one in tree.positions}
+    assert found == {
+        "entity": [0, 1, 2], "animal": [0, 1, 2], "pet": [0, 1, 2], "dog": [1, 2], "puppy": [1], "cat": [0],
+        "kitten": [0], "Lassie": [], "tool": [],
+    }  # fmt: skip
 
 
 def test_information_is_what_is_left_out(tree: LabelTree) -> None:

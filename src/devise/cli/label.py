@@ -59,6 +59,7 @@ class MethodName(StrEnum):
 
     fused = "fused"
     kernel = "kernel"
+    branch = "branch"
     devise = "devise"
     conse = "conse"
     softmax = "softmax"
@@ -80,7 +81,9 @@ def label(
     method: Annotated[
         MethodName,
         typer.Option(
-            metavar="METHOD", help="How pictures and labels are joined: fused, kernel, devise, conse or softmax."
+            metavar="METHOD",
+            help="How pictures and labels are joined: fused, kernel, branch (the kernel picks the branch of WordNet, "
+            "the softmax the trained label in it), devise, conse or softmax.",
         ),
     ] = MethodName.fused,
     candidates: Annotated[

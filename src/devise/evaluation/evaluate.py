@@ -20,7 +20,7 @@ from devise.evaluation.testsets import Protocol, ProtocolFiles, choose_protocol
 from devise.model.candidatefile import read_candidates
 from devise.model.candidates import synset_space
 from devise.model.labeller import Model
-from devise.model.scorers import Row, make_scorer, rows_of
+from devise.model.scorers import Row, make_scorer, rows_of, temperature_of
 from devise.ranking import TIE_RULE, top_k
 from devise.space.labelspace import LabelSpace
 from devise.space.neighbours import in_context, neighbours_of
@@ -234,7 +234,7 @@ def _temperature(model: Model, row: Row) -> float | None:
     """Return the temperature of a method, as in `LabelRun`; None for rows without probabilities."""
     if row == "softmax":
         return SHARES
-    return None if row == "random" else model.parts.setting(row, "temperature")
+    return None if row == "random" else temperature_of(model.parts, row)
 
 
 def _branch(model: Model, name: str) -> Branch:

@@ -22,7 +22,7 @@ from devise.model.context import answers_in_context
 from devise.model.explain import Explainer
 from devise.model.parts import ModelParts
 from devise.model.rejection import Reject, Rejection
-from devise.model.scorers import METHODS, KindScorer, Method, make_scorer
+from devise.model.scorers import METHODS, KindScorer, Method, make_scorer, temperature_of
 from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
@@ -243,7 +243,7 @@ class LabelRun:
         auto = request.rejects == "auto"
         self._rejection = Rejection(model.parts, candidates, self.ranked.ids) if auto else None
         self._temperature = np.float32(
-            model.parts.setting(request.method, "temperature") if request.method != "softmax" else 1.0
+            temperature_of(model.parts, request.method) if request.method != "softmax" else 1.0
         )
 
     def prepare(self) -> None:
@@ -387,7 +387,7 @@ def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer
         if not kinds.space.labels.seen.any():
             raise UsageError(_NONE_TRAINED)
         return KindScorer(make_scorer(parts, method, kinds.space), kinds, candidates.space.labels, None)
-    temperature = parts.setting(method, "temperature")
+    temperature = temperature_of(parts, method)
     return KindScorer(make_scorer(parts, method, kinds.space), kinds, candidates.space.labels, temperature)
 
 

@@ -14,6 +14,7 @@ from devise.model.candidates import Kinds
 from devise.model.parts import ModelParts
 from devise.space.baselines import ChanceScorer, SoftmaxScorer
 from devise.space.embedding import (
+    BranchScorer,
     ConseScorer,
     DeviseScorer,
     FusedScorer,
@@ -37,15 +38,18 @@ __all__ = [
     "methods_of",
     "photo_space",
     "rows_of",
+    "temperature_of",
 ]
 
-Method = Literal["fused", "kernel", "devise", "conse", "softmax"]
+Method = Literal["fused", "kernel", "branch", "devise", "conse", "softmax"]
 """What a picture can be labelled with."""
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Row = Literal["fused", "kernel", "devise", "conse", "softmax", "random", "chance"]
+Row = Literal["fused", "kernel", "branch", "devise", "conse", "softmax", "random", "chance"]
 """What stands in a table of results."""
 ROWS: tuple[Row, ...] = get_args(Row)
+
+_OF_KERNEL: tuple[Method, ...] = ("kernel", "branch")  # need kernel surgery
 
 
 def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
@@ -53,7 +57,7 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
 
     The softmax ranks those of the labels it was trained on; if none of them is asked, all it was trained on,
     as in the paper's zero-shot tables. UsageError for an unknown name, BundleError for the random embeddings and for
-    the kernel if the model keeps no map for them.
+    kernel and branch if the model keeps no map for them.
     """
     if space is parts.answerable and space is not parts.space:
         whole = make_scorer(parts, row, parts.space)
@@ -67,6 +71,7 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
         "devise": lambda: DeviseScorer(space, parts.surgery.map),
         "conse": lambda: _conse(parts, space),
         "kernel": lambda: _kernel(parts, space),
+        "branch": lambda: _branch(parts, space),
         "fused": lambda: _fused(parts, space),
         "random": lambda: _random(parts, space),
         "chance": lambda: ChanceScorer(space.labels, np.random.default_rng(0)),
@@ -78,12 +83,17 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
 
 def rows_of(parts: ModelParts) -> tuple[Row, ...]:
     """The rows that this model has."""
-    return tuple(row for row in ROWS if row != "kernel" or parts.kernel is not None)
+    return tuple(row for row in ROWS if row not in _OF_KERNEL or parts.kernel is not None)
 
 
 def methods_of(parts: ModelParts) -> tuple[Method, ...]:
     """The methods that this model has."""
-    return tuple(method for method in METHODS if method != "kernel" or parts.kernel is not None)
+    return tuple(method for method in METHODS if method not in _OF_KERNEL or parts.kernel is not None)
+
+
+def temperature_of(parts: ModelParts, row: Row) -> float:
+    """What `exp(score / temperature)` needs to be a probability up to a factor; softmax and random have none."""
+    return parts.setting("kernel" if row == "branch" else row, "temperature")
 
 
 def _softmax(parts: ModelParts, labels: LabelSet) -> Scorer:
@@ -96,10 +106,22 @@ def _conse(parts: ModelParts, space: LabelSpace) -> ConseScorer:
     return ConseScorer(space, parts.space.vectors[parts.trained], int(parts.setting("conse", "top")))
 
 
-def _kernel(parts: ModelParts, space: LabelSpace) -> Scorer:
+def _kernel(parts: ModelParts, space: LabelSpace) -> KernelScorer:
     if parts.kernel is None:
         raise BundleError("the model has no kernel surgery: use fused, or build the bundle again")
     return KernelScorer(photo_space(parts, space), parts.kernel.axes)
+
+
+def _branch(parts: ModelParts, space: LabelSpace) -> BranchScorer:
+    from devise.model.hedges import Hedger
+
+    tree = Hedger(parts, space.labels, space.labels).tree
+    return BranchScorer(_kernel(parts, space), tree, _trained_among(parts, space), temperature_of(parts, "branch"))
+
+
+def _trained_among(parts: ModelParts, space: LabelSpace) -> Int64[np.ndarray, "trained"]:
+    """For each trained label its position among the labels of `space`, or -1."""
+    return np.array([space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids], dtype=np.int64)
 
 
 def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
@@ -121,8 +143,7 @@ def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
 
 
 def _fused(parts: ModelParts, space: LabelSpace) -> FusedScorer:
-    positions = [space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids]
-    trained = np.array(positions, dtype=np.int64)
+    trained = _trained_among(parts, space)
     rule = parts.bundle.stacking()
     prior = label_prior(parts, space.labels)
     whole = None

@@ -1,9 +1,10 @@
-"""Scorers that place a picture in a label space and rank labels by cosine: DeViSE, kernel, ConSE and fused."""
+"""Scorers that place a picture in a label space: DeViSE, kernel, branch, ConSE and fused."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
 from devise.errors import UsageError
@@ -12,8 +13,12 @@ from devise.space.evidence import Evidence, Probabilities
 from devise.space.kernel import kernel_queries
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.space.prior import LabelPrior
+from devise.taxonomy.graph import Adjacency
+from devise.taxonomy.hedging import LabelTree, labels_below, sure_nodes
 
 __all__ = [
+    "BRANCH_SURE",
+    "BranchScorer",
     "ConseScorer",
     "DeviseScorer",
     "FirstChoice",
@@ -92,6 +97,62 @@ class KernelScorer:
     def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
         """The same for pictures placed elsewhere; `evidence` is not needed."""
         return self.space.cosines(queries)
+
+
+BRANCH_SURE = 0.9
+"""The kernel overrules the classifier only where it is so sure, because of the two the classifier is right more often
+about the classes it knows: 84.1 against 79.5 % of 1,750 photos of trained classes, with the 1000 as candidates."""
+
+
+@dataclass(frozen=True, eq=False)
+class BranchScorer:
+    """The kernel picks the branch, the softmax the breed.
+
+    The branch of a picture is the narrowest subtree that has `BRANCH_SURE` of the kernel's probability. The trained
+    labels in it keep their scores as a set: the one most probable by the softmax takes the highest of them, and so on
+    down. All other labels score as with the kernel, and every label that was not trained on keeps its rank.
+
+    tree: of the labels to rank. temperature: exp(score / temperature) is the kernel's probability, up to a factor.
+    trained: for each trained label, in the order of the logits, its position among the labels to rank, or -1.
+    """
+
+    kernel: KernelScorer
+    tree: LabelTree
+    trained: Int64[np.ndarray, "trained"]
+    temperature: float
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.kernel.labels
+
+    @cached_property
+    def _below(self) -> Adjacency:
+        """From each node of the tree to the trained labels at or below it, by their columns among those asked."""
+        return labels_below(self.tree, self.trained[self.trained >= 0])
+
+    def branches(self, scores: Scores) -> Int64[np.ndarray, "images"]:
+        """The branch of each picture by the kernel's scores, a node of the tree; -1 if no label has a score."""
+        highest = np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float32).min)  # -inf: none has a vector
+        shares = np.exp((scores - highest).astype(np.float64) / self.temperature)
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        return sure_nodes(self.tree, shares, np.array([BRANCH_SURE]))[:, 0]
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Cosines; those of trained labels in the branch change places."""
+        scores = self.kernel.scores(evidence)
+        asked = np.flatnonzero(self.trained >= 0)
+        if len(asked) < 2:
+            return scores
+        for row, probabilities, node in zip(
+            scores, evidence.probabilities, self.branches(scores).tolist(), strict=True
+        ):
+            inside = asked[self._below.row(node)] if node >= 0 else asked[:0]
+            inside = inside[np.isfinite(row[self.trained[inside]])]  # a label without a vector stays last
+            places = self.trained[inside]
+            order = np.lexsort((places, -probabilities[inside]))
+            row[places[order]] = np.sort(row[places])[::-1]
+        return scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,16 @@ from devise.errors import TaxonomyError
 from devise.taxonomy.graph import Adjacency, IsaGraph, Nodes, distinct
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["LabelTree", "information", "label_tree", "narrowing", "shares_up", "sure_node", "sure_nodes"]
+__all__ = [
+    "LabelTree",
+    "information",
+    "label_tree",
+    "labels_below",
+    "narrowing",
+    "shares_up",
+    "sure_node",
+    "sure_nodes",
+]
 
 Probabilities = Float[np.ndarray, "images labels"]
 """Of each label for each picture; each row sums to 1."""
@@ -150,6 +159,17 @@ def sure_nodes(tree: LabelTree, probabilities: Probabilities, thresholds: Float6
             if len(enough):
                 row[column] = nodes[order[enough[0]]]
     return found
+
+
+def labels_below(tree: LabelTree, labels: Nodes) -> Adjacency:
+    """From each node to those of some labels that are at or below it.
+
+    labels: positions among the labels of the tree. A row has places in `labels`, ascending.
+    """
+    nodes, places = np.divmod(
+        _closure(tree.graph.up, [(node,) for node in tree.own[labels].tolist()]), max(1, len(labels))
+    )
+    return Adjacency.of_pairs(len(tree.ids), nodes, places)
 
 
 def narrowing(tree: LabelTree, shares: Float64[np.ndarray, "nodes"], node: int, label: int) -> list[int]:
