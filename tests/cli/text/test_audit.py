@@ -36,7 +36,13 @@ def test_tables_and_json(cli, listed: str, tmp_path: Path, packaged: ModelParts)
     assert found["similarities"]["cat|kitten"] > found["similarities"]["cat|dog"]
     assert found["similarities"]["guitar|harp"] > 3 * found["similarities"]["guitar|clock"]
     assert found["label_similarities"]["guitar|harp"] > found["label_similarities"]["guitar|clock"] + 0.3
-    for piece in ("label space against WordNet", "cat / kitten", "hubs: trained", "nearest to pineapple", "seed 0"):
+    for piece in (
+        "label space compared with WordNet",
+        "cat / kitten",
+        "hubs: trained",
+        "nearest to pineapple",
+        "seed 0",
+    ):
         assert piece in out
 
 

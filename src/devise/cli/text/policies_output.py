@@ -1,4 +1,4 @@
-"""The comparison of label policies as tables."""
+"""Print the comparison of label policies as tables."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _SCORERS = ("devise", "conse", "fused")
 
 
 def print_policies(found: PolicyComparison, *, markdown: bool) -> None:
-    """One row a policy: the label space, then the fused scorer on photos; then every scorer; then what it means."""
+    """Print one row per policy, then every scorer, then the legend."""
     print_rows(_cells(found), markdown=markdown)
     if found.rows[0].photos is not None:
         print()
