@@ -1,4 +1,4 @@
-"""HTML that loads nothing: report, gallery, contact sheet, map."""
+"""Self-contained HTML pages: report, gallery, contact sheet, map."""
 
 from typing import TYPE_CHECKING
 

@@ -139,7 +139,7 @@ OUTSIDE = ("n02085620", "n02107142")
 @pytest.mark.parametrize(
     ("trained", "told", "marks"),
     [
-        (OUTSIDE, " None of the candidate labels was trained on.", 0),
+        (OUTSIDE, " None of the candidate labels is trained.", 0),
         (CANDIDATES, " All candidate labels were", 0),
         (None, "", 1),
     ],
