@@ -1,1 +1,1 @@
-"""Indexes of photos: made, kept, searched; labels of very many photos in parts."""
+"""Photo indexes: build, store, search; bulk labels of very many photos."""
