@@ -1,1 +1,1 @@
-"""The labeller as an HTTP service, and the page it serves."""
+"""The labeller as an HTTP service with a web page."""
