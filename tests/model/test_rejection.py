@@ -118,8 +118,8 @@ def test_log_sum_exp_by_hand():
 
 
 def test_the_reason_in_words():
-    assert why_none("auto") == "no label asked is likelier than before the photo was looked at"
-    assert why_none(0.5) == "no label asked has 50 % or more"
+    assert why_none("auto") == "the photo makes no candidate more probable than before"
+    assert why_none(0.5) == "no candidate has 50 % or more"
 
 
 def test_the_packaged_model_knows_what_is_not_there(tmp_path: Path):

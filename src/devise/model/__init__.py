@@ -1,1 +1,1 @@
-"""What a model is: its parts, the labels that compete, the scorers, and answers for photos."""
+"""A model: its parts, candidate labels, scorers, and answers for photos."""
