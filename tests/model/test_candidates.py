@@ -7,8 +7,8 @@ import pytest
 
 from devise.errors import DeviseError, LabelError, TaxonomyError, UsageError
 from devise.model.candidates import Candidates, choose_candidates, synset_space, with_senses
+from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
-from devise.model.meaning import Meanings
 from devise.model.typed import TypedLabel, parse_labels
 from devise.space.labelspace import placed
 

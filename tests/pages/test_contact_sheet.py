@@ -94,7 +94,7 @@ def test_the_head_counts_and_explains(photo: str) -> None:
     text = Page(page).text
     assert "2 photos named with 39,990 labels" in text
     assert "A name marked unseen was never trained on: no training photo has this label" in text
-    assert "the model m<1> sees it" in text
+    assert "(model m<1>)" in text
     assert "none of these" not in text
 
 
@@ -126,7 +126,7 @@ def test_an_exact_name_that_is_sure_is_marked_where_it_was_not_trained_on(photo:
 
 def test_a_photo_without_a_sure_name_says_so(photo: str) -> None:
     page = page_of(answer(photo, hedge=Hedge(0.8, None, (FELINE,), ())), sure=0.8)
-    assert "nothing is 80 % sure" in page
+    assert "no name reaches 80 %" in page
     assert "The first name is the most specific one of at least 80 %" in page
 
 

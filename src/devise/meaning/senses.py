@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from devise.errors import LabelError, UsageError
 from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
 from devise.model.candidates import synset_space
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.model.typed import TypedLabel, is_id, is_synset_like, parse_lines, user_id
 from devise.space.labelspace import placed

@@ -13,7 +13,7 @@ from devise.files import read_text
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import json_content, read_candidates
 from devise.model.classlist import is_foreign_text, json_lines, without_heading
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.model.typed import (
     TypedLabel,

@@ -11,11 +11,11 @@ from devise.labels import LabelSet
 from devise.model.candidates import Candidates
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
-from devise.space.evidence import Evidence
+from devise.space.evidence import Evidence, log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.scorer import PlacingScorer
 
-__all__ = ["Reject", "Rejection", "log_expected", "log_sum_exp", "why_none"]
+__all__ = ["Reject", "Rejection", "log_expected", "why_none"]
 
 Reject: TypeAlias = float | Literal["auto"]
 """Threshold of the best score, in [0, 1], below which the answer is "none of these"; or "auto", see `Rejection`."""
@@ -30,14 +30,6 @@ def why_none(rejects: Reject) -> str:
     if rejects == "auto":
         return "the photo makes no candidate more probable than before"
     return f"no candidate has {100 * rejects:g} % or more"
-
-
-def log_sum_exp(rows: np.ndarray) -> Float64[np.ndarray, "..."]:
-    """log of the sum of exp along the last axis; -inf where all are."""
-    highest = rows.max(axis=-1, keepdims=True)
-    highest = np.where(np.isfinite(highest), highest, 0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp((rows - highest).astype(np.float64)).sum(axis=-1)) + highest[..., 0])
 
 
 def log_expected(parts: ModelParts, space: LabelSpace, among: LabelSet | None = None) -> Float64[np.ndarray, "labels"]:

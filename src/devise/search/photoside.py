@@ -14,6 +14,7 @@ from devise.model.threads import one_thread
 from devise.search.rows import PhotoFact, Rows
 from devise.search.store import Header
 from devise.space.embedding import FusedScorer
+from devise.space.evidence import log_sum_exp
 
 __all__ = ["BEST", "PhotoSide", "header_of"]
 
@@ -70,9 +71,7 @@ class PhotoSide:
         scores = self._scorer.scores(evidence)
         scores /= self._temperature
         labels = scores.argmax(axis=1)
-        highest = np.take_along_axis(scores, labels[:, None], axis=1)
-        scores -= highest
-        totals = np.log(np.exp(scores, out=scores).sum(axis=1)) + highest[:, 0]
+        totals = log_sum_exp(scores, overwrite=True)
         probabilities = evidence.probabilities
         classes = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._best]
         return Rows(

@@ -13,12 +13,13 @@ from devise.errors import UsageError
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model
-from devise.model.rejection import Reject, log_expected, log_sum_exp
+from devise.model.rejection import Reject, log_expected
 from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.results import Hit, Hits, Wanted
 from devise.search.rows import Rows
+from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
 
@@ -270,9 +271,9 @@ class PhotoSearch:
         foreign = self._foreign(space)
         for block, cosines in self._cosines(space, coarse):
             scores = self._scaled(cosines, space, prior, block)
-            total[block] = _log_sum(scores)
+            total[block] = log_sum_exp(scores)
             if foreign:
-                total[block] -= np.logaddexp(np.float32(0), _log_sum(scores[:, foreign]))
+                total[block] -= np.logaddexp(np.float32(0), log_sum_exp(scores[:, foreign]))
         return total
 
     def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
@@ -351,13 +352,3 @@ def _blocks(photos: int, labels: int) -> Iterator[slice]:
     step = max(1, _BLOCK_BYTES // (4 * max(1, labels)))
     for start in range(0, photos, step):
         yield slice(start, min(start + step, photos))
-
-
-def _log_sum(scores: Float32[np.ndarray, "photos labels"]) -> PhotoScores:
-    """log of the sum of exp along each row."""
-    if scores.shape[1] == 1:
-        return scores[:, 0]
-    highest = scores.max(axis=1).clip(min=np.finfo(np.float32).min)
-    with np.errstate(divide="ignore"):  # where no label has a vector the sum is 0
-        total: PhotoScores = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-    return total

@@ -46,8 +46,7 @@ def audit(
 
     from devise.cli.text.audit_output import print_audit
     from devise.errors import UsageError
-    from devise.evaluation.audit import audit_label_space
-    from devise.evaluation.labelspace import LabelSpaceConfig
+    from devise.evaluation.audit import LabelSpaceConfig, audit_label_space
     from devise.files import atomic_write
     from devise.model.other_space import open_in_space
 

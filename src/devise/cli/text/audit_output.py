@@ -7,8 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.page import page, plain
-from devise.evaluation.audit import TALK_NAME, Audit
-from devise.evaluation.labelspace import FarClass, LabelSpaceAudit
+from devise.evaluation.audit import EXAMPLE_NAME, Audit, FarClass, LabelSpaceAudit
 from devise.meaning.senses import VECTOR_FROM
 
 __all__ = ["print_audit"]
@@ -25,12 +24,12 @@ def print_audit(found: Audit, seed: int) -> None:
         *_titled("label space compared with WordNet", _measures(lists)),
         *_notes(lists.values(), seed),
         *_titled("vectors by source", _coverage(found)),
-        *_titled("the talk's pairs, by cosine", _cases(found)),
+        *_titled("pairs of words, by cosine", _cases(found)),
         plain(
             "labels: cosine as labels of the model; words: cosine of the bare word vectors, which mix all senses", "dim"
         ),
         Text(),
-        *_titled(f"nearest to {TALK_NAME}", _pineapple(found)),
+        *_titled(f"nearest to {EXAMPLE_NAME}", _pineapple(found)),
     ]
     for name, measures in lists.items():
         blocks += _titled(f"unrelated to all their nearest: {name}", _far(measures.far, found.names))

@@ -56,7 +56,7 @@ def policies(
 
     from devise.cli.text.policies_output import print_policies
     from devise.errors import UsageError
-    from devise.evaluation.labelspace import LabelSpaceConfig
+    from devise.evaluation.audit import LabelSpaceConfig
     from devise.evaluation.policytable import compare_policies
     from devise.files import atomic_write
     from devise.model.other_space import fitting_policies

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from devise.cli.evaluation_output import Rows, print_rows
-from devise.evaluation.labelspace import LabelSpaceAudit
+from devise.evaluation.audit import LabelSpaceAudit
 from devise.evaluation.policytable import PolicyComparison
 from devise.evaluation.report import measure_cell
 
