@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -95,17 +96,24 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
         with _named(str(path)), path.open("w", encoding="utf-8", newline="") as file:
             yield Output(file, str(path))
     else:
-        stopped: KeyboardInterrupt | None = None
-        with _named(str(path)), atomic_write(path.resolve() if path.is_symlink() else path) as file:
-            try:
-                yield Output(file, str(path))
-            except KeyboardInterrupt as interrupt:
-                if not tally.pictures:
-                    raise
-                stopped = interrupt
-        if stopped is not None:
+        stops: list[KeyboardInterrupt] = []
+        whole = path.resolve() if path.is_symlink() else path
+        with _named(str(path)), atomic_write(whole) as file, _finishing(stops, lambda: tally.pictures):
+            yield Output(file, str(path))
+        for stop in stops:
             tell(f"{counted(tally.pictures, 'finished photo')} kept in {path}")
-            raise stopped
+            raise stop
+
+
+@contextmanager
+def _finishing(stops: list[KeyboardInterrupt], done: Callable[[], int]) -> Iterator[None]:
+    """Put a Ctrl-C off, to be raised by the caller after it has written what is done; pass it on if nothing is."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not done():
+            raise
+        stops.append(stop)
 
 
 @contextmanager
@@ -122,24 +130,23 @@ def open_tree(path: Path | None, model: "Model") -> Iterator[Callable[[Iterable[
 
     tree = NameTree(model)
 
-    def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
-        for answer in answers:
-            tree.add(answer)
-            yield answer
-
-    stopped: KeyboardInterrupt | None = None
-    try:
-        yield seen
-    except KeyboardInterrupt as interrupt:
-        stopped = interrupt
+    stops: list[KeyboardInterrupt] = []
+    with _finishing(stops, lambda: 1):
+        yield partial(_passing, tree.add)
     if tree.photos:
         with _named(str(path)), atomic_write(path) as file:
             file.write(tree.drawing())
         tell(f"tree of the names of {counted(tree.photos, 'photo')}: {path.absolute()}")
     else:
         tell(f"no photo has a name: {path} is not written")
-    if stopped is not None:
-        raise stopped
+    for stop in stops:
+        raise stop
+
+
+def _passing(take: Callable[[Answer], None], answers: Iterable[Answer]) -> Iterator[Answer]:
+    for answer in answers:
+        take(answer)
+        yield answer
 
 
 @contextmanager
@@ -163,25 +170,19 @@ def open_sheet(
             spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=path.resolve().parent))
         sheet = LabelSheet(SheetFacts.of(model, run), spool)
 
-        def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
-            for answer in answers:
-                with _named(name):
-                    sheet.add(answer)
-                yield answer
+        def take(answer: Answer) -> None:
+            with _named(name):
+                sheet.add(answer)
 
-        stopped: KeyboardInterrupt | None = None
-        try:
-            yield seen
-        except KeyboardInterrupt as interrupt:
-            if not sheet.photos:
-                raise
-            stopped = interrupt
+        stops: list[KeyboardInterrupt] = []
+        with _finishing(stops, lambda: sheet.photos):
+            yield partial(_passing, take)
         with _named(name):
-            file.writelines(sheet.pieces(stopped is not None))
+            file.writelines(sheet.pieces(bool(stops)))
             stack.close()
     tell(f"page of {counted(sheet.photos, 'photo')}: {path.absolute()}")
-    if stopped is not None:
-        raise stopped
+    for stop in stops:
+        raise stop
 
 
 class Output:

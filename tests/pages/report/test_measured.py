@@ -173,7 +173,7 @@ def test_photos_are_found_in_their_folders_and_nowhere_else(photos: Path, tmp_pa
     assert find(f"photos/{HARP}/one.png") == photos / HARP / "one.png"
     for name in ("../secret.png", f"{ZEBRA}/../../secret.png", str(tmp_path / "secret.png"), "none.png", ""):
         assert find(name) is None
-    with pytest.raises(UsageError, match="no folder .*: check the path"):
+    with pytest.raises(UsageError, match=r"no folder .*: check the path"):
         finder([tmp_path / "none"])
 
 
