@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from devise.bundle.label_table import encode_label_table
-from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest, Provenance
+from devise.bundle.manifest import BackboneFacts, LabelPolicyFacts, LabelSpaceFacts, Manifest, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
@@ -109,8 +109,8 @@ def write_small_bundle(path: Path, **fused: float) -> None:
         name="small",
         preprocessing=Preprocessing(SIDE, SIDE, "bicubic", (127.0,) * 3, (128.0,) * 3).to_dict(),
         backbone=BackboneFacts("mean of each channel", 3),
-        label_space=LabelSpace(len(LABELS), len(TRAINED), DIM),
-        label_policy=LabelPolicy(policy.name, policy.to_dict()),
+        label_space=LabelSpaceFacts(len(LABELS), len(TRAINED), DIM),
+        label_policy=LabelPolicyFacts(policy.name, policy.to_dict()),
         scoring={
             "conse": {"top": 2, "temperature": 0.4},
             "devise": {"ridge": 0.5, "temperature": 0.25},

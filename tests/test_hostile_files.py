@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devise.bundle.label_table import decode_label_table, encode_label_table
-from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest
+from devise.bundle.manifest import BackboneFacts, LabelPolicyFacts, LabelSpaceFacts, Manifest
 from devise.bundle.parts import (
     SurgeryMap,
     decode_kernel,
@@ -51,7 +51,7 @@ KERNEL = KernelSurgery(
     KernelConfig(rank=2), np.eye(5, 2, dtype=np.float32), np.eye(2, 4, dtype=np.float32), np.ones((2, 2), np.float32)
 )
 SCORING = {"conse": {"temperature": 0.5}, "kernel": {**KERNEL.config.to_dict(), "temperature": 0.04}}
-MANIFEST = Manifest("small", {}, BackboneFacts("net", 4), LabelSpace(5, 2, 3), LabelPolicy("any"), SCORING)
+MANIFEST = Manifest("small", {}, BackboneFacts("net", 4), LabelSpaceFacts(5, 2, 3), LabelPolicyFacts("any"), SCORING)
 IDS = [f"n{number:08}" for number in range(5)]
 
 Read = Callable[[Path], object]

@@ -33,21 +33,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "devise.model.answers",
-    "DeviseError": "devise.errors",
-    "Explanation": "devise.model.answers",
-    "Guess": "devise.model.answers",
-    "Hedge": "devise.model.answers",
-    "Label": "devise.labels",
-    "LabelSet": "devise.labels",
-    "Level": "devise.model.answers",
-    "Model": "devise.model.labeller",
-    "Taxonomy": "devise.taxonomy.wordnet",
-    "load": "devise.model.labeller",
+    "errors": ("DeviseError",),
+    "labels": ("Label", "LabelSet"),
+    "model.answers": ("Answer", "Explanation", "Guess", "Hedge", "Level"),
+    "model.labeller": ("Model", "load"),
+    "taxonomy.wordnet": ("Taxonomy",),
 }
-
-__getattr__ = lazily(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOMES)

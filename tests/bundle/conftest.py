@@ -9,7 +9,7 @@ import pytest
 
 from devise.bundle.bundle import Bundle
 from devise.bundle.label_table import encode_label_table
-from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest, Provenance
+from devise.bundle.manifest import BackboneFacts, LabelPolicyFacts, LabelSpaceFacts, Manifest, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
@@ -75,8 +75,8 @@ def model() -> Model:
         name="small",
         preprocessing=Preprocessing.of_lite(224).to_dict(),
         backbone=BackboneFacts("lite0", FEATURES),
-        label_space=LabelSpace(LABELS, TRAINED, DIM),
-        label_policy=LabelPolicy("terms", {"weight": 0.5}),
+        label_space=LabelSpaceFacts(LABELS, TRAINED, DIM),
+        label_policy=LabelPolicyFacts("terms", {"weight": 0.5}),
         scoring={"conse": {"t": 10}},
         provenance=(Provenance("weights", "some-package", "0.1.0", "Apache-2.0", sha256="0" * 64),),
         licences={"Apache-2.0": "notice"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from devise.bundle.arrays_io import from_bytes, to_bytes
-from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest, Part
+from devise.bundle.manifest import BackboneFacts, LabelPolicyFacts, LabelSpaceFacts, Manifest, Part
 from devise.bundle.parts import BACKBONE, decode_fast, encode_fast
 from devise.errors import BundleError
 from devise.vision.bounds import Bounds, network_of
@@ -21,7 +21,7 @@ BOUNDS = Bounds(
 
 
 def manifest(sha256: str = NETWORK) -> Manifest:
-    facts = Manifest("m", {}, BackboneFacts("a", 2), LabelSpace(1, 1, 1), LabelPolicy("p"))
+    facts = Manifest("m", {}, BackboneFacts("a", 2), LabelSpaceFacts(1, 1, 1), LabelPolicyFacts("p"))
     return replace(facts, parts=(Part(BACKBONE, 9, sha256),))
 
 

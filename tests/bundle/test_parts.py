@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from devise.bundle.arrays_io import from_bytes, quantized, to_bytes
-from devise.bundle.manifest import LabelSpace, Manifest
+from devise.bundle.manifest import LabelSpaceFacts, Manifest
 from devise.bundle.parts import (
     SurgeryMap,
     decode_classifier,
@@ -69,7 +69,7 @@ def test_codes_are_what_the_vectors_are_made_of(model: Any) -> None:
 @pytest.mark.parametrize("rows", [1, 511, 512, 513, 1300])
 def test_blocks_of_rows_leave_none_out(model: Any, rows: int) -> None:
     vectors = np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)
-    manifest = replace(model.manifest, label_space=LabelSpace(rows, 0, 4))
+    manifest = replace(model.manifest, label_space=LabelSpaceFacts(rows, 0, 4))
     read = decode_label_vectors(encode_label_vectors(vectors), manifest)
     assert (np.abs(read - vectors).max(axis=1) <= np.abs(vectors).max(axis=1) / 127).all()
     lengths = np.linalg.norm(vectors, axis=1)
@@ -178,7 +178,7 @@ def test_directions_survive_8_bits() -> None:
 
 
 def test_the_manifest_rules_the_shapes(model: Any) -> None:
-    other: Manifest = replace(model.manifest, label_space=LabelSpace(7, 3, 5))
+    other: Manifest = replace(model.manifest, label_space=LabelSpaceFacts(7, 3, 5))
     with pytest.raises(BundleError, match=r"array map must be \(5, 5\), got \(4, 5\)"):
         decode_surgery(encode_surgery(SurgeryMap(model.surgery.map)), other)
 

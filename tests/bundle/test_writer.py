@@ -13,7 +13,7 @@ import pytest
 
 from devise.bundle import writer
 from devise.bundle.bundle import Bundle, open_bundle, set_aside
-from devise.bundle.manifest import LabelSpace
+from devise.bundle.manifest import LabelSpaceFacts
 from devise.bundle.parts import BACKBONE, WORDS
 from devise.bundle.writer import write_bundle
 from devise.errors import BundleError, DeviseError
@@ -204,7 +204,7 @@ def test_a_link_to_a_bundle_stays_a_link(bundle: Bundle, model: Any, tmp_path: P
 
 
 def test_parts_that_do_not_fit_are_not_written(model: Any, tmp_path: Path) -> None:
-    wrong = replace(model.manifest, label_space=LabelSpace(8, 3, 4))
+    wrong = replace(model.manifest, label_space=LabelSpaceFacts(8, 3, 4))
     with pytest.raises(BundleError) as caught:
         write_bundle(tmp_path / "model", wrong, model.parts())
     assert str(caught.value).startswith(f"{tmp_path / 'model' / 'labels.json'}: has 7 labels")

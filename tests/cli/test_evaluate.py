@@ -96,8 +96,8 @@ def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
     for ending in ("json", "images.json"):
         assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     assert str(tmp_path) not in (tmp_path / "a.images.json").read_text()
-    assert "all measures over photos, with their 95 % intervals" in out
-    assert "as wide a name as is sure, by threshold" in out
+    assert "all metrics over photos, with 95 % intervals" in out
+    assert "widest name needed to reach each threshold" in out
     record = json.loads((tmp_path / "a.images.json").read_text())
     assert record["branch"]["synset"] == DOG
     assert len(record["branch"]["labels"]) == 118
@@ -110,7 +110,7 @@ def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
     code, out, _ = run("compare", tmp_path / "a.images.json", tmp_path / "b.images.json", "--json", tmp_path / "c.json")
     assert code == 0
     assert "gained: 0 photos" in out
-    assert "as wide a name as is sure, by threshold" in out
+    assert "widest name needed to reach each threshold" in out
     assert [one["first"] for one in json.loads((tmp_path / "c.json").read_text())] == list(record["scorers"])
 
 
@@ -154,7 +154,7 @@ def test_the_transductive_row_is_called_so(run: Run, photos: Path, tmp_path: Pat
     assert code == 0
     rows = [line.split()[0] for line in out.splitlines() if line.startswith(("random  ", "context  ", "chance  "))]
     assert rows[:3] == ["random", "context", "chance"]
-    assert f"{said}; the other rows take each photo alone" in out
+    assert f"{said}; the other rows score each photo alone" in out
     assert run("report", record, "--out", page)[0] == 0
     assert said in page.read_text()
     assert "transductive" not in run("evaluate", photos, "--candidates", "test-classes")[1]

@@ -7,4 +7,4 @@ def test_distil_needs_another_label_space(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "photos", "--distil"])
     assert stop.value.code == 2
-    assert "--distil is for another label space: give --label-vectors or" in capsys.readouterr().err
+    assert "--distil needs another label space: give --label-vectors or" in capsys.readouterr().err

@@ -46,13 +46,13 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
     assert text.startswith(stored["name"] + "\n")
     assert hashlib.sha256(data).hexdigest() in text
     space = stored["label_space"]
-    assert f"{space['labels']:,}, of them {space['trained']:,} trained on; vectors of {space['dim']} numbers" in text
+    assert f"{space['labels']:,}, {space['trained']:,} of them trained; vectors of {space['dim']} numbers" in text
     assert f"{stored['backbone']['architecture']}, {stored['backbone']['features']:,} features" in text
     fused = stored["scoring"]["fused"]
-    assert f"gets {fused['confidence']:g} x its probability added" in text
-    assert f"expects {fused['prior']:g} x the log odds that people photograph it" in text
+    assert f"{fused['confidence']:g} x its probability is added to a trained label's cosine" in text
+    assert f"prior of a label: {fused['prior']:g} x the log odds that people photograph it" in text
     assert f"the picture is at unit(kernel + {fused['conse']:g} x ConSE), labels by cosine" in text
-    assert f"{fused['penalty']:g} is taken off every trained label" in text
+    assert f"{fused['penalty']:g} is subtracted from every trained label" in text
     assert f"at temperature {fused['temperature']:g}" in text
     for part in stored["parts"]:
         assert f"sha256 {part['sha256'][:12]}..." in text
@@ -98,7 +98,7 @@ def test_nothing_is_tried_for_a_model_without_a_fast_form(
 
 
 def test_verify_reads_every_part(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "all 10 parts have the hashes the manifest says" in run(capsys, "--verify")[0]
+    assert "all 10 parts match the hashes in the manifest" in run(capsys, "--verify")[0]
     assert json.loads(run(capsys, "--verify", "--json", "--model", str(OLD_BUNDLE))[0])["verified"] is True
 
 
@@ -157,10 +157,11 @@ def test_scoring_in_words() -> None:
         {"fused": {"confidence": 0.5, "penalty": 0.25, "temperature": 0.1}, "conse": {"top": 10}, "new": {"x": 2.0}}
     )
     assert found["fused"] == (
-        "the picture is at unit(DeViSE + ConSE), labels by cosine; a trained label's cosine gets 0.5 x its probability "
-        "added; 0.25 is taken off every trained label; scores are the softmax over the labels asked at temperature 0.1"
+        "the picture is at unit(DeViSE + ConSE), labels by cosine; 0.5 x its probability is added to a trained label's "
+        "cosine; 0.25 is subtracted from every trained label; scores are the softmax over the candidates at "
+        "temperature 0.1"
     )
-    assert found["conse"] == "labels by cosine; the picture is the mean of its 10 most probable trained labels"
+    assert found["conse"] == "labels by cosine; the picture is the weighted mean of its 10 most probable trained labels"
     assert found["new"] == "x 2"
 
 
@@ -182,7 +183,7 @@ def test_calibration_in_words() -> None:
         "calibration_result": {"seen_hit1": 81.25, "unseen_hit": 3.5, "photos": 1200, "stacking": {"penalty": 0.6}},
     }
     assert list(calibration_in_words(config)) == [
-        ("on", "photos of trained classes; in each of 4 folds some classes count as not trained"),
+        ("on", "photos of trained classes; each of 4 folds treats some classes as not trained"),
         ("hit@1 of classes kept", "81.2 %"),
         ("hit@5 of classes left out", "3.5 %"),
         ("photos", "1200"),

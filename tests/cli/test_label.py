@@ -146,7 +146,7 @@ def test_blocks_are_parted_unless_each_is_one_line(label: Any, photo: Path) -> N
 def test_reject_says_none_of_these(label: Any, photo: Path) -> None:
     done = label(photo, photo, "--reject", 1)
     assert done.code == 0
-    assert done.out.count("none of these: no label asked has 100 % or more") == 2
+    assert done.out.count("none of these: no candidate has 100 % or more") == 2
     assert "2 of 2 labelled photos got 'none of these'" in done.err
     assert "none of these" not in label(photo, "--reject", 0).out
 
@@ -333,19 +333,19 @@ def test_typed_labels_that_are_not_among_the_first_are_told_by_rank(label: Any, 
     assert ranks == sorted(ranks)
     assert ranks[0] > 1
     lines = label(*options).out.splitlines()
-    first = [f"          {one['name']}: number {one['rank']:,}" for one in record["typed"][:5]]
-    assert [line for line in lines if ": number" in line] == first
-    assert "          3 more typed labels further down" in lines
+    first = [f"          {one['name']}: rank {one['rank']:,}" for one in record["typed"][:5]]
+    assert [line for line in lines if ": rank" in line] == first
+    assert "          3 more typed labels at lower ranks" in lines
     best = record["guesses"][0]["name"]
     assert (
-        ": number"
+        ": rank"
         not in label(photo, "--labels", f"{best}: {record['guesses'][0]['gloss']}", "--candidates", "typed").out
     )
 
 
 def test_softmax_says_what_it_cannot_rank(label: Any, photo: Path) -> None:
     done = label(photo, "--labels", "zedonk: a foal", "--method", "softmax")
-    assert "the softmax can name trained labels only: 29957 of the labels asked are left out" in done.err
+    assert "the softmax can name only trained labels: 29957 candidates are left out" in done.err
     assert label(photo, "--method", "softmax").err == ""
 
 

@@ -99,7 +99,7 @@ def test_each_bad_file_is_named_with_its_reason_and_the_good_are_labelled(
         (tmp_path / "loop.jpg").symlink_to("loop.jpg")
         (tmp_path / "around").symlink_to(tmp_path)
         os.mkfifo(tmp_path / "pipe.jpg")
-        bad |= dict.fromkeys(("nowhere.jpg", "loop.jpg"), "a link that leads nowhere")
+        bad |= dict.fromkeys(("nowhere.jpg", "loop.jpg"), "a broken link")
         bad["pipe.jpg"] = "a pipe or a device, not a regular file"
     (tmp_path / "folder.jpg").mkdir()
     scene.save(tmp_path / "folder.jpg" / "z.png")
@@ -126,7 +126,7 @@ def test_an_error_does_not_repeat_a_label_of_100_000_letters(label: Any, photo: 
     done = label(photo, "--labels", "qwxzk" * 20_000)
     assert done.code == 1
     assert len(done.err) < 1100
-    assert "nothing is known about 'qwxzk" in done.err
+    assert "unknown label 'qwxzk" in done.err
     assert done.err.endswith("a kind of ...'\n")
     for options in (("--under", "q" * 100_000), ("--candidates", "q" * 3000), ("--model", "q" * 100_000)):
         assert len(label(photo, *options).err) < 5100
@@ -345,7 +345,7 @@ def test_the_paths_of_our_csv_are_a_list_again(label: Any, photo: Path, monkeypa
 @pytest.mark.parametrize("data", [b"", b"\n\r\n \n", b"\0\0"])
 def test_no_path_on_standard_input(label: Any, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(data))
-    assert label("-") == (1, "", "devise: standard input: no path in it\n")
+    assert label("-") == (1, "", "devise: standard input contains no path\n")
 
 
 def test_a_picture_on_standard_input_is_not_a_list(label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +358,7 @@ def test_a_picture_on_standard_input_is_not_a_list(label: Any, photo: Path, monk
 def test_closed_streams_are_told(label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdin", None)
-        assert label("-") == (1, "", "devise: standard input is closed, and - takes a list of paths from it\n")
+        assert label("-") == (1, "", "devise: standard input is closed: - reads a list of paths from it\n")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", None)
         done = label(photo)
@@ -374,21 +374,21 @@ def test_closed_streams_are_told(label: Any, photo: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--labels", "qqxzzq"], 1, "nothing is known about 'qqxzzq'"),
+        (["--labels", "qqxzzq"], 1, "unknown label 'qqxzzq'"),
         (["--labels", ""], 2, "no label was given"),
         (["--labels", " , ,"], 2, "no label was given"),
         (["--under", "qqxzzq"], 2, "under needs a noun of WordNet or its id, got 'qqxzzq'"),
         (["--under", ""], 2, "under needs a noun of WordNet or its id, got ''"),
         (["--under", "zebra", "--candidates", "typed"], 2, "no candidate label is under 'zebra'"),
-        (["--candidates", "typed"], 2, "there are no candidate labels in 'typed'"),
+        (["--candidates", "typed"], 2, "no candidate labels in 'typed'"),
         (["--top", "0"], 2, "top must be at least 1, got 0"),
         (["--top", "-3"], 2, "top must be at least 1, got -3"),
         (["--top", "x"], 2, "Invalid value for '--top' / '-k'"),
-        (["--labels", "n99999999"], 1, "looks like the id of a synset, and WordNet 3.0 has no such noun"),
+        (["--labels", "n99999999"], 1, "looks like the id of a synset, but WordNet 3.0 has no such noun"),
         (
             ["--labels", "mouse", "--sense", "n02129165"],
             2,
-            "n02129165 is no sense of the words asked: `devise labels WORD` lists their ids",
+            "n02129165 is not a sense of any given word: `devise labels WORD` lists their ids",
         ),
         (["--reject", "-0.1"], 2, "--reject takes auto or a score from 0 to 1, got '-0.1'"),
         (["--reject", "1.01"], 2, "--reject takes auto or a score from 0 to 1, got '1.01'"),
@@ -431,7 +431,7 @@ def test_no_arguments_show_the_help(label: Any) -> None:
         ("unknown.txt", b"n99999999\n", 1, "'n99999999' looks like the id of a synset"),
         ("unknown.json", b'["n99999999"]', 1, "the first n99999999"),
         ("broken.json", b'["n02084071"', 1, "is not JSON"),
-        ("keys.json", b'{"a": ["n02084071"]}', 2, "name one as keys.json#KEY, KEY one of a"),
+        ("keys.json", b'{"a": ["n02084071"]}', 2, "give keys.json#KEY, with KEY one of a"),
         ("number.json", b"[3]", 1, "item 1: expected a synset id"),
     ],
 )
@@ -475,7 +475,7 @@ def test_outputs_that_cannot_be_are_told_before_the_model_is_read(
     pixels = photo.read_bytes()
     for output, said in (
         (photo.parent, "is a folder"),
-        (photo.parent / "gone" / "out.csv", "needs a folder that exists"),
+        (photo.parent / "gone" / "out.csv", "needs an existing folder"),
         (photo, "has the name of a picture"),
     ):
         done = label(photo, "--output", output)

@@ -74,11 +74,11 @@ def test_a_name_gives_its_senses_and_nearest_labels(cli: Cli) -> None:
     assert lines[1] == "    large feline of upland central Asia having long thick whitish fur"
     assert lines[2].startswith("    entity > physical entity > ")
     assert lines[2].endswith(" > big cat > snow leopard")
-    assert lines[3].startswith("    a label of the model, trained on; vector from ")
+    assert lines[3].startswith("    a trained label of the model; vector from ")
     heads = [i for i, line in enumerate(lines) if line.startswith("nearest ")]
     assert [lines[i] for i in heads] == [
         "nearest labels to snow leopard (n02128757), by cosine",
-        "nearest among the labels trained on",
+        "nearest trained labels",
     ]
     assert all(len(lines[i + 1 : i + 4]) == 3 and lines[i + 3].strip() for i in heads)
     assert all(line == line.rstrip() and "\x1b" not in line for line in lines)
@@ -126,7 +126,9 @@ def test_two_names_are_compared(cli: Cli) -> None:
 
 def test_without_training_looks_are_predicted_from_the_kernel(cli: Cli, packaged: ModelParts) -> None:
     text, _ = cli("labels", "guitar", "harp")
-    assert "of pairs of labels; predicted, as not trained on: guitar, but trained below it: acoustic guitar" in text
+    assert (
+        "of pairs of labels; predicted, because not trained: guitar; trained labels below it: acoustic guitar" in text
+    )
     assert "lowest common ancestor: stringed instrument (n04338517)" in text
     found = cli.json("labels", "guitar", "harp")
     one, other = (packaged.placed.vectors[packaged.space.labels.position(i)] for i in ("n03467517", "n03495258"))
@@ -144,7 +146,7 @@ def test_without_training_and_without_a_kernel_there_is_no_visual_similarity(cli
 
 
 def test_a_name_in_two_pieces_is_pointed_out(cli: Cli) -> None:
-    assert "'snow leopard' in quotes is one" in cli("labels", "snow", "leopard")[1]
+    assert "write 'snow leopard' in quotes for one name" in cli("labels", "snow", "leopard")[1]
     assert cli("labels", "guitar", "harp")[1] == ""
 
 
@@ -165,7 +167,7 @@ def test_no_name_counts_the_labels(cli: Cli) -> None:
     assert found["trained"] == sum(side["trained"] for side in sides)
     assert found["labels"] == found["trained"] + sum(side["others"] for side in sides)
     text, _ = cli("labels")
-    assert text.startswith(f"{found['labels']:,} labels: {found['trained']:,} trained on")
+    assert text.startswith(f"{found['labels']:,} labels: {found['trained']:,} trained, ")
 
 
 def test_words_that_wordnet_lacks_still_have_neighbours(cli: Cli) -> None:
@@ -183,8 +185,8 @@ def test_words_that_wordnet_lacks_still_have_neighbours(cli: Cli) -> None:
         (["xyzzyqq"], 1, "no noun of WordNet"),
         ([""], 1, "needs a word"),
         (["dog", "--sense", "n03793489"], 2, "no sense of 'dog'"),
-        (["--sense", "n03793489"], 2, "--sense goes with one name"),
-        (["dog", "cat", "--sense", "n03793489"], 2, "--sense goes with one name"),
+        (["--sense", "n03793489"], 2, "--sense needs exactly one name"),
+        (["dog", "cat", "--sense", "n03793489"], 2, "--sense needs exactly one name"),
         (["dog", "--pairs"], 2, "--pairs takes no name"),
         (["dog", "--top", "0"], 2, "at least 1, got 0"),
         (["dog", "--model", "/nonexistent"], 1, "does not exist"),
@@ -221,7 +223,7 @@ def test_control_characters_do_not_reach_the_terminal(cli: Cli) -> None:
 
 
 def test_another_model_is_asked(cli: Cli) -> None:
-    assert cli("labels", "--model", str(OLD_BUNDLE))[0].startswith("6 labels: 3 trained on, 3 that ")
+    assert cli("labels", "--model", str(OLD_BUNDLE))[0].startswith("6 labels: 3 trained, 3 without ")
 
 
 def test_looking_up_loads_no_network_and_no_torch() -> None:
@@ -265,13 +267,13 @@ def test_kinds_of_a_name_and_two_names_are_drawn(cli: Cli, tmp_path: Path) -> No
     _, err = cli("labels", "xqzzy: a tabby cat", "--tree", str(path), code=1)
     assert "WordNet has no noun 'xqzzy'" in err
     _, err = cli("labels", "--tree", str(path), code=2)
-    assert "--tree draws one name or two" in err
+    assert "--tree needs one or two names" in err
 
 
 def test_withheld_nouns_are_counted_and_said(cli: Cli, packaged: ModelParts):
     counts = packaged.withheld_counts
     assert cli.json("labels")["withheld"] == counts
-    told = f"no answer unless asked for: {sum(counts.values()):,} ({counts['people']:,} kinds of person"
+    told = f"withheld unless requested: {sum(counts.values()):,} ({counts['people']:,} kinds of person"
     assert told in " ".join(cli("labels")[0].split())
     assert devise.load().parts.withheld_counts == counts
 
@@ -280,7 +282,7 @@ def test_a_withheld_noun_says_why_and_is_near_nothing_by_default(cli: Cli, packa
     record = cli.json("labels", "nurse")
     assert record["senses"][0]["withheld"] == "people"
     assert {one["id"] for one in record["nearest"]}.isdisjoint(packaged.withheld)
-    assert "no answer unless asked for (a kind of person that no photo shows)" in " ".join(
+    assert "withheld unless requested (a kind of person that no photo shows)" in " ".join(
         cli("labels", "nurse")[0].split()
     )
     every = cli.json("labels", "nurse", "--all-nouns")

@@ -86,10 +86,10 @@ def test_without_photos_and_with_lost_photos(evaluated: Path, capsys: pytest.Cap
     ("arguments", "code", "said"),
     [
         (("none.json",), 1, "no record at none.json"),
-        (("record.json", "--photos", "none"), 2, "no folder of photos at none"),
+        (("record.json", "--photos", "none"), 2, "no folder none"),
         (("record.json", "--scorer", "clip"), 2, "no scorer 'clip' was measured"),
         (("record.json", "--cards", "-1"), 2, "0 or more photos"),
-        (("record.json", "--out", "none/report.html"), 2, "--out needs a file in a folder that exists"),
+        (("record.json", "--out", "none/report.html"), 2, "--out needs a file in an existing folder"),
         (("record.json", "--figures", "record.json"), 2, "--figures needs a folder"),
         (("photos",), 1, "no record at photos"),
     ],

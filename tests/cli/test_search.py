@@ -125,7 +125,7 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
         ([], 2, "nothing is looked for"),
         (["dog", "--like", "x.png"], 2, "stands alone"),
         (["--like", "nowhere.png"], 1, "no such file"),
-        (["xqzzv"], 1, "nothing is known about 'xqzzv'"),
+        (["xqzzv"], 1, "unknown label 'xqzzv'"),
         (["dog", "--top", "0"], 2, "top must be at least 1"),
         (["dog", "--sheet", "no/folder/page.html"], 2, "a folder that exists"),
     ],
@@ -162,10 +162,10 @@ def test_without_pyarrow_one_line_says_what_to_install(devise: Command, photos: 
 def test_labels_in_parquet_go_on_where_they_stopped(devise: Command, photos: Path, tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "labels.parquet"  # its ending says the form, as for files
-    assert devise("label", photos, "-o", out, "-k", 2)[:2] == (0, f"{out}: 3 photos, 3 of them labelled now\n")
+    assert devise("label", photos, "-o", out, "-k", 2)[:2] == (0, f"{out}: 3 photos, 3 of them labelled in this run\n")
     (photos / "broken.jpg").write_bytes(b"no picture")
     code, written, err = devise("label", photos, "-o", out, "-k", 2, "--format", "parquet")
-    assert (code, written) == (1, f"{out}: 4 photos, 0 of them labelled now\n")
+    assert (code, written) == (1, f"{out}: 4 photos, 0 of them labelled in this run\n")
     assert "broken.jpg: not a picture of a known format" in err
     rows = parquet.read_table(out).to_pylist()
     assert sorted(len(row["guesses"]) for row in rows) == [0, 2, 2, 2]

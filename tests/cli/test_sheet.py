@@ -66,8 +66,8 @@ def test_a_broken_photo_is_on_it_and_the_exit_code_is_1(label, scenes: Path, tmp
     ("sheet", "message"),
     [
         ("photos", "--sheet needs a file"),
-        ("no/page.html", "--sheet {}/no/page.html needs a folder that exists"),
-        ("page.jpg", "has the name of a picture: give another, such as sheet.html"),
+        ("no/page.html", "--sheet {}/no/page.html needs an existing folder"),
+        ("page.jpg", "has the name of a picture: give another name, such as sheet.html"),
         ("rows.csv", "--output and --sheet are both"),
     ],
 )
@@ -126,7 +126,7 @@ def test_ctrl_c_keeps_what_was_finished(label, scenes: Path, tmp_path: Path, mon
     assert told.code == 130
     assert told.out.count("\n") == len(named(page))
     assert len(named(page)) in (1, 2)  # the block may have had one photo
-    assert "The work was stopped before all photos were done." in page.read_text(encoding="utf-8")
+    assert "The run was stopped before all photos were done." in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("size", [(1280, 900), (390, 844)])

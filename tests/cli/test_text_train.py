@@ -42,7 +42,7 @@ def test_text_becomes_vectors(text, corpus: Path, tmp_path: Path) -> None:
     done = text("train", corpus, "--out", tmp_path / "out", *SMALL)
     assert done.code == 0, done.err
     assert done.out.strip() == str(tmp_path / "out" / "vectors.safetensors")
-    assert "left out: 1 place of words that are too rare" in done.err
+    assert "left out: 1 occurrence of rare words" in done.err
     assert "1 document without a word" in done.err
     table = read_vectors(tmp_path / "out" / "vectors.safetensors")
     assert table.dim == 8

@@ -28,7 +28,7 @@ def test_nothing_is_drawn_where_no_photo_has_a_name(label, scenes: Path, tmp_pat
     ("options", "message"),
     [
         (["--tree", "."], "--tree needs a file"),
-        (["--tree", "no/tree.svg"], "--tree no/tree.svg needs a folder that exists"),
+        (["--tree", "no/tree.svg"], "--tree no/tree.svg needs an existing folder"),
         (["--tree", "a.svg", "--sheet", "a.svg"], "--sheet and --tree are both a.svg"),
         (["--tree", "a.svg", "-f", "parquet", "-o", "parts"], "leave out --sheet and --tree"),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from devise.bundle.label_table import encode_label_table
-from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest, Provenance
+from devise.bundle.manifest import BackboneFacts, LabelPolicyFacts, LabelSpaceFacts, Manifest, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
@@ -87,8 +87,8 @@ def manifest() -> Manifest:
         name="old",
         preprocessing=Preprocessing(5, 4, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)).to_dict(),
         backbone=BackboneFacts("mean of each channel", features=3),
-        label_space=LabelSpace(labels=6, trained=3, dim=4),
-        label_policy=LabelPolicy("sense-aware", {"head_twice": True, "part_weight": 0.6}),
+        label_space=LabelSpaceFacts(labels=6, trained=3, dim=4),
+        label_policy=LabelPolicyFacts("sense-aware", {"head_twice": True, "part_weight": 0.6}),
         scoring={"conse": {"t": 10}, "fused": {"seen_penalty": 0.02, "temperature": 1.0}},
         provenance=(Provenance("taxonomy", "WordNet", "3.0", "WordNet-3.0", url="https://wordnet.princeton.edu"),),
         licences={"WordNet-3.0": "The notice would stand here.\nIn two lines."},

@@ -61,12 +61,12 @@ def test_everything_skipped_has_a_reason(tmp_path: Path, nine: Taxonomy) -> None
         Skipped(tmp_path / TOOL / "only.txt", "not a picture by its name"),
         Skipped(tmp_path / DOG / "list.csv", "not a picture by its name"),
         Skipped(tmp_path / DOG / "notes.txt", "not a picture by its name"),
-        Skipped(tmp_path / DOG / "gone.jpg", "a link that leads nowhere"),
+        Skipped(tmp_path / DOG / "gone.jpg", "a broken link"),
         Skipped(tmp_path / "readme.md", "not in a class folder"),
         Skipped(tmp_path / "stray.jpg", "not in a class folder"),
     }
     assert found.skipped_counts == {
-        "a link that leads nowhere": 1,
+        "a broken link": 1,
         "no picture in the class folder": 2,
         "not a picture by its name": 3,
         "not in a class folder": 2,

@@ -63,7 +63,7 @@ def test_what_is_apart_in_space_is_apart_on_the_map(method: str):
 
 def test_what_is_left_out_is_said():
     picture = label_map(space_of(without=3), default_taxonomy(), method="pca", most=20, seed=1)
-    assert picture.left_out == ("3 labels without a vector", "17 of 37 labels, by chance (seed 1)")
+    assert picture.left_out == ("3 labels without a vector", "17 of 37 labels, outside the random sample (seed 1)")
     assert len(picture.panels[0].points) == 20
     with pytest.raises(LabelError, match="a map needs 8 labels with vectors, got 5"):
         label_map(space_of(without=35), default_taxonomy(), method="pca")

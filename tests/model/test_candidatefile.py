@@ -65,14 +65,14 @@ def test_a_missing_key_lists_the_keys(splits: Path) -> None:
 
 
 def test_an_object_without_a_key_lists_the_keys(splits: Path) -> None:
-    with pytest.raises(UsageError, match=r"name one as splits\.json#KEY, KEY one of 2-hops, all, wrong"):
+    with pytest.raises(UsageError, match=r"give splits\.json#KEY, with KEY one of 2-hops, all, wrong"):
         read_candidates(str(splits))
 
 
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
-        ("list.json#key", '["n00000001"]', UsageError, "holds one list, not keys: leave out #key"),
+        ("list.json#key", '["n00000001"]', UsageError, "contains one list without keys: leave out #key"),
         ("number.json", "3", LabelError, "expected a list of synset ids, got int"),
         ("object.json#a", '{"a": {"b": []}}', LabelError, "expected a list of synset ids, got dict"),
         ("broken.json", '["n00000001"', LabelError, "is not JSON"),
@@ -89,7 +89,7 @@ def test_files_of_another_form(tmp_path: Path, name: str, content: str, error: t
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no file of candidate labels at .*absent\.txt"):
+    with pytest.raises(UsageError, match=r"no file .*absent\.txt: check the path of the candidate labels"):
         read_candidates(str(tmp_path / "absent.txt"))
 
 

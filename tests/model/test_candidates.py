@@ -7,8 +7,8 @@ import pytest
 
 from devise.errors import DeviseError, LabelError, TaxonomyError, UsageError
 from devise.model.candidates import Candidates, choose_candidates, synset_space, with_senses
+from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
-from devise.model.meaning import Meanings
 from devise.model.typed import TypedLabel, parse_labels
 from devise.space.labelspace import placed
 
@@ -192,14 +192,14 @@ def test_a_line_that_names_columns_is_left_out_and_reported(choose: Choose, list
     found = choose(listing(lines))
     assert [(label.id, label.name) for label in found.space.labels] == [("n02129165", "lion"), ("n02129604", "tiger")]
     assert [note.partition(": ")[2] for note in found.notes] == [
-        f"the first line, {lines.splitlines()[0]!r}, names columns: left out"
+        f"the first line, {lines.splitlines()[0]!r}, is a heading: left out"
     ]
 
 
 def test_a_single_word_that_may_be_a_heading_is_reported(choose: Choose, listing: Callable[[str], str]):
     found = choose(listing("label\nlion\n"))
     assert [label.name for label in found.space.labels] == ["label", "lion"]
-    assert "'label', is taken for a label: delete it if it is a heading" in found.notes[0]
+    assert "'label', is read as a label: delete it if it is a heading" in found.notes[0]
 
 
 def test_names_of_one_synset_are_that_synset(choose: Choose, listing: Callable[[str], str]):
@@ -224,7 +224,7 @@ def test_names_of_classes_in_json(choose: Choose, listing: Callable[..., str], c
 
 def test_a_number_that_is_a_noun_is_said(packaged: Model):
     found = choose_candidates(packaged.parts, "typed", typed=parse_labels("2"))
-    assert found.notes[0].startswith("'2' looks like a number: taken for 'the cardinal number")
+    assert found.notes[0].startswith("'2' looks like a number: read as 'the cardinal number")
 
 
 def test_other_line_ends_and_hashes_in_a_file(choose: Choose, listing: Callable[[str], str]):
@@ -257,7 +257,7 @@ def test_the_noun_of_a_subtree_is_read_as_a_label_is(choose: Choose, under: str)
     ],
 )
 def test_what_looks_like_an_id_and_is_none_is_refused(choose: Choose, text: str):
-    with pytest.raises(LabelError, match="looks like the id of a synset, and WordNet 3"):
+    with pytest.raises(LabelError, match="looks like the id of a synset, but WordNet 3"):
         choose("typed", typed=parse_labels(f"{text}; tiger"))
     with pytest.raises(LabelError, match="looks like the id of a synset"):
         choose(under=text)
@@ -275,7 +275,7 @@ def test_a_sense_is_chosen_by_its_id(choose: Choose):
         (typed,) = with_senses([mouse], [sense])
         (label,) = choose("typed", typed=(typed,)).space.labels
         assert (label.id, label.name) == ("n03793489", "mouse")
-    with pytest.raises(UsageError, match="n02084071 is no sense of the words asked"):
+    with pytest.raises(UsageError, match="n02084071 is not a sense of any given word"):
         with_senses([mouse], ["n02084071"])
 
 
@@ -303,9 +303,9 @@ def test_a_name_of_known_words_needs_no_definition(choose: Choose, small: Model)
 
 
 def test_a_name_that_nothing_is_known_about(choose: Choose):
-    with pytest.raises(LabelError, match=r"nothing is known about 'frabjous wabe'.*'frabjous wabe: a kind of"):
+    with pytest.raises(LabelError, match=r"unknown label 'frabjous wabe'.*'frabjous wabe: a kind of"):
         choose("typed", typed=(TypedLabel("frabjous wabe"),))
-    with pytest.raises(LabelError, match="nothing is known about 'brillig'"):
+    with pytest.raises(LabelError, match="unknown label 'brillig'"):
         choose("all", typed=(TypedLabel("brillig", "slithy toves"),))
 
 
@@ -418,5 +418,5 @@ def test_synonyms_of_a_list_are_one_label_and_one_line_says_so(choose: Choose):
     found = choose("typed", typed=tuple(map(TypedLabel, names)))
     assert found.space.labels.ids == ("n02128757", "n02391049", "n02123045")
     assert [note for note in found.notes if "meaning" not in note] == [
-        "'snow leopard' and 'ounce' are one label, n02128757: kept once; 2 more such"
+        "'snow leopard' and 'ounce' are the same label, n02128757: kept once; 2 more like this"
     ]

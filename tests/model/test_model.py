@@ -193,7 +193,7 @@ def test_a_batch_of_broken_pictures_and_an_empty_batch(small: Model):
     assert all(answer.problem for answer in answers)
     assert list(small.label_many([])) == []
     for one in (np.zeros((2, 2, 3), np.uint8), BytesIO(b"x\ny"), "a.jpg"):
-        with pytest.raises(UsageError, match="label_many takes pictures, got one"):
+        with pytest.raises(UsageError, match="label_many expects several pictures, got one"):
             small.label_many(one)  # type: ignore[arg-type]
 
 
@@ -276,7 +276,7 @@ def test_fewer_guesses_than_one(small: Model, plain: Plain, top: int):
 
 @pytest.mark.parametrize("reject", [-0.1, 1.1, math.nan])
 def test_reject_is_a_probability(small: Model, plain: Plain, reject: float):
-    with pytest.raises(UsageError, match="reject is auto or a probability from 0 to 1"):
+    with pytest.raises(UsageError, match="reject must be auto or a probability from 0 to 1"):
         small.label(plain(RED), reject=reject)
 
 
@@ -434,5 +434,5 @@ def test_labels_that_all_lack_a_place_are_told(packaged: Model, cat: np.ndarray)
     model = Model(parts)
     assert model.label(cat, under="carnivore", top=1, method="kernel").guesses[0].label.id not in cats
     for asked in ({"under": "cat"}, {"labels": "cat: n02121620", "candidates": "typed"}):
-        with pytest.raises(LabelError, match="no label that competes has a vector"):
+        with pytest.raises(LabelError, match="no candidate has a vector"):
             model.label(cat, method="kernel", **asked)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from devise.labels import Label, LabelSet
+from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
-from devise.model.meaning import Meanings
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
 from devise.search.photoside import header_of

@@ -10,7 +10,7 @@ from smallmodel import write_small_bundle
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
 from devise.model.labeller import LabelRequest, Model, load
-from devise.model.rejection import log_expected, log_sum_exp, why_none
+from devise.model.rejection import log_expected, why_none
 from devise.model.scorers import label_prior
 from devise.space.labelspace import LabelSpace
 
@@ -112,14 +112,9 @@ def test_what_the_prior_expects_by_hand():
     assert log_expected(parts, space) == pytest.approx(by_hand, abs=1e-4)
 
 
-def test_log_sum_exp_by_hand():
-    rows = np.array([[0.0, math.log(3)], [-np.inf, -np.inf], [1000.0, 1000.0]])
-    assert log_sum_exp(rows) == pytest.approx([math.log(4), -math.inf, 1000 + math.log(2)])
-
-
 def test_the_reason_in_words():
-    assert why_none("auto") == "no label asked is likelier than before the photo was looked at"
-    assert why_none(0.5) == "no label asked has 50 % or more"
+    assert why_none("auto") == "the photo makes no candidate more probable than before"
+    assert why_none(0.5) == "no candidate has 50 % or more"
 
 
 def test_the_packaged_model_knows_what_is_not_there(tmp_path: Path):

@@ -93,8 +93,8 @@ def test_the_head_counts_and_explains(photo: str) -> None:
     page = page_of(answer(photo), answer(photo))
     text = Page(page).text
     assert "2 photos named with 39,990 labels" in text
-    assert "A name marked unseen was never trained on: no training photo carried it" in text
-    assert "the model m<1> sees it" in text
+    assert "A name marked unseen was never trained on: no training photo has this label" in text
+    assert "(model m<1>)" in text
     assert "none of these" not in text
 
 
@@ -106,7 +106,7 @@ def test_a_rejected_photo_has_no_name_anywhere(photo: str) -> None:
     assert "kiang" not in rejected
     assert 'alt="The photo one.jpg"' in rejected
     assert "<h1>1 photo named with" in page
-    assert "1 photo is shown as “none of these”: no label asked has 30 % or more." in page
+    assert "1 photo is shown as “none of these”: no candidate has 30 % or more." in page
 
 
 def test_as_wide_a_name_as_is_sure_comes_first_and_its_kinds_below(photo: str) -> None:
@@ -126,8 +126,8 @@ def test_an_exact_name_that_is_sure_is_marked_where_it_was_not_trained_on(photo:
 
 def test_a_photo_without_a_sure_name_says_so(photo: str) -> None:
     page = page_of(answer(photo, hedge=Hedge(0.8, None, (FELINE,), ())), sure=0.8)
-    assert "nothing is 80 % sure" in page
-    assert "The first name is the most exact one that is 80 % sure" in page
+    assert "no name reaches 80 %" in page
+    assert "The first name is the most specific one of at least 80 %" in page
 
 
 def test_a_photo_in_doubt_has_a_wider_name_above_the_first(photo: str) -> None:
@@ -139,7 +139,7 @@ def test_a_photo_in_doubt_has_a_wider_name_above_the_first(photo: str) -> None:
 
 def test_typed_labels_that_lost_are_placed_and_names_used_twice_told_apart(photo: str) -> None:
     page = page_of(answer(photo, standings=(Standing(ZEDONK, 1234),)))
-    assert '<div class="typed"><p>zedonk: number 1,234</p></div>' in page
+    assert '<div class="typed"><p>zedonk: rank 1,234</p></div>' in page
     assert "zedonk" not in page_of(answer(photo, standings=(Standing(ZEDONK, 1234),)), candidates=3, typed_alone=True)
     twins = (Guess(CAT, 0.5), Guess(Label("n02123159", "tabby"), 0.25))
     assert Page(page_of(answer(photo, guesses=twins))).text.count("n02123") == 2
@@ -178,7 +178,7 @@ def test_more_photos_than_a_page_holds_are_counted(photo: str, monkeypatch: pyte
 def test_context_and_a_stop_are_told(photo: str) -> None:
     page = page_of(answer(photo), stopped=True, context=True)
     assert "Names depend on the other photos of this run." in page
-    assert "The work was stopped before all photos were done." in page
+    assert "The run was stopped before all photos were done." in page
 
 
 def test_nothing_is_loaded(photo: str) -> None:

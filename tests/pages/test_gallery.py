@@ -161,8 +161,8 @@ def test_a_typed_label_is_placed_and_the_one_meant_is_named_however_far_down() -
     standings = (*(Standing(label, i + 1) for i, label in enumerate(others)), Standing(ZEDONK, 20_000))
     told = Told(others[0], standings, (guess(others[1], 0.75), guess(ZEDONK, 0.25)))
     text = gallery_html(gallery(record(meant="zedonk"), extra=added(told)))
-    places = "other 0 is number 1; other 1 is number 2; other 2 is number 3"
-    assert f"{places}; zedonk (typed for this photo) is number 20,000; 2 more further down" in text
+    places = "other 0 has rank 1; other 1 has rank 2; other 2 has rank 3"
+    assert f"{places}; zedonk (typed for this photo) has rank 20,000; 2 more at lower ranks" in text
     assert "other 1 75.0 %; zedonk (typed for this photo) 25.0 %" in text
     assert "<li><b>zedonk</b>: offspring of a zebra &amp; a donkey</li>" in text
     assert "a &lt;note&gt;" in text
@@ -175,15 +175,15 @@ def test_the_summary_counts_how_often_the_label_meant_was_chosen() -> None:
     lines = typed_summary(photos, added(right, wrong, right, None))
     assert lines[0].startswith("1 label added")
     assert "0.25 s" in lines[0]
-    assert "40,003 labels again for 3 photos, after 0.50 s" in lines[0]
-    assert lines[1].startswith("1 label typed that the model had already")
+    assert "40,003 labels again for 3 photos. Reading the word vectors took 0.50 s" in lines[0]
+    assert lines[1].startswith("1 typed label already in the model")
     assert lines[2].endswith("1 of 2 photos.")
 
 
 def test_the_summary_claims_nothing_when_no_label_is_new() -> None:
     lines = typed_summary((record(),), added(Told(KIANG, (), ()), labels=(), typed=1))
     assert len(lines) == 1
-    assert "had already" in lines[0]
+    assert "already in the model" in lines[0]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_chunk_done_twice_is_one_part(small: Model, photos: Path, tmp_path: Pa
 
 def test_another_request_or_folder_is_refused(small: Model, photos: Path, tmp_path: Path):
     open_parts(tmp_path / "out", small, REQUEST)
-    with pytest.raises(UsageError, match="holds labels of another request"):
+    with pytest.raises(UsageError, match="contains labels of another request"):
         open_parts(tmp_path / "out", small, LabelRequest(top=3))
     with pytest.raises(UsageError, match="new or empty folder"):
         open_parts(photos, small, REQUEST)

@@ -194,7 +194,7 @@ def test_a_folder_that_is_suddenly_empty_does_not_empty_the_index(small: Model, 
     with pytest.raises(UsageError, match="no such file or folder"):
         index_photos(small, [photos], index)
     photos.mkdir()
-    with pytest.raises(UsageError, match=r"no photo is left here, and the index has 7 from it.*--forget"):
+    with pytest.raises(UsageError, match=r"no photo found, but the index has 7 from it.*--forget"):
         index_photos(small, [photos], index)
     assert len(rows_of(small, index)) == 7
     assert counts(index_photos(small, [photos], index, emptied=True)) == {"gone": 7}
@@ -228,7 +228,7 @@ def test_another_models_index_is_refused(small: Model, photos: Path, index: Path
     shutil.copytree(small_bundle, other)
     manifest = other / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"small"', '"large"'))
-    with pytest.raises(PhotoIndexError, match=r"made by model small .* and this is large"):
+    with pytest.raises(PhotoIndexError, match=r"made by model small .* but this is large"):
         index_photos(load(other), [photos], index)
 
 

@@ -352,7 +352,7 @@ def test_a_score_below_the_one_asked_is_left_out(search: PhotoSearch, photos: Pa
     assert min(hit.score for hit in like) < 0
     assert search.find(Wanted(like=photos / "00.png", reject=0.0), top=12).hits == like
     assert len(search.find(Wanted(like=photos / "00.png", reject=1.0), top=12).hits) <= 1
-    with pytest.raises(UsageError, match="reject is auto or a score from 0 to 1, got 2"):
+    with pytest.raises(UsageError, match="reject must be auto or a score from 0 to 1, got 2"):
         Wanted(parse_labels("zebra"), reject=2.0)
 
 

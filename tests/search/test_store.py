@@ -181,7 +181,7 @@ def test_a_part_with_other_columns_is_named(store: PhotoStore):
 def test_another_models_index_is_refused_with_both_names(store: PhotoStore):
     other = Header("large", "cd" * 32, 3, 2)
     with pytest.raises(
-        PhotoIndexError, match=r"made by model small \(abababababab\), and this is large \(cdcdcdcdcdcd"
+        PhotoIndexError, match=r"made by model small \(abababababab\), but this is large \(cdcdcdcdcdcd"
     ):
         PhotoStore.opened(store.path, other)
     with pytest.raises(PhotoIndexError, match="large"):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from devise.errors import UsageError
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 
 HALF = 0.5  # a probability that only the photo of the word itself can have
 

@@ -67,7 +67,7 @@ def test_another_file_is_refused(tmp_path: Path):
         OwnLabels(tmp_path / "text", 10)
     with sqlite3.connect(tmp_path / "newer") as newer:
         newer.execute("PRAGMA user_version = 2")
-    with pytest.raises(DeviseError, match="format version 2, this devise knows 1"):
+    with pytest.raises(DeviseError, match="format version 2, this devise reads 1"):
         OwnLabels(tmp_path / "newer", 10)
     with pytest.raises(DeviseError, match="cannot be used"):
         OwnLabels(tmp_path / "nowhere" / "own.sqlite", 10)

@@ -83,7 +83,7 @@ def test_a_label_of_ones_own_competes_at_once_and_can_be_deleted(page, photo_fil
     page.check("#own-only")
     page.wait_for_selector("[data-method=fused] h3:has-text('of 1')")
     assert page.locator("#answer .big").inner_text() == "None of these"  # the photo shows something else
-    page.click("text=Show the nearest all the same")
+    page.click("text=Show the nearest anyway")
     expect(page.locator("#answer .big")).to_have_text("zedonk yours")
     assert "trained labels only" in page.locator("[data-method=softmax]").inner_text()
     page.uncheck("#own-only")
@@ -185,12 +185,12 @@ def test_only_what_is_like_is_shown_with_a_cut_off_in_words(page_of_index):
     assert page.locator("#hits figcaption b").all_inner_texts() == ["Egyptian cat"]
     assert "somewhat like: 1 %" in page.locator("#search-rule").inner_text()
     page.select_option("#cut", "hardly like")
-    assert page.locator("#search-status").inner_text() == "3 photos for “cat”, the most like first."
+    assert page.locator("#search-status").inner_text() == "3 photos for “cat”, best first."
     assert page.locator("#hits .likeness").all_inner_texts() == ["very like", "hardly like", "hardly like"]
     page.select_option("#cut", "very like")
     searched(page, "zebra")
     assert page.locator("#search-status").inner_text() == "None of 3 photos is very like “zebra”."
-    page.get_by_role("button", name="Show the nearest all the same").click()
+    page.get_by_role("button", name="Show the nearest anyway").click()
     assert page.locator("#hits .likeness").count() == 3
 
 

@@ -141,7 +141,7 @@ def test_a_service_that_is_gone_stops_the_list_which_goes_on_later(page, folder:
     assert "does not answer" in page.locator("#batch-status").inner_text()
     assert page.locator("#batch-state").inner_text() == "0 of 3 named."
     page.unroute("**/v1/label?*")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     page.wait_for_selector("#batch-state:has-text('2 of 3 named, 1 could not be read.')")
 
 
@@ -150,5 +150,5 @@ def test_files_without_a_picture_are_told(page, tmp_path: Path):
     (tmp_path / "none" / "note.txt").write_text("no photo")
     page.set_input_files("#folder", tmp_path / "none")
     page.wait_for_selector("#error:not([hidden])")
-    assert "no pictures among these files" in page.locator("#error").inner_text()
+    assert "None of these files is a picture" in page.locator("#error").inner_text()
     assert page.locator("#batch").is_hidden()

@@ -104,7 +104,7 @@ def test_a_label_competes_at_once_and_until_it_is_deleted(served, photo: bytes):
         with pytest.raises(RefusedError, match="'zedonk'") as refused:
             client.delete_label("zedonk")
         assert refused.value.status == 404
-        with pytest.raises(UsageError, match="no word of it has a vector"):
+        with pytest.raises(UsageError, match="none of its words has a vector"):
             client.put_label("xqzzy")
         with pytest.raises(UsageError, match="needs a word"):
             client.put_label("!!")
@@ -190,13 +190,13 @@ def test_mistakes_are_told(served, photo: bytes, query: dict[str, object], messa
     [
         (
             "GET /v1/search?q=cat&sens=n02121620",
-            "query.sens: the call has no such parameter, it takes q, sense, like, top",
+            "query.sens: unknown parameter, expected q, sense, like, top",
         ),
         ("GET /v1/search?q=cat&q=dog", "query.q: given 2 times"),
         ("GET /v1/photos?count=3", "query.count: "),
         ("GET /v1/photos/0?size=9", "query.size: "),
         ("GET /v1/labels?query=cat", "query.query: "),
-        ("GET /v1/map?x", "it takes none"),
+        ("GET /v1/map?x", "expected none"),
         ("PUT /v1/labels?x=1", "query.x: "),
         ("DELETE /v1/labels?name=zedonk&name=hinny", "query.name: given 2 times"),
         ("POST /v1/embed?top=3", "query.top: "),
@@ -323,7 +323,7 @@ def test_a_picture_that_waits_for_its_turn_too_long_is_429_in_time(start, photo:
         answer = http.post("/v1/label", content=photo)
     assert (answer.status_code, answer.json()["error"]["message"]) == (
         429,
-        "the picture waited too long for its turn: try again",
+        "the picture waited too long in the queue: try again",
     )
 
 

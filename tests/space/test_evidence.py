@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from devise.space.evidence import Classifier, Evidence, softmax
+from devise.space.evidence import Classifier, Evidence, log_sum_exp, softmax
 
 LOGITS = arrays(
     np.float32,
@@ -69,3 +69,9 @@ def test_no_picture_is_no_problem():
     classifier = Classifier(np.ones((3, 2), np.float32), np.zeros(3, np.float32))
     evidence = classifier.evidence(np.empty((0, 2), np.float32))
     assert evidence.probabilities.shape == (0, 3)
+
+
+def test_log_sum_exp_by_hand():
+    rows = np.array([[0.0, math.log(3)], [-np.inf, -np.inf], [1000.0, 1000.0]])
+    assert log_sum_exp(rows) == pytest.approx([math.log(4), -math.inf, 1000 + math.log(2)])
+    assert log_sum_exp(rows, overwrite=True)[0] == pytest.approx(math.log(4))

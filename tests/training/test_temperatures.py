@@ -34,7 +34,7 @@ def test_temperatures_are_those_of_the_scorers_that_label():
     from devise.model.parts import DEFAULT_BUNDLE, ModelParts
     from devise.model.scorers import make_scorer
     from devise.taxonomy.wordnet import default_taxonomy
-    from devise.training.labelspace import bundle_space
+    from devise.training.targetspace import bundle_space
 
     base = open_bundle(DEFAULT_BUNDLE)
     parts = ModelParts(base)

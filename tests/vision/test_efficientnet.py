@@ -158,9 +158,9 @@ def test_weights_from_a_file_of_any_number_of_classes(lite0: EfficientNetLite, t
     ("name", "content", "told"),
     [
         ("none.pth", None, "No such file"),
-        ("text.pth", b"weights", "holds no weights"),
-        ("cut.safetensors", b"\x08\0\0\0\0\0\0\0{", "holds no weights"),
-        ("empty.pth", b"", "holds no weights"),
+        ("text.pth", b"weights", "contains no weights"),
+        ("cut.safetensors", b"\x08\0\0\0\0\0\0\0{", "contains no weights"),
+        ("empty.pth", b"", "contains no weights"),
     ],
 )
 def test_a_file_without_weights(tmp_path: Path, name: str, content: bytes | None, told: str) -> None:
@@ -176,9 +176,9 @@ def test_nothing_in_a_file_of_weights_is_run(tmp_path: Path) -> None:
             return (Path.mkdir, (tmp_path / "sprung",))
 
     torch.save({"state_dict": Trap()}, tmp_path / "trap.pth")
-    with pytest.raises(UsageError, match="holds no weights"):
+    with pytest.raises(UsageError, match="contains no weights"):
         read_weights(tmp_path / "trap.pth")
     assert not (tmp_path / "sprung").exists()
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(UsageError, match="holds no state dict"):
+    with pytest.raises(UsageError, match="contains no state dict"):
         read_weights(tmp_path / "list.pth")

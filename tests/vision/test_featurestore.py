@@ -104,7 +104,7 @@ def test_a_disk_that_failed_is_asked_again_while_the_store_is_not_finished(
 
 
 def test_a_store_that_is_not_finished_or_damaged(tmp_path: Path):
-    with pytest.raises(TrainingError, match="no finished feature store"):
+    with pytest.raises(TrainingError, match="not a finished feature store"):
         open_store(tmp_path)
     store = feature_store(tmp_path, photos(tmp_path / "photos", 2), MeanColour(), b"w")
     (store.path / "features.f32").write_bytes(b"1234")

@@ -63,8 +63,8 @@ def test_links(tmp_path: Path) -> None:
     assert found == {
         "real/a.jpg": None,
         "real/b.jpg": None,
-        "real/dead.jpg": "a link that leads nowhere",
-        "real/self.jpg": "a link that leads nowhere",
+        "real/dead.jpg": "a broken link",
+        "real/self.jpg": "a broken link",
         "real/up/elsewhere/b.jpg": None,
     }
 

@@ -331,7 +331,7 @@ def test_a_jpeg_without_its_end_marker_is_read_and_told(options: dict[str, Any],
         for cut in (1, 2):
             notes: list[str] = []
             np.testing.assert_array_equal(read_picture(data[:-cut], min_side=min_side, on_note=notes.append), whole)
-            assert notes == ["its end marker is missing, though none of its pixels is"]
+            assert notes == ["its end marker is missing, but all its pixels are present"]
         for cut in (3, 4, 20):
             with pytest.raises(PictureError, match="cut off or damaged"):
                 read_picture(data[:-cut], min_side=min_side)
@@ -343,7 +343,7 @@ def test_a_png_without_its_end_marker_is_read_and_told(encode: Encode) -> None:
     np.testing.assert_array_equal(
         read_picture(cut, min_side=None, on_note=notes.append), read_picture(data, min_side=None)
     )
-    assert notes == ["its end marker is missing, though none of its pixels is"]
+    assert notes == ["its end marker is missing, but all its pixels are present"]
 
 
 @pytest.mark.parametrize("cut", [-1, -20, 40])
@@ -402,13 +402,13 @@ def test_open_files_and_what_numpy_takes_for_an_array(encode: Encode, tmp_path: 
     np.testing.assert_array_equal(read_picture(tensor, min_side=None), expected)
     with pytest.raises(PictureError, match=r"must be .*, got \[3, .*: move its channels last"):
         read_picture(Tensor(expected.transpose(2, 0, 1)), min_side=None)
-    with pytest.raises(PictureError, match="give each picture of the batch by itself"):
+    with pytest.raises(PictureError, match="give each picture of the batch separately"):
         read_picture(expected[None], min_side=None)
     with pytest.raises(PictureError, match="open files in mode 'rb'"):
         read_picture(StringIO("x"), min_side=None)
     file = BytesIO(data)
     file.read()
-    with pytest.raises(PictureError, match=r"nothing is left to read in the open file: .* seek\(0\)"):
+    with pytest.raises(PictureError, match=r"the open file is at its end: .* seek\(0\)"):
         read_picture(file, min_side=None)
     np.testing.assert_array_equal(read_picture(PurePath(tmp_path / "a.png"), min_side=None), expected)
 
@@ -419,7 +419,7 @@ def test_a_tensor_that_numpy_cannot_take_says_what_to_do() -> None:
             raise TypeError("can't convert cuda:0 device type tensor to numpy.\nUse cpu()")
 
     with pytest.raises(
-        PictureError, match=r"no array can be made of this Elsewhere \(can't .*numpy\): for torch, .*cpu"
+        PictureError, match=r"this Elsewhere cannot be converted to an array \(can't .*numpy\): for torch, use .*cpu"
     ):
         read_picture(Elsewhere(np.zeros((2, 2, 3))), min_side=None)
 
@@ -524,7 +524,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert problem(tmp_path / "none.jpg") == "no such file"
     assert problem(tmp_path) == "a folder, not a picture"
     (tmp_path / "dead.jpg").symlink_to(tmp_path / "none.jpg")
-    assert problem(tmp_path / "dead.jpg") == "a link that leads nowhere"
+    assert problem(tmp_path / "dead.jpg") == "a broken link"
     (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
     assert problem(tmp_path / "loop.jpg").startswith("cannot be read")
     assert problem("/dev/zero") == "a pipe or a device, not a regular file"

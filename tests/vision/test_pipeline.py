@@ -68,7 +68,7 @@ def test_from_a_folder(tmp_path: Path, encode: Callable[..., bytes], mean_colour
         "c.png",
     ]
     assert [None if result.features is None else result.features[0] for result in results] == [10, 20, None]
-    assert results[2].problem == "a link that leads nowhere"
+    assert results[2].problem == "a broken link"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

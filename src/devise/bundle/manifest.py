@@ -16,8 +16,8 @@ __all__ = [
     "LARGEST_MANIFEST",
     "MANIFEST_FILE",
     "BackboneFacts",
-    "LabelPolicy",
-    "LabelSpace",
+    "LabelPolicyFacts",
+    "LabelSpaceFacts",
     "Manifest",
     "Part",
     "PartKind",
@@ -96,7 +96,7 @@ class BackboneFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelSpace:
+class LabelSpaceFacts:
     """The number of labels and of trained labels, and the length of a label vector."""
 
     labels: int
@@ -105,7 +105,7 @@ class LabelSpace:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelPolicy:
+class LabelPolicyFacts:
     """The rule that made label vectors from words."""
 
     name: str
@@ -126,8 +126,8 @@ class Manifest:
     name: str
     preprocessing: Plain
     backbone: BackboneFacts
-    label_space: LabelSpace
-    label_policy: LabelPolicy
+    label_space: LabelSpaceFacts
+    label_policy: LabelPolicyFacts
     scoring: Mapping[str, Mapping[str, int | float]] = field(default_factory=dict)
     provenance: tuple[Provenance, ...] = ()
     licences: Mapping[str, str] = field(default_factory=dict)
@@ -219,9 +219,9 @@ def _backbone(value: object) -> BackboneFacts:
     )
 
 
-def _label_space(value: object) -> LabelSpace:
+def _label_space(value: object) -> LabelSpaceFacts:
     found = record(value, {"labels", "trained", "dim"}, "label_space")
-    space = LabelSpace(
+    space = LabelSpaceFacts(
         labels=whole(found["labels"], "label_space.labels", least=1),
         trained=whole(found["trained"], "label_space.trained"),
         dim=whole(found["dim"], "label_space.dim", least=1),
@@ -234,9 +234,11 @@ def _label_space(value: object) -> LabelSpace:
     return space
 
 
-def _label_policy(value: object) -> LabelPolicy:
+def _label_policy(value: object) -> LabelPolicyFacts:
     found = record(value, {"name", "parameters"}, "label_policy")
-    return LabelPolicy(text(found["name"], "label_policy.name"), plain(found["parameters"], "label_policy.parameters"))
+    return LabelPolicyFacts(
+        text(found["name"], "label_policy.name"), plain(found["parameters"], "label_policy.parameters")
+    )
 
 
 def _scoring(value: object) -> dict[str, dict[str, int | float]]:

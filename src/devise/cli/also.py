@@ -1,4 +1,4 @@
-"""devise also: another zero-shot model on the photos of an evaluation, as one more row of its tables."""
+"""devise also: add another zero-shot model to an evaluation, on the same photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,22 +16,22 @@ __all__ = ["also"]
 @app.command(no_args_is_help=True)
 def also(
     record_file: Annotated[
-        Path, typer.Argument(metavar="RECORD", help="What devise evaluate wrote with --images FILE.")
+        Path, typer.Argument(metavar="RECORD", help="Record written by devise evaluate --images FILE.")
     ],
     scorers: Annotated[
         list[str],
         typer.Option(
             "--scorer",
             help="NAME=MODULE:ATTRIBUTE or NAME=FILE.py:ATTRIBUTE, an object with scores(pictures, names). Its code "
-            "is run. Several times for several.",
+            "is run. Repeat for several scorers.",
         ),
     ],
-    photos: Annotated[list[Path], typer.Option("--photos", help="A folder that was evaluated.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The record with the new rows.")],
+    photos: Annotated[list[Path], typer.Option("--photos", help="Folder that was evaluated.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output file: the record with the new rows.")],
 ) -> None:
-    """Let other models name the same photos among the same candidates, and add them to the record.
+    """Score the same photos and candidates with other models, and add the rows to the record.
 
-    devise report and devise compare read the new record as they read the old one.
+    devise report and devise compare read the new record like the old one.
     """
     from devise.cli.evaluation_output import print_rows
     from devise.evaluation.adapters import load_adapter, with_others
@@ -43,12 +43,12 @@ def also(
     from devise.taxonomy.wordnet import default_taxonomy
 
     if not out.absolute().parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out needs a file in a folder that exists, got {out}")
+        raise UsageError(f"--out needs a file in an existing folder, got {out}")
     named = [one.partition("=") for one in scorers]
     if wrong := next((one for one, (name, _, spec) in zip(scorers, named, strict=True) if not (name and spec)), None):
         raise UsageError(f"--scorer needs NAME=MODULE:ATTRIBUTE, got {wrong!r}")
     if len({name for name, _, _ in named}) < len(named):
-        raise UsageError("two scorers have one name: give each its own")
+        raise UsageError("two scorers have the same name: give each its own name")
     find, record, taxonomy = finder(photos), read_record(record_file), default_taxonomy()
     others = {name: load_adapter(spec) for name, _, spec in named}
     console = Console(stderr=True)

@@ -40,7 +40,7 @@ _PIPE_CLOSED = 141
 
 
 class _Commands(TyperGroup):
-    """The commands, with one place that turns what went wrong into a line and an exit code."""
+    """The commands, and the one place that turns an error into a line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -54,7 +54,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="devise",
     cls=_Commands,
-    help="Name what is in any photo, with any noun, also nouns no training photo carried. Works offline.",
+    help="Name what is in any photo with any noun, including nouns without training photos. Works offline.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # which would take [brackets] in a help text for a style, and leave them out
@@ -72,16 +72,16 @@ def _version(asked: bool) -> bool:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Set nothing up: each command loads what it needs."""
+    """Do no set-up: each command loads what it needs."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; None takes the arguments of the process, and ends it.
+    """Run the command line; with None, read the arguments of the process and exit it.
 
-    Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C, 141 nobody reads the output.
+    Exit codes: 0 success, 1 failure, 2 usage error, 130 stopped by Ctrl-C, 141 closed output pipe.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
@@ -98,13 +98,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _wanted(arguments: list[str]) -> tuple[str, ...]:
-    """The commands to load: the one that is asked for, or all of them for a help text or an error."""
+    """Return the commands to load: the requested one, or all for a help text or an error."""
     return (arguments[0],) if arguments and arguments[0] in _COMMANDS else _COMMANDS
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Ends the command with a line on standard error for everything but our own bugs."""
+    """Turn every error except our own bugs into a line on standard error and an exit code."""
     try:
         yield
     except DeviseError as error:
@@ -138,12 +138,12 @@ def _flushed_or_silent() -> None:
 
 
 def _silence() -> None:
-    """Nothing more is written to standard output, neither now nor when Python flushes it at its end."""
+    """Write nothing more to standard output, even when Python flushes it at exit."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _leave(code: int) -> None:
-    """End the process now: a thread in the middle of a large picture would be waited for otherwise, and taking the
-    network down takes 0.2 s.
+    """End the process now. Otherwise Python waits for a thread in the middle of a large picture, and freeing the
+    network takes 0.2 s.
     """
     os._exit(code)

@@ -1,4 +1,4 @@
-"""devise compare: two evaluations of the same photos."""
+"""devise compare: compare two evaluations of the same photos."""
 
 import json
 import sys
@@ -21,21 +21,24 @@ __all__ = ["compare"]
 
 @app.command(no_args_is_help=True)
 def compare(
-    first: Annotated[Path, typer.Argument(help="What devise evaluate --images wrote.")],
-    second: Annotated[Path, typer.Argument(help="The same of another model or version.")],
-    scorer: Annotated[str | None, typer.Option(help="Compare this scorer only. [default: all]")] = None,
+    first: Annotated[Path, typer.Argument(help="Record written by devise evaluate --images.")],
+    second: Annotated[Path, typer.Argument(help="The same for another model or version.")],
+    scorer: Annotated[str | None, typer.Option(help="Compare only this scorer. [default: all]")] = None,
     against: Annotated[
-        str | None, typer.Option(help="With --scorer: the scorer of SECOND. [default: the same]", show_default=False)
+        str | None,
+        typer.Option(
+            help="With --scorer: the scorer of SECOND to compare with. [default: the same]", show_default=False
+        ),
     ] = None,
-    show: Annotated[int, typer.Option(help="Print this many photos of each kind of change.", min=0)] = 5,
+    show: Annotated[int, typer.Option(help="Photos printed per kind of change.", min=0)] = 5,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write differences and all changed photos here.")
+        Path | None, typer.Option("--json", help="Also write differences and all changed photos to this file.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables in Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
 ) -> None:
-    """Print how SECOND differs from FIRST in every measure, with paired 95 % intervals, and the photos that changed.
+    """Print the difference of SECOND from FIRST per metric, with paired 95 % intervals, and the changed photos.
 
-    Both must be of the same photos, truths, candidates and trained labels.
+    Both records must have the same photos, true labels, candidates and trained labels.
     """
     from devise.cli.evaluation_output import HEDGING_TITLE, print_rows
     from devise.evaluation.compare import compare_records
@@ -46,9 +49,9 @@ def compare(
     from devise.taxonomy.wordnet import default_taxonomy
 
     if against is not None and scorer is None:
-        raise UsageError("--against is the scorer of SECOND to set --scorer against: give --scorer too")
+        raise UsageError("--against needs --scorer: it names the scorer of SECOND to compare --scorer with")
     if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
     taxonomy = default_taxonomy()
     records = read_record(first), read_record(second)
     found = compare_records(*records, taxonomy, scorer=scorer, against=against)

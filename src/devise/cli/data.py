@@ -1,4 +1,4 @@
-"""devise data: public photos, laid out as the evaluation takes them."""
+"""devise data: arrange public photos for devise evaluate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,13 @@ from devise.cli.terminal import counted
 
 __all__ = ["caltech101", "data"]
 
-data = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Lay out public photos as devise evaluate takes them."
-)
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Arrange public photos for devise evaluate.")
 app.add_typer(data, name="data")
 
 
 @data.callback()
 def _root() -> None:
-    """Set nothing up: without this, one command alone would be no command."""
+    """Do no set-up: without this callback, typer would drop the name of a single command."""
 
 
 @data.command(no_args_is_help=True)
@@ -26,12 +24,12 @@ def caltech101(
     source: Annotated[
         Path, typer.Option("--from", metavar="FILE", help="caltech-101.zip, or the 101_ObjectCategories.tar.gz in it.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A folder that is new or empty.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="New or empty folder.")],
 ) -> None:
-    """Make the folders seen, unseen and related of Caltech-101, each with a folder per WordNet id.
+    """Make the folders seen, unseen and related from Caltech-101, with one subfolder per WordNet id.
 
-    They hold the first photos of 76 of its classes, 2,664 in all, those of the tables in the documentation. The folder
-    appears when it is whole; a run that was stopped is begun again.
+    They contain the first photos of 76 classes, 2,664 in all: those of the tables in the documentation. The folder
+    appears when it is complete; an interrupted run starts again.
     """
     from devise.evaluation.caltech101 import caltech_classes, write_caltech101
 

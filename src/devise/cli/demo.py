@@ -1,4 +1,4 @@
-"""devise demo: every method side by side on photos, and a contact sheet of them: terminal and two HTML pages."""
+"""devise demo: compare all methods on photos, in the terminal and on two HTML pages."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,28 +15,28 @@ __all__ = ["demo"]
 @app.command()
 def demo(
     photos: Annotated[
-        list[Path] | None, typer.Argument(help="Photos and folders of yours, shown before the samples.")
+        list[Path] | None, typer.Argument(help="Your photos and folders, shown before the samples.")
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for report.html and sheet.html; made if it is not there.")
+        Path, typer.Option("--out", "-o", help="Folder for report.html and sheet.html; created if missing.")
     ] = Path("demo"),
-    top: Annotated[int, typer.Option("--top", "-k", help="Guesses for each photo and method.")] = 5,
+    top: Annotated[int, typer.Option("--top", "-k", help="Guesses per photo and method.")] = 5,
     labels: Annotated[
         str | None,
         typer.Option(
             "--labels",
             "-l",
-            help="Labels to type instead of the demo's own: 'kick scooter, zedonk: offspring of a zebra and a donkey'.",
+            help="Labels to type instead of the demo's: 'kick scooter, zedonk: offspring of a zebra and a donkey'.",
             show_default=False,
         ),
     ] = None,
     model: ModelOption = None,
 ) -> None:
-    """Show softmax, ConSE, DeViSE and both together on photos, and labels typed by hand; write a page of it.
+    """Compare softmax, ConSE, DeViSE and the fused method on photos, with typed labels; write an HTML page.
 
-    A second page is a contact sheet: of your photos with all labels, or else of sample photos with nine nouns.
+    A second page is a contact sheet: your photos with all labels, or else sample photos with nine nouns.
 
-    Exits with 1 if any photo could not be read; the others are still shown.
+    Exits with 1 if a photo could not be read; the others are still shown.
     """
     from devise.cli.demo_output import SHEET_PAGE, print_comparison, progress, write_report, write_sheet
     from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples

@@ -29,7 +29,7 @@ _PLAIN_WIDTH = 120  # columns, where no terminal says how many it has
 
 
 def write_report(folder: Path, page: str) -> Path:
-    """Write the page into the folder, made if it is not there; returns where it is."""
+    """Write the page into the folder, creating it if missing; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / REPORT) as file:
         file.write(page)
@@ -37,9 +37,9 @@ def write_report(folder: Path, page: str) -> Path:
 
 
 def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> None:
-    """Write the contact sheet: of the user's photos with all labels, or else of samples with a noun for each.
+    """Write the contact sheet: the user's photos with all labels, or else samples with one noun each.
 
-    How many samples got the noun meant for them is printed. Nothing is written where there is no photo.
+    Prints how many samples got their own noun. Writes nothing if there is no photo.
     """
     photos = own or [Found(path) for path in sheet_photos()]
     if not photos:
@@ -55,15 +55,15 @@ def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> Non
         named = [answer for answer in answers if answer.problem is None and not answer.rejected]
         right = sum(SHEET[Path(one.source).name] == one.guesses[0].label.name for one in named)
         print(
-            f"{len(answers)} photos, {len(SHEET)} nouns to choose from, none of them trained on: {len(named)} named, "
-            f"{right} of them rightly, {sum(answer.rejected for answer in answers)} none of these"
+            f"{len(answers)} photos, {len(SHEET)} untrained nouns as candidates: {len(named)} named, {right} of them "
+            f"correctly, {sum(answer.rejected for answer in answers)} none of these"
         )
     print(f"The sheet: {printable(str(path))}")
 
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error where a person looks; yields what moves it by one photo."""
+    """Show a progress bar on a terminal; yield the function that advances it by one photo."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("photos", total=total)
@@ -71,7 +71,7 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
 
 
 def print_comparison(records: Sequence[PhotoRecord], added: Added) -> None:
-    """Every photo with its columns, then the labels typed by hand; problems go to standard error."""
+    """Print every photo with its columns, then the typed labels; problems go to standard error."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
@@ -101,7 +101,7 @@ def _print_photo(console: Console, record: PhotoRecord) -> None:
 
 
 def _print_added(console: Console, records: Sequence[PhotoRecord], added: Added) -> None:
-    """One row a photo: the best of the labels typed among all, and alone."""
+    """Print one row per photo: its best typed label among all labels, and among the typed alone."""
     table = Table(box=None, pad_edge=False, header_style="underline")
     for head in (
         "Labels typed by hand",

@@ -1,4 +1,4 @@
-"""The photos that devise demo shows: the user's own, and those inside scikit-image and scikit-learn."""
+"""The photos of devise demo: the user's own, and those in scikit-image and scikit-learn."""
 
 import sys
 from collections.abc import Sequence
@@ -103,14 +103,14 @@ CONTROL = "zedonk: offspring of a zebra and a donkey"
 """No photo shows one."""
 
 CREDITS = (
-    "The sample photos come inside the scikit-image package; its documentation of skimage.data tells their makers."
+    "The sample photos come inside the scikit-image package; its documentation of skimage.data names their authors."
 )
 
 _IMAGES = {"skimage": "data", "sklearn": "datasets/images"}
 
 
 def sample_labels() -> str:
-    """The labels to type: one for each sample, and one that no photo shows."""
+    """Return the labels to type: one per sample, and one that no photo shows."""
     return "; ".join([*(sample.label for sample in SAMPLES), CONTROL])
 
 
@@ -122,14 +122,14 @@ def sample_folder(package: str = "skimage") -> Path | None:
 
 
 def sheet_photos() -> list[Path]:
-    """Those of `SHEET` that are installed."""
+    """Return those photos of `SHEET` that are installed."""
     folders = [folder for package in _IMAGES if (folder := sample_folder(package)) is not None]
     found = (folder / file for file in SHEET for folder in folders)
     return [path for path in found if path.is_file()]
 
 
 def sample_photos(folder: Path, *, meant: bool) -> tuple[list[Photo], list[str]]:
-    """The samples in the folder, and the files of those it lacks. meant: whether their labels are typed."""
+    """Return the samples in the folder, and the files of missing ones. meant: whether their labels are typed."""
     photos, lacking = [], []
     for sample in SAMPLES:
         path = folder / sample.file
@@ -142,30 +142,32 @@ def sample_photos(folder: Path, *, meant: bool) -> tuple[list[Photo], list[str]]
 
 
 def samples(*, needed: bool, meant: bool) -> list[Photo]:
-    """The samples of the installed scikit-image; what is missing is said. UsageError if `needed` and there is none."""
+    """Return the samples of the installed scikit-image, and print which are missing.
+
+    UsageError if `needed` and there is none."""
     folder = sample_folder()
     if folder is None:
         hint = "the sample photos are in scikit-image: pip install 'devise-zsl[demo]'"
         if needed:
-            raise UsageError(f"{hint}, or give photos of yours")
-        _say(f"shown without samples; {hint}")
+            raise UsageError(f"{hint}, or give your own photos")
+        _say(f"shown without samples: {hint}")
         return []
     photos, lacking = sample_photos(folder, meant=meant)
     if lacking:
         _say(f"this version of scikit-image lacks {len(lacking)} of {len(SAMPLES)} samples: {', '.join(lacking)}")
     if needed and not photos:
-        raise UsageError("this version of scikit-image has none of the sample photos: give photos of yours")
+        raise UsageError("this version of scikit-image has none of the sample photos: give your own photos")
     return photos
 
 
 def own_photos(paths: Sequence[Path]) -> list[Photo]:
-    """The photos at these paths; files that are no pictures are counted aloud."""
+    """Return the photos at these paths; print how many files are not pictures."""
     skipped: list[Path] = []
     photos = [Photo(found, str(found.path)) for found in find_pictures(paths, skipped.append)]
     if skipped:
-        _say(f"files left out because their names are not those of pictures: {len(skipped)}")
+        _say(f"files left out, not pictures by their names: {len(skipped)}")
     if paths and not photos:
-        _say("there is no picture in what was given")
+        _say("no picture in the given paths: give photos or folders of photos")
     return photos
 
 

@@ -1,4 +1,4 @@
-"""devise evaluate: how good the labels are, on photos whose labels are known."""
+"""devise evaluate: measure how good the labels are, on photos with known labels."""
 
 import json
 import sys
@@ -33,46 +33,54 @@ _CANDIDATES = "unseen"
 
 @app.command(no_args_is_help=True)
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of class folders named by synset (n02084071).")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of class folders, each named by a synset id (n02084071).")
+    ],
     candidates: Annotated[
         str | None,
         typer.Option(
-            help="all labels, seen (trained), unseen (the others), test-classes (those of FOLDERS), or a file of "
-            f"synset ids (text, or JSON as FILE.json#KEY). [default: {_CANDIDATES}]",
+            help="Candidates: all labels, seen (trained), unseen (the others), test-classes (those of FOLDERS), or a "
+            f"file of synset ids (text, or JSON as FILE.json#KEY). [default: {_CANDIDATES}]",
             show_default=False,
         ),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Candidates and test classes by name: seen, 2-hops, 3-hops, imagenet-all, most-N, least-N, "
-            "test-classes; +1K behind it (2-hops+1K) adds the trained ones."
+            help="Named protocol, which sets candidates and test classes: seen, 2-hops, 3-hops, imagenet-all, "
+            "most-N, least-N, test-classes. Append +1K (2-hops+1K) to add the trained classes."
         ),
     ] = None,
     splits: SplitsOption = None,
     counts: CountsOption = None,
     branch: Annotated[
         str | None,
-        typer.Option(help="Also tell the trained classes under this name or id apart among themselves: dog."),
+        typer.Option(help="Also measure the trained classes below this noun or id among themselves, for example dog."),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the result here too, the same bytes each time.")
+        Path | None, typer.Option("--json", help="Also write the result to this file; equal runs give equal bytes.")
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="Write what every scorer said of every photo here, for devise compare."),
+        typer.Option(
+            "--images",
+            help="Write the answers of every scorer for every photo to this file, for devise "
+            "compare and devise report.",
+        ),
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables in Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="Print means over classes instead of over photos.")
+        bool, typer.Option("--per-class", help="Average over classes instead of over photos.")
     ] = False,
     measures: Annotated[
-        bool, typer.Option("--measures", help="Print all measures with 95 % bootstrap intervals too.")
+        bool, typer.Option("--measures", help="Also print all metrics with 95 % bootstrap intervals.")
     ] = False,
     context: Annotated[
         bool,
         typer.Option(
-            "--context", help="Add a row, context: fused, each photo helped by the photos of this run most like it."
+            "--context",
+            help="Add the row `context`: the fused scorer, with each photo helped by the most similar "
+            "photos of this run.",
         ),
     ] = False,
     no_cache: CacheOption = False,
@@ -85,10 +93,10 @@ def evaluate(
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Measure flat hit@k, hierarchical precision@k and more of every scorer, random embeddings and chance.
+    """Measure flat hit@k, hierarchical precision@k and more for every scorer, random embeddings and chance.
 
-    With photos of trained and of other classes (two folders, say) the two sides and their harmonic means are
-    printed too. Exits with 1 if a photo could not be read; the others are still measured.
+    If the photos are of trained and of other classes (for example in two folders), both sides and their harmonic
+    means are printed too. Exits with 1 if a photo could not be read; the others are still measured.
     """
     from devise.cli.evaluation_output import print_evaluation
     from devise.evaluation.evaluate import EvaluationRequest, evaluate_folders
@@ -99,14 +107,14 @@ def evaluate(
     from devise.taxonomy.correct_cache import cache_folder
 
     if candidates is not None and protocol is not None:
-        raise UsageError("--protocol names the candidates: leave out --candidates")
+        raise UsageError("--protocol sets the candidates: leave out --candidates")
     if distil and label_vectors is None and label_policy is None:
-        raise UsageError("--distil is for another label space: give --label-vectors or --label-policy too")
+        raise UsageError("--distil needs another label space: give --label-vectors or --label-policy too")
     if protocol is None and (splits is not None or counts is not None):
-        raise UsageError("--splits and --counts are read for a --protocol: name one")
+        raise UsageError("--splits and --counts need --protocol NAME")
     for option, path in (("--json", json_file), ("--images", images)):
         if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{option} needs a file in a folder that exists, got {path}")
+            raise UsageError(f"{option} needs a file in an existing folder, got {path}")
     files = ProtocolFiles(splits, counts)
     cache = None if no_cache else cache_folder()
     request = EvaluationRequest(candidates or _CANDIDATES, protocol, files, branch, cache, context)

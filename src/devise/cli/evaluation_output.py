@@ -1,4 +1,4 @@
-"""What devise evaluate prints: tables for people or in Markdown, and the facts they cannot be read without."""
+"""The printout of devise evaluate: tables, plain or Markdown, and the facts needed to read them."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["HEDGING_TITLE", "Rows", "interval_cells", "print_evaluation", "print_rows"]
 
-HEDGING_TITLE = "as wide a name as is sure, by threshold: percent right at mean bits, over photos"
-"""Of the table of `hedging_cells`."""
+HEDGING_TITLE = "widest name needed to reach each threshold: percent right at mean bits, over photos"
+"""Title of the table of `hedging_cells`."""
 
 Rows = Sequence[Sequence[str]]
 """Cells, the header first."""
 
 
 def print_evaluation(found: "Evaluation", *, markdown: bool, per_class: bool, measures: bool) -> None:
-    """The tables, then the facts once."""
+    """Print the tables, then the facts once."""
     tables: dict[str, Rows] = {"": cells(found.result, per_class=per_class)}
     if found.generalised is not None:
         tables["trained classes"] = cells(found.generalised.seen, per_class=per_class)
@@ -33,7 +33,7 @@ def print_evaluation(found: "Evaluation", *, markdown: bool, per_class: bool, me
     if measures:
         of = found.summary.class_means if per_class else found.summary.measures
         over = "classes" if per_class else "photos"
-        tables[f"all measures over {over}, with their 95 % intervals"] = interval_cells(of, per_class=per_class)
+        tables[f"all metrics over {over}, with 95 % intervals"] = interval_cells(of, per_class=per_class)
         if found.summary.hedging:
             tables[HEDGING_TITLE] = hedging_cells(found.summary.hedging)
     for title, rows in tables.items():
@@ -46,7 +46,7 @@ def print_evaluation(found: "Evaluation", *, markdown: bool, per_class: bool, me
 
 
 def print_rows(rows: Rows, *, markdown: bool = False, left: int = 1) -> None:
-    """A table, its first columns to the left and the others to the right."""
+    """Print a table with its first columns aligned left and the others right."""
     if markdown:
         print(markdown_table(rows, left=left), end="")
         return
@@ -59,7 +59,7 @@ def print_rows(rows: Rows, *, markdown: bool = False, left: int = 1) -> None:
 
 
 def interval_cells(measures: Mapping[str, Mapping[str, "Measured"]], *, per_class: bool = False) -> Rows:
-    """One row a measure, one column a scorer: the value, then its interval over images or over classes."""
+    """Return one row per metric and one column per scorer: the value, then its interval."""
     names = dict.fromkeys(measure for row in measures.values() for measure in row)
     body = [[name, *(_interval_cell(name, row.get(name), per_class) for row in measures.values())] for name in names]
     return [["measure", *measures], *body]
@@ -93,11 +93,11 @@ def _facts(found: "Evaluation", *, brief: bool) -> Iterator[str]:
     yield f"candidates: {found.protocol}"
     yield f"vectors of the candidates by source: {_counts(found.coverage)}"
     if all(row.scorer != "random" for row in result.rows):
-        yield "no row of random embeddings: this model keeps no map for them"
+        yield "no row for random embeddings: this model has no map for them"
     for row, what in found.transductive.items():
-        yield f"{row} is transductive: {what}; the other rows take each photo alone"
+        yield f"{row} is transductive: {what}; the other rows score each photo alone"
     yield f"left out: {_counts(found.skipped) or 'nothing'}"
-    softmax = "the softmax ranks the trained labels among the candidates, or all of them where there is none"
+    softmax = "the softmax ranks the trained labels among the candidates, or all trained labels if there are none"
     yield (
         softmax
         if brief

@@ -1,4 +1,4 @@
-"""The forms answers are written in: JSON, JSON lines and CSV for programs, a table for people."""
+"""Output formats of answers: JSON, JSON lines and CSV for programs, a table for people."""
 
 import json
 from collections import Counter
@@ -29,20 +29,20 @@ _STAR = " *"
 
 @runtime_checkable
 class Form(Protocol):
-    """Text of answers, piece by piece, so that nothing is ever written by halves."""
+    """Format answers as text, one complete piece at a time."""
 
     def begin(self) -> str:
-        """What stands before the first answer."""
+        """Return the text before the first answer."""
 
     def one(self, answer: Answer) -> str:
-        """One answer, whole."""
+        """Return one complete answer."""
 
     def end(self) -> str:
-        """What stands after the last answer, also when the work was cut off."""
+        """Return the text after the last answer, even after an interrupt."""
 
 
 def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = False) -> Form:
-    """The form of this name (table, json, jsonl or csv) for this file. excel: see `Csv`."""
+    """Return the format of this name (table, json, jsonl or csv) for this file. excel: see `Csv`."""
     unicode = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
     match name:
         case "json":
@@ -56,7 +56,7 @@ def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = Fal
 
 
 class JsonLines:
-    """One JSON object a picture and line, each with the same keys."""
+    """Write one JSON object per picture and line, all with the same keys."""
 
     def __init__(self, unicode: bool = True) -> None:
         self._unicode = unicode
@@ -66,7 +66,7 @@ class JsonLines:
         return ""
 
     def one(self, answer: Answer) -> str:
-        """One answer, whole."""
+        """Return one complete answer."""
         return _json(answer, self._unicode) + "\n"
 
     def end(self) -> str:
@@ -75,32 +75,32 @@ class JsonLines:
 
 
 class Json:
-    """One JSON list of all pictures, the same objects."""
+    """Write one JSON list with one object per picture, as in `JsonLines`."""
 
     def __init__(self, unicode: bool = True) -> None:
         self._unicode = unicode
         self._before = "\n"
 
     def begin(self) -> str:
-        """What stands before the first answer."""
+        """Return the text before the first answer."""
         return "["
 
     def one(self, answer: Answer) -> str:
-        """One answer, whole."""
+        """Return one complete answer."""
         before, self._before = self._before, ",\n"
         return before + _json(answer, self._unicode)
 
     def end(self) -> str:
-        """What stands after the last answer."""
+        """Return the text after the last answer."""
         return "\n]\n"
 
 
 class Csv:
-    """One row a guess; a picture that cannot be read has one row that says why.
+    """Write one row per guess; an unreadable picture has one row that says why.
 
-    explain: two columns more. sure: four more, the photo's wide name in each of its rows. escaped: paths as the table
-    shows them, for a terminal; else they are the true ones as `text_name` and `csv_text` write them. excel: a byte
-    order mark first, by which Excel knows UTF-8. context: one column more, how many other photos helped.
+    explain: two extra columns. sure: four extra columns, with the photo's wide name in each of its rows. escaped: paths
+    as the table shows them, for a terminal; else the true paths as `text_name` and `csv_text` write them. excel: start
+    with a byte order mark, which marks UTF-8 for Excel. context: one extra column, how many other photos helped.
     """
 
     _COLUMNS = ("path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem")
@@ -122,11 +122,11 @@ class Csv:
         self._escaped = escaped
 
     def begin(self) -> str:
-        """The names of the columns."""
+        """Return the column names."""
         return self._mark + csv_text([self._columns])
 
     def one(self, answer: Answer) -> str:
-        """All rows of one answer."""
+        """Return all rows of one answer."""
         return csv_text(self._rows(answer))
 
     def end(self) -> str:
@@ -150,9 +150,9 @@ class Csv:
 
 
 class Table:
-    """A block a picture, for people.
+    """Write one block per picture, for people.
 
-    console: the terminal it is shown on, to whose width lines are cut; None writes whole lines without colours.
+    console: the terminal, to whose width lines are cut; None writes whole lines without colours.
     """
 
     def __init__(self, request: LabelRequest, console: Console | None = None) -> None:
@@ -166,7 +166,7 @@ class Table:
         return ""
 
     def one(self, answer: Answer) -> str:
-        """One block; nothing for a picture that cannot be read, which standard error tells."""
+        """Return one block; nothing for an unreadable picture, which standard error reports."""
         if answer.problem is not None:
             return ""
         if answer.rejected:
@@ -179,7 +179,7 @@ class Table:
         return before + self._line(head, soft_wrap=True) + self._guesses(answer.guesses) + self._typed(answer)
 
     def end(self) -> str:
-        """What the star means, if there was one."""
+        """Explain the star, if there was one."""
         if not self._starred:
             return ""
         return "\n" + self._line(
@@ -187,7 +187,10 @@ class Table:
         )
 
     def _wide(self, hedge: Hedge | None) -> str:
-        """In front of the guesses, which are narrower; nothing if unasked and no name says more than --under does."""
+        """Return the wide name shown before the narrower guesses.
+
+        Nothing if it was not requested and no name says more than --under does.
+        """
         if hedge is None or (self._request.sure is None and (hedge.name is None or hedge.name.bits == 0)):
             return ""
         return _hedged(replace(hedge, narrower=()))
@@ -218,11 +221,11 @@ class Table:
         return written
 
     def _typed(self, answer: Answer) -> str:
-        """The labels typed that are not among the guesses, the best few of them."""
+        """Return the best few typed labels that are not among the guesses."""
         return "".join(self._below(one_line(line)) for line in typed_places(answer))
 
     def _below(self, line: str) -> str:
-        """A line that belongs to a guess, broken in front of the terminal's edge and moved in under its name."""
+        """Indent a line below its guess and wrap it at the terminal's edge."""
         if self._console is None:
             return f"{_INDENT}{line}\n"
         return self._line(Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, len(_INDENT)), expand=False))
@@ -238,7 +241,7 @@ class Table:
 
 
 def _name(guess: Guess, twice: bool) -> Text:
-    """The name, a star if it was never trained on, and its id where two labels have the name."""
+    """Return the name, a star if untrained, and its id if two labels share the name."""
     label = guess.label
     return Text.assemble(
         one_line(label.name),
@@ -261,7 +264,7 @@ def _explained(guess: Guess, why: Explanation) -> Iterator[str]:
 
 
 def _hedged(hedge: Hedge) -> str:
-    """The wide name with its share, and what it may be in parentheses."""
+    """Return the wide name with its share, and likely narrower names in parentheses."""
     sure = (
         f"{hedge.name.name} {percent(hedge.name.share)}"
         if hedge.name
@@ -283,7 +286,7 @@ def _explained_cells(why: Explanation) -> tuple[str, str]:
 
 
 def _json(answer: Answer, unicode: bool) -> str:
-    """One line; what cannot be printed is escaped: a byte that is not UTF-8 as os.fsdecode has it, \\udcXX."""
+    """Return one line; unprintable characters are escaped, bytes that are not UTF-8 as \\udcXX."""
     record = _record(answer)
     line = json.dumps(record, ensure_ascii=not unicode)
     return line if line.isprintable() else json.dumps(record)

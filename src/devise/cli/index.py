@@ -1,4 +1,4 @@
-"""devise index: make a folder of photos searchable by words."""
+"""devise index: make folders of photos searchable by words."""
 
 import os
 from pathlib import Path
@@ -19,23 +19,19 @@ __all__ = ["index"]
 
 @app.command(no_args_is_help=True)
 def index(
-    photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTOS", help="Photos and folders (with all folders in them).")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="INDEX", help="Folder of the index; made, or brought up to date.")
-    ],
+    photos: Annotated[list[str], typer.Argument(metavar="PHOTOS", help="Photos and folders, including subfolders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="INDEX", help="Folder of the index; created or updated.")],
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Compare the content of photos whose size and time are the same, too.")
+        bool, typer.Option("--rehash", help="Also compare the content of photos whose size and time are unchanged.")
     ] = False,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Let photos go whose whole folder is empty or absent.")
+        bool, typer.Option("--forget", help="Also remove photos whose whole folder is empty or missing.")
     ] = False,
     approximate_above: Annotated[
         int | None,
         typer.Option(
             metavar="PHOTOS",
-            help="Search approximately where there are more photos. [default: 200000]",
+            help="Use approximate search above this number of photos. [default: 200000]",
             show_default=False,
         ),
     ] = None,
@@ -45,8 +41,8 @@ def index(
 ) -> None:
     """Make photos searchable: see devise search.
 
-    Run again, it reads what is new or changed, knows moved photos, and forgets those that are gone. Stopped at any
-    moment it keeps what is done. Exits with 1 if any photo could not be read; the others are in the index.
+    A second run reads new and changed photos, recognises moved ones and removes deleted ones. An interrupted run keeps
+    what is done. Exits with 1 if a photo could not be read; the others are in the index.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rich.console import Console
@@ -57,7 +53,7 @@ def index(
     from devise.search.photoindex import index_photos
 
     if "" in photos:
-        raise UsageError("a path is empty: give a photo or a folder, . is this one")
+        raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
     console = Console(stderr=True, soft_wrap=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
     loaded = load(model, fast=fast)
@@ -80,8 +76,8 @@ def index(
     if built is not None:
         facts = built.facts
         print(
-            f"approximate index: finds {100 * facts.recall:.1f} % of the true first ten ({facts.queries} labels as "
-            f"queries, {facts.probes} of {facts.lists} lists looked into)"
+            f"approximate index: finds {100 * facts.recall:.1f} % of the true top 10 ({facts.queries} labels as "
+            f"queries, {facts.probes} of {facts.lists} lists searched)"
         )
     if done.skipped:
         tell(f"left out {counted(done.skipped, 'file')}: not pictures by their names")
@@ -96,7 +92,7 @@ def _changes(done: "Indexed") -> str:
         "changed": done.changed,
         "moved": done.moved,
         "copied": done.copied,
-        "with another time": done.touched,
+        "with a new time": done.touched,
         "gone": done.gone,
         "unchanged": done.unchanged,
     }

@@ -1,4 +1,4 @@
-"""devise info: what the model is, where it came from, under which terms."""
+"""devise info: show what the model is, its origins and its licences."""
 
 from typing import Annotated
 
@@ -14,15 +14,16 @@ __all__ = ["info"]
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check every part's hash, form and numbers, and run the network once.")
+        bool,
+        typer.Option("--verify", help="Check the hash, format and values of every part, and run the network once."),
     ] = False,
     model: ModelOption = None,
 ) -> None:
-    """Say what the model is: labels, network, scoring, calibration, parts, origins, licences.
+    """Show the model: labels, network, scoring, calibration, parts, origins, licences.
 
-    And how --fast multiplies on this processor, if the model has a fast form.
+    If the model has a fast form, also show how --fast multiplies on this processor.
 
-    Exits with 1 if --verify finds anything wrong.
+    Exits with 1 if --verify finds a fault.
     """
     import json
 

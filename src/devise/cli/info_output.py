@@ -1,4 +1,4 @@
-"""What a model is, in words."""
+"""Describe a model in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,22 +15,23 @@ __all__ = ["calibration_in_words", "policy_in_words", "print_info", "scoring_in_
 _Rows = Iterator[tuple[str, str]]
 
 _SCORING = {
-    ("fused", "confidence"): "a trained label's cosine gets {} x its probability added",
-    ("fused", "slope"): "the classifier's first choice is right with 1 / (1 + exp(-x)), x = {} x its log odds + offset",
-    ("fused", "prior"): "a label expects {} x the log odds that people photograph it beforehand",
-    ("fused", "familiarity"): "a label expects {} x the familiarity of its name beforehand",
-    ("fused", "penalty"): "{} is taken off every trained label",
+    ("fused", "confidence"): "{} x its probability is added to a trained label's cosine",
+    ("fused", "slope"): "the classifier's top label is right with probability 1 / (1 + exp(-x)), x = {} x its log "
+    "odds + offset",
+    ("fused", "prior"): "prior of a label: {} x the log odds that people photograph it",
+    ("fused", "familiarity"): "prior of a label: {} x the familiarity of its name",
+    ("fused", "penalty"): "{} is subtracted from every trained label",
     ("devise", "ridge"): "the map was fitted with a ridge of {}",
-    ("conse", "top"): "the picture is the mean of its {} most probable trained labels",
+    ("conse", "top"): "the picture is the weighted mean of its {} most probable trained labels",
 }
 _WAYS = {
     "fused": "the picture is at unit(DeViSE + ConSE), labels by cosine",
     "devise": "the picture is at map x features, labels by cosine",
-    "kernel": "a label is at its predicted row of the classifier, the picture at the roots of its features",
+    "kernel": "a label is its predicted classifier row, the picture the square roots of its features",
     "conse": "labels by cosine",
 }
 _FAST = {
-    "wide": "wide: this processor adds 8-bit products in 32 bits, the weights have all 8",
+    "wide": "wide: this processor adds 8-bit products in 32 bits, the weights keep all 8 bits",
     "narrow": "narrow: this processor adds 8-bit products in 16 bits, so the weights are rounded in larger steps",
     "none": "none: OpenVINO has no 8-bit arithmetic for this processor",
 }
@@ -40,7 +41,7 @@ _POLICY = frozenset(
 
 
 def print_info(bundle: Bundle, described: Mapping[str, Any], *, verified: bool) -> None:
-    """Section by section. described: as `describe` gives it."""
+    """Print the model section by section. described: from `describe`."""
     manifest = bundle.manifest
     sections: list[tuple[str, _Rows]] = [
         (manifest.name, _identity(manifest, described, verified)),
@@ -60,7 +61,7 @@ def print_info(bundle: Bundle, described: Mapping[str, Any], *, verified: bool) 
 
 
 def scoring_in_words(scoring: Mapping[str, Mapping[str, int | float]]) -> dict[str, str]:
-    """One sentence a scorer; a setting without a sentence of its own is printed by its name."""
+    """Return one sentence per scorer; a setting without a sentence is printed by its name."""
     return {scorer: "; ".join(_settings(scorer, settings)) for scorer, settings in scoring.items()}
 
 
@@ -75,11 +76,11 @@ def _settings(scorer: str, settings: Mapping[str, int | float]) -> Iterator[str]
             continue
         yield _SCORING.get((scorer, name), f"{name} {{}}").format(f"{value:g}")
     if "temperature" in settings:
-        yield f"scores are the softmax over the labels asked at temperature {settings['temperature']:g}"
+        yield f"scores are the softmax over the candidates at temperature {settings['temperature']:g}"
 
 
 def policy_in_words(parameters: Mapping[str, Any]) -> str:
-    """How a label's vector is made of words' vectors; unknown parameters are printed by their names."""
+    """Describe how a label's vector is made of word vectors; print unknown parameters by name."""
     numbers = all(isinstance(value, int | float) for name, value in parameters.items() if name != "name")
     if set(parameters) - {"tags", "retrofit"} != _POLICY or not numbers:
         return ", ".join(f"{name} {value}" for name, value in parameters.items())
@@ -89,20 +90,20 @@ def policy_in_words(parameters: Mapping[str, Any]) -> str:
     weighed = ((terms, "term_weight"), (gloss, "gloss_weight"), ("its hypernyms", "parents_weight"))
     summed = [f"{parameters[key]:g} x {what}" for what, key in weighed if parameters[key]]
     parts = (
-        f"a term without a vector is made of its words, at length {parameters['parts_weight']:g}, its last word "
-        f"counted {parameters['head_weight']:g} times"
+        f"a term without a vector is the sum of its words, scaled to length {parameters['parts_weight']:g}, with its "
+        f"last word counted {parameters['head_weight']:g} times"
     )
-    rare = f"; words of the definition weigh a/(a + frequency), a = {parameters['rarity']:g}"
+    rare = f"; words of the definition have weight a/(a + frequency), a = {parameters['rarity']:g}"
     pull = parameters.get("retrofit")
-    drawn = f"; drawn to its hypernyms and hyponyms with weight {pull:g}" if pull else ""
+    drawn = f"; pulled towards its hypernyms and hyponyms with weight {pull:g}" if pull else ""
     return f"unit({' + '.join(summed)}); {parts}{rare if parameters['gloss_weight'] else ''}{drawn}"
 
 
 def calibration_in_words(config: Mapping[str, Any]) -> _Rows:
-    """On what the stacking rule and the temperatures were chosen and how that went, as far as the bundle says."""
+    """Describe how the stacking rule and the temperatures were chosen, if the bundle says."""
     tried, result = config.get("calibration"), config.get("calibration_result")
     if isinstance(tried, Mapping) and "folds" in tried:
-        yield "on", f"photos of trained classes; in each of {tried['folds']} folds some classes count as not trained"
+        yield "on", f"photos of trained classes; each of {tried['folds']} folds treats some classes as not trained"
     if not isinstance(result, Mapping):
         return
     k = tried.get("unseen_k", "k") if isinstance(tried, Mapping) else "k"
@@ -125,7 +126,7 @@ def _identity(manifest: Manifest, described: Mapping[str, Any], verified: bool) 
     if verified:
         yield (
             "verified",
-            f"all {len(manifest.parts)} parts have the hashes the manifest says and fit each other; the network ran",
+            f"all {len(manifest.parts)} parts match the hashes in the manifest and each other; the network ran",
         )
 
 
@@ -134,14 +135,14 @@ def _pictures(bundle: Bundle, described: Mapping[str, Any]) -> _Rows:
     yield "backbone", f"{backbone.architecture}, {backbone.features:,} features"
     yield (
         "preprocessing",
-        f"short side to {steps.resize} pixels ({steps.interpolation}), the middle {steps.crop} x {steps.crop}, "
+        f"short side to {steps.resize} pixels ({steps.interpolation}), centre crop {steps.crop} x {steps.crop}, "
         f"(byte - {_channels(steps.mean)}) / {_channels(steps.std)}",
     )
     yield "--fast here", _FAST[described["fast_here"]] if "fast_here" in described else "the model has no fast form"
 
 
 def _channels(numbers: Sequence[float]) -> str:
-    """One number if the three channels have the same."""
+    """Return one number if the three channels agree."""
     return "/".join(f"{number:g}" for number in (numbers[:1] if len(set(numbers)) == 1 else numbers))
 
 
@@ -150,8 +151,8 @@ def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
     from devise.meaning.senses import VECTOR_FROM
 
     space = manifest.label_space
-    yield "labels", f"{space.labels:,}, of them {space.trained:,} trained on; vectors of {space.dim} numbers"
-    yield "no answer unless asked for", f"{withheld_in_words(described['withheld'])}; see docs/people.md"
+    yield "labels", f"{space.labels:,}, {space.trained:,} of them trained; vectors of {space.dim} numbers"
+    yield "withheld unless requested", f"{withheld_in_words(described['withheld'])}; see docs/people.md"
     by_source = described["vector_sources"]
     counts = (f"{words} {by_source[source]:,}" for source, words in VECTOR_FROM.items() if source in by_source)
     yield "vectors from", ", ".join(counts)

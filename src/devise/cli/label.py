@@ -45,7 +45,7 @@ _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
 
 
 class Format(StrEnum):
-    """How answers are written."""
+    """Output formats of answers."""
 
     table = "table"
     json = "json"
@@ -55,7 +55,7 @@ class Format(StrEnum):
 
 
 class MethodName(StrEnum):
-    """How pictures and labels are joined."""
+    """Methods that score labels for a picture."""
 
     fused = "fused"
     kernel = "kernel"
@@ -71,27 +71,27 @@ def label(
         list[str],
         typer.Argument(
             metavar="PATHS...",
-            help="Photos and folders (with all folders in them); - takes a list of paths from standard input.",
+            help="Photos and folders, including subfolders; - reads a list of paths from standard input.",
         ),
     ],
     top: Annotated[
         int | None,
-        typer.Option("--top", "-k", help="Guesses for each photo. [default: 5]", show_default=False),
+        typer.Option("--top", "-k", help="Guesses per photo. [default: 5]", show_default=False),
     ] = None,
     method: Annotated[
         MethodName,
         typer.Option(
             metavar="METHOD",
-            help="How pictures and labels are joined: fused, kernel, branch (the kernel picks the branch of WordNet, "
-            "the softmax the trained label in it), devise, conse or softmax.",
+            help="Method that scores labels for a picture: fused, kernel, branch (the kernel picks the subtree of "
+            "WordNet, the softmax the trained label in it), devise, conse or softmax.",
         ),
     ] = MethodName.fused,
     candidates: Annotated[
         str,
         typer.Option(
             metavar="LIST",
-            help="Which labels compete: all, seen (trained on), unseen, typed (only --labels), or a file: one synset "
-            "id, name or 'name: definition' a line, or FILE.json#KEY.",
+            help="Candidate labels: all, seen (trained), unseen, typed (only --labels), or a file with one synset "
+            "id, name or 'name: definition' per line, or FILE.json#KEY.",
         ),
     ] = "all",
     all_nouns: AllNounsOption = False,
@@ -112,14 +112,18 @@ def label(
     reject: RejectOption = None,
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="Add path, gloss, source of the vector and what a guess leans on."),
+        typer.Option(
+            "--explain",
+            help="Add the WordNet path, the gloss, the source of the vector, and the trained labels that each guess "
+            "relies on.",
+        ),
     ] = False,
     sure: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="As wide a name as is sure: one line per photo with the most informative name that has at least this "
-            "share of the probability (0 to 1), all below it in WordNet included, and its likeliest narrower names.",
+            help="Name each photo as widely as needed: the most informative name whose WordNet subtree has at least "
+            "this share of the probability (0 to 1), and its most probable narrower names.",
             show_default=False,
         ),
     ] = None,
@@ -127,8 +131,8 @@ def label(
         bool,
         typer.Option(
             "--context",
-            help="Let each photo be helped by the photos of this run that are most like it: better where photos of one "
-            "thing come together. All are read before the first answer.",
+            help="Let the most similar photos of this run help each photo: better if several photos show the same "
+            "thing. All photos are read before the first answer.",
         ),
     ] = False,
     form: Annotated[
@@ -145,14 +149,14 @@ def label(
     excel: ExcelOption = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write answers here instead, whole or not at all."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write answers to this file, complete or not at all."),
     ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
             "--sheet",
             metavar="FILE",
-            help="Also write a page of the photos with their names: one HTML file that needs no other.",
+            help="Also write a page of the photos with their names: one self-contained HTML file.",
         ),
     ] = None,
     tree: Annotated[
@@ -160,12 +164,12 @@ def label(
         typer.Option(
             "--tree",
             metavar="FILE.svg",
-            help="Also draw the names as branches of WordNet: of one photo its guesses, of several how many have each.",
+            help="Also draw the names as a WordNet tree: the guesses of one photo, or the counts of several.",
         ),
     ] = None,
     ray: Annotated[
         int,
-        typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster, with so many workers."),
+        typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
     ] = 0,
     quiet: QuietOption = False,
     no_prior: NoPriorOption = False,
@@ -175,7 +179,7 @@ def label(
 ) -> None:
     """Name what is in photos.
 
-    Exits with 1 if any photo could not be read; the others are still labelled.
+    Exits with 1 if a photo could not be read; the others are still labelled.
     """
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -186,9 +190,9 @@ def label(
     from devise.model.typed import parse_labels
 
     if "" in paths:
-        raise UsageError("a path is empty: give a photo or a folder, . is this one")
+        raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
     if all_nouns and candidates not in ("all", "all-nouns"):
-        raise UsageError(f"--all-nouns is a list of its own: leave out --candidates {candidates}")
+        raise UsageError(f"--all-nouns sets the candidates: leave out --candidates {candidates}")
     candidates = "all-nouns" if all_nouns else candidates
     typed = with_senses(parse_labels(*labels) if labels else (), sense or ())
     chosen = form.value if form else _form_of(output)
@@ -200,9 +204,7 @@ def label(
     )
     if chosen == Format.parquet:
         if sheet is not None or tree is not None:
-            raise UsageError(
-                "--format parquet is for very many photos and has no page: leave out --sheet and --tree, or take csv"
-            )
+            raise UsageError("--format parquet has no page: leave out --sheet and --tree, or use --format csv")
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
@@ -213,7 +215,7 @@ def label(
         )
         return
     if ray:
-        raise UsageError("--ray writes parts: give --format parquet --output FOLDER with it")
+        raise UsageError("--ray needs --format parquet --output FOLDER")
     _check_outputs(("--output", output, "labels.csv"), ("--sheet", sheet, "sheet.html"), ("--tree", tree, "names.svg"))
     loaded = load(model, fast=fast, prior=not no_prior)
     loaded.prepare()
@@ -241,7 +243,10 @@ def label(
 
 
 def _check_outputs(*asked: tuple[str, Path | None, str]) -> None:
-    """UsageError if one cannot be written, or two are the same file. asked: option, path and a name that fits it."""
+    """Raise UsageError if a file cannot be written or two are the same.
+
+    asked: option, path and an example of a valid name.
+    """
     from devise.cli.output import check_output
 
     before: dict[Path, str] = {}
@@ -251,11 +256,11 @@ def _check_outputs(*asked: tuple[str, Path | None, str]) -> None:
         check_output(path, option, example)
         other = before.setdefault(path.resolve(), option)
         if other != option:
-            raise UsageError(f"{other} and {option} are both {path}: give each a file of its own")
+            raise UsageError(f"{other} and {option} are both {path}: give each its own file")
 
 
 def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
-    """The request made ready; what the user should know of its labels is told."""
+    """Prepare the request, and print notes on its labels."""
     from devise.cli.output import tell_notes
     from devise.model.candidates import OWN_CANDIDATES
 
@@ -271,14 +276,14 @@ def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
 
 
 def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
-    """Answers in order; scored in blocks, which is faster, that take no longer than a person likes to wait."""
+    """Yield answers in order, scored in blocks: faster, but no longer than a person likes to wait."""
     extracted = model.features(pictures)
     while block := list(_block(extracted)):
         yield from run.answers_of(block)
 
 
 def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
-    """Answers in order; all photos are read now, so that a refusal comes before anything is written."""
+    """Yield answers in order; read all photos first, so that a refusal comes before any output."""
     from devise.cli.output import counting
 
     with counting("photos read") as advance:
@@ -288,7 +293,7 @@ def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answe
 
 
 def _saying(*runs: "Iterable[Answer]") -> "Iterator[Answer]":
-    """Their answers; before the first photo that others helped, the user is told."""
+    """Yield their answers; print a note before the first photo that others helped."""
     said = False
     for answers in runs:
         for answer in answers:
@@ -321,20 +326,22 @@ def _found(paths: list[str], on_skip: Callable[[Path], None]) -> Iterator["Found
 
 
 def _stdin_paths() -> Iterator[str]:
-    """One path a line; separated by NUL bytes instead if there is one, as `find -print0` writes.
+    """Split a list into paths: one per line, or separated by NUL bytes as `find -print0` writes.
 
-    A byte order mark is left out; lines may end in CR LF, or in CR where none ends in LF. UsageError for UTF-16.
+    A byte order mark is left out; lines may end in LF, CR LF, or CR if no line ends in LF. UsageError for UTF-16.
     """
     if sys.stdin is None:
-        raise DeviseError("standard input is closed, and - takes a list of paths from it")
+        raise DeviseError("standard input is closed: - reads a list of paths from it")
     try:
         data = sys.stdin.buffer.read()
     except OSError as error:
         raise DeviseError(f"standard input cannot be read: {error.strerror}") from None
     if data.startswith(_PICTURE_STARTS):
-        raise UsageError("- takes a list of paths, and standard input holds a picture: give its path instead")
+        raise UsageError(
+            "standard input contains a picture, and - reads a list of paths: give the picture's path instead"
+        )
     if not data.strip(b"\0\r\n\t "):
-        tell("standard input: no path in it")
+        tell("standard input contains no path")
         return
     data = data[check_encoding(data, "standard input", UsageError) :]
     nul = b"\0" in data
@@ -346,7 +353,7 @@ def _stdin_paths() -> Iterator[str]:
 
 
 def _called(path: str) -> str:
-    """The line itself if a file is called so; else what is in its quotes, or the name that our own CSV writes so."""
+    """Return the line if a file has this name; else its unquoted text, or the name as our CSV writes it."""
     quoted = len(path) > 2 and path[0] == path[-1] == '"'
     for form in (path, path[1:-1] if quoted else path, exact_name(cell_text(path))):
         if os.path.lexists(form):

@@ -1,4 +1,4 @@
-"""devise label --format parquet: very many photos, in parts, each once however often it is stopped."""
+"""devise label --format parquet: label very many photos in shards, and resume after a stop."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ __all__ = ["PartsJob", "label_in_parts"]
 class PartsJob:
     """places: paths, folders, .tar shards, URLs. output: folder of the parts. ray: workers of a cluster, 0 for none.
 
-    bundle: the model's directory, which workers of a cluster open for themselves.
+    bundle: the model's directory, which each worker of a cluster opens itself.
     """
 
     places: tuple[str, ...]
@@ -35,23 +35,25 @@ class PartsJob:
 def label_in_parts(
     model: Model, request: LabelRequest, job: PartsJob, *, ready: Callable[[Model, LabelRequest], LabelRun]
 ) -> None:
-    """Label what the parts do not hold yet; exits with 1 if a photo of any part could not be read.
+    """Label photos that no part contains yet; exit with 1 if a photo could not be read.
 
-    ready: makes the request ready, and tells its notes.
+    ready: prepares the request, and prints its notes.
     """
     if job.output is None:
-        raise UsageError("--format parquet needs a folder for its parts: give --output FOLDER")
+        raise UsageError("--format parquet needs a folder: give --output FOLDER")
     if request.explain:
-        raise UsageError("--format parquet has no explanations: leave out --explain, or take jsonl")
+        raise UsageError("--format parquet has no explanations: leave out --explain, or use --format jsonl")
     if request.context:
         raise UsageError(
-            "--format parquet labels and resumes part by part, and with --context every name depends on all photos: "
-            "take jsonl, or leave out --context"
+            "--format parquet works part by part, but --context needs all photos at once: use --format jsonl, or "
+            "leave out --context"
         )
     if "-" in job.places or "" in job.places:
-        raise UsageError("--format parquet takes no list on standard input: give photos, folders, shards or URLs")
+        raise UsageError(
+            "--format parquet does not read a list from standard input: give photos, folders, shards or URLs"
+        )
     if job.ray and not model.parts.with_prior:
-        raise UsageError("--no-prior is not passed on to a Ray cluster: leave out one of them")
+        raise UsageError("--no-prior does not work with --ray: leave out one of them")
     run = ready(model, request)
     work = _on_cluster if job.ray else _here
     places = tuple(place if "://" in place else os.path.abspath(place) for place in job.places)
@@ -59,7 +61,7 @@ def label_in_parts(
     photos, now, skipped = work(model, run, replace(job, places=places), job.output)
     failed = problems_in(job.output)
     labelled = now - (failed - before)  # a photo that cannot be read is in the parts, and has no label
-    sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {labelled:,} of them labelled now\n")
+    sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {labelled:,} of them labelled in this run\n")
     if skipped:
         tell(f"left out {counted(skipped, 'file')}: not pictures by their names")
     if failed:
@@ -69,7 +71,7 @@ def label_in_parts(
 
 
 def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
-    """Photos in the folder, of them labelled now, and files left out."""
+    """Return the photos in the folder, those labelled in this run, and the files left out."""
     with writing_parts(folder, model, run.request):
         return _labelled(run, job.places, folder)
 

@@ -1,4 +1,4 @@
-"""devise labels: what the model can call a thing, and how labels stand to each other."""
+"""devise labels: look up labels of the model, and compare two."""
 
 import sys
 from pathlib import Path
@@ -20,31 +20,31 @@ def labels(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A noun, a plural or a synset id; also any other words, or 'NAME: DEFINITION'.",
+            help="A noun, a plural or a synset id; any other words, or 'NAME: DEFINITION', also work.",
             show_default=False,
         ),
     ] = None,
     other: Annotated[
-        str | None, typer.Argument(help="A second one, to compare with the first.", show_default=False)
+        str | None, typer.Argument(help="A second name, to compare with the first.", show_default=False)
     ] = None,
     sense: Annotated[
         str | None,
         typer.Option(
-            help="Id of the sense to list nearest labels of; else the likeliest one, which is listed first.",
+            help="Id of the sense whose nearest labels are listed. [default: the most probable, listed first]",
             show_default=False,
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-k", help="At most so many nearest labels or pairs.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-k", help="Most nearest labels, or pairs, to list.")] = 10,
     pairs: Annotated[
         bool,
-        typer.Option("--pairs", help="List trained classes that look alike but are apart in meaning, and the reverse."),
+        typer.Option("--pairs", help="List trained classes that look alike but differ in meaning, and the reverse."),
     ] = False,
     tree: Annotated[
         Path | None,
         typer.Option(
             "--tree",
             metavar="FILE.svg",
-            help="Draw instead: the --top best known kinds of one name, or two names, as branches of WordNet.",
+            help="Draw a WordNet tree to this file instead: the --top best-known kinds of one name, or two names.",
             show_default=False,
         ),
     ] = None,
@@ -52,7 +52,7 @@ def labels(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Look a name up: its senses and its nearest labels. With two names, compare them; with none, count labels.
+    """Look up a name: its senses and nearest labels. With two names, compare them; with none, count the labels.
 
     Examples: devise labels 'snow leopard'; devise labels mouse --sense n03793489; devise labels guitar harp.
     """
@@ -62,11 +62,11 @@ def labels(
     if top < 1:
         raise UsageError(f"--top must be at least 1, got {top}")
     if pairs and name is not None:
-        raise UsageError(f"--pairs takes no name, got {name!r}: leave one of them out")
+        raise UsageError(f"--pairs does not take a name, got {name!r}: leave out one of them")
     if sense is not None and (name is None or other is not None):
-        raise UsageError("--sense goes with one name: to compare two senses, give their ids as names")
+        raise UsageError("--sense needs exactly one name: to compare two senses, give their ids as names")
     if tree is not None and (name is None or pairs or as_json):
-        raise UsageError("--tree draws one name or two: give them, without --pairs and --json")
+        raise UsageError("--tree needs one or two names, without --pairs and --json")
     parts = ModelParts.open(model)
     if tree is not None:
         _draw(parts, [one for one in (name, other) if one is not None], sense, top, tree, all_nouns=all_nouns)
@@ -91,7 +91,7 @@ def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, pa
     chosen = [ask(parts, name, sense) for name in names]
     strange = next((one.chosen.name for one in chosen if not one.in_wordnet), None)
     if strange is not None:
-        raise LabelError(f"WordNet has no noun {strange!r}, so that it has no place in the tree: take another name")
+        raise LabelError(f"WordNet has no noun {strange!r}, so the tree cannot show it: give another name")
     ids = [one.chosen.id for one in chosen]
     taxonomy, labels = parts.taxonomy, parts.space.labels
     among = labels if all_nouns else parts.answerable.labels
@@ -127,7 +127,7 @@ def _compare(parts: "ModelParts", name: str, other: str, as_json: bool) -> None:
     both = ask(parts, name), ask(parts, other)
     found = relation(parts, *both)
     if parts.taxonomy.find(f"{name} {other}"):
-        print(f"devise: these are two names; '{name} {other}' in quotes is one", file=sys.stderr)
+        print(f"devise: these are two names; write '{name} {other}' in quotes for one name", file=sys.stderr)
     if as_json:
         output.print_json(output.relation_record(both, found))
     else:

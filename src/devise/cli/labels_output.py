@@ -1,4 +1,4 @@
-"""Labels and how they stand to each other, as text and as JSON."""
+"""Labels and their relations, as text and as JSON."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ WITHHELD_AS: dict[Reason, str] = {
     "names": "its name insults",
     "unseen": "no photo shows it",
 }
-"""Why a noun is withheld, in words."""
+"""Reasons why a noun is withheld."""
 _WITHHELD_MANY = {"people": "kinds of person", "names": "names that insult", "unseen": "things that no photo shows"}
 
 _STAR = "* a label no training photo carried"
@@ -46,7 +46,7 @@ _NAMED = 3
 
 
 def print_json(record: Mapping[str, Any]) -> None:
-    """Indented JSON; what ASCII does not have is escaped, so that any terminal and file can hold it."""
+    """Print indented JSON in ASCII, for any terminal and file."""
     print(json.dumps(record, indent=1))
 
 
@@ -54,7 +54,7 @@ def print_json(record: Mapping[str, Any]) -> None:
 
 
 def print_lookup(asked: Asked, nearest: Nearest) -> None:
-    """The senses, then the nearest labels of the chosen one."""
+    """Print the senses, then the nearest labels of the chosen one."""
     blocks: list[RenderableType] = [plain(note, "yellow") for note in asked.notes]
     if asked.in_wordnet:
         for sense in asked.senses:
@@ -62,17 +62,17 @@ def print_lookup(asked: Asked, nearest: Nearest) -> None:
     chosen = asked.chosen
     called = f"{chosen.name} ({chosen.id})" if asked.in_wordnet else chosen.name
     if not nearest.labels:
-        blocks += [Text(), plain(f"{called} has no vector: nothing is near to it")]
+        blocks += [Text(), plain(f"{called} has no vector, so no nearest labels")]
     else:
         blocks += [Text(), plain(f"nearest labels to {called}, by cosine", "bold"), _table(nearest.labels)]
-        blocks += [Text(), plain("nearest among the labels trained on", "bold"), _table(nearest.trained)]
+        blocks += [Text(), plain("nearest trained labels", "bold"), _table(nearest.trained)]
         if not all(one.label.seen for one in nearest.labels):
             blocks += [plain(_STAR, "dim")]
     page(blocks)
 
 
 def lookup_record(asked: Asked, nearest: Nearest) -> dict[str, Any]:
-    """For JSON."""
+    """Return a record for JSON."""
     return {
         "name": asked.name,
         "in_wordnet": asked.in_wordnet,
@@ -96,12 +96,12 @@ def _headed(name: str, remark: str) -> Text:
 
 def _standing(sense: Sense) -> str:
     if sense.seen:
-        known = "a label of the model, trained on"
+        known = "a trained label of the model"
     elif sense.in_model:
-        known = "a label of the model, no training photo carried it"
+        known = "an untrained label of the model"
     else:
         known = "not among the model's labels"
-    known += f"; no answer unless asked for ({WITHHELD_AS[sense.withheld]})" if sense.withheld else ""
+    known += f"; withheld unless requested ({WITHHELD_AS[sense.withheld]})" if sense.withheld else ""
     return known if sense.source is None else f"{known}; vector from {VECTOR_FROM[sense.source]}"
 
 
@@ -122,7 +122,7 @@ def _table(near: Iterable[Neighbour]) -> Table:
 
 
 def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[str, Sequence[str]]) -> None:
-    """The two senses, then how they stand to each other; untrained: trained labels below those that are not."""
+    """Print the two senses and their relation. untrained: the trained labels below each untrained one."""
     blocks: list[RenderableType] = []
     for asked in both:
         blocks += [plain(note, "yellow") for note in asked.notes]
@@ -134,7 +134,7 @@ def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[st
     if found.visual is not None:
         looks = _alike(found.visual)
         if found.predicted:
-            looks = f"{_alike(found.visual, 'pairs of labels')}; predicted, as not trained on: {missing}"
+            looks = f"{_alike(found.visual, 'pairs of labels')}; predicted, because not trained: {missing}"
     rows = [
         ("looks", looks),
         ("meaning", _alike(found.semantic) if found.semantic else "no vector: no semantic similarity"),
@@ -144,7 +144,7 @@ def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[st
 
 
 def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
-    """For JSON; a similarity that does not exist is null."""
+    """Return a record for JSON; a missing similarity is null."""
     return {
         "notes": [note for asked in both for note in asked.notes],
         "one": _sense_record(found.one),
@@ -159,14 +159,14 @@ def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
 def _others(asked: Asked) -> str:
     if len(asked.senses) < 2:
         return ""
-    return f"the sense taken of {len(asked.senses)}: devise labels {asked.name!r} lists them, an id chooses another"
+    return f"1 of {len(asked.senses)} senses: list them with devise labels {asked.name!r}, choose another by its id"
 
 
 def _untrained(sense: Sense, below: Sequence[str]) -> str:
     if not below:
         return sense.name
     rest = f" and {len(below) - _NAMED} more" if len(below) > _NAMED else ""
-    return f"{sense.name}, but trained below it: {', '.join(below[:_NAMED])}{rest}"
+    return f"{sense.name}; trained labels below it: {', '.join(below[:_NAMED])}{rest}"
 
 
 def _alike(similarity: Similarity, among: str = "all pairs of trained labels") -> str:
@@ -186,19 +186,20 @@ def _apart(edges: int | None, ancestor: Synset | None) -> str:
 
 
 def print_pairs(found: TellingPairs) -> None:
-    """Two tables."""
+    """Print the two tables."""
     page(
         [
-            plain("look alike, apart in meaning", "bold"),
+            plain("look alike, differ in meaning", "bold"),
             _pair_table(found.look_alike),
             Text(),
-            plain("mean alike, look different", "bold"),
+            plain("alike in meaning, look different", "bold"),
             _pair_table(found.mean_alike),
             Text(),
             plain(
-                "looks: cosine of two rows of the classifier, the mean row taken off (what shares its photos is alike, "
-                "too); meaning: cosine of two label vectors; in brackets the share of all pairs of trained labels "
-                "that are less alike; ancestor: the lowest common one, in brackets the edges between the two",
+                "looks: cosine of two classifier rows minus the mean row (labels that share photos are alike too); "
+                "meaning: cosine of two label vectors; in brackets: the share of all pairs of trained labels that "
+                "are less alike; ancestor: the lowest common ancestor, with the edges between the two labels in "
+                "brackets",
                 "dim",
             ),
         ]
@@ -206,7 +207,7 @@ def print_pairs(found: TellingPairs) -> None:
 
 
 def pairs_record(found: TellingPairs) -> dict[str, Any]:
-    """For JSON."""
+    """Return a record for JSON."""
     return {
         "look_alike": [_pair_record(pair) for pair in found.look_alike],
         "mean_alike": [_pair_record(pair) for pair in found.mean_alike],
@@ -239,7 +240,7 @@ def _bracketed(similarity: Similarity) -> str:
 
 
 def withheld_in_words(withheld: Mapping[Reason, int]) -> str:
-    """How many nouns are no answer unless asked for, and why.
+    """Count the nouns that are withheld unless requested, by reason.
 
     >>> withheld_in_words({"people": 2, "names": 1, "unseen": 0})
     '3 (2 kinds of person, 1 name that insults, 0 things that no photo shows)'
@@ -250,7 +251,7 @@ def withheld_in_words(withheld: Mapping[Reason, int]) -> str:
 
 
 def print_counts(model: Manifest, counts: _Counts, withheld: Mapping[Reason, int]) -> None:
-    """How many labels, by how they got their vectors; how many are withheld; and what to ask next."""
+    """Print the labels by source of their vectors, how many are withheld, and commands to try next."""
     trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("vector from", overflow="fold")
@@ -261,23 +262,23 @@ def print_counts(model: Manifest, counts: _Counts, withheld: Mapping[Reason, int
     page(
         [
             plain(
-                f"{trained + others:,} labels: {trained:,} trained on, {others:,} that no training photo carried; "
+                f"{trained + others:,} labels: {trained:,} trained, {others:,} without training photos; "
                 f"vectors of {model.label_space.dim} numbers, policy {model.label_policy.name}"
             ),
             Text(),
             table,
             Text(),
             plain(
-                f"no answer unless asked for: {withheld_in_words(withheld)}; --all-nouns has them, see docs/people.md"
+                f"withheld unless requested: {withheld_in_words(withheld)}; --all-nouns adds them, see docs/people.md"
             ),
             Text(),
-            plain("devise labels 'snow leopard' looks a name up, devise labels guitar harp compares two", "dim"),
+            plain("look up a name: devise labels 'snow leopard'; compare two: devise labels guitar harp", "dim"),
         ]
     )
 
 
 def counts_record(name: str, counts: _Counts, withheld: Mapping[Reason, int]) -> dict[str, Any]:
-    """For JSON."""
+    """Return a record for JSON."""
     trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
     return {
         "model": name,
@@ -325,10 +326,10 @@ def _tree_record(found: Relation | TellingPair) -> dict[str, Any]:
 
 
 def _number(cosine: float) -> str:
-    """Three digits after the point, none of them a negative zero."""
+    """Format with three decimals, never as a negative zero."""
     return f"{round(cosine, 3) + 0.0:.3f}"
 
 
 def _share(share: float) -> str:
-    """Rounded down: only all is 100.0 %."""
+    """Format as a percentage, rounded down: only 1 gives 100.0 %."""
     return f"{int(1000 * share) / 10:.1f} %"

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 import os
 from pathlib import Path
@@ -39,23 +39,23 @@ AllNounsOption = Annotated[
     bool,
     typer.Option(
         "--all-nouns",
-        help="Also the nouns that are withheld by default: kinds of person that no photo shows, insults, and what "
-        "cannot be seen. For researchers: they judge people. See docs/people.md.",
+        help="Add the nouns withheld by default: kinds of person that no photo shows, insults, and things that "
+        "cannot be seen. For researchers: these nouns judge people. See docs/people.md.",
     ),
 ]
 
 ExcelOption = Annotated[
-    bool, typer.Option("--excel", help="Begin CSV with a byte order mark, by which Excel knows that it is UTF-8.")
+    bool, typer.Option("--excel", help="Start CSV with a byte order mark, so that Excel reads it as UTF-8.")
 ]
 
 FastOption = Annotated[
     bool,
-    typer.Option("--fast", help="Run the network in 8-bit integers: several times as fast, a little less accurate."),
+    typer.Option("--fast", help="Run the network in 8-bit integers: several times faster, slightly less accurate."),
 ]
 
 
 def _set_max_pixels(pixels: int | None) -> int | None:
-    """For this process and those it starts, which read it from the environment."""
+    """Set the limit in the environment, for this process and its child processes."""
     if pixels is not None:
         os.environ["DEVISE_MAX_PIXELS"] = str(pixels)
     return pixels
@@ -67,8 +67,8 @@ MaxPixelsOption = Annotated[
         "--max-pixels",
         metavar="PIXELS",
         min=1,
-        help="Largest picture that is decoded; decoding one may take 10 bytes of memory per pixel of this. "
-        "[default: $DEVISE_MAX_PIXELS, else 100000000]",
+        help="Largest picture to decode; decoding takes up to 10 bytes of memory per pixel. [default: "
+        "$DEVISE_MAX_PIXELS, else 100000000]",
         show_default=False,
         callback=_set_max_pixels,
     ),
@@ -82,12 +82,13 @@ SplitsOption = Annotated[
 CountsOption = Annotated[
     Path | None,
     typer.Option(
-        "--counts", help="How many photos a class has, for most-N and least-N: id and number a line, or JSON."
+        "--counts",
+        help="File with the number of photos per class, for most-N and least-N: one id and number per line, or JSON.",
     ),
 ]
 
 CacheOption = Annotated[
-    bool, typer.Option("--no-cache", help="Neither read nor write the correct sets kept in the user's cache folder.")
+    bool, typer.Option("--no-cache", help="Do not use the correct sets cached in the user's cache folder.")
 ]
 LabelVectorsOption = Annotated[
     str | None,
@@ -100,24 +101,29 @@ LabelVectorsOption = Annotated[
 ]
 OnBadOption = Annotated[
     Literal["error", "skip"],
-    typer.Option("--on-bad", help="A word of a vector file that cannot be read: error refuses the file, skip counts."),
+    typer.Option(
+        "--on-bad",
+        help="What to do with an unreadable word of a vector file: error rejects the file, skip "
+        "leaves the word out and counts it.",
+    ),
 ]
 LabelPolicyOption = Annotated[
     str | None,
     typer.Option(
         "--label-policy",
-        help="How labels get their vectors: of words first-term, mean-of-terms, sense-aware, retrofitted or "
-        "sense-tagged [default: as in the model]; "
-        "of an encoder terms or terms-gloss (default). Without --label-vectors, of the model's own words.",
+        help="How labels get their vectors. From words: first-term, mean-of-terms, sense-aware, retrofitted or "
+        "sense-tagged [default: as in the model]. From an encoder: terms or terms-gloss (default). Without "
+        "--label-vectors, the model's own words are used.",
         show_default=False,
     ),
 ]
 DistilOption = Annotated[
-    bool, typer.Option("--distil", help="In another label space, distil the surgery too: minutes, not seconds.")
+    bool,
+    typer.Option("--distil", help="In another label space, also distil the surgery: takes minutes instead of seconds."),
 ]
 NoPriorOption = Annotated[
     bool,
-    typer.Option("--no-prior", help="Rank by likeness alone: rare nouns as high as those that people photograph."),
+    typer.Option("--no-prior", help="Rank by similarity alone: do not prefer nouns that people photograph."),
 ]
 
 RejectOption = Annotated[
@@ -125,14 +131,14 @@ RejectOption = Annotated[
     typer.Option(
         "--reject",
         metavar="auto|SCORE",
-        help="None of these: auto, where nothing asked is likelier than before the photo was looked at; or where the "
-        "best score is below this one, from 0 (nothing is rejected) to 1.",
+        help="Answer 'none of these' if the best score is below this threshold, from 0 (never) to 1; or auto: if the "
+        "photo makes no candidate more probable than before.",
     ),
 ]
 
 
 def parse_reject(text: str | None) -> float | Literal["auto"] | None:
-    """UsageError if it is neither auto nor a number from 0 to 1."""
+    """Parse auto or a number from 0 to 1; raise UsageError for anything else."""
     if text is None or text == "auto":
         return text  # type: ignore[return-value]  # mypy widens the literal
     try:
@@ -149,7 +155,7 @@ SenseOption = Annotated[
     typer.Option(
         "--sense",
         metavar="ID",
-        help="Id of the sense that is meant by a word, as devise labels lists it; may be given more than once.",
+        help="Id of the intended sense of a word, as listed by devise labels; may be repeated.",
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print how the words were understood.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print how words were interpreted.")]

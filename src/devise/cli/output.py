@@ -1,4 +1,4 @@
-"""Where answers go, piece by piece: standard output, or a file that is whole or absent."""
+"""Write answers piece by piece to standard output, or to a file that is complete or absent."""
 
 import io
 import os
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -41,12 +42,12 @@ __all__ = [
 ]
 
 IN_DOUBT = 0.7
-"""Where the first guess has less, a table or a sheet names the photo more widely; decision 23."""
+"""Below this score of the first guess, a table or a sheet also shows a wider name; see decision 23."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the pictures; files that are no pictures are counted, not labelled."""
+    """Counts of pictures by outcome, and of files that are not pictures."""
 
     labelled: int = 0
     rejected: int = 0
@@ -55,39 +56,39 @@ class Tally:
 
     @property
     def pictures(self) -> int:
-        """Pictures that are done with, one way or the other."""
+        """Number of finished pictures, labelled or not."""
         return self.labelled + self.failed
 
     def lines(self) -> Iterator[str]:
-        """What the user should know at the end; nothing if all went well."""
+        """Yield the closing lines for the user; none if all went well."""
         if self.failed and self.pictures > 1:
             yield f"{self.failed:,} of {counted(self.pictures, 'photo')} could not be read"
         if self.rejected and self.pictures > 1:
             yield f"{self.rejected:,} of {counted(self.labelled, 'labelled photo')} got 'none of these'"
         if self.skipped:
-            kept = "its name does not end as a picture's does" if self.skipped == 1 else "not pictures by their names"
+            kept = "not a picture by its name" if self.skipped == 1 else "not pictures by their names"
             yield f"left out {counted(self.skipped, 'file')}: {kept}"
 
 
 def check_output(path: Path, option: str = "--output", example: str = "labels.csv") -> None:
-    """UsageError if nothing can be written to this path, so that nobody waits for a model first.
+    """Raise UsageError if this path cannot be written, before the model is loaded.
 
-    option, example: what the path was given to, and a name that fits it.
+    option, example: the option that took the path, and an example of a valid name.
     """
     if path.is_dir():
         raise UsageError(f"{option} needs a file, and {path} is a folder: give a name in it, as in {path / example}")
     if not path.parent.is_dir():
-        raise UsageError(f"{option} {path} needs a folder that exists: make {path.parent} first")
+        raise UsageError(f"{option} {path} needs an existing folder: make {path.parent} first")
     if path.suffix.lower() in EXTENSIONS:
-        raise UsageError(f"{option} {path} has the name of a picture: give another, such as {example}")
+        raise UsageError(f"{option} {path} has the name of a picture: give another name, such as {example}")
 
 
 @contextmanager
 def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
-    """Standard output, or a file that appears only when it is whole.
+    """Open standard output, or a file that appears only when complete.
 
-    When Ctrl-C ends the work, what was finished until then is kept. A link is followed. A device or a pipe is
-    written to as it is, never replaced. DeviseError, which names the file, if it cannot be written.
+    Ctrl-C keeps what is finished. A link is followed. A device or a pipe is written to, never replaced. Raises a
+    DeviseError that names the file if it cannot be written.
     """
     if path is None:
         yield _standard_output()
@@ -95,22 +96,29 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
         with _named(str(path)), path.open("w", encoding="utf-8", newline="") as file:
             yield Output(file, str(path))
     else:
-        stopped: KeyboardInterrupt | None = None
-        with _named(str(path)), atomic_write(path.resolve() if path.is_symlink() else path) as file:
-            try:
-                yield Output(file, str(path))
-            except KeyboardInterrupt as interrupt:
-                if not tally.pictures:
-                    raise
-                stopped = interrupt
-        if stopped is not None:
+        stops: list[KeyboardInterrupt] = []
+        whole = path.resolve() if path.is_symlink() else path
+        with _named(str(path)), atomic_write(whole) as file, _finishing(stops, lambda: tally.pictures):
+            yield Output(file, str(path))
+        for stop in stops:
             tell(f"{counted(tally.pictures, 'finished photo')} kept in {path}")
-            raise stopped
+            raise stop
+
+
+@contextmanager
+def _finishing(stops: list[KeyboardInterrupt], done: Callable[[], int]) -> Iterator[None]:
+    """Put a Ctrl-C off, to be raised by the caller after it has written what is done; pass it on if nothing is."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not done():
+            raise
+        stops.append(stop)
 
 
 @contextmanager
 def open_tree(path: Path | None, model: "Model") -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
-    """A drawing of the names whose answers pass through what is yielded, as `open_sheet` makes a page.
+    """Draw the names of the answers that pass through the yielded function, like `open_sheet`.
 
     It shows the guesses of a single photo, or how many of several photos have each first name. If no photo has a name,
     nothing is written, and a line says so.
@@ -122,34 +130,33 @@ def open_tree(path: Path | None, model: "Model") -> Iterator[Callable[[Iterable[
 
     tree = NameTree(model)
 
-    def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
-        for answer in answers:
-            tree.add(answer)
-            yield answer
-
-    stopped: KeyboardInterrupt | None = None
-    try:
-        yield seen
-    except KeyboardInterrupt as interrupt:
-        stopped = interrupt
+    stops: list[KeyboardInterrupt] = []
+    with _finishing(stops, lambda: 1):
+        yield partial(_passing, tree.add)
     if tree.photos:
         with _named(str(path)), atomic_write(path) as file:
             file.write(tree.drawing())
         tell(f"tree of the names of {counted(tree.photos, 'photo')}: {path.absolute()}")
     else:
         tell(f"no photo has a name: {path} is not written")
-    if stopped is not None:
-        raise stopped
+    for stop in stops:
+        raise stop
+
+
+def _passing(take: Callable[[Answer], None], answers: Iterable[Answer]) -> Iterator[Answer]:
+    for answer in answers:
+        take(answer)
+        yield answer
 
 
 @contextmanager
 def open_sheet(
     path: Path | None, model: "Model", run: "LabelRun"
 ) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
-    """A page of the photos whose answers pass through what is yielded; it appears when it is whole.
+    """Write a page of the photos whose answers pass through the yielded function.
 
-    None makes no page. When Ctrl-C ends the work, the page has what was finished until then. DeviseError, which names
-    the file, if it cannot be written.
+    None writes no page. The page appears when it is complete; after Ctrl-C it has what was finished. Raises a
+    DeviseError that names the file if it cannot be written.
     """
     if path is None:
         yield iter
@@ -163,31 +170,25 @@ def open_sheet(
             spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=path.resolve().parent))
         sheet = LabelSheet(SheetFacts.of(model, run), spool)
 
-        def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
-            for answer in answers:
-                with _named(name):
-                    sheet.add(answer)
-                yield answer
+        def take(answer: Answer) -> None:
+            with _named(name):
+                sheet.add(answer)
 
-        stopped: KeyboardInterrupt | None = None
-        try:
-            yield seen
-        except KeyboardInterrupt as interrupt:
-            if not sheet.photos:
-                raise
-            stopped = interrupt
+        stops: list[KeyboardInterrupt] = []
+        with _finishing(stops, lambda: sheet.photos):
+            yield partial(_passing, take)
         with _named(name):
-            file.writelines(sheet.pieces(stopped is not None))
+            file.writelines(sheet.pieces(bool(stops)))
             stack.close()
     tell(f"page of {counted(sheet.photos, 'photo')}: {path.absolute()}")
-    if stopped is not None:
-        raise stopped
+    for stop in stops:
+        raise stop
 
 
 class Output:
-    """Takes text; DeviseError, which names it, if it cannot be written.
+    """A target for text; raises a DeviseError that names it if it cannot be written.
 
-    file: a file, or standard output. name: what it is called in that error.
+    file: a file, or standard output. name: its name in that error.
     """
 
     def __init__(self, file: Stream, name: str) -> None:
@@ -204,11 +205,11 @@ class Output:
 
 
 class _StandardOutput(Output):
-    """Who reads along sees each text at once and whole, also when Ctrl-C comes while it is written.
+    """Standard output, flushed after each text and never cut inside one by Ctrl-C.
 
-    The bytes go past Python's own streams: these lose the rest of a text of which a pipe took a part before a
-    signal (with PYTHONUNBUFFERED, usual in containers). Ctrl-C waits for the end of the text, but for a second
-    at most: the reader may have stopped reading.
+    The bytes bypass Python's streams. These lose the rest of a text if a pipe took part of it before a signal (with
+    PYTHONUNBUFFERED, usual in containers). Ctrl-C waits for the end of the text, but at most one second: the reader
+    may have stopped reading.
     """
 
     _stopped = False
@@ -234,7 +235,7 @@ class _StandardOutput(Output):
 
     @contextmanager
     def _stop_put_off(self) -> Iterator[None]:
-        """Ctrl-C raises at the end of the block, or in it when a second is over or at the second Ctrl-C."""
+        """Delay Ctrl-C to the end of the block, but at most one second, or to the second Ctrl-C."""
         default = signal.default_int_handler
         if signal.getsignal(signal.SIGINT) is not default or threading.current_thread() is not threading.main_thread():
             yield
@@ -289,7 +290,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 def tell_notes(notes: Iterable[str]) -> None:
-    """How the words were understood, and which command says more."""
+    """Print how words were interpreted, and the command that shows more."""
     from devise.model.candidates import SEVERAL_MEANINGS
 
     for note in notes:
@@ -318,14 +319,14 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[], None]]:
-    """A counter on standard error, where a person looks; what it gives is called for each photo."""
+    """Show a counter on a terminal; yield the function to call once per photo."""
     with _counter(what, shown=sys.stderr is not None and sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=None)
         yield lambda: progress.update(task, advance=1)
 
 
 def _progress(target: Stream) -> Progress:
-    """A counter on standard error; only where a person looks and the answers go elsewhere."""
+    """Show a counter on a terminal, if the answers go elsewhere."""
     return _counter("photos", shown=sys.stderr is not None and sys.stderr.isatty() and not target.isatty())
 
 

@@ -1,4 +1,4 @@
-"""What a command prints for people: fits the terminal, and comes as plain whole lines when piped."""
+"""Printing for people: fitted to the terminal, or plain unwrapped lines in a pipe."""
 
 import sys
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _UNBOUNDED = 10_000  # columns of what is not a terminal: no line is broken
 
 
 def page(blocks: Iterable[RenderableType], console: Console | None = None) -> None:
-    """Print blocks one below the other; console: for tests, else standard output."""
+    """Print blocks below each other. console: for tests, else standard output."""
     if console is None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
@@ -29,18 +29,18 @@ def page(blocks: Iterable[RenderableType], console: Console | None = None) -> No
 
 
 def plain(text: str, style: str = "") -> Text:
-    """Text as it is, whatever brackets it holds; long words are folded, control characters are escaped."""
+    """Return text without markup; long words fold, control characters are escaped."""
     shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
     return Text(shown, style=style, overflow="fold")
 
 
 def indented(*lines: Text) -> RenderableType:
-    """Lines moved in by four columns, their continuations too."""
+    """Indent lines and their continuations by four columns."""
     return Padding(Group(*lines), (0, 0, 0, 4), expand=False)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Table:
-    """Two columns: what, and what is said of it."""
+    """Lay out facts in two columns: name and value."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(overflow="fold", style="dim")
     table.add_column(overflow="fold")

@@ -1,4 +1,4 @@
-"""devise report: an evaluation as one HTML page, with its photos."""
+"""devise report: write an evaluation as one HTML page with its photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,26 +17,26 @@ __all__ = ["report"]
 @app.command(no_args_is_help=True)
 def report(
     record_file: Annotated[
-        Path, typer.Argument(metavar="RECORD", help="What devise evaluate wrote with --images FILE.")
+        Path, typer.Argument(metavar="RECORD", help="Record written by devise evaluate --images FILE.")
     ],
     photos: Annotated[
         list[Path] | None,
-        typer.Option("--photos", help="A folder that was evaluated; several times for several.", show_default=False),
+        typer.Option("--photos", help="Folder that was evaluated; repeat for several.", show_default=False),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("report.html"),
     figures: Annotated[
         Path | None,
-        typer.Option(help="A folder for every figure as PNG and CSV; made if it is not there.", show_default=False),
+        typer.Option(help="Folder for every figure as PNG and CSV; created if missing.", show_default=False),
     ] = None,
     excel: ExcelOption = False,
-    model: Annotated[str, typer.Option("--scorer", help="The scorer shown as our model.")] = "fused",
-    beside: Annotated[str, typer.Option(help="The scorer shown beside it.")] = "softmax",
-    cards: Annotated[int, typer.Option(help="Photos in the gallery at most, chosen evenly by class.")] = 200,
+    model: Annotated[str, typer.Option("--scorer", help="Main scorer of the page.")] = "fused",
+    beside: Annotated[str, typer.Option(help="Scorer to compare it with.")] = "softmax",
+    cards: Annotated[int, typer.Option(help="Most photos in the gallery, spread evenly over classes.")] = 200,
     title: Annotated[str, typer.Option(help="Title of the page.", show_default=False)] = "",
 ) -> None:
-    """Write one HTML file that loads nothing: tables, gallery, classes, confusion tree, reliability.
+    """Write one self-contained HTML file: tables, gallery, classes, confusion tree, reliability.
 
-    Without --photos the gallery has no pictures. Exits with 1 if a picture that is shown could not be found.
+    Without --photos the gallery has no pictures. Exits with 1 if a picture of the gallery is missing.
     """
     from devise.evaluation.record import read_record
     from devise.files import atomic_write
@@ -48,11 +48,11 @@ def report(
     from devise.taxonomy.wordnet import default_taxonomy
 
     if not out.absolute().parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out needs a file in a folder that exists, got {out}")
+        raise UsageError(f"--out needs a file in an existing folder, got {out}")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UsageError(f"--figures needs a folder, got the file {figures}")
     if excel and figures is None:
-        raise UsageError("--excel is for the CSV of --figures FOLDER: give that too")
+        raise UsageError("--excel needs --figures FOLDER, which writes CSV")
     options = ReportOptions(model, beside, cards, title=title)
     find = finder(photos or ())
     record, taxonomy = read_record(record_file), default_taxonomy()

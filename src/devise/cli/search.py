@@ -1,4 +1,4 @@
-"""devise search: find photos of an index by words, by a branch of WordNet, or by a photo."""
+"""devise search: find indexed photos by words, by a WordNet subtree, or by a photo."""
 
 import sys
 from enum import StrEnum
@@ -26,7 +26,7 @@ __all__ = ["By", "Form", "search"]
 
 
 class Form(StrEnum):
-    """How hits are written."""
+    """Output formats of the photos found."""
 
     table = "table"
     json = "json"
@@ -35,7 +35,7 @@ class Form(StrEnum):
 
 
 class By(StrEnum):
-    """What photos are ordered by."""
+    """Scores to order photos by."""
 
     probability = "probability"
     cosine = "cosine"
@@ -46,52 +46,56 @@ _TOP, _REJECT = 20, "auto"
 
 @app.command(no_args_is_help=True)
 def search(
-    index: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder that devise index made.")],
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder made by devise index.")],
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'.", metavar="WORDS"
+            help="Words to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'.", metavar="WORDS"
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--every", help="Photos that show each of the words; without it, any of them.")
+        bool, typer.Option("--every", help="Find photos that show all of the words; without it, any of them.")
     ] = False,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="A word is its own label alone; without it, any kind of it too (fruit, bird)."),
+        typer.Option("--exact", help="Match only the label itself; without it, also its kinds (fruit, bird)."),
     ] = False,
     sense: SenseOption = None,
     all_nouns: AllNounsOption = False,
     under: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Photos of anything below this noun, such as 'musical instrument'."),
+        typer.Option(
+            metavar="NAME", help="Find photos of anything below this noun in WordNet, such as 'musical instrument'."
+        ),
     ] = None,
-    like: Annotated[Path | None, typer.Option(metavar="PHOTO", help="Photos like this one.")] = None,
+    like: Annotated[Path | None, typer.Option(metavar="PHOTO", help="Find photos similar to this one.")] = None,
     by: Annotated[
-        By, typer.Option(metavar="ORDER", help="probability, or the bare cosine of photo and word.")
+        By, typer.Option(metavar="ORDER", help="Order by probability, or by cosine of photo and word.")
     ] = By.probability,
     reject: RejectOption = _REJECT,
-    top: Annotated[int, typer.Option("--top", "-k", help="How many photos.")] = _TOP,
+    top: Annotated[int, typer.Option("--top", "-k", help="Most photos to show.")] = _TOP,
     form: Annotated[
-        Form, typer.Option("--format", "-f", metavar="FORM", help="table, csv, json or jsonl.")
+        Form, typer.Option("--format", "-f", metavar="FORM", help="Output format: table, csv, json or jsonl.")
     ] = Form.table,
     excel: ExcelOption = False,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="FILE", help="Write a page of the photos, one HTML file.")
+        Path | None,
+        typer.Option("--sheet", metavar="FILE", help="Write a page of the photos: one self-contained HTML file."),
     ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Write the page and show it in a browser.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Write the page and open it in a browser.")] = False,
     evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Measure: every class folder (n02084071) of the index is looked for.")
+        bool, typer.Option("--evaluate", help="Measure the search: query every class folder (n02084071) of the index.")
     ] = False,
     quiet: QuietOption = False,
     fast: FastOption = False,
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Find photos.
+    """Find photos in an index.
 
-    A word stands for its likeliest meaning and all kinds of it; an id (n02084071, dog.n.01) for that label alone.
-    The score is the probability that devise label gives the words; with --like, how near the photo is, up to 1.
+    A word means its most probable sense and all kinds of it; an id (n02084071, dog.n.01) means that label alone. The
+    score is the probability that devise label gives the words; with --like it is the similarity to the photo, at most
+    1.
     """
     from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
@@ -115,7 +119,7 @@ def search(
         }
         given |= {"--sheet": sheet, "--open": show}
         if idle := [name for name, value in given.items() if value not in (None, False)]:
-            raise UsageError(f"--evaluate looks for the classes of the folders: leave out {', '.join(idle)}")
+            raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
         loaded = load(model, fast=fast)
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return
@@ -128,11 +132,11 @@ def search(
     found = open_search(load(model, fast=fast), index, all_nouns=all_nouns).find(wanted, top)
     tell_notes(() if quiet else found.notes)
     if not found.exact:
-        tell("searched approximately: devise index prints how much of the best this finds")
+        tell("searched approximately: devise index prints the recall of this search")
     asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
     if not found.hits and found.photos:
-        tell(f"none of {found.photos:,} photos looks like {asked} (--reject 0 shows the nearest all the same)")
+        tell(f"none of {found.photos:,} photos looks like {asked} (--reject 0 shows the nearest photos anyway)")
     if sheet is not None or show:
         target = sheet or index / "search.html"
         with atomic_write(target) as file:

@@ -1,4 +1,4 @@
-"""The forms hits are written in."""
+"""Output formats of the photos found."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ _COLUMNS = ("rank", "score", "path", "id", "name")
 
 
 def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> str:
-    """The hits in this form (table, json, jsonl or csv), for this stream. excel: CSV begins with a byte order mark."""
+    """Format the photos found (table, json, jsonl or csv) for this stream. excel: start CSV with a byte order mark."""
     if form == "table":
         return _table(found, stream)
     records = [_record(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
@@ -31,7 +31,7 @@ def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> s
 
 
 def quality(found: Quality) -> str:
-    """Mean average precision, precision among the first five and ten, and what is found at all, in Markdown."""
+    """Return a Markdown table: mean average precision, precision@5, precision@10, share found."""
     lines = [
         "| ordered by | classes | mean average precision | precision@5 | precision@10 | found of the right, % | "
         "of the others, % |",
@@ -49,7 +49,7 @@ def quality(found: Quality) -> str:
 
 
 def _record(rank: int, hit: Hit) -> dict[str, Any]:
-    """rank, score and path; id and name of what the photo is called."""
+    """Return rank, score and path; id and name of the photo's label."""
     return dict(zip(_COLUMNS, (rank, round(hit.score, 6), hit.path, hit.label.id, hit.label.name), strict=True))
 
 

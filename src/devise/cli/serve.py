@@ -1,4 +1,4 @@
-"""devise serve: label pictures over HTTP, and in a browser."""
+"""devise serve: label pictures over HTTP and in a browser."""
 
 import os
 import sys
@@ -20,37 +20,46 @@ _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "pydan
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; the default is reached from this machine only.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    index: Annotated[Path | None, typer.Option(help="Photo index to search, made by devise index.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the default is reachable only from this machine.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8000,
+    index: Annotated[
+        Path | None, typer.Option(help="Photo index to search, made by devise index; enables search.")
+    ] = None,
     labels_db: Annotated[
         Path | None,
-        typer.Option(help="File that keeps labels of your own. [default: in your data folder]", show_default=False),
+        typer.Option(help="File that stores your own labels. [default: in your data folder]", show_default=False),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="File with the token that calls must carry. [default: $DEVISE_TOKEN]", show_default=False),
+        typer.Option(help="File with the token that requests must send. [default: $DEVISE_TOKEN]", show_default=False),
     ] = None,
     open_to_all: Annotated[
-        bool, typer.Option("--open", help="Let everybody who reaches this machine use the service, without a token.")
+        bool, typer.Option("--open", help="Let everybody who can reach this machine use the service without a token.")
     ] = False,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(help="A name requests may give in 'Host' beside localhost; may be repeated.")
+        list[str] | None, typer.Option(help="Host name to allow in 'Host', in addition to localhost; may be repeated.")
     ] = None,
-    queue: Annotated[int, typer.Option(help="Pictures that may wait; more are refused with 429.")] = 64,
-    max_megabytes: Annotated[int, typer.Option(help="Largest picture file of a request.")] = 20,
-    max_megapixels: Annotated[int, typer.Option(help="Largest picture; each may take 10 bytes of memory.")] = 50,
-    max_labels: Annotated[int, typer.Option(help="Labels typed in one request, and kept, each.")] = 1000,
-    seconds: Annotated[float, typer.Option(help="For a body to arrive, and for a picture to be taken up.")] = 30.0,
-    decode_seconds: Annotated[float, typer.Option(help="Of the processor, for decoding one picture.")] = 10.0,
+    queue: Annotated[int, typer.Option(help="Most pictures in the queue; further ones get 429.")] = 64,
+    max_megabytes: Annotated[int, typer.Option(help="Largest picture file of a request, in megabytes.")] = 20,
+    max_megapixels: Annotated[
+        int, typer.Option(help="Largest picture, in megapixels; each pixel may take 10 bytes of memory.")
+    ] = 50,
+    max_labels: Annotated[int, typer.Option(help="Most typed labels per request, and most stored labels.")] = 1000,
+    seconds: Annotated[
+        float, typer.Option(help="Time limit for receiving a body, and for waiting in the queue, in seconds.")
+    ] = 30.0,
+    decode_seconds: Annotated[
+        float, typer.Option(help="Limit of processor time for decoding one picture, in seconds.")
+    ] = 10.0,
     fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Serve the model: a page for people at /, an API for programs at /v1 (described by /openapi.json).
+    """Serve the model: a web page at /, an API at /v1 (described by /openapi.json).
 
-    Stop it with Ctrl-C or SIGTERM: it finishes what it took. Each request is one line of JSON on standard error.
+    Stop it with Ctrl-C or SIGTERM: it finishes accepted requests. It logs one line of JSON per request on standard
+    error.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a picture a core keeps them all busy already
     token = _token(token_file)
@@ -84,14 +93,14 @@ def serve(
     service.warm()
     log_to_stderr()
     if token is None and not is_loopback(listening):
-        tell("--open: everybody who reaches this machine may use the service, and see the photos of its index")
+        tell("--open: everybody who can reach this machine can use the service and see the photos of its index")
     tell(f"serving at {address(listening)} (Ctrl-C stops)")
     run(service, listening, token=token, hosts=allowed_host or ())
-    print("devise: stopped, everything that was taken is answered", file=sys.stderr)
+    print("devise: stopped; every accepted request was answered", file=sys.stderr)
 
 
 def _token(file: Path | None) -> str | None:
-    """From the file, else from the environment; DeviseError if there is none in it."""
+    """Read the token from the file, else from the environment; DeviseError if it has none."""
     if file is None:
         given = os.environ.get("DEVISE_TOKEN")
         where = "$DEVISE_TOKEN"
@@ -100,12 +109,14 @@ def _token(file: Path | None) -> str | None:
             # A pipe is welcome: a secret may come from a program.
             given, where = text_of(file.read_bytes(), f"--token-file: {file}", UsageError), str(file)
         except OSError as error:
-            raise DeviseError(f"--token-file: {file} cannot be read ({error}): give a file with one line") from None
+            raise DeviseError(
+                f"--token-file: {file} cannot be read ({error}): give a file with the token on one line"
+            ) from None
     if given is None:
         return None
     token = given.strip()
     if not token or not token.isascii() or any(c.isspace() for c in token):
-        raise UsageError(f"{where} must hold one word of ASCII letters and signs: write a token into it")
+        raise UsageError(f"{where} must contain one word of printable ASCII: write a token into it")
     return token
 
 
@@ -114,5 +125,5 @@ def _labels_file(asked: Path | None) -> Path:
     if asked is None:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.absolute().parent.is_dir():
-        raise UsageError(f"--labels-db needs a file in a folder that exists, got {path}")
+        raise UsageError(f"--labels-db needs a file in an existing folder, got {path}")
     return path

@@ -1,4 +1,4 @@
-"""What goes to standard error, and text that cannot harm the terminal it is shown on."""
+"""Print to standard error, and make text safe for a terminal."""
 
 import sys
 import unicodedata
@@ -15,20 +15,20 @@ _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 @runtime_checkable
 class Stream(Protocol):
-    """What text goes to: a file, a pipe or a terminal."""
+    """Target for text: a file, a pipe or a terminal."""
 
     def write(self, text: str, /) -> Any:
         """Write the text."""
 
     def flush(self) -> Any:
-        """Pass on what is written so far."""
+        """Flush what is written so far."""
 
     def isatty(self) -> bool:
-        """Whether a person looks."""
+        """Return whether this is a terminal."""
 
 
 def one_line(text: str) -> str:
-    """The text on one line: control characters, marks that turn the writing direction and broken bytes are escaped.
+    """Return the text on one line, with control characters, bidirectional marks and broken bytes escaped.
 
     >>> one_line("a\\nb\\x1b\\u202e")
     'a\\\\nb\\\\x1b\\\\u202e'
@@ -41,7 +41,7 @@ def _harmless(c: str) -> bool:
 
 
 def counted(number: int, noun: str) -> str:
-    """The number with its noun.
+    """Format a number with its noun.
 
     >>> counted(1, "photo"), counted(2000, "photo")
     ('1 photo', '2,000 photos')
@@ -50,6 +50,6 @@ def counted(number: int, noun: str) -> str:
 
 
 def tell(message: str) -> None:
-    """A line for people on standard error; nothing where that is closed."""
+    """Print a line on standard error; do nothing if it is closed."""
     if sys.stderr is not None:
         print(f"devise: {one_line(shortened(message, _LONGEST))}", file=sys.stderr, flush=True)

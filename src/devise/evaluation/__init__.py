@@ -27,21 +27,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "devise.evaluation.compare",
-    "EvaluationRequest": "devise.evaluation.evaluate",
-    "NameScorer": "devise.evaluation.adapters",
-    "Record": "devise.evaluation.record",
-    "compare_records": "devise.evaluation.compare",
-    "evaluate_folders": "devise.evaluation.evaluate",
-    "hierarchical_precisions": "devise.evaluation.hierarchy",
-    "hit_at_k": "devise.evaluation.measures",
-    "read_record": "devise.evaluation.record",
-    "with_others": "devise.evaluation.adapters",
-    "write_record": "devise.evaluation.record",
+    "adapters": ("NameScorer", "with_others"),
+    "compare": ("Comparison", "compare_records"),
+    "evaluate": ("EvaluationRequest", "evaluate_folders"),
+    "hierarchy": ("hierarchical_precisions",),
+    "measures": ("hit_at_k",),
+    "record": ("Record", "read_record", "write_record"),
 }
-
-__getattr__ = lazily(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOMES)

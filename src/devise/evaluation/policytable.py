@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import UsageError
-from devise.evaluation.audit import measured, wide_space
+from devise.evaluation.audit import LabelSpaceAudit, LabelSpaceConfig, measured, wide_space
 from devise.evaluation.evaluate import EvaluationRequest, record_gathered
 from devise.evaluation.gathered import Gathered, gather, list_photos
-from devise.evaluation.labelspace import LabelSpaceAudit, LabelSpaceConfig
 from devise.evaluation.protocol import EvaluationResult
 from devise.evaluation.recorded import evaluate_record
 from devise.model.labeller import Model

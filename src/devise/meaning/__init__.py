@@ -1,1 +1,1 @@
-"""What words and labels mean: senses, relations, neighbours, the map of the labels."""
+"""Meanings of words and labels: senses, relations, neighbours, the map of the labels."""

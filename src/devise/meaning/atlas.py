@@ -1,4 +1,4 @@
-"""Pictures of the label space, as points on a plane: a map of labels, and the offsets between pairs of words."""
+"""The label space on a plane: a map of labels, and offsets between pairs of words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 METHODS = ("tsne", "pca")
-"""How vectors are laid on a plane."""
+"""Projections of vectors on a plane."""
 
 OFFSETS: dict[str, tuple[tuple[str, ...], ...]] = {
     "gender": (
@@ -53,7 +53,7 @@ OFFSETS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("fast", "faster", "fastest"),
     ),
 }
-"""The word pairs and triples of the talk's picture, and some more like them."""
+"""Word pairs and triples whose offsets are drawn."""
 
 _Plane = Float64[np.ndarray, "points 2"]
 _Rows = Float32[np.ndarray, "points dim"]
@@ -85,7 +85,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Panels side by side. note: what a reader has to know. left_out: what could not be shown, and why."""
+    """Panels side by side. note: an explanation for readers. left_out: what could not be shown, and why."""
 
     title: str
     note: str
@@ -102,9 +102,9 @@ def label_map(
     colours: int = 10,
     seed: int = 0,
 ) -> Picture:
-    """The labels on a plane, coloured by branch of the tree; labels without a vector are left out and counted.
+    """Place labels on a plane, coloured by WordNet subtree; count labels without a vector.
 
-    most: of more labels a sample of so many is shown. colours: branches at most. The same seed gives the same
+    most: number of labels above which a sample is shown. colours: most subtrees. The same seed gives the same
     picture on the same machine. UsageError for an unknown method, LabelError if fewer than eight labels have vectors.
     """
     known = np.flatnonzero(space.vectors.any(axis=1))
@@ -113,9 +113,9 @@ def label_map(
     left_out = [f"{len(space.without_vector)} labels without a vector"] if len(space.without_vector) else []
     left_out += [f"{len(outside)} labels that are not in WordNet"] if outside else []
     if len(known) < _LEAST:
-        raise LabelError(f"a map needs {_LEAST} labels with vectors, got {len(known)}: take a wider list")
+        raise LabelError(f"a map needs {_LEAST} labels with vectors, got {len(known)}: use a wider list")
     if len(known) > most:
-        left_out.append(f"{len(known) - most:,} of {len(known):,} labels, by chance (seed {seed})")
+        left_out.append(f"{len(known) - most:,} of {len(known):,} labels, outside the random sample (seed {seed})")
         known = np.sort(np.random.default_rng(seed).choice(known, most, replace=False))
     shown = space.subset(known)
     plane = _laid_out(shown.vectors, method, seed)
@@ -134,15 +134,18 @@ def label_map(
         for place, label in enumerate(shown.labels)
     )
     how = "t-SNE of cosines" if method == "tsne" else "the two main axes (PCA)"
-    note = f"{len(points):,} labels, {how}; colours: branches of WordNet. Near points are alike; far ones tell little."
+    note = (
+        f"{len(points):,} labels, {how}; colours: branches of WordNet. Near points have similar meanings; long "
+        "distances mean little."
+    )
     panel = Panel("", points, tuple(f"{branch.name} ({len(branch.members)})" for branch in parted))
     return Picture("The label space", note, (panel,), tuple(left_out))
 
 
 def offset_picture(words: WordTable) -> Picture:
-    """One panel per relation: its words, with an arrow from each to the next form; the mean offset points to the right.
+    """Draw one panel per relation, with arrows between forms; the mean offset points right.
 
-    The titles say how alike the offsets are. Rows with a word that has no vector are left out and named; LabelError
+    The titles show how similar the offsets are. Rows with a word that has no vector are left out and named; LabelError
     if fewer than two rows of each relation are left.
     """
     panels, left_out = [], []
@@ -153,16 +156,16 @@ def offset_picture(words: WordTable) -> Picture:
         if len(known) >= 2:
             panels.append(_offsets(words, relation, known))
     if not panels:
-        raise LabelError("none of the relations has two rows of words with vectors: take other word vectors")
+        raise LabelError("no relation has two rows of words with vectors: use other word vectors")
     note = (
-        "To the right: the mean offset. Up: the axis along which the words differ most otherwise. In brackets the "
-        "cosine of a row's offset with the mean offset of the other rows: 1 would be a perfect parallel, 0 is chance."
+        "Right: the mean offset. Up: the axis of the largest remaining difference. In brackets: the cosine of a "
+        "row's offset and the mean offset of the other rows; 1 is perfectly parallel, 0 is chance."
     )
     return Picture("Linear offsets", note, tuple(panels), tuple(left_out))
 
 
 def offset_consistency(offsets: Float64[np.ndarray, "rows dim"]) -> float:
-    """Mean over rows of the cosine of a row's offset with the mean offset of the other rows, in [-1, 1].
+    """Average the cosine of each row's offset and the mean offset of the others, in [-1, 1].
 
     >>> round(offset_consistency(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])), 4)
     0.4714
@@ -199,7 +202,7 @@ def _laid_out(vectors: _Rows, method: str, seed: int) -> _Plane:
         from sklearn.manifold import TSNE
         from threadpoolctl import threadpool_limits
     except ImportError:
-        raise DeviseError("t-SNE needs scikit-learn: pip install 'devise-zsl[plots]', or take --method pca") from None
+        raise DeviseError("t-SNE needs scikit-learn: pip install 'devise-zsl[plots]', or use --method pca") from None
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     with threadpool_limits(1):  # sums in one order, so that a seed gives one picture
         laid = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=seed, n_jobs=1).fit_transform(
@@ -209,7 +212,7 @@ def _laid_out(vectors: _Rows, method: str, seed: int) -> _Plane:
 
 
 def _main_axes(rows: Float64[np.ndarray, "points dim"]) -> _Plane:
-    """Principal components; the largest entry of an axis is positive, so that no picture comes mirrored."""
+    """Return principal components, with the largest entry of each axis positive to avoid mirroring."""
     centred = rows - rows.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     axes = axes[:2] * np.sign(axes[:2][[0, 1], np.abs(axes[:2]).argmax(axis=1)])[:, None]
@@ -217,7 +220,7 @@ def _main_axes(rows: Float64[np.ndarray, "points dim"]) -> _Plane:
 
 
 def _along(rows: Float64[np.ndarray, "points dim"], direction: Float64[np.ndarray, "dim"]) -> _Plane:
-    """x: along the direction. y: along the first principal component of what is left without it."""
+    """Return x along the direction, and y along the first principal component of the rest."""
     axis = direction / (np.linalg.norm(direction) or 1.0)
     x = rows @ axis
     rest = rows - np.outer(x, axis)
@@ -227,14 +230,14 @@ def _along(rows: Float64[np.ndarray, "points dim"], direction: Float64[np.ndarra
 
 
 def _framed(plane: _Plane) -> _Plane:
-    """Moved and scaled, both axes alike, so that the wider one runs from 0 to 1 and the other is in the middle."""
+    """Move and scale both axes equally: the wider one from 0 to 1, the other centred."""
     low, high = plane.min(axis=0), plane.max(axis=0)
     width = float((high - low).max()) or 1.0
     return np.asarray((plane - (low + high) / 2) / width + 0.5)
 
 
 def _spread(plane: _Plane, members: Sequence[int]) -> list[int]:
-    """A few members far from each other: the first, then again and again the farthest from those chosen."""
+    """Choose a few distant members: the first, then repeatedly the farthest from those chosen."""
     rows = plane[list(members)]
     chosen = [0]
     while len(chosen) < min(_NAMED, len(members)):
@@ -244,14 +247,14 @@ def _spread(plane: _Plane, members: Sequence[int]) -> list[int]:
 
 
 _SIDES = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-"""Of a point, on which its name may stand, the best first: right or left, above or below."""
+"""Sides of a point for its name, best first: right or left, above or below."""
 
 _Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedName:
-    """A name and the side of its point that it stands on: 1 is right and above, -1 left and below."""
+    """A name and its side of the point: 1 is right and above, -1 left and below."""
 
     point: Point
     right: int
@@ -259,9 +262,9 @@ class PlacedName:
 
 
 def placed_names(panel: Panel, letter: float, line: float) -> tuple[PlacedName, ...]:
-    """A place for each name there is room for, in the order of the points.
+    """Place each name that fits, in the order of the points.
 
-    letter, line: width of a letter and height of a line, in units of the plane. A map leaves out what has no room;
+    letter, line: width of a letter and height of a line, in units of the plane. A map leaves out names that do not fit;
     a picture of words shows every name, and keeps names off the points too.
     """
     words = bool(panel.lines)
@@ -284,7 +287,7 @@ def _dot(point: Point, size: float) -> _Box:
 
 
 def _box(point: Point, side: tuple[int, int], width: float, line: float) -> _Box:
-    """Left, bottom, width and height."""
+    """Return left, bottom, width and height."""
     away = line / 3
     left = point.x + away if side[0] > 0 else point.x - away - width
     return left, point.y + away / 2 if side[1] > 0 else point.y - away / 2 - line, width, line

@@ -1,4 +1,4 @@
-"""Branches: labels parted by the boughs of the tree they hang on, so that a map can be coloured."""
+"""Group labels by WordNet subtree, to colour a map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _Way = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Some labels below one synset.
+    """A group of labels below one synset.
 
-    id: of the synset; "" for labels that hang on no bough large enough. name: of it, or "other"; where boughs of it
-    are branches of their own, its name and "other". members: positions in the list that was asked, ascending.
+    id: of the synset; "" for labels in no subtree large enough. name: of it, or "other"; if subtrees of it are separate
+    branches, its name and "other". members: positions in the given list, ascending.
     """
 
     id: str
@@ -26,10 +26,10 @@ class Branch:
 
 
 def branches(taxonomy: Taxonomy, ids: Sequence[str], most: int = 10) -> tuple[Branch, ...]:
-    """The labels in at most `most` branches, the largest first, "other" last; each label is in one branch.
+    """Group labels into at most `most` branches, largest first, "other" last; each label in one.
 
-    Again and again the largest bough is cut off the branch with the most labels. A bough of less than a fiftieth of
-    all labels is not cut off; a rest as small goes to the others. Of several ways up a label goes the first.
+    Repeatedly split the largest subtree off the branch with the most labels. A subtree of less than a fiftieth of all
+    labels is not split off; a rest as small goes to the others. Each label uses its first path to the root.
     """
     ways = [taxonomy.hypernym_paths(one)[0] for one in ids]
     least = max(2.0, _LEAST * len(ids))
@@ -59,7 +59,7 @@ def branches(taxonomy: Taxonomy, ids: Sequence[str], most: int = 10) -> tuple[Br
 
 
 def _largest_bough(members: Sequence[int], ways: Sequence[_Way], key: _Way) -> tuple[_Way, list[int]]:
-    """The child below which most of them are, and these; ties go to the smaller id."""
+    """Return the child with the most labels below it, and these; ties go to the smaller id."""
     below: dict[_Way, list[int]] = {}
     for place in members:
         if len(ways[place]) > len(key):

@@ -1,4 +1,4 @@
-"""How labels stand to each other: near in the label space, alike to the classifier, close in the tree."""
+"""Relations of labels: near in the label space, similar to the classifier, close in the tree."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Alikeness = Float32[np.ndarray, "trained trained"]
-"""Cosine of every trained label with every other, in the order of the classifier's rows."""
+"""Cosine of all pairs of trained labels, in the order of the classifier's rows."""
 _Pairs = Int64[np.ndarray, "pairs"]
 _Cosines = Float32[np.ndarray, "pairs"]
 _Places = Int64[np.ndarray, "places"]
@@ -51,7 +51,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The nearest of all labels of the model and the nearest of those it was trained on; best first."""
+    """The nearest labels of the model, and the nearest trained ones; best first."""
 
     labels: tuple[Neighbour, ...]
     trained: tuple[Neighbour, ...]
@@ -59,7 +59,7 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """A cosine, and the share of all pairs of trained labels that are less alike, in [0, 1]; None without pairs."""
+    """A cosine, and the share of pairs of trained labels with a lower one, in [0, 1]; None without pairs."""
 
     cosine: float
     above: float | None
@@ -67,12 +67,12 @@ class Similarity:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How two senses stand to each other.
+    """The relation of two senses.
 
-    visual: how alike the classifier finds them; None unless it was trained on both, or the model has a kernel.
-    predicted: whether `visual` is of rows of the classifier that the kernel predicts, as one was not trained on.
-    semantic: how near their label vectors are; None if one has no vector.
-    edges: the shortest way between them over undirected is-a edges; None if there is none.
+    visual: similarity to the classifier; None unless both are trained, or the model has a kernel.
+    predicted: whether `visual` is from classifier rows predicted by the kernel, because one label is not trained.
+    semantic: similarity of their label vectors; None if one has no vector.
+    edges: the shortest path over undirected is-a edges; None if there is none.
     ancestor: the lowest common ancestor; None if there is none.
     """
 
@@ -87,7 +87,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class TellingPair:
-    """Two trained labels, with what `Relation` says of them."""
+    """Two trained labels and their relation; see `Relation`."""
 
     one: Label
     other: Label
@@ -99,7 +99,7 @@ class TellingPair:
 
 @dataclass(frozen=True, slots=True)
 class TellingPairs:
-    """Pairs of trained labels that look alike but are apart in meaning, and the reverse; the clearest first."""
+    """Pairs of trained labels that look alike but differ in meaning, and the reverse; clearest first."""
 
     look_alike: tuple[TellingPair, ...]
     mean_alike: tuple[TellingPair, ...]
@@ -107,10 +107,10 @@ class TellingPairs:
 
 @dataclass(frozen=True, eq=False)
 class TrainedPairs:
-    """The trained labels as the classifier sees them and as words see them.
+    """Similarities of the trained labels, by the classifier and by label vectors.
 
-    visual: cosine of two rows of the classifier, the mean row taken off: what all classes share, a softmax does
-        not see. Things that stand in the same photos look alike too.
+    visual: cosine of two classifier rows minus the mean row: a softmax ignores what all classes share. Things in the
+        same photos look alike too.
     semantic: cosine of two label vectors.
     known: the trained labels that have a vector; pairs are made of these.
     """
@@ -121,7 +121,7 @@ class TrainedPairs:
 
     @classmethod
     def of(cls, parts: ModelParts) -> "TrainedPairs":
-        """The trained labels of a model."""
+        """Compute the similarities for a model."""
         weight = parts.classifier.weight
         directions = unit_rows(weight - weight.mean(axis=0, dtype=np.float64).astype(np.float32))
         vectors = parts.space.vectors[parts.trained]
@@ -129,35 +129,35 @@ class TrainedPairs:
 
     @cached_property
     def places(self) -> tuple[_Pairs, _Pairs]:
-        """The two rows of every pair, each pair once, in ascending order."""
+        """Return the two rows of every pair, each pair once, in ascending order."""
         first, second = np.triu_indices(len(self.known), 1)
         return self.known[first], self.known[second]
 
     @cached_property
     def visual_cosines(self) -> _Cosines:
-        """One a pair."""
+        """Return one cosine per pair."""
         cosines: _Cosines = self.visual[self.places]
         return cosines
 
     @cached_property
     def semantic_cosines(self) -> _Cosines:
-        """One a pair."""
+        """Return one cosine per pair."""
         cosines: _Cosines = self.semantic[self.places]
         return cosines
 
     def visual_of(self, row: int, other: int) -> Similarity:
-        """Of the labels of two rows of the classifier."""
+        """Return the relation of the labels of two classifier rows."""
         return _similarity(float(self.visual[row, other]), self.visual_cosines)
 
     def semantic_of(self, cosine: float) -> Similarity:
-        """A cosine of any two label vectors against those of the trained labels."""
+        """Compare a cosine of any two label vectors with those of the trained labels."""
         return _similarity(cosine, self.semantic_cosines)
 
 
 def nearest_labels(parts: ModelParts, asked: Asked, top: int, *, all_nouns: bool = False) -> Nearest:
-    """At most `top` nearest labels of the label asked for, itself left out.
+    """Return at most `top` nearest labels of a label, without itself.
 
-    all_nouns: also those that are withheld; see `devise.taxonomy.withheld`.
+    all_nouns: include withheld labels; see `devise.taxonomy.withheld`.
     """
     trained = parts.space.subset(parts.trained)
     every = parts.space if all_nouns else parts.answerable
@@ -168,7 +168,7 @@ def nearest_labels(parts: ModelParts, asked: Asked, top: int, *, all_nouns: bool
 def neighbours(
     space: LabelSpace, vector: Float32[np.ndarray, " dim"], top: int, without: str | None = None
 ) -> tuple[Neighbour, ...]:
-    """At most `top` labels by their cosine with a unit vector, highest first, ties by position.
+    """Return at most `top` labels by cosine with a unit vector, highest first, ties by position.
 
     without: the id of a label to leave out. Labels without a vector are near to nothing, and nothing is near to a
     vector of zeros. UsageError if `top` is below 1.
@@ -191,7 +191,7 @@ def neighbours(
 
 
 def relation(parts: ModelParts, one: Asked, other: Asked) -> Relation:
-    """How the chosen senses of two names stand to each other."""
+    """Return the relation of the chosen senses of two names."""
     pairs = TrainedPairs.of(parts)
     visual = None
     if one.chosen.seen and other.chosen.seen:
@@ -209,10 +209,10 @@ def relation(parts: ModelParts, one: Asked, other: Asked) -> Relation:
 
 
 def _predicted(parts: ModelParts, one: Asked, other: Asked) -> Similarity | None:
-    """Cosine of the two rows of the classifier that the kernel predicts, against those of other labels' pairs.
+    """Compare the cosine of two predicted classifier rows with those of other pairs of labels.
 
-    Predicted rows are more alike than trained ones, so that they are compared with their like: some 1,500 labels from
-    all over the table. None if the model has no kernel, or one of the two has no vector.
+    Predicted rows are more alike than trained ones, so they are compared with other predicted rows: of some 1,500
+    labels from the whole table. None if the model has no kernel, or one of the two has no vector.
     """
     if parts.kernel is None or not (one.vector.any() and other.vector.any()):
         return None
@@ -226,7 +226,7 @@ def _predicted(parts: ModelParts, one: Asked, other: Asked) -> Similarity | None
 
 
 def trained_below(parts: ModelParts, sense: Sense) -> tuple[str, ...]:
-    """Names of the trained labels below a sense, in the order of the classifier."""
+    """Return names of the trained labels below a sense, in the order of the classifier."""
     if sense.id not in parts.taxonomy:
         return ()
     below = parts.taxonomy.subtree(sense.id) - {sense.id}
@@ -234,11 +234,11 @@ def trained_below(parts: ModelParts, sense: Sense) -> tuple[str, ...]:
 
 
 def telling_pairs(parts: ModelParts, count: int) -> TellingPairs:
-    """The pairs of trained labels where looks and meaning disagree most, at most `count` of each kind.
+    """Return the pairs of trained labels whose looks and meaning disagree most, `count` per kind.
 
     Look alike: the highest visual cosines among the quarter of all pairs with the lowest semantic cosines. Mean
-    alike: the highest semantic cosines among the quarter with the lowest visual ones. So that the pairs differ, no
-    two of a kind share a label or a direct hypernym. UsageError if `count` is below 1; LabelError if fewer than two
+    alike: the highest semantic cosines among the quarter with the lowest visual ones. For variety, no two of a kind
+    share a label or a direct hypernym. UsageError if `count` is below 1; LabelError if fewer than two
     trained labels have vectors.
     """
     if count < 1:
@@ -254,7 +254,7 @@ def telling_pairs(parts: ModelParts, count: int) -> TellingPairs:
 
 
 def _ordered(high: _Cosines, low: _Cosines) -> _Places:
-    """The pairs in the lowest quarter of one, by the other from its highest down."""
+    """Return the pairs in the lowest quarter of one, by the other in descending order."""
     least = np.flatnonzero(low <= np.quantile(low, _LEAST))
     return least[np.argsort(-high[least], kind="stable")]
 
@@ -262,7 +262,7 @@ def _ordered(high: _Cosines, low: _Cosines) -> _Places:
 def _apart(
     order: _Places, places: tuple[_Pairs, _Pairs], kin: Sequence[set[str]], count: int
 ) -> Iterator[tuple[int, int]]:
-    """The first pairs that share no kin with an earlier one."""
+    """Return the first pairs that share no label or hypernym with an earlier one."""
     used: set[str] = set()
     for pair in order.tolist():
         one, other = int(places[0][pair]), int(places[1][pair])
@@ -282,7 +282,7 @@ def _told(parts: ModelParts, pairs: TrainedPairs, row: int, other: int) -> Telli
 
 
 def _tree(parts: ModelParts, one: str, other: str) -> tuple[int | None, Synset | None]:
-    """Edges between two synsets and their lowest common ancestor."""
+    """Return the edges between two synsets and their lowest common ancestor."""
     taxonomy = parts.taxonomy
     if one not in taxonomy or other not in taxonomy:
         return None, None
@@ -291,7 +291,7 @@ def _tree(parts: ModelParts, one: str, other: str) -> tuple[int | None, Synset |
 
 
 def _glossed(parts: ModelParts, label: Label) -> Label:
-    """The label with its definition, which the taxonomy keeps."""
+    """Return the label with its definition from the taxonomy."""
     if label.gloss or label.id not in parts.taxonomy:
         return label
     return replace(label, gloss=parts.taxonomy.synset(label.id).definition)

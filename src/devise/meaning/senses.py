@@ -1,4 +1,4 @@
-"""What a name stands for: its senses in WordNet, or a vector made of its words."""
+"""Look up a name: its senses in WordNet, or a vector composed from its words."""
 
 import difflib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from devise.errors import LabelError, UsageError
 from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
 from devise.model.candidates import synset_space
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.model.typed import TypedLabel, is_id, is_synset_like, parse_lines, user_id
 from devise.space.labelspace import placed
@@ -24,13 +24,13 @@ from devise.text.tokens import tokenize
 __all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
 
 VECTOR_FROM: dict[VectorSource, str] = {
-    "term": "a term of its own",
+    "term": "its own term",
     "parts": "words of its terms",
     "gloss": "its definition",
     "parents": "its hypernyms",
     "none": "nothing",
 }
-"""The sources of a label's vector, in words."""
+"""Sources of a label's vector, in words."""
 
 _SUGGESTIONS = 3
 _LOOKED_AT = 12  # spellings, of which some may be withheld
@@ -41,11 +41,11 @@ _CLOSE = 0.7  # difflib's ratio: below it, a suggestion is no longer a spelling 
 class Sense:
     """One meaning of a name.
 
-    id: of the synset, or "user:<name>" when WordNet has no such noun. terms: what it is called, the first names it.
-    path: names from the root down to it, the first of `ways` ways; empty for a name WordNet does not have.
+    id: of the synset, or "user:<name>" if WordNet has no such noun. terms: its names, the main one first.
+    path: names from the root to it, the first of `ways` paths; empty for a name that WordNet lacks.
     in_model: whether the model has it as a label. seen: whether the classifier was trained on it.
-    source: how it came by its vector; None while it has none, as the model lacks the label and none was made.
-    withheld: why it is no answer unless it is asked for; None if it may be one.
+    source: of its vector; None without a vector, if the model lacks the label and none was composed.
+    withheld: why it is withheld unless requested; None if it is not.
     """
 
     id: str
@@ -60,16 +60,16 @@ class Sense:
 
     @property
     def name(self) -> str:
-        """The first term."""
+        """Return the first term."""
         return self.terms[0]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Asked:
-    """What was found for a name.
+    """The result for a name.
 
-    name: as it was typed. senses: all of them, likeliest first. chosen: the one meant. vector: of the chosen one,
-    in the label space, unit length; zeros if it has none. notes: what the user should know.
+    name: as typed. senses: all of them, most probable first. chosen: the intended one. vector: of the chosen one,
+    in the label space, unit length; zeros if it has none. notes: for the user.
     """
 
     name: str
@@ -80,25 +80,25 @@ class Asked:
 
     @property
     def in_wordnet(self) -> bool:
-        """False if the vector was made of words alone."""
+        """Return False if the vector was composed from words alone."""
         return bool(self.chosen.path)
 
 
 def ask(parts: ModelParts, name: str, sense: str | None = None) -> Asked:
-    """The senses of a name, a plural or an id, likeliest first, one of them chosen: `sense`, else the first.
+    """Return the senses of a name, plural or id, most probable first; choose `sense` or the first.
 
-    A name that WordNet does not have gets its vector from its words, and from a definition: "NAME: DEFINITION".
-    LabelError, with close spellings, if no word of it has a vector, and for an id that is none; UsageError if
+    A name that WordNet lacks gets its vector from its words, and from a definition: "NAME: DEFINITION".
+    LabelError, with close spellings, if none of its words has a vector, and for an invalid id; UsageError if
     `sense` is not among the senses.
     """
     typed = parse_lines([name])[0] if term_key(name) else TypedLabel(" ".join(name.split()))
     wanted = typed.definition if is_id(typed.definition) else typed.name
     meaning = Meanings(parts).of(wanted) if wanted == typed.definition or not typed.definition else None
     if meaning is None and is_synset_like(wanted):
-        raise LabelError(f"WordNet 3.0 has no synset {wanted.lower()}: look its name up, that gives its id")
+        raise LabelError(f"WordNet 3.0 has no synset {wanted.lower()}: look up its name to find the id")
     if meaning is None:
         if sense is not None:
-            raise UsageError(f"a sense can be chosen of a noun of WordNet only, and {wanted!r} is none")
+            raise UsageError(f"a sense needs a noun of WordNet, got {wanted!r}")
         return _typed(parts, typed)
     synsets = meaning.senses
     senses = tuple(_sense(parts, synset) for synset in synsets)
@@ -109,7 +109,7 @@ def ask(parts: ModelParts, name: str, sense: str | None = None) -> Asked:
 
 
 def close_spellings(taxonomy: Taxonomy, name: str) -> tuple[str, ...]:
-    """At most three nouns spelt nearly as the name is, closest first; none that means only what is withheld."""
+    """Return at most three similarly spelt nouns, closest first, without nouns that are withheld."""
     by_key = {noun.lower(): noun for noun in reversed(taxonomy.lemma_names())}
     key = " ".join(name.replace("_", " ").lower().split())
     withheld = withheld_nouns(taxonomy)
@@ -119,7 +119,7 @@ def close_spellings(taxonomy: Taxonomy, name: str) -> tuple[str, ...]:
 
 
 def coverage(labels: LabelSet) -> dict[VectorSource, tuple[int, int]]:
-    """For each source of a vector: how many trained labels have it, how many others."""
+    """Count trained and other labels by source of their vectors."""
     counts = {source: [0, 0] for source in VECTOR_SOURCES}
     for label in labels:
         counts[label.source][not label.seen] += 1
@@ -150,7 +150,7 @@ def _chosen(taxonomy: Taxonomy, name: str, senses: Sequence[Sense], wanted: str 
         if sense.id == taxonomy.id_in(wanted):
             return sense
     ids = ", ".join(sense.id for sense in senses)
-    raise UsageError(f"{wanted!r} is no sense of {name!r}: take one of {ids}")
+    raise UsageError(f"{wanted!r} is not a sense of {name!r}: use one of {ids}")
 
 
 def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
@@ -160,7 +160,7 @@ def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
     spellings = f"; close spellings: {', '.join(close)}" if close else ""
     if composed.source == "none":
         raise LabelError(
-            f"{name!r} is no noun of WordNet and none of its words has a vector{spellings}: "
+            f"{name!r} is not a noun of WordNet and none of its words has a vector{spellings}: "
             f"check the spelling, or add a definition, as in '{name}: a kind of ...'"
         )
     notes = [f"{name!r} is not a noun of WordNet: vector from {_typed_source(composed.source)}{spellings}"]

@@ -1,4 +1,4 @@
-"""The words near to a name in the language model: all senses of it in one vector."""
+"""Nearest words of a name: one word vector for all its senses."""
 
 import difflib
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CLOSE = 0.75
 class NearWords:
     """Words and terms by their cosine with a name, best first.
 
-    made_of: the words whose unit vectors were summed, where the name has no vector of its own; else empty.
+    made_of: the words whose unit vectors were summed, if the name has no vector; else empty.
     """
 
     words: tuple[str, ...]
@@ -30,7 +30,7 @@ class NearWords:
 
 
 def near_words(table: WordTable, taxonomy: Taxonomy, name: str, top: int) -> NearWords:
-    """At most `top` words near to a word or phrase, itself and its own words left out.
+    """Return at most `top` words near a word or phrase, without itself and its own words.
 
     LabelError, with close spellings, if neither it nor any of its words has a vector.
     """
@@ -51,7 +51,7 @@ def near_words(table: WordTable, taxonomy: Taxonomy, name: str, top: int) -> Nea
 
 
 def close_words(table: WordTable, taxonomy: Taxonomy, key: str) -> tuple[str, ...]:
-    """At most three words of the table, or nouns, spelt nearly so."""
+    """Return at most three similarly spelt words of the table, or nouns."""
     among = [word for word in table.words if word[:1] == key[:1] and abs(len(word) - len(key)) <= 2]
     found = difflib.get_close_matches(key, among, n=_SUGGESTIONS, cutoff=_CLOSE)
     return tuple(word.replace(JOINT, " ") for word in found) or close_spellings(taxonomy, key)

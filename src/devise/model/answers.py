@@ -1,4 +1,4 @@
-"""What the labeller says of a picture."""
+"""Answers of the labeller for a picture."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _TYPED = 5  # labels typed and not among the guesses, of which a photo's ranks a
 
 @dataclass(frozen=True, slots=True)
 class TrainedShare:
-    """A trained label that a guess leans on, and its share of the lean, in [0, 1]."""
+    """A trained label that a guess leans on, with its share, in [0, 1]."""
 
     label: Label
     share: float
@@ -19,11 +19,11 @@ class TrainedShare:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a label was guessed.
+    """Explanation of a guess.
 
     path: names from the root of the taxonomy down to the label; empty for a label typed by the user.
-    leans_on: the trained labels whose probability and nearness to the guess brought the picture to it, at most
-        three, largest first.
+    leans_on: the trained labels that contribute most to the guess, by probability and nearness, at most three, largest
+        first.
     """
 
     path: tuple[str, ...]
@@ -32,9 +32,9 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A label and how sure the model is of it.
+    """A label and its probability.
 
-    score: a probability over the labels asked, in [0, 1]: temperature-scaled, see the model card.
+    score: probability among the candidates, in [0, 1]: temperature-scaled, see the model card.
     """
 
     label: Label
@@ -44,7 +44,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a typed label came among all that competed for one picture; 1 is best, equal scores share a rank."""
+    """Rank of a typed label among all candidates of one picture; 1 is best, ties share a rank."""
 
     label: Label
     rank: int
@@ -52,10 +52,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A name on the way from wide to narrow.
+    """A name on the path from wide to narrow.
 
-    id: a synset's, or of a label typed by the user. share: a probability, in [0, 1].
-    bits: log2 of all labels asked / those at or below this one. common: whether people use the name, or it is exact.
+    id: of a synset, or of a typed label. share: a probability, in [0, 1].
+    bits: log2 of candidates / candidates at or below this one. common: whether people use the name, or it is exact.
     """
 
     id: str
@@ -67,12 +67,12 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Hedge:
-    """As wide a name as is sure.
+    """The widest name needed to reach a threshold of the probability.
 
-    threshold: the share asked for. name: the most informative name people use with at least this share, all that is
-        below it counted; None if there is none.
-    narrower: the likeliest labels below it (of all labels, if `name` is None), each with its own probability.
-    way: from the root through `name` to the likeliest label at or below it, each with the share at or below it.
+    threshold: the requested share. name: the most informative common name whose subtree has at least this share; None
+        if there is none.
+    narrower: the most probable labels below it (of all labels, if `name` is None), each with its own probability.
+    way: from the root through `name` to the most probable label at or below it, each with the share of its subtree.
     """
 
     threshold: float
@@ -83,13 +83,12 @@ class Hedge:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The guesses for one picture, best first, or the problem that kept it from having any.
+    """The guesses for one picture, best first, or the problem that prevented them.
 
-    source: the picture's path, or its number in the batch when it came as bytes, an array or an image.
-    rejected: it shows none of the labels asked, by the rule that was asked for: it has no guesses.
-    standings: of every label typed that the method can rank, best first. hedge: as wide a name as is sure, if it was
-        asked for. note: what was wrong with its file and did no harm; "" if nothing was. context: how many other
-        pictures of the run helped; None if none were to.
+    source: the picture's path, or its number in the batch if it was bytes, an array or an image.
+    rejected: the picture shows none of the candidates by the requested rule: it has no guesses.
+    standings: of every typed label that the method can rank, best first. hedge: the wider name, if requested.
+        note: a harmless fault of its file, or "". context: number of other pictures that helped; None without context.
     """
 
     source: str
@@ -103,10 +102,10 @@ class Answer:
 
 
 def typed_places(answer: Answer) -> list[str]:
-    """Where labels typed and not among the guesses came: a line for each of the best five, one for how many more."""
+    """Yield lines on typed labels that are not guesses: the ranks of the best five, and the number of others."""
     shown = {guess.label.id for guess in answer.guesses}
     others = [standing for standing in answer.standings if standing.label.id not in shown]
-    told = [f"{one.label.name}: number {one.rank:,}" for one in others[:_TYPED]]
+    told = [f"{one.label.name}: rank {one.rank:,}" for one in others[:_TYPED]]
     if others[_TYPED:]:
-        told.append(f"{len(others) - _TYPED:,} more typed labels further down")
+        told.append(f"{len(others) - _TYPED:,} more typed labels at lower ranks")
     return told

@@ -1,4 +1,4 @@
-"""Lists of candidate labels: a text file with one synset id a line, or a list in a JSON file."""
+"""Lists of candidate labels: a text file with one synset id per line, or a list in a JSON file."""
 
 import re
 import reprlib
@@ -52,21 +52,21 @@ def read_candidates(spec: str, known: Container[str] | None = None) -> Candidate
     for place, entry in entries:
         if not isinstance(entry, str) or not _SYNSET_ID.fullmatch(entry):
             got = reprlib.repr(entry)
-            raise LabelError(f"{source}, {place}: expected a synset id like n02084071, got {got}: mend it")
+            raise LabelError(f"{source}, {place}: expected a synset id like n02084071, got {got}: correct it")
         ids[entry] = None
         count += 1
     if not ids:
-        raise LabelError(f"{source} holds no synset ids: expected at least one")
+        raise LabelError(f"{source} contains no synset ids: expected at least one")
     unknown = [] if known is None else [one for one in ids if one not in known]
     if unknown:
         raise TaxonomyError(
-            f"{source} names {len(unknown)} synsets that WordNet 3.0 has not, the first {unknown[0]}: leave them out"
+            f"{source} names {len(unknown)} synsets that WordNet 3.0 lacks, the first {unknown[0]}: leave them out"
         )
     return CandidateList(tuple(ids), count - len(ids), source)
 
 
 def json_content(spec: str) -> Any:
-    """What `FILE.json`, or `FILE.json#KEY` of it, holds; the errors of `read_candidates`."""
+    """Read the list in `FILE.json` or `FILE.json#KEY`; the errors of `read_candidates`."""
     path, key = _split(spec)
     try:
         content = parse_json(_text(path))
@@ -75,14 +75,14 @@ def json_content(spec: str) -> Any:
     if key is None:
         return content
     if not isinstance(content, dict):
-        raise UsageError(f"{path.name} holds one list, not keys: leave out #{key}")
+        raise UsageError(f"{path.name} contains one list without keys: leave out #{key}")
     if key not in content:
         raise UsageError(f"{path.name} has no key {key!r}: use one of {', '.join(content) or 'none'}")
     return content[key]
 
 
 def _split(spec: str) -> tuple[Path, str | None]:
-    """The file and the key; a `#` counts only after `.json`, so other names may hold one."""
+    """Split into file and key; a `#` counts only after `.json`, so other names may contain one."""
     found = re.fullmatch(r"(?P<file>.*?\.json)#(?P<key>.*)", spec, re.IGNORECASE | re.DOTALL)
     return (Path(found["file"]), found["key"]) if found else (Path(spec), None)
 
@@ -91,7 +91,7 @@ def _text(path: Path) -> str:
     try:
         return read_text(path, LabelError, path.name)
     except FileNotFoundError:
-        raise UsageError(f"no file of candidate labels at {path}: check the path") from None
+        raise UsageError(f"no file {path}: check the path of the candidate labels") from None
     except OSError as error:
         raise UsageError(f"candidate labels cannot be read from {path}: {error.strerror}") from None
 
@@ -109,7 +109,7 @@ def _json_entries(spec: str) -> Iterable[tuple[str, object]]:
     lines = json_lines(content)
     if lines is None and isinstance(content, dict) and key is None:
         keys = ", ".join(content) or "none"
-        raise UsageError(f"{path.name} holds several lists: name one as {path.name}#KEY, KEY one of {keys}")
+        raise UsageError(f"{path.name} contains several lists: give {path.name}#KEY, with KEY one of {keys}")
     if lines is None and not isinstance(content, list):
         raise LabelError(f"{path.name}: expected a list of synset ids, got {type(content).__name__}")
     entries = (

@@ -1,4 +1,4 @@
-"""Which labels compete for a picture: the model's own, a file's, a subtree's, and those the user types."""
+"""Choose the candidate labels: of the model, a file or a subtree, and typed by the user."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from devise.files import read_text
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import json_content, read_candidates
 from devise.model.classlist import is_foreign_text, json_lines, without_heading
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.model.typed import (
     TypedLabel,
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 SEVERAL_MEANINGS = "words have several meanings"
-"""How the note ends that some words of a list were taken in one of their meanings."""
+"""End of the note that some words of a list were taken in one of their senses."""
 
 _WITHHOLDING = ("all", "unseen")
 _COMMENT = re.compile(r"(?:^|\s)#")
@@ -52,7 +52,7 @@ OWN_CANDIDATES = ("all", "seen", "unseen", "typed", "all-nouns")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kinds:
-    """The labels that count for those of a list: each noun of the list stands for all its kinds.
+    """The labels that count for those of a list: each noun of the list means all its kinds.
 
     space: the model's labels below those of the list, and labels of the list that have none below them. owner: for
         each the position in the list of the label it counts for, which is the nearest one above it.
@@ -64,7 +64,7 @@ class Kinds:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidates:
-    """The labels to rank, and what the user should know of how they came about.
+    """The labels to rank, with notes on how they were chosen.
 
     typed: ids of those typed. words: ids of those that mean their kinds too. kinds: where the labels are a list of
         nouns, what counts for each; None where no noun of the list has kinds.
@@ -79,7 +79,7 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Typed:
-    """What typed labels came to. words: ids of those that mean their kinds too."""
+    """The typed labels as understood. words: ids of those that mean their kinds too."""
 
     space: LabelSpace
     notes: tuple[str, ...]
@@ -95,7 +95,7 @@ def choose_candidates(
     typed: Sequence[TypedLabel] = (),
     exact: bool = False,
 ) -> Candidates:
-    """The labels to rank.
+    """Choose the labels to rank.
 
     candidates: "all", "seen" (the trained labels), "unseen", "typed" (only those in `typed`), "all-nouns", or a file:
         synset ids (a JSON list too, as FILE.json#KEY), or lines of NAME, NAME: DEFINITION or synset ids. Of "all" and
@@ -104,7 +104,7 @@ def choose_candidates(
     under: keep only what is below this name or id in the taxonomy, in the sense that is meant; typed labels are kept.
     exact: a noun of a list stands for itself alone, not for its kinds; so does an id, always.
 
-    UsageError when nothing is left, LabelError when a label has no vector at all.
+    UsageError if nothing is left, LabelError if a label has no vector.
     """
     space, notes, words = _base(parts, candidates)
     if under is not None:
@@ -114,7 +114,7 @@ def choose_candidates(
         if outside:
             notes = (
                 *notes,
-                f"left out {outside} labels of {candidates} that are not in WordNet: none is under {under!r}",
+                f"left out {outside} labels of {candidates} that are not in WordNet, so not under {under!r}",
             )
         space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
         if not len(space.labels) and not typed:
@@ -125,27 +125,27 @@ def choose_candidates(
         space, ids = found.space, found.ids
         notes, words = (*notes, *found.notes), (*words, *found.words)
     if not len(space.labels):
-        raise UsageError(f"there are no candidate labels in {candidates!r}: add some")
+        raise UsageError(f"no candidate labels in {candidates!r}: add some")
     listed = candidates == "typed" or candidates not in OWN_CANDIDATES
     kinds = _kinds(parts, space, words) if listed and not exact else None
     return Candidates(space, notes, ids, words, kinds)
 
 
 def with_senses(typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[TypedLabel, ...]:
-    """The labels, where one of these senses is the word's own given that id; UsageError for an id that fits none."""
+    """Set the senses of words to these ids; UsageError for an id that fits no word."""
     taxonomy, chosen = default_taxonomy(), list(typed)
     for text in senses:
         sense = taxonomy.id_in(text)
         fits = [i for i, one in enumerate(chosen) if sense in [found.id for found in taxonomy.find(one.name)]]
         if sense is None or not fits:
-            raise UsageError(f"{text} is no sense of the words asked", hint="`devise labels WORD` lists their ids")
+            raise UsageError(f"{text} is not a sense of any given word", hint="`devise labels WORD` lists their ids")
         for i in fits:
             chosen[i] = TypedLabel(chosen[i].name, sense)
     return tuple(chosen)
 
 
 def kinds_of(parts: ModelParts, space: LabelSpace, position: int) -> LabelSpace:
-    """The model's labels at and below one label of `space`; itself where the model has none."""
+    """Return the model's labels at and below one label of `space`, or itself if there are none."""
     label = space.labels[position]
     below = parts.taxonomy.subtree(label.id) if label.id in parts.taxonomy else frozenset[str]()
     own = parts.space.labels
@@ -154,7 +154,7 @@ def kinds_of(parts: ModelParts, space: LabelSpace, position: int) -> LabelSpace:
 
 
 def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
-    """Labels and vectors of these synsets in this order; those the model lacks get their vectors on the spot."""
+    """Return labels and vectors of these synsets; compose vectors for those the model lacks."""
     own = parts.space.labels
     missing = [synset_id for synset_id in ids if synset_id not in own]
     made = _composed(parts, missing)
@@ -168,11 +168,11 @@ def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candida
     if withheld:
         told = f"all {withheld} labels under {under!r} are withheld (docs/people.md): ask for all nouns to have them"
         return UsageError(told, hint="with --all-nouns")
-    return UsageError(f"no candidate label is under {under!r}: take a wider name, or all labels as candidates")
+    return UsageError(f"no candidate label is under {under!r}: give a wider name, or use all labels as candidates")
 
 
 def _base(parts: ModelParts, candidates: str) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
-    """Labels, notes, and the ids of those that mean their kinds."""
+    """Return labels, notes, and the ids of those that mean their kinds."""
     own = parts.space
     match candidates:
         case "all":
@@ -194,7 +194,7 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
     path = Path(json_list[1] if json_list else spec)
     if not path.is_file():
         raise UsageError(
-            f"candidates must be one of {', '.join(OWN_CANDIDATES)} or a file of labels, and there is no file {path}"
+            f"candidates must be one of {', '.join(OWN_CANDIDATES)} or a file of labels, but there is no file {path}"
         )
     if json_list:
         return _from_json(parts, spec, path)
@@ -208,13 +208,13 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
         raise UsageError(f"{path.name} is not a list of labels: write one per line, or save JSON as .json")
     lines = [one for line in re.split(r"[\n\x85\u2028\u2029]", text) if (one := _COMMENT.split(line)[0]).strip()]
     lines, heading = without_heading(lines)
-    told = "is taken for a label: delete it if it is a heading" if heading in lines else "names columns: left out"
-    notes = (f"{path.name}: the first line, {heading!r}, {told}",) if heading else ()
+    read = "is read as a label: delete it if it is a heading" if heading in lines else "is a heading: left out"
+    notes = (f"{path.name}: the first line, {heading!r}, {read}",) if heading else ()
     return _of_lines(parts, lines, path.name, notes)
 
 
 def _from_json(parts: ModelParts, spec: str, path: Path) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
-    """A list of ids as `read_candidates` has it, or names of classes as other tools keep them."""
+    """Read a list of ids as `read_candidates` does, or class names as other tools write them."""
     lines = json_lines(json_content(spec))
     if lines is not None and not all(is_id(line.partition(" ")[0]) for line in lines):
         return _of_lines(parts, lines, path.name, ())
@@ -237,14 +237,14 @@ def _of_lines(
 
 
 def _list_in(parts: ModelParts, label: TypedLabel) -> tuple[TypedLabel, ...]:
-    """The labels that one line is a list of: nouns between commas or semicolons, not all of one synset; else none."""
+    """Split a line that lists several nouns of different synsets; else return none."""
     names = [name.strip() for name in re.split("[,;]", label.name) if name.strip()]
     whole = label.definition or len(names) < 2 or _one_synset(parts, TypedLabel(",".join(names))).definition
     return () if whole or not all(map(parts.taxonomy.find, names)) else parse_lines(names)
 
 
 def _subtree(parts: ModelParts, name: str, among: LabelSet, candidates: str) -> tuple[frozenset[str], str]:
-    """All below the likeliest sense of the name that has any of these labels below it, and what was taken.
+    """Return everything below the most probable sense with labels below it, and a note on it.
 
     Withheld labels count, so that a name means the same with them and without.
     """
@@ -262,9 +262,9 @@ def _subtree(parts: ModelParts, name: str, among: LabelSet, candidates: str) -> 
 
 
 def _kinds(parts: ModelParts, space: LabelSpace, words: Iterable[str]) -> Kinds | None:
-    """What counts for each label of a list; None if nothing but themselves does.
+    """Return the labels that count for each label of a list; None if only themselves do.
 
-    words: ids of the nouns that stand for their kinds. Widest first, so that a nearer noun takes its kinds back.
+    words: ids of the nouns that mean their kinds. Widest first, so that a nearer noun overrides a wider one.
     """
     own, labels = parts.space.labels, space.labels
     below = {one: parts.taxonomy.subtree(one) for one in words if one in labels}
@@ -283,9 +283,9 @@ def _kinds(parts: ModelParts, space: LabelSpace, words: Iterable[str]) -> Kinds 
 
 
 def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel]) -> _Typed:
-    """The labels of `space` and those typed, under the names that were typed.
+    """Join the labels of `space` and the typed ones, under their typed names.
 
-    A name that WordNet knows stands for the sense that `Meanings` takes, and for its kinds; an id for itself.
+    A name that WordNet knows means the sense that `Meanings` chooses, and its kinds; an id means itself.
     """
     notes: list[str] = []
     twice: list[str] = []
@@ -307,29 +307,29 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
         if meaning is not None:
             sense = meaning.chosen.id
             if sense in known:
-                twice.append(f"{known[sense]!r} and {label.name!r} are one label, {sense}: kept once")
+                twice.append(f"{known[sense]!r} and {label.name!r} are the same label, {sense}: kept once")
                 continue
             if sense_id is None and looks_like_id(label.name):
-                notes.append(f"{label.name!r} looks like a number: taken for {meaning.chosen.definition!r}")
+                notes.append(f"{label.name!r} looks like a number: read as {meaning.chosen.definition!r}")
             bare = sense_id is not None and not label.definition
             known[sense] = meaning.chosen.name if bare else label.name
             words += [] if bare else [sense]
             several += [meaning.note] if meaning.note else []
             continue
         if user_id(label.name) in space.labels:
-            notes.append(f"{label.name!r} is in the label file too: the file's is kept")
+            notes.append(f"{label.name!r} is also in the label file: the one of the file is kept")
             continue
         kinds = meanings.kinds_of(label.name, label.definition)
         composed = parts.composer.typed(label.name, label.definition, kinds)
         if composed.source == "none":
             raise LabelError(
-                f"nothing is known about {label.name!r}: no word of it has a vector; add a definition, as in "
+                f"unknown label {label.name!r}: none of its words has a vector; add a definition, as in "
                 f"'{label.name}: a kind of ...'"
             )
         if looks_like_id(label.name):
-            notes.append(f"{label.name!r} looks like an id, an address or a number: taken for the words in it")
+            notes.append(f"{label.name!r} looks like an id, an address or a number: read as the words in it")
         fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
-    notes += [twice[0] + (f"; {len(twice) - 1} more such" if len(twice) > 1 else "")] if twice else []
+    notes += [twice[0] + (f"; {len(twice) - 1} more like this" if len(twice) > 1 else "")] if twice else []
     notes += _several(several, count)
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
     space = space.joined(added) if len(added.labels) else space
@@ -340,14 +340,14 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
 
 
 def _given_id(parts: ModelParts, label: TypedLabel) -> str | None:
-    """The id that the user gave for a label, as its definition or its name; None if there is none."""
+    """Return the id given as a label's definition or name; None if there is none."""
     text = label.definition if is_id(label.definition) else label.name
     _require_known_id(parts, text)
     return parts.taxonomy.id_in(text)
 
 
 def _one_synset(parts: ModelParts, label: TypedLabel) -> TypedLabel:
-    """The label; of names that are all one synset's ("lion, king of beasts"), as class lists have them, with its id."""
+    """Return the label; names of one synset ("lion, king of beasts"), as in class lists, get its id."""
     terms = [term for term in label.name.split(",") if term.strip()]
     if len(terms) < 2 or label.definition:
         return label
@@ -359,20 +359,20 @@ def _one_synset(parts: ModelParts, label: TypedLabel) -> TypedLabel:
 def _require_known_id(parts: ModelParts, text: str) -> None:
     if is_synset_like(text) and parts.taxonomy.id_in(text) is None:
         raise LabelError(
-            f"{text!r} looks like the id of a synset, and WordNet 3.0 has no such noun: give a name, or an id like "
+            f"{text!r} looks like the id of a synset, but WordNet 3.0 has no such noun: give a name, or an id like "
             "n02129165 or lion.n.01"
         )
 
 
 def _several(notes: Sequence[str], count: int) -> list[str]:
-    """What was taken for words of several senses: in words for one, in numbers for more."""
+    """Note the senses chosen for ambiguous words: as text for one, as a count for more."""
     if len(notes) < 2:
         return list(notes)
     return [f"{len(notes)} of {count} {SEVERAL_MEANINGS}"]
 
 
 def _renamed(space: LabelSpace, names: Mapping[str, str]) -> LabelSpace:
-    """The same labels, some of them under other names."""
+    """Return the same labels, some of them renamed."""
     labels = space.labels
     if all(labels[labels.position(one)].name == name for one, name in names.items()):
         return space

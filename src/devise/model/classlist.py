@@ -1,4 +1,4 @@
-"""Lists of classes as other tools write them, brought to lines of NAME, ID NAME or NAME: DEFINITION."""
+"""Convert class lists of other tools to lines of NAME, ID NAME or NAME: DEFINITION."""
 
 import csv
 import re
@@ -33,10 +33,10 @@ _KEYS = ("id2label", "categories", "names", "classes", "labels", "class_names") 
 
 
 def unnumbered(lines: Sequence[str]) -> list[str]:
-    """The lines, without their numbers if these only count them, in front or behind.
+    """Remove numbers before or after the names if they only count the lines.
 
-    They do where they go up by one from 0 or 1; in front also with a few left out, as COCO's ids, or where a sign
-    that no name has separates them ("7: lion"). A name that is a number, or ends in one, is left alone.
+    They do if they increase by one from 0 or 1; numbers before the names also with gaps, like COCO's ids, or if a
+    separator follows them ("7: lion"). A name that is a number, or ends in one, is unchanged.
 
     >>> unnumbered(["0 lion", "1 tiger"]), unnumbered(["lion,0", "tiger,1"]), unnumbered(["7 up", "9 pins"])
     (['lion', 'tiger'], ['lion', 'tiger'], ['7 up', '9 pins'])
@@ -52,7 +52,7 @@ def unnumbered(lines: Sequence[str]) -> list[str]:
 
 
 def without_heading(lines: Sequence[str]) -> tuple[list[str], str]:
-    """The lines and "", or of a table whose first line names columns the lines of its names, and that first line.
+    """Return the lines and ""; for a table with a heading, the lines of its names and the heading.
 
     >>> without_heading(["name,index", "lion,291", "tiger,292"])
     (['"lion"', '"tiger"'], 'name,index')
@@ -75,7 +75,7 @@ def without_heading(lines: Sequence[str]) -> tuple[list[str], str]:
 
 
 def is_heading(line: str) -> bool:
-    """Whether a line only names columns, as the first of a table does.
+    """Return whether a line only names columns, like the heading of a table.
 
     >>> is_heading('"wnid","words"'), is_heading(",label"), is_heading("lion, king of beasts")
     (True, True, False)
@@ -87,15 +87,15 @@ def is_heading(line: str) -> bool:
 
 
 def is_foreign_text(text: str) -> bool:
-    """Whether a text is JSON, YAML, XML or code, and no list of one label per line."""
+    """Return whether a text is JSON, YAML, XML or code instead of one label per line."""
     return text.lstrip()[:1] in ("[", "{") or _FOREIGN.search(text) is not None
 
 
 def json_lines(content: Any) -> list[str] | None:
-    """The labels of JSON that names classes, a line each; None if it does not.
+    """Convert JSON that names classes to one line per label; None for other JSON.
 
     Names, or names and ids: a list of either, of pairs, or of objects with "name"; an object of names by number or by
-    id, or of numbers by name; or an object that holds one of these under a usual key, such as "id2label"
+    id, or of numbers by name; or an object that contains one of these under a usual key, such as "id2label"
     (Hugging Face) or "categories" (COCO).
 
     >>> json_lines({"1": "tiger", "0": "lion"}), json_lines({"n02129165": "lion"}), json_lines([["n02129165", "lion"]])
@@ -159,7 +159,7 @@ def _first(columns: Sequence[str], wanted: Sequence[str]) -> int | None:
 
 
 def _as_wide(row: list[str], width: int, mark: str) -> list[str]:
-    """The row with as many cells as the heading has: what is too much belongs to the last, what lacks is empty."""
+    """Fit a row to the heading: join extra cells to the last one, fill missing ones with ""."""
     row = [*row[: width - 1], f"{mark} ".join(row[width - 1 :])] if len(row) > width else row
     return [cell.strip() for cell in row] + [""] * (width - len(row))
 

@@ -1,4 +1,4 @@
-"""The same photos named by every method side by side, then again with labels typed by hand among the candidates."""
+"""Name photos by every method, then again with typed labels among the candidates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ SIDE = 480
 """The longer side of an embedded picture, in pixels."""
 
 DEFAULT: Method = LabelRequest().method
-"""The method of the model's own answers, and so of the labels that are added."""
+"""The default method, also used for typed labels."""
 
 _BLOCK = 32  # photos scored at once
 _CHOSEN = 3  # guesses shown when only typed labels compete
@@ -43,9 +43,9 @@ _CHOSEN = 3  # guesses shown when only typed labels compete
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo to be labelled. name: what to call it. shows: what a person sees on it, "" where nobody said.
+    """A photo to label. name: its title. shows: description of its content, or "".
 
-    meant: the name of the label typed for this photo, "" if none was.
+    meant: the name of the label typed for this photo, or "".
     """
 
     found: Found
@@ -56,7 +56,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one method says. labels: how many labels it chose from."""
+    """The answer of one method. labels: number of its candidates."""
 
     method: Method
     labels: int
@@ -65,7 +65,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class PhotoRecord:
-    """All that is shown of one photo; `dataclasses.asdict` of it can be written as JSON.
+    """Everything shown of one photo; `dataclasses.asdict` of it is valid JSON.
 
     name, shows, meant: see `Photo`. picture: a small JPEG as a data URI. columns: as in COMPARED. problem: why
     there are neither.
@@ -94,7 +94,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What changed when labels were typed.
+    """Changes caused by typed labels.
 
     labels: those that are new to the model. competing: all labels that competed. typed: how many labels the choice
     was from. notes: on how the typed ones were read. photos: one a photo, None where it could not be read.
@@ -114,9 +114,9 @@ class Added:
 def compare(
     model: Model, photos: Sequence[Photo], *, top: int = 5, on_photo: Callable[[], None] | None = None
 ) -> tuple[tuple[PhotoRecord, ...], tuple[Extracted, ...]]:
-    """One record a photo, in order, and the features all methods shared. A photo that fails has a problem.
+    """Return one record per photo, in order, and the shared features; a failed photo has a problem.
 
-    on_photo: called when the network is done with a photo.
+    on_photo: called after the network has run on a photo.
     """
     runs = [model.run(LabelRequest(top, method, explain=True)) for method in COMPARED]
     extracted = []
@@ -136,7 +136,7 @@ def compare(
 
 
 def add_labels(model: Model, extracted: Sequence[Extracted], typed: tuple[TypedLabel, ...]) -> Added:
-    """Name photos of known features again with the default method: typed labels among all, then they alone."""
+    """Name photos of known features again by the default method: typed labels among all, then alone."""
     start = perf_counter()
     _ = model.parts.composer
     read = perf_counter()
@@ -153,7 +153,7 @@ def add_labels(model: Model, extracted: Sequence[Extracted], typed: tuple[TypedL
 
 
 def _answers(run: LabelRun, extracted: Sequence[Extracted]) -> list[Answer]:
-    """In blocks, so that many photos need no more memory for scores than a few."""
+    """Score in blocks, so that memory does not grow with the number of photos."""
     starts = range(0, len(extracted), _BLOCK)
     return [answer for start in starts for answer in run.answers_of(extracted[start : start + _BLOCK], start)]
 

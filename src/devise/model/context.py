@@ -1,4 +1,4 @@
-"""Answers in context: two passes over the pictures of a run, with features in a temporary file in between."""
+"""Answers in context: two passes over a run's pictures, with features in a temporary file."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -28,7 +28,7 @@ _BLOCK = 64  # pictures placed or scored at once
 def answers_in_context(
     run: "LabelRun", extracted: Iterable[Extracted], on_picture: Callable[[], None] = lambda: None
 ) -> Iterator[Answer]:
-    """One answer per picture, in order, each helped by those nearest to it: all are taken before the first answer.
+    """Yield one answer per picture, helped by its nearest neighbours; reads all pictures first.
 
     run: of a method that places pictures. on_picture: called when a picture was taken.
     Memory holds the pictures' points alone, 1.2 kB per picture in 300 dimensions. UsageError if only one picture can be
@@ -63,7 +63,7 @@ def answers_in_context(
 
 
 def _moved(queries: Queries, taken: Sequence[Extracted]) -> Queries:
-    """Each point nearer to its neighbours; none where no picture can be read: their problems say why."""
+    """Move each point towards its neighbours; None if no picture can be read."""
     if len(queries) == 1:
         broken = [one.problem for one in taken if one.problem is not None]
         others = f" ({len(broken):,} cannot be read, the first: {broken[0]})" if broken else ""
@@ -72,7 +72,7 @@ def _moved(queries: Queries, taken: Sequence[Extracted]) -> Queries:
 
 
 def _without_content(one: Extracted) -> Extracted:
-    """Without features, and without the pixels of a picture that came as such, whose number is its name."""
+    """Drop the features, and the pixels of a picture that has only a number as its name."""
     return replace(one, features=None, source=one.source if isinstance(one.source, Path) else b"")
 
 
@@ -100,13 +100,13 @@ class FeatureSpool:
             self._file.seek(0)
 
     def read(self, rows: int) -> Features:
-        """The next rows."""
+        """Return the next rows."""
         with _named():
             data = self._file.read(4 * rows * self._features)
         return np.frombuffer(data, dtype=np.float32).reshape(rows, self._features)
 
     def close(self) -> None:
-        """Give the file back to the system."""
+        """Close and delete the file."""
         self._file.close()
 
 

@@ -1,4 +1,4 @@
-"""Why a label was guessed: its place in the taxonomy, and the trained labels it leans on."""
+"""Explain guesses: the path in the taxonomy, and the trained labels that a guess leans on."""
 
 import numpy as np
 from jaxtyping import Float32
@@ -23,7 +23,7 @@ class Explainer:
         self._trained = parts.space.vectors[parts.trained]
 
     def explanation(self, image: int, label: Label, vector: Float32[np.ndarray, " dim"]) -> Explanation:
-        """Of one guess for the image at this row. vector: the label's own, unit length."""
+        """Explain one guess for the image at this row. vector: of the label, unit length."""
         return Explanation(self._path(label), self._leans_on(image, vector))
 
     def _path(self, label: Label) -> tuple[str, ...]:
@@ -33,8 +33,8 @@ class Explainer:
         return tuple(taxonomy.synset(synset_id).name for synset_id in taxonomy.hypernym_paths(label.id)[0])
 
     def _leans_on(self, image: int, vector: Float32[np.ndarray, " dim"]) -> tuple[TrainedShare, ...]:
-        """Share of each trained label in the guess's kernel score, or in the sum of probability x cosine where the
-        model has no kernel; what speaks against the guess is left out.
+        """Return each trained label's share in the kernel score of the guess, or in the sum of probability x cosine if
+        the model has no kernel; negative contributions are left out.
         """
         kernel = self._parts.kernel
         if kernel is None:

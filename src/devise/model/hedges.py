@@ -1,4 +1,4 @@
-"""As wide a name as is sure: the answer for a photo whose exact name is in doubt."""
+"""Wider names: the answer for a photo whose exact name is in doubt."""
 
 from functools import cached_property, lru_cache
 
@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from devise.labels import LabelSet
 from devise.model.answers import Hedge, Level
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node
 from devise.taxonomy.wordnet import Taxonomy
@@ -15,16 +15,16 @@ from devise.taxonomy.wordnet import Taxonomy
 __all__ = ["LEAST_STANDING", "WIDTH_ALLOWED", "Hedger", "names_people_use"]
 
 LEAST_STANDING = 3.0
-"""Of familiarity, log(1 + count) / sqrt(rank): below it a noun is a term ("ceratopsian"), above it people say it."""
+"""Threshold of familiarity, log(1 + count) / sqrt(rank): below it a noun is a technical term ("ceratopsian")."""
 WIDTH_ALLOWED = 4.3
-"""log2 of the labels at or below a noun may exceed its standing by so much: the wider, the better known it must be.
+"""Largest excess of log2(labels at or below a noun) over its standing: wider nouns must be better known.
 "Mammal" and "musical instrument" pass, "placental", "vertebrate" and "whole" do not; see decision 23."""
 
 
 def names_people_use(
     own: LabelTree, standing: Float32[np.ndarray, "labels"] | None, trained: frozenset[str]
 ) -> frozenset[str]:
-    """Ids of the nodes that may be an answer though they are not exact.
+    """Return the ids of nodes that may be an answer although they are not exact.
 
     own: of all labels of the model. A node that is none of these labels is not used.
     standing: of each label of `own`; up is a noun that people rather say. None: the model knows nothing of it, and all
@@ -44,10 +44,10 @@ def _tree(taxonomy: Taxonomy, asked: LabelSet, kinds: tuple[tuple[str, str], ...
 
 
 class Hedger:
-    """The names of photos, as wide as they must be to be sure.
+    """Names photos as widely as needed.
 
-    asked: the labels that compete, with the definitions of those that were typed: over these information is counted.
-    ranked: those that the method can name, a column of probabilities each.
+    asked: the candidates, with the definitions of typed ones: information is counted over these.
+    ranked: those that the method can name, one column of probabilities each.
     """
 
     def __init__(self, parts: ModelParts, asked: LabelSet, ranked: LabelSet) -> None:
@@ -57,12 +57,12 @@ class Hedger:
 
     @property
     def tree(self) -> LabelTree:
-        """The labels asked and all that is above them."""
+        """Return the candidates and everything above them."""
         return _tree(self._parts.taxonomy, self._asked, self._kinds)
 
     @cached_property
     def _kinds(self) -> tuple[tuple[str, str], ...]:
-        """Where labels hang that WordNet does not know: by what their definition begins with, else by their name."""
+        """Return the parents of labels that WordNet lacks: the genus of their definition, else of their name."""
         strange = [self._asked[place] for place, one in enumerate(self._asked.ids) if one not in self._parts.taxonomy]
         meanings = Meanings(self._parts) if strange else None
         found = [(one.id, meanings.kinds_of(one.name, one.gloss)) for one in strange if meanings is not None]
@@ -70,7 +70,7 @@ class Hedger:
 
     @cached_property
     def _withheld(self) -> frozenset[str]:
-        """Names that no hedge may have: nobody asked for these labels."""
+        """Return names that no hedge may have: nobody asked for these labels."""
         return frozenset(self._parts.withheld).difference(self._asked.ids)
 
     @cached_property
@@ -79,7 +79,7 @@ class Hedger:
 
     @cached_property
     def _allowed(self) -> Bool[np.ndarray, "nodes"]:
-        """Names people use; and a label with no other below it, for where the exact name is sure it is the answer."""
+        """Return common names, and labels without others below them: a probable exact name is the answer."""
         parts, tree = self._parts, self.tree
         own = _tree(parts.taxonomy, parts.space.labels)
         used = names_people_use(own, parts.familiarity, frozenset(parts.trained_ids)) - self._withheld
@@ -88,7 +88,7 @@ class Hedger:
         return allowed
 
     def hedges(self, probabilities: Float[np.ndarray, "images ranked"], threshold: float, most: int) -> list[Hedge]:
-        """One per photo. threshold: the share that is enough. most: narrower names at most."""
+        """Return one hedge per photo. threshold: the share that is enough. most: narrower names at most."""
         of_asked = probabilities
         if self._ranked is not self._asked:
             of_asked = np.zeros((len(probabilities), len(self._asked)), dtype=np.float64)
@@ -131,6 +131,6 @@ class Hedger:
 
 
 def _best(values: Float[np.ndarray, "asked"], count: int) -> Int64[np.ndarray, "_best"]:
-    """Positions of the highest values, highest first; sorting all 40,000 of a photo takes ten times as long."""
+    """Return positions of the highest values, highest first; sorting all 40,000 of a photo is ten times slower."""
     some = np.argpartition(-values, count - 1)[:count] if count < len(values) else np.arange(len(values))
     return some[np.lexsort((some, -values[some]))]

@@ -42,7 +42,7 @@ Picture: TypeAlias = str | PictureSource | Found
 _Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
 """None: none of these."""
 
-_NONE_TRAINED = "the softmax can name trained labels only, and none is asked here: take another method"
+_NONE_TRAINED = "the softmax can name only trained labels, but no candidate is trained: use another method"
 _TOP = 5
 _NARROWER = 3  # narrower names of a hedge, where `top` is not given
 _BLOCK = 64  # pictures scored at once
@@ -52,7 +52,7 @@ _AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """What is asked of every picture.
+    """Options for every picture of a run.
 
     top: guesses a picture, or all labels where there are fewer; None is 5. method: which scorer.
     candidates, under: see `choose_candidates`.
@@ -83,7 +83,7 @@ class LabelRequest:
             if self.method != "fused":
                 raise UsageError(f"reject auto needs the method fused, got {self.method}: give a probability instead")
         elif self.reject is not None and not (isinstance(self.reject, int | float) and 0 <= self.reject <= 1):
-            raise UsageError(f"reject is auto or a probability from 0 to 1, got {self.reject!r}")
+            raise UsageError(f"reject must be auto or a probability from 0 to 1, got {self.reject!r}")
         for name, share in (("sure", self.sure), ("in_doubt", self.in_doubt)):
             if share is not None and not 0 < share <= 1:
                 raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share}")
@@ -92,14 +92,14 @@ class LabelRequest:
 
     @property
     def rejects(self) -> Reject:
-        """What `reject` comes to."""
+        """Return the effective value of `reject`."""
         if self.reject is not None:
             return self.reject
         return "auto" if self.sure is not None and self.method == "fused" else 0.0
 
 
 class Model:
-    """A loaded model. Safe to use from several threads.
+    """A loaded model. Thread-safe.
 
     >>> import devise
     >>> model = devise.load()
@@ -114,7 +114,7 @@ class Model:
 
     @property
     def labels(self) -> LabelSet:
-        """All labels of the model; their glosses are empty, `labelled` fills them in."""
+        """Return all labels of the model; their glosses are empty, `labelled` adds them."""
         return self.parts.space.labels
 
     def label(
@@ -137,7 +137,7 @@ class Model:
         For the rest see `LabelRequest`. PictureError if the picture cannot be read.
         """
         if isinstance(picture, list | tuple):
-            raise UsageError("label takes one picture, got a list: use label_many")
+            raise UsageError("label expects one picture, got a list: use label_many")
         request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain, sure)
         answer = next(self.run(request).answers([picture]))
         if answer.problem is not None:
@@ -165,25 +165,25 @@ class Model:
         UsageError comes instead of it if only one can be read.
         """
         if is_one_picture(pictures):
-            raise UsageError("label_many takes pictures, got one: use label, or put it in a list")
+            raise UsageError("label_many expects several pictures, got one: use label, or put it in a list")
         if not isinstance(pictures, Iterable):
-            raise UsageError(f"label_many takes a list of pictures, got {type(pictures).__name__}")
+            raise UsageError(f"label_many expects a list of pictures, got {type(pictures).__name__}")
         typed = _typed(labels)
         request = LabelRequest(top, method, candidates, under, typed, reject, explain, sure, context=context)
         return self.run(request).answers(pictures)
 
     def run(self, request: LabelRequest) -> "LabelRun":
-        """The request made ready: its candidates chosen and its scorer built, once for any number of pictures."""
+        """Prepare a request: choose candidates and build the scorer once for any number of pictures."""
         chosen = choose_candidates(self.parts, request.candidates, under=request.under, typed=request.typed)
         return LabelRun(self, request, chosen)
 
     @property
     def label_vectors(self) -> LabelVectors:
-        """Where the labels stand among the pictures: one unit vector per label of `labels`, in their order."""
+        """Return the positions of labels among pictures: one unit vector per label of `labels`, in order."""
         return self.parts.placed.vectors
 
     def embed(self, picture: Picture) -> Float32[np.ndarray, " dim"]:
-        """The picture as a unit vector among `label_vectors`, near to its labels: unit(placing + share * ConSE)."""
+        """Return the picture as a unit vector among `label_vectors`: unit(placing + share * ConSE)."""
         features = next(self.features([picture]))
         if features.features is None or features.problem is not None:
             raise PictureError(features.problem)
@@ -194,19 +194,19 @@ class Model:
         return query
 
     def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
-        """What the backbone makes of each picture, in order; see `extract`."""
+        """Yield the features of each picture, in order; see `extract`."""
         sources = (Path(one) if isinstance(one, str | os.PathLike) else one for one in pictures)
         return extract(sources, self.backbone(), ahead=_AHEAD)
 
     def backbone(self) -> Backbone:
-        """The network, compiled when it is first asked for, for one picture on each core; kept."""
+        """Return the network, compiled at first use for one picture per core, and cached."""
         with self._lock:
             if self._backbone is None:
                 self._backbone = self.parts.backbone(streams=cores())
             return self._backbone
 
     def prepare(self) -> None:
-        """Begin to compile the network, beside what the caller does next; an error comes when it is first used."""
+        """Compile the network in the background; an error is raised at first use."""
 
         def compiled() -> None:
             with suppress(DeviseError):
@@ -215,7 +215,7 @@ class Model:
         threading.Thread(target=compiled, name="devise-compile", daemon=True).start()
 
     def labelled(self, label: Label) -> Label:
-        """The label with its gloss, which the taxonomy keeps."""
+        """Return the label with its gloss from the taxonomy."""
         if label.gloss or label.id not in self.parts.taxonomy:
             return label
         gloss = self.parts.taxonomy.synset(label.id).definition
@@ -223,9 +223,9 @@ class Model:
 
 
 class LabelRun:
-    """A request made ready for any number of pictures; see `Model.run`.
+    """A prepared request for any number of pictures; see `Model.run`.
 
-    candidates: the labels that compete. notes: what the user should know of them.
+    candidates: the labels to rank. notes: for the user, about the labels.
     """
 
     def __init__(self, model: Model, request: LabelRequest, candidates: Candidates) -> None:
@@ -247,16 +247,16 @@ class LabelRun:
         )
 
     def prepare(self) -> None:
-        """Read now all that scoring reads when it is first needed, by scoring a blank.
+        """Load everything that scoring needs now, by scoring a blank.
 
-        But not what only a picture in doubt needs: there may be none.
+        Data that only a picture in doubt needs is not loaded: there may be none.
         """
         self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32), blank=True)
 
     def answers(self, pictures: Iterable[Picture], on_picture: Callable[[], None] = lambda: None) -> Iterator[Answer]:
-        """One answer a picture, in order, within two blocks after it was taken; stops for none that is broken.
+        """Yield one answer per picture, in order, at most two blocks late; broken pictures do not stop it.
 
-        In context all pictures are taken first, each told to `on_picture`; see `answers_in_context`.
+        In context all pictures are read first, with a call of `on_picture` each; see `answers_in_context`.
         """
         extracted = self._model.features(pictures)
         if self.request.context:
@@ -270,14 +270,14 @@ class LabelRun:
             number += len(block)
 
     def queries(self, features: Features) -> Queries:
-        """Where pictures stand in the label space, by a method that places them."""
-        assert isinstance(self._scorer, PlacingScorer), f"{self.request.method} places no pictures"
+        """Return positions of pictures in the label space, by a method that places them."""
+        assert isinstance(self._scorer, PlacingScorer), f"the method {self.request.method} does not place pictures"
         return self._scorer.queries(self._model.parts.classifier.evidence(features))
 
     def answers_of(self, block: Sequence[Extracted], first: int = 0, queries: Queries | None = None) -> list[Answer]:
-        """Answers for pictures whose features are known. first: the number of the first in its batch.
+        """Return answers for pictures of known features. first: the number of the first in its batch.
 
-        queries: where those that could be read stand in the label space; None is where their features put them.
+        queries: positions of readable pictures in the label space; None computes them from the features.
         """
         good = [one.features for one in block if one.features is not None]
         told = iter(self._told(np.stack(good), queries) if good else ())
@@ -317,7 +317,7 @@ class LabelRun:
         return Hedger(self._model.parts, self.candidates, self.ranked)
 
     def _hedges(self, best: np.ndarray, weights: Scores) -> list[Hedge | None]:
-        """best: the score of each picture's first guess. weights: what `_shares` leaves of the scores."""
+        """Return hedges. best: score of each picture's first guess. weights: scores as `_shares` leaves them."""
         hedges: list[Hedge | None] = [None] * len(weights)
         threshold = self.request.in_doubt if self.request.sure is None else self.request.sure
         if threshold is None:
@@ -362,7 +362,7 @@ class LabelRun:
         return vector
 
     def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:
-        """The best scores as probabilities over all labels ranked; `scores` becomes what they are shares of.
+        """Convert the best scores to probabilities over all ranked labels; changes `scores` in place.
 
         LabelError if no label has a score.
         """
@@ -371,7 +371,7 @@ class LabelRun:
             return share
         highest = best[:, :1]
         if np.isneginf(highest).any():
-            raise LabelError("no label that competes has a vector in the model: take others, or build the model again")
+            raise LabelError("no candidate has a vector in the model: use others, or build the model again")
         scores -= highest
         scores /= self._temperature
         np.exp(scores, out=scores)
@@ -392,26 +392,24 @@ def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer
 
 
 def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> tuple[str, ...]:
-    """What the user should know; UsageError if no label asked is one that the softmax can name."""
+    """Yield notes for the user; UsageError if the softmax can name none of the candidates."""
     others = sum(label_id not in ranked for label_id in asked.ids)
     if others == len(asked):
         raise UsageError(_NONE_TRAINED)
     narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen", "all-nouns")
-    return (f"the softmax can name trained labels only: {others} of the labels asked are left out",) * bool(
-        narrowed and others
-    )
+    return (f"the softmax can name only trained labels: {others} candidates are left out",) * bool(narrowed and others)
 
 
 def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
     if labels is not None and not isinstance(labels, str):
-        raise UsageError(f"labels are one text, as in 'kick scooter; zedonk: part zebra', got {labels!r}")
+        raise UsageError(f"labels must be one text, as in 'kick scooter; zedonk: part zebra', got {labels!r}")
     return parse_labels(labels) if labels is not None else ()
 
 
 def load(path: str | Path | None = None, *, fast: bool = False, prior: bool = True) -> Model:
-    """The model in a bundle directory; None is the one that ships in the package.
+    """Load the model in a bundle directory; None is the one in the package.
 
-    fast: its network in 8-bit integers, which costs some accuracy; BundleError if the bundle keeps nothing for that.
-    prior: False ranks by likeness alone, rare nouns as high as those that people photograph.
+    fast: run its network in 8-bit integers, slightly less accurate; BundleError if the bundle has no part for that.
+    prior: False ranks by similarity alone, without preference for nouns that people photograph.
     """
     return Model(ModelParts.open(None if path is None else Path(path), fast=fast, prior=prior))

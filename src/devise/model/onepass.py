@@ -1,4 +1,4 @@
-"""One forward pass of a bundle's network, in a process of its own that can be ended.
+"""Run one forward pass of a bundle's network in a separate process that can be killed.
 
 `python -m devise.model.onepass BUNDLE` runs it: exit code 0, or 1 and a line on standard error.
 """
@@ -16,7 +16,7 @@ from devise.model.parts import ModelParts
 __all__ = ["SECONDS", "try_network"]
 
 SECONDS = 120.0
-"""For loading, compiling and one picture; the largest network that is let in needs about 20 on two cores."""
+"""Seconds for loading, compiling and one picture; the largest accepted network needs about 20 on two cores."""
 
 
 def try_network(bundle: Path, seconds: float = SECONDS) -> None:
@@ -34,7 +34,7 @@ def try_network(bundle: Path, seconds: float = SECONDS) -> None:
         )
     except subprocess.TimeoutExpired:
         raise BundleError(
-            f"{bundle}: its network did not make the features of one picture within {seconds:g} s: get another bundle"
+            f"{bundle}: its network needs more than {seconds:g} s for one picture: get another bundle"
         ) from None
     if done.returncode:
         told = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]

@@ -1,6 +1,6 @@
-"""A model moved to another label space: its labels get vectors from other words or an encoder, the surgery is redone.
+"""Move a model to another label space: new label vectors, and a new surgery.
 
-What the classifier knows of pictures stays. Every label is composed anew, the centre is that of the trained labels, and
+The classifier stays. Every label is composed again, the centre is that of the trained labels, and
 the map to the new space follows in closed form from the classifier's weights (`image_free_surgery`): seconds, and
 no picture. ConSE and the fusion need nothing else. The stacking rule and the temperatures stay those of the model; they
 were calibrated for its own space. Each part is made when it is first asked for, so that who only looks at the labels
@@ -49,7 +49,7 @@ MODEL_WORDS = "model"
 
 @dataclass(frozen=True, slots=True)
 class SurgerySettings:
-    """How the map to another space is made.
+    """Settings of the map to another space.
 
     ridge: None is the one the model was built with. distillation: None is the closed form alone; seed: of it.
     """
@@ -61,7 +61,7 @@ class SurgerySettings:
 
 @dataclass(frozen=True, slots=True)
 class OtherSpace:
-    """A composer and what it is, in words for the table: "sense-aware over glove.txt".
+    """A composer and its name for the tables: "sense-aware over glove.txt".
 
     words, policy: those it composes labels of, and how; None if it needs none.
     """
@@ -73,7 +73,7 @@ class OtherSpace:
 
 
 class _OtherParts(ModelParts):
-    """A model's parts, with the label space and all that depends on it replaced."""
+    """A model's parts with another label space and everything that depends on it."""
 
     def __init__(self, own: ModelParts, other: OtherSpace, settings: SurgerySettings) -> None:
         super().__init__(own.bundle, fast=own.fast, prior=own.with_prior)
@@ -87,24 +87,24 @@ class _OtherParts(ModelParts):
 
     @cached_property
     def centre(self) -> Centre:
-        """The mean of the trained labels' new vectors."""
+        """Return the mean of the trained labels' new vectors."""
         return centre_of(self._composed.vectors[self.trained])
 
     @cached_property
     def space(self) -> LabelSpace:
-        """All labels of the model, placed in the other space."""
+        """Return all labels of the model in the other space."""
         pairs = zip(self._own.space.labels, self._composed.sources, strict=True)
         labels = LabelSet(replace(label, source=source) for label, source in pairs)
         return LabelSpace(labels, placed(self._composed.vectors, self.centre))
 
     @cached_property
     def surgery(self) -> SurgeryMap:
-        """The map to the other space."""
+        """Return the map to the other space."""
         return SurgeryMap(self._operated(self.space.vectors[self.trained]), {CENTRE: self.centre})
 
     @cached_property
     def kernel(self) -> KernelSurgery | None:
-        """Kernel surgery by the new label vectors alone, if the model has kernel surgery."""
+        """Return kernel surgery by the new label vectors alone, if the model has kernel surgery."""
         own = self._own.kernel
         if own is None:
             return None
@@ -113,24 +113,24 @@ class _OtherParts(ModelParts):
 
     @cached_property
     def random_surgery(self) -> Surgery:
-        """The map for random vectors as long as the other space's."""
+        """Return the map for random vectors of the other space's dimension."""
         trained = self.space.labels.subset(self.trained.tolist())
         rng = np.random.default_rng(_seed(self.bundle.manifest.scoring))
         return self._operated(random_space(trained, len(self.centre), rng).vectors)
 
     @cached_property
     def words(self) -> WordTable:
-        """The words that labels are made of; the model's own where they are made without."""
+        """Return the words to compose labels from; the model's own if the composer needs none."""
         return self._own.words if self._other.words is None else self._other.words
 
     @cached_property
     def composer(self) -> Composer:
-        """Makes vectors of the other space."""
+        """Return the composer of the other space."""
         return self._other.composer
 
     @property
     def label_policy(self) -> str:
-        """How labels got their vectors; of a policy that reads sense tags, how many have none."""
+        """Describe how labels got their vectors, and how many lack a sense tag if the policy needs one."""
         words, policy = self._other.words, self._other.policy
         if words is None or policy is None or not policy.tags:
             return self._other.name
@@ -147,7 +147,7 @@ class _OtherParts(ModelParts):
 
 
 def with_label_space(parts: ModelParts, other: OtherSpace, settings: SurgerySettings | None = None) -> ModelParts:
-    """The model's parts in another label space: labels composed, centred and placed, surgery made anew.
+    """Return the model's parts in another label space, with labels placed and surgery redone.
 
     A trained label without a vector takes no part in the surgery, which is LabelError if none has one.
     """
@@ -165,7 +165,7 @@ def open_in_space(
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda note: None,
 ) -> ModelParts:
-    """The parts of the model at `path` (None: the one in the package), in another label space if one is named.
+    """Open the parts of the model at `path` (None: in the package), in another label space if given.
 
     vectors, policy, on_bad, say: see `open_composer`; a policy alone is for the model's own words, and with neither the
     parts are the model's own. distil: whether the map is distilled too, which takes minutes. fast, prior: see `load`.
@@ -189,7 +189,7 @@ def load_in_space(
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda note: None,
 ) -> Model:
-    """The model of `open_in_space`; vectors that name no trained label are an error here, before a photo is read."""
+    """Open the model of `open_in_space`; raise early if no trained label has a vector."""
     parts = open_in_space(path, vectors, policy, distil=distil, fast=fast, prior=prior, on_bad=on_bad, say=say)
     _ = parts.surgery
     return Model(parts)
@@ -203,7 +203,7 @@ def open_composer(
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda note: None,
 ) -> OtherSpace:
-    """What makes label vectors from `vectors` under a policy.
+    """Open the composer of label vectors from `vectors` under a policy.
 
     vectors: "model" (the words in the bundle), a file of word vectors (`read_vectors`), the name of an encoder that pip
         carries (ENCODERS), or the folder of one.
@@ -220,8 +220,8 @@ def open_composer(
         _check(policy, POLICIES, vectors)
     if vectors != MODEL_WORDS and not path.is_file():
         raise UsageError(
-            f"label vectors come from {MODEL_WORDS}, a file of word vectors, {', '.join(ENCODERS)} or a folder of an "
-            f"encoder, and there is no file {vectors}"
+            f"label vectors must be {MODEL_WORDS}, a file of word vectors, {', '.join(ENCODERS)} or the folder of an "
+            f"encoder, but there is no file {vectors}"
         )
     words = parts.words if vectors == MODEL_WORDS else read_vectors(path, on_bad=on_bad)
     for note in words.notes:
@@ -232,7 +232,7 @@ def open_composer(
 
 
 def fitting_policies(parts: ModelParts, vectors: str | None = None, on_bad: OnBad = "error") -> tuple[str, ...]:
-    """The policies by name that these label vectors allow: those of sense tags only where there are tags."""
+    """Return the policies that these vectors allow; sense tags are needed for some."""
     name = vectors or MODEL_WORDS
     if name in ENCODERS or Path(name).is_dir():
         return tuple(ENCODER_POLICIES)

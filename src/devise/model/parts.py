@@ -1,4 +1,4 @@
-"""The parts of a model as the labeller uses them, each read from the bundle when it is first needed."""
+"""The parts of a model for the labeller, each read from the bundle at first use."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_model"
 
 
 class ModelParts:
-    """A bundle's parts, decoded; safe to share between threads once a part was read.
+    """A bundle's decoded parts; thread-safe once a part was read.
 
     fast: the network runs in 8-bit integers; BundleError if the bundle keeps nothing for that.
     prior: whether `fused` expects more of nouns that people photograph; without, it ranks by likeness alone.
@@ -45,39 +45,39 @@ class ModelParts:
 
     @classmethod
     def open(cls, path: Path | None = None, *, fast: bool = False, prior: bool = True) -> "ModelParts":
-        """The model at `path`; None is the one that ships in the package. BundleError if it is none."""
+        """Open the model at `path`; None is the one in the package. BundleError if it is not a bundle."""
         return cls(open_bundle(DEFAULT_BUNDLE if path is None else path), fast=fast, prior=prior)
 
     @property
     def name(self) -> str:
-        """The model's name, and how it is run: what differs in that makes other scores of the same photos."""
+        """Return the model's name with the options that change scores."""
         return f"{self.bundle.manifest.name}{' --fast' * self.fast}{' --no-prior' * (not self.with_prior)}"
 
     @property
     def taxonomy(self) -> Taxonomy:
-        """WordNet 3.0's nouns."""
+        """Return the nouns of WordNet 3.0."""
         return default_taxonomy()
 
     @cached_property
     def space(self) -> LabelSpace:
-        """All labels of the model and their vectors; glosses are empty."""
+        """Return all labels of the model and their vectors; glosses are empty."""
         return DeferredSpace(self.bundle.labels, self.bundle.label_vectors)
 
     @cached_property
     def withheld(self) -> Mapping[str, Reason]:
-        """Labels that are no answer unless they are asked for, and why; what the model was trained on is never one."""
+        """Return labels withheld unless requested, with reasons; trained labels are never withheld."""
         found, trained = withheld_nouns(self.taxonomy), frozenset(self.trained_ids)
         return {one: found[one] for one in self.space.labels.ids if one in found and one not in trained}
 
     @property
     def withheld_counts(self) -> dict[Reason, int]:
-        """How many labels are withheld for each reason."""
+        """Count the withheld labels by reason."""
         counts = Counter(self.withheld.values())
         return {reason: counts[reason] for reason in REASONS}
 
     @cached_property
     def answerable(self) -> LabelSpace:
-        """The labels that are not withheld, in the model's order; `space` itself where none is."""
+        """Return the labels that are not withheld, in the model's order."""
         own = self.space
         if not self.withheld:
             return own
@@ -85,7 +85,7 @@ class ModelParts:
 
     @cached_property
     def answerable_places(self) -> Int64[np.ndarray, "answerable"]:
-        """Where the answerable labels stand among all labels."""
+        """Return the positions of labels that are not withheld."""
         ids = self.space.labels.ids
         return np.array([place for place, one in enumerate(ids) if one not in self.withheld], dtype=np.int64)
 
@@ -95,34 +95,34 @@ class ModelParts:
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The softmax that was trained."""
+        """Return the trained softmax."""
         return self.bundle.classifier()
 
     @property
     def trained(self) -> Int64[np.ndarray, "trained"]:
-        """Where each row of the classifier stands among the labels."""
+        """Return the position of each classifier row among the labels."""
         return self.bundle.trained
 
     @cached_property
     def trained_ids(self) -> tuple[str, ...]:
-        """The id of each row of the classifier."""
+        """Return the id of each classifier row."""
         return tuple(self.space.labels.ids[position] for position in self.trained.tolist())
 
     @cached_property
     def surgery(self) -> SurgeryMap:
-        """The map M."""
+        """Return the map M."""
         return self.bundle.surgery()
 
     @cached_property
     def random_surgery(self) -> Surgery | None:
-        """The map made in the same way for random label vectors; None if the bundle keeps none."""
+        """Return the map for random label vectors, made in the same way; None if absent."""
         if not self.bundle.has(RANDOM_SURGERY):
             return None
         return decode_surgery(self.bundle.part_bytes(RANDOM_SURGERY), self.bundle.manifest).map
 
     @cached_property
     def placed(self) -> LabelSpace:
-        """All labels of the model where photos are named: at their places of kernel surgery, if the model has it."""
+        """Return all labels at their positions among photos, by kernel surgery if the model has it."""
         return self.space if self.kernel is None else LabelSpace(self.space.labels, self.kernel.places)
 
     @cached_property
@@ -131,49 +131,49 @@ class ModelParts:
 
     @property
     def standing(self) -> Standing | None:
-        """What is expected of each label before the picture is looked at; None if the bundle keeps nothing of it."""
+        """Return the prior of each label; None if the bundle has none."""
         return self._prior.standing
 
     @property
     def familiarity(self) -> Familiarity | None:
-        """How familiar each label's name is; None if the bundle does not say."""
+        """Return the familiarity of each label's name; None if absent."""
         return self._prior.familiarity
 
     @cached_property
     def kernel(self) -> KernelSurgery | None:
-        """Kernel surgery; None if the bundle keeps none."""
+        """Return kernel surgery; None if absent."""
         return self.bundle.kernel()
 
     @property
     def centre(self) -> Centre:
-        """What is taken off a composed vector to place it in the label space."""
+        """Return the centre, which is subtracted from a composed vector to place it in the label space."""
         try:
             return self.surgery.centring[CENTRE]
         except KeyError:
-            raise BundleError(f"the model keeps no {CENTRE}, so no label can be added to it: build it again") from None
+            raise BundleError(f"the model has no {CENTRE}, so no label can be added to it: build it again") from None
 
     @property
     def label_policy(self) -> str:
-        """How labels got their vectors, by its name."""
+        """Return the name of the label policy."""
         return self.bundle.manifest.label_policy.name
 
     @cached_property
     def words(self) -> WordTable:
-        """The words that labels are made of."""
+        """Return the words that labels are composed from."""
         return self.bundle.words()
 
     @cached_property
     def policy(self) -> LabelPolicy:
-        """How a label is made of words."""
+        """Return the policy that composes labels from words."""
         return LabelPolicy.from_dict(self.bundle.manifest.label_policy.parameters)
 
     @cached_property
     def composer(self) -> Composer:
-        """Makes vectors for labels the model has none for."""
+        """Return the composer for labels without vectors."""
         return composer_for(self.words, self.taxonomy, self.policy)
 
     def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
-        """The network, compiled now; `streams`: see `OpenVinoBackbone`."""
+        """Compile the network; `streams`: see `OpenVinoBackbone`."""
         found = OpenVinoBackbone(
             self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing(), streams=streams, bounds=self._bounds
         )
@@ -186,5 +186,5 @@ class ModelParts:
         return found
 
     def setting(self, scorer: str, name: str) -> float:
-        """A number the model keeps for a scorer; BundleError if it keeps none."""
+        """Return a stored number of a scorer; BundleError if absent."""
         return self.bundle.setting(scorer, name)

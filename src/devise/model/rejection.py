@@ -1,4 +1,4 @@
-"""None of these: when no label asked is likelier than it was before the picture was looked at."""
+"""Reject pictures that make none of the candidates more probable than before."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -11,39 +11,31 @@ from devise.labels import LabelSet
 from devise.model.candidates import Candidates
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
-from devise.space.evidence import Evidence
+from devise.space.evidence import Evidence, log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.scorer import PlacingScorer
 
-__all__ = ["Reject", "Rejection", "log_expected", "log_sum_exp", "why_none"]
+__all__ = ["Reject", "Rejection", "log_expected", "why_none"]
 
 Reject: TypeAlias = float | Literal["auto"]
-"""A best score below this, in [0, 1], is "none of these"; or "auto", see `Rejection`."""
+"""Threshold of the best score, in [0, 1], below which the answer is "none of these"; or "auto", see `Rejection`."""
 
 
 def why_none(rejects: Reject) -> str:
-    """In words, why a picture shows none of the labels asked.
+    """Explain why a picture was rejected.
 
     >>> why_none(0.2)
-    'no label asked has 20 % or more'
+    'no candidate has 20 % or more'
     """
     if rejects == "auto":
-        return "no label asked is likelier than before the photo was looked at"
-    return f"no label asked has {100 * rejects:g} % or more"
-
-
-def log_sum_exp(rows: np.ndarray) -> Float64[np.ndarray, "..."]:
-    """log of the sum of exp along the last axis; -inf where all are."""
-    highest = rows.max(axis=-1, keepdims=True)
-    highest = np.where(np.isfinite(highest), highest, 0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp((rows - highest).astype(np.float64)).sum(axis=-1)) + highest[..., 0])
+        return "the photo makes no candidate more probable than before"
+    return f"no candidate has {100 * rejects:g} % or more"
 
 
 def log_expected(parts: ModelParts, space: LabelSpace, among: LabelSet | None = None) -> Float64[np.ndarray, "labels"]:
-    """The logarithm of each label's probability before a picture is looked at, by the prior alone.
+    """Return the log probability of each label before seeing the picture, by the prior alone.
 
-    among: what competes beside the labels of `space`; None is all labels of the model.
+    among: candidates in addition to the labels of `space`; None is all labels of the model.
     """
     own, temperature = among or parts.space.labels, parts.setting("fused", "temperature")
     prior = label_prior(parts, own)
@@ -60,10 +52,10 @@ def log_expected(parts: ModelParts, space: LabelSpace, among: LabelSet | None = 
 
 
 class Rejection:
-    """Tells which pictures show none of the labels asked, whichever and how few these are; for the fused scorer.
+    """Decides which pictures show none of the candidates, however few these are; for the fused scorer.
 
-    A picture shows none of them if the best of them has no higher probability, among all labels that the model has,
-    than it had before the picture was looked at. No number is fitted: the rule holds for one label as for thousands.
+    A picture shows none of them if the best of them has no higher probability, among all labels of the model, than
+    before the picture was seen. No number is fitted: the rule is the same for one label and for thousands.
     Of photos that show one of 1 to 10 labels, 5 to 8 % are rejected. Of photos that show none of them, 91 to 99 % are
     rejected if the labels were trained on, 45 to 87 % if not (tools/rejection_trials.py, decision 26).
     """
@@ -85,7 +77,7 @@ class Rejection:
             self._expected = np.array([log_sum_exp(one) for one in by_label])
 
     def shows_none(self, scores: Scores, evidence: Evidence, queries: Queries | None) -> Bool[np.ndarray, "images"]:
-        """Of each picture. scores: of the labels asked. queries: where the pictures stand, if not where alone."""
+        """Return whether each picture is rejected. scores: of the candidates. queries: positions, if moved."""
         best = scores.argmax(axis=1)
         logs = scores / self._temperature
         total = log_sum_exp(logs) if self._whole is None else log_sum_exp(self._of_all(evidence, queries))

@@ -1,4 +1,4 @@
-"""Every method by its name, made for the labels asked."""
+"""Build the scorer of a method for the candidates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,18 +42,18 @@ __all__ = [
 ]
 
 Method = Literal["fused", "kernel", "branch", "devise", "conse", "softmax"]
-"""What a picture can be labelled with."""
+"""Methods to label a picture with."""
 METHODS: tuple[Method, ...] = get_args(Method)
 
 Row = Literal["fused", "kernel", "branch", "devise", "conse", "softmax", "random", "chance"]
-"""What stands in a table of results."""
+"""Rows of a table of results."""
 ROWS: tuple[Row, ...] = get_args(Row)
 
 _OF_KERNEL: tuple[Method, ...] = ("kernel", "branch")  # need kernel surgery
 
 
 def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
-    """The scorer of a name, for the labels of `space`.
+    """Return the scorer of a name for the labels of `space`.
 
     The softmax ranks those of the labels it was trained on; if none of them is asked, all it was trained on,
     as in the paper's zero-shot tables. UsageError for an unknown name, BundleError for the random embeddings and for
@@ -82,17 +82,17 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
 
 
 def rows_of(parts: ModelParts) -> tuple[Row, ...]:
-    """The rows that this model has."""
+    """Return the rows that this model has."""
     return tuple(row for row in ROWS if row not in _OF_KERNEL or parts.kernel is not None)
 
 
 def methods_of(parts: ModelParts) -> tuple[Method, ...]:
-    """The methods that this model has."""
+    """Return the methods that this model has."""
     return tuple(method for method in METHODS if method not in _OF_KERNEL or parts.kernel is not None)
 
 
 def temperature_of(parts: ModelParts, row: Row) -> float:
-    """What `exp(score / temperature)` needs to be a probability up to a factor; softmax and random have none."""
+    """Return T of exp(score / T), a probability up to a factor; softmax and random have none."""
     return parts.setting("kernel" if row == "branch" else row, "temperature")
 
 
@@ -125,9 +125,9 @@ def _trained_among(parts: ModelParts, space: LabelSpace) -> Int64[np.ndarray, "t
 
 
 def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
-    """The labels of `space` where photos are named: at their places of kernel surgery, if the model has it.
+    """Return the labels of `space` at their positions among photos, by kernel surgery if the model has it.
 
-    A label that the model does not have stands where its label vector alone puts it.
+    A label that the model lacks is placed by its label vector alone.
     """
     kernel, own = parts.kernel, parts.space.labels
     if space.labels is own:
@@ -160,9 +160,9 @@ def _fused(parts: ModelParts, space: LabelSpace) -> FusedScorer:
 
 
 def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
-    """DeViSE with random label vectors: the trained labels get theirs first, then the other labels asked."""
+    """DeViSE with random label vectors, drawn for the trained labels first, then for the others."""
     if parts.random_surgery is None:
-        raise BundleError("the model keeps no map for random label vectors: build the bundle again")
+        raise BundleError("the model has no map for random label vectors: build the bundle again")
     trained = parts.space.labels.subset(parts.trained.tolist())
     others = [label for label in space.labels if label.id not in trained]
     rng = np.random.default_rng(int(parts.setting("random", "seed")))
@@ -171,7 +171,7 @@ def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
 
 
 def label_prior(parts: ModelParts, labels: LabelSet) -> LabelPrior | None:
-    """One number per label; None if the model keeps no standing of its labels, or is to be without."""
+    """Return the prior per label; None if the model has none, or if it is switched off."""
     known = parts.standing if parts.with_prior else None
     if known is None:
         return None
@@ -180,37 +180,36 @@ def label_prior(parts: ModelParts, labels: LabelSet) -> LabelPrior | None:
 
 @dataclass(frozen=True, eq=False)
 class _Narrowed:
-    """Scores some of the labels as `whole` does: taking columns costs less than copying the vectors of most labels."""
+    """Scores some labels like `whole`: selecting columns is cheaper than copying most vectors."""
 
     whole: Scorer
     labels: LabelSet
     columns: Int64[np.ndarray, "labels"]
 
     def scores(self, evidence: Evidence) -> Scores:
-        """Those of `whole`."""
+        """Return the scores of `whole`."""
         return np.take(self.whole.scores(evidence), self.columns, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class _PlacingNarrowed(_Narrowed):
-    """The same of a scorer whose pictures may be moved."""
+    """The same for a scorer whose pictures may be moved."""
 
     whole: PlacingScorer
 
     def queries(self, evidence: Evidence) -> Queries:
-        """The pictures in the label space."""
+        """Return the pictures in the label space."""
         return self.whole.queries(evidence)
 
     def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
-        """The scores of pictures that stand at `queries`."""
+        """Return the scores of pictures at the positions `queries`."""
         return np.take(self.whole.scores_of(queries, evidence), self.columns, axis=1)
 
 
 class KindScorer:
-    """Scores the labels of a list by their kinds: the probability of a noun is the sum over those of its kinds.
+    """Scores the labels of a list by their kinds: a noun's probability is the sum over its kinds.
 
-    inner: ranks the kinds. temperature: turns its scores into logarithms of probabilities; None where they are
-    probabilities.
+    inner: ranks the kinds. temperature: turns its scores into log probabilities; None if they are probabilities.
     """
 
     def __init__(self, inner: Scorer, kinds: Kinds, labels: LabelSet, temperature: float | None) -> None:
@@ -223,7 +222,7 @@ class KindScorer:
         self.labels = labels.subset(ranked.tolist())
 
     def scores(self, evidence: Evidence) -> Scores:
-        """In the unit of the inner scores: their sum, or temperature x the logarithm of the sum of exponentials."""
+        """Return the sum in the unit of the inner scores, or temperature x log-sum-exp."""
         inner = self._inner.scores(evidence)[:, self._order]
         if self._temperature is None:
             added: Scores = np.add.reduceat(inner, self._begins, axis=1)

@@ -1,4 +1,4 @@
-"""Matrix products on one thread, while the other cores read pictures."""
+"""Run matrix products on one thread, while the other cores read pictures."""
 
 import threading
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ _one_at_a_time = threading.Lock()  # two that restore each other's limit would l
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it NumPy's products use one thread, afterwards as many as before.
+    """Limit NumPy's products to one thread within the block.
 
-    The threads of a BLAS wait for their next product by spinning, and take that time from the threads that decode
-    pictures and run the network on them.
+    BLAS threads wait for their next product by spinning, and take that time from the threads that decode pictures
+    and run the network.
     """
     with _one_at_a_time, _controller().limit(limits=1, user_api="blas"):
         yield

@@ -69,16 +69,16 @@ _CELLS = re.compile(r"[^\s:;]\t\S")  # a tab for a blank has blanks beside it
 _BULLET = re.compile(r"[-*+•·–—]\s+")
 _LIST = re.compile(r"\s*[\[({]\s*(?P<entries>[\"'].*[\"'])\s*,?\s*[\])}]\s*", re.DOTALL)  # of Python or JSON
 _UNSEEN = dict.fromkeys(map(ord, "\xad\u200b\u200e\u200f\u2060\ufeff"))
-"""What has no width: soft hyphens, marks of direction, a byte order mark in the middle."""
+"""Characters without width: soft hyphens, marks of direction, a byte order mark in the middle."""
 _KEPT = {ord(","): "\ue000", ord(";"): "\ue001", ord(":"): "\ue002"}
-"""What parts labels, and what stands for it inside quotes until they are parted."""
+"""Separators of labels, and their placeholders inside quotes until the labels are split."""
 
 
 @dataclass(frozen=True, slots=True)
 class TypedLabel:
-    """A name and, if the user gave one, what it means.
+    """A name and its definition, if given.
 
-    definition: in words, or the id of the sense of WordNet that is meant ("mouse: n03793489").
+    definition: in words, or the id of the intended WordNet sense ("mouse: n03793489").
     """
 
     name: str
@@ -86,15 +86,13 @@ class TypedLabel:
 
 
 def parse_labels(*texts: str) -> tuple[TypedLabel, ...]:
-    """Labels parted by semicolons and line ends or, where there are none of these, by commas; a colon starts a
-    definition.
+    """Parse labels separated by semicolons and line ends or, without these, by commas.
 
-    Where commas part labels, what follows a comma behind a colon belongs to the definition unless it has a colon of
-    its own; so use semicolons where a definition is followed by a label without one. Quotes around a name or a
-    definition are taken off, and what they hold is not parted. An id and a name, in either order, are a name with
-    that sense, as in other tools' lists of classes. Blank entries are passed over; a name that stands twice is kept
-    once if both say the same. UsageError for an entry without a name, a name without a word, two definitions of one
-    name, or no label at all.
+    A colon starts a definition. If a definition contains a comma, separate labels with semicolons: with commas, text
+    after a comma that follows a colon belongs to the definition unless it has its own colon. Quotes around a name or a
+    definition are removed, and their content is not split. An id and a name, in either order, are a name with that
+    sense, as in class lists of other tools. Blank entries are skipped; a duplicate name with the same definition is
+    kept once. UsageError for an entry without a name, a name without a word, two definitions of one name, or no label.
 
     >>> [label.name for label in parse_labels("kick scooter, zedonk: offspring of a zebra and a donkey")]
     ['kick scooter', 'zedonk']
@@ -106,7 +104,7 @@ def parse_labels(*texts: str) -> tuple[TypedLabel, ...]:
 
 
 def parse_lines(lines: Iterable[str]) -> tuple[TypedLabel, ...]:
-    """Labels one a line, so that commas and semicolons are part of it; all else as in `parse_labels`.
+    """Parse one label per line, which may contain commas and semicolons; else like `parse_labels`.
 
     Lines that are all numbered ("0 lion", "1 tiger") lose their numbers, see `unnumbered`. UsageError for a line of
     several columns, none of which is an id.
@@ -119,7 +117,7 @@ def parse_lines(lines: Iterable[str]) -> tuple[TypedLabel, ...]:
 
 
 def asked_name(text: str) -> str:
-    """The one name or id that a text is, read as a line of a list; the text itself if it is neither.
+    """Return the name or id in a text, read as a line of a list; else the text itself.
 
     >>> asked_name("“big cats”"), asked_name("n02129165 lion"), asked_name("cat: a pet")
     ('big cats', 'n02129165', 'cat: a pet')
@@ -133,12 +131,12 @@ def asked_name(text: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has the form of a synset id: n02129165, or lion.n.01 as NLTK writes it."""
+    """Return whether a text has the form of a synset id: n02129165, or NLTK's lion.n.01."""
     return _IS_ID.fullmatch(text.strip()) is not None
 
 
 def is_synset_like(text: str) -> bool:
-    """Whether a text has the form of an id of WordNet in some tool's hand, known here or not.
+    """Return whether a text has the form of a WordNet id as any tool writes it.
 
     >>> [is_synset_like(text) for text in ("n99999999", "lion.v.01", "02129165-n", "lion%1:05:00::", "lion")]
     [True, True, True, True, False]
@@ -147,7 +145,7 @@ def is_synset_like(text: str) -> bool:
 
 
 def looks_like_id(text: str) -> bool:
-    """Whether a text is no name but an id of some tool, an address on the web, the name of a file or a number.
+    """Return whether a text is an id of some tool, a URL, a file name or a number, not a name.
 
     >>> [looks_like_id(text) for text in ("lion.v.01", "Q140", "/m/096mb", "https://example.org/lion", "42", "lion")]
     [True, True, True, True, True, False]
@@ -157,7 +155,7 @@ def looks_like_id(text: str) -> bool:
 
 
 def user_id(name: str) -> str:
-    """The id of a label that is no synset.
+    """Return the id of a label that is not a synset.
 
     >>> user_id("Kick Scooter")
     'user:kick_scooter'
@@ -166,7 +164,7 @@ def user_id(name: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Quotes around a name or a definition taken off; what parts labels is put out of sight between them."""
+    """Remove quotes around names and definitions, and mask separators inside them."""
 
     def bare(found: re.Match[str]) -> str:
         inside = next(part for part in found.groups()[1:] if part is not None)
@@ -176,15 +174,15 @@ def _unquoted(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """One space between words, and what was out of sight back in its place."""
+    """Collapse spaces between words, and restore masked separators."""
     return " ".join(text.translate({ord(kept): mark for mark, kept in _KEPT.items()}).split())
 
 
 def _entries(text: str) -> list[str]:
     """Split at semicolons, or at commas that are not inside a definition.
 
-    A comma is inside a definition when it stands behind a colon and the text up to the next comma or the end
-    holds no colon: "a: b, c" is one label, "a: b, c: d" is two, "a, b: c" is two. An id is no such definition.
+    A comma is inside a definition if it follows a colon and the text up to the next comma or the end
+    contains no colon: "a: b, c" is one label, "a: b, c: d" is two, "a, b: c" is two. An id is no such definition.
     """
     if ";" in text or "\n" in text:
         return re.split(r"[;\n]", text)
@@ -219,12 +217,12 @@ def _parsed(entry: str) -> TypedLabel:
 
 
 def _is_whole(text: str) -> bool:
-    """Whether a text is an id or an address: a colon in it starts no definition."""
+    """Return whether a text is an id or an address, whose colon does not start a definition."""
     return any(pattern.fullmatch(text.strip()) for pattern in (_SYNSET_LIKE, _FOREIGN_ID, _ADDRESS, _OWN_ID))
 
 
 def _stripped(entry: str) -> str:
-    """An entry without what stands around it in other tools' lists; never empty if it was not."""
+    """Strip an entry of the marks of other tools' lists; never empty if it was not."""
     entry = entry.translate(_UNSEEN).strip()
     if named := _FOREIGN_FIRST.fullmatch(entry) or _PLACE.fullmatch(entry):
         entry = named["name"].replace("/", " ")
@@ -238,19 +236,19 @@ def _one_column(line: str) -> str:
 
 
 def _unlisted(text: str) -> str:
-    """What is inside the brackets of a list of Python or JSON."""
+    """Return the content inside the brackets of a Python or JSON list."""
     listed = _LIST.fullmatch(text)
     return listed["entries"] if listed else text
 
 
 def _ids_apart(entry: str) -> list[str]:
-    """The entry, or each of the ids that are all it holds; none if it is blank."""
+    """Return the entry, or its ids if it contains only ids; nothing if it is blank."""
     parts = re.split(r"[\s,;|]+", entry.strip(" \t\r,;|"))
     return parts if len(parts) > 1 and all(map(is_id, parts)) else [entry] if entry.strip() else []
 
 
 def _named(name: str, entry: str) -> str:
-    """The name as it is shown; UsageError if it holds no word."""
+    """Return the name as shown; UsageError if it contains no word."""
     shown = _shown(name.strip().strip(_LEFT_OVER))
     if not term_key(shown):
         raise UsageError(f"a label needs a word in its name, got {_shown(entry)!r}: write NAME or NAME: DEFINITION")
@@ -258,13 +256,13 @@ def _named(name: str, entry: str) -> str:
 
 
 def _unique(labels: Iterable[TypedLabel]) -> tuple[TypedLabel, ...]:
-    """Each once; two ids of one name are two labels."""
+    """Remove duplicates; two ids of one name are two labels."""
     found: dict[str, TypedLabel] = {}
     for label in labels:
         key = label.definition if is_id(label.definition) else term_key(label.name)
         earlier = found.setdefault(key, label)
         if earlier.definition != label.definition:
-            raise UsageError(f"label {label.name!r} is given twice with different definitions: give it once")
+            raise UsageError(f"duplicate label {label.name!r} with different definitions: give it once")
     if not found:
-        raise UsageError("no label was given: write NAME or NAME: DEFINITION, parted by commas")
+        raise UsageError("no label was given: write NAME or NAME: DEFINITION, separated by commas")
     return tuple(found.values())

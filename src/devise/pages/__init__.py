@@ -1,4 +1,4 @@
-"""HTML that loads nothing: report, gallery, contact sheet, map."""
+"""Self-contained HTML pages: report, gallery, contact sheet, map."""
 
 from typing import TYPE_CHECKING
 
@@ -21,17 +21,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ReportOptions": "devise.pages.report.build",
-    "build_content": "devise.pages.report.build",
-    "figures_of": "devise.pages.report.figures",
-    "finder": "devise.pages.report.measured",
-    "measured_of": "devise.pages.report.measured",
-    "report_html": "devise.pages.report.html",
-    "write_figures": "devise.pages.report.figures",
+    "report.build": ("ReportOptions", "build_content"),
+    "report.figures": ("figures_of", "write_figures"),
+    "report.html": ("report_html",),
+    "report.measured": ("finder", "measured_of"),
 }
-
-__getattr__ = lazily(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOMES)

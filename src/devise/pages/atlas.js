@@ -7,7 +7,7 @@ let chosen = null;
 const points = [...document.querySelectorAll("circle")].map((dot) => {
   const title = dot.querySelector("title");
   const [name, group, detail] = title.textContent.split("\n");
-  title.remove(); // else the browser's own tip would cover ours
+  title.remove(); // otherwise the browser's own tip covers ours
   return { dot, name, group, detail, x: +dot.getAttribute("cx"), y: +dot.getAttribute("cy"), svg: dot.ownerSVGElement };
 });
 const pointOf = new Map(points.map((point) => [point.dot, point]));
@@ -112,6 +112,6 @@ find.addEventListener("input", () => {
   } else {
     choose(null);
     hideTip();
-    told.textContent = `no ${find.value} here`;
+    told.textContent = `no label ${find.value} here`;
   }
 });

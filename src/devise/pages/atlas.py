@@ -1,4 +1,4 @@
-"""A picture of the label space as one HTML page: hover, search, keys; no network, nothing but this one file."""
+"""The map of the label space as one self-contained, interactive HTML page."""
 
 from collections.abc import Iterator
 from html import escape
@@ -15,7 +15,7 @@ _MARGIN = 40.0
 
 
 def picture_html(picture: Picture) -> str:
-    """The page. It is whole without its script, too: names show when hovered over, and a list names all points."""
+    """Return the page. Without its script it still shows names on hover and lists all points."""
     style, script = (files("devise.pages").joinpath(f"atlas.{kind}").read_text("utf-8") for kind in ("css", "js"))
     title = _text(picture.title)
     left_out = "".join(f"<li>{_text(one)}</li>" for one in picture.left_out)
@@ -35,7 +35,7 @@ def picture_html(picture: Picture) -> str:
 <h1>{title}</h1>
 <p class="soft">{_text(picture.note)}</p>
 <p class="finder"><label for="find">Find</label> <input id="find" type="search" autocomplete="off">
-<span class="soft">or click into a picture and go from point to point with the arrow keys</span></p>
+<span class="soft">or click on a map and move from point to point with the arrow keys</span></p>
 <p id="told" role="status" aria-live="polite">&nbsp;</p>
 </header>
 <main class="{"several" if len(picture.panels) > 1 else "one"}">
@@ -51,7 +51,7 @@ def picture_html(picture: Picture) -> str:
 
 
 class _Plane:
-    """Places on the plane as places in the drawing."""
+    """Convert positions on the plane to positions in the drawing."""
 
     def __init__(self, panel: Panel) -> None:
         self._edge = 130.0 if panel.lines else 50.0  # names at the right must have room
@@ -73,8 +73,8 @@ def _panel(panel: Panel, number: int) -> str:
     heading = f"<h2>{_text(panel.title)}</h2>" if panel.title else ""
     return f"""<section>
 {heading}
-<svg viewBox="0 0 {_WIDTH:.0f} {plane.height:.0f}" tabindex="0" role="application" aria-label="{label}: arrow keys go \
-from point to point" aria-describedby="told">
+<svg viewBox="0 0 {_WIDTH:.0f} {plane.height:.0f}" tabindex="0" role="application" aria-label="{label}: arrow keys \
+move from point to point" aria-describedby="told">
 <defs><marker id="head{number}" viewBox="0 0 8 8" refX="13" refY="4" markerWidth="8" markerHeight="8" orient="auto">\
 <path d="M0 0 8 4 0 8z"/></marker></defs>
 <g class="lines">{"".join(_lines(panel, plane, number))}</g>
@@ -131,7 +131,7 @@ def _lists(panel: Panel) -> Iterator[str]:
 
 
 def _colour(panel: Panel, group: int) -> int:
-    """Ten colours in turn; the eleventh is for the others."""
+    """Return one of ten colours in turn; the eleventh is for the others."""
     last = group == len(panel.groups) - 1 and panel.groups[group].startswith("other")
     return 10 if last else group % 10
 

@@ -1,4 +1,4 @@
-"""A picture of the label space as PNG."""
+"""The map of the label space as PNG."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#aa3377", "#b08900", "#5b4fc4", "#7a4a2b", "#3fa0d8", "#6c8f1f", "#e0709a",
     "#8b8b8b",
 )  # fmt: skip
-"""One a group, in order; they can be told apart by most people who see colours otherwise. The last is for others."""
+"""One colour per group, in order, distinct for most colour-blind people. The last is for the others."""
 
 _INK, _SOFT = "#1c1b19", "#77736a"
 _DPI = 110
@@ -23,7 +23,7 @@ _PIXELS = (970, 600)  # of one unit of the plane: a map's, a panel's of words
 
 
 def picture_png(picture: Picture) -> bytes:
-    """The bytes of the file: the same for the same picture. DeviseError if matplotlib is not installed."""
+    """Return the bytes of the file, equal for equal pictures. DeviseError if matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def picture_png(picture: Picture) -> bytes:
 
 
 def _height(panel: Panel) -> float:
-    """Inches: as the points need, and room for title, legend and note."""
+    """Return the size in inches: the points' extent plus title, legend and note."""
     rows = [point.y for point in panel.points]
     return 1.8 + 9 * min(0.85, max(0.35, max(rows) - min(rows) + 0.1))
 
@@ -84,7 +84,7 @@ def _draw(axes: "Axes", panel: Panel) -> None:
 
 
 def _name(axes: "Axes", panel: Panel) -> None:
-    """Names beside their points, with a halo."""
+    """Draw names next to their points, with a halo."""
     from matplotlib import patheffects
 
     halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]

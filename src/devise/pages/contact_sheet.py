@@ -1,4 +1,4 @@
-"""Contact sheets, one HTML file each: photos that were labelled, or that a search found. No script, no network."""
+"""Contact sheets of labelled or found photos: one self-contained HTML file each, without scripts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from devise.vision.thumbnails import data_uri
 __all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet"]
 
 MOST_PHOTOS = 5_000
-"""Photos on one page; a browser still shows that many at once, and the file has about 75 MB."""
+"""Most photos per page: a browser still shows this many at once, in a file of about 75 MB."""
 
 _SIDE = 240  # pixels of the longer side of a small copy: 10 kB
 _LISTED = 200  # photos that could not be read, by name
@@ -25,7 +25,7 @@ _STYLES = ("theme.css", "gallery.css", "sheet.css")
 
 
 def contact_sheet(found: Hits, asked: str) -> str:
-    """The page of a search as text. asked: what was looked for, for its title. A photo that is gone says so."""
+    """Return the page of a search. asked: the query, for the title. A missing photo is marked."""
     title = html_text(f"{len(found.hits):,} photos of {found.photos:,}: {asked}")
     items = "\n".join(_card(hit.path, hit.label.name, _hit_text(hit)) for hit in found.hits)
     body = f'<h1>{title}</h1>\n<ol class="shots" role="list">\n{items}\n</ol>'
@@ -34,9 +34,9 @@ def contact_sheet(found: Hits, asked: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SheetFacts:
-    """What the page says besides the photos.
+    """Facts on the page in addition to the photos.
 
-    model: its name. candidates: how many labels compete. trained: ids of the labels that photos were shown of.
+    model: its name. candidates: number of candidate labels. trained: ids of the trained labels.
     """
 
     model: str
@@ -46,15 +46,15 @@ class SheetFacts:
 
     @classmethod
     def of(cls, model: Model, run: LabelRun) -> "SheetFacts":
-        """Those of a model and of what is asked of it."""
+        """Collect the facts of a model and a request."""
         name, trained = model.parts.bundle.manifest.name, frozenset(model.parts.trained_ids)
         return cls(name, len(run.candidates), trained, run.request)
 
 
 class LabelSheet:
-    """A page of labelled photos, which takes them one by one; memory does not grow with their number.
+    """A page of labelled photos, added one by one; memory does not grow with their number.
 
-    spool: an empty text file, open for writing and reading, for what is known before the head of the page is.
+    spool: an empty text file, open for writing and reading, for the photos: the head of the page needs their counts.
     """
 
     def __init__(self, facts: SheetFacts, spool: IO[str]) -> None:
@@ -67,11 +67,11 @@ class LabelSheet:
 
     @property
     def photos(self) -> int:
-        """Photos that were labelled, shown or not."""
+        """Number of labelled photos, shown or not."""
         return self._named + self._rejected
 
     def add(self, answer: Answer) -> None:
-        """Take one more photo. Whatever its file holds by now, this raises nothing but the spool's OSError."""
+        """Add one photo. Raises only the spool's OSError, even if the photo's file has changed."""
         if answer.problem is not None:
             self._failed += 1
             if self._failed <= _LISTED:
@@ -84,7 +84,7 @@ class LabelSheet:
             self._spool.write(_card(answer.source, best, self._text(answer)) + "\n")
 
     def pieces(self, stopped: bool = False) -> Iterator[str]:
-        """The page. stopped: the work was ended before all photos were done."""
+        """Return the page. stopped: the run ended before all photos were done."""
         title = f"{many(self._named, 'photo')} named with {many(self._facts.candidates, 'label')}"
         yield opening(title, styles=_STYLES)
         yield f"<header>\n<h1>{title}</h1>\n"
@@ -101,13 +101,14 @@ class LabelSheet:
 
     def _introduction(self, stopped: bool) -> Iterator[str]:
         request = self._facts.request
-        first = "The first name of each photo is the likeliest."
+        first = "The first name of each photo is the most probable."
         if request.sure is not None:
-            first = f"The first name is the most exact one that is {_share(request.sure)} sure, its kinds below it."
+            first = f"The first name is the most specific one of at least {_share(request.sure)}, with its kinds below."
         yield (
-            f"{first} A number is a probability among the labels asked, as the model <b>{html_text(self._facts.model)}"
-            f"</b> sees it. A name marked{unseen_mark(False)} was never trained on: no training photo carried it, "
-            "though some may show a kind of it. The model knows it from its words and its place in WordNet."
+            f"{first} Each number is the model's probability among the candidate labels (model "
+            f"<b>{html_text(self._facts.model)}</b>). A name marked{unseen_mark(False)} was never trained on: no "
+            "training photo has this label, but some may show a kind of it. The model knows it from its words and its "
+            "place in WordNet."
         )
         if self._rejected:
             yield (
@@ -117,7 +118,7 @@ class LabelSheet:
         if request.context:
             yield "Names depend on the other photos of this run."
         if stopped:
-            yield "The work was stopped before all photos were done."
+            yield "The run was stopped before all photos were done."
         if self.photos > MOST_PHOTOS:
             yield f"The page shows the first {MOST_PHOTOS:,} photos; {self.photos - MOST_PHOTOS:,} more were labelled."
 
@@ -140,9 +141,9 @@ class LabelSheet:
         return _wide(answer.hedge) + told + (f'<div class="typed">{typed}</div>' if typed else "")
 
     def _sure(self, hedge: Hedge) -> str:
-        """As wide a name as is sure, with its likeliest kinds."""
+        """Return the wide name with its most probable kinds."""
         if hedge.name is None:
-            first = f'<p class="none">nothing is {_share(hedge.threshold)} sure</p>'
+            first = f'<p class="none">no name reaches {_share(hedge.threshold)}</p>'
         else:
             exact = 2**hedge.name.bits > self._facts.candidates - 0.5  # one label is below it: itself
             called = self._level(hedge.name) if exact else html_text(hedge.name.name)
@@ -159,7 +160,7 @@ def _hit_text(hit: Hit) -> str:
 
 
 def _card(source: str, called: str, text: str) -> str:
-    """A photo with what is said of it. called: what stands in place of the picture, where there is a name."""
+    """Return a photo with its text. called: alternative text of the picture, if it has a name."""
     path = Path(source)
     folder = (
         ""
@@ -205,7 +206,7 @@ def _next(lines: list[str]) -> str:
 
 
 def _wide(hedge: Hedge | None) -> str:
-    """The wider name of a photo in doubt, if one says more than that it is one of the labels asked."""
+    """Return the wider name of a photo in doubt, if it says more than the candidates do."""
     if hedge is None or hedge.name is None or not hedge.name.bits:
         return ""
     return f'<p class="wide">a kind of <b>{html_text(hedge.name.name)}</b> {html_text(percent(hedge.name.share))}</p>'

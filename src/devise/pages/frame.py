@@ -1,4 +1,4 @@
-"""What every HTML page here shares: a frame that loads nothing, a look, and text that is never read as HTML."""
+"""The shared frame of every HTML page: loads nothing, escapes text, one style."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from importlib.resources import files
 __all__ = ["CLOSING", "document", "html_text", "many", "opening", "percent", "printable", "problem_list", "unseen_mark"]
 
 CLOSING = "</body>\n</html>\n"
-"""What ends a page that `opening` began."""
+"""The end of a page started by `opening`."""
 
 
 def document(title: str, body: str, *, styles: Sequence[str], script: str = "") -> str:
-    """A whole page: valid HTML that loads nothing, and that a browser forbids to.
+    """Return a complete page: valid HTML that loads nothing, enforced by its policy.
 
-    title: HTML. body: what stands in the body element. styles: CSS files beside this module, in order. script: runs
-    at the end; no other script on the page can, whatever got into it.
+    title: HTML. body: content of the body element. styles: CSS files next to this module, in order. script: runs at the
+    end; the policy forbids every other script on the page.
     """
     ran = f"<script>{script}</script>\n" if script else ""
     return f"{opening(title, styles=styles, script=script)}{body}\n{ran}{CLOSING}"
 
 
 def opening(title: str, *, styles: Sequence[str], script: str = "") -> str:
-    """A page up to the beginning of its body, for one that is written in pieces; arguments as for `document`."""
+    """Return a page up to the start of its body, to write in pieces; arguments as for `document`."""
     here = files("devise.pages")
     style = "".join((here / name).read_text(encoding="utf-8") for name in styles)
     allowed = f"; script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else ""
@@ -38,7 +38,7 @@ def opening(title: str, *, styles: Sequence[str], script: str = "") -> str:
 
 
 def html_text(text: str) -> str:
-    """Any text as HTML that shows it and does nothing else.
+    """Escape any text as HTML.
 
     >>> html_text("<b>&\\x07")
     '&lt;b&gt;&amp;\\\\x07'
@@ -47,7 +47,7 @@ def html_text(text: str) -> str:
 
 
 def many(number: int, what: str) -> str:
-    """A count with its noun.
+    """Format a count with its noun.
 
     >>> many(1, "photo"), many(1200, "photo"), many(2, "class")
     ('1 photo', '1,200 photos', '2 classes')
@@ -56,7 +56,7 @@ def many(number: int, what: str) -> str:
 
 
 def percent(score: float) -> str:
-    """A score in [0, 1] for people.
+    """Format a score in [0, 1] as a percentage.
 
     >>> percent(0.1234), percent(0.0002)
     ('12.3 %', '< 0.1 %')
@@ -65,7 +65,7 @@ def percent(score: float) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with control characters, marks that turn the writing direction and broken bytes escaped.
+    """Escape control characters, bidirectional marks and broken bytes.
 
     >>> printable("a\\x1b\\u202eb")
     'a\\\\x1b\\\\u202eb'
@@ -74,9 +74,9 @@ def printable(text: str) -> str:
 
 
 def problem_list(problems: Sequence[tuple[str, str]], more: int = 0) -> str:
-    """A section on photos that could not be read, each by its name with the reason; "" if there is none.
+    """Return a section on unreadable photos with reasons, or "" if there are none.
 
-    more: how many others there are, which are counted and not listed.
+    more: number of further photos, which are counted but not listed.
     """
     if not problems:
         return ""
@@ -90,5 +90,5 @@ def problem_list(problems: Sequence[tuple[str, str]], more: int = 0) -> str:
 
 
 def unseen_mark(seen: bool) -> str:
-    """What stands behind a label that no training photo carried."""
+    """Return the mark of a label without training photos."""
     return "" if seen else ' <span class="mark">unseen</span>'

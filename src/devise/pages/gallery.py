@@ -1,4 +1,4 @@
-"""One HTML page of photos and what every method calls them: no script, no network, nothing but this one file."""
+"""A self-contained HTML page of photos with the answers of every method."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from devise.pages.frame import document, html_text, many, percent, problem_list,
 __all__ = ["TITLES", "Gallery", "gallery_html", "guess_html", "typed_summary"]
 
 TITLES: dict[Method, str] = {"softmax": "Softmax", "conse": "ConSE", "devise": "DeViSE", "fused": "Fused"}
-"""What each method is called on the page and in the terminal."""
+"""Title of each method on the page and in the terminal."""
 
 _MEANING: dict[Method, str] = {
-    "softmax": "the classifier alone: it knows no other labels than those it was trained on",
-    "conse": "the mean of the label vectors of the classifier's best classes; the labels nearest to it",
-    "devise": "the picture itself mapped among the label vectors; the labels nearest to it",
-    "fused": "ConSE and DeViSE together, with the classifier's own word where it is sure; what devise label uses",
+    "softmax": "the classifier alone, which knows only its trained labels",
+    "conse": "the labels nearest to the mean of the label vectors of the classifier's top classes",
+    "devise": "the labels nearest to the picture, which is mapped into the label space",
+    "fused": "ConSE, DeViSE and the classifier combined; the default of devise label",
 }
 _STANDINGS = 3  # typed labels named for each photo, and the one meant for it
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """All that the page says.
+    """The content of the page.
 
-    model: its name. labels, trained: how many it has, and how many of them it was trained on.
-    added: what came of typing labels, in the order of `records`. credits: of the photos, as sentences.
+    model: its name. labels, trained: number of its labels, and of those it was trained on.
+    added: results of the typed labels, in the order of `records`. credits: of the photos, as sentences.
     """
 
     model: str
@@ -40,17 +40,17 @@ class Gallery:
 
 
 def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ...]:
-    """Sentences on the labels typed by hand: how many, how long it took, how often the one meant was chosen."""
+    """Describe the typed labels: their number, the time, how often the intended one won."""
     lines = []
     read = sum(told is not None for told in added.photos)
     if added.labels:
         lines.append(
-            f"{many(len(added.labels), 'label')} added without a photo and without training: {added.seconds:.2f} s "
-            f"for the vectors and for ranking {added.competing:,} labels again for {many(read, 'photo')}, after "
-            f"{added.words_seconds:.2f} s to read the word vectors, once."
+            f"{many(len(added.labels), 'label')} added without photos and without training: {added.seconds:.2f} s "
+            f"for their vectors and for ranking {added.competing:,} labels again for {many(read, 'photo')}. "
+            f"Reading the word vectors took {added.words_seconds:.2f} s, once."
         )
     if known := added.typed - len(added.labels):
-        lines.append(f"{many(known, 'label')} typed that the model had already, so nothing changed for them.")
+        lines.append(f"{many(known, 'typed label')} already in the model, so unchanged.")
     meant = [
         (record.meant, told.choice[0].label.name)
         for record, told in zip(records, added.photos, strict=True)
@@ -59,14 +59,14 @@ def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ..
     if meant:
         right = sum(wanted == chosen for wanted, chosen in meant)
         lines.append(
-            f"Where only the {added.typed:,} typed labels may be chosen, the one typed for the photo comes first for "
+            f"If only the {added.typed:,} typed labels are candidates, the one typed for the photo is first for "
             f"{right} of {len(meant)} photos."
         )
     return tuple(lines)
 
 
 def gallery_html(gallery: Gallery) -> str:
-    """The page as text: valid HTML that loads nothing, whatever the names of the photos and labels hold."""
+    """Return the page: valid HTML that loads nothing, with all names escaped."""
     told = gallery.added.photos if gallery.added else (None,) * len(gallery.records)
     shown = [
         (number, record, one)
@@ -91,12 +91,11 @@ def _introduction(gallery: Gallery) -> str:
     terms = "\n".join(f"<dt>{TITLES[method]}</dt><dd>{text}</dd>" for method, text in _MEANING.items())
     return (
         f"<p>The model <b>{html_text(gallery.model)}</b> was trained on photos of {gallery.trained:,} labels and knows "
-        f"{gallery.labels:,} nouns of WordNet. A label marked{unseen_mark(False)} was carried by no training photo."
+        f"{gallery.labels:,} nouns of WordNet. A label marked{unseen_mark(False)} has no training photos."
         "</p>\n"
         f'<dl class="methods">\n{terms}\n</dl>\n'
-        '<p class="soft small">The number beside a label is its probability among all labels of that column, as the '
-        "model sees it. Open a label for its definition, its path through WordNet and the trained labels it leans "
-        "on.</p>\n"
+        '<p class="soft small">The number next to a label is its probability, estimated by the model, among all labels '
+        "of that column. Open a label for its definition, its path in WordNet and the trained labels it leans on.</p>\n"
     )
 
 
@@ -142,7 +141,7 @@ def _column(column: Column) -> str:
 
 
 def guess_html(guess: Guess) -> str:
-    """A label with its score, which opens to its definition and to what `Explanation` says, if there is one."""
+    """Return a label with its score, which opens to its definition and its `Explanation`."""
     label = guess.label
     width = f"{100 * min(max(guess.score, 0.0), 1.0):.1f}"
     gloss = (
@@ -170,20 +169,20 @@ def _typed_of(record: PhotoRecord, told: Told, added: Added) -> str:
     best, others = told.standings[:_STANDINGS], told.standings[_STANDINGS:]
     first = (*best, *(one for one in others if record.meant == one.label.name))
     places = "; ".join(
-        f"{html_text(one.label.name)}{_meant(one.label.name, record)} is number {one.rank:,}" for one in first
+        f"{html_text(one.label.name)}{_meant(one.label.name, record)} has rank {one.rank:,}" for one in first
     )
     rest = len(told.standings) - len(first)
     lines = [
         f'<p><a href="#typed">Typed by hand</a>, among all {added.competing:,} labels: {places}'
-        + (f"; {rest:,} more further down" if rest else "")
-        + f". Number 1 is {html_text(told.leader.name)}{unseen_mark(told.leader.seen)}.</p>"
+        + (f"; {rest:,} more at lower ranks" if rest else "")
+        + f". The top label is {html_text(told.leader.name)}{unseen_mark(told.leader.seen)}.</p>"
     ]
     if told.choice:
         choice = "; ".join(
             f"{html_text(guess.label.name)}{_meant(guess.label.name, record)} {escape(percent(guess.score))}"
             for guess in told.choice
         )
-        lines.append(f"<p>If only the {added.typed:,} typed labels may be chosen: {choice}.</p>")
+        lines.append(f"<p>If only the {added.typed:,} typed labels are candidates: {choice}.</p>")
     return f'<div class="typed">{"".join(lines)}</div>\n'
 
 

@@ -1,4 +1,4 @@
-"""A drawing of names as branches of WordNet's tree: one SVG that loads nothing."""
+"""Draw names as a WordNet tree: one SVG that loads nothing."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape
 from devise.errors import UsageError
 from devise.labels import Label
 from devise.model.answers import Answer
+from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
-from devise.model.meaning import Meanings
 from devise.pages.frame import many, percent, printable
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -29,7 +29,7 @@ path { fill: none; stroke: #9a9a9a } text { fill: currentColor } .wide { font-we
 class Leaf:
     """A name to draw.
 
-    path: ids from the root of the taxonomy down to it. weight: at least 0. told: written after the name.
+    path: ids from the root of the taxonomy to the name. weight: at least 0. told: text after the name.
     """
 
     path: tuple[str, ...]
@@ -39,7 +39,7 @@ class Leaf:
 
 @dataclass(slots=True)
 class Node:
-    """A name in the drawing. weight: of all that is at or below it. children: the heaviest first."""
+    """A node of the drawing. weight: of its whole subtree. children: the heaviest first."""
 
     id: str
     weight: float = 0.0
@@ -48,16 +48,16 @@ class Node:
 
 
 def grown(leaves: Sequence[Leaf]) -> Node:
-    """The tree of all these, without names above all of them or with one branch only; UsageError if there is none.
+    """Return the tree of all leaves, without nodes that have a single branch; UsageError without leaves.
 
-    Of two leaves with one path the weights are added.
+    The weights of two leaves with the same path are added.
 
     >>> tree = grown([Leaf(("animal", "cat", "tabby"), 2), Leaf(("animal", "dog"), 3)])
     >>> tree.id, [(one.id, one.weight) for one in tree.children]
     ('animal', [('dog', 3.0), ('tabby', 2.0)])
     """
     if not leaves:
-        raise UsageError("a tree needs at least one name, and there is none to draw")
+        raise UsageError("a tree needs at least one name, got none")
     root, ends = Node(""), set[str]()
     for leaf in leaves:
         node = root
@@ -82,7 +82,7 @@ def _pruned(node: Node, ends: set[str]) -> Node:
 
 
 def tree_svg(tree: Node, names: Mapping[str, str], title: str) -> str:
-    """The drawing, root at the left. names: of every id in it."""
+    """Return the drawing, with the root at the left. names: of every id in it."""
     columns = list(_columns(tree))
     widths = [max(_width(one, names) for one in column) + _GAP for column in columns]
     starts = [_MARGIN + sum(widths[:depth]) for depth in range(len(widths))]
@@ -122,7 +122,7 @@ def _drawn(
     names: Mapping[str, str],
     lines: list[str],
 ) -> tuple[float, int]:
-    """Draw what is at and below the node from this row on; returns its height in pixels and the first row after it."""
+    """Draw the subtree from this row on; return its height in pixels and the next free row."""
     heights = []
     first = row
     for child in node.children:
@@ -142,13 +142,13 @@ def _drawn(
 
 
 def drawn(taxonomy: Taxonomy, leaves: Sequence[Leaf], names: Mapping[str, str], title: str) -> str:
-    """The drawing of all these. names: of those that the taxonomy does not know, or calls otherwise."""
+    """Return the drawing of all leaves. names: of ids that the taxonomy does not know or names differently."""
     above = {one for leaf in leaves for one in leaf.path if one in taxonomy}
     return tree_svg(grown(leaves), {one: taxonomy.synset(one).name for one in above} | dict(names), title)
 
 
 class NameTree:
-    """The names of photos, to be drawn: memory holds each name and a number, and the guesses of the first photo."""
+    """Collects the names of photos to draw: a count per name, and the first photo's guesses."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -158,11 +158,11 @@ class NameTree:
 
     @property
     def photos(self) -> int:
-        """Photos that have a name."""
+        """Number of photos with a name."""
         return self._counts.total()
 
     def add(self, answer: Answer) -> None:
-        """Take one more photo."""
+        """Add one photo."""
         if not answer.guesses:
             return
         best = answer.guesses[0].label
@@ -171,7 +171,7 @@ class NameTree:
         self._counts[best.id] += 1
 
     def drawing(self) -> str:
-        """The drawing; UsageError if no photo has a name."""
+        """Return the drawing; UsageError if no photo has a name."""
         if self.photos == 1 and self._first is not None:
             labels = [guess.label for guess in self._first.guesses]
             leaves = [self._leaf(one.label, one.score, percent(one.score)) for one in self._first.guesses]
@@ -183,7 +183,7 @@ class NameTree:
         return drawn(self._model.parts.taxonomy, leaves, {label.id: label.name for label in labels}, title)
 
     def _leaf(self, label: Label, weight: float, told: str) -> Leaf:
-        """A label that WordNet does not know is drawn below what it is a kind of, else below the root."""
+        """Return the path of a label; one that WordNet lacks is below its genus, else below the root."""
         taxonomy = self._model.parts.taxonomy
         if label.id in taxonomy:
             return Leaf(taxonomy.hypernym_paths(label.id)[0], weight, told)

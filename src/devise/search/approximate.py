@@ -1,4 +1,4 @@
-"""An approximate index of very many vectors by inner product: faiss's inverted lists, their recall measured."""
+"""Approximate search by inner product: faiss's inverted lists, with measured recall."""
 
 import hashlib
 import json
@@ -29,9 +29,9 @@ _Queries = Float32[np.ndarray, "queries dim"]
 
 @dataclass(frozen=True, slots=True)
 class NearestFacts:
-    """What is known of an approximate index.
+    """Facts about an approximate index.
 
-    fingerprint: of the rows it was made from. probes: lists that are looked into, of `lists`.
+    fingerprint: of the rows it was made from. probes: lists that are searched, of `lists`.
     recall: share of the true first ten that it finds, in [0, 1], over `queries` queries.
     """
 
@@ -43,7 +43,7 @@ class NearestFacts:
 
 
 def import_faiss() -> Any:
-    """The module; PhotoIndexError with what to install if it is absent."""
+    """Import the module; PhotoIndexError with what to install if it is missing."""
     try:
         import faiss
     except ModuleNotFoundError:
@@ -61,9 +61,9 @@ class Nearest:
 
     @classmethod
     def built(cls, vectors: _Vectors, queries: _Queries, fingerprint: str) -> "Nearest":
-        """Made of vectors (16 bits a number); as many lists are looked into as the recall of 0.98 needs.
+        """Build the index from vectors (16 bits per number); search enough lists for a recall of 0.98.
 
-        queries: what the recall is measured with, against the exact search.
+        queries: vectors to measure the recall with, against the exact search.
         """
         faiss = import_faiss()
         lists = max(1, min(int(4 * np.sqrt(len(vectors))), len(vectors) // 39))  # faiss asks for 39 vectors a list
@@ -80,7 +80,7 @@ class Nearest:
 
     @classmethod
     def read(cls, folder: Path) -> "Nearest | None":
-        """The one kept in a folder, None if there is none; PhotoIndexError if it is damaged.
+        """Read the index in a folder, None if absent; PhotoIndexError if it is damaged.
 
         faiss believes what it reads: flipped bits of its file give other answers. So the facts hold a hash over
         themselves and the file, and nothing is used that does not match it.
@@ -91,7 +91,7 @@ class Nearest:
             facts = NearestFacts(**stored)
             data = read_file(folder / NEAREST_FILE, _LARGEST_FILE)
             if told != _sha256(facts, data):
-                raise ValueError("its sha256 is another")
+                raise ValueError("its sha256 differs")
             if [type(one) for one in astuple(facts)] != [str, int, int, float, int] or facts.probes < 1:
                 raise ValueError("its facts are out of range")
             index = import_faiss().deserialize_index(np.frombuffer(data, dtype=np.uint8))
@@ -100,12 +100,12 @@ class Nearest:
             return None
         except (OSError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
             raise PhotoIndexError(
-                f"{folder / NEAREST_FILE}: is damaged ({reason_of(error)}): run devise index again, which makes it anew"
+                f"{folder / NEAREST_FILE}: is damaged ({reason_of(error)}): run devise index again, which rebuilds it"
             ) from None
         return cls(index, facts)
 
     def write(self, folder: Path) -> None:
-        """Keep it in a folder, whole or not at all."""
+        """Write it to a folder, complete or not at all."""
         (folder / NEAREST_FACTS).unlink(missing_ok=True)  # without its facts the file counts for nothing
         data = import_faiss().serialize_index(self._index).tobytes()
         with atomic_write(folder / NEAREST_FILE, "wb") as file:
@@ -114,14 +114,14 @@ class Nearest:
             file.write(json.dumps({**asdict(self.facts), "sha256": _sha256(self.facts, data)}, indent=1) + "\n")
 
     def near(self, queries: _Queries, count: int) -> Int64[np.ndarray, "some"]:
-        """Rows that are among the first `count` of any of the queries, most likely all of them; sorted."""
+        """Return rows among the top `count` of any query (most likely all of them), sorted."""
         found = np.unique(self._index.search(queries, count)[1])
         rows: Int64[np.ndarray, "some"] = found[found >= 0]
         return rows
 
 
 def _sha256(facts: NearestFacts, data: bytes) -> str:
-    """Of the facts and the file together."""
+    """Hash the facts and the file together."""
     return hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode() + data).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A first look at very many vectors, in 8 bits: a quarter of the memory read, and off by no more than a known bound."""
+"""Coarse 8-bit scores of very many vectors: a quarter of the memory reads, with a known error bound."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ _Numbers = Float32[np.ndarray, "rows"]
 
 
 class Coarse:
-    """Vectors in memory as whole numbers from -127 to 127, one scale a vector. Safe to use from several threads.
+    """Vectors in memory as integers from -127 to 127, one scale per vector. Thread-safe.
 
-    slack: of each vector, how far at most the inner product with a query of length 1 is from the true one: the length
-    of what was rounded away (Cauchy-Schwarz), and the rounding of two sums of 32 bits.
+    slack: per vector, the largest error of the inner product with a query of length 1: the length of the rounding
+    error (Cauchy-Schwarz), plus the rounding of two sums of 32 bits.
     """
 
     def __init__(self, vectors: Float16[np.ndarray, "rows dim"] | Float32[np.ndarray, "rows dim"]) -> None:
@@ -40,14 +40,14 @@ class Coarse:
         self._compiled = _network(whole, scales)
 
     def products(self, queries: Float32[np.ndarray, "queries dim"]) -> Float32[np.ndarray, "queries rows"]:
-        """Of every query with every vector, each off by at most the query's length times the vector's slack."""
+        """Return scores of every query and vector, each off by at most query length times slack."""
         request = self._compiled.create_infer_request()
         found: Float32[np.ndarray, "queries rows"] = request.infer([np.ascontiguousarray(queries)])[0]
         return found
 
 
 def may_be_first(scores: _Numbers, slack: _Numbers, count: int) -> Int64[np.ndarray, "some"]:
-    """The rows, sorted, that can be among the `count` highest if each score may be off by its slack; ties included.
+    """Return the sorted rows that can be in the top `count` within their slack, ties included.
 
     `count` rows reach the bound for certain, so one whose score plus slack stays below it is not among them.
     """
@@ -56,7 +56,7 @@ def may_be_first(scores: _Numbers, slack: _Numbers, count: int) -> Int64[np.ndar
 
 
 def _network(whole: np.ndarray, scales: np.ndarray) -> Any:
-    """One product with the vectors as OpenVINO keeps weights of 8 bits; what goes in and comes out has 32."""
+    """Build one product with the vectors as 8-bit weights of OpenVINO; inputs and outputs have 32 bits."""
     openvino = import_openvino()
     op = openvino.opset13
     queries = op.parameter([-1, whole.shape[1]], np.float32)

@@ -1,4 +1,4 @@
-"""Labels of very many photos, in Parquet parts: each photo once, however often the work is killed and begun again."""
+"""Bulk labels in Parquet parts: each photo once, even if the run is killed and restarted."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "chunks", "done_names", "label_chunk", "open_parts", "problems_in", "writing_parts"]
 
 CHUNK = 256
-"""Photos of a part: as many can be lost, and labelled again, when the work is killed."""
+"""Photos per part: a killed run loses at most this many per process, and labels them again."""
 
 _FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin so
 
@@ -34,7 +34,7 @@ _NAMED = {"model_sha256": "model (with and without --fast it is another)"}
 
 @contextmanager
 def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Iterator[None]:
-    """`open_parts`, and within the block no other process writes to the folder; DeviseError if one does."""
+    """Lock `open_parts` for this process; DeviseError if another process writes to the folder."""
     open_parts(folder, model, request)
     with sole_writer(folder, DeviseError):
         open_parts(folder, model, request)  # another may have made it of another request meanwhile
@@ -44,7 +44,7 @@ def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Iterator
 
 
 def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
-    """Make the folder, or check that it is of this model and this request; UsageError if it is of others."""
+    """Create the folder, or check its model and request; UsageError if they differ."""
     facts = {
         "format": "devise labels",
         "version": 1,
@@ -60,19 +60,19 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         if kept != facts:
             differing = sorted(key for key in facts if not isinstance(kept, dict) or kept.get(key) != facts[key])
             named = " and ".join(_NAMED.get(key, key) for key in differing)
-            raise UsageError(f"{folder} holds labels of another {named}: give another folder")
+            raise UsageError(f"{folder} contains labels of another {named}: give another folder")
         return
     if folder.exists() and (not folder.is_dir() or any(not name.startswith(".") for name in os.listdir(folder))):
-        raise UsageError(f"--output {folder} must be a new or empty folder for parquet, or one to go on with")
+        raise UsageError(f"--output {folder} must be a new or empty folder, or one made by an earlier run")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as out:
         out.write(json.dumps(facts, indent=1) + "\n")
 
 
 def _asked(request: LabelRequest, *, withholds: bool) -> dict[str, object]:
-    """As JSON has it; what later versions added is left out where it is not asked for, so that old folders go on.
+    """Return the request as JSON; unused newer options are left out, so that old folders resume.
 
-    Folders made before nouns were withheld go on with all nouns, under the name that these had.
+    Folders made before nouns were withheld resume with all nouns, under their old name.
     """
     asked: dict[str, object] = json.loads(json.dumps(asdict(request) | {"reject": request.rejects}))
     if withholds and request.candidates in ("all", "unseen"):
@@ -83,7 +83,7 @@ def _asked(request: LabelRequest, *, withholds: bool) -> dict[str, object]:
 
 
 def done_names(folder: Path) -> set[str]:
-    """The names of the photos that the parts hold; DeviseError, which names it, if a part is damaged."""
+    """Return the names of the photos in the parts; DeviseError with the file if one is damaged."""
     names: set[str] = set()
     for table in _tables(folder, ["photo"]):
         names.update(table.column("photo").to_pylist())
@@ -91,12 +91,12 @@ def done_names(folder: Path) -> set[str]:
 
 
 def problems_in(folder: Path) -> int:
-    """How many photos of the parts could not be read."""
+    """Count the photos in the parts that could not be read."""
     return sum(len(table) - table.column("problem").null_count for table in _tables(folder, ["problem"]))
 
 
 def chunks(items: Iterable[Item], done: set[str], size: int = CHUNK) -> Iterator[tuple[Item, ...]]:
-    """The photos that are not done, some at a time."""
+    """Yield the photos that are not done, in chunks."""
     left = (item for item in items if text_name(item.name) not in done)
     while chunk := tuple(islice(left, size)):
         yield chunk
@@ -109,10 +109,10 @@ def label_chunk(
     on_answer: Callable[[Answer], None] = lambda answer: None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> list[tuple[Item, str]]:
-    """Label these photos and write them as one part, whole or not at all; those that could not be read, and why.
+    """Label photos and write one part, complete or not at all; return unreadable ones with reasons.
 
-    The part is called after its photos: done twice (by a second worker after the first one was lost), it replaces
-    itself.
+    The part is named after its photos: if a second worker repeats it after the first was lost, it replaces the same
+    file.
     """
     names = [text_name(item.name) for item in items]
     answers = []

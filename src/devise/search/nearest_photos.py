@@ -1,4 +1,4 @@
-"""Opens an index for search, exactly or, where it holds very many photos, approximately."""
+"""Open an index for exact search or, with very many photos, for approximate search."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -17,34 +17,34 @@ from devise.search.store import PhotoStore, fingerprint
 __all__ = ["APPROXIMATE_ABOVE", "LabelSide", "open_search", "refresh_nearest"]
 
 APPROXIMATE_ABOVE = 200_000
-"""Photos, above which an approximate index is made; up to there the exact search is quick enough."""
+"""Number of photos above which an approximate index is made; below, exact search is fast enough."""
 
 _QUERIES = 200  # labels that the recall is measured with
 
 
 class LabelSide:
-    """The approximate index as search asks it: a label's score of a photo as one inner product.
+    """The approximate index of photos: the score of a label and a photo as one inner product.
 
-    A photo has one number more than its point: what its sum over all labels takes off each score.
+    A photo has one extra number after its point: the offset that its sum over all labels subtracts from each score.
     """
 
     def __init__(self, nearest: Nearest) -> None:
         self.nearest = nearest
 
     def near_labels(self, vectors: Float32[np.ndarray, "labels dim"], count: int) -> Int64[np.ndarray, "some"]:
-        """Photos among the first `count` of any of these label vectors, the classifier's own word left aside."""
+        """Return photos in the top `count` of any label vector, without the classifier's term."""
         return self.nearest.near(_with(vectors, 1.0), count)
 
     def near_point(self, point: Float32[np.ndarray, "dim"], count: int) -> Int64[np.ndarray, "some"]:
-        """Photos among the first `count` by cosine."""
+        """Return photos in the top `count` by cosine."""
         return self.nearest.near(_with(point[None], 0.0), count)
 
 
 def open_search(model: Model, index: Path, *, often: bool = False, all_nouns: bool = False) -> PhotoSearch:
-    """The index at `index`, read into memory; PhotoIndexError if there is none, or another model's.
+    """Read the index at `index` into memory; PhotoIndexError if absent or of another model.
 
-    An approximate index of other rows, or one that is damaged, is not used: the search is exact then, and its notes
-    say so. often, all_nouns: see `PhotoSearch`.
+    An approximate index that is damaged or of other rows is not used: the search is exact, and its notes say so. often,
+    all_nouns: see `PhotoSearch`.
     """
     rows = PhotoStore.opened(index, header_of(model.parts)).rows()
     try:
@@ -55,13 +55,13 @@ def open_search(model: Model, index: Path, *, often: bool = False, all_nouns: bo
     if nearest is None:
         return PhotoSearch(model, rows, often=often, all_nouns=all_nouns)
     if nearest.facts.fingerprint != fingerprint(rows):
-        note = "the approximate index is not of these photos: searched exactly; index them again to bring it up to date"
+        note = "searched exactly: the approximate index is out of date; run devise index again to update it"
         return PhotoSearch(model, rows, notes=(note,), often=often, all_nouns=all_nouns)
     return PhotoSearch(model, rows, LabelSide(nearest), all_nouns=all_nouns)
 
 
 def refresh_nearest(model: Model, index: Path, photos: int, above: int = APPROXIMATE_ABOVE) -> Nearest | None:
-    """Make the approximate index where there are more than `above` photos, unless it is there whole; else remove it."""
+    """Make the approximate index above `above` photos if it is missing; below, remove it."""
     if photos <= above:
         for name in (NEAREST_FACTS, NEAREST_FILE):
             (index / name).unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def refresh_nearest(model: Model, index: Path, photos: int, above: int = APPROXI
 
 
 def _photo_vectors(rows: Rows, temperature: np.float32) -> Float32[np.ndarray, "photos more"]:
-    """Points with what is taken off: its inner product with (label vector, 1) orders as the score does."""
+    """Append the offset to each point: inner products with (label vector, 1) order like scores."""
     off = temperature * (rows.totals.mean() - rows.totals)
     return np.concatenate([rows.vectors.astype(np.float32), off[:, None].astype(np.float32)], axis=1)
 

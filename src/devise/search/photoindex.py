@@ -1,4 +1,4 @@
-"""Indexes photos: looks at new and changed ones, knows moved ones by their content, forgets those that are gone."""
+"""Index photos: read new and changed ones, recognise moved ones, remove deleted ones."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ _REUSED_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A photo that could not be read, and why; or what was wrong with its file and did no harm."""
+    """A photo that could not be read, with the reason; or a harmless fault of its file."""
 
     path: str
     reason: str
@@ -38,11 +38,11 @@ class Problem:
 
 @dataclass(slots=True)
 class Indexed:
-    """What became of the photos.
+    """Outcome of indexing.
 
-    new, changed: went through the network; or their content was known already: moved (from a path that is no more),
-    copied (beside one that still is), touched (same content, other time). gone: no longer in the index.
-    skipped: files that are no pictures by their names. photos: in the index now, from all folders.
+    new, changed: went through the network. Known content: moved (the old path is gone), copied (the old path remains),
+    touched (same content, new time). gone: removed from the index.
+    skipped: files that are not pictures by their names. photos: in the index now, from all folders.
     """
 
     new: int = 0
@@ -67,7 +67,7 @@ def index_photos(
     emptied: bool = False,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Indexed:
-    """Bring the index up to date with these photos and folders; it is made if there is none.
+    """Update the index with these photos and folders; create it if missing.
 
     Photos below `paths` that are there no more leave the index; photos of other folders stay. A photo with the size
     and time it had is taken for unchanged; rehash: its content is compared too. Killed at any moment, all photos
@@ -94,7 +94,7 @@ def index_photos(
 
 
 class _Run:
-    """One pass over the photos: the plan for each, and the parts it leads to."""
+    """One pass over the photos: the plan for each, and the resulting parts."""
 
     def __init__(self, model: Model, store: PhotoStore, rehash: bool, on_progress: Callable[[int], None]) -> None:
         self.done = Indexed()
@@ -114,7 +114,7 @@ class _Run:
         self._unread: set[str] = set()
 
     def work(self, paths: Sequence[Path]) -> None:
-        """Read what is new; parts are written as they fill."""
+        """Read new photos; write parts as they fill."""
         extracted = self._model.features(self._to_read(paths))
         while block := list(islice(extracted, _BLOCK)):
             self._take(block)
@@ -122,7 +122,7 @@ class _Run:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what is done; what was known by its content too."""
+        """Write finished photos, including those with known content."""
         rows, self._rows = self._rows, []
         reused, self._reused = self._reused, []
         self._since = monotonic()
@@ -138,15 +138,15 @@ class _Run:
                 self._contents[fact.sha256] = self._known[fact.path] = Known(fact, part, row)
 
     def forget(self, paths: Sequence[Path], emptied: bool) -> None:
-        """Take the photos below `paths` that were not met out of the index."""
+        """Remove photos below `paths` that were not found from the index."""
         roots = {os.path.abspath(path) for path in paths}
         lost = [p for p in self._known if p not in self._seen and _below(p, roots) and not _below(p, self._unread)]
         for root in roots if not emptied else ():
             here = sum(_below(path, {root}) for path in lost)
             if here and not any(_below(path, {root}) for path in self._seen):
                 raise UsageError(
-                    f"{root}: no photo is left here, and the index has {here:,} from it: bring the drive back, or "
-                    "give --forget if they are really gone"
+                    f"{root}: no photo found, but the index has {here:,} from it: connect the drive again, or "
+                    "give --forget if the photos are really gone"
                 )
         left = Counter(self._known[path].fact.sha256 for path in lost)
         if lost:
@@ -159,7 +159,7 @@ class _Run:
         self.done.photos = len(self._known)
 
     def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
-        """The photos that must go through the network, as bytes; all others are dealt with on the way."""
+        """Yield the bytes of photos that must go through the network; handle all others directly."""
         for found in find_pictures(paths, on_skip=self._skip):
             path = os.path.abspath(found.path)
             if path in self._seen:
@@ -198,7 +198,7 @@ class _Run:
             self._reuse(fact, source)
 
     def _reuse(self, fact: PhotoFact, source: Known) -> None:
-        """The content is known: no need to look at it."""
+        """Record a photo whose content is known, without reading it again."""
         if source.fact.path == fact.path and source.fact == fact:
             self.done.unchanged += 1
         else:
@@ -212,7 +212,7 @@ class _Run:
             self.flush()
 
     def _again(self, part: int, reused: Iterable[tuple[PhotoFact, Known]]) -> Rows:
-        """The rows of known content that are in this part, under their new facts."""
+        """Return the rows of known content in this part, with their new facts."""
         here = [(fact, known.row) for fact, known in reused if known.part == part]
         places = np.array([row for _, row in here], dtype=np.int64)
         return self._store.read(part).taken(places, tuple(fact for fact, _ in here))
@@ -235,7 +235,7 @@ class _Run:
         self._on_progress(len(block))
 
     def _fail(self, path: str, reason: str) -> None:
-        """A photo that was readable once and is damaged now leaves the index; one behind a problem of access stays."""
+        """Remove a photo that is now damaged from the index; keep one that access problems hide."""
         self.done.problems.append(Problem(path, reason))
         if path in self._known and path in self._seen and os.access(path, os.R_OK):
             self._rows.append(Rows.gone([path], self._store.header.dim, self._store.header.best))
@@ -249,7 +249,7 @@ def _same_state(one: PhotoFact, other: PhotoFact) -> bool:
 
 
 def _below(path: str, roots: Container[str]) -> bool:
-    """Whether the path or a folder it is in is one of the roots."""
+    """Return whether the path or one of its folders is among the roots."""
     while path not in roots:
         path, before = os.path.dirname(path), path
         if path == before:

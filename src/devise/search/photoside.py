@@ -1,4 +1,4 @@
-"""The photo side of search: what an index keeps of a photo, made from its features."""
+"""Rows of a photo index, computed from the features of photos."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,17 +14,18 @@ from devise.model.threads import one_thread
 from devise.search.rows import PhotoFact, Rows
 from devise.search.store import Header
 from devise.space.embedding import FusedScorer
+from devise.space.evidence import log_sum_exp
 
 __all__ = ["BEST", "PhotoSide", "header_of"]
 
 BEST = 10
-"""Most probable classes of the classifier that are kept of each photo, as many as ConSE's mean takes."""
+"""Most probable classes kept per photo, as many as ConSE averages."""
 
 _TOGETHER = 8  # photos that are scored at once; fewer are filled up to so many
 
 
 def header_of(parts: ModelParts) -> Header:
-    """What an index made by this model says of itself; run in another way (`ModelParts.name`) it is another model."""
+    """Return the header of an index made by this model; the name includes how it runs (`ModelParts.name`)."""
     sha256 = file_sha256(parts.bundle.path / MANIFEST_FILE)
     if run := parts.name.removeprefix(parts.bundle.manifest.name):
         sha256 = hashlib.sha256(f"{sha256}{run}".encode()).hexdigest()
@@ -37,7 +38,7 @@ def header_of(parts: ModelParts) -> Header:
 
 
 class PhotoSide:
-    """Makes rows of an index from features."""
+    """Computes rows of an index from features."""
 
     def __init__(self, parts: ModelParts) -> None:
         scorer = make_scorer(parts, "fused", parts.space)
@@ -48,13 +49,13 @@ class PhotoSide:
         self._best = min(BEST, len(parts.trained))
 
     def rows(self, facts: Sequence[PhotoFact], features: Features) -> Rows:
-        """One row a photo: its point, its first label, its most probable classes, and the logarithm of
+        """Return one row per photo: point, first label, most probable classes, and the logarithm of
 
             sum over all labels of exp(fused score / temperature),
 
         by which a score becomes the probability that `devise label` prints.
 
-        A row is the same to the bit whatever photos it comes with: an index brought up to date equals a new one.
+        A row is bit-identical whatever other photos are in the block: an updated index equals a new one.
         """
         starts = range(0, len(features), _TOGETHER)
         with one_thread():
@@ -70,9 +71,7 @@ class PhotoSide:
         scores = self._scorer.scores(evidence)
         scores /= self._temperature
         labels = scores.argmax(axis=1)
-        highest = np.take_along_axis(scores, labels[:, None], axis=1)
-        scores -= highest
-        totals = np.log(np.exp(scores, out=scores).sum(axis=1)) + highest[:, 0]
+        totals = log_sum_exp(scores, overwrite=True)
         probabilities = evidence.probabilities
         classes = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._best]
         return Rows(

@@ -1,4 +1,4 @@
-"""Searches an index of photos: by nouns, by a branch of WordNet, by a photo."""
+"""Search an index of photos by nouns, by a WordNet subtree, or by a photo."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,12 +13,13 @@ from devise.errors import UsageError
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model
-from devise.model.rejection import Reject, log_expected, log_sum_exp
+from devise.model.rejection import Reject, log_expected
 from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.results import Hit, Hits, Wanted
 from devise.search.rows import Rows
+from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
 
@@ -38,15 +39,15 @@ class NearPhotos(Protocol):
     """An approximate index of the photos."""
 
     def near_labels(self, vectors: Float32[np.ndarray, "labels dim"], count: int) -> Int64[np.ndarray, "some"]:
-        """Photos, sorted, that are most likely the first `count` of any of these labels."""
+        """Return sorted photos, most likely the top `count` of any of these labels."""
 
     def near_point(self, point: Float32[np.ndarray, "dim"], count: int) -> Int64[np.ndarray, "some"]:
-        """Photos, sorted, that are most likely the first `count` by cosine."""
+        """Return sorted photos, most likely the top `count` by cosine."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Query:
-    """What is wanted, in the label space: a label of each of the spaces, or a point to be near to."""
+    """A query in the label space: a label of each of the spaces, or a point to be near."""
 
     spaces: tuple[LabelSpace, ...] = ()
     point: Float32[np.ndarray, "dim"] | None = None
@@ -58,10 +59,10 @@ class _Query:
 class PhotoSearch:
     """An index in memory. Safe to use from several threads.
 
-    rows: its photos, in the order of their paths. near: an approximate index of them. notes: told with all hits.
-    often: it will be searched more than once, so that a second of preparation pays: each search looks at vectors in
-    8 bits first, and exactly at all photos that can be among the best. What is found is the same.
-    all_nouns: photos may be called by withheld nouns; without it, such a photo has the likeliest other name.
+    rows: its photos, in the order of their paths. near: an approximate index of them. notes: returned with all results.
+    often: prepare for several searches, which takes a second: each search then computes 8-bit scores first, and exact
+    scores of all photos that can be among the best. The results are the same.
+    all_nouns: photos may get withheld nouns as labels; without it, such a photo gets its most probable other label.
     """
 
     def __init__(
@@ -89,9 +90,9 @@ class PhotoSearch:
         return len(self.rows)
 
     def find(self, wanted: Wanted, top: int = 20) -> Hits:
-        """The best photos, `top` of them or all if there are fewer.
+        """Return the best `top` photos, or all if there are fewer.
 
-        LabelError or UsageError for a word nothing is known of, PictureError for a photo that cannot be read.
+        LabelError or UsageError for an unknown word, PictureError for an unreadable photo.
         """
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
@@ -100,11 +101,11 @@ class PhotoSearch:
         return self._found(self._query(wanted), top)
 
     def like(self, place: int, top: int = 20) -> Hits:
-        """The photos nearest to one of the index by cosine, without itself; place: its position in `rows`.
+        """Return the photos nearest by cosine to one of the index, without itself. place: its position in `rows`.
 
-        Its vector in the index is taken: the photo itself is not read. IndexError if there is no such place.
+        Uses the vector in the index: the photo itself is not read. IndexError if there is no such position.
         """
-        assert top >= 1, "at least one photo is asked for"
+        assert top >= 1, "at least one photo must be requested"
         found = self._found(_Query(point=self._vectors[place]), top + 1)
         others = [hit for hit in found.hits if hit.path != self.rows.facts[place].path]
         return replace(found, hits=tuple(others[:top]))
@@ -125,7 +126,7 @@ class PhotoSearch:
         return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=near is None)
 
     def kept(self, wanted: Wanted) -> Bool[np.ndarray, "photos"]:
-        """Which photos `wanted` does not reject, in the order of `rows`."""
+        """Return which photos `wanted` does not reject, in the order of `rows`."""
         query = self._query(wanted)
         scores = self._scores(query)
         if query.point is None and query.probable:
@@ -135,7 +136,7 @@ class PhotoSearch:
     def _kept(
         self, query: "_Query", places: Int64[np.ndarray, "some"], scores: PhotoScores
     ) -> Bool[np.ndarray, "some"]:
-        """Which of these photos, with their scores, the query does not reject; see `Wanted`."""
+        """Return which of these photos the query does not reject, by score; see `Wanted`."""
         kept = np.ones(len(places), dtype=bool)
         if query.reject != "auto":
             return scores >= np.float32(query.reject) if query.reject else kept  # a cosine may be below 0
@@ -146,11 +147,10 @@ class PhotoSearch:
         return kept
 
     def scores(self, wanted: Wanted) -> PhotoScores:
-        """Every photo's score, up is better, in the order of `rows`.
+        """Return every photo's score, higher is better, in the order of `rows`.
 
-        For words the logarithm of a probability: that the photo is any of the words, or of their kinds; that it is
-        each of them, as if these were independent, where all are wanted; and that it is something under the branch,
-        in the same way.
+        For words, the logarithm of a probability: that the photo shows any of the words or their kinds; or, for match
+        all, that it shows each of them, taken as independent; and likewise that it shows something below `under`.
         """
         return self._scores(self._query(wanted))
 
@@ -170,7 +170,7 @@ class PhotoSearch:
         return _Query(placed, probable=wanted.by == "probability", notes=notes, reject=wanted.reject)
 
     def _each_of(self, chosen: Candidates) -> list[LabelSpace]:
-        """One space per word: its label, and those of its kinds."""
+        """Return one space per word: its label and those of its kinds."""
         everyone = range(len(chosen.space.labels))
         if chosen.kinds is None:
             return [chosen.space.subset([one]) for one in everyone]
@@ -183,7 +183,7 @@ class PhotoSearch:
         ]
 
     def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
-        """The photos that an approximate search need look at; None for all."""
+        """Return the candidate photos of an approximate search; None for all."""
         if self._near is None or not query.probable:
             return None
         count = min(len(self), max(_AT_LEAST, 10 * top))
@@ -201,7 +201,7 @@ class PhotoSearch:
         return found
 
     def _possible(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
-        """All photos that can be among the best, by a first look in 8 bits; None where that look does not pay."""
+        """Return all photos that can be among the best by 8-bit scores; None if these do not pay."""
         if self._coarse is None or sum(len(space.labels) for space in query.spaces) > _FEW_LABELS:
             return None
         slack = self._coarse.slack * np.float32(self._lengths(query))
@@ -211,7 +211,7 @@ class PhotoSearch:
         return rows if len(rows) < len(self) // 2 else None
 
     def _lengths(self, query: "_Query") -> float:
-        """How often the slack of a photo's inner product may stand in its score, the temperature aside.
+        """Return how often the slack of a photo's inner product may enter its score, before the temperature.
 
         A logarithm of a sum moves by no more than its largest part; that of a probability among labels which the
         model lacks is the difference of two such. Scores of several spaces are added.
@@ -225,7 +225,7 @@ class PhotoSearch:
         return sum(length * times for length, times in zip(longest, twice, strict=True))
 
     def _scores(self, query: "_Query", coarse: Coarse | None = None) -> PhotoScores:
-        """coarse: what to take inner products from in place of the vectors."""
+        """Return each photo's score. coarse: take inner products from it instead of the vectors."""
         if query.point is not None:
             cosines: PhotoScores = coarse.products(query.point[None])[0] if coarse else self._vectors @ query.point
             return cosines
@@ -243,7 +243,7 @@ class PhotoSearch:
         return self.rows.vectors.astype(np.float32)
 
     def _cosines(self, space: LabelSpace, coarse: Coarse | None) -> Iterator[tuple[slice, Scores]]:
-        """Blocks of photos, and theirs with the labels; a label without a vector comes last, at -inf."""
+        """Yield blocks of photos with their scores; a label without a vector is last, at -inf."""
         if coarse is None:
             for block in _blocks(len(self), len(space.labels)):
                 yield block, space.cosines(self._vectors[block])
@@ -253,33 +253,33 @@ class PhotoSearch:
         yield slice(0, len(self)), scores.T
 
     def _highest_cosine(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
-        """Of each photo with the labels; nothing else is looked at."""
+        """Return the scores of each photo with the labels only."""
         return np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse)])
 
     def _foreign(self, space: LabelSpace) -> list[int]:
-        """Columns of labels that the model lacks."""
+        """Return the columns of labels that the model lacks."""
         return [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
 
     def _log_shares(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
-        """The logarithm of the probability that `space` holds a photo's label, all labels of the model competing.
+        """Return the log probability that a photo's label is in `space`, among all labels of the model.
 
         Labels that the model lacks compete too, as in `devise label --labels`. Probabilities of trained classes
-        below the ones that are kept of a photo count as 0.
+        below the ones that the index keeps count as 0.
         """
         total = np.empty(len(self), np.float32)
         prior = label_prior(self._model.parts, space.labels)
         foreign = self._foreign(space)
         for block, cosines in self._cosines(space, coarse):
             scores = self._scaled(cosines, space, prior, block)
-            total[block] = _log_sum(scores)
+            total[block] = log_sum_exp(scores)
             if foreign:
-                total[block] -= np.logaddexp(np.float32(0), _log_sum(scores[:, foreign]))
+                total[block] -= np.logaddexp(np.float32(0), log_sum_exp(scores[:, foreign]))
         return total
 
     def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
-        """What the photos at these places are called when all labels of the model compete, or those not withheld.
+        """Return the labels of these photos among all labels of the model, or those not withheld.
 
-        The index keeps the first of all labels: where that is withheld, the first of the others is found now.
+        The index keeps the top label: if it is withheld, the best of the others is found now.
         """
         labels, named = self._model.labels, self.rows.labels[places].tolist()
         if not self._all_nouns:
@@ -290,7 +290,7 @@ class PhotoSearch:
         return [self._model.labelled(labels[position]) for position in named]
 
     def _rename(self, places: list[int]) -> None:
-        """Find the likeliest label that is not withheld for each of these photos."""
+        """Find the most probable label that is not withheld for each of these photos."""
         parts = self._model.parts
         prior = label_prior(parts, parts.placed.labels)
         for start in range(0, len(places), _TOGETHER):
@@ -301,7 +301,7 @@ class PhotoSearch:
             self._renamed.update(zip(some, best.tolist(), strict=True))
 
     def _scaled(self, scores: Scores, space: LabelSpace, prior: LabelPrior | None, block: slice) -> Scores:
-        """Fused score over temperature, less the logarithm of the photo's sum over all labels; made in place."""
+        """Compute the fused score over temperature minus the photo's log sum over all labels, in place."""
         if prior is not None:
             scores += prior
         trained = {place: self._column[space.labels.ids[place]] for place in np.flatnonzero(space.labels.seen).tolist()}
@@ -320,7 +320,7 @@ class PhotoSearch:
         return scores
 
     def _photos_of(self, column: int, block: slice) -> tuple[Int64[np.ndarray, "some"], Float32[np.ndarray, "some"]]:
-        """The photos of the block that keep a probability of this class of the classifier, and these."""
+        """Return the photos of the block with a stored probability of this class, and the probabilities."""
         first, last = self._by_class.starts[column : column + 2]
         photos = self._by_class.photos[first:last]
         inside = slice(*np.searchsorted(photos, (block.start, block.stop)))
@@ -340,7 +340,7 @@ def _any_of(chosen: Candidates) -> list[LabelSpace]:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _ByClass:
-    """For each class of the classifier the photos that keep a probability of it: from starts[c] to starts[c + 1]."""
+    """Group photos by classes they store a probability of: class c from starts[c] to starts[c + 1]."""
 
     starts: Int64[np.ndarray, "bounds"]
     photos: Int64[np.ndarray, "kept"]
@@ -348,17 +348,7 @@ class _ByClass:
 
 
 def _blocks(photos: int, labels: int) -> Iterator[slice]:
-    """As many photos at once as keep their scores within `_BLOCK_BYTES`, at least one."""
+    """Return how many photos' scores fit in `_BLOCK_BYTES`, at least one."""
     step = max(1, _BLOCK_BYTES // (4 * max(1, labels)))
     for start in range(0, photos, step):
         yield slice(start, min(start + step, photos))
-
-
-def _log_sum(scores: Float32[np.ndarray, "photos labels"]) -> PhotoScores:
-    """log of the sum of exp along each row."""
-    if scores.shape[1] == 1:
-        return scores[:, 0]
-    highest = scores.max(axis=1).clip(min=np.finfo(np.float32).min)
-    with np.errstate(divide="ignore"):  # where no label has a vector the sum is 0
-        total: PhotoScores = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-    return total

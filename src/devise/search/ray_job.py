@@ -1,4 +1,4 @@
-"""The labels of very many photos on a cluster: the job of `label_parts`, its chunks spread by Ray Data."""
+"""Bulk labels on a cluster: the job of `label_parts`, with chunks distributed by Ray Data."""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ __all__ = ["ClusterJob", "ClusterLabelled", "label_on_cluster"]
 
 @dataclass(frozen=True, slots=True)
 class ClusterJob:
-    """What is labelled, and by how many.
+    """Photos to label, and workers to use.
 
     places: paths, folders, .tar shards, URLs; every worker must reach them by these names, and `folder` too.
-    bundle: a model's directory, None for the one in the package. workers: processes, of one core each.
-    chunk: photos of a part. fast: the network in 8-bit integers.
+    bundle: a model's directory, None for the one in the package. workers: processes with one core each.
+    chunk: photos per part. fast: the network in 8-bit integers.
     """
 
     places: tuple[str, ...]
@@ -34,7 +34,7 @@ class ClusterJob:
 
 @dataclass(frozen=True, slots=True)
 class ClusterLabelled:
-    """photos: in the folder. now: of them labelled by this run. failed: could not be read. skipped: no pictures."""
+    """Counts: photos in the folder, labelled now by this run, failed to read, skipped as not pictures."""
 
     photos: int
     now: int
@@ -43,11 +43,11 @@ class ClusterLabelled:
 
 
 def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
-    """Label what the folder does not hold yet on the Ray cluster of this process, or on a local one.
+    """Label photos missing from the folder on the Ray cluster of this process, or a local one.
 
-    A worker that is lost is started again with the chunk it had. A chunk's part is named after its photos and
-    appears whole or not at all, so a photo is in one part, however often its chunk was begun.
-    DeviseError if photos are missing in the end, or if Ray is not installed.
+    A lost worker is restarted with its chunk. The part of a chunk is named after its photos and is complete or absent,
+    so each photo is in one part, however often its chunk was started.
+    DeviseError if photos are missing at the end, or if Ray is not installed.
     """
     ray = _ray()
     with writing_parts(job.folder, load(job.bundle, fast=job.fast), job.request):
@@ -72,19 +72,19 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     after = done_names(job.folder)
     if len(after) != len(before) + asked:
         missing = len(before) + asked - len(after)
-        raise DeviseError(f"{missing} of {asked} photos have no labels: run the job again, which does the rest")
+        raise DeviseError(f"{missing} of {asked} photos have no labels: run the job again to label them")
     return ClusterLabelled(len(after), asked, problems_in(job.folder), len(skipped))
 
 
 class _Worker:
-    """Lives in a worker's process; the model is read once."""
+    """An actor in a worker process; it reads the model once."""
 
     def __init__(self, job: ClusterJob) -> None:
         self._job = job
         self._run = load(job.bundle, fast=job.fast).run(job.request)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
-        """Label the chunks of the batch; how many photos of each could not be read."""
+        """Label the chunks of the batch; return the number of unreadable photos per chunk."""
         return {"failed": [self._failed(items) for items in batch["items"]]}
 
     def _failed(self, items: Sequence[dict[str, Any]]) -> int:
@@ -93,7 +93,7 @@ class _Worker:
 
 
 def _plain(value: Any) -> Any:
-    """What was a Python number before it travelled; None for a number that is absent."""
+    """Restore a Python number after transport; None for a missing one."""
     if value is None or isinstance(value, str):
         return value
     return None if math.isnan(value) else int(value)  # NaN stands for None in a column of numbers

@@ -1,4 +1,4 @@
-"""What is looked for in an index of photos, and what is found."""
+"""Queries to an index of photos, and their results."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,26 +12,25 @@ from devise.model.typed import TypedLabel
 __all__ = ["LEAST_LIKE", "Hit", "Hits", "Likeness", "Wanted", "likeness", "shown_score"]
 
 Likeness = Literal["very like", "quite like", "somewhat like", "hardly like"]
-"""How like a photo is to what was looked for, in words."""
+"""Similarity of a photo to the query, in words."""
 
 LEAST_LIKE: dict[Literal["probability", "cosine"], tuple[float, float, float]] = {
     "probability": (0.5, 0.1, 0.01),
     "cosine": (0.6, 0.4, 0.25),
 }
-"""The least scores of the first three. Of two photos by chance, one pair in eleven has a cosine of 0.2 or more."""
+"""Thresholds of the first three. One random pair of photos in eleven has a cosine of 0.2 or more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for.
+    """A query.
 
     words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
-    any of them, or all. under: something below this noun of WordNet. like: a photo to be near to; alone.
-    exact: a word stands for its own label alone, not for its kinds too; an id always does.
-    reject: photos below this score are not found, 0 is all of them; "auto" leaves out those for which one of the words
-        (or the branch) is no likelier than before the photo was looked at, and nothing where photos are ordered by a
-        cosine.
-    by: "probability", or the bare "cosine" of photo and label, of several the highest (any) or the lowest (all).
+    any of them, or all. under: find anything below this noun of WordNet. like: a photo to be near; excludes the others.
+    exact: a word means only its own label, without its kinds; an id always does.
+    reject: threshold of the score, 0 keeps all photos; "auto" leaves out a photo that does not make one of the words
+        (or `under`) more probable than before, and nothing if photos are ordered by a cosine.
+    by: "probability", or the bare "cosine" of photo and label; for several labels the highest (any) or lowest (all).
     """
 
     words: tuple[TypedLabel, ...] = ()
@@ -44,19 +43,19 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.reject != "auto" and not 0 <= self.reject <= 1:
-            raise UsageError(f"reject is auto or a score from 0 to 1, got {self.reject}")
+            raise UsageError(f"reject must be auto or a score from 0 to 1, got {self.reject}")
         if self.like is not None and (self.words or self.under is not None):
-            raise UsageError("a photo to be like stands alone: leave out words and under, or like")
+            raise UsageError("like excludes words and under: leave out like, or the others")
         if self.like is None and not self.words and self.under is None:
-            raise UsageError("nothing is looked for: give words, a noun as under, or a photo as like")
+            raise UsageError("nothing to search for: give words, a noun as under, or a photo as like")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A photo that was found.
 
-    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo, or if asked, the cosine.
-    label: what the photo is called when all labels of the model compete.
+    score: for words the probability that `devise label` gives them, in [0, 1]; for a photo, or by "cosine", the cosine.
+    label: the photo's top label among all labels of the model.
     """
 
     path: str
@@ -68,7 +67,7 @@ class Hit:
 class Hits:
     """Photos best first; equal scores are ordered by path.
 
-    photos: how many were searched. notes: on the words. exact: whether all photos were looked at.
+    photos: number searched. notes: on the words. exact: whether all photos were compared.
     """
 
     hits: tuple[Hit, ...]
@@ -78,7 +77,7 @@ class Hits:
 
 
 def likeness(score: float, by: Literal["probability", "cosine"] = "probability") -> Likeness:
-    """The score in words, by `LEAST_LIKE`; a photo is compared with another by cosine.
+    """Describe a score in words, by `LEAST_LIKE`; two photos are compared by cosine.
 
     >>> likeness(0.5), likeness(0.0301), likeness(0.0301, "cosine")
     ('very like', 'somewhat like', 'hardly like')
@@ -90,7 +89,7 @@ def likeness(score: float, by: Literal["probability", "cosine"] = "probability")
 
 
 def shown_score(score: float) -> str:
-    """Four places; what is above 0 is never shown as 0.
+    """Format with four decimals; a score above 0 is never shown as 0.
 
     >>> shown_score(0.5), shown_score(0.00002), shown_score(0.0)
     ('0.5000', '< 0.0001', '0.0000')

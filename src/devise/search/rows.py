@@ -1,4 +1,4 @@
-"""What an index of photos keeps of each photo, column by column, and its form in Parquet."""
+"""The columns of a photo index, and their Parquet schema."""
 
 import os
 from collections.abc import Callable, Container, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FACTS", "PhotoFact", "Rows", "facts_of", "from_table", "import_pyarrow", "read_parquet", "to_table"]
 
 FACTS = ("path", "path_bytes", "size", "mtime_ns", "sha256", "gone")
-"""The columns that tell which photos are known; the others are what was seen in them."""
+"""The columns that identify photos; the others describe their content."""
 
 _Any = TypeVar("_Any", bound=np.generic)
 _UNPACKED = 1 << 30  # bytes that any file may say it has when unpacked; a larger file more
@@ -27,10 +27,10 @@ _RATIO = 1000  # times its size
 
 @dataclass(frozen=True, slots=True)
 class PhotoFact:
-    """What tells whether a photo is the one that was read.
+    """The facts that identify a photo's file.
 
-    path: absolute. size: bytes. mtime_ns: when it was changed last, nanoseconds. sha256: of its content, 32 bytes.
-    gone: there is no such photo any more; the row only cancels earlier ones of the same path.
+    path: absolute. size: bytes. mtime_ns: time of the last change, nanoseconds. sha256: of its content, 32 bytes.
+    gone: the photo no longer exists; the row only cancels earlier ones of the same path.
     """
 
     path: str
@@ -42,11 +42,11 @@ class PhotoFact:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Rows:
-    """Photos and what was seen in them, in one order.
+    """Photos and their content, in one order.
 
     vectors: points of the label space, unit length but for their storage in 16 bits.
     totals: the logarithm of the sum that turns a photo's scores into probabilities over all labels of the model.
-    labels: what a photo is called when all labels of the model compete: a position among them.
+    labels: a photo's top label among all labels of the model, as a position.
     classes, shares: the columns of the classifier's most probable classes, and their probabilities.
     """
 
@@ -62,13 +62,13 @@ class Rows:
 
     @classmethod
     def gone(cls, paths: Sequence[str], dim: int, best: int) -> "Rows":
-        """Rows that cancel these paths."""
+        """Return rows that cancel these paths."""
         facts = tuple(PhotoFact(path, 0, 0, b"", gone=True) for path in paths)
         return cls.blank(facts, dim, best)
 
     @classmethod
     def blank(cls, facts: tuple[PhotoFact, ...], dim: int, best: int) -> "Rows":
-        """Rows in which nothing was seen."""
+        """Return rows without content."""
         count = len(facts)
         return cls(
             facts,
@@ -81,7 +81,7 @@ class Rows:
 
     @classmethod
     def joined(cls, blocks: Sequence["Rows"]) -> "Rows":
-        """One after the other; at least one."""
+        """Concatenate at least one."""
         return cls(
             tuple(fact for block in blocks for fact in block.facts),
             np.concatenate([block.vectors for block in blocks]),
@@ -92,7 +92,7 @@ class Rows:
         )
 
     def taken(self, places: Int64[np.ndarray, "some"], facts: tuple[PhotoFact, ...] | None = None) -> "Rows":
-        """The rows at these places; facts: others in place of their own."""
+        """Return the rows at these positions. facts: replace their own facts."""
         own = tuple(self.facts[place] for place in places.tolist()) if facts is None else facts
         return Rows(
             own,
@@ -105,7 +105,7 @@ class Rows:
 
 
 def import_pyarrow() -> Any:
-    """The module; PhotoIndexError with what to install if it is absent."""
+    """Import the module; PhotoIndexError with what to install if it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -117,11 +117,10 @@ def import_pyarrow() -> Any:
 def read_parquet(
     path: Path, schema: "pa.Schema", columns: Sequence[str], *, nullable: Container[str] = ()
 ) -> "pa.Table":
-    """Some columns of a Parquet file that was written with this schema; only the nullable ones may lack values.
+    """Read columns of a Parquet file with this schema; only nullable columns may lack values.
 
-    FileNotFoundError if it is absent. ValueError, one line, for whatever else is wrong: no regular file, a damaged or
-    foreign one, a column of the schema that is missing or of another type, a missing value, more rows than the file can
-    hold.
+    FileNotFoundError if it is absent. ValueError, one line, for every other fault: not a regular file, damaged or of
+    another format, a missing column or one of another type, a missing value, more rows than the file can contain.
     """
     pyarrow = import_pyarrow()
     size = require_regular(path)
@@ -134,7 +133,7 @@ def read_parquet(
             groups = (file.metadata.row_group(place) for place in range(file.metadata.num_row_groups))
             unpacked = sum(group.total_byte_size for group in groups)
             if not 0 <= unpacked <= max(_UNPACKED, _RATIO * size):
-                raise ValueError(f"it says that it unpacks to {unpacked:,} bytes")
+                raise ValueError(f"it claims to unpack to {unpacked:,} bytes")
             table = file.read(list(columns))
         table.validate(full=True)
         for name in columns:
@@ -150,7 +149,7 @@ def read_parquet(
 
 
 def to_table(rows: Rows) -> "pa.Table":
-    """The rows as an Arrow table; a path that is not UTF-8 is kept byte by byte beside its readable form."""
+    """Convert rows to an Arrow table; a path that is not UTF-8 is also kept as bytes."""
     pa = import_pyarrow()
     shown = [text_name(fact.path) for fact in rows.facts]
     exact = [
@@ -174,7 +173,7 @@ def to_table(rows: Rows) -> "pa.Table":
 
 
 def from_table(table: "pa.Table", dim: int, best: int) -> Rows:
-    """The rows of a table that `to_table` made; PhotoIndexError if its columns are others or a number is not finite."""
+    """Convert a table of `to_table` to rows; PhotoIndexError for other columns or numbers that are not finite."""
     return _checked(
         lambda: _finite(
             Rows(
@@ -196,7 +195,7 @@ def _finite(rows: Rows) -> Rows:
 
 
 def facts_of(table: "pa.Table") -> tuple[PhotoFact, ...]:
-    """The facts alone; the table needs no other columns. PhotoIndexError if one is missing."""
+    """Return the facts alone, which need no other columns; PhotoIndexError if one is missing."""
     return _checked(lambda: tuple(map(_fact, *(table.column(name).to_pylist() for name in FACTS))))
 
 
@@ -212,7 +211,7 @@ def _matrix(table: "pa.Table", name: str, width: int, kind: type[_Any]) -> Any:
     column = table.column(name).combine_chunks()
     flat = column.flatten().to_numpy(zero_copy_only=False)
     if flat.dtype != kind or len(flat) != width * len(table):
-        raise PhotoIndexError(f"column {name} must hold {width} numbers of {kind.__name__} a photo, and does not")
+        raise PhotoIndexError(f"column {name} must contain {width} numbers of {kind.__name__} per photo")
     return flat.reshape(-1, width)
 
 
@@ -223,4 +222,4 @@ def _checked(read: Callable[[], _Read]) -> _Read:
     try:
         return read()
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise PhotoIndexError(f"has not the columns of an index of photos ({error})") from None
+        raise PhotoIndexError(f"does not have the columns of a photo index ({error})") from None

@@ -1,4 +1,4 @@
-"""How well an index is searched: the names of class folders as words, their photos as the right ones."""
+"""Measure search: the names of class folders as queries, their photos as relevant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,16 +17,16 @@ from devise.taxonomy.wordnet import Taxonomy
 __all__ = ["ORDERS", "ClassQuality", "Quality", "Retrieval", "class_of", "measure_search", "retrieval"]
 
 ORDERS = ("name", "probability", "cosine")
-"""How photos are ordered: by the class's name as a user types it, by its id, by the cosine with it alone."""
+"""Orders of photos: by the class's name as a user types it, by its id, by the cosine with its id alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How well a word finds its photos.
+    """Retrieval quality of one word.
 
     average_precision: mean of the precision at the place of each right photo, in [0, 1]. precision_at_5,
-    precision_at_10: share of right photos among the first five and ten, or among all where there are fewer.
-    relevant: how many are right.
+    precision_at_10: share of right photos among the first five and ten, or among all if there are fewer.
+    relevant: number of right photos.
     """
 
     average_precision: float
@@ -36,13 +36,13 @@ class Retrieval:
 
 
 def retrieval(scores: Float32[np.ndarray, "photos"], right: Bool[np.ndarray, "photos"]) -> Retrieval:
-    """Of photos ordered by score, equal ones by place; UsageError if no photo is right.
+    """Measure photos ordered by score, ties by position; UsageError if no photo is right.
 
     >>> retrieval(np.float32([0.9, 0.5, 0.7]), np.array([True, True, False])).average_precision.__round__(3)
     0.833
     """
     if not right.any():
-        raise UsageError("a word needs at least one right photo to be measured, got none")
+        raise UsageError("measuring a word needs at least one right photo, got none")
     hits = right[np.argsort(-scores, kind="stable")]
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     return Retrieval(float(precision[hits].mean()), float(hits[:5].mean()), float(hits[:10].mean()), int(right.sum()))
@@ -50,7 +50,7 @@ def retrieval(scores: Float32[np.ndarray, "photos"], right: Bool[np.ndarray, "ph
 
 @dataclass(frozen=True, slots=True)
 class ClassQuality:
-    """One class as a word. by: how photos were ordered, one of ORDERS.
+    """Results of one class as a query. by: order of the photos, one of ORDERS.
 
     kept, wrong: shares of the right photos, and of all others, that search finds at all, by its rule "auto".
     """
@@ -66,19 +66,19 @@ class ClassQuality:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """All classes; photos: how many were searched, those of no class folder among them."""
+    """Results of all classes. photos: number searched, including those outside class folders."""
 
     classes: tuple[ClassQuality, ...]
     photos: int
 
     def found(self, by: str, trained: bool) -> tuple[float, float]:
-        """Of the same classes the means of `kept` and `wrong`."""
+        """Return the means of `kept` and `wrong` over the same classes."""
         rows = [(row.kept, row.wrong) for row in self.classes if (row.by, row.trained) == (by, trained)]
         kept, wrong = np.mean(rows, axis=0).tolist()
         return kept, wrong
 
     def mean(self, by: str, trained: bool) -> Retrieval | None:
-        """Over the classes that were trained on, or the others; None if there are none."""
+        """Average over the trained classes, or the others; None if there are none."""
         rows = [row.found for row in self.classes if (row.by, row.trained) == (by, trained)]
         if not rows:
             return None
@@ -91,7 +91,7 @@ class Quality:
 
 
 def measure_search(model: Model, search: PhotoSearch) -> Quality:
-    """Every class folder's synset is looked for among all photos of the index.
+    """Query every class folder's synset among all photos of the index.
 
     Photos are ordered in three ways, see ORDERS. A name finds photos of its kinds too, which count as right.
     UsageError if no photo is in a folder named by a synset.
@@ -104,7 +104,7 @@ def measure_search(model: Model, search: PhotoSearch) -> Quality:
 
 
 def class_of(path: Path, taxonomy: Taxonomy) -> str | None:
-    """The nearest folder of a path that is named by a synset of the taxonomy, None if there is none."""
+    """Return the nearest folder of a path that is named by a synset, or None."""
     return next((folder.name for folder in path.parents if folder.name in taxonomy), None)
 
 

@@ -1,4 +1,4 @@
-"""A directory of Parquet parts that only ever grows by whole parts: killed at any moment, it holds all it held."""
+"""A directory of Parquet parts that grows by complete parts: a kill loses nothing stored."""
 
 import hashlib
 import json
@@ -34,10 +34,10 @@ _MANY = 32  # small parts that are left alone
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What all rows of an index have in common.
+    """Facts shared by all rows of an index.
 
-    model: its name. model_sha256: of its manifest, which holds the hash of every part. dim: of the label space.
-    best: how many classes of the classifier are kept of each photo.
+    model: its name. model_sha256: of its manifest, which contains the hash of every part. dim: of the label space.
+    best: number of classifier classes stored per photo.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Header:
 
 
 class Known(NamedTuple):
-    """A photo that is in the index, and where its row is."""
+    """A photo of the index, and the place of its row."""
 
     fact: PhotoFact
     part: int
@@ -55,7 +55,7 @@ class Known(NamedTuple):
 
 
 class PhotoStore:
-    """Rows of photos on disk; of the rows of one path the last one holds.
+    """Rows of photos on disk; for each path, the last row counts.
 
     path: the directory. header: see `Header`.
     """
@@ -67,7 +67,7 @@ class PhotoStore:
 
     @classmethod
     def opened(cls, path: Path, header: Header) -> "PhotoStore":
-        """The index at `path`; PhotoIndexError if there is none, or if another model or version made it."""
+        """Open the index at `path`; PhotoIndexError if absent, or of another model or version."""
         import_pyarrow()
         file = path / HEADER_FILE
         try:
@@ -77,7 +77,7 @@ class PhotoStore:
             if found is not None and [type(one) for one in astuple(found)] != [str, str, int, int]:
                 raise TypeError("its values are of other types")
         except (FileNotFoundError, NotADirectoryError):
-            raise PhotoIndexError(f"{path}: there is no index of photos here: make one with devise index") from None
+            raise PhotoIndexError(f"{path}: no index of photos here: make one with devise index") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PhotoIndexError(
                 f"{file}: is damaged ({reason_of(error)}): remove {path} and index the photos again"
@@ -87,25 +87,25 @@ class PhotoStore:
         if found != header:
             if found.model_sha256 == header.model_sha256:
                 raise PhotoIndexError(
-                    f"{file}: is damaged (numbers that this model has not): remove {path} and index the photos again"
+                    f"{file}: is damaged (numbers that do not fit the model): remove {path} and index the photos again"
                 )
             raise PhotoIndexError(
-                f"{path}: was made by model {found.model} ({found.model_sha256[:12]}), and this is {header.model} "
-                f"({header.model_sha256[:12]}), whose vectors mean something else: give that model by --model, or "
-                "index the photos again into another folder"
+                f"{path}: was made by model {found.model} ({found.model_sha256[:12]}), but this is {header.model} "
+                f"({header.model_sha256[:12]}) with different vectors: give that model with --model, or index the "
+                "photos again into another folder"
             )
         return cls(path, header)
 
     @classmethod
     def created(cls, path: Path, header: Header) -> "PhotoStore":
-        """The index at `path`, which is made if there is none; UsageError if something else is there."""
+        """Open or create the index at `path`; UsageError if something else is there."""
         import_pyarrow()
         if (path / HEADER_FILE).exists():
             return cls.opened(path, header)
         if path.exists() and not path.is_dir():
-            raise UsageError(f"an index is a folder, and {path} is a file: give another name")
+            raise UsageError(f"an index is a folder, but {path} is a file: give another name")
         if path.is_dir() and any(name not in (_PARTS, _LOCK) and not name.startswith(".") for name in os.listdir(path)):
-            raise UsageError(f"{path} holds other files and no index of photos: give a new or empty folder")
+            raise UsageError(f"{path} contains other files and no index of photos: give a new or empty folder")
         (path / _PARTS).mkdir(parents=True, exist_ok=True)
         with atomic_write(path / HEADER_FILE) as file:
             file.write(json.dumps({"format": _FORMAT, "version": _VERSION, **asdict(header)}, indent=1) + "\n")
@@ -113,7 +113,7 @@ class PhotoStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Held by the one process that writes; PhotoIndexError if another does. Ends with the process."""
+        """Lock the index for the writing process; PhotoIndexError if another writes. Ends with the process."""
         with sole_writer(self.path, PhotoIndexError, _LOCK):
             (self.path / _PARTS).mkdir(exist_ok=True)
             for left in (self.path / _PARTS).glob(".*.part"):
@@ -121,29 +121,29 @@ class PhotoStore:
             yield
 
     def parts(self) -> tuple[int, ...]:
-        """The numbers of the parts, oldest first."""
+        """Return the numbers of the parts, oldest first."""
         names = os.listdir(self.path / _PARTS) if (self.path / _PARTS).is_dir() else []
         return tuple(sorted(int(found[1]) for name in names if (found := _PART.fullmatch(name))))
 
     def known(self) -> dict[str, Known]:
-        """The photos in the index by path; only the columns of their facts are read."""
+        """Return the photos of the index by path; read only the columns of their facts."""
         return self._known(self.parts())
 
     def append(self, rows: Rows) -> int:
-        """Write the rows as one part, whole or not at all; its number."""
+        """Write the rows as one part, complete or not at all; return its number."""
         number = (self.parts() or (0,))[-1] + 1
         self._write(number, [to_table(rows)])
         return number
 
     def read(self, part: int) -> Rows:
-        """All rows of a part, those that no longer hold too; PhotoIndexError if it is damaged."""
+        """Return all rows of a part, including outdated ones; PhotoIndexError if it is damaged."""
         with self._naming(part):
             return from_table(self._table(part), self.header.dim, self.header.best)
 
     def rows(self) -> Rows:
-        """All photos of the index, ordered by path; PhotoIndexError if its folder of parts is gone."""
+        """Return all photos of the index, ordered by path; PhotoIndexError if its folder of parts is missing."""
         if not (self.path / _PARTS).is_dir():
-            raise PhotoIndexError(f"{self.path / _PARTS}: is gone, and the photos with it: run devise index again")
+            raise PhotoIndexError(f"{self.path / _PARTS}: is missing, with all photos: run devise index again")
         for _ in range(3):
             parts = self.parts()
             try:
@@ -153,7 +153,7 @@ class PhotoStore:
             except FileNotFoundError:  # merged by a process that writes at this moment
                 continue
         else:
-            raise PhotoIndexError(f"{self.path}: changes while it is read: try again when it is written")
+            raise PhotoIndexError(f"{self.path}: changes while it is read: try again when the writer has finished")
         if not known:
             return Rows.blank((), self.header.dim, self.header.best)
         joined = Rows.joined(blocks)
@@ -162,9 +162,9 @@ class PhotoStore:
         return joined.taken(np.array(order, dtype=np.int64))
 
     def merge(self) -> bool:
-        """Write what holds as one part where there are many small parts or many rows no longer hold.
+        """Merge the current rows into one part if there are many small parts or outdated rows.
 
-        Killed at any moment, the same photos hold: the new part comes first, then the old ones go, oldest first.
+        A kill changes no photos: the new part is written first, then the old ones are removed, oldest first.
         """
         parts = self.parts()
         known = self._known(parts)
@@ -226,7 +226,7 @@ class PhotoStore:
 
     @contextmanager
     def _naming(self, part: int) -> Iterator[None]:
-        """A part that cannot be read is named, with the cure."""
+        """Name an unreadable part, with the cure."""
         arrow_error: Any = import_pyarrow().lib.ArrowException
         try:
             yield
@@ -237,12 +237,12 @@ class PhotoStore:
                 raise
             raise PhotoIndexError(
                 f"{self._file(part)}: is damaged ({reason_of(error)}): remove this file and run devise index again, "
-                "which reads its photos anew"
+                "which reads its photos again"
             ) from None
 
 
 def fingerprint(rows: Rows) -> str:
-    """Tells whether an index made from rows is still of these rows, in this order."""
+    """Return a hash that identifies these rows in this order."""
     digest = hashlib.sha256()
     for fact in rows.facts:
         digest.update(os.fsencode(fact.path) + b"\0" + fact.sha256)

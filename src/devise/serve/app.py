@@ -28,16 +28,16 @@ __all__ = ["make_app"]
 _LOG = logging.getLogger("devise.serve")
 _ABOUT = """Name what is in a picture, with any noun.
 
-Every failure is `{"error": {"code": ..., "message": ...}}`. 429 and 503 say in `Retry-After` when to come back."""
+Every failure is `{"error": {"code": ..., "message": ...}}`. 429 and 503 say in `Retry-After` when to retry."""
 _MEANING = {
-    400: "The request cannot be understood.",
-    401: "The token is missing or wrong.",
-    404: "There is no such thing here.",
+    400: "Malformed request.",
+    401: "Missing or wrong token.",
+    404: "Not found.",
     408: "The body did not arrive in time.",
-    409: "No more labels can be kept.",
+    409: "The store of labels is full.",
     413: "The body is too large.",
-    422: "A parameter, a label or the picture is not as it must be.",
-    429: "The queue is full: come back after `Retry-After` seconds.",
+    422: "Invalid parameter, label or picture.",
+    429: "The queue is full: retry after `Retry-After` seconds.",
     503: "The service is stopping.",
 }
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -46,9 +46,9 @@ _Handler = Callable[[Request, Exception], Awaitable[Response]]
 def make_app(
     service: Service, *, token: str | None = None, hosts: Collection[str] = (), addresses: bool = False
 ) -> FastAPI:
-    """The application; it closes the service when it is shut down.
+    """Build the application; it closes the service at shutdown.
 
-    token: what calls must carry as `Authorization: Bearer`; None lets everybody in. hosts, addresses: see `Guard`.
+    token: sent by requests as `Authorization: Bearer`; None lets everybody in. hosts, addresses: see `Guard`.
     """
 
     @asynccontextmanager
@@ -92,20 +92,20 @@ def _add_health(app: FastAPI, service: Service) -> None:
             search=service.photos is not None,
         )
 
-    @app.get("/healthz", tags=["health"], summary="Whether the process lives")
+    @app.get("/healthz", tags=["health"], summary="Liveness check")
     async def healthz() -> Health:
-        """Always 200 while it does."""
+        """Always 200 while the process lives."""
         return state()
 
-    @app.get("/readyz", tags=["health"], summary="Whether it takes requests")
+    @app.get("/readyz", tags=["health"], summary="Readiness check")
     async def readyz(response: Response) -> Health:
-        """503 from the moment it is told to stop."""
+        """503 from the moment the service is asked to stop."""
         response.status_code = 503 if service.draining else 200
         return state()
 
     @app.get("/metrics", tags=["health"], response_class=Response, summary="Counters for Prometheus")
     async def metrics() -> Response:
-        """In Prometheus' text format."""
+        """Counters in the text format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -132,13 +132,11 @@ def _handlers() -> dict[int | type[Exception], Any]:
         return Response(status_code=499)
 
     async def unkept(_: Request, error: Exception) -> Response:
-        _LOG.error("labels cannot be kept", extra={"facts": {"reason": str(error)}})
-        return _response(
-            ServiceError(503, "storage", "the file of labels cannot be used now: see the service's log", 5)
-        )
+        _LOG.error("labels cannot be stored", extra={"facts": {"reason": str(error)}})
+        return _response(ServiceError(503, "storage", "the file of labels cannot be used: see the service's log", 5))
 
     async def broken(_: Request, error: Exception) -> Response:
-        return _response(ServiceError(500, "broken", "the service made a mistake: see its log"))
+        return _response(ServiceError(500, "broken", "internal error: see the service's log"))
 
     return {
         ServiceError: told,
@@ -157,16 +155,16 @@ def _response(problem: ServiceError) -> Response:
 
 
 def _invalid(error: RequestValidationError) -> str:
-    """The first faults, each with its place.
+    """Return the first faults, each with its place.
 
-    What was sent is not repeated: it may be long, or no text at all.
+    The request's content is not repeated: it may be long, or not text.
     """
     faults = error.errors()[:3]
     return "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults)
 
 
 def _say_token_is_needed(app: FastAPI) -> None:
-    """In the OpenAPI description."""
+    """Describe errors in the OpenAPI description."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:

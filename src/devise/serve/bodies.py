@@ -1,4 +1,4 @@
-"""Bodies of requests: on every route bounded in bytes and time, held in memory, never written to a disk."""
+"""Read request bodies: bounded in bytes and time, kept in memory, never written to disk."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from devise.serve.settings import Limits
 __all__ = ["PICTURE_ROUTES", "Bodies", "TextBodies", "Upload"]
 
 PICTURE_ROUTES = frozenset({"/v1/label", "/v1/embed"})
-"""Whose POST takes a picture, and refuses one before it is read when the queue is full."""
+"""Routes whose POST takes a picture, and refuses it unread if the queue is full."""
 
 _DRAIN_BYTES = 4_000_000
 _DRAIN_SECONDS = 0.5
@@ -28,25 +28,25 @@ _TEXT_BYTES = 64_000  # of a form's field, and of a body that is no picture; the
 
 @dataclass(slots=True)
 class Upload:
-    """The bytes of a picture file, and the other fields of the form it came in."""
+    """A picture file, and the other fields of its form."""
 
     data: bytes
     fields: dict[str, str] = field(default_factory=dict)
 
     def taken(self) -> bytes:
-        """The bytes, which are the caller's now: an error that passes here must not keep them."""
+        """Hand the bytes to the caller, so that an error does not keep them in memory."""
         data, self.data = self.data, b""
         return data
 
 
 class _InMemory(MultiPartParser):
-    """Keeps a file in memory, whose size is bounded before it gets here; Starlette's own would write it to a disk."""
+    """A form parser that keeps files in memory; Starlette's own writes them to disk."""
 
     spool_max_size = 1 << 40
 
 
 class Bodies:
-    """Reads bodies, and knows how many bytes of them are held at once."""
+    """Reads bodies, and counts the bytes of all bodies in memory."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -54,9 +54,10 @@ class Bodies:
 
     @asynccontextmanager
     async def upload(self, request: Request) -> AsyncIterator[Upload]:
-        """The picture of a request: the field `file` of a form, or the whole body. Its bytes count while it is held.
+        """Read the picture of a request: the form field `file`, or the whole body.
 
-        ServiceError 413 over the limit of bytes, 408 when it does not arrive in time, 429 when too much is held,
+        Its bytes count while it is in memory.
+        ServiceError 413 over the limit of bytes, 408 if it does not arrive in time, 429 if too much is in memory,
         400 for a broken form, 422 without a picture. ClientDisconnect when the sender went away.
         """
         async with self.read(request.headers, request.receive, self._limits.body_bytes) as chunks:
@@ -66,13 +67,13 @@ class Bodies:
 
     @asynccontextmanager
     async def text(self, headers: Headers, receive: Receive) -> AsyncIterator[bytes]:
-        """A body that is no picture, of 64 kB at most; the errors of `upload`."""
+        """Read a body that is not a picture, of at most 64 kB; the errors of `upload`."""
         async with self.read(headers, receive, _TEXT_BYTES) as chunks:
             yield b"".join(chunks)
 
     @asynccontextmanager
     async def read(self, headers: Headers, receive: Receive, most: int) -> AsyncIterator[list[bytes]]:
-        """The parts of a body of at most `most` bytes, which count as held until the block ends."""
+        """Yield the chunks of a body of at most `most` bytes, counted until the block ends."""
         length = headers.get("content-length", "")
         held, chunks = 0, []
         try:
@@ -105,14 +106,14 @@ class Bodies:
             named = f"{most // 1_000_000} MB" if most >= 1_000_000 else f"{most // 1000} kB"
             raise ServiceError(413, "too_large", f"the body is over the limit of {named}: make it smaller")
         if self.held > self._limits.held_megabytes * 1_000_000:
-            raise busy("too many bytes of other requests are held already: try again", 2)
+            raise busy("too many bytes of other requests are in memory: try again", 2)
 
 
 @dataclass(frozen=True, slots=True)
 class TextBodies:
-    """ASGI middleware: reads the body of every request that brings no picture, to a route or to none.
+    """ASGI middleware: reads the body of every request except uploads of pictures.
 
-    A route then finds it whole. 413 and 408 are answered here.
+    The route then gets the complete body. 413 and 408 are answered here.
     """
 
     app: ASGIApp
@@ -135,7 +136,7 @@ class TextBodies:
 
 
 def _first(body: bytes, receive: Receive) -> Receive:
-    """What gives the body first, then what is received."""
+    """Return a receiver that gives the body first, then further messages."""
     given = False
 
     async def replay() -> Message:
@@ -149,7 +150,7 @@ def _first(body: bytes, receive: Receive) -> Receive:
 
 
 async def _drain(receive: Receive) -> None:
-    """Take what is on its way, a bounded part of it, so that the sender gets to read the refusal."""
+    """Drain a bounded amount of the body, so that the sender can read the refusal."""
     taken = 0
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
@@ -168,7 +169,9 @@ async def _upload(request: Request, body: bytes) -> Upload:
     else:
         upload = await _from_form(request, body)
     if not upload.data:
-        raise ServiceError(422, "picture", "no picture came: send its bytes as the body, or as the form's field 'file'")
+        raise ServiceError(
+            422, "picture", "no picture in the request: send its bytes as the body, or in the form field 'file'"
+        )
     return upload
 
 
@@ -195,7 +198,5 @@ async def _from_form(request: Request, body: bytes) -> Upload:
     else:
         data = b""
     if any(isinstance(value, UploadFile) for value in fields.values()):
-        raise ServiceError(
-            400, "form", "the picture belongs in the form's field 'file', and no other field holds a file"
-        )
+        raise ServiceError(400, "form", "send the picture in the form field 'file', and no file in any other field")
     return Upload(data, fields)

@@ -1,4 +1,4 @@
-"""Routes about labels: look one up, keep one's own, see them all on a plane, find photos by one."""
+"""Routes for labels: look up, store your own, map; and search for photos."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from devise.errors import LabelError, UsageError
 from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import Asked, ask
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel, asked_name, parse_labels, parse_lines, user_id
@@ -42,31 +42,33 @@ Top = Annotated[int, Query(ge=1, le=100)]
 
 
 def only_known(request: Request) -> None:
-    """UsageError for a parameter that the route has not, such as a misspelt one, or one given twice."""
+    """Raise UsageError for an unknown or duplicate parameter."""
     known = [one.alias for one in request.scope["route"].dependant.query_params]
     for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise UsageError(f"query.{name}: the call has no such parameter, {takes}")
+            takes = f"expected {', '.join(known)}" if known else "expected none"
+            raise UsageError(f"query.{name}: unknown parameter, {takes}")
         if count > 1:
-            raise UsageError(f"query.{name}: given {count} times: give it once")
+            raise UsageError(f"query.{name}: duplicate parameter ({count} times): give it once")
 
 
 def label_routes(service: Service) -> APIRouter:
     """GET, PUT and DELETE /v1/labels, and GET /v1/map."""
     routes = APIRouter(prefix="/v1", tags=["labels"], dependencies=[Depends(only_known)])
 
-    @routes.get("/labels", response_model=LabelList, summary="Look labels up")
+    @routes.get("/labels", response_model=LabelList, summary="Look up labels")
     def labels(
         q: Annotated[Text, Query(examples=["snow leopard"])] = "",
         top: Top = 20,
         near: Annotated[int, Query(ge=0, le=50)] = 0,
     ) -> Any:
-        """Labels called so, then those whose names begin so, then those that hold it; and the user's own.
+        """Return labels with this name, then names that start with it, then names that contain it.
 
-        Of labels that are withheld only those called so.
+        The user's own labels are returned too.
 
-        near: so many labels nearest in meaning to the first one found.
+        A withheld label is found only by its exact name.
+
+        near: number of labels nearest in meaning to the first one found.
         """
         own = [OwnLabel(name=one.name, definition=one.definition) for one in service.own.all()]
         found = _found(service, q, top)
@@ -77,10 +79,10 @@ def label_routes(service: Service) -> APIRouter:
         "/labels",
         response_model=OwnLabelKept,
         responses={201: {"model": OwnLabelKept, "description": "The label is new."}},
-        summary="Keep a label of your own",
+        summary="Store your own label",
     )
     async def put(label: OwnLabel, response: Response) -> Any:
-        """It competes for every picture from now on, and is on the disk when this answers; 201 if it is new."""
+        """The label is a candidate for every picture from now on. It is on disk when this returns; 201 if it is new."""
         typed = _one(label)
         chosen = await service.runs.typed(typed)
         try:
@@ -98,9 +100,9 @@ def label_routes(service: Service) -> APIRouter:
             notes=list(chosen.notes),
         )
 
-    @routes.delete("/labels", status_code=204, summary="Forget a label of your own")
+    @routes.delete("/labels", status_code=204, summary="Delete your own label")
     async def delete(name: Annotated[Text, Query(min_length=1, examples=["zedonk"])]) -> None:
-        """404 if none of this name is kept."""
+        """404 if no stored label has this name."""
         try:
             await run_in_threadpool(service.own.delete, name)
         except LabelError as error:
@@ -108,7 +110,7 @@ def label_routes(service: Service) -> APIRouter:
 
     @routes.get("/map", response_model=LabelMap, summary="All labels on a plane")
     def label_map() -> Any:
-        """For drawing: one point per label; see `Plane`. Near points are alike, and far ones tell little."""
+        """One point per label, to draw a map; see `Plane`. Near points have similar meanings."""
         return Response(service.label_map, media_type="application/json")
 
     return routes
@@ -121,21 +123,23 @@ def search_routes(service: Service) -> APIRouter:
     @routes.get("/search", response_model=Hits, summary="Find photos by words, or by a photo")
     def search(
         q: Annotated[Text, Query(description="A noun, or any other words.", examples=["snow leopard"])] = "",
-        sense: Annotated[Text | None, Query(description="The id of the sense that is meant.")] = None,
-        like: Annotated[int | None, Query(ge=0, le=2**31, description="A photo of the index to be like.")] = None,
+        sense: Annotated[Text | None, Query(description="Id of the intended sense.")] = None,
+        like: Annotated[
+            int | None, Query(ge=0, le=2**31, description="Number of a photo of the index; find similar ones.")
+        ] = None,
         top: Top = 24,
         reject: Annotated[
             Share | Literal["auto"],
             Query(
-                description="Photos with a lower score are left out; auto: those that are no likelier to show the "
-                "words than before they were looked at."
+                description="Photos with a lower score are left out; auto: leave out photos that do not make the "
+                "words more probable than before."
             ),
         ] = "auto",
     ) -> Any:
-        """Photos nearest to a noun, to any other words or to a photo; 404 when the service has no photo index."""
+        """Return photos nearest to a noun, other words or a photo; 404 without a photo index."""
         photos = _photos(service)
         if (like is None) == (not q.strip()) or (like is not None and sense is not None):
-            raise UsageError("give either words as q, with the sense if you like, or a photo as like")
+            raise UsageError("give either words as q, optionally with a sense, or a photo as like")
         if like is not None:
             _require(photos, like)
             name = _photo(photos, like).name
@@ -145,7 +149,7 @@ def search_routes(service: Service) -> APIRouter:
 
     @routes.get("/photos", response_model=PhotoList, summary="Some photos of the index")
     def some(top: Top = 8) -> Any:
-        """Photos from all over the index, the same each time; 404 when the service has none."""
+        """Return photos spread over the index, the same each time; 404 without a photo index."""
         photos = _photos(service)
         total = len(photos)
         count = min(top, total)
@@ -155,10 +159,10 @@ def search_routes(service: Service) -> APIRouter:
     async def photo(
         photo: Annotated[int, Path(ge=0, le=2**31)],
         side: Annotated[
-            Literal["320", "1280"], Query(description="Pixels of the longer side, at most; a photo is not enlarged.")
+            Literal["320", "1280"], Query(description="Most pixels of the longer side; a photo is not enlarged.")
         ] = "320",
     ) -> Response:
-        """Photos are asked for by their number in the index, never by a path."""
+        """Return a thumbnail by the photo's number in the index, never by a path."""
         path = _photos(service).path(photo)
         found = await service.thumbnails.of(path, int(side)) if path is not None else None
         if found is None:
@@ -194,9 +198,9 @@ def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | No
 def _by_any(
     photos: PhotoSearch, labels: Sequence[TypedLabel], words: str, sense: str | None, top: int, reject: Reject
 ) -> Hits:
-    """Photos of any of several words, as `devise search "lion, tiger"` finds them."""
+    """Find photos of any of several words, like `devise search "lion, tiger"`."""
     if sense is not None:
-        raise UsageError(f"a sense is of one word, and {len(labels)} are asked for: give one")
+        raise UsageError(f"a sense needs exactly one word, got {len(labels)}: give one")
     found = photos.find(labels, top, reject)
     return Hits(
         query=words,
@@ -209,7 +213,7 @@ def _by_any(
 
 
 def _senses(parts: ModelParts, label: TypedLabel, asked: Asked) -> tuple[Sense | None, list[Sense]]:
-    """The sense that was looked for, and the others of the word that can be seen."""
+    """Return the sense searched for, and the word's other visible senses."""
     if not asked.in_wordnet:
         return None, []
     meanings = Meanings(parts)
@@ -227,7 +231,7 @@ def _sense(meanings: Meanings, parts: ModelParts, synset_id: str, photos: int = 
 
 
 def _kinds(parts: ModelParts, found: PhotosFound, sense: str) -> list[Sense]:
-    """What the photos are called, where it is below the sense; of most photos first."""
+    """Count the labels of the photos below the sense, most frequent first."""
     below, meanings = parts.taxonomy.subtree(sense) - {sense}, Meanings(parts)
     counts = Counter(hit.label.id for hit in found.hits if hit.label is not None and hit.label.id in below)
     return [_sense(meanings, parts, kind, photos) for kind, photos in counts.most_common(_KINDS)]
@@ -257,20 +261,18 @@ def _require(photos: PhotoSearch, photo: int) -> None:
 
 def _photos(service: Service) -> PhotoSearch:
     if service.photos is None:
-        raise ServiceError(
-            404, "no_index", "this service was started without an index of photos, so there is nothing to search"
-        )
+        raise ServiceError(404, "no_index", "this service has no photo index: start it with --index")
     return service.photos
 
 
 def _one(label: OwnLabel) -> TypedLabel:
-    """One line of a label file; UsageError for a name without a word in it."""
+    """Return one line of a label file; UsageError for a name without a word."""
     if ":" in label.name:
-        raise UsageError("a label's name holds no colon: put its meaning into the definition")
+        raise UsageError("a label's name must not contain a colon: put its meaning into the definition")
     text = f"{label.name}: {label.definition}" if label.definition.strip() else label.name
     typed = parse_lines([" ".join(text.splitlines())])
     if len(typed) > 1:
-        raise UsageError(f"{len(typed)} ids in the name of one label: keep each on its own")
+        raise UsageError(f"{len(typed)} ids in the name of one label: store each separately")
     return typed[0]
 
 

@@ -20,8 +20,8 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 class RefusedError(DeviseError):
     """The service refused a request, or could not be reached.
 
-    status: of HTTP, 0 if it was not reached. code: the service's word for it. retry_after: seconds after which the
-    same request may succeed; None where it never will.
+    status: of HTTP, 0 if the service was not reached. code: the service's error code. retry_after: seconds after which
+    the same request may succeed; None if it never will.
     """
 
     def __init__(self, message: str, status: int = 0, code: str = "", retry_after: float | None = None) -> None:
@@ -30,11 +30,11 @@ class RefusedError(DeviseError):
 
 
 class Client:
-    """Calls a running `devise serve`; a context manager. Safe to use from several threads.
+    """A client of a running `devise serve`; a context manager. Thread-safe.
 
-    url: where the service is. token: what it asks for, if it does. transport: of httpx, for tests.
-    Errors: PictureError for a picture that cannot be read, UsageError for a parameter or label that is not as it must
-    be, `RefusedError` for all else.
+    url: of the service. token: if the service needs one. transport: of httpx, for tests.
+    Errors: PictureError for a picture that cannot be read, UsageError for an invalid parameter or label,
+    `RefusedError` for everything else.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Client:
         return self._asked(LabelAnswer, "POST", "/v1/label", params=options, data=form, files={"file": picture})
 
     def embed(self, picture: bytes) -> Embedding:
-        """A picture as a unit vector of the label space."""
+        """Return a picture as a unit vector of the label space."""
         return self._asked(Embedding, "POST", "/v1/embed", files={"file": picture})
 
     def search(
@@ -106,9 +106,9 @@ class Client:
         top: int = 24,
         reject: Reject = "auto",
     ) -> Hits:
-        """Photos of the service's index nearest to a noun or other words, or to one of its photos.
+        """Find photos of the service's index nearest to words, or to one of its photos.
 
-        sense: the id of the noun's sense that is meant. like: the number of the photo, in place of words.
+        sense: id of the noun's intended sense. like: number of the photo, instead of words.
         reject: see `Wanted`.
         """
         asked = {"q": words or None, "sense": sense, "like": like, "top": top, "reject": reject}
@@ -116,24 +116,24 @@ class Client:
         return self._asked(Hits, "GET", "/v1/search", params=params)
 
     def photos(self, *, top: int = 8) -> PhotoList:
-        """Some photos from all over the service's index."""
+        """Return photos spread over the service's index."""
         return self._asked(PhotoList, "GET", "/v1/photos", params={"top": top})
 
     def find_labels(self, query: str = "", *, top: int = 20) -> LabelList:
-        """Labels called so, and the labels that users keep."""
+        """Look up labels by name, and list the users' own labels."""
         return self._asked(LabelList, "GET", "/v1/labels", params={"q": query, "top": top})
 
     def put_label(self, name: str, definition: str = "") -> OwnLabelKept:
-        """Keep a label of one's own; it is on the service's disk when this returns."""
+        """Store your own label; it is on the service's disk when this returns."""
         body = OwnLabel(name=name, definition=definition).model_dump()
         return self._asked(OwnLabelKept, "PUT", "/v1/labels", json=body)
 
     def delete_label(self, name: str) -> None:
-        """Forget a label of one's own."""
+        """Delete your own label."""
         self._answer("DELETE", "/v1/labels", params={"name": name})
 
     def health(self) -> Health:
-        """How the service is."""
+        """Return the state of the service."""
         return self._asked(Health, "GET", "/healthz")
 
     def _asked(self, kind: type[_Answer], method: str, path: str, **call: Any) -> _Answer:

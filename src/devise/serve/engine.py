@@ -1,4 +1,4 @@
-"""Pictures of many requests through one model: a bounded queue, a worker a core, scores worked out in blocks."""
+"""Run pictures of many requests through one model: bounded queue, one worker per core, blocks."""
 
 import queue
 import threading
@@ -23,15 +23,15 @@ _LINGER = 0.1  # seconds a block waits for more pictures while others stand in t
 
 @runtime_checkable
 class Task(Hashable, Protocol):
-    """What is done with the features of pictures; one result a picture. Equal tasks are done together."""
+    """A computation on features of pictures, one result per picture; equal tasks run together."""
 
     def __call__(self, block: Sequence[Extracted], /) -> Sequence[Any]:
-        """One result for each of the block, in order."""
+        """Return one result per picture of the block, in order."""
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A picture to label, by its bytes, or a photo to show small, by its path and its longer side then."""
+    """A picture to label, as bytes, or a photo to shrink, as path and longer side."""
 
     picture: bytes | tuple[Path, int]
     tasks: tuple[Task, ...]
@@ -42,11 +42,11 @@ class _Job:
 
 
 class Engine:
-    """Takes pictures one by one and answers each by a future.
+    """Takes pictures one by one and returns a future for each.
 
-    A worker a core has its `Decoder` read a picture and runs the network on it; one more thread scores what is ready,
-    all equal tasks in one block. Photos to be shown small wait in the same queue. A picture alone is scored at once;
-    while others stand in the queue a block waits up to a tenth of a second for them. One bad picture fails alone.
+    One worker per core decodes a picture with its `Decoder` and runs the network on it. One more thread scores finished
+    features, with equal tasks in one block. Photos to shrink wait in the same queue. A single picture is scored at
+    once; while others are in the queue, a block waits up to a tenth of a second for them. A bad picture fails alone.
     """
 
     def __init__(
@@ -80,43 +80,43 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """Pictures that no worker has taken up."""
+        """Number of pictures that no worker has started."""
         return self._waiting
 
     def refuse_if_full(self) -> None:
-        """ServiceError 429 at once when the queue is full, before a body is read."""
+        """Raise ServiceError 429 if the queue is full, before a body is read."""
         if self._waiting >= self._limits.queue:
             seconds = ceil(self._waiting * self._pace / self._workers)
-            raise busy(f"{self._waiting} pictures wait already: try again", max(1, seconds))
+            raise busy(f"the queue is full ({self._waiting} pictures): try again", max(1, seconds))
 
     def submit(self, data: bytes, tasks: tuple[Task, ...]) -> "Future[tuple[Any, ...]]":
-        """One result a task, or PictureError, or ServiceError 429 when the picture waited too long for a core.
+        """Return a future of one result per task; it may raise PictureError or ServiceError 429.
 
-        data: the bytes of a picture file. ServiceError 429 at once when the queue is full. A future that is cancelled
-        before a worker takes it up costs nothing more.
+        data: the bytes of a picture file. ServiceError 429 at once if the queue is full, or later if the picture waited
+        too long. A future that is cancelled before a worker starts it costs nothing more.
         """
         return self._put(data, tasks)
 
     def thumbnail(self, path: Path, side: int) -> "Future[bytes]":
-        """A photo as a small JPEG, its longer side at most `side` pixels; the errors of `submit`."""
+        """Shrink a photo to a JPEG with a longer side of at most `side` pixels; the errors of `submit`."""
         return self._put((path, side), ())
 
     def warm(self) -> None:
-        """Start the decoders, which the first pictures would wait for."""
+        """Start the decoders, so that the first pictures do not wait for them."""
         for one in self._readers:
             one.start()
 
     def _put(self, picture: bytes | tuple[Path, int], tasks: tuple[Task, ...]) -> "Future[Any]":
         job = _Job(picture, tasks, monotonic() + self._limits.seconds, Future())
         with self._admission:
-            assert not self._closed, "no picture is submitted to a closed engine"
+            assert not self._closed, "the engine is closed"
             self.refuse_if_full()
             self._waiting += 1
         self._queue.put(job)
         return job.done
 
     def close(self) -> None:
-        """Finish what was taken, then end the threads."""
+        """Finish accepted pictures, then end the threads."""
         with self._admission:
             if self._closed:
                 return
@@ -173,7 +173,7 @@ class Engine:
             self._finish(jobs)
 
     def _finish(self, jobs: list[_Job]) -> None:
-        """All tasks of all jobs; if a block fails, each of its pictures alone, so that one cannot spoil another."""
+        """Run all tasks; if a block fails, run each of its pictures alone, so that only bad ones fail."""
         try:
             outcomes: list[tuple[Any, ...] | Exception] = list(_results(jobs))
         except Exception:

@@ -1,4 +1,4 @@
-"""What stands before every request: the host it names, the token it carries, and the headers of every answer."""
+"""Check the host and the token of every request, and set the headers of every answer."""
 
 import hashlib
 import hmac
@@ -32,19 +32,18 @@ _HEADERS = {
 
 
 def policy() -> dict[str, str]:
-    """The headers that every answer carries."""
+    """Return the headers of every answer."""
     return dict(_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """ASGI middleware: 400 for an unknown host, 401 for a call without its token, 503 for a call when it stops.
+    """ASGI middleware: 400 for an unknown host, 401 without the token, 503 while stopping.
 
-    The page itself, /healthz and /readyz need no token. hosts: names a request may give in `Host`, letter for letter;
-    empty allows all. addresses: whether any IP address goes too, for a service that others reach by several: only names
-    can be made to point here. closing: whether the service stops; then every answer also closes its connection, so that
-    senders go elsewhere.
-    A web site that made its name point to this machine (DNS rebinding) is kept out by the names of the loopback.
+    The page, /healthz and /readyz need no token. hosts: exact names allowed in `Host`; empty allows all. addresses:
+    whether any IP address is allowed too, for a service with several addresses: DNS rebinding works only with names.
+    closing: whether the service is stopping; then every answer also closes its connection, so that clients move on.
+    With the names of the loopback, a web site whose name points to this machine (DNS rebinding) is refused.
     """
 
     app: ASGIApp
@@ -78,9 +77,7 @@ class Guard:
 
     def _problem(self, path: str, headers: Headers) -> ServiceError | None:
         if self.hosts and not self._knows(_name(headers.get("host", ""))):
-            return ServiceError(
-                400, "host", "this service is not known by that name: see allowed-host in its documentation"
-            )
+            return ServiceError(400, "host", "unknown host name: allow it with --allowed-host")
         if path.startswith("/v1/") and self.closing():
             return closing()
         needed = path.startswith("/v1/") or path == "/metrics"
@@ -89,14 +86,14 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and _same(given.strip(), self.token):
             return None
-        return ServiceError(401, "token", "a token is needed: send the header 'Authorization: Bearer TOKEN'")
+        return ServiceError(401, "token", "this service needs a token: send the header 'Authorization: Bearer TOKEN'")
 
     def _knows(self, name: str) -> bool:
         return name in self.hosts or (self.addresses and _is_address(name))
 
 
 def failure(problem: ServiceError) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers that tell a problem."""
+    """Return the body and the headers of a problem."""
     body = json.dumps({"error": {"code": problem.code, "message": problem.message}}).encode()
     headers = {"content-type": "application/json"}
     if problem.retry_after is not None:
@@ -116,13 +113,13 @@ async def refuse(problem: ServiceError, send: Send) -> None:
 
 
 def _same(given: str, token: str) -> bool:
-    """Takes as long for a wrong token as for the right one, whatever their lengths."""
+    """Compare tokens in constant time, whatever their lengths."""
     one, other = (hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given, token))
     return hmac.compare_digest(one, other)
 
 
 def _name(host: str) -> str:
-    """The name of a `Host` header, without its port; nothing if it is no name.
+    """Return the name of a `Host` header without its port; empty if invalid.
 
     >>> _name("[::1]:8000"), _name("localhost:8000"), _name("LOCALHOST")
     ('[::1]', 'localhost', 'localhost')

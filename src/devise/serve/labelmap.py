@@ -1,4 +1,4 @@
-"""The label space on a plane: every label a point, photos beside them."""
+"""Map of the label space: every label and photo as a point on a plane."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,13 +25,13 @@ BRANCHES: dict[str, str] = {
     "other artifact": "n00021939",
     "place": "n00027167",
 }
-"""Branches of WordNet that are told apart by colour; a label belongs to the first it is under."""
+"""WordNet subtrees with their own colour; a label belongs to the first it is under."""
 
 EDGE = 1000
 """The largest coordinate of a label."""
 
 PLACES = Path(str(files("devise.serve") / "places.tsv"))
-"""Labels laid out by t-SNE, one per line: id, x, y. tools/label_places.py writes it."""
+"""Labels placed by t-SNE, one per line: id, x, y. Written by tools/label_places.py."""
 
 _NEIGHBOURS = 5
 _SHARPNESS = np.float32(20)  # of cosines: a neighbour nearer by 0.05 weighs e times as much
@@ -41,7 +41,7 @@ _Points = Float32[np.ndarray, "rows 2"]
 
 @dataclass(frozen=True)
 class Plane:
-    """Places of labels on a plane: a t-SNE of some 3,000 of them, any other vector among its nearest of these.
+    """Positions on a plane: t-SNE of some 3,000 labels; other vectors near their nearest ones.
 
     t-SNE keeps neighbours together: of a label's 10 nearest in the default model's space, 57 in 100 are among its 100
     nearest on this plane. The two directions in which the branches of WordNet differ most keep 8 in 100, and so do the
@@ -52,7 +52,7 @@ class Plane:
 
     @cached_property
     def branch(self) -> Int64[np.ndarray, " labels"]:
-        """For each label the number of its branch; the last number stands for none of them."""
+        """Return the number of each label's branch; the last number means none."""
         ids = self.parts.space.labels.ids
         found = np.full(len(ids), len(BRANCHES), dtype=np.int64)
         taxonomy: Taxonomy = self.parts.taxonomy
@@ -63,7 +63,7 @@ class Plane:
 
     @cached_property
     def _frame(self) -> tuple[Float32[np.ndarray, "2 dim"], Float32[np.ndarray, " 2"], Float32[np.ndarray, " 2"]]:
-        """The two directions, the middle of the labels along them, and half of what they span."""
+        """Return the two directions, the centre of the labels along them, and half their range."""
         vectors = self.parts.placed.vectors
         means = np.stack([vectors[self.branch == number].mean(axis=0) for number in np.unique(self.branch).tolist()])
         _, _, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
@@ -75,7 +75,7 @@ class Plane:
 
     @cached_property
     def _anchors(self) -> tuple[LabelVectors, Float32[np.ndarray, "anchors 2"]] | None:
-        """Vectors and places of the labels laid out; None if the model lacks most of them."""
+        """Return vectors and positions of the placed labels; None if the model lacks most of them."""
         laid = [line.split("\t") for line in PLACES.read_text(encoding="ascii").splitlines()]
         labels = self.parts.space.labels
         known = [(labels.position(one), float(x), float(y)) for one, x, y in laid if one in labels]
@@ -86,7 +86,7 @@ class Plane:
         return vectors, table[:, 1:].astype(np.float32)
 
     def places(self, vectors: LabelVectors) -> _Points:
-        """Where vectors stand; each coordinate of the model's own labels is from -1000 to 1000, whatever they span."""
+        """Return positions of vectors; coordinates of the model's labels are from -1000 to 1000."""
         if self._anchors is None:
             axes, middle, half = self._frame
             placed: _Points = ((vectors @ axes.T - middle) / half * np.float32(EDGE)).astype(np.float32)
@@ -97,7 +97,7 @@ class Plane:
 
 
 def _among(cosines: Float32[np.ndarray, "rows anchors"], where: Float32[np.ndarray, "anchors 2"]) -> _Points:
-    """The mean place of each row's nearest anchors, the nearer the heavier."""
+    """Average the positions of each row's nearest anchors, weighted by nearness."""
     count = min(_NEIGHBOURS, len(where))
     nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
     likeness = np.take_along_axis(cosines, nearest, axis=1)

@@ -1,4 +1,4 @@
-"""A user's own labels, kept in SQLite: what was acknowledged is there after a restart, however the service ended."""
+"""Store the user's own labels in SQLite; acknowledged changes survive any end of the service."""
 
 import sqlite3
 import threading
@@ -17,10 +17,10 @@ _TABLE = "CREATE TABLE label (key TEXT PRIMARY KEY, name TEXT NOT NULL, definiti
 
 
 class OwnLabels:
-    """Labels by name, in the order of their names; two spellings of one term are one label. Safe between threads.
+    """Labels by name, sorted; two spellings of one term are one label. Thread-safe.
 
-    path: a file that is made if it is not there; None keeps the labels in memory. DeviseError if it cannot be opened
-    or is no file of such labels. Each change is on the disk before the call returns.
+    path: a file, created if missing; None keeps the labels in memory. DeviseError if it cannot be opened or is not a
+    file of labels. Each change is on disk before the call returns.
     """
 
     def __init__(self, path: Path | None, most: int) -> None:
@@ -36,16 +36,16 @@ class OwnLabels:
             ) from None
 
     def all(self) -> tuple[TypedLabel, ...]:
-        """Every label; the tuple is the same object until one changes."""
+        """Return all labels; the tuple is the same object until one changes."""
         return self._labels
 
     def put(self, label: TypedLabel) -> bool:
-        """Keep a label in place of one of the same name; True if there was none. UsageError if there are too many."""
+        """Store a label, replacing one of the same name; True if it is new. UsageError if there are too many."""
         key = term_key(label.name)
         with self._lock, self._database:
             known = self._database.execute("SELECT 1 FROM label WHERE key = ?", (key,)).fetchone()
             if known is None and len(self._labels) >= self._most:
-                raise UsageError(f"{len(self._labels)} labels are kept, and no more may be: delete one first")
+                raise UsageError(f"{len(self._labels)} labels are stored, which is the limit: delete one first")
             self._database.execute(
                 "INSERT INTO label VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
                 "SET name = excluded.name, definition = excluded.definition",
@@ -56,7 +56,7 @@ class OwnLabels:
         return known is None
 
     def delete(self, name: str) -> None:
-        """Forget a label; LabelError if there is none of this name."""
+        """Delete a label; LabelError if there is none of this name."""
         with self._lock, self._database:
             gone = self._database.execute("DELETE FROM label WHERE key = ?", (term_key(name),)).rowcount
             self._database.commit()
@@ -70,7 +70,7 @@ class OwnLabels:
             self._database.close()
 
     def _prepare(self) -> None:
-        """Make what is not there; of several processes that do so at once, each finds it whole."""
+        """Create the table if missing; safe if several processes do so at once."""
         self._to_wal()
         self._database.execute("PRAGMA synchronous = FULL")
         with self._database:
@@ -80,10 +80,10 @@ class OwnLabels:
                 self._database.execute(_TABLE)
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"format version {version}, this devise knows {_VERSION}")
+                raise sqlite3.DatabaseError(f"format version {version}, this devise reads {_VERSION}")
 
     def _to_wal(self) -> None:
-        """SQLite changes the journal of a file that others use at once or not at all, without waiting for them."""
+        """Set the journal mode; SQLite does not wait for other users of the file."""
         until = monotonic() + _PATIENCE
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The page: a few files of the package, read once; no path of a request is ever opened."""
+"""Serve the page: a few files of the package, read once; no path of a request is ever opened."""
 
 from importlib.resources import files
 
@@ -24,7 +24,7 @@ _FILES = {
 
 
 def page_routes() -> APIRouter:
-    """GET of each file of the page."""
+    """Return the routes for the files of the page."""
     routes = APIRouter()
     folder = files("devise.serve") / "page"
     for path, (name, kind) in _FILES.items():

@@ -1,4 +1,4 @@
-"""What the service asks of a photo index, and the small copies it shows of its photos."""
+"""The photo index of the service, and thumbnails of its photos."""
 
 import asyncio
 import logging
@@ -26,14 +26,14 @@ _SIDE = 320  # pixels of a thumbnail's longer side
 _KEPT_BYTES = 256_000_000  # of thumbnails on the disk: some 15,000
 
 _State = tuple[Path, int, int, int]
-"""A small copy of a photo as it is on the disk: path, bytes, time of change in nanoseconds, longer side in pixels."""
+"""Key of a thumbnail: path, bytes, time of change in nanoseconds, longer side in pixels."""
 
 
 class PhotoHit(NamedTuple):
     """A photo that was found.
 
-    photo: its number in the index. name: to show. score: up is better. label: what it is called when all labels
-    compete, None where that is not known.
+    photo: its number in the index. name: to show. score: higher is better. label: its top label among all labels, None
+    if unknown.
     """
 
     photo: int
@@ -43,7 +43,7 @@ class PhotoHit(NamedTuple):
 
 
 class PhotosFound(NamedTuple):
-    """Photos best first, and what the user should know of how the words were read."""
+    """Photos best first, and notes on how the words were read."""
 
     hits: Sequence[PhotoHit]
     notes: Sequence[str] = ()
@@ -51,36 +51,36 @@ class PhotosFound(NamedTuple):
 
 @runtime_checkable
 class PhotoSearch(Protocol):
-    """A photo index that is open for reading; safe to use from several threads."""
+    """A photo index open for reading; thread-safe."""
 
     def __len__(self) -> int:
-        """Photos in it."""
+        """Number of photos in the index."""
 
     def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject) -> PhotosFound:
-        """At most `top` photos of any of these: nouns, or other words with or without a definition.
+        """Return at most `top` photos of any of these nouns or other words.
 
-        DeviseError if nothing is known of the words.
+        DeviseError if the words are unknown.
         """
 
     def like(self, photo: int, top: int) -> PhotosFound:
-        """At most `top` other photos, those most like this one first. The photo must be in the index."""
+        """Return at most `top` other photos, most similar first. The photo must be in the index."""
 
     def path(self, photo: int) -> Path | None:
-        """Where a photo is; None if there is no such photo."""
+        """Return the path of a photo; None if there is no such photo."""
 
     def shown_path(self, photo: int) -> str:
-        """Its path below the folder that holds all photos of the index. The photo must be in the index."""
+        """Return the path below the common folder of all photos. The photo must be in the index."""
 
 
 def open_photos(index: Path, model: Model) -> PhotoSearch:
-    """The photo index in a directory, read into memory; PhotoIndexError if it was made by another model, or is none."""
+    """Read the photo index in a directory; PhotoIndexError if absent or of another model."""
     from devise.search.nearest_photos import open_search
 
     return _Indexed(open_search(model, index, often=True))
 
 
 class _Indexed:
-    """An index that `devise index` made. A photo's number is its place in it; only its paths are ever opened."""
+    """An index made by `devise index`. A photo's number is its position; only indexed paths are ever opened."""
 
     def __init__(self, search: IndexSearch) -> None:
         self._search = search
@@ -109,10 +109,10 @@ class _Indexed:
 
 
 class Thumbnails:
-    """Small JPEGs of photos, made by the engine, one for all who ask for it at once, and kept on the disk.
+    """Cache of thumbnails on disk; simultaneous requests for one photo share one job of the engine.
 
-    They are in a temporary file without a name, which ends with the process, and begins again when it is full. Belongs
-    to one event loop.
+    They are in an unnamed temporary file, which ends with the process and is emptied when full. Belongs to one event
+    loop.
     """
 
     def __init__(self, engine: Engine, seconds: float, most: int = _KEPT_BYTES) -> None:
@@ -125,9 +125,9 @@ class Thumbnails:
         self._making: dict[_State, asyncio.Future[bytes]] = {}
 
     async def of(self, path: Path, side: int = _SIDE) -> bytes | None:
-        """None if there is no photo or it cannot be read; ServiceError 429 when it would have to wait too long.
+        """Return a thumbnail; None if the photo is missing or unreadable. ServiceError 429 if the wait is too long.
 
-        side: the longer side of the copy, pixels, at most.
+        side: most pixels of the longer side.
         """
         try:
             about = path.stat()
@@ -172,7 +172,7 @@ class Thumbnails:
             self._file.write(small)
             self._file.flush()
         except OSError as error:
-            _LOG.warning("a thumbnail cannot be kept", extra={"facts": {"reason": os.strerror(error.errno or 0)}})
+            _LOG.warning("a thumbnail cannot be cached", extra={"facts": {"reason": os.strerror(error.errno or 0)}})
             return
         self._places[state] = (self._end, len(small))
         self._end += len(small)

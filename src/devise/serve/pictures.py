@@ -1,4 +1,4 @@
-"""Routes that take a picture: what is on it, and where it stands in the label space."""
+"""Routes that take a picture: label it, or embed it in the label space."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ _FORM = {
     "required": ["file"],
     "properties": {
         "file": _PICTURE,
-        "labels": {"type": "string", "maxLength": 20_000, "description": "As the parameter of this name."},
+        "labels": {"type": "string", "maxLength": 20_000, "description": "Same as the query parameter of this name."},
     },
 }
 _BODY = {
@@ -49,9 +49,9 @@ def picture_routes(service: Service) -> APIRouter:
 
     @routes.post("/label", openapi_extra=_BODY, response_model=LabelAnswer, summary="Name what is in a picture")
     async def label(request: Request, options: Annotated[LabelOptions, Query()]) -> Any:
-        """Send a picture as the field `file` of a form, or its bytes as the body.
+        """Label a picture: send it as the form field `file`, or its bytes as the body.
 
-        A picture that cannot be read is 422 with the reason; a full queue is 429 at once, with `Retry-After`.
+        An unreadable picture gives 422 with the reason; a full queue gives 429 at once, with `Retry-After`.
         """
         begun = time.perf_counter()
         service.engine.refuse_if_full()
@@ -79,7 +79,7 @@ def picture_routes(service: Service) -> APIRouter:
         dependencies=[Depends(only_known)],
     )
     async def embed(request: Request) -> Any:
-        """The picture as a unit vector of the label space, near the labels it may carry."""
+        """Return the picture as a unit vector of the label space, near its likely labels."""
         service.engine.refuse_if_full()
         async with service.bodies.upload(request) as upload:
             submitted = service.engine.submit(upload.taken(), (service.embedder,))
@@ -94,10 +94,10 @@ def picture_routes(service: Service) -> APIRouter:
 
 
 def _with_form(options: LabelOptions, fields: dict[str, str]) -> LabelOptions:
-    """Fields of the form count as parameters; what is given in both places is refused."""
+    """Read form fields as parameters; a parameter in both form and query is an error."""
     twice = sorted(set(fields) & options.model_fields_set)
     if twice:
-        raise UsageError(f"{', '.join(twice)} stands in the form and in the address: give it once")
+        raise UsageError(f"duplicate {', '.join(twice)} in the form and in the address: give it once")
     given: dict[str, Any] = dict(fields)
     if "method" in given:
         given["method"] = given["method"].split(",")
@@ -108,10 +108,10 @@ def _with_form(options: LabelOptions, fields: dict[str, str]) -> LabelOptions:
 
 
 def _typed(service: Service, wanted: LabelOptions) -> tuple[TypedLabel, ...]:
-    """The labels of this request, then those that are kept; of one name the request's."""
+    """Return the request's labels, then stored labels whose names it does not use."""
     asked = parse_labels(wanted.labels) if wanted.labels.strip() else ()
     if len(asked) > service.limits.labels:
-        raise UsageError(f"at most {service.limits.labels} labels may be typed, got {len(asked)}: leave some out")
+        raise UsageError(f"at most {service.limits.labels} typed labels are allowed, got {len(asked)}: leave some out")
     if not wanted.own:
         return asked
     names = {term_key(label.name) for label in asked}
@@ -119,7 +119,7 @@ def _typed(service: Service, wanted: LabelOptions) -> tuple[TypedLabel, ...]:
 
 
 class _Plan:
-    """The tasks of one request, and its answer made of their results."""
+    """The tasks of one request, and the answer made from their results."""
 
     def __init__(self, chosen: CandidateSet, wanted: LabelOptions) -> None:
         self.notes = list(chosen.chosen.notes)
@@ -138,7 +138,7 @@ class _Plan:
             self._parts.append((method, len(run.ranked)))
 
     def answers(self, results: tuple[Any, ...], wanted: LabelOptions) -> list[MethodAnswer]:
-        """One a method, in the order asked."""
+        """Return one answer per method, in the requested order."""
         left = iter(results)
         found = []
         for part in self._parts:
@@ -160,14 +160,14 @@ class _Plan:
         return found
 
     def _own_ranks(self, answer: Answer) -> Iterator[OwnLabelRank]:
-        """Of the labels that are new to the model, best first."""
+        """Return ranks of the labels that are new to the model, best first."""
         for standing in answer.standings:
             if standing.label.id not in self._model.labels:
                 yield OwnLabelRank(id=standing.label.id, name=standing.label.name, rank=standing.rank)
 
 
 def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
-    """UsageError if no method asked can rank anything."""
+    """Raise UsageError if none of the requested methods can rank anything."""
     plan = _Plan(chosen, wanted)
     if not plan.tasks:
         chosen.run(wanted.method[0], wanted.top, wanted.explain)
@@ -175,7 +175,7 @@ def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
 
 
 async def _answered(service: Service, request: Request, submitted: "Future[tuple[Any, ...]]") -> tuple[Any, ...] | None:
-    """The results of the engine; None when the sender went away, whose picture is then dropped if it still waits.
+    """Return the engine's results; None if the client left, whose waiting picture is dropped.
 
     ServiceError 429 when the picture waited too long for its turn, 422 when it cannot be read.
     """
@@ -205,7 +205,7 @@ async def _answered(service: Service, request: Request, submitted: "Future[tuple
 
 
 async def _left(request: Request) -> None:
-    """Returns when the sender closes the connection."""
+    """Return when the client closes the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -1,4 +1,4 @@
-"""What a request can fail of, as one status, one code and one sentence."""
+"""Errors of requests, as one status, one code and one sentence."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ __all__ = ["ServiceError", "busy", "closing", "late"]
 
 @dataclass(eq=False)
 class ServiceError(Exception):
-    """A refusal. status: of HTTP. code: a word for programs. message: a sentence for people.
+    """A refused request. status: of HTTP. code: a word for programs. message: a sentence for people.
 
-    retry_after: seconds after which the same request may succeed; None where it never will.
+    retry_after: seconds after which the same request may succeed; None if it never will.
     """
 
     status: int
@@ -19,15 +19,15 @@ class ServiceError(Exception):
 
 
 def busy(message: str, retry_after: int = 1) -> ServiceError:
-    """429: the same request may succeed a little later."""
+    """Return 429: the same request may succeed a little later."""
     return ServiceError(429, "busy", message, retry_after)
 
 
 def late() -> ServiceError:
-    """429: the picture waited for its turn as long as it may."""
-    return busy("the picture waited too long for its turn: try again", 2)
+    """Return 429: the picture waited too long in the queue."""
+    return busy("the picture waited too long in the queue: try again", 2)
 
 
 def closing() -> ServiceError:
-    """503: the service is stopping."""
-    return ServiceError(503, "closing", "the service is stopping: ask again when it is back", 5)
+    """Return 503: the service is stopping."""
+    return ServiceError(503, "closing", "the service is stopping: try again when it is back", 5)

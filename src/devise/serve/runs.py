@@ -1,4 +1,4 @@
-"""Requests made ready once and kept: a bounded number of candidate sets, leased to the requests that use them."""
+"""Cache of prepared candidate sets: a bounded number, leased to the requests that use them."""
 
 import asyncio
 from collections import OrderedDict
@@ -22,7 +22,7 @@ _RUNS = 12  # kept for one candidate set
 
 
 class SetKey(NamedTuple):
-    """What decides which labels compete; see `choose_candidates`."""
+    """Options that choose the candidates; see `choose_candidates`."""
 
     candidates: str = "all"
     under: str | None = None
@@ -31,7 +31,7 @@ class SetKey(NamedTuple):
 
 @dataclass(eq=False)
 class CandidateSet:
-    """Labels that compete, and the runs over them; `users` requests need it now."""
+    """Candidates, and the runs over them; `users` requests need it now."""
 
     model: Model
     key: SetKey
@@ -42,7 +42,7 @@ class CandidateSet:
     def run(
         self, method: Method, top: int, explain: bool, sure: float | None = None, reject: Reject | None = None
     ) -> LabelRun:
-        """At most `top` guesses; fewer where fewer labels are ranked. UsageError if the method can rank none."""
+        """Prepare a run of at most `top` guesses. UsageError if the method can rank no label."""
         labels = self.chosen.space.labels
         ranked = int(labels.seen.sum()) if method == "softmax" else len(labels)
         key = self.key
@@ -56,9 +56,9 @@ class CandidateSet:
 
 
 class Runs:
-    """Candidate sets, the latest used kept. Belongs to one event loop; sets are made in a thread of its own.
+    """Candidate sets, least recently used dropped first. Belongs to one event loop; a thread makes the sets.
 
-    most: sets there are at once, in use or kept; further requests wait their turn, for `seconds` at most.
+    most: sets at once, in use or cached; further requests wait, at most `seconds`.
     """
 
     def __init__(self, model: Model, most: int, seconds: float) -> None:
@@ -74,7 +74,7 @@ class Runs:
 
     @asynccontextmanager
     async def lease(self, key: SetKey) -> AsyncIterator[CandidateSet]:
-        """The set, kept while it is used. The errors of `choose_candidates`; ServiceError 429 if none comes free."""
+        """Lease a set while it is used. The errors of `choose_candidates`; ServiceError 429 if all stay in use."""
         found = await self._taken(key)
         try:
             yield found
@@ -84,7 +84,7 @@ class Runs:
                 self._freed.notify_all()
 
     async def typed(self, label: TypedLabel) -> Candidates:
-        """One typed label alone, to see what it is."""
+        """Return one typed label alone, to see how it is read."""
         return await self._made("typed", None, (label,))
 
     def close(self) -> None:
@@ -109,10 +109,10 @@ class Runs:
                         found.users += 1
                         return found
         except TimeoutError:
-            raise busy("other lists of labels are in use: try again", 2) from None
+            raise busy("too many different lists of labels are in use: try again", 2) from None
 
     def _room(self) -> bool:
-        """Whether one more set may be made, the oldest that nobody uses put away for it."""
+        """Return whether one more set may be made, after dropping the oldest unused one."""
         if len(self._sets) < self._most:
             return True
         for key, future in self._sets.items():

@@ -1,4 +1,4 @@
-"""What goes over the wire, as types: the service answers with them, the client reads them."""
+"""Types of requests and answers, shared by the service and the client."""
 
 from typing import Annotated, Literal
 
@@ -42,23 +42,23 @@ class _Strict(BaseModel):
 
 
 class LabelOptions(_Strict):
-    """How a picture is to be labelled."""
+    """Options for labelling a picture."""
 
-    top: Annotated[int, Field(ge=1, le=100, description="Guesses of each method, at most.")] = 5
+    top: Annotated[int, Field(ge=1, le=100, description="Most guesses per method.")] = 5
     method: Annotated[
         list[Method],
         Field(
             min_length=1,
             max_length=4,
-            description="How picture and labels are joined; give it several times to compare methods.",
+            description="Method that scores labels for the picture; repeat it to compare methods.",
             examples=[["fused"], ["devise", "conse", "softmax", "fused"]],
         ),
     ] = ["fused"]
     candidates: Annotated[
         Literal["all", "seen", "unseen", "typed", "all-nouns"],
         Field(
-            description="Which labels compete: all, those trained on, the others, only those typed, or also the nouns "
-            "that are withheld because they judge people or cannot be seen."
+            description="Candidate labels: all, the trained ones, the others, only typed ones, or also the nouns "
+            "withheld because they judge people or cannot be seen."
         ),
     ] = "all"
     under: Annotated[
@@ -68,28 +68,31 @@ class LabelOptions(_Strict):
     labels: Annotated[
         LongText,
         Field(
-            description="Labels to add for this request: NAME or NAME: DEFINITION, parted by semicolons.",
+            description="Labels to add for this request: NAME or NAME: DEFINITION, separated by semicolons.",
             examples=["kick scooter; zedonk: offspring of a zebra and a donkey"],
         ),
     ] = ""
-    own: Annotated[bool, Field(description="Whether the labels kept by PUT /v1/labels compete too.")] = True
+    own: Annotated[bool, Field(description="Whether the labels stored by PUT /v1/labels are candidates too.")] = True
     reject: Annotated[
         Share | Literal["auto"] | None,
         Field(
-            description="A best score below this is 'none of these'; auto: if no label asked is likelier than before "
-            "the picture was looked at, for the method fused. Not given: auto for that method if `sure` is, else 0."
+            description="Answer 'none of these' if the best score is below this threshold; auto, for the method "
+            "fused: if the picture makes no candidate more probable than before. Default: auto for that "
+            "method if `sure` is given, else 0."
         ),
     ] = None
-    explain: Annotated[bool, Field(description="Add the path through WordNet and what a guess leans on.")] = False
+    explain: Annotated[
+        bool, Field(description="Add the path in WordNet and the trained labels that a guess leans on.")
+    ] = False
     sure: Annotated[
         float | None,
         Field(gt=0, le=1, description="Add the most informative name with at least this share of the probability."),
     ] = None
-    standings: Annotated[bool, Field(description="Add the ranks of the labels typed and kept.")] = False
+    standings: Annotated[bool, Field(description="Add the ranks of typed and stored labels.")] = False
 
 
 class Lean(BaseModel):
-    """A trained label that a guess leans on, and its share of the lean."""
+    """A trained label that a guess leans on, with its share."""
 
     id: str
     name: str
@@ -97,10 +100,10 @@ class Lean(BaseModel):
 
 
 class Named(BaseModel):
-    """A guess: a label and how sure the model is of it.
+    """A guess: a label and its probability.
 
-    score: a probability over the labels that competed. seen: whether photos of it were trained on. own: whether it
-    was typed by a user. source: how it came by its vector. path: names from the root of WordNet down to it.
+    score: probability among the candidates. seen: whether the model was trained on photos of it. own: whether a user
+    typed it. source: of its vector. path: names from the root of WordNet down to it.
     """
 
     id: Annotated[str, Field(examples=["n02128757"])]
@@ -115,7 +118,7 @@ class Named(BaseModel):
 
 
 class OwnLabelRank(BaseModel):
-    """Where a typed label came among all; 1 is best."""
+    """Rank of a typed label among all; 1 is best."""
 
     id: str
     name: str
@@ -123,7 +126,7 @@ class OwnLabelRank(BaseModel):
 
 
 class WideLevel(BaseModel):
-    """A name on the way from wide to narrow; see `Level`. common: whether people use it, or it is exact."""
+    """A name on the path from wide to narrow; see `Level`. common: whether people use it, or it is exact."""
 
     id: str
     name: str
@@ -133,7 +136,7 @@ class WideLevel(BaseModel):
 
 
 class WideName(BaseModel):
-    """As wide a name as is sure; see `Hedge`. name: null if none that people use is."""
+    """The widest name needed; see `Hedge`. name: null if no common name is probable enough."""
 
     threshold: Share
     name: WideLevel | None
@@ -142,7 +145,7 @@ class WideName(BaseModel):
 
 
 class MethodAnswer(BaseModel):
-    """What one method says. candidates: labels it ranked. problem: why it has no guesses. sure: if it was asked for."""
+    """The answer of one method. candidates: labels it ranked. problem: why it has no guesses. sure: if requested."""
 
     method: Method
     candidates: int = 0
@@ -154,7 +157,7 @@ class MethodAnswer(BaseModel):
 
 
 class LabelAnswer(BaseModel):
-    """One answer a method, in the order asked. notes: how typed labels were read. seconds: of the whole request."""
+    """One answer per method, in the requested order. notes: on the typed labels. seconds: of the request."""
 
     answers: list[MethodAnswer]
     notes: list[str] = []
@@ -162,7 +165,7 @@ class LabelAnswer(BaseModel):
 
 
 class Embedding(BaseModel):
-    """A picture as a unit vector of the label space. place: where it stands on the map of GET /v1/map."""
+    """A picture as a unit vector of the label space. place: its position on the map of GET /v1/map."""
 
     model: str
     vector: list[float]
@@ -170,7 +173,7 @@ class Embedding(BaseModel):
 
 
 class OwnLabel(_Strict):
-    """A label of the user's own: a name, and what it means."""
+    """The user's own label: a name, and its meaning."""
 
     name: Annotated[Text, Field(min_length=1, examples=["zedonk"])]
     definition: Annotated[
@@ -181,7 +184,7 @@ class OwnLabel(_Strict):
 
 
 class OwnLabelKept(BaseModel):
-    """A label that is kept now. source: how it came by its vector. notes: how it was read."""
+    """A stored label. source: of its vector. notes: how it was read."""
 
     id: str
     name: str
@@ -205,8 +208,8 @@ class LabelItem(BaseModel):
 class LabelList(BaseModel):
     """Labels found for a query, best first, and the user's own.
 
-    nearest: labels nearest in meaning to the first one found. total: labels of the model. A label that is withheld is
-    found by its own name alone.
+    nearest: labels nearest in meaning to the first one found. total: labels of the model. A withheld label is found
+    only by its exact name.
     """
 
     query: str
@@ -217,7 +220,7 @@ class LabelList(BaseModel):
 
 
 class PhotoItem(BaseModel):
-    """A photo of the index. path: below the folder of all photos. thumbnail: where a small JPEG of it is."""
+    """A photo of the index. path: below the common folder of all photos. thumbnail: URL of a small JPEG."""
 
     photo: int
     name: str
@@ -235,7 +238,7 @@ class PhotoList(BaseModel):
 class Hit(PhotoItem):
     """A photo that was found.
 
-    score: up is better. likeness: the score in words. label: what the photo is called, "" if that is not known.
+    score: higher is better. likeness: the score in words. label: the photo's top label, "" if unknown.
     """
 
     score: float
@@ -246,7 +249,7 @@ class Hit(PhotoItem):
 class Sense(BaseModel):
     """A meaning of a word.
 
-    kind: what it is a kind of. photos: how many of those found are called so, 0 where this is not counted.
+    kind: what it is a kind of. photos: number of photos found with this label, 0 if not counted.
     """
 
     id: Annotated[str, Field(examples=["n03797390"])]
@@ -259,8 +262,8 @@ class Sense(BaseModel):
 class Hits(BaseModel):
     """Photos nearest to a word, or to a photo, best first. photos: in the index. notes: how the word was read.
 
-    taken: the sense of the word that was looked for; null if WordNet has no such word. others: its further senses
-    that can be seen, the likeliest first. kinds: what the photos found are called, of the kinds of what was looked for.
+    taken: the sense searched for; null if WordNet has no such word. others: its other visible senses, most probable
+    first. kinds: labels of the photos found, below the sense searched for.
     """
 
     query: str
@@ -275,9 +278,9 @@ class Hits(BaseModel):
 
 
 class LabelMap(BaseModel):
-    """All labels that are not withheld on a plane, a column a field; names and ids parted by line ends.
+    """All labels that are not withheld on a plane; one list per field, names and ids separated by newlines.
 
-    x, y: from -1000 to 1000. branch: which of `branches` a label stands under.
+    x, y: from -1000 to 1000. branch: which of `branches` a label is under.
     """
 
     branches: list[str]
@@ -290,7 +293,7 @@ class LabelMap(BaseModel):
 
 
 class Health(BaseModel):
-    """How the service is. model: its name. search: whether a photo index is there."""
+    """State of the service. model: its name. search: whether it has a photo index."""
 
     status: Literal["ok", "closing"]
     version: str
@@ -308,6 +311,6 @@ class FailureBody(BaseModel):
 
 
 class Failure(BaseModel):
-    """Why a request failed."""
+    """Reason of a failed request."""
 
     error: FailureBody

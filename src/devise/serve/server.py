@@ -1,4 +1,4 @@
-"""Running the service: a socket, a server, and an end that loses nothing it took."""
+"""Run the service: a socket, a server, and a shutdown that loses no accepted request."""
 
 import contextlib
 import signal
@@ -17,11 +17,11 @@ from devise.serve.service import Service
 __all__ = ["LOOPBACK_NAMES", "address", "bound", "is_loopback", "serve"]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-"""What a browser of this machine may call a service that listens on the loopback."""
+"""Host names by which a local browser reaches a service on the loopback."""
 
 
 class _Server(uvicorn.Server):
-    """Tells the service at once when it is to stop, and ends with the exit code 0 after it did."""
+    """A server that notifies the service of a stop at once, and exits with 0."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As the parent does, but a signal is not raised a second time after the orderly end."""
+        """Handle signals like the parent, but do not raise a signal again after the shutdown."""
         wanted = (signal.SIGINT, signal.SIGTERM)
         try:
             earlier = {number: signal.signal(number, self.handle_exit) for number in wanted}
@@ -43,15 +43,15 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """New requests are refused from now on; a second Ctrl-C waits for nothing."""
+        """Refuse new requests from now on; a second Ctrl-C stops at once."""
         self._service.draining = True
         super().handle_exit(sig, frame)
 
 
 def bound(host: str, port: int, *, public: bool = True) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+    """Open a listening socket; port 0 picks a free one.
 
-    public: whether other machines may reach it. UsageError if the address cannot be had, or must not.
+    public: whether other machines may reach it. UsageError if the address is unavailable or not allowed.
     """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
@@ -68,18 +68,18 @@ def bound(host: str, port: int, *, public: bool = True) -> socket.socket:
         listening.listen(1024)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot listen on {host}, port {port} ({reason}): take another --host or --port") from None
+        raise UsageError(f"cannot listen on {host}, port {port} ({reason}): give another --host or --port") from None
     return listening
 
 
 def address(listening: socket.socket) -> str:
-    """Where a browser finds it."""
+    """Return the URL for a browser."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def is_loopback(listening: socket.socket) -> bool:
-    """Whether only this machine can reach it."""
+    """Return whether only this machine can reach the socket."""
     return ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
@@ -91,10 +91,10 @@ def serve(
     hosts: Collection[str] = (),
     started: Callable[[uvicorn.Server], None] = lambda server: None,
 ) -> None:
-    """Answer until SIGTERM or Ctrl-C; then refuse what is new, finish what was taken, and return.
+    """Serve until SIGTERM or Ctrl-C; then refuse new requests, finish accepted ones, and return.
 
-    hosts: names that requests may give beside those of the loopback, the address listened on and, if other machines can
-    reach it, this machine's own name and any IP address. started: called with the server before it runs.
+    hosts: names that requests may give, in addition to those of the loopback, the listening address and, if other
+    machines can reach it, this machine's own name and any IP address. started: called with the server before it runs.
     """
     names = {*LOOPBACK_NAMES, address(listening).removeprefix("http://").rpartition(":")[0], *hosts}
     if not is_loopback(listening):

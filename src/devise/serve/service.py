@@ -1,4 +1,4 @@
-"""All that the routes of one service share."""
+"""State shared by the routes of one service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,14 +37,14 @@ class Embedder:
         self._scorer = scorer
 
     def __call__(self, block: Sequence[Extracted], /) -> list[Float32[np.ndarray, " dim"]]:
-        """One vector a picture."""
+        """Return one vector per picture."""
         features = np.stack([one.features for one in block if one.features is not None])
         return list(self._scorer.queries(self.model.parts.classifier.evidence(features)))
 
 
 @dataclass(eq=False)
 class Service:
-    """A model, a user's labels and maybe a photo index, ready to answer; `close` ends its threads."""
+    """A model, the users' labels and optionally a photo index; `close` ends its threads."""
 
     model: Model
     own: OwnLabels
@@ -60,21 +60,21 @@ class Service:
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self.embedder = Embedder(self.model)
         for name, what, value in (
-            ("queue_pictures", "Pictures that wait for a core.", lambda: float(self.engine.waiting)),
-            ("held_bytes", "Bytes of bodies held.", lambda: float(self.bodies.held)),
-            ("candidate_sets", "Lists of candidate labels kept ready.", lambda: float(len(self.runs))),
-            ("own_labels", "Labels of users.", lambda: float(len(self.own.all()))),
+            ("queue_pictures", "Pictures waiting for a core.", lambda: float(self.engine.waiting)),
+            ("held_bytes", "Bytes of bodies in memory.", lambda: float(self.bodies.held)),
+            ("candidate_sets", "Cached lists of candidate labels.", lambda: float(len(self.runs))),
+            ("own_labels", "Stored labels of users.", lambda: float(len(self.own.all()))),
         ):
             self.metrics.watch(name, what, value)
 
     @cached_property
     def plane(self) -> Plane:
-        """The map of the labels."""
+        """Return the map of the labels."""
         return Plane(self.model.parts)
 
     @cached_property
     def label_map(self) -> bytes:
-        """A `LabelMap` as JSON, made once."""
+        """Return a `LabelMap` as JSON, made once."""
         plane, parts = self.plane, self.model.parts
         shown, labels = parts.answerable_places, parts.answerable.labels
         points = plane.places(parts.placed.vectors[shown]).astype(float).round(1)
@@ -91,17 +91,17 @@ class Service:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The labels' names in small letters, for look-ups."""
+        """Return the labels' names in lower case, for look-ups."""
         return tuple(label.name.lower() for label in self.model.labels)
 
     def warm(self) -> Any:
-        """Do once what the first request would wait for."""
+        """Do the set-up that the first request would wait for."""
         self.engine.warm()
         grey = np.full((64, 64, 3), 127, np.uint8)
         return self.model.embed(grey)
 
     def close(self) -> None:
-        """Finish the pictures that were taken, then end the threads and close the file of labels."""
+        """Finish accepted pictures, then end the threads and close the file of labels."""
         self.engine.close()
         self.runs.close()
         self.own.close()

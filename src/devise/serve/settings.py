@@ -1,4 +1,4 @@
-"""What a service may take at most."""
+"""Limits of a service."""
 
 from dataclasses import dataclass, fields
 
@@ -10,7 +10,7 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one service; a request beyond one is refused with the reason, never cut short silently.
+    """Limits of one service; a request beyond one is refused with the reason, never truncated.
 
     megabytes: of one request's picture. held_megabytes: of all bodies held at once. megapixels: of one picture, which
     may take 10 bytes of memory for each. labels: typed in one request, and kept in the service, each. queue: pictures
@@ -35,16 +35,16 @@ class Limits:
                 raise UsageError(f"the limit {field.name} must be above 0, got {getattr(self, field.name)}")
         if self.held_megabytes < self.megabytes:
             raise UsageError(
-                f"bodies of {self.megabytes} MB cannot be held in {self.held_megabytes} MB: raise held_megabytes"
+                f"bodies of {self.megabytes} MB do not fit in {self.held_megabytes} MB: raise held_megabytes"
             )
 
     @property
     def body_bytes(self) -> int:
-        """Of one request's picture, at most."""
+        """Return the most bytes of one request's picture."""
         return self.megabytes * 1_000_000
 
     @property
     def picture(self) -> PictureLimits:
-        """Of one picture; a photo of the index, which is on the disk already, may have ten times a body's bytes."""
+        """Return limits of one picture; an indexed photo may have ten times the bytes of a body."""
         pixels = self.megapixels * 1_000_000
         return PictureLimits(pixels, pixels, 10 * self.body_bytes)

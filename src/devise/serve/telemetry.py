@@ -1,4 +1,4 @@
-"""What is told of requests: one line of JSON in the log, counters for Prometheus; never what a picture shows."""
+"""Log one line of JSON per request and count for Prometheus, without the content of pictures."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """The counters of one service, in a registry of its own."""
+    """Counters of one service, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -29,7 +29,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "devise_request_seconds",
-            "From the first byte to the last.",
+            "Seconds from the first byte to the last.",
             ("route",),
             buckets=_SECONDS,
             registry=registry,
@@ -40,17 +40,17 @@ class Metrics:
         self.pictures = Counter("devise_pictures", "Pictures by outcome.", ("outcome",), registry=registry)
 
     def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
-        """A gauge that is read when it is asked for."""
+        """Add a gauge that is computed when read."""
         Gauge(f"devise_{name}", what, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:
-        """All of it as Prometheus reads it."""
+        """Return all counters in the format of Prometheus."""
         return generate_latest(self.registry)
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """ASGI middleware: counts and logs every request, and gives it an id that its answer carries."""
+    """ASGI middleware: counts and logs every request, and adds a request id to its answer."""
 
     app: ASGIApp
     metrics: Metrics
@@ -101,16 +101,16 @@ class Telemetry:
 
 
 def _method(scope: Scope) -> str:
-    """One of the usual methods: whatever else a client sends must not become a counter of its own."""
+    """Return a known method or a placeholder, so that clients cannot create new counters."""
     method = str(scope["method"])
     return method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} else "other"
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time, level, event and its facts."""
+    """Formats one JSON object per record: time, level, event and its facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         line: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -123,7 +123,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Send the service's log, and what the HTTP server has to say beyond its own start, to standard error."""
+    """Send the service's log, and warnings of the HTTP server, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name, least in (("devise.serve", level), ("uvicorn", logging.WARNING)):

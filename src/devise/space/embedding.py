@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64, Int64
 from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
 from devise.errors import UsageError
 from devise.labels import LabelSet
-from devise.space.evidence import Evidence, Probabilities
+from devise.space.evidence import Evidence, Probabilities, log_sum_exp
 from devise.space.kernel import kernel_queries
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.space.prior import LabelPrior
@@ -273,7 +273,9 @@ class FusedScorer:
         if len(asked):
             whole = self if self.whole is None else self.whole
             theirs = scores if self.whole is None else whole._stacked(queries, evidence)
-            rest = _log_mass_without(theirs[asked], whole.trained[choice[asked]], first.temperature)
+            others = theirs[asked] / np.float32(first.temperature)
+            np.put_along_axis(others, whole.trained[choice[asked]][:, None], -np.inf, axis=1)
+            rest = log_sum_exp(others, overwrite=True)
             odds = first.log_odds(evidence.probabilities[asked, choice[asked]])
             scores[asked, self.trained[choice[asked]]] = first.temperature * (odds + rest)
         return scores
@@ -288,18 +290,6 @@ class FusedScorer:
             columns = self.trained[ranked]
             scores[:, columns] = self.stacking.stacked(scores[:, columns], evidence.probabilities[:, ranked])
         return scores
-
-
-def _log_mass_without(scores: Scores, left_out: np.ndarray, temperature: float) -> Float64[np.ndarray, "images"]:
-    """log of the sum of exp(score / temperature) along each row, without one column of it."""
-    scaled = scores / np.float32(temperature)
-    scaled[np.arange(len(scaled)), left_out] = -np.inf
-    highest = scaled.max(axis=1)
-    highest = np.where(np.isfinite(highest), highest, np.float32(0))
-    scaled -= highest[:, None]
-    with np.errstate(divide="ignore"):  # a model of one label has no other
-        mass: Float64[np.ndarray, "images"] = highest + np.log(np.exp(scaled, out=scaled).sum(axis=1, dtype=np.float64))
-    return mass
 
 
 def random_space(labels: LabelSet, dim: int, rng: np.random.Generator) -> LabelSpace:

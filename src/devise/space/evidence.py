@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from devise.arrays import Features, Logits
 
-__all__ = ["Classifier", "Evidence", "Probabilities", "softmax"]
+__all__ = ["Classifier", "Evidence", "Probabilities", "log_sum_exp", "softmax"]
 
 Probabilities = Float32[np.ndarray, "images trained"]
 """Rows sum to 1."""
@@ -59,3 +59,18 @@ def softmax(logits: Float32[np.ndarray, "images labels"]) -> Float32[np.ndarray,
     shares: Float32[np.ndarray, "images labels"] = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return shares
+
+
+def log_sum_exp(rows: np.ndarray, *, overwrite: bool = False) -> Float64[np.ndarray, "..."]:
+    """Return the log of the sum of exp along the last axis, without overflow; -inf where all are -inf.
+
+    overwrite: use the memory of `rows`, whose values are lost.
+
+    >>> log_sum_exp(np.array([[1000.0, 1000.0], [-np.inf, -np.inf]])).round(4).tolist()
+    [1000.6931, -inf]
+    """
+    highest = rows.max(axis=-1, keepdims=True)
+    highest = np.where(np.isfinite(highest), highest, rows.dtype.type(0))
+    shifted = np.subtract(rows, highest, out=rows if overwrite else None)
+    with np.errstate(divide="ignore"):
+        return np.asarray(highest[..., 0] + np.log(np.exp(shifted, out=shifted).sum(axis=-1, dtype=np.float64)))

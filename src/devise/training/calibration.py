@@ -26,12 +26,13 @@ from devise.space.embedding import (
     StackingRule,
     log_odds,
 )
-from devise.space.evidence import Classifier, Probabilities
+from devise.space.evidence import Classifier, Probabilities, log_sum_exp
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace, centre_of, placed
 from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.logistic import logistic
+from devise.training.temperatures import TEMPERATURES
 
 __all__ = [
     "CalibrationConfig",
@@ -68,7 +69,7 @@ class CalibrationConfig:
     priors: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1)
     familiarities: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     prior_temperatures: tuple[float, ...] = (0.025, 0.035, 0.045, 0.06, 0.08)
-    temperatures: tuple[float, ...] = tuple(round(float(0.01 * 1.2**step), 4) for step in range(20))
+    temperatures: tuple[float, ...] = TEMPERATURES[:20]
     most_seen_loss: float = 1.0
     k: int = 5
 
@@ -347,9 +348,7 @@ def _log_mass(scores: Scores, temperature: float) -> Float64[np.ndarray, "images
     mass = np.empty(len(scores))
     for start in range(0, len(scores), _BLOCK):
         scaled = scores[start : start + _BLOCK] / np.float32(temperature)
-        highest = scaled.max(axis=1)
-        scaled -= highest[:, None]
-        mass[start : start + _BLOCK] = np.log(np.exp(scaled, out=scaled).sum(axis=1)) + highest
+        mass[start : start + _BLOCK] = log_sum_exp(scaled, overwrite=True)
     return mass
 
 

@@ -27,11 +27,11 @@ from devise.training.classifier import (
 from devise.training.config import recorded
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
-from devise.training.labelspace import TargetSpace, bundle_space
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.startweights import start_weights
 from devise.training.surgery import held_out, tell_if_none_is_held
+from devise.training.targetspace import TargetSpace, bundle_space
 from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.export import onnx_bytes
 from devise.vision.networkfile import check_file

@@ -17,7 +17,7 @@ from jaxtyping import Float32, Int64
 from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, file_sha256, open_bundle
 from devise.bundle.label_table import encode_label_table
-from devise.bundle.manifest import BackboneFacts, LabelPolicy, LabelSpace, Manifest, Provenance
+from devise.bundle.manifest import BackboneFacts, LabelPolicyFacts, LabelSpaceFacts, Manifest, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
@@ -191,8 +191,8 @@ def _base(config: BuildConfig, inputs: Inputs) -> _Base:
         name=config.name,
         preprocessing=preprocessing.to_dict(),
         backbone=BackboneFacts(f"efficientnet-{config.backbone}", classifier.weight.shape[1]),
-        label_space=LabelSpace(len(ids), trained_count, words.dim),
-        label_policy=LabelPolicy(config.policy, POLICIES[config.policy].to_dict()),
+        label_space=LabelSpaceFacts(len(ids), trained_count, words.dim),
+        label_policy=LabelPolicyFacts(config.policy, POLICIES[config.policy].to_dict()),
         scoring={"random": {"seed": config.seed}},
         provenance=(*_provenance(config, inputs), *words_provenance(inputs.words)),
         config={"fast": fast.facts},

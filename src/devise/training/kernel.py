@@ -15,7 +15,7 @@ from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel
 from devise.space.labelspace import unit_rows
 from devise.taxonomy.wordnet import Taxonomy
-from devise.training.labelspace import RANDOM_POLICY, TargetSpace
+from devise.training.targetspace import RANDOM_POLICY, TargetSpace
 
 __all__ = ["encoded_labels", "trained_kernel"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle
 from devise.bundle.label_table import encode_label_table
-from devise.bundle.manifest import BackboneFacts, LabelSpace, Provenance
+from devise.bundle.manifest import BackboneFacts, LabelSpaceFacts, Provenance
 from devise.bundle.parts import (
     BACKBONE,
     CLASSIFIER,
@@ -32,7 +32,7 @@ from devise.bundle.writer import PartContent, write_bundle
 from devise.space.evidence import Classifier
 from devise.space.labelspace import CENTRE
 from devise.training.kernel import trained_kernel
-from devise.training.labelspace import TargetSpace
+from devise.training.targetspace import TargetSpace
 from devise.vision.preprocessing import Preprocessing
 
 __all__ = ["Network", "TrainedModel", "write_trained"]
@@ -108,7 +108,7 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         name=out.resolve().name,
         preprocessing=old.preprocessing if network is None else network.preprocessing.to_dict(),
         backbone=BackboneFacts(old.backbone.architecture if network is None else network.architecture, features),
-        label_space=LabelSpace(len(space.labels), len(space.trained), space.dim),
+        label_space=LabelSpaceFacts(len(space.labels), len(space.trained), space.dim),
         label_policy=space.policy,
         scoring=scoring,
         provenance=provenance,

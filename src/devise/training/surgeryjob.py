@@ -23,9 +23,9 @@ from devise.training.config import recorded
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
 from devise.training.featurerows import FeatureRows, block_and_group
-from devise.training.labelspace import TargetSpace, bundle_space, random_target, words_space
 from devise.training.output import TrainedModel, write_trained
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out, tell_if_none_is_held
+from devise.training.targetspace import TargetSpace, bundle_space, random_target, words_space
 from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.training.words import read_words
 from devise.vision.backbone import OpenVinoBackbone

@@ -15,9 +15,9 @@ from devise.space.composition import LabelPolicy
 from devise.space.embedding import random_space
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import map_classes
-from devise.training.labelspace import bundle_space, words_space
 from devise.training.surgeryjob import LabelledFeatures, SurgeryInputs, labelled_features, make_store
 from devise.training.table1 import RowSpec, Table1, Table1Config, make_table1
+from devise.training.targetspace import bundle_space, words_space
 from devise.training.words import read_words
 from devise.vision.samples import find_samples
 

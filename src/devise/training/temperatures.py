@@ -8,16 +8,17 @@ from jaxtyping import Int64
 from devise.arrays import Features, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
-from devise.space.evidence import Classifier
+from devise.space.evidence import Classifier, log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import standing_of
 from devise.training.kernel import trained_kernel
-from devise.training.labelspace import TargetSpace
+from devise.training.targetspace import TargetSpace
 
-__all__ = ["best_temperature", "best_temperatures", "open_base", "spread"]
+__all__ = ["TEMPERATURES", "best_temperature", "best_temperatures", "open_base", "spread"]
 
 _CALIBRATED = 500  # photos at most that choose the temperatures
-_TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
+TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
+"""From 0.01 to 1.37, each 1.2 times the last."""
 
 
 def open_base(path: Path) -> Bundle:
@@ -77,8 +78,6 @@ def best_temperature(scores: Scores, truth: Truth) -> float:
 
     def mean_log_likelihood(temperature: float) -> float:
         scaled = scores / np.float32(temperature)
-        own = scaled[np.arange(len(truth)), truth]
-        top = scaled.max(axis=1)
-        return float((own - top - np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
+        return float((scaled[np.arange(len(truth)), truth] - log_sum_exp(scaled)).mean())
 
-    return max(_TEMPERATURES, key=mean_log_likelihood)
+    return max(TEMPERATURES, key=mean_log_likelihood)

@@ -1,4 +1,4 @@
-"""Backbones: what turns preprocessed pictures into features."""
+"""Backbones: networks that turn preprocessed pictures into features."""
 
 import threading
 from collections import Counter
@@ -29,23 +29,23 @@ class Backbone(Protocol):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What a picture must go through first."""
+        """Return the preprocessing of pictures."""
 
     @property
     def dim(self) -> int:
-        """Features of one picture."""
+        """Return the features of one picture."""
 
     def features(self, planes: Planes) -> Features:
-        """One row a picture; the array is the caller's own. Safe to call from several threads."""
+        """Return one row per picture, in a new array. Thread-safe."""
 
 
 class OpenVinoBackbone:
     """An ONNX network run by OpenVINO on the CPU, in float32 or in 8-bit integers.
 
     OpenVINO's own choice on newer CPUs is bfloat16, which moves logits by as much as 0.34: float32 is asked
-    for instead. The network is compiled for exactly one picture a run: with EfficientNet-Lite2, two
-    cores and two streams, a batch of any size took about 1.1 times the core time a picture, batches of 4 to 16
-    1.2 to 1.3 times; a batch of 2 could not be told from one.
+    for instead. The network is compiled for exactly one picture per run: with EfficientNet-Lite2, two
+    cores and two streams, a batch of any size took about 1.1 times the core time per picture, batches of 4 to 16
+    1.2 to 1.3 times; a batch of 2 was not measurably different.
 
     The network may come from anywhere: see `devise.vision.networkfile` for what is refused with a BundleError.
 
@@ -102,15 +102,15 @@ class OpenVinoBackbone:
 
     @property
     def dim(self) -> int:
-        """Features of one picture."""
+        """Return the features of one picture."""
         return int(self._compiled.output(0).partial_shape[1].get_length())
 
     def executed_types(self) -> Counter[str]:
-        """In which number types the convolutions run, such as "f32" or "i8", and how many in each."""
+        """Count convolutions by number type, such as "f32" or "i8"."""
         return executed_types(self._compiled)
 
     def features(self, planes: Planes) -> Features:
-        """One row a picture; the array is the caller's own. Safe to call from several threads."""
+        """Return one row per picture, in a new array. Thread-safe."""
         if not len(planes):
             return np.zeros((0, self.dim), np.float32)
         request = getattr(self._requests, "request", None)

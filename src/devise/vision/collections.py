@@ -1,4 +1,4 @@
-"""Photos of large collections: in folders, in .tar shards, or behind any URL that fsspec opens."""
+"""List photos of large collections: in folders, .tar shards, or any URL that fsspec opens."""
 
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ _PACKED = "a compressed archive, whose photos cannot be read one by one: unpack 
 class Item:
     """One photo of a collection.
 
-    name: no other photo of the collection has it. place: a path, or a URL. offset, size: where in a shard the photo
+    name: unique in the collection. place: a path, or a URL. offset, size: where in a shard the photo
     is, in bytes; None for a file of its own. problem: why there is nothing to read.
     """
 
@@ -33,10 +33,10 @@ class Item:
 
 
 def find_items(places: Iterable[str], on_skip: Callable[[str], None] = lambda name: None) -> Iterator[Item]:
-    """All photos of paths, folders, .tar shards and URLs (s3://, https:// and so on), in the same order every time.
+    """Yield all photos of paths, folders, .tar shards and URLs, in a fixed order.
 
-    Files that are no pictures by their names are passed to `on_skip`. A photo that is met twice is one; of two
-    members of a shard that have one name the second gets "#2" behind it. UsageError for a URL that cannot be opened.
+    Files that are not pictures by their names are passed to `on_skip`. A photo found twice counts once; of two
+    members of a shard with the same name, the second gets the suffix "#2". UsageError for a URL that cannot be opened.
     """
     given: set[str] = set()
     for place in places:
@@ -48,7 +48,7 @@ def find_items(places: Iterable[str], on_skip: Callable[[str], None] = lambda na
 
 
 def item_bytes(item: Item) -> bytes:
-    """The photo as it is stored; PictureError if it cannot be read."""
+    """Return the stored bytes of a photo; PictureError if it cannot be read."""
     if item.problem is not None:
         raise PictureError(item.problem)
     if "://" not in item.place and item.offset is None:
@@ -88,7 +88,7 @@ def _in_archive(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
 
 
 def _in_shard(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
-    """Members of a tar file, by their places in it, so that each can be read alone."""
+    """Yield members of a tar file with their positions, so that each can be read alone."""
     times: dict[str, int] = {}
     try:
         with _opened(place) as file, tarfile.open(fileobj=file, mode="r:") as shard:
@@ -113,7 +113,7 @@ def _in_url(url: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
     except (OSError, ValueError, ImportError) as error:
         raise UsageError(f"{url} cannot be opened: {str(error).splitlines()[0]}") from None
     if not files:
-        raise UsageError(f"{url}: there is nothing here")
+        raise UsageError(f"{url}: no files here")
     for file in files:
         whole = str(system.unstrip_protocol(file))
         ending = PurePosixPath(file).suffix.lower()

@@ -1,4 +1,4 @@
-"""Any Pillow picture as upright sRGB bytes: modes, transparency, 16 bits, colour profiles, orientation."""
+"""Convert any Pillow picture to upright sRGB: modes, transparency, 16 bits, profiles, orientation."""
 
 from functools import lru_cache
 from io import BytesIO
@@ -19,11 +19,11 @@ _BAND = 2_000_000  # pixels converted at once: some 40 MB, where a large picture
 
 
 def to_srgb(image: Image.Image, factor: int = 1) -> Pixels:
-    """Every mode of Pillow as sRGB, band by band.
+    """Convert every mode of Pillow to sRGB, band by band.
 
     factor: each side is divided by it, rounded up; a pixel is then the mean of factor x factor.
 
-    Transparency is laid on white. 16-bit greys are scaled, not clipped; floats must lie in [0, 1]. Colours
+    Transparency is laid on white. 16-bit greys are scaled, not clipped; floats must be in [0, 1]. Colours
     are converted from an embedded profile; one that littlecms cannot use is left out, as browsers do.
     PictureError for numbers whose range is not known.
     """
@@ -62,7 +62,7 @@ def _band_to_srgb(image: Image.Image) -> Pixels:
 
 
 def upright(pixels: Pixels, orientation: int) -> UInt8[np.ndarray, "high wide 3"]:
-    """The picture as it was meant to be seen, for EXIF orientation 1 to 8; any other number means 1."""
+    """Turn the picture upright, for EXIF orientation 1 to 8; any other number means 1."""
     turned = {
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],
@@ -76,7 +76,7 @@ def upright(pixels: Pixels, orientation: int) -> UInt8[np.ndarray, "high wide 3"
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 (upright) where there is none or the EXIF block is broken."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if missing or broken."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # EXIF blocks are written by anything, and Pillow lets any error through
@@ -85,12 +85,12 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def on_white(pixels: UInt8[np.ndarray, "height width 4"]) -> Pixels:
-    """Colours with (straight) transparency as they look on a white page."""
+    """Blend colours with (straight) transparency on white."""
     return to_srgb(Image.fromarray(np.ascontiguousarray(pixels), "RGBA"))
 
 
 def bytes_of_unit(values: NDArray[Any]) -> NDArray[Any]:
-    """Floats in [0, 1] as bytes, rounded; PictureError for any other value, NaN too."""
+    """Convert floats in [0, 1] to bytes, rounded; PictureError for other values and NaN."""
     if not (values.size and values.min() >= 0 and values.max() <= 1):
         raise PictureError("floats that are not all in [0, 1]: divide them by their largest possible value first")
     return (values * 255 + 0.5).astype(np.uint8)
@@ -111,7 +111,7 @@ def _deep_grey(image: Image.Image) -> Pixels:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> Any:
-    """From the profile to sRGB, for a picture of that mode; None where there is nothing to do, or no way."""
+    """Return the transform from the profile to sRGB; None if unnecessary or impossible."""
     from PIL import ImageCms
 
     try:

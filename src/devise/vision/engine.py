@@ -12,10 +12,10 @@ _first, _first_is_over = threading.Lock(), threading.Event()
 
 
 def import_openvino() -> Any:
-    """The module.
+    """Import the module.
 
-    Importing it alone would write an identifier into the user's home and tell a server of the import, if the package
-    `openvino_telemetry` can be imported too; so it cannot be meanwhile.
+    A plain import would write an identifier into the user's home and report the import to a server, if the package
+    `openvino_telemetry` can be imported; this import is blocked meanwhile.
     """
     with _one_at_a_time:
         if "openvino" in sys.modules or _TELEMETRY in sys.modules:
@@ -31,13 +31,13 @@ def import_openvino() -> Any:
 
 
 def infer(request: Any, values: Any) -> None:
-    """Run a request on the values of its one input; the very first of the process alone.
+    """Run a request on the values of its one input; the first one of the process runs alone.
 
     The input is always copied: a request that once copied and once shared its input broke the heap
     (OpenVINO 2026.4); the copy takes 0.1 ms of 20.
 
-    OpenVINO's Python layer fills a table at its first input, and two threads that do so together wait for
-    each other for ever (one holds the table's guard, the other the interpreter's lock; 2026.4).
+    OpenVINO's Python layer fills a table at its first input, and two threads that do so together deadlock
+    (one has the table's guard, the other the interpreter's lock; 2026.4).
     """
     if _first_is_over.is_set():
         request.infer({0: values}, share_inputs=False)

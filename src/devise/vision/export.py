@@ -1,4 +1,4 @@
-"""A backbone as an ONNX file: the network up to its features, each BatchNorm folded into its convolution."""
+"""Export a backbone as ONNX: the network up to its features, with BatchNorms folded."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +23,14 @@ _OPSET, _IR_VERSION = 17, 8
 
 
 def export_onnx(model: EfficientNetLite | SmallNet, path: Path, *, half: bool) -> None:
-    """Write `onnx_bytes` to `path`, whole or not at all."""
+    """Write `onnx_bytes` to `path`, complete or not at all."""
     data = onnx_bytes(model, half=half)
     with atomic_write(path, "wb") as file:
         file.write(data)
 
 
 def onnx_bytes(model: EfficientNetLite | SmallNet, *, half: bool) -> bytes:
-    """The network from `pixels` float32 [N, 3, crop, crop] to `features` float32 [N, features], as ONNX.
+    """Return the network from `pixels` float32 [N, 3, crop, crop] to `features` float32 [N, features] as ONNX.
 
     half: keep the weights as float16 and cast them to float32 in the graph. The file shrinks to one half, an
     engine folds the casts away when it loads, and all arithmetic stays float32; only the weights are rounded.
@@ -88,7 +88,7 @@ class _Graph:
         return name
 
     def conv(self, name: str, layer: Layer, value: str, side: int) -> tuple[str, int]:
-        """Convolution, folded normalisation and ReLU6; the value's new name and its new side in pixels."""
+        """Add convolution, folded normalisation and ReLU6; return the value's new name and side in pixels."""
         kernel, stride = layer.conv.kernel_size[0], layer.conv.stride[0]
         after = -(-side // stride)
         padding = max((after - 1) * stride + kernel - side, 0)
@@ -127,7 +127,7 @@ class _Graph:
 
 
 def _folded(layer: Layer) -> tuple[Float32[np.ndarray, "out in k k"], Float32[np.ndarray, " out"]]:
-    """Weight and bias of a convolution that does what the layer does before its ReLU6; made in float64."""
+    """Fold a layer into weight and bias of one convolution, computed in float64."""
     norm = layer.norm
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None

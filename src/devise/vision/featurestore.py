@@ -1,8 +1,8 @@
-"""The feature store: what a frozen backbone makes of photos, made once, then read without loading it all.
+"""The feature store: features of a frozen backbone, computed once and read by memory map.
 
-A store is a folder: `features.f32`, raw little-endian float32, one row a sample; `state.u8`, one byte a sample
-(0 not yet, 1 made, 2 broken); `store.json`, which says of what it is made and is written last. Rows are on the disk
-before their states say so: a process may be killed at any time and the next one goes on.
+A store is a folder: `features.f32`, raw little-endian float32, one row per sample; `state.u8`, one byte per sample
+(0 not yet, 1 done, 2 broken); `store.json`, which describes its origin and is written last. Rows are on disk before
+their states say so: a process may be killed at any time and the next one resumes.
 """
 
 import json
@@ -36,7 +36,7 @@ _PENDING, _MADE, _BROKEN = 0, 1, 2
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FeatureStore:
-    """Features on the disk; `features` is mapped into memory, read-only, and holds rows of broken samples as zeros.
+    """Features on disk; `features` is a read-only memory map, with zeros for broken samples.
 
     rows: of the samples that have features, ascending. truth: which of `class_names` each sample shows, broken ones
     too. names: of the samples. key: hash of weights, preprocessing and the list of photos.
@@ -55,12 +55,12 @@ class FeatureStore:
 
     @property
     def dim(self) -> int:
-        """Features of one photo."""
+        """Return the features of one photo."""
         return int(self.features.shape[1])
 
 
 def store_key(weights: bytes, backbone: Backbone, samples: Samples) -> str:
-    """SHA-256 in hexadecimal digits over the network's file, the preprocessing and the list of photos."""
+    """Return the hexadecimal SHA-256 of the network's file, the preprocessing and the list of photos."""
     settings = json.dumps(asdict(backbone.preprocessing), sort_keys=True)
     facts = (sha256(weights).hexdigest(), settings, samples.fingerprint())
     return sha256("\n".join(facts).encode()).hexdigest()
@@ -76,11 +76,11 @@ def feature_store(
     on_problem: Callable[[str], None] | None = None,
     workers: int | None = None,
 ) -> FeatureStore:
-    """The store of these samples in `folder`, under its key: opened if it is there, finished or made if not.
+    """Open the store of these samples in `folder`, under its key; complete or create it if needed.
 
-    weights: the file that `backbone` was made of. on_progress: samples done and samples in all. on_problem: a line a
-    broken sample. workers: as for `extract`. TrainingError if more than 1 % of the samples are broken, or if another
-    process makes the same store.
+    weights: the file that `backbone` was made of. on_progress: samples done and samples in all. on_problem: called
+    with one line per broken sample. workers: as for `extract`. TrainingError if more than 1 % of the samples are
+    broken, or if another process makes the same store.
     """
     key = store_key(weights, backbone, samples)
     path = folder / key[:16]
@@ -92,18 +92,18 @@ def feature_store(
 
 
 def open_store(path: Path) -> FeatureStore:
-    """A finished store; TrainingError if it is not finished, damaged or of a later form."""
+    """Open a finished store; TrainingError if it is unfinished, damaged or of a newer version."""
     try:
         index: dict[str, Any] = read_json(path / _INDEX)
     except (OSError, ValueError) as error:
         raise TrainingError(
-            f"{path} is no finished feature store ({reason_of(error)}): extract the features again"
+            f"{path} is not a finished feature store ({reason_of(error)}): extract the features again"
         ) from None
     if not isinstance(index, dict):
-        raise TrainingError(f"{path} is no finished feature store: extract the features again")
+        raise TrainingError(f"{path} is not a finished feature store: extract the features again")
     if index.get("version") != _VERSION:
         raise TrainingError(
-            f"{path} is a store of form {index.get('version')}, not {_VERSION}: use the devise it is of"
+            f"{path} is a store of version {index.get('version')}, not {_VERSION}: use the devise that made it"
         )
     try:
         return _opened(path, index)
@@ -114,14 +114,14 @@ def open_store(path: Path) -> FeatureStore:
 
 
 def _opened(path: Path, index: Mapping[str, Any]) -> FeatureStore:
-    """ValueError or the like if the index does not say what `_finish` writes."""
+    """Raise ValueError or the like if the index is not as `_finish` writes it."""
     count, dim = len(index["names"]), int(index["dim"])
     truth = np.array(index["truth"], dtype=np.int64)
     classes = len(index["class_names"])
     if dim < 1 or truth.shape != (count,) or not all(type(name) is str for name in index["names"]):
         raise ValueError("its lists do not fit each other")
     if count and not 0 <= truth.min() <= truth.max() < classes:
-        raise ValueError("a photo is of a class that is not there")
+        raise ValueError("a photo has an unknown class")
     state = _mapped(path / _STATE, np.uint8, (count,))
     return FeatureStore(
         path=path,
@@ -144,7 +144,7 @@ def _fill(
     on_problem: Callable[[str], None],
     workers: int | None,
 ) -> None:
-    """Make the features of all samples that have none yet."""
+    """Compute the features of all samples that have none yet."""
     total = len(samples) + len(samples.broken)
     state = _state(path / _STATE, len(samples))
     state[state == _BROKEN] = _PENDING  # a disk may have failed, not the photo
@@ -223,4 +223,4 @@ def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> Any:
 
 
 def _silent(*_: object) -> None:
-    """For who wants to hear nothing."""
+    """Ignore progress."""

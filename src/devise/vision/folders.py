@@ -1,4 +1,4 @@
-"""Pictures in files and folders, found one by one and in the same order every time."""
+"""Find pictures in files and folders, one by one in a fixed order."""
 
 import os
 import re
@@ -12,7 +12,7 @@ EXTENSIONS = frozenset(
     {".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
     | {".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""What the name of a file in a folder must end with, in any case of letters, to be taken for a picture."""
+"""Suffixes of picture files in folders, in any letter case."""
 
 _PACKED = (
     ".tgz",
@@ -33,7 +33,7 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A picture to read, or, where `problem` says why, a path that led to none."""
+    """A picture to read, or a path without one; then `problem` says why."""
 
     path: Path
     problem: str | None = None
@@ -44,13 +44,13 @@ def find_pictures(
     on_skip: Callable[[Path], None] | None = None,
     on_empty: Callable[[Path], None] | None = None,
 ) -> Iterator[Found]:
-    """Files as given, folders with all folders in them, sorted by name within each folder.
+    """Yield given files, and pictures in folders and subfolders, sorted by name per folder.
 
     A file given by name is yielded whatever it is called. In folders, hidden files and folders are passed
     over, and so is every file that does not end as a picture does: `on_skip` is called with each of those,
     so that the caller can count them. `on_empty` is called with each folder of `paths` that led to nothing.
     Links are followed, but no folder is entered twice. Dead links and folders that cannot be read are yielded
-    with their problem. Only the listing of the folders on the way is held in memory.
+    with their problem. Only the listings of the current folders are in memory.
     """
     entered: set[tuple[int, int]] = set()
     for path in paths:
@@ -66,22 +66,22 @@ def find_pictures(
 
 
 def is_hidden(member: PurePosixPath) -> bool:
-    """Whether a member of an archive is hidden, or in a hidden folder, as a Mac's notes beside its files are."""
+    """Return whether a member of an archive is hidden, like a Mac's metadata files, or in a hidden folder."""
     return any(part.startswith(".") for part in member.parts)
 
 
 def is_shard(name: str) -> bool:
-    """Whether this is called as a shard is, whose photos can be read one by one."""
+    """Return whether the name is that of a shard, whose photos can be read one by one."""
     return name.lower().endswith(".tar")
 
 
 def is_packed(name: str) -> bool:
-    """Whether this is called as a compressed archive is, of which no photo can be read alone."""
+    """Return whether the name is that of a compressed archive, of which no photo can be read alone."""
     return name.lower().endswith(_PACKED)
 
 
 def absent(path: Path) -> str:
-    """Why there is nothing to read at a path where no file is."""
+    """Explain why a path has no file."""
     if str(path).startswith("file:/"):
         return "a file's address, not its path: leave file:// out"
     if _URL.match(str(path)):
@@ -92,7 +92,7 @@ def absent(path: Path) -> str:
 
 
 def _walk(root: Path, entered: set[tuple[int, int]], on_skip: Callable[[Path], None] | None) -> Iterator[Found]:
-    """Depth first, with a stack of its own: a tree may be deeper than Python's recursion."""
+    """Walk depth first, with an explicit stack: a tree may be deeper than Python's recursion."""
     waiting = [iter([root])]
     while waiting:
         path = next(waiting[-1], None)
@@ -122,7 +122,7 @@ def _file(path: Path) -> Found:
         path.stat()
     except (OSError, ValueError) as error:
         if os.path.islink(path):
-            return Found(path, "a link that leads nowhere")
+            return Found(path, "a broken link")
         missing = isinstance(error, FileNotFoundError)
         return Found(path, absent(path) if missing else f"cannot be read ({getattr(error, 'strerror', error)})")
     if is_shard(path.name) or is_packed(path.name):

@@ -1,4 +1,4 @@
-"""What a picture may cost: pixels, memory and scans, judged by its header before a pixel is decoded."""
+"""Limit a picture's pixels, memory and scans by its header, before decoding."""
 
 import os
 import re
@@ -21,11 +21,11 @@ __all__ = [
 ]
 
 MAX_PIXELS = 100_000_000
-"""Pixels that are decoded at most, unless $DEVISE_MAX_PIXELS says otherwise: the largest sensor of a camera on sale."""
+"""Most pixels to decode, unless $DEVISE_MAX_PIXELS says otherwise: the largest camera sensor on sale."""
 MAX_JPEG_PIXELS = 4 * MAX_PIXELS
-"""Pixels of a baseline JPEG at most; at the scale it is decoded at, it must come under `MAX_PIXELS`."""
+"""Most pixels of a baseline JPEG; at its decoding scale it must be under `MAX_PIXELS`."""
 MAX_BYTES = 1 << 30
-"""Bytes that are read from one file at most."""
+"""Most bytes to read from one file."""
 
 _MEMORY = 10  # bytes per pixel of the limit: what a progressive JPEG of three full planes takes, measured
 _WORK = 16  # scans of a picture as large as the limit; libjpeg writes 10
@@ -53,7 +53,7 @@ _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
-    """What one picture may cost.
+    """Limits of one picture.
 
     pixels: decoded at most. jpeg_pixels: of a baseline JPEG that is decoded at a smaller scale. bytes: of its file.
     Memory is bounded by 10 bytes per pixel of `pixels`, whatever the format: a WebP, which takes 17, may have 10/17 of
@@ -66,12 +66,12 @@ class PictureLimits:
 
     @classmethod
     def of(cls, pixels: int) -> "PictureLimits":
-        """The limits that go with so many pixels."""
+        """Return the limits for this number of pixels."""
         return cls(pixels, pixels * (MAX_JPEG_PIXELS // MAX_PIXELS))
 
     @classmethod
     def usual(cls) -> "PictureLimits":
-        """Those of $DEVISE_MAX_PIXELS, which child processes share; UsageError if it is not a number above 0."""
+        """Return the limits by $DEVISE_MAX_PIXELS, shared with child processes; UsageError if it is not above 0."""
         given = os.environ.get("DEVISE_MAX_PIXELS")
         if given is None:
             return cls()
@@ -81,11 +81,11 @@ class PictureLimits:
 
     @property
     def memory(self) -> int:
-        """Bytes that decoding may take at its peak, the file's own not counted."""
+        """Return the peak bytes allowed for decoding, without the file's own."""
         return _MEMORY * self.pixels
 
     def check_size(self, size: tuple[int, int], limit: int | None = None) -> None:
-        """PictureError if a picture has no pixels, or more than the limit (`pixels` if there is none given)."""
+        """Raise PictureError if a picture has no pixels, or more than the limit (default `pixels`)."""
         (width, height), limit = size, limit or self.pixels
         if width < 1 or height < 1:
             raise PictureError("no pixels")
@@ -93,13 +93,13 @@ class PictureLimits:
             raise PictureError(f"{width} x {height} pixels, over the limit of {_mega(limit)}: make it smaller")
 
     def check_image(self, image: Image.Image, scale: int = 1) -> None:
-        """PictureError if decoding an image that was opened costs too much. scale: by which each side is divided."""
+        """Raise PictureError if decoding an opened image costs too much. scale: divisor of each side."""
         width, height = image.size
         self.check_size((-(-width // scale), -(-height // scale)))
         self.check_memory(image.format or "", image.size, _cost(image) // scale**2)
 
     def check_jpeg(self, header: "JpegHeader") -> None:
-        """PictureError if a JPEG has too many pixels, at any scale, or too many scans for their number."""
+        """Raise PictureError if a JPEG has too many pixels, at any scale, or too many scans for them."""
         size = (header.width, header.height)
         self.check_size(size, self.pixels if header.whole else self.jpeg_pixels)
         area = header.width * header.height
@@ -110,7 +110,7 @@ class PictureLimits:
             self.check_memory("progressive JPEG", size, area * (2 * header.components + 4))
 
     def check_memory(self, kind: str, size: tuple[int, int], cost: int | None = None) -> None:
-        """PictureError if decoding takes more bytes than `memory`. cost: of its kind if there is none given."""
+        """Raise PictureError if decoding takes more bytes than `memory`. cost: default by its kind."""
         cost = size[0] * size[1] * _BYTES.get(kind, _ROWS) if cost is None else cost
         if cost > self.memory:
             raise PictureError(
@@ -121,7 +121,7 @@ class PictureLimits:
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """What decides what a JPEG costs. scans: in the whole file. whole: all coefficients are held at once."""
+    """Facts that determine the cost of a JPEG. whole: all coefficients are in memory at once."""
 
     width: int
     height: int
@@ -131,10 +131,10 @@ class JpegHeader:
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
-    """Walk over the segments, without decoding; None if there is no frame or no scan.
+    """Read the segments without decoding; None if there is no frame or no scan.
 
-    PictureError for what only an attack has: more than 64 KiB of fill bytes or others between segments, which decoders
-    take one by one, or more than 20,000 segments.
+    PictureError for structures that only attacks have: more than 64 KiB of fill bytes or others between segments,
+    which decoders read one by one, or more than 20,000 segments.
     """
     place, stray, segments, scans = 2, 0, 0, 0
     frame: tuple[int, int, int] | None = None
@@ -171,7 +171,7 @@ def _check_before_scan(stray: int, segments: int) -> None:
 
 
 def check_head(data: bytes) -> None:
-    """PictureError for what only an attack has before its first pixel; any other file passes.
+    """Raise PictureError for headers that only attacks have; any other file passes.
 
     Of a PNG more than 50,000 chunks, of a GIF more than 50,000 blocks, of a PPM more than 64 KiB of text: decoders take
     them one by one.
@@ -206,7 +206,7 @@ def _check_gif(data: bytes) -> None:
 
 
 def _cost(image: Image.Image) -> int:
-    """Bytes at the peak of decoding a picture that was opened, estimated from above."""
+    """Estimate an upper bound of the peak bytes of decoding an opened picture."""
     area, bands = image.size[0] * image.size[1], len(image.getbands())
     if image.format == "JPEG2000":
         return area * _JPEG2000[min(bands, 4)]
@@ -217,7 +217,7 @@ def _cost(image: Image.Image) -> int:
 
 
 def _tiff_piece(tags: Any, size: tuple[int, int]) -> int:
-    """Bytes of the largest strip or tile of a TIFF, which libtiff holds whole; its size is the file's to say."""
+    """Return the bytes of the largest strip or tile of a TIFF, which libtiff decodes at once."""
     depth: int = sum(tags.get(258, (1,))) * (tags.get(277, 1) if len(tags.get(258, (1,))) == 1 else 1)
     if 322 in tags or 323 in tags:
         pixels: int = int(tags.get(322, size[0])) * int(tags.get(323, size[1]))
@@ -227,7 +227,7 @@ def _tiff_piece(tags: Any, size: tuple[int, int]) -> int:
 
 
 def halvings(image: Image.Image, factor: int) -> int:
-    """How often a JPEG 2000 can be halved while it is decoded, without a side divided by more than `factor`.
+    """Return how often decoding can halve a JPEG 2000 without dividing a side by more than `factor`.
 
     0 for any other picture, and where Pillow, which rounds to the nearest, expects another size than the standard,
     which rounds up.
@@ -239,7 +239,7 @@ def halvings(image: Image.Image, factor: int) -> int:
 
 
 def _levels(image: Image.Image) -> int:
-    """Levels of the wavelets of a JPEG 2000, from the head of its code stream; 0 if its grid begins elsewhere."""
+    """Return the wavelet levels of a JPEG 2000 by its header; 0 if its grid has an offset."""
     file = getattr(image, "fp", None)
     if image.format != "JPEG2000" or file is None:
         return 0

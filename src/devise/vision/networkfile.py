@@ -1,7 +1,7 @@
-"""What a network may be that comes from anywhere: one file, known operators, fixed shapes, a bounded cost.
+"""Check untrusted networks: one file, known operators, fixed shapes, bounded cost.
 
-An ONNX file can name other files for its weights, hold loops and programs of its own, and be small and yet run for
-hours. It is read here field by field (the wire format of protocol buffers) before any engine sees it.
+An ONNX file can name other files for its weights, contain loops and functions, and be small and yet run for hours.
+It is read here field by field (the wire format of protocol buffers) before any engine sees it.
 """
 
 import math
@@ -32,10 +32,10 @@ OPERATORS = frozenset((*_WRITTEN_HERE, *_WRITTEN_FOR_TIMM))
 """ONNX operators that a network may be made of. None of them loops, draws random numbers or reads a file."""
 
 MOST_MULTIPLY_ADDS = 3 * 10**11
-"""Of one picture's forward pass: 300 times EfficientNet-Lite2's, and above that of timm's ViT-L at 384 pixels."""
+"""Limit per forward pass of one picture: 300 times EfficientNet-Lite2's, and above timm's ViT-L at 384 pixels."""
 
 MOST_VALUES = 1 << 26
-"""Numbers between two layers, 256 MiB; between all together 32 times so many."""
+"""Limit of numbers between two layers, 256 MiB; 32 times as many between all layers together."""
 
 _MOST_NODES = 20_000
 _MOST_FIELDS = 4_000_000
@@ -48,10 +48,10 @@ _INNER = {
     (_ATTRIBUTE, 5): _TENSOR,
     (_ATTRIBUTE, 10): _TENSOR,
 }
-"""Fields that are read in turn: by message and number, the message inside."""
+"""Fields to descend into: message and field number to inner message."""
 
 _REFUSED = {
-    (_MODEL, 25): "functions of its own",
+    (_MODEL, 25): "its own functions",
     (_MODEL, 20): "training steps",
     (_GRAPH, 15): "sparse weights",
     (_ATTRIBUTE, 6): "a graph within the graph",
@@ -66,7 +66,7 @@ _OPERATOR, _DOMAIN = (_NODE, 4), (_NODE, 7)
 
 
 def check_file(onnx: bytes) -> None:
-    """BundleError if these bytes are no ONNX file, name another file, or hold what `OPERATORS` does not list."""
+    """Raise BundleError unless the bytes are one ONNX file with only the operators of `OPERATORS`."""
     nodes = fields = graphs = 0
     waiting = [(_MODEL, 0, len(onnx))]
     while waiting:
@@ -77,13 +77,13 @@ def check_file(onnx: bytes) -> None:
             fields += 1
             key = (message, number)
             if key in _REFUSED:
-                raise _refused(f"holds {_REFUSED[key]}")
+                raise _refused(f"contains {_REFUSED[key]}")
             if key == _LOCATION and value:
-                raise _refused("holds weights in another file")
+                raise _refused("keeps weights in another file")
             if key == _OPERATOR and onnx[place : place + value] not in _OPERATOR_BYTES:
-                raise _refused(f"holds the operator {_shown(onnx[place : place + value])}, which is not known")
+                raise _refused(f"contains the unknown operator {_shown(onnx[place : place + value])}")
             if key == _DOMAIN and onnx[place : place + value] not in (b"", b"ai.onnx"):
-                raise _refused(f"holds an operator of {_shown(onnx[place : place + value])}, which is not known")
+                raise _refused(f"contains an operator of the unknown domain {_shown(onnx[place : place + value])}")
             if key in _INNER:
                 waiting.append((_INNER[key], place, place + value))
         if nodes > _MOST_NODES or fields > _MOST_FIELDS:
@@ -93,7 +93,7 @@ def check_file(onnx: bytes) -> None:
 
 
 def check_graph(network: Any) -> int:
-    """The multiply-adds of an OpenVINO graph for one picture, before it is compiled.
+    """Count the multiply-adds of an OpenVINO graph for one picture, before compiling.
 
     BundleError unless it has one input, one output, fixed shapes and a bounded cost.
     """
@@ -119,12 +119,12 @@ def check_graph(network: Any) -> int:
     if values > 32 * MOST_VALUES:
         raise _refused(f"has {values:,} numbers between its layers, more than {32 * MOST_VALUES:,}")
     if cost > MOST_MULTIPLY_ADDS:
-        raise _refused(f"needs {cost:.1e} multiply-adds a picture, more than {MOST_MULTIPLY_ADDS:.1e}")
+        raise _refused(f"needs {cost:.1e} multiply-adds per picture, more than {MOST_MULTIPLY_ADDS:.1e}")
     return cost
 
 
 def _multiply_adds(node: Any, kind: str, made: int) -> int:
-    """What makes so many numbers; an operation that is no product of weights costs one a number it makes or takes."""
+    """Return the cost of an operation; without weights, one per number of its inputs and outputs."""
     taken = [_sides(value) for value in node.input_values()]
     if kind in ("Convolution", "GroupConvolution"):  # weights: [out in k k], or [groups out in k k]
         return made * math.prod(taken[1][1 if kind == "Convolution" else 2 :])
@@ -137,7 +137,7 @@ def _multiply_adds(node: Any, kind: str, made: int) -> int:
 
 
 def _sides(value: Any) -> tuple[int, ...]:
-    """The shape of a value, -1 alone where it is not fixed; read as text, which takes a tenth of the time."""
+    """Return the shape of a value, -1 alone if it is not fixed; parsed from text, ten times faster."""
     return _read_sides(str(value.partial_shape))
 
 
@@ -150,7 +150,7 @@ def _read_sides(shape: str) -> tuple[int, ...]:
 
 
 def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, value and place of each field of a message; of a field of bytes the value is its length."""
+    """Yield number, value and position of each field of a message; for bytes, the value is the length."""
     while start < end:
         tag, start = _varint(data, start, end)
         number, kind = tag >> 3, tag & 7

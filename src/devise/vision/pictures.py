@@ -1,4 +1,4 @@
-"""Pictures: a file, its bytes, a Pillow image or an array, as upright sRGB pixels."""
+"""Read pictures from a file, bytes, a Pillow image or an array as upright sRGB pixels."""
 
 import os
 import re
@@ -43,15 +43,15 @@ __all__ = [
 
 @runtime_checkable
 class Readable(Protocol):
-    """An open file, or what reads like one."""
+    """An open file, or any object that reads like one."""
 
     def read(self) -> Any:
-        """All that is left in it."""
+        """Return all remaining bytes."""
 
 
 @runtime_checkable
 class ArrayLike(Protocol):
-    """What numpy takes for an array, such as a tensor of torch, TensorFlow or JAX."""
+    """Anything that numpy accepts as an array, such as a tensor of torch, TensorFlow or JAX."""
 
     def __array__(self) -> Any: ...
 
@@ -59,13 +59,13 @@ class ArrayLike(Protocol):
 PictureSource = (
     str | Path | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Image.Image | NDArray[Any] | ArrayLike
 )
-"""A file by its path, the bytes of a file, an open file, or a picture that is decoded already."""
+"""A path, the bytes of a file, an open file, or a decoded picture."""
 
 _FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
 _LARGE = 16_000_000  # pixels from which on other formats than JPEG are reduced too, for their memory's sake
 _DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's words for pixels that are lost
 _END = b"\xff\xd9"  # of a JPEG
-_NO_END = "its end marker is missing, though none of its pixels is"
+_NO_END = "its end marker is missing, but all its pixels are present"
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that stands inside a scan
 _SPOILT = ("truncated", "premature", "end of file", "broken data stream", "could not create decoder object")
 _OTHERS = (
@@ -80,7 +80,7 @@ _OTHERS = (
     (b"\x1aE\xdf\xa3".lower(), "a video"),
     (b"version https://git-lfs", "a pointer of Git LFS (git lfs pull gets the picture)"),
 )
-"""How files begin, in small letters, that people take for pictures."""
+"""First bytes, in lower case, of files that people mistake for pictures."""
 _LONGEST_REASON = 60  # letters; longer ones are not for people
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -92,12 +92,12 @@ def read_picture(
     limits: PictureLimits | None = None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> Pixels:
-    """The picture, upright, in sRGB; of an animation, the first frame.
+    """Read the picture, upright, in sRGB; of an animation, the first frame.
 
     min_side: a JPEG may be decoded at 1/2 of its size or less (in eighths), and any picture of more than 16 megapixels
         be reduced by a whole number, as long as its short side keeps this many pixels; None keeps every pixel.
-    limits: what it may cost; None means `PictureLimits.usual`.
-    on_note: told what is wrong with a file whose pixels are all there: a JPEG or PNG without its end marker.
+    limits: of the picture; None means `PictureLimits.usual`.
+    on_note: called with a harmless fault of the file: a JPEG or PNG without its end marker.
 
     Arrays are [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] (straight transparency), of uint8 or of floats in
     [0, 1]. Raises PictureError, whose line says why and not which file: empty, cut off, damaged, no picture,
@@ -123,7 +123,7 @@ def read_picture(
 
 
 def is_one_picture(pictures: object) -> bool:
-    """Whether this is one picture, and not many: an array of [h, w, 3] is no list of its rows."""
+    """Return whether this is one picture: an array of [h, w, 3] is not a list of its rows."""
     if isinstance(pictures, str | bytes | bytearray | memoryview | os.PathLike | Readable | Image.Image):
         return True
     return isinstance(pictures, ArrayLike) and getattr(pictures, "ndim", 4) < 4
@@ -139,7 +139,7 @@ def _bytes_of(source: Any, limits: PictureLimits) -> bytes:
         )
         raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: {wanted}")
     if not data and isinstance(source, Readable) and getattr(source, "tell", lambda: 0)():
-        raise PictureError("nothing is left to read in the open file: go back to its beginning with seek(0)")
+        raise PictureError("the open file is at its end: go back to its start with seek(0)")
     return bytes(data)
 
 
@@ -150,19 +150,19 @@ def _array_of(source: NDArray[Any] | ArrayLike) -> NDArray[Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         kind = type(source).__name__
         raise PictureError(
-            f"no array can be made of this {kind} ({reason}): for torch, .detach().cpu().float()"
+            f"this {kind} cannot be converted to an array ({reason}): for torch, use .detach().cpu().float()"
         ) from None
 
 
 def picture_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """The bytes of a regular file; PictureError if there is none, or if there are more than `most`.
+    """Read a regular file; PictureError if there is none, or if it has more than `most` bytes.
 
     Opening does not wait, so that a pipe without a writer cannot block. OSError if reading fails half-way.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise PictureError("a link that leads nowhere" if os.path.islink(path) else absent(path)) from None
+        raise PictureError("a broken link" if os.path.islink(path) else absent(path)) from None
     except PermissionError:
         raise PictureError("no permission to read it") from None
     try:
@@ -206,7 +206,7 @@ def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits, on_not
 
 
 def _unidentified(data: bytes, formats: Sequence[str]) -> str:
-    """Why Pillow took the bytes for no picture: what is wrong with the format that they begin as, if any."""
+    """Explain why Pillow found no picture in the bytes, by the format of their start."""
     for name in formats:
         factory, begins = Image.OPEN[name]
         try:
@@ -237,14 +237,14 @@ def _from_image(image: Image.Image, min_side: int | None, limits: PictureLimits)
 
 
 def _factor(size: tuple[int, int], min_side: int | None) -> int:
-    """By which each side is divided; 1 for a picture that is not large."""
+    """Return the divisor of each side; 1 for a picture that is not large."""
     if min_side is None or size[0] * size[1] <= _LARGE:
         return 1
     return max(1, min(size) // min_side)
 
 
 def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
-    """Through simplejpeg; through Pillow where simplejpeg cannot (CMYK) or finds a fault, maybe harmless."""
+    """Decode by simplejpeg; by Pillow if simplejpeg cannot (CMYK) or finds a possibly harmless fault."""
     from PIL.JpegImagePlugin import JpegImageFile
 
     header = read_jpeg_header(data)
@@ -266,7 +266,7 @@ def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixe
 
 
 def _fast_jpeg(data: bytes, header: Image.Image, min_side: int, limits: PictureLimits) -> Pixels | None:
-    """The pixels as stored, not yet upright; None where simplejpeg is not the one to decode them."""
+    """Return the pixels as stored, not yet upright; None if simplejpeg cannot decode them."""
     import simplejpeg
 
     profile = header.info.get("icc_profile")
@@ -289,7 +289,7 @@ def _fast_jpeg(data: bytes, header: Image.Image, min_side: int, limits: PictureL
 
 
 def _lacks_its_end_only(data: bytes) -> bool:
-    """Whether a JPEG that ends too early has all its rows: with an end marker put behind it, libjpeg misses nothing."""
+    """Return whether a truncated JPEG has all its rows: libjpeg accepts it with an end marker added."""
     import simplejpeg
 
     try:
@@ -300,7 +300,7 @@ def _lacks_its_end_only(data: bytes) -> bool:
 
 
 def _has_all_scans(data: bytes) -> bool:
-    """Whether every coefficient of every component is in a scan down to its last bit, which libjpeg does not ask."""
+    """Return whether the scans contain every bit of all coefficients, which libjpeg does not check."""
     left: dict[tuple[int, int], int] = {}
     position = 2
     while found := _MARKER.search(data, position):
@@ -316,7 +316,7 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _is_heic(data: bytes) -> bool:
-    """Whether the `ftyp` box at the start names a HEIC brand; AVIF, of the same family, is another format."""
+    """Return whether the `ftyp` box at the start has a HEIC brand; AVIF is another format."""
     if data[4:8] != b"ftyp":
         return False
     box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
@@ -352,11 +352,11 @@ def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
 def _cure(array: NDArray[Any]) -> str:
     if array.ndim == 3 and array.shape[0] in (1, 3, 4):
         return ": move its channels last, array.transpose(1, 2, 0)"
-    return ": give each picture of the batch by itself" if array.ndim == 4 else ""
+    return ": give each picture of the batch separately" if array.ndim == 4 else ""
 
 
 def _reason(error: Exception) -> str:
-    """One line on what a decoder stumbled over."""
+    """Describe a decoder's error in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""From pictures to features on all cores: in the order given, in flat memory, past unreadable pictures."""
+"""Compute features of pictures on all cores: in order, in constant memory, past unreadable ones."""
 
 import os
 from collections import deque
@@ -19,9 +19,9 @@ __all__ = ["Extracted", "cores", "extract", "extract_one"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extracted:
-    """The features of one picture, or the problem that kept it from having any: exactly one of the two.
+    """The features of one picture, or its problem: exactly one of the two.
 
-    note: what was wrong with its file and did no harm; "" if nothing was.
+    note: a harmless fault of its file, or "".
     """
 
     source: PictureSource
@@ -31,14 +31,14 @@ class Extracted:
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """Return the number of CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def extract_one(
     source: PictureSource, backbone: Backbone, on_note: Callable[[str], None] = lambda note: None
 ) -> Float32[np.ndarray, " features"]:
-    """Features of one picture; PictureError if it cannot be read. on_note: see `read_picture`."""
+    """Return the features of one picture; PictureError if it cannot be read. on_note: see `read_picture`."""
     preprocessing = backbone.preprocessing
     pixels = read_picture(source, min_side=preprocessing.decode_side, on_note=on_note)
     features: Float32[np.ndarray, " features"] = backbone.features(preprocessing.apply(pixels)[None])[0]
@@ -48,12 +48,12 @@ def extract_one(
 def extract(
     sources: Iterable[PictureSource | Found], backbone: Backbone, *, workers: int | None = None, ahead: int = 4
 ) -> Iterator[Extracted]:
-    """One result a source, in the order given; an unreadable picture gives its problem and stops nothing.
+    """Yield one result per source, in order; an unreadable picture gives its problem and does not stop it.
 
     workers: threads, each of which takes a picture all the way from file to features; None means one more
         than there are cores, so that a core has a picture to decode while another waits for the network.
-    ahead: pictures a worker that are taken before the first result is fetched; no more are held, however many the
-        sources. More keep the workers busy while whoever fetches does other work.
+    ahead: pictures per worker that are read before the first result is fetched; memory holds no more, however many the
+        sources. A higher number keeps the workers busy while the caller does other work.
     Stopping early (a break, Ctrl-C) waits for no further picture.
     """
     workers = workers or cores() + 1

@@ -1,4 +1,4 @@
-"""Preprocessing: what stands between a decoded picture and the first layer of a backbone."""
+"""Preprocessing: the steps from a decoded picture to the first layer of a backbone."""
 
 import math
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _ELONGATED = 8  # times as long as wide: from here on only the middle is resized
 class Preprocessing:
     """Resize the short side to `resize` pixels, cut the middle `crop` x `crop`, then (x - mean) / std.
 
-    mean, std: one number a channel (red, green, blue) on the scale of the stored bytes, 0 to 255.
+    mean, std: one number per channel (red, green, blue) on the scale of the stored bytes, 0 to 255.
     The settings belong to the weights: others cost accuracy without any error, so a bundle keeps them.
 
     >>> lite2 = Preprocessing.of_lite(260)
@@ -67,12 +67,12 @@ class Preprocessing:
 
     @classmethod
     def of_lite(cls, crop: int) -> "Preprocessing":
-        """What the EfficientNet-Lite weights were trained with, for a network input of `crop` pixels."""
+        """Return the preprocessing of the EfficientNet-Lite weights, for a network input of `crop` pixels."""
         return cls(round(crop * 256 / 224), crop, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> "Preprocessing":
-        """The inverse of `to_dict`; BundleError on an unknown or missing key, or a value of another type."""
+        """Invert `to_dict`; BundleError on an unknown or missing key, or a value of another type."""
         names = {field.name for field in fields(cls)}
         if set(stored) != names:
             unknown, missing = sorted(set(stored) - names), sorted(names - set(stored))
@@ -86,12 +86,12 @@ class Preprocessing:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values, as JSON keeps them."""
+        """Return plain values for JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @property
     def decode_side(self) -> int:
-        """Short side, in pixels, that a JPEG may be decoded down to first: `min_side` of `read_picture`.
+        """Return the shortest side, in pixels, for reduced decoding of a JPEG: `min_side` of `read_picture`.
 
         Twice `resize`: on photos of 1536 pixels this moved the features by 2.4 % of their length, a third
         of what storing the photos again at half the size and quality 85 did, and left every first answer
@@ -100,7 +100,7 @@ class Preprocessing:
         return 2 * self.resize
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height, in pixels, after the short side became `resize`; halves round to even.
+        """Return width and height after scaling the short side to `resize`; halves round to even.
 
         >>> Preprocessing.of_lite(224).resized(640, 480)
         (341, 256)
@@ -109,7 +109,7 @@ class Preprocessing:
         return round(width * scale), round(height * scale)
 
     def apply(self, pixels: Pixels) -> Plane:
-        """The network's input for one picture: the same pixels as Pillow's resize, then crop.
+        """Return the network's input for one picture: equal to Pillow's resize, then crop.
 
         Of a picture more than 8 times as long as wide only the middle is resized, so that a thin strip
         needs no more memory than a photo; those pixels may differ by a few levels out of 255.
@@ -132,7 +132,7 @@ class Preprocessing:
 
 
 def require_same(model: Preprocessing, used: Preprocessing) -> None:
-    """BundleError naming every field in which the preprocessing `used` differs from the model's."""
+    """Raise BundleError with every field in which the preprocessing `used` differs from the model's."""
     wanted, got = asdict(model), asdict(used)
     differing = [f"{name} {got[name]} instead of {wanted[name]}" for name in wanted if got[name] != wanted[name]]
     if differing:

@@ -1,4 +1,4 @@
-"""A backbone in 8-bit integers: what flows between its convolutions is rounded to one of 256 numbers."""
+"""Run a backbone in 8-bit integers: values between convolutions are rounded to 256 levels."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ _LEAST = 1e-6  # width of the bounds of a value that is always the same
 
 
 def rounded_values(network: Any) -> dict[str, Any]:
-    """What is rounded of an OpenVINO graph, by name: outputs that a convolution reads or that are added up."""
+    """Rounded values of an OpenVINO graph, by name: inputs of convolutions and of additions."""
     found: dict[str, Any] = {}
     for node in _readers(network):
         for place in _places(node):
@@ -47,11 +47,11 @@ def rounded_values(network: Any) -> dict[str, Any]:
 
 @cache
 def sums_are_narrow() -> bool:
-    """Whether OpenVINO adds products of 8-bit integers in pairs of 16 bits here, which the greatest ones overflow.
+    """Return whether OpenVINO adds 8-bit products in pairs of 16 bits here, which can overflow.
 
     A processor without VNNI or its like does (vpmaddubsw: 2 x 255 x 127 becomes 32,767). It is tried, not looked up:
-    two convolutions of the greatest numbers there are, 0.06 s of core time once a process. So it is true whatever the
-    processor, its system and `ONEDNN_MAX_CPU_ISA` are.
+    two convolutions of the greatest numbers, 0.06 s of core time once per process. So the answer is right for every
+    processor, system and `ONEDNN_MAX_CPU_ISA`.
     """
     openvino = import_openvino()
     opset13 = openvino.opset13
@@ -72,14 +72,14 @@ def sums_are_narrow() -> bool:
 
 
 def quantise(network: Any, bounds: Bounds, *, narrow: bool) -> None:
-    """Put the rounding into an OpenVINO graph, by which the CPU plugin runs it in 8-bit integers.
+    """Insert the rounding into an OpenVINO graph, so that the CPU plugin runs it in 8-bit integers.
 
-    What flows is rounded to 256 numbers between its bounds, evenly spaced; the weights of each output channel to 255,
+    Values are rounded to 256 levels between their bounds, evenly spaced; the weights of each output channel to 255,
     from minus the greatest magnitude among them to plus it (a FakeQuantize operation each). The shifts are added to
     the biases. BundleError if the bounds are of another network.
 
-    narrow: for a processor of which `sums_are_narrow` says so: the weights' steps are as much larger as keeps two
-        products that are added within 16 bits.
+    narrow: for processors with `sums_are_narrow`: larger steps of the weights keep the sum of two products within 16
+        bits.
     """
     opset13 = import_openvino().opset13
 
@@ -105,7 +105,7 @@ def quantise(network: Any, bounds: Bounds, *, narrow: bool) -> None:
 
 
 def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[Plane]) -> Bounds:
-    """The bounds for a network: the mean over pictures of each value's least and greatest number in a picture.
+    """Measure the bounds of a network: the mean over pictures of each value's minimum and maximum.
 
     The mean cuts what is rare off, which leaves finer steps to what is common. The bounds of the pixels are those of
     bytes, so that rounding loses nothing of them. The shift of a convolution is what its rounded weights lack of the
@@ -129,7 +129,7 @@ def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[P
 
 
 def shift_of(weight: Weight, means: Shift, *, narrow: bool) -> Shift:
-    """What is to be added to a convolution's output channels, so that rounding its weights leaves their means.
+    """Return the correction of a convolution's output channels that keeps their means after rounding.
 
     weight: [out in k k], or [groups out in k k]. means: of the channels that the convolution reads. narrow: of
     `quantise`.
@@ -142,7 +142,7 @@ def shift_of(weight: Weight, means: Shift, *, narrow: bool) -> Shift:
 
 
 def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[float, float, Shift]]:
-    """The mean over pictures of each value's least, greatest and channel means; UsageError if there is no picture."""
+    """Average each value's minimum, maximum and channel means over pictures; UsageError without pictures."""
     openvino = import_openvino()
     opset13 = openvino.opset13
     values, outputs = rounded_values(network), []
@@ -162,7 +162,7 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
         found = [request.get_output_tensor(i).data.astype(np.float64) for i in range(len(outputs))]
         sums = [one + more for one, more in zip(sums, found, strict=True)] if sums else found
     if not count:
-        raise UsageError("an 8-bit network is measured on photos, and there is none that can be read: give some")
+        raise UsageError("measuring an 8-bit network needs readable photos, got none: give some")
     return {
         name: (float(low / count), float(high / count), (mean / count).astype(np.float32))
         for name, low, high, mean in zip(values, sums[::3], sums[1::3], sums[2::3], strict=True)
@@ -170,21 +170,21 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
 
 
 def products_here() -> Products:
-    """How OpenVINO adds 8-bit products on this CPU: in "wide" or "narrow" sums, or not at all ("none")."""
+    """Return how OpenVINO adds 8-bit products on this CPU: in "wide" or "narrow" sums, or "none"."""
     if _INT8 not in import_openvino().Core().get_property("CPU", _CAPABILITIES):
         return "none"
     return "narrow" if sums_are_narrow() else "wide"
 
 
 def require_int8(core: Any) -> None:
-    """UsageError if OpenVINO does not run 8-bit integers on this CPU, where rounding would only cost accuracy."""
+    """Raise UsageError if OpenVINO does not run 8-bit integers on this CPU, so rounding would only cost accuracy."""
     known = core.get_property("CPU", _CAPABILITIES)
     if _INT8 not in known:
         raise UsageError(f"OpenVINO has no 8-bit arithmetic for this CPU ({', '.join(known)}): leave the fast form out")
 
 
 def executed_types(compiled: Any) -> Counter[str]:
-    """In which number types the layers of a compiled network run: "i8" or "u8", "f32", ..., and how many of each.
+    """Count the layers of a compiled network by number type: "i8" or "u8", "f32", ...
 
     Only convolutions are counted: they are what takes the time.
     """
@@ -197,13 +197,13 @@ def executed_types(compiled: Any) -> Counter[str]:
 
 
 def _pixel_bounds(preprocessing: Preprocessing) -> tuple[float, float]:
-    """What the bytes 0 and 255 become: 256 levels between them are the bytes themselves."""
+    """Return the inputs for bytes 0 and 255: the 256 levels between them are the bytes."""
     pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
     return min((0 - mean) / std for mean, std in pairs), max((255 - mean) / std for mean, std in pairs)
 
 
 def _readers(network: Any) -> list[Any]:
-    """The convolutions, and the additions of two values that both depend on the picture."""
+    """Return the convolutions, and the additions of two values that depend on the picture."""
     depends = {parameter.get_friendly_name() for parameter in network.get_parameters()}
     found = []
     for node in network.get_ordered_ops():
@@ -217,26 +217,26 @@ def _readers(network: Any) -> list[Any]:
 
 
 def _places(node: Any) -> tuple[int, ...]:
-    """Which inputs of a reader are rounded as what flows."""
+    """Return which inputs of a node are rounded values."""
     return (0,) if node.get_type_name() in _CONVOLUTIONS else (0, 1)
 
 
 def _known(kept: Mapping[str, _Kept], name: str) -> _Kept:
     if name not in kept:
         raise BundleError(
-            f"the fast part holds nothing for {name} of the network: it was made for another one, make it again"
+            f"the fast part has no bounds for {name} of the network: it was made for another one, make it again"
         )
     return kept[name]
 
 
 def _most(weight: Weight, *, narrow: bool) -> Weight:
-    """What the greatest of an output channel's 255 rounded weights stands for, in a shape that goes with the weights.
+    """Return the value of the largest rounded weight per output channel, shaped like the weights.
 
     That is 127 steps. Without `narrow` it is the greatest magnitude among the weights.
 
     Narrow: two weights of one sign whose products may be added in 16 bits have a sum of at most 127 steps, rounded at
-    most 128, and 255 x 128 is below 32,768. In a convolution of one pixel these are the weights of two input channels
-    that stand side by side, as its kernels keep them; in a larger one any two, for its kernels differ. A depthwise one
+    most 128, and 255 x 128 is below 32,768. In a convolution of one pixel these are the weights of two adjacent
+    input channels, as its kernels store them; in a larger one any two, because its kernels differ. A depthwise one
     is left as it is: each of its products is added in 32 bits, also there.
     """
     outer = weight.shape[: weight.ndim - 3]  # out, or groups and out; behind them in, k, k
@@ -253,16 +253,16 @@ def _most(weight: Weight, *, narrow: bool) -> Weight:
 
 
 def _bias(node: Any) -> Any:
-    """The input of the addition behind a convolution that takes its bias; BundleError if it has none."""
+    """Return the bias input of the addition after a convolution; BundleError if there is none."""
     for reader in node.output(0).get_target_inputs():
         addition = reader.get_node()
         if addition.get_type_name() == "Add":
             return addition.input(1 - reader.get_index())
-    raise BundleError(f"convolution {node.get_friendly_name()} has no bias, without which there is no fast form")
+    raise BundleError(f"convolution {node.get_friendly_name()} has no bias, which the fast form needs")
 
 
 def _weight(node: Any) -> Weight:
-    """A convolution's weights, which an ONNX file may keep as float16 and in another shape."""
+    """Return a convolution's weights, which an ONNX file may store as float16 and in another shape."""
     shape = [side.get_length() for side in node.input_value(1).partial_shape]
     source = node.input_value(1).get_node()
     while source.get_type_name() != "Constant":

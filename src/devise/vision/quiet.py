@@ -1,4 +1,4 @@
-"""Silence of Pillow and its libraries while pictures are read: what they warn of is harmless or a PictureError."""
+"""Silence Pillow and its libraries while reading: warnings are harmless or become a PictureError."""
 
 import ctypes
 import logging
@@ -62,7 +62,7 @@ def _silence(undo: ExitStack) -> None:
 
 @cache
 def _silence_libtiff() -> None:
-    """Take away the handlers by which libtiff writes to standard error, a line for every tag it does not know.
+    """Remove libtiff's handlers, which write a line to standard error for every unknown tag.
 
     They belong to the library as this process has loaded it, so one call is for all threads and for good.
     """

@@ -1,4 +1,4 @@
-"""A backbone's ONNX file as a network of torch again, to be trained further."""
+"""Convert a backbone's ONNX file back to a torch network, for further training."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ __all__ = ["freeze_norms", "restored_network"]
 
 
 def restored_network(onnx_file: bytes, architecture: str, classes: int, features: int) -> EfficientNetLite | SmallNet:
-    """The network whose convolutions are those of the file, as `onnx_bytes` wrote it.
+    """Return the network with the convolutions of a file written by `onnx_bytes`.
 
     There the normalisations are folded into the convolutions, so here they do nothing but add the bias: keep
     them so with `freeze_norms`. The classifier has `classes` random rows.
@@ -32,14 +32,14 @@ def restored_network(onnx_file: bytes, architecture: str, classes: int, features
         for name, layer in convolutions.items():
             weight, bias = arrays.get(f"{name}.weight"), arrays.get(f"{name}.bias")
             if weight is None or bias is None or weight.shape != tuple(layer.conv.weight.shape):
-                raise BundleError(f"backbone network has no {name} as {architecture} has it: rebuild the bundle")
+                raise BundleError(f"backbone network lacks {name} of {architecture}: rebuild the bundle")
             layer.conv.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
             _pass_through(layer.norm, torch.from_numpy(bias.astype(np.float32)))
     return network
 
 
 def freeze_norms(network: nn.Module) -> None:
-    """Normalisations as they are in evaluation; call it after every `train()`."""
+    """Keep normalisations in evaluation mode; call it after every `train()`."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()

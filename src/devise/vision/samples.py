@@ -1,7 +1,7 @@
 """Photos with class names: class folders and `.tar` shards, listed once and then read in any order.
 
 A shard is listed by its headers alone, so that a photo in it is one read at a known place: shuffling, splitting
-over processes and going on after a stop are then the same for shards and for folders.
+over processes and resuming after a stop are then the same for shards and for folders.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packe
 __all__ = ["BROKEN_SHARE", "Samples", "check_broken", "find_samples"]
 
 BROKEN_SHARE = 0.01
-"""Of all samples, how many may be broken before a run stops."""
+"""Share of broken samples above which a run stops."""
 
 _Column = Int64[np.ndarray, "samples"]
 _WHOLE = -1  # the offset of a sample that is a file of its own
@@ -31,13 +31,12 @@ _LOOKED_AT, _END = 2048, 1024  # photos whose ends are hashed, and bytes of an e
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Samples:
-    """Photos that were listed and not opened, one entry a photo in every column.
+    """Photos that were listed but not opened, one entry per photo in every column.
 
-    files: what they are in. file: which of `files`. offset, size: where in it, in bytes; offset -1 is the whole file.
-    names: what a person knows a photo by. truth: which of `class_names` it shows; these are sorted.
-    broken: photos that cannot be found and those without a class, one line each: broken samples that have no entry.
-    skipped: how many files were left out because they are no pictures by their name. empty: class folders without a
-    photo.
+    files: containing the photos. file: which of `files`. offset, size: position in it, in bytes; offset -1 is the whole
+    file. names: of the photos, for people. truth: which of the sorted `class_names` each shows.
+    broken: photos that are missing or have no class, one line each: broken samples without an entry.
+    skipped: number of files left out as not pictures by their names. empty: class folders without a photo.
     """
 
     files: tuple[Path, ...]
@@ -55,7 +54,7 @@ class Samples:
         return len(self.names)
 
     def left_out(self) -> Iterator[str]:
-        """What was found and gave no sample, in lines for a person."""
+        """Yield lines for people on files that are not samples."""
         if self.skipped:
             yield f"left out {self.skipped} files: not pictures by their names"
         if self.empty:
@@ -64,7 +63,7 @@ class Samples:
             yield f"class folders without a photo, left out: {len(self.empty)} ({names}{more})"
 
     def source(self, row: int) -> Path | bytes:
-        """The photo as `read_picture` takes it; PictureError if its shard ends before it does."""
+        """Return the photo for `read_picture`; PictureError if its shard ends too early."""
         path: Path = self.files[int(self.file[row])]
         offset, size = int(self.offset[row]), int(self.size[row])
         if offset == _WHOLE:
@@ -80,7 +79,7 @@ class Samples:
         return data
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> "Samples":
-        """The samples of these rows, in the order given; the classes stay, and what is told of broken ones."""
+        """Return the samples of these rows, in order, with all classes and the list of broken ones."""
         places = np.asarray(rows, dtype=np.int64)
         names = tuple(self.names[row] for row in places.tolist())
         columns = (self.file[places], self.offset[places], self.size[places])
@@ -88,10 +87,10 @@ class Samples:
         return Samples(self.files, *columns, names, self.truth[places], self.class_names, *left)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, places, sizes and classes, and the ends of up to 2,048 photos spread over all.
+        """Return a SHA-256 of names, positions, sizes and classes, and the ends of up to 2,048 photos.
 
-        Another one where a file was added, renamed or resized, and for other photos of the same names and sizes. A
-        single photo changed in place is seen if its size changed, or if it is among those.
+        It changes if a file is added, renamed or resized, and for other photos with the same names and sizes. A single
+        photo changed in place is noticed if its size changed, or if it is among those.
         """
         digest = hashlib.sha256("\n".join((*self.class_names, "", *self.names)).encode("utf-8", "surrogateescape"))
         for column in (self.offset, self.size, self.truth):
@@ -101,7 +100,7 @@ class Samples:
         return digest.hexdigest()
 
     def _ends(self, row: int) -> bytes:
-        """The first and the last bytes of a photo; nothing of one that cannot be read."""
+        """Return the first and the last bytes of a photo, or nothing if it cannot be read."""
         start, size = max(int(self.offset[row]), 0), int(self.size[row])
         try:
             with self.files[int(self.file[row])].open("rb") as file:
@@ -114,12 +113,12 @@ class Samples:
 
 
 def find_samples(sources: Sequence[Path]) -> Samples:
-    """All photos in folders of class folders and in `.tar` shards, in the order of the sources, sorted in a folder.
+    """List all photos in folders of class folders and `.tar` shards, in order, sorted per folder.
 
-    In a shard the class of `key.jpg` is the text of `key.cls` if there is one (the WebDataset form), else the folder
-    that it stands in. A source that is given twice counts once. UsageError if a source does not exist, is neither form,
-    or no photo is found; TrainingError for a shard that is cut off (how many photos it lost cannot be counted), or in
-    which two members have one name, or two photos one key and class (which class is whose cannot be told).
+    In a shard the class of `key.jpg` is the text of `key.cls` if there is one (the WebDataset form), else its
+    folder. A duplicate source counts once. UsageError if a source does not exist, is neither form,
+    or no photo is found; TrainingError for a shard that is cut off (lost photos cannot be counted), or in which two
+    members share a name, or two photos share a key with a class (their classes are then ambiguous).
     """
     found = _Found()
     for source in _once(sources):
@@ -128,7 +127,7 @@ def find_samples(sources: Sequence[Path]) -> Samples:
         elif is_shard(source.name) and source.is_file():
             _list_shard(source, found)
         else:
-            problem = "is no .tar file and no folder" if source.exists() else "does not exist"
+            problem = "is neither a .tar file nor a folder" if source.exists() else "does not exist"
             if is_packed(source.name) and source.exists():
                 problem = "is a compressed archive: unpack it first"
             raise UsageError(f"{source} {problem}: give a folder of class folders, or .tar shards")
@@ -148,17 +147,17 @@ def _once(sources: Sequence[Path]) -> Iterator[Path]:
 
 
 def check_broken(broken: int, total: int, first: str) -> None:
-    """TrainingError if more than 1 % of all samples are broken. first: the first of them and what is wrong."""
+    """Raise TrainingError if more than 1 % of all samples are broken. first: the first one and its fault."""
     if broken > BROKEN_SHARE * total:
         raise TrainingError(
             f"{broken} of {total} samples are broken, more than {BROKEN_SHARE:.0%}; the first: {first}: "
-            "mend or remove them"
+            "repair or remove them"
         )
 
 
 @dataclass
 class _Found:
-    """Columns that grow."""
+    """Growing columns of samples."""
 
     files: list[Path] = field(default_factory=list)
     places: list[tuple[int, int, int]] = field(default_factory=list)
@@ -212,7 +211,7 @@ def _list_shard(path: Path, found: _Found) -> None:
         is_class = name.suffix.lower() == ".cls" and member.isfile()
         member_key = f"{name.with_suffix('')}{name.suffix.lower()}"
         if member_key in given:
-            raise TrainingError(f"duplicate member {name} in {path}: give each photo and its class a key of their own")
+            raise TrainingError(f"duplicate member {name} in {path}: give each photo and its class a unique key")
         if is_class or name.suffix.lower() in EXTENSIONS:
             given.add(member_key)
         if is_class:
@@ -227,23 +226,23 @@ def _list_shard(path: Path, found: _Found) -> None:
         if class_name := classes.get(key) or name.parent.name:
             found.add(f"{path.name}/{name}", class_name, offset, size)
         else:
-            found.broken.append(f"{path.name}/{name}: no folder and no {key}.cls says its class")
+            found.broken.append(f"{path.name}/{name}: no class, because it has neither a folder nor {key}.cls")
 
 
 def _refuse_twins(path: Path, photos: Sequence[PurePosixPath], classes: Container[str]) -> None:
-    """TrainingError for two photos of one key with a class: one of them may be a mask, or have lost its class."""
+    """Raise TrainingError for two photos with the same key and a class: one may be a mask."""
     first: dict[str, PurePosixPath] = {}
     for name in photos:
         key = str(name.with_suffix(""))
         if key in classes and (other := first.setdefault(key, name)) != name:
             raise TrainingError(
-                f"two photos of the key {key} in {path}, {other.name} and {name.name}: which one is of its class "
-                "cannot be told; leave one out, or give each a key of its own"
+                f"two photos with the key {key} in {path}, {other.name} and {name.name}, so its class is ambiguous: "
+                "leave one out, or give each a unique key"
             )
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """All but the folders of a shard by its headers; TrainingError if it is cut off, UsageError if it is no archive."""
+    """Yield the files of a shard by its headers; TrainingError if truncated, UsageError if not an archive."""
     end = 0
     try:
         with tarfile.open(path, "r:") as shard:
@@ -255,12 +254,12 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
             if _block(path, shard.offset) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it has no end mark")
             if _goes_on(path, shard.offset):
-                raise tarfile.ReadError("it goes on behind its end mark, as archives do that were joined by cat")
+                raise tarfile.ReadError("data follows its end mark, as in archives joined by cat")
     except tarfile.TarError as error:
         if not end and _block(path, 0).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK", b"\x28\xb5\x2f\xfd")):
             raise UsageError(f"{path} is a compressed archive, whatever its name says: unpack it first") from None
         if not end:
-            raise UsageError(f"{path} is no .tar archive ({error}): no photo in it can be read") from None
+            raise UsageError(f"{path} is not a .tar archive ({error}): none of its photos can be read") from None
         raise TrainingError(f"{path} is cut off or damaged ({error}): get it again, or leave it out") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}): check its permissions") from None

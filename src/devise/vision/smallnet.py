@@ -14,7 +14,7 @@ __all__ = ["SmallNet", "SmallNetSize"]
 
 @dataclass(frozen=True, slots=True)
 class SmallNetSize:
-    """channels: of the stages, each at half the side of the one before. repeats: residual blocks of each stage."""
+    """channels: per stage, each at half the side of the previous one. repeats: residual blocks per stage."""
 
     channels: tuple[int, ...] = (48, 96, 192, 384)
     repeats: tuple[int, ...] = (1, 1, 1, 1)
@@ -23,7 +23,7 @@ class SmallNetSize:
 
 
 class _Narrow(nn.Module):
-    """A convolution that halves the side, with its activation; no way around it."""
+    """A convolution that halves the side, with its activation; without a shortcut."""
 
     skips = False
 
@@ -42,7 +42,7 @@ class _Narrow(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two convolutions whose result is added to what came in; nothing cuts the sum off."""
+    """Two convolutions whose result is added to the input; no activation after the sum."""
 
     skips = True
 
@@ -67,7 +67,7 @@ class _Residual(nn.Module):
 class SmallNet(nn.Module):
     """The network. Input [n, 3, crop, crop], normalised as its preprocessing says. Starts with random weights.
 
-    It is put together of the same layers as EfficientNet-Lite, so that the same export writes it as ONNX.
+    It uses the same layers as EfficientNet-Lite, so that the same export writes it as ONNX.
     """
 
     def __init__(self, classes: int, size: SmallNetSize | None = None) -> None:
@@ -89,7 +89,7 @@ class SmallNet(nn.Module):
 
     @property
     def architecture(self) -> str:
-        """Its name in a bundle, which tells its shape."""
+        """Return its name in a bundle, which describes its shape."""
         channels = "-".join(map(str, self.size.channels))
         return f"smallnet {channels} x {'-'.join(map(str, self.size.repeats))}"
 
@@ -127,7 +127,7 @@ class SmallNet(nn.Module):
 
     @staticmethod
     def of_architecture(name: str, classes: int, crop: int, features: int) -> "SmallNet":
-        """The network that `architecture` names; ValueError if it names none."""
+        """Return the network that `architecture` names; ValueError if it names none."""
         kind, channels, _, repeats = name.split(" ")
         if kind != "smallnet":
             raise ValueError(name)

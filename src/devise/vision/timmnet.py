@@ -1,4 +1,4 @@
-"""Any image network of timm as a backbone: its pooled features, its own preprocessing, its form as ONNX."""
+"""Use any image network of timm as a backbone: pooled features, preprocessing, ONNX."""
 
 import math
 import warnings
@@ -18,17 +18,17 @@ from devise.vision.weightsfile import read_weights
 __all__ = ["TIMM", "TimmNet", "traced_onnx"]
 
 TIMM = "timm:"
-"""What the names of these backbones begin with."""
+"""Prefix of the names of these backbones."""
 
 _OPSET = 17
 
 
 class TimmNet(nn.Module):
-    """timm's network without its classifier, and a classifier of our own on its pooled features.
+    """timm's network with a new classifier on its pooled features.
 
     name: as timm knows it, without "timm:". pretrained: start from the weights that timm downloads, or from a file of
     them.
-    UsageError where timm is not installed, cannot be loaded, or does not know the name.
+    UsageError if timm is not installed, cannot be loaded, or does not know the name.
     """
 
     def __init__(self, name: str, classes: int, *, pretrained: bool | Path) -> None:
@@ -60,7 +60,7 @@ class TimmNet(nn.Module):
 
 
 def traced_onnx(network: TimmNet) -> bytes:
-    """The network up to its features as ONNX, traced by torch on one black picture; the network is left in evaluation.
+    """Export the network up to its features as ONNX, traced by torch; leaves it in evaluation mode.
 
     Its inputs, outputs and meaning are those of `onnx_bytes`; its bytes may change with the version of torch.
     """
@@ -87,7 +87,7 @@ def _timm() -> Any:
         import timm
         import timm.data
     except ModuleNotFoundError:
-        raise UsageError("backbones of timm need it installed: pip install 'devise-zsl[gpu]'") from None
+        raise UsageError("timm's backbones need timm: pip install 'devise-zsl[gpu]'") from None
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"timm cannot be loaded ({reason}): install a torchvision that fits torch") from None
@@ -95,17 +95,17 @@ def _timm() -> Any:
 
 
 def _features(network: nn.Module, crop: int) -> int:
-    """How many features the network makes of a picture: not always its `num_features`, where a layer follows."""
+    """Return the number of features: not always `num_features`, if a layer follows."""
     with torch.no_grad():
         features = network.eval()(torch.zeros(1, 3, crop, crop))
     network.train()
     if features.ndim != 2:
-        raise UsageError(f"the network makes features of shape {tuple(features.shape[1:])}: take one that pools them")
+        raise UsageError(f"the network makes features of shape {tuple(features.shape[1:])}: use one that pools them")
     return int(features.shape[1])
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:
-    """timm's data configuration in our terms; its mean and std are on the scale from 0 to 1."""
+    """Convert timm's data configuration; its mean and std are on the scale from 0 to 1."""
     crop = int(config["input_size"][-1])
     kind = str(config.get("interpolation", "bicubic"))
     filters: dict[str, Interpolation] = {"bilinear": "bilinear", "lanczos": "lanczos"}

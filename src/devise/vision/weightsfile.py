@@ -1,4 +1,4 @@
-"""A network's weights in a file of PyTorch or safetensors, as published checkpoints are."""
+"""Read a network's weights from a PyTorch or safetensors file, like published checkpoints."""
 
 import pickle
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ __all__ = ["read_weights"]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name: a .safetensors file, or a state dict that `torch.save` wrote, alone or under "state_dict".
+    """Read tensors by name: a .safetensors file, or a state dict of `torch.save`, alone or under "state_dict".
 
-    Nothing in the file is executed. UsageError if it is neither.
+    Executes nothing in the file. UsageError if it is neither.
     """
     try:
         require_regular(path)
@@ -27,9 +27,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         reason = error.strerror or "no such file"
         raise UsageError(f"{path} cannot be read ({reason}): give a file of weights, or random, pip or timm") from None
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
-        raise UsageError(f"{path} holds no weights: give a .safetensors file or a state dict of torch") from None
+        raise UsageError(f"{path} contains no weights: give a .safetensors file or a state dict of torch") from None
     if isinstance(stored, Mapping):
         stored = stored.get("state_dict", stored)
     if not isinstance(stored, Mapping) or not all(isinstance(one, Tensor) for one in stored.values()):
-        raise UsageError(f"{path} holds no state dict: give tensors by name")
+        raise UsageError(f"{path} contains no state dict: give tensors by name")
     return dict(stored)

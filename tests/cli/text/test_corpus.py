@@ -39,7 +39,7 @@ def test_tokens_with_nouns_and_a_list_joined(tmp_path: Path, capsys: pytest.Capt
         (["a.txt", "-o", "c.pdf"], "--out needs a name that ends in .txt or .jsonl"),
         (["a.txt@x", "-o", "c.txt"], "a.txt@x: after @ give a weight"),
         (["a.txt@0", "-o", "c.txt"], "repeat must be above 0"),
-        (["a.txt", "-o", "c.jsonl", "--phrase-list", "a.txt"], "--phrase-list is for --format tokens"),
+        (["a.txt", "-o", "c.jsonl", "--phrase-list", "a.txt"], "--phrase-list needs --format tokens"),
     ],
 )
 def test_wrong_usage(

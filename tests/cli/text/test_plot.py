@@ -19,7 +19,7 @@ def test_a_map_of_a_branch(cli, tmp_path: Path):
 def test_a_png_and_a_sample(cli, tmp_path: Path):
     out, err = cli("plot", "--out", tmp_path / "map.png", "--method", "pca", "--most", 50)
     assert out.startswith("50 points")
-    assert "left out: 950 of 1,000 labels, by chance (seed 0)" in err
+    assert "left out: 950 of 1,000 labels, outside the random sample (seed 0)" in err
     assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -121,14 +121,14 @@ def test_right_guesses_are_marked_with_a_word_and_near_ones_show_their_way(conte
     near = re.findall(r'<li class="near">.*?</li>', text)
     assert near
     assert any('<span class="way">↑ wild ass ↑ ass ↑ equine</span>' in one for one in near)
-    assert "4 edges from the truth; both are kinds of equine." in text
-    assert "Showing 4 photos; the pictures take" in text
+    assert "4 edges from the true class; both are kinds of equine." in text
+    assert "4 photos shown; the pictures take" in text
 
 
 def test_a_part_of_the_photos_is_said_to_be_one(content: Content):
     text = report_html(replace(content, cards=content.cards[:3], missing=1))
-    assert "Showing 3 of 4 photos, chosen evenly by class" in text
-    assert "Not found, and so without a picture: 1." in text
+    assert "3 of 4 photos shown, chosen evenly by class" in text
+    assert "1 picture not found." in text
 
 
 def test_without_photos_scores_or_classes_the_page_is_whole(content: Content):

@@ -1,4 +1,4 @@
-"""devise reproduce: the tables of Frome et al. 2013, on photos of one's own."""
+"""devise reproduce: reprint the tables of Frome et al. 2013 on your own photos."""
 
 from importlib import import_module
 
@@ -13,7 +13,7 @@ _COMMANDS = ("zeroshot", "table1")
 reproduce = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="The tables of the DeViSE paper in their own shape, on your photos.",
+    help="Reprint the tables of the DeViSE paper on your own photos.",
 )
 app.add_typer(reproduce, name="reproduce")
 for _name in _COMMANDS:

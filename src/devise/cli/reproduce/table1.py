@@ -1,4 +1,4 @@
-"""devise reproduce table1: softmax, DeViSE and random embeddings on the same photos."""
+"""devise reproduce table1: train softmax, DeViSE and random embeddings on the same photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,21 +15,25 @@ __all__ = ["table1"]
 
 @reproduce.command(no_args_is_help=True)
 def table1(
-    train: Annotated[list[Path], typer.Option("--train", help="Training photos: folder of class folders, or .tar.")],
-    test: Annotated[list[Path], typer.Option("--test", help="Test photos of the same classes; used once.")],
+    train: Annotated[
+        list[Path], typer.Option("--train", help="Training photos: folder of class folders, or .tar file.")
+    ],
+    test: Annotated[list[Path], typer.Option("--test", help="Test photos of the same classes, used once.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for table1.md, .tex, .csv and .json.")],
     model: ModelOption = None,
     vectors: Annotated[
         list[Path] | None,
         typer.Option(
             "--vectors",
-            help="Word vectors, a file or a folder of `devise text train`; may be repeated. [default: the model's own]",
+            help="Word vectors: a file, or a folder of `devise text train`; may be repeated. [default: the model's "
+            "own]",
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Runs a row. [default: 3]")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the photos, the same for every row.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs per row. [default: 3]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs, the same for every row.")] = None,
     loss: Annotated[
-        list[str] | None, typer.Option(help="Tried by DeViSE and random embeddings; may be repeated. [default: five]")
+        list[str] | None,
+        typer.Option(help="Margins to try for DeViSE and random embeddings; may be repeated. [default: five]"),
     ] = None,
     classes: options.ClassesOption = None,
     config: options.ConfigOption = None,
@@ -37,7 +41,7 @@ def table1(
     store: options.StoreOption = None,
     work: options.WorkOption = None,
 ) -> None:
-    """Train and print the paper's Table 1, its own rows beside."""
+    """Train the models of the paper's Table 1, and print them next to the paper's rows."""
     options.require_torch()
     from devise.files import atomic_write, sole_writer
     from devise.model.parts import DEFAULT_BUNDLE
@@ -52,7 +56,7 @@ def table1(
         base, tuple(train), tuple(test), place, store or place / "features", tuple(vectors or ()), classes
     )
     if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file, and a folder is written there: choose another place")
+        raise UsageError(f"--out needs a folder, got the file {out}")
     with sole_writer(place, TrainingError), sole_writer(out, TrainingError), options.shown_progress() as shown:
         found = run_table1(asked, inputs, on_photos=shown.photos, say=options.say)
         forms = {"md": report.as_markdown, "tex": report.as_latex, "csv": report.as_csv, "json": report.as_json}

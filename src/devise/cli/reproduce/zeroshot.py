@@ -1,4 +1,4 @@
-"""devise reproduce zeroshot: the paper's zero-shot tables on folders of photos."""
+"""devise reproduce zeroshot: print the paper's zero-shot tables for folders of photos."""
 
 import json
 import sys
@@ -22,34 +22,37 @@ __all__ = ["zeroshot"]
 
 @reproduce.command(no_args_is_help=True)
 def zeroshot(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of class folders named by synset (n02084071).")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of class folders, each named by a synset id (n02084071).")
+    ],
     splits: Annotated[
         Path, typer.Option(help='JSON file of the published class lists: an object with "3-hops" and "all".')
     ],
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the tables here too, the same bytes each time.")
+        Path | None, typer.Option("--json", help="Also write the tables to this file; equal runs give equal bytes.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Print the tables in LaTeX.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print the tables as comma-separated values.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the tables as LaTeX.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     excel: ExcelOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Print the paper's zero-shot tables: 3-hop and ImageNet 21k, flat hits and hierarchical precision at 1, 5, 20.
+    """Print the paper's zero-shot tables: 3-hop and ImageNet 21k, flat hit@k and hierarchical precision@k.
 
-    One table has unseen candidates only, one the trained labels too; with photos of trained classes a third has both
-    sides. The paper's own rows stand beside. Exits with 1 if a photo could not be read.
+    The first table has only unseen candidates, the second the trained labels too. If there are photos of trained
+    classes, a third table has both sides. The paper's rows are printed next to these. Exits with 1 if a photo could
+    not be read.
     """
     from devise.evaluation.reproduce import reproduce_zero_shot
     from devise.files import atomic_write
     from devise.model.labeller import load
 
     if markdown + latex + csv > 1:
-        raise UsageError("--markdown, --latex and --csv are three forms of one output: give one of them")
+        raise UsageError("--markdown, --latex and --csv exclude each other: give one of them")
     if excel and not csv:
         raise UsageError("--excel is for CSV: give --csv too")
     if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)

@@ -1,4 +1,4 @@
-"""devise text: the language model, from text to label vectors."""
+"""devise text: make and measure word vectors and label vectors."""
 
 from importlib import import_module
 
@@ -13,7 +13,7 @@ _COMMANDS: tuple[str, ...] = ("corpus", "train", "eval", "audit", "policies", "n
 text = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="The language model: gather text, train word vectors, measure and look at the label space they make.",
+    help="Gather text, train word vectors, measure and inspect the label space.",
 )
 app.add_typer(text, name="text")
 for _name in _COMMANDS:

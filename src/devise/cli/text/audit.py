@@ -1,4 +1,4 @@
-"""devise text audit: what the label space is worth, without a photo."""
+"""devise text audit: measure the label space without photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,23 +17,25 @@ def audit(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Synset ids to join to the trained classes: a text file, or JSON as FILE.json#KEY. "
-            "[default: all labels of the model]",
+            help="Synset ids to add to the trained classes: a text file, or JSON as FILE.json#KEY. [default: all "
+            "labels of the model]",
             show_default=False,
         ),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, help="Pairs of classes ranked at most; of more, a sample.")] = 1_000_000,
-    worst: Annotated[int, typer.Option(min=1, help="Worst cases shown of each kind.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    pairs: Annotated[
+        int, typer.Option(min=2, help="Most pairs of classes to rank; if there are more, a sample.")
+    ] = 1_000_000,
+    worst: Annotated[int, typer.Option(min=1, help="Worst cases shown per kind.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the sample.")] = 0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all of it here too, the same bytes each time.")
+        Path | None, typer.Option("--json", help="Also write everything to this file; equal runs give equal bytes.")
     ] = None,
     label_vectors: LabelVectorsOption = None,
     on_bad: OnBadOption = "error",
     label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Measure label vectors against WordNet: nearest classes, rank correlation, hubs, worst cases, the talk's pairs.
+    """Measure label vectors against WordNet: nearest classes, rank correlation, hubs, worst cases, pairs of words.
 
     Example: devise text audit --classes imagenet-testsets.json#all --json audit.json
     """
@@ -44,13 +46,12 @@ def audit(
 
     from devise.cli.text.audit_output import print_audit
     from devise.errors import UsageError
-    from devise.evaluation.audit import audit_label_space
-    from devise.evaluation.labelspace import LabelSpaceConfig
+    from devise.evaluation.audit import LabelSpaceConfig, audit_label_space
     from devise.files import atomic_write
     from devise.model.other_space import open_in_space
 
     if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

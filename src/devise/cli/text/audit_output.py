@@ -1,4 +1,4 @@
-"""The audit of a label space as tables."""
+"""Print the audit of a label space as tables."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -7,8 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.page import page, plain
-from devise.evaluation.audit import TALK_NAME, Audit
-from devise.evaluation.labelspace import FarClass, LabelSpaceAudit
+from devise.evaluation.audit import EXAMPLE_NAME, Audit, FarClass, LabelSpaceAudit
 from devise.meaning.senses import VECTOR_FROM
 
 __all__ = ["print_audit"]
@@ -17,21 +16,23 @@ _SHOWN = 4  # neighbours named of a worst case
 
 
 def print_audit(found: Audit, seed: int) -> None:
-    """All of it, the measures first."""
+    """Print everything, metrics first."""
     lists = {"trained": found.trained, found.wide_list: found.wide}
     blocks: list[RenderableType] = [
         plain(f"{found.model}, policy {found.policy}, {found.words:,} words"),
         Text(),
-        *_titled("label space against WordNet", _measures(lists)),
+        *_titled("label space compared with WordNet", _measures(lists)),
         *_notes(lists.values(), seed),
         *_titled("vectors by source", _coverage(found)),
-        *_titled("the talk's pairs, by cosine", _cases(found)),
-        plain("labels: the two as labels of the model; words: the word vectors alone, all senses in one", "dim"),
+        *_titled("pairs of words, by cosine", _cases(found)),
+        plain(
+            "labels: cosine as labels of the model; words: cosine of the bare word vectors, which mix all senses", "dim"
+        ),
         Text(),
-        *_titled(f"nearest to {TALK_NAME}", _pineapple(found)),
+        *_titled(f"nearest to {EXAMPLE_NAME}", _pineapple(found)),
     ]
     for name, measures in lists.items():
-        blocks += _titled(f"far from all their nearest: {name}", _far(measures.far, found.names))
+        blocks += _titled(f"unrelated to all their nearest: {name}", _far(measures.far, found.names))
         hubs = ((f"{hub.count:,}", found.names[hub.id], hub.id) for hub in measures.hubs)
         head = (f"among the {measures.hub_k} nearest of", "class", "id")
         blocks += _titled(f"hubs: {name}", _table(head, hubs, right={0}))

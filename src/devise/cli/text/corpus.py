@@ -1,4 +1,4 @@
-"""devise text corpus: one file of clean text from dumps, dictionaries and other texts."""
+"""devise text corpus: make one file of clean text from dumps, dictionaries and other texts."""
 
 import os
 from collections.abc import Iterator
@@ -33,26 +33,30 @@ def corpus(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The corpus: .txt (tokens) or .jsonl, with .xz, .gz or .bz2 if wanted.")
+        Path,
+        typer.Option(
+            "--out", "-o", help="Corpus file to write: .txt (tokens) or .jsonl, optionally with .xz, .gz or .bz2."
+        ),
     ],
     form: Annotated[
         Literal["tokens", "jsonl"] | None,
         typer.Option(
             "--format",
-            help="tokens: a sentence a line, phrases joined. jsonl: title and text. [default: by the ending]",
+            help="tokens: one sentence per line, phrases joined. jsonl: title and text. [default: by the file's "
+            "ending]",
         ),
     ] = None,
     phrases: Annotated[bool, typer.Option(help="Join the multi-word nouns of WordNet: snow_leopard.")] = True,
     phrase_list: Annotated[
-        list[Path] | None, typer.Option("--phrase-list", help="A file of more phrases to join, one a line.")
+        list[Path] | None, typer.Option("--phrase-list", help="File of more phrases to join, one per line.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes. [default: one per core]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
 ) -> None:
-    """Write one corpus from many sources, in their order, cleaned, on all cores.
+    """Write one clean corpus from many sources, in their order, on all cores.
 
-    Until it is whole it grows beside its name (corpus.partial.txt), valid at every checkpoint; Ctrl-C, a damaged source
-    and a full disk keep what is done.
+    Until the corpus is complete, it grows in a file next to it (corpus.partial.txt), valid at every checkpoint.
+    Ctrl-C, a damaged source and a full disk keep what is done.
     """
     from devise.text.corpus import parse_source
     from devise.text.gathering import GatherConfig, gather_corpus
@@ -87,7 +91,9 @@ def _form_of(out: Path) -> "CorpusForm":
             return "tokens"
         case ".jsonl":
             return "jsonl"
-    raise UsageError(f"--out needs a name that ends in .txt or .jsonl (.xz, .gz or .bz2 behind it), got {out.name}")
+    raise UsageError(
+        f"--out needs a name that ends in .txt or .jsonl, optionally followed by .xz, .gz or .bz2, got {out.name}"
+    )
 
 
 def _phrases(form: "CorpusForm", nouns: bool, lists: list[Path]) -> tuple[str, ...]:
@@ -96,7 +102,7 @@ def _phrases(form: "CorpusForm", nouns: bool, lists: list[Path]) -> tuple[str, .
 
     if form == "jsonl":
         if lists:
-            raise UsageError("--phrase-list is for --format tokens: JSON lines keep the text as it is")
+            raise UsageError("--phrase-list needs --format tokens: JSON lines keep the text unchanged")
         return ()
     listed = [phrase for path in lists for phrase in read_phrases(path)]
     return (*(default_taxonomy().lemma_names() if nouns else ()), *listed)
@@ -124,16 +130,16 @@ def _facts(out: Path, tally: "GatherTally") -> Iterator[str]:
     words = f" with {tally.tokens:,} words in {counted(tally.sentences, 'sentence')}" if tally.sentences else ""
     yield f"{out}: {counted(tally.documents, 'document')}{words}"
     if tally.pages:
-        yield f"of {counted(tally.pages, 'page')} of dumps"
+        yield f"from {counted(tally.pages, 'page')} of dumps"
     reasons = {
         "redirects": tally.redirects,
         "pages of other namespaces": tally.other_namespaces,
         "pages that are not wikitext": tally.other_models,
-        "pages the parser gives up": tally.unparsed,
+        "pages that the parser gives up on": tally.unparsed,
         "documents without a word": tally.empty,
-        "documents passed over by a weight": tally.passed_over,
+        "documents skipped by a weight": tally.passed_over,
     }
     left_out = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count)
     yield f"left out: {left_out or 'nothing'}"
     if tally.damaged:
-        yield f"{counted(tally.damaged, 'place')} not UTF-8: each is U+FFFD now"
+        yield f"{counted(tally.damaged, 'place')} not UTF-8: each replaced by U+FFFD"

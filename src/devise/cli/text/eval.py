@@ -1,4 +1,4 @@
-"""devise text eval: how well word vectors agree with people."""
+"""devise text eval: measure how well word vectors agree with people."""
 
 import json
 from collections.abc import Sequence
@@ -25,22 +25,25 @@ def evaluate(
     vectors: Annotated[Path, typer.Argument(help="Word vectors: .safetensors, .bin, .vec or .txt.")],
     pairs: Annotated[
         list[Path] | None,
-        typer.Option(help="File of two words and people's score a line; may be repeated.", show_default=False),
+        typer.Option(help="File with two words and a human score per line; may be repeated.", show_default=False),
     ] = None,
     analogies: Annotated[
         Path | None,
-        typer.Option(help="File of four words a line, sections after ':' (questions-words.txt).", show_default=False),
+        typer.Option(
+            help="File with four words per line, and sections that start with ':' (questions-words.txt).",
+            show_default=False,
+        ),
     ] = None,
     most_words: Annotated[
         int | None,
-        typer.Option(help="Analogies among so many first words only. [default: all]", show_default=False),
+        typer.Option(help="Search analogies only among this many first words. [default: all]", show_default=False),
     ] = None,
     on_bad: OnBadOption = "error",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure word vectors: Spearman's correlation with word similarity by people, and share of analogies solved.
+    """Measure word vectors: Spearman's correlation with human word similarity, and the share of analogies solved.
 
-    Only pairs and analogies whose words all have a vector are measured; coverage says how many these are.
+    Only pairs and analogies whose words all have a vector are measured; coverage is their share.
 
     Example: devise text eval vectors.safetensors --pairs EN-MEN-TR-3k.txt --analogies questions-words.txt
     """
@@ -48,7 +51,7 @@ def evaluate(
     from devise.text.similarity import judge_analogies, judge_pairs, read_analogies, read_pairs
 
     if not pairs and analogies is None:
-        raise UsageError("nothing would be measured: give --pairs FILE or --analogies FILE")
+        raise UsageError("nothing to measure: give --pairs FILE or --analogies FILE")
     if most_words is not None and most_words < 1:
         raise UsageError(f"--most-words must be at least 1, got {most_words}")
     sets = [(path.stem, read_pairs(path)) for path in pairs or ()]

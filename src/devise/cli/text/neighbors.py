@@ -1,4 +1,4 @@
-"""devise text neighbors: what is near to a name, as a word and as a label."""
+"""devise text neighbors: list the nearest words and labels of a name."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +18,9 @@ __all__ = ["neighbors"]
 @text.command(no_args_is_help=True)
 def neighbors(
     names: Annotated[list[str], typer.Argument(help="Words, phrases or synset ids.", show_default=False)],
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="So many of each kind.")] = 10,
-    words: Annotated[bool, typer.Option("--words", help="Words of the language model only.")] = False,
-    labels: Annotated[bool, typer.Option("--labels", help="Labels of the label space only.")] = False,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of words, and of labels.")] = 10,
+    words: Annotated[bool, typer.Option("--words", help="List only words.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="List only labels.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     label_vectors: LabelVectorsOption = None,
     on_bad: OnBadOption = "error",
@@ -29,7 +29,7 @@ def neighbors(
 ) -> None:
     """List the nearest words and the nearest labels of each name, side by side.
 
-    A word has one vector for all its senses; a label has one for each. `devise labels NAME` says more of the senses.
+    A word has one vector for all its senses; a label has one per sense. `devise labels NAME` describes the senses.
 
     Examples: devise text neighbors "tiger shark" car --words; devise text neighbors sorrel --labels.
     """
@@ -40,7 +40,7 @@ def neighbors(
     from devise.model.other_space import open_in_space
 
     if words and labels:
-        raise UsageError("--words and --labels together leave nothing out: give one of them or none")
+        raise UsageError("--words and --labels exclude each other: give at most one of them")
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
     found = [_near(parts, name, top, words=not labels, labels=not words) for name in names]
     if as_json:
@@ -50,7 +50,7 @@ def neighbors(
 
 
 def _near(parts: "ModelParts", name: str, top: int, *, words: bool, labels: bool) -> "Near":
-    """A name that only words know still gets its words; one that neither knows is an error."""
+    """Look up a name; DeviseError only if it is neither a word nor a label."""
     from devise.cli.text.neighbors_output import Near
     from devise.errors import LabelError
     from devise.meaning.relations import nearest_labels

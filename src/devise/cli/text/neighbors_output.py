@@ -1,4 +1,4 @@
-"""Nearest words and labels as a table and as JSON."""
+"""Print nearest words and labels as a table or as JSON."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ _SENSES = 6
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Near:
-    """What is near to a name; None for what was not asked."""
+    """The neighbours of a name; None for what was not requested."""
 
     name: str
     words: NearWords | None
@@ -30,7 +30,7 @@ class Near:
 
 
 def print_near(found: Sequence[Near]) -> None:
-    """One table, two columns a kind; below it what was taken for each name."""
+    """Print one table with two columns per kind, and notes on how each name was read."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     columns: list[list[tuple[str, str]]] = []
     for one in found:
@@ -45,7 +45,7 @@ def print_near(found: Sequence[Near]) -> None:
 
 
 def record(one: Near) -> dict[str, Any]:
-    """For JSON; null for what was not asked."""
+    """Return a record for JSON; null for what was not requested."""
     words, asked = one.words, one.asked
     return {
         "name": one.name,
@@ -71,7 +71,7 @@ def _columns(one: Near) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 def _notes(one: Near) -> Iterator[RenderableType]:
     if one.words is not None and one.words.made_of:
-        yield plain(f"{one.name!r} has no word vector of its own: made of {', '.join(one.words.made_of)}", "yellow")
+        yield plain(f"{one.name!r} has no word vector: composed of {', '.join(one.words.made_of)}", "yellow")
     if one.words is not None and not one.words.words:
         yield plain(f"{one.name!r} has no word vector", "yellow")
     if one.asked is None:

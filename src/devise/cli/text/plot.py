@@ -1,4 +1,4 @@
-"""devise text plot: pictures of the label space."""
+"""devise text plot: draw the label space."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,26 +14,28 @@ __all__ = ["plot"]
 
 @text.command(no_args_is_help=True)
 def plot(
-    out: Annotated[Path, typer.Option(help="The picture: .png, or .html to look around in.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="File to write: .png, or .html for an interactive map.", show_default=False)
+    ],
     candidates: Annotated[
-        str, typer.Option(help="The labels shown: seen (trained), unseen, all, or a file of labels.")
+        str, typer.Option(help="Labels to show: seen (trained), unseen, all, or a file of labels.")
     ] = "seen",
     under: Annotated[
-        str | None, typer.Option(help="Only labels below this name, such as 'dog'.", show_default=False)
+        str | None, typer.Option(help="Show only labels below this noun, such as 'dog'.", show_default=False)
     ] = None,
     offsets: Annotated[
-        bool, typer.Option("--offsets", help="Words and their offsets instead: man to woman, big to bigger.")
+        bool, typer.Option("--offsets", help="Show offsets between words instead: man to woman, big to bigger.")
     ] = False,
-    method: Annotated[str, typer.Option(help="tsne, which keeps neighbours together, or pca.")] = "tsne",
-    most: Annotated[int, typer.Option(min=8, help="Labels shown at most; of more, a sample.")] = 2000,
-    branches: Annotated[int, typer.Option(min=2, max=11, help="Branches of the tree with a colour, at most.")] = 11,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample and of t-SNE.")] = 0,
+    method: Annotated[str, typer.Option(help="Projection: tsne, which keeps neighbours together, or pca.")] = "tsne",
+    most: Annotated[int, typer.Option(min=8, help="Most labels to show; if there are more, a sample.")] = 2000,
+    branches: Annotated[int, typer.Option(min=2, max=11, help="Most WordNet subtrees with their own colour.")] = 11,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the sample and of t-SNE.")] = 0,
     label_vectors: LabelVectorsOption = None,
     on_bad: OnBadOption = "error",
     label_policy: LabelPolicyOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Draw labels on a plane, coloured by branch of WordNet; or, with --offsets, pairs of words.
+    """Draw labels on a plane, coloured by WordNet subtree; or, with --offsets, pairs of words.
 
     Needs the extra: pip install 'devise-zsl[plots]'. Example: devise text plot --out map.html --under animal
     """
@@ -50,7 +52,7 @@ def plot(
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"--out must end in .png or .html, got {out}")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"--out needs a file in a folder that exists, got {out}")
+        raise UsageError(f"--out needs a file in an existing folder, got {out}")
     if method not in METHODS:
         raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}")
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)

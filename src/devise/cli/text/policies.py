@@ -1,4 +1,4 @@
-"""devise text policies: ways to make label vectors, side by side."""
+"""devise text policies: compare ways to make label vectors."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,35 +16,37 @@ __all__ = ["policies"]
 def policies(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Class folders of photos, named by synset: measured too.", show_default=False),
+        typer.Argument(help="Class folders of photos, named by synset id, to measure on too.", show_default=False),
     ] = None,
     names: Annotated[
         str | None,
         typer.Option(
             "--policies",
-            help="The policies, parted by commas. [default: all that the vectors are fit for]",
+            help="Policies, separated by commas. [default: all that the vectors allow]",
             show_default=False,
         ),
     ] = None,
     candidates: Annotated[
         str | None,
         typer.Option(
-            help="Synset ids, a text file or JSON as FILE.json#KEY: the candidates, and joined to the trained classes "
-            "for the measures without photos. [default: all labels of the model]",
+            help="Candidates: a text file of synset ids, or JSON as FILE.json#KEY; metrics without photos add the "
+            "trained classes. [default: all labels of the model]",
             show_default=False,
         ),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, help="Pairs of classes ranked at most; of more, a sample.")] = 1_000_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all of it here too.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables in Markdown.")] = False,
+    pairs: Annotated[
+        int, typer.Option(min=2, help="Most pairs of classes to rank; if there are more, a sample.")
+    ] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the sample.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
     label_vectors: LabelVectorsOption = None,
     on_bad: OnBadOption = "error",
     model: ModelOption = None,
 ) -> None:
-    """Compare label policies: the same words, measured against WordNet and, with FOLDERS, on photos.
+    """Compare label policies with the same words, against WordNet and, with FOLDERS, on photos.
 
-    Surgery is solved in closed form for each. Example: devise text policies --candidates imagenet-testsets.json#all
+    Surgery is solved in closed form per policy. Example: devise text policies --candidates imagenet-testsets.json#all
     """
     import json
     import sys
@@ -54,14 +56,14 @@ def policies(
 
     from devise.cli.text.policies_output import print_policies
     from devise.errors import UsageError
-    from devise.evaluation.labelspace import LabelSpaceConfig
+    from devise.evaluation.audit import LabelSpaceConfig
     from devise.evaluation.policytable import compare_policies
     from devise.files import atomic_write
     from devise.model.other_space import fitting_policies
     from devise.model.parts import ModelParts
 
     if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in a folder that exists, got {json_file}")
+        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
     parts = ModelParts.open(model)
     asked = fitting_policies(parts, label_vectors, on_bad) if names is None else tuple(map(str.strip, names.split(",")))
     console = Console(stderr=True)

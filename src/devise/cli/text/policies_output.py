@@ -1,9 +1,9 @@
-"""The comparison of label policies as tables."""
+"""Print the comparison of label policies as tables."""
 
 from collections.abc import Iterator
 
 from devise.cli.evaluation_output import Rows, print_rows
-from devise.evaluation.labelspace import LabelSpaceAudit
+from devise.evaluation.audit import LabelSpaceAudit
 from devise.evaluation.policytable import PolicyComparison
 from devise.evaluation.report import measure_cell
 
@@ -15,7 +15,7 @@ _SCORERS = ("devise", "conse", "fused")
 
 
 def print_policies(found: PolicyComparison, *, markdown: bool) -> None:
-    """One row a policy: the label space, then the fused scorer on photos; then every scorer; then what it means."""
+    """Print one row per policy, then every scorer, then the legend."""
     print_rows(_cells(found), markdown=markdown)
     if found.rows[0].photos is not None:
         print()

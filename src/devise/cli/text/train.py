@@ -1,4 +1,4 @@
-"""devise text train: word vectors from text."""
+"""devise text train: train word vectors on text."""
 
 import sys
 import time
@@ -26,52 +26,59 @@ def train(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Text: .jsonl (title and text) or .txt (a document a line), both also .gz, .xz or .bz2; .dict.dz of "
-            "dictd; WordNet's folder."
+            help="Text: .jsonl (title and text) or .txt (one document per line), both also as .gz, .xz or .bz2; "
+            ".dict.dz of dictd; WordNet's folder."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for vectors.safetensors, training.json and checkpoints.")],
-    dim: Annotated[int, typer.Option(help="Numbers in a vector.")] = 300,
-    window: Annotated[int, typer.Option(help="Words on each side that a word predicts, at most.")] = 20,
+    dim: Annotated[int, typer.Option(help="Dimensions of the vectors.")] = 300,
+    window: Annotated[int, typer.Option(help="Largest window: words on each side that a word predicts.")] = 20,
     hs: Annotated[
         bool | None,
         typer.Option(
             "--hs/--no-hs", help="Hierarchical softmax. [default: yes, unless --negative]", show_default=False
         ),
     ] = None,
-    negative: Annotated[int, typer.Option(help="Noise words of each word; 0 for none.")] = 0,
-    epochs: Annotated[int, typer.Option(help="How often the text is trained on.")] = 5,
-    min_count: Annotated[int, typer.Option(help="Rarer words get no vector.")] = 2,
+    negative: Annotated[int, typer.Option(help="Noise words per word (negative sampling); 0 for none.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 5,
+    min_count: Annotated[int, typer.Option(help="Smallest count of a word that gets a vector.")] = 2,
     max_words: Annotated[
-        int | None, typer.Option(help="Most words to get a vector; the rarest go. [default: all]", show_default=False)
+        int | None,
+        typer.Option(help="Largest vocabulary; the rarest words are dropped. [default: all]", show_default=False),
     ] = None,
-    sample: Annotated[float, typer.Option(help="Share of the text above which words are thinned out; 0 never.")] = 1e-3,
+    sample: Annotated[
+        float, typer.Option(help="Threshold frequency above which words are subsampled; 0 never.")
+    ] = 1e-3,
     threads: Annotated[
         int | None,
-        typer.Option(help="1 gives the same vectors each time. [default: all cores]", show_default=False),
+        typer.Option(help="Threads; 1 makes runs reproducible. [default: all cores]", show_default=False),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Step at the start; it falls in a line to 0.0001.")] = 0.025,
-    seed: Annotated[int, typer.Option(help="Where chance begins.")] = 1,
-    tokenised: Annotated[bool, typer.Option("--tokenised", help="FILES hold tokens parted by spaces.")] = False,
+    alpha: Annotated[float, typer.Option(help="Initial learning rate; it falls linearly to 0.0001.")] = 0.025,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+    tokenised: Annotated[bool, typer.Option("--tokenised", help="FILES contain tokens separated by spaces.")] = False,
     phrases: Annotated[
         bool | None,
         typer.Option(
             "--phrases/--no-phrases",
-            help="Make one word of each of WordNet's nouns of several. [default: yes, unless --tokenised]",
+            help="Join WordNet's multi-word nouns into one word. [default: yes, unless --tokenised]",
             show_default=False,
         ),
     ] = None,
     phrase_list: Annotated[
-        Path | None, typer.Option(help="File of more phrases to join, one a line.", show_default=False)
+        Path | None, typer.Option(help="File of more phrases to join, one per line.", show_default=False)
     ] = None,
     sense_tags: Annotated[
         bool,
-        typer.Option("--sense-tags", help="A token for each noun synset in WordNet's glosses: policy sense-tagged."),
+        typer.Option(
+            "--sense-tags", help="Add a token per noun synset in WordNet's glosses, for the policy sense-tagged."
+        ),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds, or begin.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume from the last checkpoint in --out, or start.")
+    ] = False,
     every: Annotated[float, typer.Option("--checkpoint-every", help="Seconds between checkpoints.")] = 300.0,
 ) -> None:
-    """Train skip-gram word vectors. Killed or stopped, --resume goes on from the last checkpoint.
+    """Train skip-gram word vectors. After a stop, --resume continues from the last checkpoint.
 
     Example: devise text train articles.jsonl.xz --out vectors --dim 500 --epochs 1
     """
@@ -132,7 +139,7 @@ def _cores() -> int:
 
 @contextmanager
 def _shown() -> Iterator["ProgressCallback | None"]:
-    """Words a second, loss and time left on standard error; None where nobody looks."""
+    """Show words per second, loss and time left on a terminal; None without one."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -163,7 +170,7 @@ def _shown() -> Iterator["ProgressCallback | None"]:
 
 
 class _Clock:
-    """Words a second since the first report of this process."""
+    """Words per second since the first report of this process."""
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
@@ -180,13 +187,13 @@ def _facts(outcome: "Outcome", tally: "CorpusTally") -> Iterator[str]:
     resumed = f"; resumed at {100 * outcome.resumed_at:.0f} %" if outcome.resumed_at else ""
     loss = "" if outcome.loss is None else f", loss {outcome.loss:.3f}"
     yield (
-        f"{counted(outcome.words, 'vector')} of a text of {counted(outcome.tokens, 'word')}{loss}, "
+        f"{counted(outcome.words, 'vector')} from a text of {counted(outcome.tokens, 'word')}{loss}, "
         f"{outcome.seconds:.0f} s{resumed}"
     )
     if outcome.rare_tokens:
-        yield f"left out: {counted(outcome.rare_tokens, 'place')} of words that are too rare"
+        yield f"left out: {counted(outcome.rare_tokens, 'occurrence')} of rare words"
     if outcome.forgotten:
-        yield f"of these, {outcome.forgotten:,} of words dropped while counting: there were too many different ones"
+        yield f"{outcome.forgotten:,} of these are of words dropped while counting: too many different words"
     if tally.empty:
         yield f"{counted(tally.empty, 'document')} without a word"
     if tally.damaged:

@@ -1,4 +1,4 @@
-"""devise train: a model of one's own, from labelled photos."""
+"""devise train: train a model from labelled photos."""
 
 from importlib import import_module
 
@@ -13,8 +13,7 @@ _COMMANDS = ("classifier", "fast", "fetch", "finetune", "surgery")
 train = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Train a model from labelled photos: the classifier, the surgery, the fine-tuning. Under torchrun, in "
-    "several processes.",
+    help="Train a model from labelled photos: classifier, surgery, fine-tuning. torchrun runs it in several processes.",
 )
 app.add_typer(train, name="train")
 for _name in _COMMANDS:

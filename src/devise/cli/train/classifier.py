@@ -1,4 +1,4 @@
-"""devise train classifier: a network of one's own, from labelled photos."""
+"""devise train classifier: train a network from labelled photos."""
 
 from typing import Annotated
 
@@ -15,17 +15,23 @@ def classifier(
     out: options.OutOption,
     photos: options.PhotosOption,
     backbone: Annotated[
-        str | None, typer.Option(help="small, lite0, lite1, lite2 or timm:NAME. [default: small]")
+        str | None, typer.Option(help="Network: small, lite0, lite1, lite2 or timm:NAME. [default: small]")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="random; ImageNet's: pip, timm; or a file with timm's names. [default: random]")
+        str | None,
+        typer.Option(
+            help="Initial weights: random; pip or timm, trained on ImageNet; or a file with "
+            "timm's names. [default: random]"
+        ),
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or adagrad. [default: sgd]")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Optimiser: sgd, adamw or adagrad. [default: sgd]")] = None,
     rate: Annotated[float | None, typer.Option(help="Largest learning rate. [default: 0.1]")] = None,
     epochs: Annotated[int | None, options.epochs_option(60)] = None,
     batch: Annotated[int | None, options.batch_option(128)] = None,
     bf16: options.Bf16Option = None,
-    ema: Annotated[float | None, typer.Option(help="Running mean of the weights; 0 is none. [default: 0.998]")] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Decay of the running mean of the weights; 0 for none. [default: 0.998]")
+    ] = None,
     seed: options.SeedOption = None,
     model: ModelOption = None,
     classes: options.ClassesOption = None,
@@ -36,7 +42,7 @@ def classifier(
     tensorboard: options.TensorboardOption = None,
     overwrite: options.OverwriteOption = False,
 ) -> None:
-    """Train a softmax classifier, and write a model that has its network and the labels of --model."""
+    """Train a softmax classifier, and write a model with its network and the labels of --model."""
     options.require_torch()
     from devise.model.parts import DEFAULT_BUNDLE
     from devise.training.classifier import ClassifierConfig

@@ -1,4 +1,4 @@
-"""devise train fast: what `--fast` needs, for a model of one's own."""
+"""devise train fast: prepare your own model for `--fast`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,18 +13,18 @@ __all__ = ["fast"]
 
 @train.command(no_args_is_help=True)
 def fast(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Directory of the model bundle; changed in place.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Directory of the model bundle; it is changed in place.")
+    ],
     photos: Annotated[
         list[Path],
-        typer.Option(
-            "--photos", help="Photos or folders of the kind to be labelled; may be repeated. No labels needed."
-        ),
+        typer.Option("--photos", help="Photos or folders like those to be labelled, without labels; may be repeated."),
     ],
-    most: Annotated[int, typer.Option("--most", help="Photos to look at, spread evenly over all.")] = 300,
+    most: Annotated[int, typer.Option("--most", help="Photos to use, spread evenly over all.")] = 300,
 ) -> None:
-    """Measure on photos how a model's network runs in 8-bit integers, and add that to the model.
+    """Calibrate a model's network for 8-bit integers on photos, and add the result to the model.
 
-    Then --fast works with it. Exits with 1 if a photo could not be read; the others are measured.
+    Then --fast works with the model. Exits with 1 if a photo could not be read; the others are used.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -1,4 +1,4 @@
-"""devise train fetch: public photo sets as shards."""
+"""devise train fetch: download public photo sets as shards."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,13 @@ __all__ = ["fetch"]
 
 @train.command(no_args_is_help=True)
 def fetch(
-    name: Annotated[str, typer.Argument(help="cifar100 or tiny-imagenet.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the shards, and for the archive if it is downloaded.")],
+    name: Annotated[str, typer.Argument(help="Photo set: cifar100 or tiny-imagenet.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the shards, and for a downloaded archive.")],
     source: Annotated[
-        str | None, typer.Option("--from", help="The archive's path, or another address. [default: its makers' own]")
+        str | None, typer.Option("--from", help="Path of the archive, or another URL. [default: the authors' URL]")
     ] = None,
 ) -> None:
-    """Get a public photo set, check its checksum, and write it as NAME-train.tar and NAME-test.tar."""
+    """Download a public photo set, verify its checksum, and write NAME-train.tar and NAME-test.tar."""
     from devise.training.downloads import DATASETS, fetched, write_shards
 
     if name not in DATASETS:

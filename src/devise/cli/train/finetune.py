@@ -1,4 +1,4 @@
-"""devise train finetune: the ranking loss through the network."""
+"""devise train finetune: train the ranking loss through the network."""
 
 from typing import Annotated
 
@@ -15,10 +15,12 @@ def finetune(
     out: options.OutOption,
     photos: options.PhotosOption,
     model: ModelOption = None,
-    loss: Annotated[str | None, typer.Option(help="As for surgery. [default: softmax-cosine]")] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="Loss, as for devise train surgery. [default: softmax-cosine]")
+    ] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate of the map. [default: 0.0001]")] = None,
     backbone_share: Annotated[
-        float | None, typer.Option(help="The network's learning rate, as a share of the map's. [default: 0.1]")
+        float | None, typer.Option(help="Learning rate of the network, relative to the map's. [default: 0.1]")
     ] = None,
     epochs: Annotated[int | None, options.epochs_option(3)] = None,
     batch: Annotated[int | None, options.batch_option(64)] = None,
@@ -32,7 +34,7 @@ def finetune(
     tensorboard: options.TensorboardOption = None,
     overwrite: options.OverwriteOption = False,
 ) -> None:
-    """Train network, map and classifier of a model further, and say what was gained over the model as it was."""
+    """Train network, map and classifier of a model further, and print the gain over the original model."""
     options.require_torch()
     from devise.model.parts import DEFAULT_BUNDLE
     from devise.training.classifierjob import ClassifierInputs

@@ -1,4 +1,4 @@
-"""Options, progress and the way to run a job that the training commands share."""
+"""Options, progress and job runner of the training commands."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -49,62 +49,65 @@ _LINE_SECONDS = 60.0
 PhotosOption = Annotated[
     list[Path], typer.Option("--photos", help="Folder of class folders, or .tar shard; may be repeated.")
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Of all that is random. [default: 0]")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Random seed. [default: 0]")]
 Bf16Option = Annotated[
-    bool | None, typer.Option("--bf16/--no-bf16", help="Convolutions in bfloat16. [default: no]", show_default=False)
+    bool | None,
+    typer.Option("--bf16/--no-bf16", help="Compute convolutions in bfloat16. [default: no]", show_default=False),
 ]
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML file of settings; flags and --set go before it.")
+    Path | None, typer.Option("--config", help="TOML file of settings; flags and --set override it.")
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Any setting, as KEY=VALUE; may be repeated. See docs/training.md.")
+    list[str] | None, typer.Option("--set", help="Setting as KEY=VALUE; may be repeated. See docs/training.md.")
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Directory of the bundle to write.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle that stands there.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")]
 WorkOption = Annotated[
     Path | None,
-    typer.Option("--work", help="Checkpoints and logs; a run that was stopped goes on there. [default: OUT-training]"),
+    typer.Option(
+        "--work", help="Folder for checkpoints and logs; an interrupted run resumes from it. [default: OUT-training]"
+    ),
 ]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Folder that keeps features of photos. [default: WORK/features]")
+    Path | None, typer.Option("--store", help="Folder to cache features of photos in. [default: WORK/features]")
 ]
 ClassesOption = Annotated[
     Path | None,
-    typer.Option("--classes", help="Review file of class names; written if names have several senses or none."),
+    typer.Option("--classes", help="Review file of class names; written if a name has several senses or none."),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device: cpu, cuda or auto.")]
 TensorboardOption = Annotated[
-    Path | None, typer.Option("--tensorboard", help="Write scalars here too (needs tensorboard).")
+    Path | None, typer.Option("--tensorboard", help="Also write scalars to this folder (needs tensorboard).")
 ]
 
 
 def epochs_option(default: int, more: str = "") -> Any:
-    """`--epochs` of a job with this default."""
+    """Return the option `--epochs` with this default."""
     return typer.Option("--epochs", help=f"Passes over the photos{more}. [default: {default}]")
 
 
 def batch_option(default: int) -> Any:
-    """`--batch` of a job with this default."""
-    return typer.Option("--batch", help=f"Photos of a step, over all processes. [default: {default}]")
+    """Return the option `--batch` with this default."""
+    return typer.Option("--batch", help=f"Batch size in photos, over all processes. [default: {default}]")
 
 
 def require_torch() -> None:
-    """UsageError if torch is not installed."""
+    """Raise UsageError if torch is not installed."""
     if find_spec("torch") is None:
         raise UsageError("training needs torch: pip install 'devise-zsl[train]'")
 
 
 def default_work(out: Path, given: Path | None) -> Path:
-    """Where checkpoints go; UsageError if the bundle's folder cannot be made. It is made with its lock."""
+    """Return the folder for checkpoints; raise UsageError if the bundle's parent folder is missing."""
     if not out.resolve().parent.is_dir():
-        raise UsageError(f"--out needs a folder that exists, got {out}: make {out.resolve().parent} first")
+        raise UsageError(f"--out needs an existing folder, got {out}: make {out.resolve().parent} first")
     return given or out.resolve().with_name(f"{out.resolve().name}-training")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Where a job tells how far it is."""
+    """Callbacks for the progress of a job."""
 
     photos: Callable[[int, int], None]
     step: Callable[[int, int, int, float], None]
@@ -112,7 +115,7 @@ class Shown:
 
 @contextmanager
 def shown_progress() -> Iterator[Shown]:
-    """Bars on standard error; a line a minute where that is no terminal."""
+    """Show bars on standard error, or one line per minute if it is not a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lines_of_progress()
@@ -132,7 +135,7 @@ def shown_progress() -> Iterator[Shown]:
 
 
 def lines_of_progress(clock: Callable[[], float] = time.monotonic) -> Shown:
-    """A line where a minute has passed since the last one, or since now."""
+    """Print a line if a minute has passed since the last one, or since now."""
     last = clock()
 
     def tell_now_and_then(line: str) -> None:
@@ -150,7 +153,7 @@ def lines_of_progress(clock: Callable[[], float] = time.monotonic) -> Shown:
 
 
 def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, flags: Mapping[str, object]) -> _Job:
-    """The job's configuration: defaults, the file, --set, then the flags that were given."""
+    """Return the job's configuration: defaults, then the file, --set and given flags."""
     from devise.training.config import parse_settings, resolve
 
     given = {key: value for key, value in flags.items() if value is not None}
@@ -158,7 +161,7 @@ def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, fla
 
 
 def say(line: str) -> None:
-    """A line for people on standard error."""
+    """Print a line on standard error."""
     tell(line)
 
 
@@ -177,10 +180,10 @@ def carried_out(
     overwrite: bool,
     tensorboard: Path | None,
 ) -> _Result | None:
-    """What the job found, with progress shown; None in other processes than the first.
+    """Run the job with progress shown; return None in all processes except the first.
 
-    job: takes config, inputs and out, and the keywords below: `run_surgery` and its like. TrainingError if another
-    process trains in the folder `inputs.work`.
+    job: a function like `run_surgery`, which takes config, inputs and out, and the keywords below. TrainingError if
+    another process trains in the folder `inputs.work`.
     """
     from devise.bundle.writer import check_target
     from devise.training.distributed import joined_processes
@@ -206,14 +209,14 @@ def carried_out(
 
 
 def print_outcome(
-    counts: tuple[int, int], epoch: int, measures: Mapping[str, float], out: Path, told: Callable[[str, float], str]
+    counts: tuple[int, int], epoch: int, measures: Mapping[str, float], out: Path, in_words: Callable[[str, float], str]
 ) -> None:
-    """What a job prints at its end. counts: of photos and classes. told: of a measure's name and value, in words."""
+    """Print the closing lines. counts: photos, classes. in_words: formats a metric's name and value."""
     print(f"{counts[0]} photos of {counts[1]} classes; best epoch {epoch}")
     for name, value in measures.items():
-        print(f"{name} on photos held out: {told(name, value)}")
+        print(f"{name} on held-out photos: {in_words(name, value)}")
     print(f"model in {out}")
 
 
 def _say_nothing(line: str) -> None:
-    """What other processes than the first say."""
+    """Print nothing: used by all processes except the first."""

@@ -1,4 +1,4 @@
-"""devise train surgery: the map from features to the label space, from photos."""
+"""devise train surgery: train the map from features to the label space on photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,8 @@ from devise.cli.train import options, train
 __all__ = ["surgery"]
 
 _LOSS = (
-    "first-violator (the paper's), all-negatives, hardest, softmax-cosine, softmax-dot or l2. [default: softmax-cosine]"
+    "Loss: first-violator (the paper's), all-negatives, hardest, softmax-cosine, softmax-dot or l2. [default: "
+    "softmax-cosine]"
 )
 
 
@@ -21,20 +22,26 @@ def surgery(
     photos: Annotated[
         list[Path] | None, typer.Option("--photos", help="Folder of class folders, or .tar shard; may be repeated.")
     ] = None,
-    features: Annotated[Path | None, typer.Option("--features", help="A finished feature store.")] = None,
+    features: Annotated[
+        Path | None, typer.Option("--features", help="Finished feature store to use instead of photos.")
+    ] = None,
     model: ModelOption = None,
     loss: Annotated[str | None, typer.Option(help=_LOSS)] = None,
-    k: Annotated[int | None, typer.Option("--k", help="Labels that the loss `hardest` takes.")] = None,
-    margin: Annotated[float | None, typer.Option(help="Of the hinge losses. [default: 0.1]")] = None,
-    start: Annotated[str | None, typer.Option(help="random or image-free. [default: image-free]")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adagrad, adamw or sgd. [default: adamw]")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="Number of labels for the loss `hardest`.")] = None,
+    margin: Annotated[float | None, typer.Option(help="Margin of the hinge losses. [default: 0.1]")] = None,
+    start: Annotated[str | None, typer.Option(help="Initial map: random or image-free. [default: image-free]")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Optimiser: adagrad, adamw or sgd. [default: adamw]")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001]")] = None,
     epochs: Annotated[int | None, options.epochs_option(20, " at most")] = None,
     batch: Annotated[int | None, options.batch_option(1024)] = None,
-    labels: Annotated[str | None, typer.Option(help="frozen, or tuned with a pull to where they were.")] = None,
-    vectors: Annotated[Path | None, typer.Option("--vectors", help="Word vectors to make label vectors of.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label vectors: frozen, or tuned with a pull towards their start.")
+    ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option("--vectors", help="Word vectors to compose label vectors from.")
+    ] = None,
     random_embeddings: Annotated[
-        int | None, typer.Option("--random-embeddings", help="Random label vectors of this length instead.")
+        int | None, typer.Option("--random-embeddings", help="Use random label vectors of this dimension instead.")
     ] = None,
     seed: options.SeedOption = None,
     classes: options.ClassesOption = None,

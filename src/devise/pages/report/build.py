@@ -1,4 +1,4 @@
-"""From what was measured to what the report says: names, ways through the tree, shares by class, small pictures."""
+"""Build the content of a report from an evaluation: names, tree paths, classes, thumbnails."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,10 +38,10 @@ _TOLD = ("hit@1", "hit@5", "hit@20", "hp@5")  # measures of our model at the top
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What the report shows.
+    """Options of a report.
 
-    model: the scorer whose guesses are called "our model". beside: the scorer next to it. cards: photos in the
-    gallery at most. guesses: for each photo and scorer. title: of the page; "" for one of its own.
+    model: the main scorer, called "our model". beside: the scorer next to it. cards: most photos in the gallery.
+    guesses: per photo and scorer. title: of the page; "" for the default.
     """
 
     model: str = "fused"
@@ -86,7 +86,7 @@ class Measured:
     trails: Mapping[str, Sequence[Sequence[tuple[str, float]]]] = field(default_factory=dict)
 
     def first(self, scorer: str) -> tuple[str, ...]:
-        """The scorer's first guess for each photo."""
+        """Return the scorer's first guess per photo."""
         return tuple(row[0] for row in self.guesses[scorer])
 
 
@@ -98,14 +98,14 @@ def build_content(
     *,
     on_photo: Callable[[], None] | None = None,
 ) -> Content:
-    """All that the page says. UsageError if the scorers asked are not among those measured, or there is no photo.
+    """Build the content of the page. UsageError for an unknown scorer or without photos.
 
-    find: where the picture of a photo's name is; None where it is not. on_photo: called after each card is made.
+    find: returns the file of a photo's name, or None. on_photo: called after each card is made.
     """
     asked = options or ReportOptions()
     for scorer in (asked.model, asked.beside):
         if scorer not in measured.guesses:
-            raise UsageError(f"no scorer {scorer!r} was measured: choose of {', '.join(measured.guesses)}")
+            raise UsageError(f"no scorer {scorer!r} was measured: choose one of {', '.join(measured.guesses)}")
     if not measured.truth:
         raise UsageError("a report needs photos, got none")
     names = Names(taxonomy, measured.trained, mixed=measured.competing == "both")
@@ -117,7 +117,7 @@ def build_content(
             on_photo()
     classes = tuple(_classes(measured, asked.model, names))
     return Content(
-        title=asked.title or f"{len(measured.truth):,} photos of {len(classes):,} classes, named and measured",
+        title=asked.title or f"Evaluation on {len(measured.truth):,} photos of {len(classes):,} classes",
         summary=_summary(measured, asked),
         model=asked.model,
         facts=_facts(measured, asked),
@@ -143,7 +143,7 @@ def build_content(
 
 
 def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
-    """Places of at most `limit` items, as even over the classes as can be, spread within each.
+    """Choose at most `limit` items, spread evenly over classes and within each.
 
     One of each class comes first, then the second of each: a screenful shows many classes.
 
@@ -212,8 +212,8 @@ def _summary(measured: Measured, asked: ReportOptions) -> str:
     hits = sum(guess == truth for guess, truth in zip(measured.first(asked.model), measured.truth, strict=True))
     unseen = sum(truth not in measured.trained for truth in measured.truth)
     return (
-        f"{asked.model} names {hits:,} of {len(measured.truth):,} photos right with its first guess, out of "
-        f"{measured.candidates:,} labels. {unseen:,} of the photos show a class that no training photo carried."
+        f"The first guess of {asked.model} is right for {hits:,} of {len(measured.truth):,} photos, out of "
+        f"{measured.candidates:,} candidate labels. {unseen:,} of the photos show a class without training photos."
     )
 
 

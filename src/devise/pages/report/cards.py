@@ -1,4 +1,4 @@
-"""The gallery of a report: each photo with two scorers side by side."""
+"""The gallery of a report: each photo with the guesses of two scorers."""
 
 from collections.abc import Iterator
 
@@ -10,14 +10,14 @@ __all__ = ["gallery_section"]
 
 _CANDIDATES: dict[Competing, str] = {
     "both": "",
-    "other": " None of the candidate labels was trained on.",
-    "trained": " All candidate labels were trained on.",
+    "other": " None of the candidate labels is trained.",
+    "trained": " All candidate labels are trained.",
 }
 _MARKS: dict[Verdict, tuple[str, str]] = {"right": ("✓", "right"), "near": ("≈", "near"), "far": ("", "")}
 
 
 def gallery_section(content: Content) -> str:
-    """What is shown, how to choose among it, and the cards."""
+    """Return the introduction and the cards."""
     if not content.cards:
         return ""
     cards = "\n".join(_card(number, card) for number, card in enumerate(content.cards, start=1))
@@ -28,15 +28,15 @@ def _introduction(content: Content) -> str:
     shown = len(content.cards)
     count = many(shown, "photo") if shown == content.total else f"{shown:,} of {many(content.total, 'photo')}"
     chosen = "" if shown == content.total else ", chosen evenly by class"
-    missing = f" Not found, and so without a picture: {content.missing:,}."
+    missing = f" {many(content.missing, 'picture')} not found."
     size = sum(len(card.picture) for card in content.cards)
     return (
-        f'<p class="soft">Showing {count}{chosen}; the pictures take {size / 1e6:.1f} MB of this page.'
+        f'<p class="soft">{count} shown{chosen}; the pictures take {size / 1e6:.1f} MB of this page.'
         f"{missing if content.missing else ''} "
         '<span class="key"><span class="right">✓ right</span> <span class="near">≈ near</span></span>: at most '
-        f"{NEAR} edges of WordNet from the truth, ↑ to wider and ↓ to narrower kinds. Open a guess for its "
-        f"meaning and its whole way. “Sure of” lists names from wide to narrow, each with the highest threshold that "
-        f"its probability reaches; green ones are right.{_CANDIDATES[content.competing]}</p>"
+        f"{NEAR} WordNet edges from the true class, ↑ to wider and ↓ to narrower kinds. Open a guess for its "
+        f"definition and its full path. “Sure of” lists names from wide to narrow, each with the highest threshold "
+        f"that its probability reaches; green names are right.{_CANDIDATES[content.competing]}</p>"
     )
 
 
@@ -61,7 +61,7 @@ def _card(number: int, card: PhotoCard) -> str:
 def _side(side: Side) -> str:
     items = "\n".join(f'<li class="{guess.verdict}">{_guess(guess)}</li>' for guess in side.guesses)
     rank = (
-        f'<p class="soft small">the truth is number {side.rank:,}</p>'
+        f'<p class="soft small">the true class has rank {side.rank:,}</p>'
         if side.rank and side.rank > len(side.guesses)
         else ""
     )
@@ -90,5 +90,5 @@ def _more(guess: GuessLine) -> Iterator[str]:
         yield f"<p>{html_text(guess.gloss)}</p>"
     if guess.meets:
         steps = many(guess.edges, "edge")
-        yield f"<p>{steps} from the truth; both are kinds of {html_text(guess.meets)}.</p>"
+        yield f"<p>{steps} from the true class; both are kinds of {html_text(guess.meets)}.</p>"
         yield f"<p>{html_text(guess.way)}</p>"

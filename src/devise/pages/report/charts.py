@@ -1,4 +1,4 @@
-"""The charts that several figures are made of: lines over k, bars in groups, bars in rows."""
+"""The charts of the figures: lines over k, grouped bars, bars in rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ _LETTER = 6.3  # how wide one is in a row's name
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A named line or set of bars: y values at shared places, None where there is none.
+    """A named line or set of bars: y values at shared places, None for a gap.
 
-    dash: see `Line`. ends: an interval at each place, None where there is none; () for none at all.
+    dash: see `Line`. ends: an interval per place or None; () for no intervals.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A named line through points of its own, in order. dash: see `Line`."""
+    """A named line through its own points, in order. dash: see `Line`."""
 
     name: str
     points: tuple[Point, ...]
@@ -43,7 +43,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A row of a bar chart: parts one after the other, each a length and a colour. note: at its end."""
+    """A stacked bar: parts with length and colour. note: text at its end."""
 
     name: str
     parts: tuple[tuple[Length, str], ...]
@@ -52,7 +52,7 @@ class Bar:
 
 
 def series_colours(names: Sequence[str]) -> dict[str, tuple[str, Point | None]]:
-    """A colour for each name in order, and a dash from the seventh on; what is left to luck is grey.
+    """Assign a colour per name in order, a dash from the seventh on, and grey to chance.
 
     >>> series_colours(["fused", "chance"])
     {'fused': ('s0', None), 'chance': ('s6', (2.0, 3.0))}
@@ -64,7 +64,7 @@ def series_colours(names: Sequence[str]) -> dict[str, tuple[str, Point | None]]:
 
 
 def tick_values(highest: Length) -> tuple[float, ...]:
-    """Three to six round values from 0 to at least `highest`.
+    """Return three to six round values from 0 to at least `highest`.
 
     >>> tick_values(0.43)
     (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -77,7 +77,7 @@ def tick_values(highest: Length) -> tuple[float, ...]:
 
 
 def curves(series: Sequence[Series], places: Sequence[int], x_title: str, *, percent: bool) -> Drawing:
-    """Lines over k on a logarithmic axis; each line is named at its end, and every value has a dot."""
+    """Draw lines over k on a logarithmic axis, named at their ends, with a dot per value."""
     known = [value for one in series for value in one.values if value is not None]
     known += [end[1] for one in series for end in one.ends if end is not None]
     ticks = tick_values(max(known, default=0.0))
@@ -113,7 +113,7 @@ def curves(series: Sequence[Series], places: Sequence[int], x_title: str, *, per
 
 
 def tracked(tracks: Sequence[Track], x_title: str, *, percent: bool) -> Drawing:
-    """Lines over a linear axis from 0; each is named at its end, and every point but the first has a dot."""
+    """Draw lines over a linear axis from 0, named at their ends, with dots after the first point."""
     points = [point for one in tracks for point in one.points]
     ticks = tick_values(max((y for _, y in points), default=0.0))
     across = tick_values(max((x for x, _ in points), default=0.0))
@@ -135,7 +135,7 @@ def tracked(tracks: Sequence[Track], x_title: str, *, percent: bool) -> Drawing:
 
 
 def bar_groups(series: Sequence[Series], places: Sequence[str], x_title: str, *, percent: bool) -> Drawing:
-    """For each place one bar a series, side by side; a legend above."""
+    """Draw one bar per series and place, with a legend above."""
     ticks = tick_values(max((value or 0.0 for one in series for value in one.values), default=0.0))
     right, top, bottom = _WIDTH - 10, _TOP + 20, _HEIGHT - _BOTTOM
     slot = (right - _LEFT) / max(len(places), 1)
@@ -157,7 +157,7 @@ def bar_groups(series: Sequence[Series], places: Sequence[str], x_title: str, *,
 
 
 def bar_rows(bars: Sequence[Bar], legend: Sequence[tuple[str, str]], longest: Length | None = None) -> Drawing:
-    """One row a bar, its name before it. legend: what each colour means. longest: the value of a full row."""
+    """Draw one row per bar, after its name. legend: meaning of the colours. longest: value of a full row."""
     full = longest or max((sum(length for length, _ in bar.parts) for bar in bars), default=1.0) or 1.0
     left, right = 196.0, _WIDTH - 56
     shapes: list[Shape] = []
@@ -190,7 +190,7 @@ def _grid(ticks: Sequence[float], bottom: Length, top: Length, right: Length, *,
 
 
 def _apart(places: Sequence[Length], lowest: Length) -> list[Length]:
-    """The same places, moved up or down so that no two are nearer than a line of text; the order is kept."""
+    """Move places apart by at least one line of text, keeping their order."""
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = list(places)
     for above, below in pairwise(order):

@@ -1,4 +1,4 @@
-"""What a report says, ready to be drawn and written: no arrays, no ids to look up."""
+"""The content of a report, ready to draw and write: no arrays, no ids to look up."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -27,15 +27,15 @@ __all__ = [
 
 
 Competing = Literal["trained", "other", "both"]
-"""Labels that were trained on, labels that were not, or both."""
+"""Kinds of candidate labels: trained, not trained, or both."""
 
 Curve = dict[str, intervals.Measured]
-"""By measure, "hit@1" and on: its value with its intervals."""
+"""Metric name such as "hit@1" to value with intervals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A number as text, with its 95 % intervals; "" where there is none. best: of its column."""
+    """A number as text with its 95 % intervals, "" if absent. best: of its column."""
 
     text: str
     over_photos: str = ""
@@ -45,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the header names the columns, the first of them that of the rows' names."""
+    """A table: the header names the columns; the first column has the row names."""
 
     title: str
     note: str
@@ -55,7 +55,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A number at the top of the page. ends: its interval, "" where there is none."""
+    """A number at the top of the page. ends: its interval, or ""."""
 
     what: str
     much: str
@@ -66,7 +66,7 @@ class Fact:
 class GuessLine:
     """One guess for a photo.
 
-    score: what the scorer gave it, as text; "" where that says nothing to people. way: the names from the truth up to
+    score: of the scorer, as text; "" if people cannot read it. way: the names from the truth up to
     the common ancestor and down to the guess, with arrows; "" for the truth itself. turn: the same in short, without
     the truth and the guess. meets: the ancestor's name. seen: trained on, or not to be marked (see `Content`).
     """
@@ -106,7 +106,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class PhotoCard:
-    """A photo with its truth and the guesses of two scorers. picture: a data URI, "" where the photo is not there."""
+    """A photo with its true class and the guesses of two scorers. picture: a data URI, "" if missing."""
 
     name: str
     picture: str
@@ -118,13 +118,13 @@ class PhotoCard:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the first scorer's first guess."""
+        """Return the verdict on the first scorer's first guess."""
         return self.sides[0].guesses[0].verdict if self.sides and self.sides[0].guesses else "far"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassLine:
-    """One true class: how many photos, shares in [0, 1] by measure, and its most frequent wrong first guess.
+    """One true class: photos, shares in [0, 1] per metric, and its most frequent wrong guess.
 
     often: that guess and how often it was given; None where all first guesses are right.
     """
@@ -139,7 +139,7 @@ class ClassLine:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Photos whose score of the first guess is in (low, high]: their mean score and how many of them are right."""
+    """Photos whose top score is in (low, high]: mean score and number right."""
 
     low: float
     high: float
@@ -150,7 +150,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What one scorer's probabilities are worth: bins, and the expected calibration error over them."""
+    """Calibration of one scorer: bins, and the expected calibration error over them."""
 
     bins: tuple[ReliabilityBin, ...]
     error: intervals.Measured
@@ -158,7 +158,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Hedging:
-    """How right a scorer is where it answers as wide a name as is sure, and the area under that curve."""
+    """Accuracy against information of a scorer's wider names, and the area under that curve."""
 
     curve: HedgingCurve
     area: intervals.Measured
@@ -166,7 +166,7 @@ class Hedging:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The whole report.
+    """The content of the report.
 
     model: the scorer called "our model" in the gallery. numbers: every measure with its intervals, as CSV.
     distances: by scorer, the share of photos whose first guess is so many edges from the truth; the last is "or more".

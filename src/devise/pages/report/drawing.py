@@ -1,4 +1,4 @@
-"""A drawing of lines, boxes, dots and words, written as SVG for the page and as PNG for elsewhere."""
+"""Drawings of lines, boxes, dots and text, as SVG for the page and as PNG files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ PALETTE = {
 """Colours by name; on the page each is the CSS variable of its name, so that it follows light and dark."""
 
 Length: TypeAlias = int | float
-"""In units of the drawing."""
+"""A length in units of the drawing."""
 Point: TypeAlias = tuple[Length, Length]
 Anchor = Literal["start", "middle", "end"]
 
@@ -94,7 +94,7 @@ class Drawing:
 
 
 def svg(drawing: Drawing, *, name: str, title: str, description: str) -> str:
-    """The drawing as an SVG element for a page that defines the colours as CSS variables.
+    """Return the drawing as an SVG element; the page defines its colours as CSS variables.
 
     name: a word that no other drawing of the page has. title, description: what a screen reader says.
     """
@@ -108,7 +108,7 @@ def svg(drawing: Drawing, *, name: str, title: str, description: str) -> str:
 
 
 def png(drawing: Drawing) -> bytes:
-    """The drawing in the light colours as the bytes of a PNG file, three pixels a unit."""
+    """Return the drawing in light colours as a PNG file, three pixels per unit."""
     factor = _SCALE * _SAMPLES
     size = (round(drawing.width * factor), round(drawing.height * factor))
     image = Image.new("RGB", size, PALETTE["card"])
@@ -122,7 +122,7 @@ def png(drawing: Drawing) -> bytes:
 
 
 def _n(value: Length) -> str:
-    """At most two decimals.
+    """Format with at most two decimals.
 
     >>> _n(3.0), _n(0.125)
     ('3', '0.12')
@@ -172,7 +172,7 @@ def _draw(canvas: ImageDraw.ImageDraw, shape: Shape, factor: Length) -> None:
 
 
 def _dashed(points: Sequence[Point], ink: Length, gap: Length) -> Iterator[list[Point]]:
-    """The inked parts of a line; the pattern goes on around corners."""
+    """Return the inked parts of a line; the pattern continues around corners."""
     done = 0.0
     for (x, y), (to_x, to_y) in pairwise(points):
         length = hypot(to_x - x, to_y - y)

@@ -1,4 +1,4 @@
-"""The figures of a report: each is a drawing, what it says in words, and its numbers."""
+"""The figures of a report: each has a drawing, a description and its numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Row = tuple[str | int | float | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing with its words and numbers.
+    """A drawing with its texts and numbers.
 
     name: of its files. caption: what is drawn. description: what it shows, for those who do not see it.
     """
@@ -39,12 +39,12 @@ class Figure:
     rows: tuple[Row, ...]
 
     def csv(self) -> str:
-        """The numbers, comma separated, a header first."""
+        """Return the numbers as CSV with a header."""
         return csv_text([self.header, *self.rows])
 
 
 def figures_of(content: Content) -> tuple[Figure, ...]:
-    """All figures the content has numbers for, in the order of the page."""
+    """Return all figures that have numbers, in the order of the page."""
     made: list[Figure] = []
     for measure, title in (("hit", "Flat hit@k"), ("hp", "Hierarchical precision@k")):
         made += _curves(content, measure, title)
@@ -59,7 +59,7 @@ def figures_of(content: Content) -> tuple[Figure, ...]:
 def write_figures(
     folder: Path, figures: Sequence[Figure], numbers: str = "", *, excel: bool = False
 ) -> tuple[Path, ...]:
-    """Each figure as NAME.png and NAME.csv; the folder is made if it is not there.
+    """Write each figure as NAME.png and NAME.csv; create the folder if missing.
 
     numbers: `Content.numbers`, written as measures.csv; "" for none. excel: each CSV begins with a byte order mark.
     """
@@ -98,9 +98,9 @@ def _curves(content: Content, measure: str, title: str) -> Iterator[Figure]:
         (
             "Share of photos whose true label is among the first k guesses"
             if measure == "hit"
-            else "Share of the first k guesses that are among the labels nearest to the truth in WordNet"
+            else "Share of the first k guesses among the labels nearest to the true class in WordNet"
         )
-        + "; upright lines are 95 % intervals over photos.",
+        + "; vertical lines are 95 % intervals over photos.",
         f"{title} of each scorer over k. At k = {ks[-1]}: {last}.",
         curves(series, ks, "k", percent=measure == "hit"),
         ("scorer", "measure", "value", "photos low", "photos high", "classes low", "classes high"),
@@ -131,11 +131,11 @@ def _hedging(content: Content) -> Figure:
     )
     return Figure(
         "hedging",
-        "As wide a name as is sure",
-        "Share of right answers over their mean information in bits, where the answer is the most informative name "
-        "that has a given share of the probability; one dot a share, from .99 at the left to .05. On the upper edge "
-        f"all answers would be right. Area under each curve, 1 for always right, with its 95 % interval: {areas}.",
-        f"Accuracy against information. Where {100 * SHOWN[1]:.0f} percent of the probability is asked: {sure}.",
+        "Wider names: accuracy against information",
+        "Share of right answers against their mean information in bits. Each answer is the most informative name that "
+        "reaches a threshold of the probability; one dot per threshold, from .99 at the left to .05. At the upper edge "
+        f"all answers are right. Area under each curve (1 if always right) with its 95 % interval: {areas}.",
+        f"Accuracy against information. At a threshold of {100 * SHOWN[1]:.0f} percent: {sure}.",
         tracked(tracks, "mean information of the answers, bits", percent=True),
         ("scorer", "threshold", "bits", "right"),
         tuple((scorer, *point) for scorer, of in content.hedging for point in zip(*of.curve.columns(), strict=True)),
@@ -150,10 +150,10 @@ def _distances(content: Content) -> Figure:
     first = "; ".join(f"{one.name}: {100 * sum(v or 0 for v in one.values[:4]):.0f} percent" for one in series)
     return Figure(
         "distance",
-        "How far first guesses land from the truth",
-        "Edges in WordNet from the true class over the lowest common ancestor to the first guess; 0 is right.",
+        "Distance of first guesses from the true class",
+        "WordNet edges from the true class through the lowest common ancestor to the first guess; 0 is right.",
         f"Share of photos by the distance of the first guess. At most 3 edges away: {first}.",
-        bar_groups(series, places, "edges from the truth", percent=True),
+        bar_groups(series, places, "edges from the true class", percent=True),
         ("scorer", *places),
         tuple((one.name, *one.values) for one in series),
     )
@@ -168,14 +168,14 @@ def _reliability(scorer: str, calibration: Calibration) -> Figure:
     ]
     photos = sum(one.photos for one in bins)
     gap = sum(one.photos * (one.right - one.confidence) for one in bins) / max(photos, 1)
-    side = "surer than they are right" if gap < 0 else "less sure than they are right"
+    side = "above the accuracy (overconfident)" if gap < 0 else "below the accuracy (underconfident)"
     return Figure(
         f"reliability-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in scorer)}",
         f"Reliability of {scorer}'s score",
-        "Share of right first guesses among photos of like score. On the dashed line a score would mean what it says; "
-        "below are the photos in each bin. "
+        "Share of right first guesses among photos with similar scores. The dashed line is perfect calibration; "
+        "the numbers below are the photos per bin. "
         f"Expected calibration error {measure_cell('ece', error.value)}{''.join(ends)}.",
-        f"Over {photos} photos the scores are on average {abs(100 * gap):.1f} percentage points {side}.",
+        f"Over {photos} photos the mean score is {abs(100 * gap):.1f} percentage points {side}.",
         _reliability_drawing(bins),
         ("from", "to", "photos", "mean score", "share right"),
         tuple((one.low, one.high, one.photos, one.confidence, one.right) for one in bins),
@@ -220,7 +220,7 @@ def _reliability_drawing(bins: tuple[ReliabilityBin, ...]) -> Drawing:
 
 
 def _classes(classes: Sequence[ClassLine], model: str) -> Figure:
-    """The first and the last share of each class: hit@1 over hit@k."""
+    """Draw the first and the last share of each class: hit@1 over hit@k."""
     keys = [key for key, _ in classes[0].shares if key.startswith("hit@")]
     low, high = keys[0], keys[min(2, len(keys) - 1)]
 
@@ -238,7 +238,7 @@ def _classes(classes: Sequence[ClassLine], model: str) -> Figure:
     return Figure(
         "classes",
         f"{model}, class by class",
-        f"Share of each class's photos whose true label comes first, and among the first ({high}).{left_out}",
+        f"Share of each class's photos whose true label is first, and among the first guesses ({high}).{left_out}",
         f"Best {high}: {shown[0].name} {share(shown[0], high):.0%}. "
         f"Worst: {shown[-1].name} {share(shown[-1], high):.0%}.",
         bar_rows(bars, ((low, "s0"), (high, "s5")), longest=1.0),
@@ -267,10 +267,10 @@ def _confusion(content: Content) -> Figure:
     more = "" if len(drawn) == len(rows) else f" The {len(drawn)} largest of {len(rows):,} branches."
     return Figure(
         "confusion",
-        f"Where {content.model}'s first guesses go astray",
-        "Each row is a branch of WordNet that holds true classes: guesses that are right, wrong but in the branch, "
-        f"and in another branch.{more}",
-        f"Of {tree.photos:,} photos {tree.right:,} are named right; the tree below says it in words.",
+        f"Wrong first guesses of {content.model}, by branch of WordNet",
+        "Each row is a WordNet branch with true classes: guesses that are right, wrong but in the branch, or in "
+        f"another branch.{more}",
+        f"{tree.right:,} of {tree.photos:,} photos are named right; the tree below gives the details as text.",
         bar_rows(bars, (("right", "good"), ("wrong, same branch", "s5"), ("another branch", "bad"))),
         ("branch", "from", "to", "photos"),
         tuple(_flow_rows(tree, content.names)),
@@ -284,14 +284,14 @@ def _rows(branch: Branch, depth: int) -> Iterator[tuple[Branch, int]]:
 
 
 def _crown(branch: Branch) -> Branch:
-    """Without the trunk: the first branch with more than one below it."""
+    """Return the first branch with more than one child."""
     while len(branch.branches) == 1:
         branch = branch.branches[0]
     return branch
 
 
 def _largest(rows: list[tuple[Branch, int]]) -> list[tuple[Branch, int]]:
-    """The rows of most photos, in the order of the tree; a parent has as many photos as each of its children."""
+    """Return the rows with the most photos, in tree order."""
     order = sorted(range(len(rows)), key=lambda i: (-rows[i][0].photos, rows[i][1], i))
     kept = set(order[:_BRANCHES])
     return [row for i, row in enumerate(rows) if i in kept]

@@ -19,23 +19,23 @@ _STYLES = ("theme.css", "report/report.css")
 
 
 def report_html(content: Content) -> str:
-    """The page as text: it loads nothing, and is whole and readable where scripts do not run."""
+    """Return the page: it loads nothing, and is complete without scripts."""
     figures = {figure.name: figure for figure in figures_of(content)}
     curves = [figures[name] for name in ("hit-at-k", "hp-at-k", "hedging") if name in figures]
     wrong = [figures[name] for name in ("confusion", "distance") if name in figures]
     sections = [
         ("results", "Results", "".join([*map(_table, content.tables), _numbers(content), _figures(curves)])),
-        ("photos", "The photos and what they are called", gallery_section(content)),
-        ("classes", "Class by class", _class_table(content.classes) + _figures([figures["classes"]])),
-        ("astray", "Where wrong guesses go", tree_section(content) + _figures(wrong)),
-        ("scores", "What the scores are worth", _figures([f for n, f in figures.items() if n.startswith("reliab")])),
-        ("rules", "How it was measured", _rules(content)),
+        ("photos", "Photos and their names", gallery_section(content)),
+        ("classes", "Results by class", _class_table(content.classes) + _figures([figures["classes"]])),
+        ("astray", "Confusion tree", tree_section(content) + _figures(wrong)),
+        ("scores", "Calibration", _figures([f for n, f in figures.items() if n.startswith("reliab")])),
+        ("rules", "Method", _rules(content)),
     ]
     kept = [(key, title, html) for key, title, html in sections if html]
     links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in kept)
     title = html_text(content.title)
     body = [
-        '<a class="skip" href="#results">To the results</a>',
+        '<a class="skip" href="#results">Skip to the results</a>',
         f"<header>\n<h1>{title}</h1>\n<p>{html_text(content.summary)}</p>\n{_facts(content)}</header>",
         f'<nav aria-label="Sections"><ul role="list">{links}</ul></nav>\n<main>',
         *(
@@ -59,7 +59,7 @@ def _facts(content: Content) -> str:
 
 
 def _table(table: Table) -> str:
-    """Each row of values has its intervals in rows of their own beneath."""
+    """Return a table whose intervals are in separate rows below each row of values."""
     heads = "".join(f'<th scope="col">{html_text(head)}</th>' for head in table.header)
     rows = "\n".join(row for name, cells in table.rows for row in _rows(name, cells))
     note = f'<p class="soft small">{html_text(table.note)}</p>\n' if table.note else ""
@@ -89,9 +89,7 @@ def _numbers(content: Content) -> str:
     if not content.numbers:
         return ""
     link = f"{_CSV}{quote(content.numbers)}"
-    return (
-        f'<p class="files"><a download="measures.csv" href="{link}">All measures with both intervals as CSV</a></p>\n'
-    )
+    return f'<p class="files"><a download="measures.csv" href="{link}">All metrics with both intervals as CSV</a></p>\n'
 
 
 def _figures(figures: Sequence[Figure]) -> str:
@@ -116,7 +114,7 @@ def _class_table(classes: Sequence[ClassLine]) -> str:
     if not classes:
         return ""
     keys = [key for key, _ in classes[0].shares]
-    heads = ["class", "trained", "photos", *keys, "most often wrongly called"]
+    heads = ["class", "trained", "photos", *keys, "most frequent wrong guess"]
     cells = "".join(f'<th scope="col">{html_text(head)}</th>' for head in heads)
     rows = "\n".join(f"<tr>{''.join(_class_cells(one))}</tr>" for one in classes)
     return (

@@ -1,4 +1,4 @@
-"""From the record of an evaluation to what a report is built from."""
+"""Compute the input of a report from the record of an evaluation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,17 +21,15 @@ from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["finder", "measured_of"]
 
-_INTERVALS = (
-    "95 % percentiles of bootstrap draws with a fixed seed, over the photos, and over the classes with all their photos"
-)
+_INTERVALS = "95 % bootstrap percentiles with a fixed seed, over photos, and over classes with all their photos"
 _RULES = ("label_policy", "valid_labels", "absent_truth", "ties")
 
 
 def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> Measured:
-    """The evaluation with its measures worked out: the same numbers as `devise evaluate` and `devise compare` give.
+    """Compute the metrics of an evaluation, as `devise evaluate` and `devise compare` do.
 
     correct: as in `evaluate_rankings`. RecordError if the record was made by other rules or with another is-a graph,
-    TaxonomyError if a label of the record is none of the taxonomy's.
+    TaxonomyError if the taxonomy lacks a label of the record.
     """
     grown = correct or taxonomy.correct_sets(
         sorted(set(record.truth_ids)), tuple(record.settings.get("hp_ks") or (1,)), record.labels
@@ -72,13 +70,13 @@ def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
 
 
 def finder(folders: Sequence[Path]) -> Callable[[str], Path | None]:
-    """What finds a photo of a record in these folders: by its path, or by that without the folder's own name.
+    """Return a function that finds a photo of a record in these folders by its path.
 
-    UsageError for a folder that is not there. A path that leads out of its folder is not followed.
+    The path may start with the folder's name. UsageError for a missing folder. Paths out of it are not followed.
     """
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"no folder of photos at {folder}: check the path")
+            raise UsageError(f"no folder {folder}: check the path of the photos")
 
     def find(name: str) -> Path | None:
         path = PurePosixPath(name)
@@ -141,7 +139,7 @@ def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
     if result.absent_images:
         yield (
             f"{many(result.absent_images, 'photo')} of {many(result.absent_classes, 'class')} "
-            "have no right candidate: misses"
+            "have no right candidate and count as misses"
         )
     for key, title in (("coverage", "vectors of the candidates by source"), ("skipped", "left out")):
         if isinstance(facts.get(key), dict):

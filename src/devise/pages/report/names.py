@@ -1,4 +1,4 @@
-"""What the synsets of a report are called, and how guesses relate to the truth."""
+"""Names of the synsets of a report, and paths from the true class to guesses."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -12,9 +12,9 @@ __all__ = ["Names"]
 
 
 class Names:
-    """Names, paths and meeting points of synsets, each worked out once.
+    """Names, paths and common ancestors of synsets, each computed once.
 
-    mixed: whether trained and other labels compete, so that the others are to be marked.
+    mixed: whether trained and other labels compete, so that the others are marked.
     """
 
     def __init__(self, taxonomy: Taxonomy, trained: frozenset[str], *, mixed: bool) -> None:
@@ -25,11 +25,11 @@ class Names:
         self.meeting = cache(lambda truth, guess: meeting(taxonomy, truth, guess))
 
     def name(self, synset_id: str) -> str:
-        """Its first term."""
+        """Return the first term of a synset."""
         return self.taxonomy.synset(synset_id).name
 
     def told_apart(self, synset_ids: Sequence[str]) -> list[str]:
-        """The names; where two are the same, with another term of the synset behind each."""
+        """Return the names; equal names are followed by another term of their synset."""
         names = [self.name(one) for one in synset_ids]
         others = [self.taxonomy.synset(one).lemmas[-1] for one in synset_ids]
         return [
@@ -38,7 +38,7 @@ class Names:
         ]
 
     def guess(self, truth: str, guess: str, score: str, name: str) -> GuessLine:
-        """A guess with its way from the truth. score, name: as they are shown."""
+        """Return a guess with its path from the true class. score, name: as shown."""
         met: Meeting | None = self.meeting(truth, guess)
         synset = self.taxonomy.synset(guess)
         seen = guess in self.trained or not self.mixed

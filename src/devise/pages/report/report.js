@@ -6,7 +6,7 @@
     return made;
   };
 
-  // Tables: a press on a head sorts by its column, a second one the other way round.
+  // Tables: a click on a header sorts by its column, a second click reverses the order.
   const valueOf = (row, column) => {
     const text = row.cells[column].textContent.trim();
     const number = parseFloat(text.replaceAll(",", ""));
@@ -33,7 +33,7 @@
     });
   }
 
-  // Photos: a choice of them, a screenful at a time.
+  // Photos: filtered, a screenful at a time.
   const holder = document.getElementById("cards");
   if (holder) {
     const step = 12;
@@ -41,7 +41,7 @@
     let limit = step;
     const option = (value, text) => make("option", { value, textContent: text });
     const verdicts = make("select", {}, option("", "all"), option("right", "first guess right"),
-      option("near", "first guess near"), option("far", "first guess far off"));
+      option("near", "first guess near"), option("far", "first guess far"));
     const names = [...new Set(cards.map((card) => card.dataset.class))].sort((a, b) => a.localeCompare(b));
     const classes = make("select", {}, option("", "all"), ...names.map((name) => option(name, name)));
     const told = make("span", { className: "soft", role: "status" });

@@ -1,4 +1,4 @@
-"""The tables of a report: every measure with its 95 % intervals, over photos and over classes."""
+"""The tables of a report: every metric with 95 % intervals, over photos and over classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +15,18 @@ from devise.pages.report.content import Cell, Table
 __all__ = ["Results", "ends_of", "measure_tables", "measures_csv"]
 
 _NONE = Measured(None)
-_NOTE = "hit@k in percent, hp@k from 0 to 1; the best of a column is bold; under each value its 95 % intervals"
+_NOTE = "hit@k in percent, hp@k from 0 to 1; the best value of a column is bold; 95 % intervals below each value"
 _OTHERS = (
-    "rank of the true label, over the photos whose label the scorer ranks; lca height: how high in the tree a wrong "
-    "first guess meets the truth; branch hit@1: told apart among the trained labels of one branch alone; brier, log "
-    "loss, ece, auroc, fpr95: what the scores are worth. Of ranks, heights, brier, log loss, ece and fpr95 less is "
-    "better; under each value its 95 % intervals"
+    "rank: of the true label, over photos whose label the scorer ranks; lca height: height in the tree of the lowest "
+    "common ancestor of a wrong first guess and the true class; branch hit@1: among the trained labels of one branch "
+    "alone; brier, log loss, ece, auroc, fpr95: quality of the scores. Lower is better for ranks, heights, brier, "
+    "log loss, ece and fpr95; 95 % intervals below each value"
 )
 _WIDER = (
-    "right@t in percent and bits@t: accuracy and information of the most informative name that has the share t of the "
-    "probability; hedging area: under accuracy against information over all t, 1 if always right; ancestor precision, "
-    "recall and f1: how much of what is above the first guess is above the truth, and the other way round; under each "
-    "value its 95 % intervals"
+    "right@t in percent and bits@t: accuracy and information of the most informative name with at least the share t "
+    "of the probability; hedging area: area under accuracy against information over all t, 1 if always right; "
+    "ancestor precision, recall and f1: overlap of the ancestors of the first guess and of the true class; 95 % "
+    "intervals below each value"
 )
 _OF_WIDER = ("right@", "bits@", "hedging", "ancestor")
 _SIDES = {
@@ -36,19 +36,19 @@ _SIDES = {
 }
 
 _Values = Mapping[str, Mapping[str, Measured]]
-"""By row and measure."""
+"""Values by row and metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What `devise evaluate` works out of a record; split: None unless there are trained and other classes."""
+    """Results of a record; split: None unless it has trained and other classes."""
 
     table: EvaluationResult
     summary: Summary
     split: Generalised | None = None
 
     def chance(self) -> dict[str, Measured]:
-        """The row of chance, without intervals: it draws nothing. Of the two sides too, where there are two."""
+        """Return the row of chance, which has no intervals, also per side if there are two."""
         found = {name: Measured(value) for name, value in self.table.rows[-1].per_image.items()}
         if self.split is not None:
             sides = (
@@ -61,12 +61,12 @@ class Results:
         return found
 
     def class_chance(self) -> dict[str, Measured]:
-        """The same as means over classes."""
+        """Return the same results as means over classes."""
         return {name: Measured(value) for name, value in self.table.rows[-1].per_class.items()}
 
 
 def measure_tables(results: Results) -> Iterator[Table]:
-    """Means over photos, means over classes, the two sides where there are two, and what other measures there are."""
+    """Return means over photos and over classes, both sides if there are two, and other metrics."""
     names, summary = results.table.settings.measures, results.summary
     counted = f"{many(results.table.images, 'photo')} of {many(results.table.classes, 'class')}"
     over_photos = {**summary.measures, CHANCE: results.chance()}
@@ -86,7 +86,7 @@ def measure_tables(results: Results) -> Iterator[Table]:
 
 
 def measures_csv(results: Results) -> str:
-    """One line a scorer and measure: its value and the ends of its intervals, empty where there is none."""
+    """Return CSV with one line per scorer and metric: value and ends of the intervals, or empty."""
     summary = results.summary
     rows = [["scorer", "measure", "means over", "value", "photos low", "photos high", "classes low", "classes high"]]
     tables: dict[str, _Values] = {
@@ -100,13 +100,13 @@ def measures_csv(results: Results) -> str:
 
 
 def _numbers(of: Measured) -> list[str]:
-    """The value and the four ends, as text that gives the same numbers back."""
+    """Return the value and the four ends as text that round-trips."""
     ends = [end for pair in (of.images, of.classes) for end in (pair or (None, None))]
     return ["" if number is None else repr(number) for number in (of.value, *ends)]
 
 
 def ends_of(name: str, ends: Interval | None) -> str:
-    """An interval as text, in the digits of its measure.
+    """Format an interval with the digits of its metric.
 
     >>> ends_of("hit@1", (0.407, 0.448)), ends_of("hp@5", None)
     ('40.7\u201344.8', '')
@@ -115,7 +115,7 @@ def ends_of(name: str, ends: Interval | None) -> str:
 
 
 def _table(title: str, note: str, values: _Values, columns: Mapping[str, str]) -> Table:
-    """columns: measures and their heads; a row without any of them is left out."""
+    """Return a table. columns: metrics and their heads; a row without any of them is left out."""
     rows = [
         (scorer, tuple(_cell(name, row.get(name, _NONE)) for name in columns))
         for scorer, row in values.items()
@@ -129,7 +129,7 @@ def _cell(name: str, of: Measured) -> Cell:
 
 
 def _best(table: Table) -> Table:
-    """The same with the highest of each column marked, unless luck reaches it or there is nothing to compare."""
+    """Mark the highest value of each column, unless chance reaches it or there is one row."""
     named = [(name, cells) for name, cells in table.rows if name != CHANCE]
     highest = [_highest([cell.text for cell in column]) for column in zip(*(cells for _, cells in named), strict=True)]
     marked = [

@@ -1,4 +1,4 @@
-"""The confusion tree of a report, as nested lists that open."""
+"""The confusion tree of a report as nested, foldable lists."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,16 @@ _FLOWS = 12  # wrong ways named at one fork
 
 
 def tree_section(content: Content) -> str:
-    """The tree with what it means; empty where there is no photo."""
+    """Return the tree with its explanation, or empty text without photos."""
     tree = content.confusion
     if not tree.photos:
         return ""
     return (
-        '<div class="card"><p class="soft">WordNet, cut down to the classes of these photos. Each line says how many '
-        f"photos of a branch {html_text(content.model)}'s first guess keeps in it; below it stand the wrong turns at "
-        "its fork, as <i>branch of the truth</i> → <i>branch of the guess</i>. Of several hypernyms the first is "
-        f'taken.</p>\n<ul class="tree" role="list">\n<li>{_branch(tree, content.names, tree.photos)}</li>\n</ul>'
+        '<div class="card"><p class="soft">WordNet, reduced to the classes of these photos. Each line shows for how '
+        f"many photos of a branch the first guess of {html_text(content.model)} stays in that branch. The wrong turns "
+        "at each fork are listed below it, as <i>branch of the true class</i> → <i>branch of the guess</i>. If a "
+        'synset has several hypernyms, the first is used.</p>\n<ul class="tree" role="list">\n'
+        f"<li>{_branch(tree, content.names, tree.photos)}</li>\n</ul>"
         "</div>\n"
     )
 

@@ -1,17 +1,17 @@
-// How an answer is shown: one big name, how sure, the way up; then the next names.
+// Show an answer: one big name, its certainty, its wider names, then the next names.
 
 import { make, percent } from "./calls.js";
 
-export const SURE = 0.7;  // as on the command line: below it, a wider name is said instead
+export const SURE = 0.7;  // as on the command line: below it, a wider name is shown instead
 const WORDS = [[0.9, "Very sure"], [0.7, "Fairly sure"], [0.4, "Not sure"], [0, "A guess"]];
-const RULE = "Very sure: 90 % or more; fairly sure: 70 % or more; not sure: 40 % or more; less is a guess.";
+const RULE = "Very sure: 90 % or more; fairly sure: 70 % or more; not sure: 40 % or more; below 40 %: a guess.";
 
-/** How sure in words, by `RULE`. */
+/** The certainty in words, by `RULE`. */
 export function sureness(score) {
   return WORDS.find(([least]) => score >= least)[1];
 }
 
-/** The name to say of an answer: the first guess if it is sure, else as wide a name as is. */
+/** The name to show: the first guess if it is sure, else the widest name needed. */
 export function said(answer) {
   const [first] = answer.guesses, wide = answer.sure?.name;
   if (!first) return null;
@@ -20,39 +20,39 @@ export function said(answer) {
     : { id: first.id, name: first.name, score: first.score, wide: false, first };
 }
 
-/** Why there is no name; onAnyway: called to have the nearest names all the same. */
+/** Why there is no name. onAnyway: called to show the nearest names anyway. */
 function none(answer, heading, onAnyway) {
   if (!answer.rejected) return [make("p", {}, answer.problem ?? "No name was found.")];
   return [
     make(heading, { class: "big none" }, "None of these"),
-    make("p", { class: "soft" }, "No label asked is likelier than it was before the photo was looked at."),
-    onAnyway ? make("button", { type: "button", class: "button", onclick: onAnyway }, "Show the nearest all the same") : "",
+    make("p", { class: "soft" }, "The photo makes none of the labels more probable than before."),
+    onAnyway ? make("button", { type: "button", class: "button", onclick: onAnyway }, "Show the nearest anyway") : "",
   ].filter(Boolean);
 }
 
-/** The answer of one method: a list of elements. onWider: called with the level that was clicked; none, no trail. */
+/** The answer of one method: a list of elements. onWider: called with the clicked level; without it there is no trail. */
 export function shownAnswer(answer, heading, onWider, onAnyway) {
   const best = said(answer);
   if (!best) return none(answer, heading, onAnyway);
   const { first } = best, rest = best.wide ? answer.guesses.slice(0, 4) : answer.guesses.slice(1, 5);
-  const gloss = best.wide ? `Which kind of ${best.name} is less sure; the likeliest come below.` : sentence(first.gloss);
+  const gloss = best.wide ? `The kind of ${best.name} is less certain; the most probable kinds are below.` : sentence(first.gloss);
   return [
     make(heading, { class: "big" }, best.name, " ", best.wide ? "" : mark(first)),
     make("p", { class: "sure" }, make("b", {}, sureness(best.score)), ` · ${percent(best.score)}`),
     bar(best.score),
     gloss ? make("p", { class: "meaning" }, gloss) : "",
     !best.wide && !first.seen && !first.own
-      ? make("p", { class: "unseen" }, `No photo that the model learnt from was called “${first.name}”. It knows the name from texts only.`) : "",
+      ? make("p", { class: "unseen" }, `No training photo has the label “${first.name}”. The model knows it only from text.`) : "",
     onWider ? trail(answer.sure, best, onWider) : "",
     best.wide ? "" : make("details", { class: "why" }, make("summary", {}, "Why this name"), reasons(first),
       make("p", { class: "soft small" }, RULE)),
-    rest.length ? make("h3", {}, best.wide ? "Most likely" : "Or else") : "",
+    rest.length ? make("h3", {}, best.wide ? "Most likely" : "Other names") : "",
     rest.length ? make("ol", { class: "next" }, ...rest.map(guess)) : "",
     legend(rest),
   ].filter(Boolean);
 }
 
-/** One guess in a list, with its reasons behind a click. */
+/** One guess in a list; a click shows its reasons. */
 export function guess(one) {
   return make("li", {}, make("details", {},
     make("summary", {},
@@ -62,11 +62,11 @@ export function guess(one) {
     reasons(one)));
 }
 
-/** What “unseen” means, if any of the guesses is; else nothing. */
+/** The meaning of “unseen”, if any guess has this mark. */
 export function legend(guesses) {
   return guesses.some((one) => !one.seen && !one.own)
     ? make("p", { class: "soft small legend-unseen" }, make("span", { class: "mark" }, "unseen"),
-        " no photo that the model learnt from had this name; it knows the name from texts only.")
+        " no training photo has this label; the model knows it only from text.")
     : "";
 }
 
@@ -95,12 +95,12 @@ function reasons(one) {
     make("p", { class: "soft" }, `${one.id}; vector from its ${one.source}`));
 }
 
-/** From wide to narrow; a name asks again, with only what is below it. */
+/** Names from wide to narrow; a click asks again with only the labels below that name. */
 function trail(sure, best, onWider) {
   const levels = (sure?.way ?? []).filter((level) => level.common && level.bits > 0);
   if (levels.length < 2) return "";
   return make("nav", { class: "trail", "aria-label": "From wide to narrow" },
-    make("p", { class: "soft small" }, "From wide to narrow. Choose one to see only its kinds."),
+    make("p", { class: "soft small" }, "From wide to narrow. Click a name to see only its kinds."),
     make("ol", {}, ...levels.map((level) => make("li", {}, make("button", { type: "button", title: `Only kinds of ${level.name}`,
       "aria-current": level.id === best.id ? "true" : null, onclick: () => onWider(level) },
       level.name, " ", make("span", { class: "soft" }, percent(level.share)))))));

@@ -1,4 +1,4 @@
-// The three pages in one: which is shown follows the address.
+// The three pages in one: the address chooses the page.
 
 import { count, json } from "./calls.js";
 import { startLabel } from "./label.js";

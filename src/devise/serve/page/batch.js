@@ -1,16 +1,16 @@
-// Many photos at once: a list with progress, what could not be read with its reason, and files to take away.
+// Many photos at once: a list with progress, unreadable photos with reasons, and downloads.
 
 import { said, sureness } from "./answer.js";
 import { count, json, make, percent, show } from "./calls.js";
 import { csv, jsonList, sidecars } from "./table.js";
 
-const AT_ONCE = 3;  // requests; the service has its own queue, and says with 429 when to come back
-const TRIES = 1000;  // of a busy service, for one photo
+const AT_ONCE = 3;  // requests; the service has its own queue, and says with 429 when to retry
+const TRIES = 1000;  // requests to a busy service per photo
 const PICTURE = /\.(apng|avif|bmp|dib|gif|hei[cf]|hif|j2k|jfif|jp2|jpe|jpe?g|p[bgnp]m|png|tiff?|webp)$/i;
 const at = (id) => document.getElementById(id);
 let photos = [], stopping = null, ask = () => new URLSearchParams(), open = () => {};
 
-/** question: what is asked of each photo. look: shows one of them alone. */
+/** question: the query for each photo. look: shows one photo alone. */
 export function startBatch(question, look) {
   ask = question;
   open = look;
@@ -21,7 +21,7 @@ export function startBatch(question, look) {
   at("batch-zip").addEventListener("click", () => save("labels.zip", sidecars(done())));
 }
 
-/** Name all these; files: each with its path. skipped: how many files were no pictures by their names. */
+/** Name all photos. files: each with its path. skipped: number of files that are not pictures by their names. */
 export function nameAll(files, skipped) {
   stopping?.abort();
   photos.forEach((one) => URL.revokeObjectURL(one.url));
@@ -33,7 +33,7 @@ export function nameAll(files, skipped) {
   run();
 }
 
-/** Files of a drop or a folder, in the order of their paths, and how many others there were. */
+/** Files of a drop or a folder, sorted by path, and the number of others. */
 export async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);  // before anything is awaited
   const loose = [...transfer.files];
@@ -62,7 +62,7 @@ async function walk(entry, found) {
     return;
   }
   const reader = entry.createReader();
-  for (;;) { // a reader gives a hundred at a time, and none at the end
+  for (;;) { // a reader returns up to a hundred entries, and none at the end
     const some = await new Promise((done) => { reader.readEntries(done, () => done([])); });
     if (!some.length) return;
     for (const one of some) await walk(one, found);
@@ -81,7 +81,7 @@ async function run() {
       try {
         const body = new FormData();
         body.append("file", one.file);
-        const wait = () => { at("batch-state").textContent = `${state()} The service is busy; it goes on in a moment.`; };
+        const wait = () => { at("batch-state").textContent = `${state()} The service is busy; naming continues in a moment.`; };
         const answer = await json(`/v1/label?${ask()}`, { method: "POST", body, signal: mine.signal }, wait, TRIES);
         [one.answer] = answer.answers;
       } catch (error) {
@@ -95,7 +95,7 @@ async function run() {
   };
   progress();
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  if (stopping !== mine) return; // another list has begun meanwhile
+  if (stopping !== mine) return; // another list has started meanwhile
   stopping = null;
   progress();
   at("batch-status").textContent = trouble ? `${trouble} ${state()}` : `${left().length ? "Stopped. " : ""}${state()}`;
@@ -113,7 +113,7 @@ function progress() {
   Object.assign(at("batch-progress"), { max: Math.max(1, photos.length), value: done().length });
   at("batch-state").textContent = state();
   at("batch-go").hidden = !stopping && !left().length;
-  at("batch-go").textContent = stopping ? "Stop" : "Go on";
+  at("batch-go").textContent = stopping ? "Stop" : "Resume";
   at("batch-again").hidden = Boolean(stopping);
   for (const id of ["batch-csv", "batch-json", "batch-zip"]) at(id).disabled = !done().length;
 }

@@ -1,4 +1,4 @@
-// Calls of the service: the token, waiting when it is busy, failures as sentences.
+// Requests to the service: the token, waiting while it is busy, errors as sentences.
 
 const TRIES = 4;
 let token = sessionStorage.getItem("devise-token") ?? "";
@@ -11,7 +11,7 @@ export class Failure extends Error {
   }
 }
 
-/** The answer; a service that is busy (429) or stops (503) is asked again when it says, `tries` times in all. */
+/** The answer; if the service is busy (429) or stopping (503), retry when it says, `tries` times in all. */
 export async function call(path, options = {}, onWait = () => {}, tries = TRIES) {
   for (let tried = 1; ; tried += 1) {
     const answer = await once(path, options);
@@ -39,7 +39,7 @@ async function once(path, options) {
     return await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Failure("The service does not answer. Is it still running?", "unreachable");
+    throw new Failure("The service does not respond. Is it still running?", "unreachable");
   }
 }
 
@@ -80,7 +80,7 @@ function askForToken() {
   return asking;
 }
 
-// Elements without markup: what a label is called can never become HTML.
+// Elements without markup: the name of a label can never become HTML.
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

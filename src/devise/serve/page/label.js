@@ -1,4 +1,4 @@
-// The page that names a photo: one answer first, the methods side by side behind a click.
+// The page that names a photo: one answer first; a click compares the methods.
 
 import { guess, legend, said, shownAnswer, SURE, sureness } from "./answer.js";
 import { chosen, dropped, nameAll, startBatch } from "./batch.js";
@@ -7,10 +7,10 @@ import { startOwn } from "./own.js";
 import { startSamples } from "./photos.js";
 
 const METHODS = [
-  ["devise", "DeViSE", "The picture mapped among the words; the nearest labels"],
-  ["conse", "ConSE", "The classifier's best classes averaged; the nearest labels"],
-  ["softmax", "Softmax", "The classifier alone: only labels it was trained on"],
-  ["fused", "Fused", "All joined, and the classifier where it is sure. This is the answer above"],
+  ["devise", "DeViSE", "The labels nearest to the picture, mapped into the label space"],
+  ["conse", "ConSE", "The labels nearest to the average of the classifier's top classes"],
+  ["softmax", "Softmax", "The classifier alone, which knows only its trained labels"],
+  ["fused", "Fused", "All methods combined. This is the answer above"],
 ];
 const MAIN = "fused";
 const TOP = 7;
@@ -50,9 +50,9 @@ export function startLabel() {
   startCamera();
 }
 
-/** One photo is named at once, many in a list; skipped: files that are no pictures by their names. */
+/** One photo is named at once, many in a list; skipped: number of files that are not pictures by their names. */
 function takeAll({ files, skipped }) {
-  show(at("error"), files.length || !skipped ? "" : "There are no pictures among these files: their names must end as a picture's does, such as .jpg.");
+  show(at("error"), files.length || !skipped ? "" : "None of these files is a picture: the names must end like a picture's, such as .jpg.");
   if (files.length === 1 && !skipped) take(files[0].file);
   else if (files.length) { forgetPhoto(); nameAll(files, skipped); }
 }
@@ -83,7 +83,7 @@ export function take(file) {
   name();
 }
 
-/** What is asked of every photo, as the page stands. */
+/** The query for every photo, from the form. */
 function question(methods) {
   const query = new URLSearchParams({ top: TOP, explain: true, standings: true, sure: SURE, candidates: competing() });
   methods.forEach((method) => query.append("method", method));
@@ -96,7 +96,7 @@ function competing() {
   return at("own-only").checked ? "typed" : at("candidates").value;
 }
 
-/** anyway: names also where none of the labels is likely. */
+/** anyway: show names even if none of the labels is likely. */
 async function name(anyway = false) {
   if (!photo.file) return null;
   asked?.abort();
@@ -104,7 +104,7 @@ async function name(anyway = false) {
   const results = at("results");
   results.setAttribute("aria-busy", "true");
   show(at("error"));
-  at("status").textContent = "Looking at the photo …";
+  at("status").textContent = "Naming the photo …";
   const query = question(at("compare").open ? METHODS.map(([method]) => method) : [MAIN]);
   if (anyway === true) query.set("reject", 0);
   const body = new FormData();
@@ -136,7 +136,7 @@ function showAnswer(answer) {
   show(at("whole"), under && `Only kinds of ${under}: show all again`);
   at("columns").replaceChildren(...(answer.answers.length > 1 ? answer.answers.map(column) : []));
   at("compare-legend").replaceChildren(answer.answers.length > 1 ? legend(answer.answers.flatMap((one) => one.guesses)) : "");
-  const told = answer.notes.filter((note) => !note.startsWith("the softmax can name trained labels only"));  // its column says so
+  const told = answer.notes.filter((note) => !note.startsWith("the softmax can name only trained labels"));  // its column says so
   at("notes").replaceChildren(...told.map((note) => make("li", {}, note)));
   at("status").textContent =
     `${best ? `${best.name}. ${sureness(best.score)}, ${percent(best.score)}. ` : main(answer).rejected ? "None of these. " : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;
@@ -157,7 +157,7 @@ function column(answer) {
     answer.problem || answer.rejected ? make("p", { class: "soft small" }, answer.problem ?? "None of these.") : make("ol", {}, ...answer.guesses.map(guess)));
 }
 
-/** Ask again, with only what is below a level; its id goes along, as its name may have other meanings. */
+/** Ask again with only the labels below a level; its id is sent, because its name may have other senses. */
 function only(level) {
   branch = level;
   at("under").value = level.name;
@@ -165,15 +165,15 @@ function only(level) {
 }
 
 function ranks(answer) {
-  return !answer.standings.length ? "" : make("ul", { class: "ranks", "aria-label": "Where your labels come" }, ...answer.standings.map((one) =>
+  return !answer.standings.length ? "" : make("ul", { class: "ranks", "aria-label": "Ranks of your labels" }, ...answer.standings.map((one) =>
     make("li", {}, make("span", {}, one.name, " ", make("span", { class: "mark mine" }, "yours")),
-      make("span", { class: "score" }, `number ${count(one.rank)} of ${count(answer.candidates)}`))));
+      make("span", { class: "score" }, `rank ${count(one.rank)} of ${count(answer.candidates)}`))));
 }
 
-/** Where a label of one's own came, as a clause; nothing if there is no photo. */
+/** The rank of your own label, as a clause; nothing if there is no photo. */
 function standing(answer, id) {
   const best = answer && main(answer), rank = best?.standings.find((one) => one.id === id)?.rank;
-  return rank ? `: number ${count(rank)} of ${count(best.candidates)}` : "";
+  return rank ? `: rank ${count(rank)} of ${count(best.candidates)}` : "";
 }
 
 let typing = 0;
@@ -199,7 +199,7 @@ function startCamera() {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       dialog.showModal();
     } catch {
-      show(at("error"), "No camera can be used here. Choose a photo instead.");
+      show(at("error"), "No camera is available. Choose a photo instead.");
     }
   });
   dialog.addEventListener("close", stop);

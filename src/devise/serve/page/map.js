@@ -1,11 +1,11 @@
-// The page of the label space: every label a point on a canvas, the photo among them.
+// The page of the label space: labels and the photo as points on a canvas.
 
 import { count, json, make, show } from "./calls.js";
 import { photo } from "./label.js";
 
 const COLOURS = ["#d1495b", "#3a8f4d", "#7b5ea7", "#e08e2b", "#c65aa5", "#2b7bba", "#8a6d3b", "#5b8ea6", "#2aa198", "#8d8d8d"];
 const NAMES_SHOWN = 45;
-const STRIDE = 7919;  // a prime: names come from all branches, the same each time
+const STRIDE = 7919;  // a prime: names are from all branches, the same each time
 const at = (id) => document.getElementById(id);
 const view = { x: 0, y: 0, scale: 1 };
 let labels = null, hidden = new Set(), marked = -1, near = [], hovered = -1, place = null, placed = null, drawing = false;
@@ -46,7 +46,7 @@ export async function showMap() {
       place = (await json("/v1/embed", { method: "POST", body })).place;
       placed = photo.file;
       if (at("space-status").textContent === told) // else a label was found meanwhile
-        at("space-status").textContent = "The ring is where your photo stands.";
+        at("space-status").textContent = "The ring marks your photo.";
     }
     draw();
   } catch (error) {
@@ -72,7 +72,7 @@ async function find(text) {
   if (!text.trim() || !labels) return;
   try {
     const { found, nearest } = await json(`/v1/labels?${new URLSearchParams({ q: text.trim(), top: 1, near: 12 })}`);
-    if (!found.length) { show(at("space-error"), `No label of the model is called “${text.trim()}”.`); return; }
+    if (!found.length) { show(at("space-error"), `The model has no label “${text.trim()}”.`); return; }
     marked = labels.ids.indexOf(found[0].id); // -1: a label that is withheld has no point
     if (marked >= 0) {
       hidden.delete(labels.branch[marked]);
@@ -90,7 +90,7 @@ async function find(text) {
   }
 }
 
-// Shows all these labels, with some room around them.
+// Zoom to these labels, with some space around them.
 function frame(places) {
   const across = places.map((i) => labels.x[i]), down = places.map((i) => labels.y[i]);
   const low = [Math.min(...across), Math.min(...down)], high = [Math.max(...across), Math.max(...down)];

@@ -1,11 +1,11 @@
-// Labels of one's own: a list that is kept by the service, and whether only these are chosen among.
+// Your own labels: a list stored by the service, and whether only these are candidates.
 
 import { call, json, make, show } from "./calls.js";
 
 const at = (id) => document.getElementById(id);
 let name = async () => null, standing = () => "";
 
-/** again: names the photo once more and gives the answer. place: where a label came in an answer, as a clause. */
+/** again: names the photo again and returns the answer. place: the rank of a label in an answer, as a clause. */
 export function startOwn(again, place) {
   name = again;
   standing = place;
@@ -14,7 +14,7 @@ export function startOwn(again, place) {
   list().catch((error) => show(at("own-error"), error.message));
 }
 
-/** The labels that were typed: of one name with its definition, or of several names apart by commas. */
+/** The typed labels: one name with its definition, or several names separated by commas. */
 function typed() {
   const definition = at("own-definition").value.trim();
   const names = definition ? [at("own-name").value] : at("own-name").value.split(/[,;]/);
@@ -38,8 +38,8 @@ async function add() {
   await list();
   const answer = await name();
   at("status").textContent = kept.map((one) => (one.id.startsWith("user:")
-    ? `“${one.name}” competes now${standing(answer, one.id)}. ${one.notes.join(" ")}`
-    : `“${one.name}” is a label of the model already (${one.definition}). ${one.notes.join(" ")}`).trim()).join(" ");
+    ? `“${one.name}” is a candidate now${standing(answer, one.id)}. ${one.notes.join(" ")}`
+    : `“${one.name}” is already a label of the model (${one.definition}). ${one.notes.join(" ")}`).trim()).join(" ");
 }
 
 async function list() {

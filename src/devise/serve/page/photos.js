@@ -1,10 +1,10 @@
-// Photos of the service's index: small and large copies, and some to try.
+// Photos of the service's index: thumbnails, large copies, and some to try.
 
 import { call, json, make } from "./calls.js";
 
 const at = (id) => document.getElementById(id);
 
-/** An image that fills itself; a photo that is gone says so. */
+/** An image that loads itself; a missing photo is marked. */
 export function small(photo) {
   const image = make("img", { alt: photo.name, width: 160, height: 120 });
   call(photo.thumbnail).then((answer) => answer.blob()).then((blob) => {
@@ -20,7 +20,7 @@ export async function large(photo, signal) {
   return new File([await answer.blob()], photo.name, { type: "image/jpeg" });
 }
 
-/** Photos to click before any is chosen; none where the service has no index. take: names a file. fail: tells an error. */
+/** Photos to try; none if the service has no index. take: names a file. fail: shows an error. */
 export async function startSamples(take, fail) {
   const found = await json("/v1/photos?top=8").catch(() => null);
   if (!found?.photos.length) return;

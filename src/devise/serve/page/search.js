@@ -1,4 +1,4 @@
-// The page that finds photos of the index by words, or by a photo: chips for meanings and kinds, and a large view.
+// The page that finds indexed photos by words or by a photo: chips for senses and kinds, and a large view.
 
 import { sentence, shownAnswer, SURE } from "./answer.js";
 import { count, json, make, show } from "./calls.js";
@@ -6,10 +6,10 @@ import { take } from "./label.js";
 import { large, small } from "./photos.js";
 
 const LIKE = ["very like", "quite like", "somewhat like", "hardly like"];
-const RULE = "Very like: it shows this with 50 % or more, as the model sees it; quite like: 10 %; somewhat like: 1 %.";
-const RULE_LIKE = "Very like: a cosine of the two photos of 0.6 or more; quite like: 0.4; somewhat like: 0.25.";
+const RULE = "Very like: a probability of 50 % or more; quite like: 10 % or more; somewhat like: 1 % or more.";
+const RULE_LIKE = "Very like: a cosine between the photos of 0.6 or more; quite like: 0.4 or more; somewhat like: 0.25 or more.";
 const at = (id) => document.getElementById(id);
-let order = [];  // of the meanings as they were first told: a click does not move them
+let order = [];  // of the senses as first shown: a click does not move them
 let found = null, shown = [], opened = -1, opening = null;
 
 export function startSearch() {
@@ -55,7 +55,7 @@ async function search(wanted) {
   }
 }
 
-/** What was looked for, its other meanings, and the kinds of it that were found. */
+/** The query, its other senses, and the kinds of it that were found. */
 function meaning() {
   const { query, taken, others, kinds, gloss } = found;
   const parts = gloss ? [make("p", {}, make("b", {}, query), ` ${sentence(gloss)}`)] : [];
@@ -76,7 +76,7 @@ function chip(sense, text, chosen, query) {
     onclick: () => { at("query").value = query; search({ q: query, sense: sense.id }); } }, text);
 }
 
-/** A meaning in a word or two: its own name where that is another, else what it is a kind of. */
+/** A sense in a word or two: its own name if it differs from the query, else what it is a kind of. */
 function short(sense, query) {
   return sense.name.toLowerCase() === query.toLowerCase() ? sense.kind || sense.name : sense.name;
 }
@@ -90,12 +90,12 @@ function list() {
   const cut = `${["", "at least "][Math.min(least, 1)]}${at("cut").value} ${what}`;
   const more = shown.length === every && every < found.photos - (found.query ? 0 : 1) ? " or more" : "";
   at("search-status").textContent = !shown.length ? `None of ${of} is ${cut}.`
-    : least === 3 ? `${more ? `The best ${count(every)} of ${of}` : of} for ${what}, the most like first.`
+    : least === 3 ? `${more ? `The best ${count(every)} of ${of}` : of} for ${what}, best first.`
       : `${count(shown.length)}${more} of ${of} ${shown.length === 1 ? "is" : "are"} ${cut}.`;
   at("hits").replaceChildren(...shown.map(tile));
   if (!shown.length && every) {
     at("hits").append(make("li", { class: "all" }, make("button", { type: "button", class: "button",
-      onclick: () => { at("cut").value = "hardly like"; list(); } }, "Show the nearest all the same")));
+      onclick: () => { at("cut").value = "hardly like"; list(); } }, "Show the nearest anyway")));
   }
 }
 

@@ -1,4 +1,4 @@
-// Answers as files to take away: CSV and JSON as the command line writes them, and sidecars in a ZIP.
+// Answers as downloads: CSV and JSON as the command line writes them, and sidecars in a ZIP.
 
 import { said } from "./answer.js";
 
@@ -7,7 +7,7 @@ const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-])$/;
 const COLUMNS = ["path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem",
   "sure_id", "sure_name", "sure_share", "sure_bits"];
 
-/** A cell that a spreadsheet shows and never runs: the rule of `devise.csvtext`. */
+/** A cell that a spreadsheet shows and never runs, as in `devise.csvtext`. */
 function cell(text) {
   if (NUMBER.test(text)) return text;
   const safe = FORMULA.test(text) ? `'${text}` : text;
@@ -38,7 +38,7 @@ function record({ path, answer, problem }) {
   return { path, problem: problem || null, rejected: answer?.rejected ?? false, guesses, sure };
 }
 
-/** Beside each photo its name and the wider ones, a line each (PHOTO.txt), and all guesses (PHOTO.json). */
+/** For each photo, its name and wider names, one per line (PHOTO.txt), and all guesses (PHOTO.json). */
 export function sidecars(photos) {
   const times = new Map();
   return zipped(photos.filter((one) => one.answer?.guesses.length).flatMap((one) => {
@@ -63,7 +63,7 @@ function checksum(bytes) {
   return ~sum >>> 0;
 }
 
-/** A ZIP of texts that are kept as they are (APPNOTE 6.3: local headers, central directory, end). */
+/** A ZIP of uncompressed texts (APPNOTE 6.3: local headers, central directory, end). */
 function zipped(files) {
   const parts = [], central = [], text = new TextEncoder();
   let place = 0;
@@ -80,7 +80,7 @@ function zipped(files) {
   return new Blob([...parts, ...central, end], { type: "application/zip" });
 }
 
-/** The signature and numbers of 16 bits; those in brackets have 32. */
+/** The signature and numbers of 16 bits; numbers in brackets have 32. */
 function header(signature, numbers) {
   const view = new DataView(new ArrayBuffer(4 + numbers.reduce((sum, one) => sum + (Array.isArray(one) ? 4 : 2), 0)));
   view.setUint32(0, signature, true);

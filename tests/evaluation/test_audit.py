@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import UsageError
-from devise.evaluation.audit import nearest_others
-from devise.evaluation.labelspace import (
+from devise.evaluation.audit import (
     NO_NEIGHBOUR,
     LabelSpaceConfig,
     correct_radii,
     k_occurrences,
     measure_label_space,
+    nearest_others,
 )
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from devise.arrays import LabelVectors
 from devise.bundle.bundle import Bundle
-from devise.bundle.manifest import LabelPolicy as StoredPolicy
+from devise.bundle.manifest import LabelPolicyFacts
 from devise.bundle.parts import WORDS
 from devise.errors import LabelError
 from devise.labels import Label, LabelSet
@@ -41,7 +41,7 @@ class TargetSpace:
     labels: LabelSet
     vectors: LabelVectors
     trained: tuple[str, ...]
-    policy: StoredPolicy
+    policy: LabelPolicyFacts
     centre: Centre | None
     words: Callable[[Path], object] | Path | None
 
@@ -99,14 +99,14 @@ def words_space(space: TargetSpace, words: WordTable, taxonomy: Taxonomy, policy
     def write(path: Path) -> None:
         write_vector_store(path, kept, precision="int8")
 
-    stored = StoredPolicy(policy.name, policy.to_dict())
+    stored = LabelPolicyFacts(policy.name, policy.to_dict())
     return TargetSpace(labels, placed(made.vectors, centre), space.trained, stored, centre, write)
 
 
 def random_target(space: TargetSpace, dim: int, seed: int) -> TargetSpace:
     """The same labels with random unit vectors: the paper's control. No word places a further label there."""
     made = random_space(space.labels, dim, np.random.default_rng(seed))
-    policy = StoredPolicy(RANDOM_POLICY, {"seed": seed, "dim": dim})
+    policy = LabelPolicyFacts(RANDOM_POLICY, {"seed": seed, "dim": dim})
     return TargetSpace(space.labels, made.vectors, space.trained, policy, None, None)
 
 
@@ -114,7 +114,7 @@ def _ordered(
     labels: LabelSet,
     vectors: LabelVectors,
     trained: Sequence[str],
-    policy: StoredPolicy,
+    policy: LabelPolicyFacts,
     centre: Centre | None,
     words: Path | None,
 ) -> TargetSpace:

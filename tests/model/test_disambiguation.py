@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.model.meaning import Meanings
+from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 
 WORDS = Path(__file__).parents[1] / "data" / "everyday_words.tsv"

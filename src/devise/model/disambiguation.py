@@ -1,4 +1,4 @@
-"""What a typed word means: its senses in WordNet, the one that a person with photos most likely means first."""
+"""Choose the sense of a typed word: its WordNet senses, most probable for photos first."""
 
 import math
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ _THINGS = (
 
 @dataclass(frozen=True, slots=True)
 class MeaningWeights:
-    """How much each piece of evidence for a sense weighs; the sense with the highest sum is taken.
+    """Weights of the evidence for a sense; the sense with the highest sum is chosen.
 
     Chosen on the first half of tests/data/everyday_words.tsv: 243 of its 250 words are right, and 244 of the other
     250. With any one weight halved or doubled, at least 468 of all 500 are right.
@@ -81,7 +81,7 @@ class MeaningWeights:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A word and its senses, the likeliest first; never empty.
+    """A word and its senses, most probable first; never empty.
 
     word: as it was typed. kind: what the first sense is a kind of. others: how many further senses can be seen and are
     not withheld.
@@ -94,12 +94,12 @@ class Meaning:
 
     @property
     def chosen(self) -> Synset:
-        """The sense that is taken."""
+        """Return the chosen sense."""
         return self.senses[0]
 
     @property
     def note(self) -> str:
-        """What was taken, in a line; empty where there was no choice.
+        """Describe the chosen sense in one line; empty if there was no choice.
 
         >>> Meaning("mug", (Synset("n03797390", ("mug",)),), "drinking vessel", others=2).note
         'mug: drinking vessel, 2 other meanings'
@@ -112,7 +112,7 @@ class Meaning:
 
 
 class Meanings:
-    """Decides what words mean for a model's labels.
+    """Chooses the senses of words for a model's labels.
 
     prior: one number per label of the model, up = more often photographed; None takes the model's own.
     """
@@ -124,7 +124,7 @@ class Meanings:
         self._trained = frozenset(parts.trained_ids)
 
     def of(self, word: str) -> Meaning | None:
-        """The word's senses, likeliest first; None if WordNet has no such noun or id."""
+        """Return the word's senses, most probable first; None if WordNet has no such noun or id."""
         readings = self._parts.taxonomy.readings(word)
         if len(readings) > 1:
             vectors: dict[str, _Vector | None] = {}
@@ -136,16 +136,16 @@ class Meanings:
         return Meaning(word, senses, self.kind_of(senses[0].id), sum(map(self._can_be_seen, senses[1:])))
 
     def others(self, meaning: Meaning) -> tuple[Synset, ...]:
-        """The further senses that can be seen, the likeliest first."""
+        """Return the other visible senses, most probable first."""
         return tuple(filter(self._can_be_seen, meaning.senses[1:]))
 
     def kind_of(self, sense: str) -> str:
-        """The name of what a synset is a kind of; empty for the root."""
+        """Return the name of a synset's first hypernym; empty for the root."""
         above = self._parts.taxonomy.parents(sense)
         return self._parts.taxonomy.synset(above[0]).name if above else ""
 
     def kinds_of(self, name: str, definition: str = "") -> tuple[str, ...]:
-        """Ids of what a typed label is a kind of: the genus of its definition, and what the head of its name means.
+        """Return ids of hypernyms of a typed label: the genus of its definition, and the head of its name.
 
         The head is the longest end of the name that WordNet knows, up to a preposition ("ginger tom": tom, "cat with
         orange fur": cat); a name of one word has none. Up to two ids, maybe none.
@@ -165,7 +165,7 @@ class Meanings:
         return _physical(self._parts.taxonomy)
 
     def _score(self, word: str, reading: NamedSense, vectors: dict[str, _Vector | None]) -> float:
-        """The weighted sum of the evidence. vectors: of the terms of this word that were met, to be filled."""
+        """Return the weighted sum of the evidence. vectors: cache of term vectors, filled here."""
         weights, sense = self._weights, reading.synset.id
         term = reading.synset.lemmas[reading.place - 1].lower()
         if term not in vectors:
@@ -184,7 +184,7 @@ class Meanings:
         )
 
     def _naming(self, word: str, term: str, reading: NamedSense) -> float:
-        """A plural that is a term is as good as a first name; any other term is the weaker the later it comes."""
+        """Score a term by its place; a plural that is a term counts like a first name."""
         if term == normalise(word) and base_forms(term, {}):
             return self._weights.written
         return self._weights.place * math.log(reading.place)
@@ -203,7 +203,7 @@ class Meanings:
         return 0.0 if above.isdisjoint(_THINGS) else weights.thing
 
     def _is_called(self, synset_id: str, term: str) -> bool:
-        """Whether it has a term that ends in this one, as a garden hose is a hose."""
+        """Return whether a term of the synset ends in this one, as a garden hose is a hose."""
         return any(one != term and one.endswith(term) for one in map(str.lower, self._parts.taxonomy.terms(synset_id)))
 
     def _prior_share(self, sense: str) -> float:
@@ -224,7 +224,7 @@ class Meanings:
         return 0.0 if word is None or not above else float((space.vectors[above] @ word).max())
 
     def _vector(self, term: str) -> _Vector | None:
-        """The word's own vector as a point of the label space; None if the model has none."""
+        """Return the word's vector as a point of the label space; None if the model has none."""
         found = self._parts.words.get(term_key(term)) if self._has_words else None
         return None if found is None else placed(found[None], self._parts.centre)[0]
 
