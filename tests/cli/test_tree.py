@@ -30,7 +30,7 @@ def test_nothing_is_drawn_where_no_photo_has_a_name(label, scenes: Path, tmp_pat
         (["--tree", "."], "--tree needs a file"),
         (["--tree", "no/tree.svg"], "--tree no/tree.svg needs an existing folder"),
         (["--tree", "a.svg", "--sheet", "a.svg"], "--sheet and --tree are both a.svg"),
-        (["--tree", "a.svg", "-f", "parquet", "-o", "parts"], "leave out --sheet and --tree"),
+        (["--tree", "a.svg", "-f", "parquet", "-o", "parts"], "leave out --sheet, --tree and --xmp"),
     ],
 )
 def test_refusals(label, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, message):

@@ -19,6 +19,7 @@ __all__ = ["app", "main"]
 
 _COMMANDS = (
     "label",
+    "unlabel",
     "labels",
     "info",
     "index",

@@ -30,6 +30,7 @@ from devise.cli.terminal import tell
 from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name
+from devise.sidecars import SidecarName
 
 if TYPE_CHECKING:
     from devise.model.answers import Answer
@@ -167,6 +168,21 @@ def label(
             help="Also draw the names as a WordNet tree: the guesses of one photo, or the counts of several.",
         ),
     ] = None,
+    xmp: Annotated[
+        bool,
+        typer.Option(
+            "--xmp",
+            help="Also write the sure names as keywords into an XMP sidecar next to each photo, which photo programs "
+            "read. Takes --sure 0.7 unless you give another. `devise unlabel` takes them back.",
+        ),
+    ] = False,
+    xmp_name: Annotated[
+        SidecarName,
+        typer.Option(
+            metavar="NAME",
+            help="With --xmp: full is photo.jpg.xmp (digiKam, darktable), stem is photo.xmp (Lightroom).",
+        ),
+    ] = SidecarName.full,
     ray: Annotated[
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
@@ -179,12 +195,12 @@ def label(
 ) -> None:
     """Name what is in photos.
 
-    Exits with 1 if a photo could not be read; the others are still labelled.
+    Exits with 1 if a photo could not be read or a sidecar not written; the others are still labelled.
     """
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
-    from devise.cli.output import IN_DOUBT, Tally, open_output, open_sheet, open_tree, write_answers
+    from devise.cli.output import IN_DOUBT, Tally, open_output, open_sheet, open_sidecars, open_tree, write_answers
     from devise.model.candidates import with_senses
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
@@ -198,13 +214,16 @@ def label(
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
+    sure = IN_DOUBT if xmp and sure is None else sure
     in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
     request = LabelRequest(
         top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context
     )
     if chosen == Format.parquet:
-        if sheet is not None or tree is not None:
-            raise UsageError("--format parquet has no page: leave out --sheet and --tree, or use --format csv")
+        if sheet is not None or tree is not None or xmp:
+            raise UsageError(
+                "--format parquet has no page and no sidecars: leave out --sheet, --tree and --xmp, or use --format csv"
+            )
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
@@ -230,15 +249,16 @@ def label(
         open_tree(tree, loaded) as drawn,
         open_output(output, tally) as target,
         open_sheet(sheet, loaded, run) as shown,
+        open_sidecars(xmp_name if xmp else None, tally) as tagged,
     ):
         answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
-        told = shown(drawn(answers))
+        told = tagged(shown(drawn(answers)))
         if chosen != Format.table and sure is None:
             told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
         write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in tally.lines():
         tell(line)
-    if tally.failed or not tally.labelled:
+    if tally.failed or tally.sidecars_failed or not tally.labelled:
         raise typer.Exit(1)
 
 

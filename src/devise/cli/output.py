@@ -23,6 +23,7 @@ from devise.cli.terminal import Stream, counted, tell
 from devise.errors import DeviseError, UsageError
 from devise.files import atomic_write
 from devise.model.answers import Answer
+from devise.sidecars import Keyword, SidecarName
 from devise.vision.folders import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "counting",
     "open_output",
     "open_sheet",
+    "open_sidecars",
     "open_tree",
     "tell_notes",
     "write_answers",
@@ -53,6 +55,7 @@ class Tally:
     rejected: int = 0
     failed: int = 0
     skipped: int = 0
+    sidecars_failed: int = 0
 
     @property
     def pictures(self) -> int:
@@ -147,6 +150,62 @@ def _passing(take: Callable[[Answer], None], answers: Iterable[Answer]) -> Itera
     for answer in answers:
         take(answer)
         yield answer
+
+
+@contextmanager
+def open_sidecars(name: SidecarName | None, tally: Tally) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
+    """Write the sure names of each photo whose answer passes through into its XMP sidecar, before the answer is shown.
+
+    name: None writes no sidecar. A sidecar that cannot be changed is reported and counted; the others are written.
+    """
+    if name is None:
+        yield iter
+        return
+    from devise.sidecars import SidecarError, require_xmp, sidecar_of, tag_sidecar
+
+    require_xmp()
+    photo_of: dict[Path, str] = {}
+    written = unchanged = unnamed = 0
+
+    def write(answer: Answer) -> None:
+        nonlocal written, unchanged, unnamed
+        if answer.problem is not None:
+            return
+        keywords, path = keywords_of(answer), sidecar_of(Path(answer.source), name)
+        try:
+            if (other := photo_of.setdefault(path, answer.source)) != answer.source:
+                raise SidecarError(f"{path} is the sidecar of {other} and {answer.source}: take --xmp-name full")
+            changed = tag_sidecar(path, keywords)
+        except SidecarError as error:
+            tally.sidecars_failed += 1
+            tell(str(error))
+            return
+        written += changed
+        unchanged += bool(keywords) and not changed
+        unnamed += not keywords
+
+    try:
+        yield partial(_passing, write)
+    finally:
+        counts = [f"{counted(written, 'sidecar')} written", f"{unchanged:,} unchanged"]
+        counts += [f"{counted(unnamed, 'photo')} without a sure name"] * bool(unnamed)
+        counts += [f"{tally.sidecars_failed:,} failed"] * bool(tally.sidecars_failed)
+        tell(f"keywords: {', '.join(counts)}")
+
+
+def keywords_of(answer: Answer) -> tuple[Keyword, ...]:
+    """The sure names of a photo that people use, from wide to narrow."""
+    hedge = answer.hedge
+    if hedge is None or hedge.name is None or answer.rejected:
+        return ()
+    sure = [level.id for level in hedge.way].index(hedge.name.id)
+    levels = [level for level in hedge.way[:sure] if level.common and level.bits]
+    path: tuple[str, ...] = ()
+    keywords = []
+    for level in (*levels, hedge.name):
+        path = (*path, level.name)
+        keywords.append(Keyword(path, level.id, level.share))
+    return tuple(keywords)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def _walk(root: Path, entered: set[tuple[int, int]], on_skip: Callable[[Path], N
                 yield Found(path, f"the folder cannot be read ({error.strerror})")
         elif path.suffix.lower() in EXTENSIONS:
             yield _file(path)
-        elif on_skip is not None:
+        elif on_skip is not None and path.suffix.lower() != ".xmp":  # a sidecar belongs to a photo
             on_skip(path)
 
 

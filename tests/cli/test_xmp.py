@@ -1,0 +1,101 @@
+"""devise label --xmp and devise unlabel: keywords in sidecars, the same on every run, and taken back."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from devise.cli.app import main
+from devise.cli.output import keywords_of
+from devise.model.answers import Answer, Hedge, Level
+from devise.sidecars import Keyword
+
+ENTITY = Level("n00001740", "entity", 1.0, 0.0, True)
+WHOLE = Level("n00003553", "whole", 0.99, 0.6, False)
+ANIMAL = Level("n00015388", "animal", 0.95, 3.0, True)
+CAT = Level("n02121620", "cat", 0.8, 9.0, True)
+TABBY = Level("n02123045", "tabby", 0.4, 15.0, True)
+WAY = (ENTITY, WHOLE, ANIMAL, CAT, TABBY)
+
+
+@pytest.fixture
+def unlabel(capsys: pytest.CaptureFixture[str]):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(["unlabel", *map(str, arguments)])
+        written = capsys.readouterr()
+        return int(stop.value.code or 0), written.out, written.err
+
+    return run
+
+
+def test_keywords_are_the_names_people_use_down_to_the_sure_one():
+    cat = keywords_of(Answer("a.jpg", hedge=Hedge(0.7, CAT, (TABBY,), WAY)))
+    assert cat == (Keyword(("animal",), ANIMAL.id, 0.95), Keyword(("animal", "cat"), CAT.id, 0.8))
+    assert keywords_of(Answer("a.jpg", hedge=Hedge(0.7, None, (TABBY,), WAY))) == ()
+    assert keywords_of(Answer("a.jpg", rejected=True, hedge=Hedge(0.7, CAT, (), WAY))) == ()
+    assert keywords_of(Answer("a.jpg")) == ()
+
+
+def test_sidecars_are_written_kept_and_taken_back(label, unlabel, scenes: Path):
+    """At 1 % these soft blobs have a sure name."""
+    photos = {path: path.read_bytes() for path in scenes.iterdir()}
+    first = label(scenes, "--xmp", "--sure", 0.01)
+    assert (first.code, first.err) == (0, "devise: keywords: 3 sidecars written, 0 unchanged\n")
+    assert first.out == label(scenes, "--sure", 0.01).out
+    made = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in scenes.glob("*.xmp")}
+    assert sorted(path.name for path in made) == [f"{number} <b>.png.xmp" for number in range(3)]
+    again = label(scenes, "--xmp", "--sure", 0.01)
+    assert again.err == "devise: keywords: 0 sidecars written, 3 unchanged\n"
+    assert made == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in scenes.glob("*.xmp")}
+    assert unlabel(scenes) == (0, "keywords taken back from 3 of 3 sidecars\n", "")
+    assert photos == {path: path.read_bytes() for path in scenes.iterdir()}
+    assert unlabel(scenes) == (0, "keywords taken back from 0 of 0 sidecars\n", "")
+
+
+def test_a_photo_that_nothing_sure_can_be_said_of_loses_the_keywords_of_the_last_run(label, scenes: Path):
+    label(scenes, "--xmp", "--sure", 0.01)
+    told = label(scenes, "--xmp", "--sure", 1)
+    assert told.err == "devise: keywords: 3 sidecars written, 0 unchanged, 3 photos without a sure name\n"
+    assert not any(b"<rdf:li>" in path.read_bytes() for path in scenes.glob("*.xmp"))
+
+
+def test_a_sidecar_that_is_no_xml_is_left_and_the_others_are_written(label, unlabel, scenes: Path):
+    broken = scenes / "1 <b>.png.xmp"
+    broken.write_text("no xml")
+    told = label(scenes, "--xmp", "--sure", 0.01)
+    assert told.code == 1
+    assert f"devise: {broken}: not XML" in told.err
+    assert told.err.endswith("devise: keywords: 2 sidecars written, 0 unchanged, 1 failed\n")
+    assert broken.read_text() == "no xml"
+    code, out, _ = unlabel(scenes)
+    assert (code, out) == (1, "keywords taken back from 2 of 3 sidecars, 1 failed\n")
+
+
+def test_two_photos_do_not_share_a_sidecar(label, unlabel, scenes: Path):
+    (scenes / "0 <b>.jpg").write_bytes((scenes / "0 <b>.png").read_bytes())
+    told = label(scenes, "--xmp", "--xmp-name", "stem", "--sure", 0.01)
+    assert told.code == 1
+    assert "0 <b>.xmp is the sidecar of" in told.err
+    assert told.err.endswith("3 sidecars written, 0 unchanged, 1 failed\n")
+    assert unlabel(scenes / "1 <b>.png")[1] == "keywords taken back from 1 of 1 sidecar\n"
+
+
+def test_parquet_has_no_sidecars(label, scenes: Path, tmp_path: Path):
+    told = label(scenes, "--xmp", "-f", "parquet", "-o", tmp_path / "parts")
+    assert told.code == 2
+    assert "leave out --sheet, --tree and --xmp" in told.err
+
+
+def test_without_the_library_one_line_says_how_to_get_it(label, unlabel, scenes: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "lxml", None)
+    told = label(scenes, "--xmp")
+    assert (told.code, told.out) == (2, "")
+    assert "pip install 'devise-zsl[photos]'" in told.err
+    assert unlabel(scenes)[0] == 2
+
+
+def test_unlabel_needs_a_path_that_exists(unlabel, tmp_path: Path):
+    code, _, err = unlabel(tmp_path / "none")
+    assert code == 2
+    assert "no photo, sidecar or folder at" in err
