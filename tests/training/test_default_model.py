@@ -150,7 +150,7 @@ def arguments(tmp_path: Path, *more: str) -> list[str]:
     ("more", "reason"),
     [
         ((), "does not exist"),  # no old bundle to take the labels from
-        (("--splits", "absent.json"), "no file of candidate labels"),
+        (("--splits", "absent.json"), "check the path of the candidate labels"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, more: tuple[str, ...], reason: str):

@@ -171,7 +171,7 @@ def test_a_product_that_is_too_long_is_refused():
         made=("N", 256),
         side=512,
     )
-    with pytest.raises(BundleError, match="multiply-adds a picture"):
+    with pytest.raises(BundleError, match="multiply-adds per picture"):
         check_graph(graph_of(model))
 
 

@@ -149,7 +149,7 @@ def test_shards_joined_by_cat_are_refused(tmp_path: Path):
     one = shard(tmp_path / "one.tar", {"cat/1.png": png(1)})
     other = shard(tmp_path / "other.tar", {"dog/2.png": png(2)})
     one.write_bytes(one.read_bytes() + other.read_bytes())
-    with pytest.raises(TrainingError, match="goes on behind its end mark"):
+    with pytest.raises(TrainingError, match="data follows its end mark"):
         find_samples([one])
 
 

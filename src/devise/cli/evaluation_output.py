@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from devise.evaluation.hedging import hedging_cells
-from devise.evaluation.report import caption, cells, markdown_table, measure_cell
+from devise.evaluation.report import caption, cells, measure_cell
+from devise.tabletext import markdown_table
 
 if TYPE_CHECKING:
     from devise.evaluation.evaluate import Evaluation

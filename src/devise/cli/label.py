@@ -27,9 +27,9 @@ from devise.cli.options import (
     parse_reject,
 )
 from devise.cli.terminal import tell
-from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name
+from devise.tabletext import cell_text
 
 if TYPE_CHECKING:
     from devise.model.answers import Answer
