@@ -15,8 +15,7 @@ from devise.space.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.skipgram import SkipGramConfig
 from devise.training.calibration import CalibrationConfig
-from devise.training.default_model import BuildConfig, Inputs, build, main
-from devise.training.licences import LICENCES
+from devise.training.default_model import LICENCES, BuildConfig, Inputs, build, main
 from devise.training.prior import FREE_LANGUAGES, PriorSources
 from devise.training.words import WordsConfig
 

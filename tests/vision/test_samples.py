@@ -179,7 +179,7 @@ def test_no_shard_at_all(tmp_path: Path):
     with pytest.raises(UsageError, match="does not exist"):
         find_samples([tmp_path / "e.tar"])
     (tmp_path / "f.txt").write_text("x")
-    with pytest.raises(UsageError, match=r"no \.tar file and no folder"):
+    with pytest.raises(UsageError, match=r"neither a \.tar file nor a folder"):
         find_samples([tmp_path / "f.txt"])
     (tmp_path / "g.tgz").write_text("x")
     with pytest.raises(UsageError, match=r"is a compressed archive: unpack it first"):
