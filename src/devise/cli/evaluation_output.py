@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEDGING_TITLE", "Rows", "interval_cells", "print_evaluation", "print_rows"]
 
-HEDGING_TITLE = "widest name needed to reach each threshold: percent right at mean bits, over photos"
+HEDGING_TITLE = "most informative name that reaches each threshold: percent right at mean bits, over photos"
 """Title of the table of `hedging_cells`."""
 
 Rows = Sequence[Sequence[str]]

@@ -119,7 +119,7 @@ def label(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Name each photo as widely as needed: the most informative name whose WordNet subtree has at least "
+            help="Add the most informative name whose WordNet subtree has at least "
             "this share of the probability (0 to 1), and its most probable narrower names.",
             show_default=False,
         ),
