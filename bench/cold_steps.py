@@ -40,7 +40,7 @@ from devise.cli.forms import form_of  # noqa: E402
 from devise.cli.output import Output, Tally, write_answers  # noqa: E402
 
 done("import the output")
-from devise.vision.engine import import_openvino  # noqa: E402
+from devise.vision.runtime import import_openvino  # noqa: E402
 
 import_openvino()
 done("import openvino")

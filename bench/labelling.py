@@ -15,9 +15,9 @@ from bench.photos import Photos
 from devise.bundle.parts import BACKBONE
 from devise.model.labeller import LabelRequest, LabelRun, load
 from devise.model.threads import one_thread
-from devise.vision.engine import import_openvino
 from devise.vision.pictures import read_picture
 from devise.vision.preprocessing import Preprocessing
+from devise.vision.runtime import import_openvino
 
 __all__ = ["measure_candidates", "measure_labelling"]
 

@@ -56,7 +56,7 @@ def test_a_row_is_added_and_the_table_printed(folder: Path, capsys: pytest.Captu
     ("scorers", "said"),
     [
         (["toy.py:Toy"], "--scorer needs NAME=MODULE:ATTRIBUTE, got 'toy.py:Toy'"),
-        (["a=toy.py:Toy", "a=toy.py:Toy"], "two scorers have one name"),
+        (["a=toy.py:Toy", "a=toy.py:Toy"], "two scorers have the same name"),
         (["fused=toy.py:Toy"], "there is a scorer 'fused' in the record"),
         (["toy=toy.py:Boy"], "has no Boy"),
     ],

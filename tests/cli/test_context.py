@@ -82,5 +82,5 @@ def test_other_methods(label: Any, photos: Path, method: str) -> None:
 def test_parts_that_are_resumed(label: Any, photos: Path, tmp_path: Path) -> None:
     done = label(photos, "--context", "-f", "parquet", "-o", tmp_path / "parts")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert "with --context every name depends on all photos" in done.err
+    assert "--context needs all photos at once" in done.err
     assert not (tmp_path / "parts").exists()

@@ -64,7 +64,7 @@ def test_own_photos_are_labelled_without_scikit_image(
     assert str(folder / "blue.png") in shown.out
     assert "1 label added without photos and without training" in shown.out
     assert "devise-zsl[demo]" in shown.err
-    assert "names are not those of pictures: 1" in shown.err
+    assert "not pictures by their names: 1" in shown.err
     page = (tmp_path / "new" / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count("<article") == 2
     assert "&lt;b&gt;&amp;&quot;[red].png</h2>" in page
@@ -111,7 +111,7 @@ def test_a_folder_without_pictures_fails_but_the_samples_are_shown(
     assert f"lacks {len(SAMPLES) - 1} of {len(SAMPLES)} samples" in shown.err
     assert "rocket.jpg" in shown.err
     assert "coffee.png: A cup of espresso" in shown.out
-    assert "comes first for" in shown.out
+    assert "is first for" in shown.out
 
 
 def test_a_wheel_that_lacks_samples_is_said_and_the_others_are_shown(tmp_path: Path) -> None:

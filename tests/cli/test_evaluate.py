@@ -97,7 +97,7 @@ def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
         assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     assert str(tmp_path) not in (tmp_path / "a.images.json").read_text()
     assert "all metrics over photos, with 95 % intervals" in out
-    assert "widest name needed to reach each threshold" in out
+    assert "most informative name that reaches each threshold" in out
     record = json.loads((tmp_path / "a.images.json").read_text())
     assert record["branch"]["synset"] == DOG
     assert len(record["branch"]["labels"]) == 118
@@ -110,7 +110,7 @@ def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
     code, out, _ = run("compare", tmp_path / "a.images.json", tmp_path / "b.images.json", "--json", tmp_path / "c.json")
     assert code == 0
     assert "gained: 0 photos" in out
-    assert "widest name needed to reach each threshold" in out
+    assert "most informative name that reaches each threshold" in out
     assert [one["first"] for one in json.loads((tmp_path / "c.json").read_text())] == list(record["scorers"])
 
 

@@ -67,7 +67,7 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("known", "narrow", "products", "words"),
     [
-        (["FP32", "INT8"], False, "wide", "in 32 bits, the weights have all 8"),
+        (["FP32", "INT8"], False, "wide", "in 32 bits, the weights keep all 8 bits"),
         (["FP32", "INT8"], True, "narrow", "in 16 bits, so the weights are rounded in larger steps"),
         (["FP32"], True, "none", "no 8-bit arithmetic for this processor"),
     ],

@@ -19,11 +19,11 @@ from rich.cells import cell_len
 from devise.cli.app import main
 from devise.cli.forms import Csv, Json, JsonLines, Table
 from devise.cli.terminal import counted, one_line
-from devise.csvtext import cell_text
 from devise.files import exact_name
 from devise.labels import Label as Noun
 from devise.model.answers import Answer, Guess
 from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.tabletext import cell_text
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ROW = re.compile(r" *(?:< 0\.1|\d+\.\d) %  \S")

@@ -352,7 +352,7 @@ def test_a_picture_on_standard_input_is_not_a_list(label: Any, photo: Path, monk
     monkeypatch.setattr(sys, "stdin", Stdin(photo.read_bytes()))
     done = label("-")
     assert done.code == 2
-    assert "standard input holds a picture: give its path" in done.err
+    assert "give the picture's path instead" in done.err
 
 
 def test_closed_streams_are_told(label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,12 +182,12 @@ def test_words_that_wordnet_lacks_still_have_neighbours(cli: Cli) -> None:
         (["giutarr"], 1, "close spellings: guitar"),
         (["guitar", "giutarr"], 1, "close spellings: guitar"),
         (["n00000000"], 1, "no synset n00000000"),
-        (["xyzzyqq"], 1, "no noun of WordNet"),
+        (["xyzzyqq"], 1, "not a noun of WordNet"),
         ([""], 1, "needs a word"),
-        (["dog", "--sense", "n03793489"], 2, "no sense of 'dog'"),
+        (["dog", "--sense", "n03793489"], 2, "not a sense of 'dog'"),
         (["--sense", "n03793489"], 2, "--sense needs exactly one name"),
         (["dog", "cat", "--sense", "n03793489"], 2, "--sense needs exactly one name"),
-        (["dog", "--pairs"], 2, "--pairs takes no name"),
+        (["dog", "--pairs"], 2, "--pairs does not take a name"),
         (["dog", "--top", "0"], 2, "at least 1, got 0"),
         (["dog", "--model", "/nonexistent"], 1, "does not exist"),
     ],
@@ -241,7 +241,7 @@ def test_the_package_runs_as_a_module() -> None:
     done = python("-m", "devise", "labels", "xyzzyqq")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("devise: 'xyzzyqq' is no noun of WordNet")
+    assert done.stderr.startswith("devise: 'xyzzyqq' is not a noun of WordNet")
 
 
 def python(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -122,7 +122,7 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "nothing is looked for"),
+        ([], 2, "nothing to search for"),
         (["dog", "--like", "x.png"], 2, "stands alone"),
         (["--like", "nowhere.png"], 1, "no such file"),
         (["xqzzv"], 1, "unknown label 'xqzzv'"),
@@ -175,9 +175,9 @@ def test_labels_in_parquet_go_on_where_they_stopped(devise: Command, photos: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "parquet"], "needs a folder for its parts"),
+        (["--format", "parquet"], "needs a folder: give --output FOLDER"),
         (["--format", "parquet", "-o", "x", "--explain"], "no explanations"),
-        (["--ray", "2"], "--ray writes parts"),
+        (["--ray", "2"], "--ray needs --format parquet"),
     ],
 )
 def test_parquet_asked_wrongly(devise: Command, photos: Path, arguments: list[str], message: str):

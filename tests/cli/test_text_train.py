@@ -121,7 +121,7 @@ def test_vectors_are_measured(text, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
-    [((), 2, "nothing would be measured"), (("--pairs", "missing.txt"), 1, "missing.txt is not a file")],
+    [((), 2, "nothing to measure"), (("--pairs", "missing.txt"), 1, "missing.txt is not a file")],
 )
 def test_what_cannot_be_measured(text, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
     done = text("eval", tmp_path / "v.txt", *arguments)

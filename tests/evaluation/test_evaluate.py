@@ -219,7 +219,7 @@ def test_candidates_that_are_wrong(small: Model, photo_folders: Path, tmp_path: 
     names.write_text("kiang\n")
     with pytest.raises(LabelError, match="line 1: expected a synset id"):
         evaluate_folders(small, [photo_folders], str(names))
-    with pytest.raises(UsageError, match="no file of candidate labels"):
+    with pytest.raises(UsageError, match="check the path of the candidate labels"):
         evaluate_folders(small, [photo_folders], "everything")
 
 

@@ -112,7 +112,7 @@ def test_offsets():
     heights = [gender.points[end].y - gender.points[start].y for start, end in gender.lines]
     assert min(steps) > 0.02  # to the right, all of them
     assert np.abs(heights).mean() < np.mean(steps)
-    with pytest.raises(LabelError, match="take other word vectors"):
+    with pytest.raises(LabelError, match="use other word vectors"):
         offset_picture(WordTable(("man", "woman"), np.eye(2, dtype=np.float32)))
 
 

@@ -77,8 +77,8 @@ def test_an_object_without_a_key_lists_the_keys(splits: Path) -> None:
         ("object.json#a", '{"a": {"b": []}}', LabelError, "expected a list of synset ids, got dict"),
         ("broken.json", '["n00000001"', LabelError, "is not JSON"),
         ("deep.json", "[" * 100_000, LabelError, "is not JSON"),
-        ("empty.json", "[]", LabelError, "holds no synset ids"),
-        ("empty.txt", "# nothing\n\n", LabelError, "holds no synset ids"),
+        ("empty.json", "[]", LabelError, "contains no synset ids"),
+        ("empty.txt", "# nothing\n\n", LabelError, "contains no synset ids"),
     ],
 )
 def test_files_of_another_form(tmp_path: Path, name: str, content: str, error: type[DeviseError], message: str) -> None:

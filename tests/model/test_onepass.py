@@ -17,7 +17,7 @@ def test_a_network_that_runs_is_let_through(small_bundle: Path):
 
 
 def test_a_network_that_does_not_end_is_ended(small_bundle: Path):
-    with pytest.raises(BundleError, match=r"did not make the features of one picture within 0\.01 s"):
+    with pytest.raises(BundleError, match=r"needs more than 0\.01 s for one picture"):
         try_network(small_bundle, seconds=0.01)
 
 

@@ -44,5 +44,5 @@ def test_a_damaged_part_is_told_when_it_is_read(small_bundle: Path, tmp_path: Pa
 
 def test_a_model_without_a_centre_takes_no_new_labels():
     old = Path(__file__).parents[1] / "data" / "bundle-v1"
-    with pytest.raises(BundleError, match="keeps no label_centre"):
+    with pytest.raises(BundleError, match="has no label_centre"):
         _ = ModelParts.open(old).centre

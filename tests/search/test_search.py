@@ -123,7 +123,7 @@ def test_equal_scores_are_ordered_by_path(small: Model, tmp_path: Path):
 
 
 def test_what_cannot_be_asked(search: PhotoSearch):
-    with pytest.raises(UsageError, match="nothing is looked for"):
+    with pytest.raises(UsageError, match="nothing to search for"):
         Wanted()
     with pytest.raises(UsageError, match="stands alone"):
         Wanted(parse_labels("zebra"), like="a.png")
@@ -252,7 +252,7 @@ def test_approximate_search_finds_what_exact_search_finds(small: Model, photos: 
     store.append(Rows.gone(["/p/00007"], 12, 4))
     stale = open_search(small, tmp_path / "index").find(words("zebra"))
     assert stale.exact
-    assert "not of these photos" in stale.notes[0]
+    assert "is out of date" in stale.notes[0]
     (tmp_path / "index" / "nearest.faiss").write_bytes(b"no index")
     damaged = open_search(small, tmp_path / "index").find(words("zebra"))
     assert damaged.exact

@@ -199,13 +199,13 @@ def test_a_damaged_header_is_told(store: PhotoStore, text: str):
 def test_a_header_with_numbers_that_the_model_has_not_is_damaged(store: PhotoStore, number: str):
     file = store.path / "index.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), number: 7}))
-    with pytest.raises(PhotoIndexError, match=r"index.json: is damaged \(numbers that this model has not"):
+    with pytest.raises(PhotoIndexError, match=r"index.json: is damaged \(numbers that do not fit the model"):
         PhotoStore.opened(store.path, HEADER)
 
 
 def test_an_index_without_its_folder_of_parts_is_told(store: PhotoStore):
     (store.path / "parts").rmdir()
-    with pytest.raises(PhotoIndexError, match=r"parts: is gone"):
+    with pytest.raises(PhotoIndexError, match=r"parts: is missing"):
         store.rows()
     with store.writing():
         assert len(store.rows()) == 0
@@ -233,7 +233,7 @@ def test_no_index_and_other_folders(tmp_path: Path):
     with pytest.raises(PhotoIndexError, match="no index of photos here"):
         PhotoStore.opened(tmp_path, HEADER)
     (tmp_path / "letters.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="contains other files"):
         PhotoStore.created(tmp_path, HEADER)
     with pytest.raises(UsageError, match="is a file"):
         PhotoStore.created(tmp_path / "letters.txt", HEADER)

@@ -67,7 +67,7 @@ def test_a_label_of_ones_own_is_looked_for_by_its_definition(indexed):
         finally:
             client.delete_label("moggy")
         assert (found.label, found.hits[0].name) == ("moggy", "chelsea.jpg")
-        with pytest.raises(UsageError, match="no noun of WordNet"):
+        with pytest.raises(UsageError, match="not a noun of WordNet"):
             client.search("xqzzy")
 
 
@@ -111,7 +111,7 @@ def test_the_senses_of_a_word_are_told_and_one_can_be_chosen(indexed, model):
         assert found.taken.id in [one.id for one in other.others]
         assert len(other.others) == len(found.others)
         assert [hit.score for hit in other.hits] != [hit.score for hit in found.hits]
-        with pytest.raises(UsageError, match="no sense of 'cup'"):
+        with pytest.raises(UsageError, match="not a sense of 'cup'"):
             client.search("cup", sense="n02121620")
         assert client.search("zedonk: offspring of a zebra and a donkey").taken is None
 

@@ -85,7 +85,7 @@ def test_a_label_of_ones_own_competes_at_once_and_can_be_deleted(page, photo_fil
     assert page.locator("#answer .big").inner_text() == "None of these"  # the photo shows something else
     page.click("text=Show the nearest anyway")
     expect(page.locator("#answer .big")).to_have_text("zedonk yours")
-    assert "trained labels only" in page.locator("[data-method=softmax]").inner_text()
+    assert "only trained labels" in page.locator("[data-method=softmax]").inner_text()
     page.uncheck("#own-only")
     page.wait_for_selector("[data-method=fused] h3:has-text('of 30,957')")
     page.check("#own-only")
@@ -172,7 +172,7 @@ def test_a_service_without_an_index_says_so_in_plain_words(browser, start, opene
         page.fill("#query", "cat")
         page.press("#query", "Enter")
         page.wait_for_selector("#search-error:not([hidden])")
-        assert "without an index of photos" in page.locator("#search-error").inner_text()
+        assert "has no photo index" in page.locator("#search-error").inner_text()
         assert "--" not in page.locator("#search-error").inner_text()
 
 
@@ -389,7 +389,7 @@ def test_a_service_that_is_gone_is_told(browser, start, photo_file: Path):
         context.set_offline(True)
         page.set_input_files("#file", photo_file)
         page.wait_for_selector("#error:not([hidden])")
-        assert "does not answer" in page.locator("#error").inner_text()
+        assert "does not respond" in page.locator("#error").inner_text()
 
 
 def _contrast(one: list[int], other: list[int]) -> float:

@@ -138,7 +138,7 @@ def test_a_service_that_is_gone_stops_the_list_which_goes_on_later(page, folder:
 
     page.route("**/v1/label?*", gone)
     finished(page, folder)
-    assert "does not answer" in page.locator("#batch-status").inner_text()
+    assert "does not respond" in page.locator("#batch-status").inner_text()
     assert page.locator("#batch-state").inner_text() == "0 of 3 named."
     page.unroute("**/v1/label?*")
     page.get_by_role("button", name="Resume").click()

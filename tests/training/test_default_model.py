@@ -15,8 +15,7 @@ from devise.space.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.skipgram import SkipGramConfig
 from devise.training.calibration import CalibrationConfig
-from devise.training.default_model import BuildConfig, Inputs, build, main
-from devise.training.licences import LICENCES
+from devise.training.default_model import LICENCES, BuildConfig, Inputs, build, main
 from devise.training.prior import FREE_LANGUAGES, PriorSources
 from devise.training.words import WordsConfig
 
@@ -150,7 +149,7 @@ def arguments(tmp_path: Path, *more: str) -> list[str]:
     ("more", "reason"),
     [
         ((), "does not exist"),  # no old bundle to take the labels from
-        (("--splits", "absent.json"), "no file of candidate labels"),
+        (("--splits", "absent.json"), "check the path of the candidate labels"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, more: tuple[str, ...], reason: str):

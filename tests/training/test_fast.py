@@ -63,7 +63,7 @@ def test_the_command_adds_the_part_and_nothing_else(
 def test_no_photo(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     before = hashes(bundle)
-    with pytest.raises(UsageError, match="none that can be read"):
+    with pytest.raises(UsageError, match="needs readable photos"):
         add_fast(bundle, [tmp_path / "none"], FastConfig())
     assert hashes(bundle) == before
 

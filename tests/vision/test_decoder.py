@@ -79,7 +79,7 @@ def test_one_that_was_ended_is_started_again(decoder: Decoder, encode: Encode) -
 
 
 @pytest.mark.parametrize(
-    ("number", "why"), [(signal.SIGXCPU, "takes over 60 seconds to decode"), (signal.SIGSEGV, "the decoder broke down")]
+    ("number", "why"), [(signal.SIGXCPU, "takes over 60 seconds to decode"), (signal.SIGSEGV, "the decoder crashed")]
 )
 def test_one_that_ends_over_a_picture_says_why(
     decoder: Decoder, number: signal.Signals, why: str, monkeypatch: pytest.MonkeyPatch, encode: Encode

@@ -126,7 +126,7 @@ def test_a_cut_network_is_refused():
 
 
 def graph_of(model: Any) -> Any:
-    from devise.vision.engine import import_openvino
+    from devise.vision.runtime import import_openvino
 
     found = import_openvino().Core().read_model(model.SerializeToString())
     found.reshape([1, *list(found.input(0).partial_shape)[1:]])
@@ -171,7 +171,7 @@ def test_a_product_that_is_too_long_is_refused():
         made=("N", 256),
         side=512,
     )
-    with pytest.raises(BundleError, match="multiply-adds a picture"):
+    with pytest.raises(BundleError, match="multiply-adds per picture"):
         check_graph(graph_of(model))
 
 

@@ -293,7 +293,7 @@ def test_the_same_photos_give_the_same_bounds(
 
 
 def test_no_picture(lite0: EfficientNetLite, lite0_onnx: bytes) -> None:
-    with pytest.raises(UsageError, match="none that can be read"):
+    with pytest.raises(UsageError, match="needs readable photos"):
         measure_bounds(lite0_onnx, lite0.preprocessing, [])
 
 

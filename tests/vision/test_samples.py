@@ -149,7 +149,7 @@ def test_shards_joined_by_cat_are_refused(tmp_path: Path):
     one = shard(tmp_path / "one.tar", {"cat/1.png": png(1)})
     other = shard(tmp_path / "other.tar", {"dog/2.png": png(2)})
     one.write_bytes(one.read_bytes() + other.read_bytes())
-    with pytest.raises(TrainingError, match="goes on behind its end mark"):
+    with pytest.raises(TrainingError, match="data follows its end mark"):
         find_samples([one])
 
 
@@ -179,7 +179,7 @@ def test_no_shard_at_all(tmp_path: Path):
     with pytest.raises(UsageError, match="does not exist"):
         find_samples([tmp_path / "e.tar"])
     (tmp_path / "f.txt").write_text("x")
-    with pytest.raises(UsageError, match=r"no \.tar file and no folder"):
+    with pytest.raises(UsageError, match=r"neither a \.tar file nor a folder"):
         find_samples([tmp_path / "f.txt"])
     (tmp_path / "g.tgz").write_text("x")
     with pytest.raises(UsageError, match=r"is a compressed archive: unpack it first"):

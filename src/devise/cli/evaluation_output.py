@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from devise.evaluation.hedging import hedging_cells
-from devise.evaluation.report import caption, cells, markdown_table, measure_cell
+from devise.evaluation.report import caption, cells, measure_cell
+from devise.tabletext import markdown_table
 
 if TYPE_CHECKING:
     from devise.evaluation.evaluate import Evaluation
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEDGING_TITLE", "Rows", "interval_cells", "print_evaluation", "print_rows"]
 
-HEDGING_TITLE = "widest name needed to reach each threshold: percent right at mean bits, over photos"
+HEDGING_TITLE = "most informative name that reaches each threshold: percent right at mean bits, over photos"
 """Title of the table of `hedging_cells`."""
 
 Rows = Sequence[Sequence[str]]

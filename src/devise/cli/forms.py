@@ -11,12 +11,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
-from devise.csvtext import csv_text
 from devise.files import text_name
 from devise.model.answers import Answer, Explanation, Guess, Hedge, Level, typed_places
 from devise.model.labeller import LabelRequest
 from devise.model.rejection import why_none
 from devise.pages.frame import percent
+from devise.tabletext import csv_text
 
 __all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from devise.bundle.bundle import Bundle
 from devise.bundle.manifest import Manifest, Provenance
-from devise.cli.page import facts, page, plain
+from devise.cli.printing import facts, page, plain
 
 __all__ = ["calibration_in_words", "policy_in_words", "print_info", "scoring_in_words"]
 

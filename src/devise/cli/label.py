@@ -27,10 +27,10 @@ from devise.cli.options import (
     parse_reject,
 )
 from devise.cli.terminal import tell
-from devise.csvtext import cell_text
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name
 from devise.sidecars import SidecarName
+from devise.tabletext import cell_text
 
 if TYPE_CHECKING:
     from devise.model.answers import Answer
@@ -123,7 +123,7 @@ def label(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Name each photo as widely as needed: the most informative name whose WordNet subtree has at least "
+            help="Add the most informative name whose WordNet subtree has at least "
             "this share of the probability (0 to 1), and its most probable narrower names.",
             show_default=False,
         ),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.bundle.manifest import Manifest
-from devise.cli.page import facts, indented, page, plain
+from devise.cli.printing import facts, indented, page, plain
 from devise.labels import Label, VectorSource
 from devise.meaning.relations import Nearest, Neighbour, Relation, Similarity, TellingPair, TellingPairs
 from devise.meaning.senses import VECTOR_FROM, Asked, Sense
@@ -240,7 +240,7 @@ def _bracketed(similarity: Similarity) -> str:
 
 
 def withheld_in_words(withheld: Mapping[Reason, int]) -> str:
-    """Count the nouns that are withheld unless requested, by reason.
+    """Describe how many nouns are withheld unless requested, by reason.
 
     >>> withheld_in_words({"people": 2, "names": 1, "unseen": 0})
     '3 (2 kinds of person, 1 name that insults, 0 things that no photo shows)'

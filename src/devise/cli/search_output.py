@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
-from devise.csvtext import csv_text
 from devise.files import text_name
 from devise.search.results import Hit, Hits, shown_score
 from devise.search.search_quality import ORDERS, Quality
+from devise.tabletext import csv_text, markdown_table
 
 __all__ = ["quality", "written"]
 
@@ -32,20 +32,18 @@ def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> s
 
 def quality(found: Quality) -> str:
     """Return a Markdown table: mean average precision, precision@5, precision@10, share found."""
-    lines = [
-        "| ordered by | classes | mean average precision | precision@5 | precision@10 | found of the right, % | "
-        "of the others, % |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    scores = ("mean average precision", "precision@5", "precision@10")
+    rows = [("ordered by", "classes", *scores, "found of the right, %", "of the others, %")]
     for trained, name in ((True, "trained on"), (False, "others")):
         for by in ORDERS:
             mean = found.mean(by, trained)
             if mean is not None:
                 count = sum((row.trained, row.by) == (trained, by) for row in found.classes)
-                cells = f"{mean.average_precision:.3f} | {mean.precision_at_5:.3f} | {mean.precision_at_10:.3f}"
-                shares = " | ".join(f"{100 * share:.1f}" for share in found.found(by, trained))
-                lines.append(f"| {by} | {count} {name} | {cells} | {shares} |")
-    return "\n".join(lines) + f"\n\n{found.photos:,} photos, one word per class\n"
+                means = (mean.average_precision, mean.precision_at_5, mean.precision_at_10)
+                kept, wrong = found.found(by, trained)
+                cells = (*(f"{one:.3f}" for one in means), f"{100 * kept:.1f}", f"{100 * wrong:.1f}")
+                rows.append((by, f"{count} {name}", *cells))
+    return f"{markdown_table(rows, left=2)}\n{found.photos:,} photos, one word per class\n"
 
 
 def _record(rank: int, hit: Hit) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """The table of an evaluation as text cells and as Markdown."""
 
-from collections.abc import Sequence
-
 from devise.evaluation.protocol import EvaluationResult
+from devise.tabletext import markdown_table
 
-__all__ = ["caption", "cells", "markdown", "markdown_table", "measure_cell"]
+__all__ = ["caption", "cells", "markdown", "measure_cell"]
 
 
 def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -23,19 +22,6 @@ def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[s
 def markdown(result: EvaluationResult, *, per_class: bool = False) -> str:
     """Format a Markdown table with the evaluation's rules below it; ends with a newline."""
     return f"{markdown_table(cells(result, per_class=per_class))}\n{caption(result, per_class=per_class)}\n"
-
-
-def markdown_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Format cells, header first, as a Markdown table; all but the first `left` columns are right-aligned.
-
-    >>> print(markdown_table([["scorer", "hit@1"], ["fused", "2.0"]]), end="")
-    | scorer | hit@1 |
-    | --- | ---: |
-    | fused | 2.0 |
-    """
-    header, *body = rows
-    rule = ["---" if number < left else "---:" for number in range(len(header))]
-    return "".join(f"| {' | '.join(_escaped(cell) for cell in row)} |\n" for row in (header, rule, *body))
 
 
 def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
@@ -70,7 +56,3 @@ def measure_cell(name: str, value: float | None) -> str:
     if name.startswith(("rank", "lca", "bits@")):
         return f"{value:.1f}"
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")

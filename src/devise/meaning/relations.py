@@ -146,7 +146,7 @@ class TrainedPairs:
         return cosines
 
     def visual_of(self, row: int, other: int) -> Similarity:
-        """Return the relation of the labels of two classifier rows."""
+        """Return the visual similarity of the labels of two classifier rows."""
         return _similarity(float(self.visual[row, other]), self.visual_cosines)
 
     def semantic_of(self, cosine: float) -> Similarity:

@@ -67,7 +67,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Hedge:
-    """The widest name needed to reach a threshold of the probability.
+    """The most informative name that reaches a threshold of the probability.
 
     threshold: the requested share. name: the most informative common name whose subtree has at least this share; None
         if there is none.
@@ -102,7 +102,7 @@ class Answer:
 
 
 def typed_places(answer: Answer) -> list[str]:
-    """Yield lines on typed labels that are not guesses: the ranks of the best five, and the number of others."""
+    """Return lines on typed labels that are not guesses: the ranks of the best five, and the number of others."""
     shown = {guess.label.id for guess in answer.guesses}
     others = [standing for standing in answer.standings if standing.label.id not in shown]
     told = [f"{one.label.name}: rank {one.rank:,}" for one in others[:_TYPED]]

@@ -392,7 +392,7 @@ def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer
 
 
 def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> tuple[str, ...]:
-    """Yield notes for the user; UsageError if the softmax can name none of the candidates."""
+    """Return notes for the user; UsageError if the softmax can name none of the candidates."""
     others = sum(label_id not in ranked for label_id in asked.ids)
     if others == len(asked):
         raise UsageError(_NONE_TRAINED)

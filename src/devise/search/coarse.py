@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, Int64
 
 from devise.ranking import top_k
-from devise.vision.engine import import_openvino
+from devise.vision.runtime import import_openvino
 
 __all__ = ["Coarse", "may_be_first"]
 

@@ -340,7 +340,7 @@ def _any_of(chosen: Candidates) -> list[LabelSpace]:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _ByClass:
-    """Group photos by classes they store a probability of: class c from starts[c] to starts[c + 1]."""
+    """Photos grouped by classes they store a probability of: class c from starts[c] to starts[c + 1]."""
 
     starts: Int64[np.ndarray, "bounds"]
     photos: Int64[np.ndarray, "kept"]
@@ -348,7 +348,7 @@ class _ByClass:
 
 
 def _blocks(photos: int, labels: int) -> Iterator[slice]:
-    """Return how many photos' scores fit in `_BLOCK_BYTES`, at least one."""
+    """Yield blocks of photos whose scores fit in `_BLOCK_BYTES`, at least one photo each."""
     step = max(1, _BLOCK_BYTES // (4 * max(1, labels)))
     for start in range(0, photos, step):
         yield slice(start, min(start + step, photos))

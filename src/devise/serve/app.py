@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -15,7 +16,6 @@ from devise.errors import DeviseError, PictureError
 from devise.serve.bodies import TextBodies
 from devise.serve.catalogue import label_routes, search_routes
 from devise.serve.guard import Guard, failure
-from devise.serve.page import page_routes
 from devise.serve.pictures import picture_routes
 from devise.serve.problems import ServiceError
 from devise.serve.schema import Failure, Health
@@ -40,6 +40,23 @@ _MEANING = {
     429: "The queue is full: retry after `Retry-After` seconds.",
     503: "The service is stopping.",
 }
+_PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/page/calls.js": ("calls.js", "text/javascript; charset=utf-8"),
+    "/page/answer.js": ("answer.js", "text/javascript; charset=utf-8"),
+    "/page/batch.js": ("batch.js", "text/javascript; charset=utf-8"),
+    "/page/label.js": ("label.js", "text/javascript; charset=utf-8"),
+    "/page/own.js": ("own.js", "text/javascript; charset=utf-8"),
+    "/page/table.js": ("table.js", "text/javascript; charset=utf-8"),
+    "/page/photos.js": ("photos.js", "text/javascript; charset=utf-8"),
+    "/page/search.js": ("search.js", "text/javascript; charset=utf-8"),
+    "/page/map.js": ("map.js", "text/javascript; charset=utf-8"),
+    "/page/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""The files of the web page, read once: no path of a request is ever opened."""
+
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -69,7 +86,8 @@ def make_app(
     app.include_router(picture_routes(service))
     app.include_router(label_routes(service))
     app.include_router(search_routes(service))
-    app.include_router(page_routes())
+    for path, (name, kind) in _PAGE.items():
+        _add_file(app, path, (files("devise.serve") / "page" / name).read_bytes(), kind)
     _add_health(app, service)
     app.add_middleware(TextBodies, bodies=service.bodies)
     app.add_middleware(
@@ -79,6 +97,13 @@ def make_app(
     if token is not None:
         _say_token_is_needed(app)
     return app
+
+
+def _add_file(app: FastAPI, path: str, body: bytes, kind: str) -> None:
+    def answer(request: Request) -> Response:
+        return Response(body, media_type=kind, headers={"cache-control": "no-cache"})
+
+    app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
@@ -164,7 +189,7 @@ def _invalid(error: RequestValidationError) -> str:
 
 
 def _say_token_is_needed(app: FastAPI) -> None:
-    """Describe errors in the OpenAPI description."""
+    """Describe the token in the OpenAPI description."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:

@@ -167,7 +167,7 @@ class _Plan:
 
 
 def _plan(chosen: CandidateSet, wanted: LabelOptions) -> _Plan:
-    """Raise UsageError if none of the requested methods can rank anything."""
+    """Plan a request; UsageError if none of its methods can rank anything."""
     plan = _Plan(chosen, wanted)
     if not plan.tasks:
         chosen.run(wanted.method[0], wanted.top, wanted.explain)

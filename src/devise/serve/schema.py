@@ -136,7 +136,7 @@ class WideLevel(BaseModel):
 
 
 class WideName(BaseModel):
-    """The widest name needed; see `Hedge`. name: null if no common name is probable enough."""
+    """The most informative name that is probable enough; see `Hedge`. name: null if there is none."""
 
     threshold: Share
     name: WideLevel | None

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise.csvtext import cell_text, shown_text
 from devise.errors import UsageError
 from devise.files import atomic_write, exact_name, read_text, reason_of, text_name
+from devise.tabletext import cell_text, shown_text
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]

@@ -20,7 +20,6 @@ from devise.training.batches import Batch, Sampler
 from devise.training.checkpoints import Progress, load_checkpoint, load_model, save_checkpoint
 from devise.training.config import RunConfig, recorded
 from devise.training.distributed import Processes
-from devise.training.schedule import make_optimizer, rate_share, set_rates
 
 __all__ = ["Group", "Outcome", "Reporter", "Task", "train"]
 
@@ -111,7 +110,7 @@ class _Run:
         self.task, self.config, self.work = task, config, work
         self.together, self.order, self.report = together, order, report
         task.module.to(together.device)
-        self.optimizer = make_optimizer(config, task.groups())
+        self.optimizer = _make_optimizer(config, task.groups())
         self.average = (
             {name: tensor.detach().clone() for name, tensor in task.module.state_dict().items()} if config.ema else None
         )
@@ -169,7 +168,7 @@ class _Run:
     def _step(self, batch: Batch) -> float:
         config, device = self.config, self.together.device.type
         done = (batch.epoch * self.order.steps + batch.step) / self.order.steps
-        set_rates(self.optimizer, self.task.groups(), config.rate * rate_share(config, done, self.order.steps))
+        _set_rates(self.optimizer, self.task.groups(), config.rate * _rate_share(config, done, self.order.steps))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(batch.torch_seed)
             with torch.autocast(device, torch.bfloat16) if config.bf16 else nullcontext():
@@ -292,3 +291,46 @@ def _board(folder: Path | None, together: Processes) -> Iterator[Any]:
 
 def _unheard(epoch: int, step: int, steps: int, loss: float) -> None:
     """Ignore all reports."""
+
+
+def _make_optimizer(config: RunConfig, groups: Sequence[Group]) -> torch.optim.Optimizer:
+    """Build the optimiser over the groups, each with its share of the rate."""
+    settings: list[dict[str, Any]] = [
+        {
+            "params": list(group.parameters),
+            "lr": config.rate * group.share,
+            "weight_decay": config.weight_decay if group.decays else 0.0,
+        }
+        for group in groups
+    ]
+    match config.optimizer:
+        case "adagrad":
+            return torch.optim.Adagrad(settings, lr=config.rate)
+        case "adamw":
+            return torch.optim.AdamW(settings, lr=config.rate)
+        case "sgd":
+            return torch.optim.SGD(settings, lr=config.rate, momentum=config.momentum, nesterov=config.momentum > 0)
+
+
+def _rate_share(config: RunConfig, epoch: float, steps: int) -> float:
+    """Share of the largest rate after so many epochs, parts of them counted: a rise, then half a cosine or none.
+
+    steps: of an epoch; the first step has a rate above 0.
+
+    >>> config = RunConfig(epochs=3, warmup=1.0)
+    >>> [round(_rate_share(config, epoch, 10), 3) for epoch in (0.0, 0.5, 1.0, 2.0, 3.0)]
+    [0.1, 0.6, 1.0, 0.5, 0.0]
+    """
+    if epoch < config.warmup:
+        return min((epoch + 1 / steps) / config.warmup, 1.0)
+    if config.schedule == "constant":
+        return 1.0
+    left = config.epochs - config.warmup
+    done = min((epoch - config.warmup) / left, 1.0) if left > 0 else 1.0
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, groups: Sequence[Group], rate: float) -> None:
+    """Give every group its share of the rate."""
+    for group, own in zip(optimizer.param_groups, groups, strict=True):
+        group["lr"] = rate * own.share

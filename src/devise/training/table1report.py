@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from devise.csvtext import csv_text
+from devise.tabletext import csv_text, markdown_table
 from devise.training.table1 import MEASURES, Table1, TableRow
 
 __all__ = ["PAPER", "as_csv", "as_json", "as_latex", "as_markdown", "ratios"]
@@ -24,14 +24,10 @@ _RATIOS = ("hit@1", "hit@10", "hp@20")
 def as_markdown(table: Table1) -> str:
     """Two tables, ours with spreads and the paper's, and what was measured how."""
     head = ("model", "dim", *MEASURES)
-    rule = ("---", "---:", *("---:" for _ in MEASURES))
-    ours = [_line(row.name, row.dim, [_cell(row, measure) for measure in MEASURES]) for row in table.rows]
-    paper = [
-        _line(name, dim, [_number(measure, value) for measure, value in zip(MEASURES, values, strict=True)])
-        for name, dim, values in PAPER
-    ]
-    lines = [*_block(head, rule, ours), "", _caption(table), "", "The paper's own rows (ImageNet, 1000 classes):", ""]
-    lines += [*_block(head, rule, paper), "", "Ratios to the softmax:", "", *_ratio_lines(table)]
+    ours = [(row.name, str(row.dim or "-"), *(_cell(row, measure) for measure in MEASURES)) for row in table.rows]
+    paper = [(name, str(dim or "-"), *map(_number, MEASURES, values)) for name, dim, values in PAPER]
+    lines = [markdown_table([head, *ours]), _caption(table), "", "The paper's own rows (ImageNet, 1000 classes):", ""]
+    lines += [markdown_table([head, *paper]), "Ratios to the softmax:", "", *_ratio_lines(table)]
     lines += ["", "Chosen on the photos held out (mean of hit@1 and hit@5 there):", "", *_chosen_lines(table)]
     return "\n".join(lines) + "\n"
 
@@ -45,7 +41,7 @@ def as_latex(table: Table1) -> str:
         lines.append(f"{row.name} & {row.dim or '--'} & {' & '.join(cells)} \\\\")
     lines.append(r"\hline")
     for name, dim, values in PAPER:
-        cells = [_number(measure, value) for measure, value in zip(MEASURES, values, strict=True)]
+        cells = map(_number, MEASURES, values)
         lines.append(f"{name} (paper) & {dim or '--'} & {' & '.join(cells)} \\\\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
 
@@ -140,14 +136,6 @@ def _caption(table: Table1) -> str:
         *table.notes,
     )
     return "; ".join(facts) + "."
-
-
-def _block(head: tuple[str, ...], rule: tuple[str, ...], lines: list[str]) -> list[str]:
-    return [f"| {' | '.join(head)} |", f"| {' | '.join(rule)} |", *lines]
-
-
-def _line(name: str, dim: int | None, cells: list[str]) -> str:
-    return f"| {' | '.join((name, str(dim or '-'), *cells))} |"
 
 
 def _cell(row: TableRow, measure: str) -> str:

@@ -12,10 +12,10 @@ from devise.arrays import Features
 from devise.errors import BundleError
 from devise.files import read_file, reason_of
 from devise.vision.bounds import Bounds
-from devise.vision.engine import import_openvino, infer
 from devise.vision.networkfile import check_file, check_graph
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
+from devise.vision.runtime import import_openvino, infer
 
 __all__ = ["Backbone", "OpenVinoBackbone", "Planes"]
 
@@ -33,7 +33,7 @@ class Backbone(Protocol):
 
     @property
     def dim(self) -> int:
-        """Return the features of one picture."""
+        """Return the number of features per picture."""
 
     def features(self, planes: Planes) -> Features:
         """Return one row per picture, in a new array. Thread-safe."""
@@ -102,7 +102,7 @@ class OpenVinoBackbone:
 
     @property
     def dim(self) -> int:
-        """Return the features of one picture."""
+        """Return the number of features per picture."""
         return int(self._compiled.output(0).partial_shape[1].get_length())
 
     def executed_types(self) -> Counter[str]:

@@ -55,7 +55,7 @@ class FeatureStore:
 
     @property
     def dim(self) -> int:
-        """Return the features of one photo."""
+        """Return the number of features per photo."""
         return int(self.features.shape[1])
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Float32
 
 from devise.errors import BundleError, UsageError
 from devise.vision.bounds import Bounds, Shift, network_of
-from devise.vision.engine import import_openvino, infer
 from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.runtime import import_openvino, infer
 
 __all__ = [
     "Products",

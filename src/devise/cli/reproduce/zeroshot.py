@@ -75,9 +75,8 @@ def zeroshot(
 
 def _print(found: "ZeroShotTables", form: str) -> None:
     from devise.cli.evaluation_output import print_rows
-    from devise.csvtext import csv_text
-    from devise.evaluation.typeset import as_latex
     from devise.evaluation.zeroshot import generalised_cells, zero_shot_cells
+    from devise.tabletext import as_latex, csv_text
 
     tables: dict[str, tuple[Sequence[Sequence[str]], int]] = {
         "Zero-shot: unseen labels are the candidates": (zero_shot_cells(found.zero_shot), 3),

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from devise.cli.page import page, plain
+from devise.cli.printing import page, plain
 from devise.evaluation.audit import EXAMPLE_NAME, Audit, FarClass, LabelSpaceAudit
 from devise.meaning.senses import VECTOR_FROM
 

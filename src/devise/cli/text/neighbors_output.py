@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from devise.cli.page import page, plain
+from devise.cli.printing import page, plain
 from devise.meaning.relations import Neighbour
 from devise.meaning.senses import Asked
 from devise.meaning.wordneighbours import NearWords

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise.csvtext import csv_text
 from devise.evaluation.confusion import Branch
 from devise.evaluation.hedging import SHOWN
 from devise.evaluation.intervals import Measured
@@ -14,6 +13,7 @@ from devise.pages.report.charts import Bar, Series, Track, bar_groups, bar_rows,
 from devise.pages.report.content import Calibration, ClassLine, Content, ReliabilityBin
 from devise.pages.report.drawing import Box, Dot, Drawing, Length, Line, Shape, Words, png
 from devise.pages.report.tables import ends_of
+from devise.tabletext import csv_text
 
 __all__ = ["Figure", "figures_of", "write_figures"]
 

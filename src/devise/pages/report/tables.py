@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from devise.csvtext import csv_text
 from devise.evaluation.intervals import Interval, Measured
 from devise.evaluation.protocol import CHANCE, EvaluationResult
 from devise.evaluation.recorded import Generalised
@@ -11,6 +10,7 @@ from devise.evaluation.report import measure_cell
 from devise.evaluation.summary import Summary
 from devise.pages.frame import many
 from devise.pages.report.content import Cell, Table
+from devise.tabletext import csv_text
 
 __all__ = ["Results", "ends_of", "measure_tables", "measures_csv"]
 

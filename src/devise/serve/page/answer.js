@@ -11,7 +11,7 @@ export function sureness(score) {
   return WORDS.find(([least]) => score >= least)[1];
 }
 
-/** The name to show: the first guess if it is sure, else the widest name needed. */
+/** The name to show: the first guess if it is sure, else the most informative name that is probable enough. */
 export function said(answer) {
   const [first] = answer.guesses, wide = answer.sure?.name;
   if (!first) return null;

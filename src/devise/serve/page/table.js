@@ -7,7 +7,7 @@ const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-])$/;
 const COLUMNS = ["path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem",
   "sure_id", "sure_name", "sure_share", "sure_bits"];
 
-/** A cell that a spreadsheet shows and never runs, as in `devise.csvtext`. */
+/** A cell that a spreadsheet shows and never runs, as in `devise.tabletext`. */
 function cell(text) {
   if (NUMBER.test(text)) return text;
   const safe = FORMULA.test(text) ? `'${text}` : text;

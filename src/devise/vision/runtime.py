@@ -1,4 +1,4 @@
-"""The network engine, OpenVINO, without its telemetry."""
+"""OpenVINO, the runtime of networks, without its telemetry."""
 
 import sys
 import threading

@@ -10,14 +10,14 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src"
 IMPORT = """
 import sys
-from devise.vision.engine import import_openvino
+from devise.vision.runtime import import_openvino
 assert import_openvino() is sys.modules["openvino"] is import_openvino()
 assert "openvino_telemetry" not in sys.modules
 """
 TOGETHER = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from devise.vision.engine import import_openvino
+from devise.vision.runtime import import_openvino
 with ThreadPoolExecutor(8) as pool:
     modules = list(pool.map(lambda _: import_openvino(), range(8)))
 assert all(module is sys.modules["openvino"] for module in modules)
@@ -51,6 +51,6 @@ def test_nothing_is_written_to_the_home_and_no_telemetry_is_loaded(script: str, 
 def test_a_module_that_is_there_already_is_given():
     import openvino
 
-    from devise.vision.engine import import_openvino
+    from devise.vision.runtime import import_openvino
 
     assert import_openvino() is openvino

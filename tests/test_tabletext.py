@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devise.csvtext import cell_text, csv_text
+from devise.tabletext import cell_text, csv_text
 
 
 @pytest.mark.parametrize(
