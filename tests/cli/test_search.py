@@ -80,6 +80,13 @@ def test_the_forms_say_the_same(devise: Command, photos: Path, index: Path):
     assert float(rows[0]["score"]) == records[0]["score"]
 
 
+def test_nothing_found_says_what_was_asked(devise: Command, index: Path):
+    for arguments, named in ((["zebra"], "zebra"), (["--under", "whale"], "any whale")):
+        code, out, err = devise("search", index, *arguments, "--reject", 1)
+        assert (code, out) == (0, "")
+        assert err.splitlines()[-1].endswith(f" photos looks like {named} (--reject 0 shows the nearest all the same)")
+
+
 def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path: Path):
     like = photos / "n02084071" / "1.png"
     code, out, err = devise("search", index, "--like", like, "--sheet", tmp_path / "page.html")

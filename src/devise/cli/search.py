@@ -136,7 +136,8 @@ def search(
     asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
     if not found.hits and found.photos:
-        tell(f"none of {found.photos:,} photos looks like {asked} (--reject 0 shows the nearest photos anyway)")
+        named = ", ".join(words or ()) or (f"any {under}" if under is not None else like)
+        tell(f"none of {found.photos:,} photos looks like {named} (--reject 0 shows the nearest photos anyway)")
     if sheet is not None or show:
         target = sheet or index / "search.html"
         with atomic_write(target) as file:
