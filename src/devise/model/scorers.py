@@ -34,7 +34,6 @@ __all__ = [
     "Row",
     "label_prior",
     "make_scorer",
-    "methods_of",
     "photo_space",
     "rows_of",
 ]
@@ -79,11 +78,6 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
 def rows_of(parts: ModelParts) -> tuple[Row, ...]:
     """Return the rows that this model has."""
     return tuple(row for row in ROWS if row != "kernel" or parts.kernel is not None)
-
-
-def methods_of(parts: ModelParts) -> tuple[Method, ...]:
-    """Return the methods that this model has."""
-    return tuple(method for method in METHODS if method != "kernel" or parts.kernel is not None)
 
 
 def _softmax(parts: ModelParts, labels: LabelSet) -> Scorer:
