@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from tree_kernel import information_increments, tree_kernel
 
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE
@@ -24,7 +25,6 @@ from devise.space.embedding import ConseScorer, FusedScorer, KernelScorer
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace
-from devise.taxonomy.treekernel import information_increments, tree_kernel
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training.calibration import left_out_folds
 from devise.training.familiarity import term_counts

@@ -55,7 +55,6 @@ def test_round_trip(bundle: Bundle, model: Any) -> None:
     assert np.array_equal(read.surgery_map(), model.surgery.map)
     assert np.array_equal(read.surgery().centring["label_mean"], model.surgery.centring["label_mean"])
     np.testing.assert_allclose(read.label_vectors(), model.label_vectors, atol=1 / 254 * 1.5)
-    assert read.label_codes().codes.shape == (7, 4)
     assert read.words().words == ("cat", "snow leopard")
     np.testing.assert_allclose(read.words().vectors, model.words.vectors, atol=1 / 254)
     assert read.words(only={"snow leopard", "unheard of"}).words == ("snow leopard",)
@@ -63,12 +62,6 @@ def test_round_trip(bundle: Bundle, model: Any) -> None:
     assert read.part_path(BACKBONE).read_bytes() == b"not a network, but bytes"
     assert read.arrays(LABEL_VECTORS)["vectors"].dtype == np.int8
     assert read.preprocessing() == Preprocessing.of_lite(224)
-
-
-def test_glosses_are_joined_by_the_caller(bundle: Bundle) -> None:
-    assert {label.gloss for label in bundle.labels} == {""}
-    joined = bundle.labels_with_glosses(lambda label_id: f"gloss of {label_id}")
-    assert joined[3].gloss == "gloss of n00000003"
 
 
 def test_opening_reads_no_part(bundle: Bundle) -> None:

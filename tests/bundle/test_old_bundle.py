@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from devise.bundle.bundle import Bundle, describe, open_bundle
-from devise.bundle.parts import BACKBONE
+from devise.bundle.parts import BACKBONE, LABEL_VECTORS
 from devise.labels import Label
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.preprocessing import Preprocessing
@@ -72,7 +72,7 @@ def test_label_vectors(old: Bundle) -> None:
         [0, 0, 0, 0],
     ]
     np.testing.assert_allclose(old.label_vectors(), expected, rtol=2e-7)  # float32 rounding
-    assert old.label_codes().codes.tolist()[3] == [127, 0, -95, 0]
+    assert old.arrays(LABEL_VECTORS)["vectors"].tolist()[3] == [127, 0, -95, 0]
 
 
 def test_words(old: Bundle) -> None:

@@ -130,7 +130,7 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
     ("arguments", "code", "message"),
     [
         ([], 2, "nothing to search for"),
-        (["dog", "--like", "x.png"], 2, "stands alone"),
+        (["dog", "--like", "x.png"], 2, "excludes words and under"),
         (["--like", "nowhere.png"], 1, "no such file"),
         (["xqzzv"], 1, "unknown label 'xqzzv'"),
         (["dog", "--top", "0"], 2, "top must be at least 1"),

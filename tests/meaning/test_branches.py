@@ -23,13 +23,13 @@ def parted(*names: str, most: int) -> dict[str, set[str]]:
 def test_by_hand():
     leaves = ("puppy", "hound", "spaniel", "kitten", "tabby", "saw", "axe")
     dogs, cats, tools = set(leaves[:3]), set(leaves[3:5]), set(leaves[5:])
-    # all are entities: that bough is the whole, then the animals are cut off it, then the dogs off the animals
+    # all are entities: that subtree is the whole, then the animals are cut off it, then the dogs off the animals
     assert parted(*leaves, most=3) == {"animal": dogs | cats, "entity, other": tools}
     assert parted(*leaves, most=4) == {"dog": dogs, "animal, other": cats, "entity, other": tools}
     assert parted(*leaves, most=9) == {"dog": dogs, "cat": cats, "tool": tools}
 
 
-def test_a_label_that_hangs_on_no_bough_large_enough_is_among_the_others():
+def test_a_label_that_is_in_no_subtree_large_enough_is_among_the_others():
     assert parted("puppy", "hound", "kitten", "tabby", "saw", most=9) == {
         "cat": {"kitten", "tabby"},
         "dog": {"puppy", "hound"},

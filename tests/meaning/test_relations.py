@@ -11,12 +11,12 @@ from hypothesis.extra import numpy as hnp
 from devise.errors import LabelError, UsageError
 from devise.labels import VECTOR_SOURCES, Label, LabelSet
 from devise.meaning.relations import (
-    TellingPair,
+    ContrastingPair,
     TrainedPairs,
+    contrasting_pairs,
     nearest_labels,
     neighbours,
     relation,
-    telling_pairs,
     trained_below,
 )
 from devise.meaning.senses import VECTOR_FROM, ask, close_spellings, coverage
@@ -207,7 +207,7 @@ def test_pairs_of_the_small_model_by_hand(small: ModelParts) -> None:
     # The lowest quarter of six numbers ends a quarter of the way from the second to the third: it holds two.
     # Meaning: poodle-mop 0, poodle-brush .10 (then mop-pug .20); the first looks alike at .98, the other shares
     # the poodle. Looks: poodle-pug -.97, mop-pug -.90 (then mop-brush -.78); the first means alike at .98.
-    found = telling_pairs(small, 5)
+    found = contrasting_pairs(small, 5)
     assert names(found.look_alike) == [("poodle", "mop")]
     assert names(found.mean_alike) == [("poodle", "pug")]
     assert found.look_alike[0].visual.cosine == pytest.approx(2 / 4.16**0.5, abs=1e-5)
@@ -216,14 +216,14 @@ def test_pairs_of_the_small_model_by_hand(small: ModelParts) -> None:
     assert (pair.edges, pair.ancestor and pair.ancestor.name) == (4, "thing")
 
 
-def names(pairs: tuple[TellingPair, ...]) -> list[tuple[str, str]]:
+def names(pairs: tuple[ContrastingPair, ...]) -> list[tuple[str, str]]:
     return [(pair.one.name, pair.other.name) for pair in pairs]
 
 
 def test_pairs_of_the_model_keep_their_promises(parts: ModelParts) -> None:
-    found = telling_pairs(parts, 8)
-    assert found == telling_pairs(parts, 8)
-    assert telling_pairs(parts, 3).look_alike == found.look_alike[:3]
+    found = contrasting_pairs(parts, 8)
+    assert found == contrasting_pairs(parts, 8)
+    assert contrasting_pairs(parts, 3).look_alike == found.look_alike[:3]
     for pairs, high, low in (
         (found.look_alike, "visual", "semantic"),
         (found.mean_alike, "semantic", "visual"),
@@ -253,16 +253,16 @@ def test_the_first_pair_is_the_best_of_all(parts: ModelParts) -> None:
     upper = np.triu(np.ones_like(looks, dtype=bool), 1)
     allowed = upper & (meaning <= np.quantile(meaning[upper], 0.25))
     best = np.unravel_index(np.where(allowed, looks, -2).argmax(), looks.shape)
-    first = telling_pairs(parts, 1).look_alike[0]
+    first = contrasting_pairs(parts, 1).look_alike[0]
     assert (first.one.id, first.other.id) == tuple(parts.trained_ids[i] for i in best)
 
 
 def test_pairs_need_a_count_and_two_trained_labels(small: ModelParts) -> None:
     with pytest.raises(UsageError, match="at least 1, got 0"):
-        telling_pairs(small, 0)
+        contrasting_pairs(small, 0)
     small.space = LabelSpace(small.space.labels, np.zeros_like(small.space.vectors))
     with pytest.raises(LabelError, match="two trained labels with vectors"):
-        telling_pairs(small, 1)
+        contrasting_pairs(small, 1)
 
 
 # Names.

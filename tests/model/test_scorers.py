@@ -8,7 +8,7 @@ import pytest
 from devise.errors import BundleError, UsageError
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
-from devise.model.scorers import METHODS, ROWS, make_scorer, methods_of, rows_of
+from devise.model.scorers import ROWS, make_scorer, rows_of
 from devise.ranking import ranks, top_k
 from devise.space.baselines import ChanceScorer, SoftmaxScorer
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
@@ -120,8 +120,8 @@ def test_the_kernel_is_refused_where_the_model_has_none(parts: ModelParts, with_
     for row in OF_KERNEL:
         with pytest.raises(BundleError, match="no kernel surgery"):
             make_scorer(parts, row, parts.space)  # type: ignore[arg-type]
-    assert set(ROWS) - set(rows_of(parts)) == set(OF_KERNEL) == set(METHODS) - set(methods_of(parts))
-    assert (rows_of(with_kernel), methods_of(with_kernel)) == (ROWS, METHODS)
+    assert set(ROWS) - set(rows_of(parts)) == set(OF_KERNEL)
+    assert rows_of(with_kernel) == ROWS
 
 
 def test_the_kernel_scores_cosines_in_any_order(with_kernel: ModelParts):

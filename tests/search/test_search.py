@@ -125,7 +125,7 @@ def test_equal_scores_are_ordered_by_path(small: Model, tmp_path: Path):
 def test_what_cannot_be_asked(search: PhotoSearch):
     with pytest.raises(UsageError, match="nothing to search for"):
         Wanted()
-    with pytest.raises(UsageError, match="stands alone"):
+    with pytest.raises(UsageError, match="excludes words and under"):
         Wanted(parse_labels("zebra"), like="a.png")
     with pytest.raises(UsageError, match="top must be at least 1"):
         search.find(words("zebra"), top=0)

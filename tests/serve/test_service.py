@@ -173,7 +173,7 @@ def test_without_an_index_search_says_so(start):
         ({"nonsense": 1}, "nonsense"),
         ({"reject": 2}, "reject"),
         ({"reject": "nan"}, "reject"),
-        ({"labels": "a: b; a: c"}, "given twice"),
+        ({"labels": "a: b; a: c"}, "duplicate label"),
         ({"labels": ":;"}, "needs a word"),
     ],
 )
@@ -544,7 +544,7 @@ def test_candidate_sets_are_bounded_and_kept(model: Model):
                 assert again is first
                 assert again.run("fused", 3, False) is first.run("fused", 3, False)
             async with runs.lease(scooter):
-                with pytest.raises(ServiceError, match="other lists") as refused:
+                with pytest.raises(ServiceError, match="too many different lists") as refused:
                     async with runs.lease(SetKey("seen")):
                         pass
                 assert refused.value.status == 429

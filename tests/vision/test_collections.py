@@ -71,7 +71,7 @@ def test_urls(tmp_path: Path):
     found = contents("memory://c")
     assert list(found.values()) == [b"one", b"two", b"x", b"yy"]
     assert next(iter(found)) == "memory:///c/1.jpg"
-    with pytest.raises(UsageError, match="nothing here"):
+    with pytest.raises(UsageError, match="no files here"):
         contents("memory://nowhere")
     with pytest.raises(UsageError, match="cannot be opened"):
         contents("nosuchprotocol://x")

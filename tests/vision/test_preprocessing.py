@@ -9,7 +9,7 @@ from PIL import Image
 
 from devise.arrays import Pixels
 from devise.errors import BundleError
-from devise.vision.preprocessing import Preprocessing, require_same
+from devise.vision.preprocessing import Preprocessing
 
 LITE2 = Preprocessing.of_lite(260)
 PLAIN = Preprocessing(16, 12, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -121,15 +121,6 @@ def test_from_dict_refuses_a_missing_key() -> None:
     del stored["std"]
     with pytest.raises(BundleError, match="std"):
         Preprocessing.from_dict(stored)
-
-
-def test_require_same_names_what_differs() -> None:
-    require_same(LITE2, Preprocessing.of_lite(260))
-    with pytest.raises(
-        BundleError, match=r"crop 224 instead of 260.*interpolation bilinear instead of bicubic"
-    ) as caught:
-        require_same(LITE2, replace(LITE2, crop=224, interpolation="bilinear"))
-    assert "mean" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

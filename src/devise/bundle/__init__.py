@@ -7,11 +7,7 @@ from devise.lazy import lazily
 if TYPE_CHECKING:
     from devise.bundle.bundle import Bundle, describe, open_bundle
 
-__all__ = [
-    "Bundle",
-    "describe",
-    "open_bundle",
-]
+__all__ = ["Bundle", "describe", "open_bundle"]
 
 _HOMES = {
     "bundle": ("Bundle", "describe", "open_bundle"),

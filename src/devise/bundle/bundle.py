@@ -29,7 +29,6 @@ from devise.bundle.parts import (
     decode_classifier,
     decode_fast,
     decode_kernel,
-    decode_label_codes,
     decode_label_vectors,
     decode_prior,
     decode_surgery,
@@ -41,7 +40,6 @@ from devise.space.embedding import FirstChoice, StackingRule
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
 from devise.space.prior import Prior
-from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -116,10 +114,6 @@ class Bundle:
         """The labels, their glosses empty."""
         return self.label_table.labels()
 
-    def labels_with_glosses(self, gloss_of: Callable[[str], str]) -> LabelSet:
-        """The labels, each with the gloss that `gloss_of` gives for its id."""
-        return self.label_table.labels(gloss_of)
-
     @property
     def trained(self) -> TrainedPositions:
         """The position in the labels of each row of the classifier."""
@@ -136,12 +130,6 @@ class Bundle:
         data = self.part_bytes(LABEL_VECTORS)
         with self._naming(LABEL_VECTORS):
             return decode_label_vectors(data, self.manifest)
-
-    def label_codes(self) -> QuantizedRows:
-        """The label vectors as 8-bit codes, a quarter of the memory; BundleError if stored as floats."""
-        data = self.part_bytes(LABEL_VECTORS)
-        with self._naming(LABEL_VECTORS):
-            return decode_label_codes(data, self.manifest)
 
     def surgery(self) -> SurgeryMap:
         """The map from features to the label space, and its centring vectors."""

@@ -1,6 +1,6 @@
 """The label table: a bundle's labels in order, and which of them its classifier was trained on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -31,15 +31,11 @@ class LabelTable:
     sources: tuple[VectorSource, ...]
     trained: TrainedPositions
 
-    def labels(self, gloss_of: Callable[[str], str] | None = None) -> LabelSet:
-        """The labels; `gloss_of` gives the gloss of a label's id, without it they are empty.
-
-        LabelError if an id stands twice.
-        """
+    def labels(self) -> LabelSet:
+        """Return the labels with empty glosses; LabelError for a duplicate id."""
         seen = np.zeros(len(self.ids), dtype=bool)
         seen[self.trained] = True
-        glosses = [""] * len(self.ids) if gloss_of is None else [gloss_of(label_id) for label_id in self.ids]
-        return LabelSet.of_columns(self.ids, self.names, glosses, seen.tolist(), self.sources)
+        return LabelSet.of_columns(self.ids, self.names, [""] * len(self.ids), seen.tolist(), self.sources)
 
 
 def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:

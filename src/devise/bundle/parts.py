@@ -10,7 +10,6 @@ from devise.arrays import LabelVectors, Surgery
 from devise.bundle.arrays_io import (
     Array,
     Stored,
-    codes_of,
     from_bytes,
     matrix_of,
     narrowed,
@@ -24,7 +23,6 @@ from devise.errors import BundleError, UsageError
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.space.prior import Prior
-from devise.text.quantize import QuantizedRows
 from devise.vision.bounds import Bounds
 
 __all__ = [
@@ -43,7 +41,6 @@ __all__ = [
     "decode_classifier",
     "decode_fast",
     "decode_kernel",
-    "decode_label_codes",
     "decode_label_vectors",
     "decode_prior",
     "decode_surgery",
@@ -140,12 +137,6 @@ def decode_label_vectors(data: bytes, manifest: Manifest) -> LabelVectors:
     """The inverse of `encode_label_vectors`; BundleError if a shape is not the manifest's or all rows are zeros."""
     space = manifest.label_space
     return places_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
-
-
-def decode_label_codes(data: bytes, manifest: Manifest) -> QuantizedRows:
-    """Decode label vectors as 8-bit codes; BundleError if they are stored as floats."""
-    space = manifest.label_space
-    return codes_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
 
 
 def encode_kernel(kernel: KernelSurgery) -> bytes:

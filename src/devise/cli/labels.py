@@ -137,9 +137,9 @@ def _compare(parts: "ModelParts", name: str, other: str, as_json: bool) -> None:
 
 def _pairs(parts: "ModelParts", top: int, as_json: bool) -> None:
     from devise.cli import labels_output as output
-    from devise.meaning.relations import telling_pairs
+    from devise.meaning.relations import contrasting_pairs
 
-    found = telling_pairs(parts, top)
+    found = contrasting_pairs(parts, top)
     if as_json:
         output.print_json(output.pairs_record(found))
     else:

@@ -12,7 +12,7 @@ from rich.text import Text
 from devise.bundle.manifest import Manifest
 from devise.cli.printing import facts, indented, page, plain
 from devise.labels import Label, VectorSource
-from devise.meaning.relations import Nearest, Neighbour, Relation, Similarity, TellingPair, TellingPairs
+from devise.meaning.relations import ContrastingPair, ContrastingPairs, Nearest, Neighbour, Relation, Similarity
 from devise.meaning.senses import VECTOR_FROM, Asked, Sense
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.withheld import Reason
@@ -185,7 +185,7 @@ def _apart(edges: int | None, ancestor: Synset | None) -> str:
 # Pairs.
 
 
-def print_pairs(found: TellingPairs) -> None:
+def print_pairs(found: ContrastingPairs) -> None:
     """Print the two tables."""
     page(
         [
@@ -206,7 +206,7 @@ def print_pairs(found: TellingPairs) -> None:
     )
 
 
-def pairs_record(found: TellingPairs) -> dict[str, Any]:
+def pairs_record(found: ContrastingPairs) -> dict[str, Any]:
     """Return a record for JSON."""
     return {
         "look_alike": [_pair_record(pair) for pair in found.look_alike],
@@ -214,7 +214,7 @@ def pairs_record(found: TellingPairs) -> dict[str, Any]:
     }
 
 
-def _pair_table(pairs: Sequence[TellingPair]) -> Table:
+def _pair_table(pairs: Sequence[ContrastingPair]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head in ("looks", "meaning"):
         table.add_column(head, justify="right", overflow="fold")
@@ -307,7 +307,7 @@ def _similarity_record(similarity: Similarity | None) -> dict[str, Any] | None:
     return {"cosine": round(similarity.cosine, 6), "above_share_of_trained_pairs": above}
 
 
-def _pair_record(pair: TellingPair) -> dict[str, Any]:
+def _pair_record(pair: ContrastingPair) -> dict[str, Any]:
     return {
         "one": asdict(pair.one),
         "other": asdict(pair.other),
@@ -317,7 +317,7 @@ def _pair_record(pair: TellingPair) -> dict[str, Any]:
     }
 
 
-def _tree_record(found: Relation | TellingPair) -> dict[str, Any]:
+def _tree_record(found: Relation | ContrastingPair) -> dict[str, Any]:
     ancestor = found.ancestor
     return {
         "edges": found.edges,

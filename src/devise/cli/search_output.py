@@ -33,7 +33,7 @@ def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> s
 def quality(found: Quality) -> str:
     """Return a Markdown table: mean average precision, precision@5, precision@10, share found."""
     scores = ("mean average precision", "precision@5", "precision@10")
-    rows = [("ordered by", "classes", *scores, "found of the right, %", "of the others, %")]
+    rows = [["ordered by", "classes", *scores, "found of the right, %", "of the others, %"]]
     for trained, name in ((True, "trained on"), (False, "others")):
         for by in ORDERS:
             mean = found.mean(by, trained)
@@ -41,8 +41,8 @@ def quality(found: Quality) -> str:
                 count = sum((row.trained, row.by) == (trained, by) for row in found.classes)
                 means = (mean.average_precision, mean.precision_at_5, mean.precision_at_10)
                 kept, wrong = found.found(by, trained)
-                cells = (*(f"{one:.3f}" for one in means), f"{100 * kept:.1f}", f"{100 * wrong:.1f}")
-                rows.append((by, f"{count} {name}", *cells))
+                cells = [*(f"{one:.3f}" for one in means), f"{100 * kept:.1f}", f"{100 * wrong:.1f}"]
+                rows.append([by, f"{count} {name}", *cells])
     return f"{markdown_table(rows, left=2)}\n{found.photos:,} photos, one word per class\n"
 
 

@@ -7,7 +7,7 @@ from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["Branch", "branches"]
 
-_LEAST = 0.02  # of all labels: a smaller bough is not worth a colour
+_LEAST = 0.02  # of all labels: a smaller subtree is not worth a colour
 
 _Way = tuple[str, ...]
 
@@ -39,12 +39,12 @@ def branches(taxonomy: Taxonomy, ids: Sequence[str], most: int = 10) -> tuple[Br
     others: list[int] = []
     while len(groups) + 1 < most and len(whole) < len(groups):
         key = max((one for one in groups if one not in whole), key=lambda one: (len(groups[one]), one))
-        child, bough = _largest_bough(groups[key], ways, key)
-        if len(bough) < least:
+        child, subtree = _largest_subtree(groups[key], ways, key)
+        if len(subtree) < least:
             whole.add(key)
             continue
-        rest = sorted(set(groups.pop(key)).difference(bough))
-        groups[child] = bough
+        rest = sorted(set(groups.pop(key)).difference(subtree))
+        groups[child] = subtree
         if len(rest) >= least:
             groups[key] = rest
             cut.add(key)
@@ -58,7 +58,7 @@ def branches(taxonomy: Taxonomy, ids: Sequence[str], most: int = 10) -> tuple[Br
     return (*found, Branch("", "other", tuple(sorted(others)))) if others else tuple(found)
 
 
-def _largest_bough(members: Sequence[int], ways: Sequence[_Way], key: _Way) -> tuple[_Way, list[int]]:
+def _largest_subtree(members: Sequence[int], ways: Sequence[_Way], key: _Way) -> tuple[_Way, list[int]]:
     """Return the child with the most labels below it, and these; ties go to the smaller id."""
     below: dict[_Way, list[int]] = {}
     for place in members:

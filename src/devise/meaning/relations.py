@@ -17,17 +17,17 @@ from devise.space.labelspace import LabelSpace, unit_rows
 from devise.taxonomy.synsets import Synset
 
 __all__ = [
+    "ContrastingPair",
+    "ContrastingPairs",
     "Nearest",
     "Neighbour",
     "Relation",
     "Similarity",
-    "TellingPair",
-    "TellingPairs",
     "TrainedPairs",
+    "contrasting_pairs",
     "nearest_labels",
     "neighbours",
     "relation",
-    "telling_pairs",
     "trained_below",
 ]
 
@@ -86,7 +86,7 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class TellingPair:
+class ContrastingPair:
     """Two trained labels and their relation; see `Relation`."""
 
     one: Label
@@ -98,11 +98,11 @@ class TellingPair:
 
 
 @dataclass(frozen=True, slots=True)
-class TellingPairs:
+class ContrastingPairs:
     """Pairs of trained labels that look alike but differ in meaning, and the reverse; clearest first."""
 
-    look_alike: tuple[TellingPair, ...]
-    mean_alike: tuple[TellingPair, ...]
+    look_alike: tuple[ContrastingPair, ...]
+    mean_alike: tuple[ContrastingPair, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +233,7 @@ def trained_below(parts: ModelParts, sense: Sense) -> tuple[str, ...]:
     return tuple(parts.taxonomy.synset(one).name for one in parts.trained_ids if one in below)
 
 
-def telling_pairs(parts: ModelParts, count: int) -> TellingPairs:
+def contrasting_pairs(parts: ModelParts, count: int) -> ContrastingPairs:
     """Return the pairs of trained labels whose looks and meaning disagree most, `count` per kind.
 
     Look alike: the highest visual cosines among the quarter of all pairs with the lowest semantic cosines. Mean
@@ -250,7 +250,7 @@ def telling_pairs(parts: ModelParts, count: int) -> TellingPairs:
     kin = [{label_id, *_parents(parts, label_id)} for label_id in parts.trained_ids]
     kinds = ((visual, semantic), (semantic, visual))
     chosen = (_apart(_ordered(high, low), pairs.places, kin, count) for high, low in kinds)
-    return TellingPairs(*(tuple(_told(parts, pairs, *rows) for rows in kind) for kind in chosen))
+    return ContrastingPairs(*(tuple(_told(parts, pairs, *rows) for rows in kind) for kind in chosen))
 
 
 def _ordered(high: _Cosines, low: _Cosines) -> _Places:
@@ -274,11 +274,11 @@ def _apart(
             return
 
 
-def _told(parts: ModelParts, pairs: TrainedPairs, row: int, other: int) -> TellingPair:
+def _told(parts: ModelParts, pairs: TrainedPairs, row: int, other: int) -> ContrastingPair:
     ids = parts.trained_ids[row], parts.trained_ids[other]
     one, two = (_glossed(parts, parts.space.labels[parts.space.labels.position(label_id)]) for label_id in ids)
     semantic = pairs.semantic_of(float(pairs.semantic[row, other]))
-    return TellingPair(one, two, pairs.visual_of(row, other), semantic, *_tree(parts, *ids))
+    return ContrastingPair(one, two, pairs.visual_of(row, other), semantic, *_tree(parts, *ids))
 
 
 def _tree(parts: ModelParts, one: str, other: str) -> tuple[int | None, Synset | None]:

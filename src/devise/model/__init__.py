@@ -7,10 +7,7 @@ from devise.lazy import lazily
 if TYPE_CHECKING:
     from devise.model.typed import TypedLabel, parse_labels
 
-__all__ = [
-    "TypedLabel",
-    "parse_labels",
-]
+__all__ = ["TypedLabel", "parse_labels"]
 
 _HOMES = {
     "typed": ("TypedLabel", "parse_labels"),

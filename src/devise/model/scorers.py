@@ -35,7 +35,6 @@ __all__ = [
     "Row",
     "label_prior",
     "make_scorer",
-    "methods_of",
     "photo_space",
     "rows_of",
     "temperature_of",
@@ -84,11 +83,6 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
 def rows_of(parts: ModelParts) -> tuple[Row, ...]:
     """Return the rows that this model has."""
     return tuple(row for row in ROWS if row not in _OF_KERNEL or parts.kernel is not None)
-
-
-def methods_of(parts: ModelParts) -> tuple[Method, ...]:
-    """Return the methods that this model has."""
-    return tuple(method for method in METHODS if method not in _OF_KERNEL or parts.kernel is not None)
 
 
 def temperature_of(parts: ModelParts, row: Row) -> float:

@@ -10,15 +10,7 @@ if TYPE_CHECKING:
     from devise.pages.report.html import report_html
     from devise.pages.report.measured import finder, measured_of
 
-__all__ = [
-    "ReportOptions",
-    "build_content",
-    "figures_of",
-    "finder",
-    "measured_of",
-    "report_html",
-    "write_figures",
-]
+__all__ = ["ReportOptions", "build_content", "figures_of", "finder", "measured_of", "report_html", "write_figures"]
 
 _HOMES = {
     "report.build": ("ReportOptions", "build_content"),

@@ -10,15 +10,7 @@ if TYPE_CHECKING:
     from devise.search.query import PhotoSearch
     from devise.search.results import Hit, Hits, Wanted
 
-__all__ = [
-    "Hit",
-    "Hits",
-    "Indexed",
-    "PhotoSearch",
-    "Wanted",
-    "index_photos",
-    "open_search",
-]
+__all__ = ["Hit", "Hits", "Indexed", "PhotoSearch", "Wanted", "index_photos", "open_search"]
 
 _HOMES = {
     "nearest_photos": ("open_search",),

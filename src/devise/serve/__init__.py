@@ -7,10 +7,7 @@ from devise.lazy import lazily
 if TYPE_CHECKING:
     from devise.serve.client import Client, RefusedError
 
-__all__ = [
-    "Client",
-    "RefusedError",
-]
+__all__ = ["Client", "RefusedError"]
 
 _HOMES = {
     "client": ("Client", "RefusedError"),

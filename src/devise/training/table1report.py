@@ -41,7 +41,7 @@ def as_latex(table: Table1) -> str:
         lines.append(f"{row.name} & {row.dim or '--'} & {' & '.join(cells)} \\\\")
     lines.append(r"\hline")
     for name, dim, values in PAPER:
-        cells = map(_number, MEASURES, values)
+        cells = list(map(_number, MEASURES, values))
         lines.append(f"{name} (paper) & {dim or '--'} & {' & '.join(cells)} \\\\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
 

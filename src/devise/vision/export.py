@@ -1,7 +1,6 @@
 """Export a backbone as ONNX: the network up to its features, with BatchNorms folded."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,24 +8,16 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from devise.errors import BundleError
-from devise.files import atomic_write
 from devise.vision.efficientnet import EfficientNetLite, Layer
 from devise.vision.smallnet import SmallNet
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["INPUT", "OUTPUT", "export_onnx", "onnx_bytes"]
+__all__ = ["INPUT", "OUTPUT", "onnx_bytes"]
 
 INPUT, OUTPUT = "pixels", "features"
 _OPSET, _IR_VERSION = 17, 8
-
-
-def export_onnx(model: EfficientNetLite | SmallNet, path: Path, *, half: bool) -> None:
-    """Write `onnx_bytes` to `path`, complete or not at all."""
-    data = onnx_bytes(model, half=half)
-    with atomic_write(path, "wb") as file:
-        file.write(data)
 
 
 def onnx_bytes(model: EfficientNetLite | SmallNet, *, half: bool) -> bytes:

@@ -12,7 +12,7 @@ from PIL import Image
 from devise.arrays import Pixels
 from devise.errors import BundleError
 
-__all__ = ["Interpolation", "Plane", "Preprocessing", "require_same"]
+__all__ = ["Interpolation", "Plane", "Preprocessing"]
 
 Interpolation = Literal["bicubic", "bilinear", "lanczos"]
 """Pillow's filters of these names, which widen with the scale when a picture shrinks (no aliasing)."""
@@ -129,14 +129,6 @@ class Preprocessing:
         np.subtract(np.asarray(cut).transpose(2, 0, 1), np.array(self.mean, np.float32)[:, None, None], out=plane)
         plane /= np.array(self.std, np.float32)[:, None, None]
         return plane
-
-
-def require_same(model: Preprocessing, used: Preprocessing) -> None:
-    """Raise BundleError with every field in which the preprocessing `used` differs from the model's."""
-    wanted, got = asdict(model), asdict(used)
-    differing = [f"{name} {got[name]} instead of {wanted[name]}" for name in wanted if got[name] != wanted[name]]
-    if differing:
-        raise BundleError(f"preprocessing differs from the model's: {', '.join(differing)}: use the model's own")
 
 
 def _mistake(name: str, wanted: str, got: object) -> BundleError:

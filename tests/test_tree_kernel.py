@@ -1,12 +1,21 @@
 """The tree kernel by hand on a tree of seven synsets, one with two parents."""
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from devise.errors import TaxonomyError
 from devise.taxonomy.synsets import Synset
-from devise.taxonomy.treekernel import information_increments, tree_kernel
 from devise.taxonomy.wordnet import Taxonomy
+
+_SPEC = spec_from_file_location("tree_kernel", Path(__file__).parents[1] / "tools" / "tree_kernel.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+_TOOL = module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_TOOL)
+information_increments, tree_kernel = _TOOL.information_increments, _TOOL.tree_kernel
 
 ROOT, PET, CAT, TABBY, PERSIAN, WILD, LYNX = (f"n0000000{number}" for number in range(1, 8))
 
