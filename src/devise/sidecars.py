@@ -7,7 +7,7 @@ from its list was removed by a person: it is not added again.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -125,8 +125,8 @@ def clear(packet: bytes) -> tuple[bytes | None, bool]:
     root = _parsed(packet)
     changed = _describe(root, ())
     for name, _, record in _LISTS:
-        ours = set(_values(root, record))
-        changed |= _only(root, record, lambda _: False) | _only(root, name, lambda value, ours=ours: value not in ours)
+        ours = _values(root, record)
+        changed |= _remove(root, record, ours) | _remove(root, name, ours)
     if not changed:
         return packet, False
     return (None if not _tidy(root) and root.get(_TOOLKIT) == _MADE_BY else _written(root, packet)), True
@@ -276,21 +276,21 @@ def _renew(root: "etree._Element", name: str, kind: str, record: str, wanted: Se
     ours += [value for value in removed if value not in ours]
     if set(ours) == set(recorded) and not fresh:
         return False
-    _only(root, record, lambda _: False)
+    _remove(root, record, recorded)
     _append(root, record, "Bag", ours)
-    _only(root, name, lambda value: value not in recorded or value in wanted)
+    _remove(root, name, [value for value in recorded if value not in wanted])
     _append(root, name, kind, fresh)
     return True
 
 
-def _only(root: "etree._Element", name: str, kept: Callable[[str], bool]) -> bool:
-    """Remove the other values of a list, and the list if none is left; whether there were any."""
-    others = [item for item in _items(root, name) if not kept(_value(item))]
-    for item in others:
+def _remove(root: "etree._Element", name: str, values: Collection[str]) -> bool:
+    """Remove these values of a list, and the list if none is left; whether there were any."""
+    gone = [item for item in _items(root, name) if _value(item) in values]
+    for item in gone:
         _drop(item)
-    if others and not _items(root, name):
+    if gone and not _items(root, name):
         _drop(_property(root, name))
-    return bool(others)
+    return bool(gone)
 
 
 def _append(root: "etree._Element", name: str, kind: str, values: Sequence[str]) -> None:
@@ -320,9 +320,9 @@ def _own_description(root: "etree._Element") -> "etree._Element":
 def _describe(root: "etree._Element", keywords: Sequence[Keyword]) -> bool:
     """Record id, probability and name of each keyword as one text, which all programs keep; whether that changed."""
     told = [f"{one.id} {one.probability:.3f} {one.path[-1]}" for one in keywords]
-    if told == _values(root, _LABELS):
+    if told == (before := _values(root, _LABELS)):
         return False
-    _only(root, _LABELS, lambda _: False)
+    _remove(root, _LABELS, before)
     _append(root, _LABELS, "Seq", told)
     return True
 

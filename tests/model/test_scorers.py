@@ -8,7 +8,7 @@ import pytest
 from devise.errors import BundleError, UsageError
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
-from devise.model.scorers import ROWS, make_scorer, rows_of
+from devise.model.scorers import METHODS, ROWS, make_scorer, rows_of
 from devise.ranking import ranks, top_k
 from devise.space.baselines import ChanceScorer, SoftmaxScorer
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
