@@ -243,6 +243,13 @@ def test_yaml_is_refused(choose: Choose, tmp_path: Path):
         choose(str(tmp_path / "l.yaml"))
 
 
+def test_a_row_of_several_nouns_is_reported(choose: Choose, listing: Callable[[str], str]):
+    assert choose(listing("lion,tiger\ncat,dog\n")).notes[:2] == (
+        "'lion,tiger' names several things: read as one label of all its words",
+        "'cat,dog' names several things: read as one label of all its words",
+    )
+
+
 @pytest.mark.parametrize("under", ['"zebra"', "“Zebras”", "n02391049 zebra", "Synset('zebra.n.01')", "zebra.n.1"])
 def test_the_noun_of_a_subtree_is_read_as_a_label_is(choose: Choose, under: str):
     assert choose("all", under=under).space.labels.ids == ("n02391049",)
@@ -253,7 +260,7 @@ def test_the_noun_of_a_subtree_is_read_as_a_label_is(choose: Choose, under: str)
     [
         *("lion.n.99", "lion.v.01", "n99999999", "02129165-n", "n2129165", "lion%1:05:00::", "02129165", "02129165n"),
         *("lion.noun.01", "lion#n#1", "omw-en-02129165-n", "wn:02129165n", "bn:00051333n", "wordnet:lion-n-1"),
-        *("ILSVRC2012_n02129165", "n02129165.jpg"),
+        *("ILSVRC2012_n02129165", "n02129165.jpg", "lion#1", "02129165 lion", "n2129165 lion"),
     ],
 )
 def test_what_looks_like_an_id_and_is_none_is_refused(choose: Choose, text: str):

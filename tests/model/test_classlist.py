@@ -22,6 +22,8 @@ from devise.model.typed import parse_lines
         ["105.lion", "106.tiger", "107.zebra"],  # Caltech-256
         ["lion 0", "tiger 1", "zebra 2"],
         ["lion,0", "tiger,1", "zebra,2"],
+        ["lion\t291", "tiger\t292", "zebra\t340"],
+        ["lion,1300", "tiger,1300", "zebra,732"],  # how many photos each has
         ["/l/lion 0", "/t/tiger 1", "/z/zebra 2"],  # Places365
         ["/m/096mb,lion", "/m/07dm6,tiger", "/m/0898b,zebra"],  # Open Images
         ["Q140\tlion", "Q19939\ttiger", "Q32789\tzebra"],  # Wikidata
@@ -53,6 +55,7 @@ def test_numbers_that_belong_to_names_stay(lines: list[str]) -> None:
     [
         (["name,id", "lion,0", "tiger,1"], [("lion", ""), ("tiger", "")]),
         ([",label", "0,lion", "1,tiger"], [("lion", ""), ("tiger", "")]),
+        (["sep=;", "name;id", "lion;0", "tiger;1"], [("lion", ""), ("tiger", "")]),  # Excel's
         (["LabelName,DisplayName", "/m/096mb,Lion", "/m/07dm6,Tiger"], [("Lion", ""), ("Tiger", "")]),
         (["wnid,words", "n02129165,lion, king of beasts", 'n02129604,"tiger"'],
          [("lion, king of beasts", "n02129165"), ("tiger", "n02129604")]),
@@ -63,7 +66,7 @@ def test_numbers_that_belong_to_names_stay(lines: list[str]) -> None:
 )  # fmt: skip
 def test_the_columns_of_a_table_are_taken_by_their_names(lines: list[str], names: list[tuple[str, str]]) -> None:
     found, heading = without_heading(lines)
-    assert heading == lines[0]
+    assert heading == lines[lines[0] == "sep=;"]
     assert [(label.name, label.definition) for label in parse_lines(found)] == names
 
 
@@ -96,6 +99,7 @@ def test_json_that_names_classes(content: Any) -> None:
     [
         {"0": ["n02129165", "lion"], "1": ["n02129604", "tiger"]},
         {"n02129165": "lion", "n02129604": "tiger"},
+        {"lion": "n02129165", "tiger": "n02129604"},
         [["n02129165", "lion"], ["n02129604", "tiger"]],
         [{"wnid": "n02129165", "name": "lion"}, {"wnid": "n02129604", "name": "tiger"}],
     ],

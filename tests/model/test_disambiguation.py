@@ -37,7 +37,16 @@ def test_everyday_words_mean_what_a_person_with_photos_means(meanings: Meanings)
         ("tigers", "tiger", "Liberation Tigers of Tamil Eelam"),
         ("porcupines", "porcupine", "porcupine ball"),
         ("glasses", "spectacles", "glass"),
-        ("alps", "Alps", "alp"),
+        ("alps", "alp", "Alps"),
+        ("parks", "park", "Parks"),
+        ("peanuts", "peanut", "peanuts"),
+        ("taxis", "cab", "taxis"),
+        ("stripes", "stripe", "chevron"),
+        ("twins", "twin", "twins"),
+        ("hot springs", "hot spring", "Hot Springs"),
+        ("shorts", "short pants", "short circuit"),
+        ("physics", "physics", "purgative"),
+        ("bleachers", "bleachers", "bleacher"),
     ],
 )
 def test_a_plural_with_a_name_of_its_own_has_both_readings(meanings: Meanings, plural: str, name: str, other: str):

@@ -80,6 +80,10 @@ def test_the_rules(text: str, wanted: list[tuple[str, str]]):
         ("n02129165-lion, n02129604_tiger", [("lion", "n02129165"), ("tiger", "n02129604")]),
         ("‹lion›, 「tiger」, `kiang`", [("lion", ""), ("tiger", ""), ("kiang", "")]),
         ("li\u00adon\u200b, \ufefftiger", [("lion", ""), ("tiger", "")]),
+        ("li\u200con\u200d, \u202atiger\u202c, \u2067kiang\u2069", [("lion", ""), ("tiger", ""), ("kiang", "")]),
+        ("wn.synset('lion.n.01'), wordnet.synset(\"tiger.n.02\")", [("lion.n.01", ""), ("tiger.n.02", "")]),
+        ("n02129165 — lion, n02129604–tiger", [("lion", "n02129165"), ("tiger", "n02129604")]),
+        ("Lion (Q140); tiger | Q19939; kiang (/m/01abc)", [("Lion", ""), ("tiger", ""), ("kiang", "")]),
     ],
 )
 def test_quotes_and_ids(text: str, wanted: list[tuple[str, str]]):
@@ -158,7 +162,7 @@ def test_numbers_that_do_not_count_are_part_of_the_names():
 
 def test_columns_without_an_id_are_refused():
     with pytest.raises(UsageError, match="'lion 5' has several columns: write NAME or NAME: DEFINITION"):
-        parse_lines(["lion\t5", "tiger\t6"])
+        parse_lines(["lion\t5", "tiger\tsix"])
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", ";", " ;\n; ", ",,"])

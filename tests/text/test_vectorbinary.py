@@ -69,6 +69,7 @@ def test_every_truncation_is_an_error(tmp_path: Path, end: bytes) -> None:
     [
         (b"cat 1 2 3\n", "expected a first line"),
         (b"PK\x03\x04" * 40, "expected a first line"),
+        (b"\xba\x16\x4f\x2f\x0c\0\0\0" * 9, "a model of fastText"),
         (b"1 0\na ", "vectors of 0 numbers"),
         (b"900000000000 300\na 1234", "the file is too short"),
         (b"1 1\n\xff\xfe 1234", "vector 1: the word .* is not UTF-8"),

@@ -328,6 +328,8 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
             )
         if looks_like_id(label.name):
             notes.append(f"{label.name!r} looks like an id, an address or a number: read as the words in it")
+        elif _is_row(parts, label):
+            notes.append(f"{label.name!r} names several things: read as one label of all its words")
         fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
     notes += [twice[0] + (f"; {len(twice) - 1} more like this" if len(twice) > 1 else "")] if twice else []
     notes += _several(several, count)
@@ -337,6 +339,12 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
     ids = (*known, *(label.id for label, _ in fresh))
     space = space.joined(_space_of(parts, fresh)) if fresh else space
     return _Typed(space, tuple(notes), ids, tuple(words))
+
+
+def _is_row(parts: ModelParts, label: TypedLabel) -> bool:
+    """Whether a label is the cells of a table's row, each a noun of its own."""
+    cells = re.split(r"[,;|]", label.name)
+    return len(cells) > 1 and not label.definition and all(parts.taxonomy.find(cell) for cell in cells)
 
 
 def _given_id(parts: ModelParts, label: TypedLabel) -> str | None:

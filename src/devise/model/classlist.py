@@ -42,7 +42,7 @@ def unnumbered(lines: Sequence[str]) -> list[str]:
     (['lion', 'tiger'], ['lion', 'tiger'], ['7 up', '9 pins'])
     """
     lines = [line for line in lines if line.strip()]
-    for pattern, counts in ((_NUMBERED, _counts), (_NUMBERED, _counts), (_COUNTED, _counts_by_one)):
+    for pattern, counts in ((_NUMBERED, _counts), (_NUMBERED, _counts), (_COUNTED, _counts_behind)):
         found = [pattern.fullmatch(line.strip()) for line in lines]
         whole = [one for one in found if one]
         if len(lines) < 2 or len(whole) < len(lines) or not counts(whole):
@@ -57,6 +57,8 @@ def without_heading(lines: Sequence[str]) -> tuple[list[str], str]:
     >>> without_heading(["name,index", "lion,291", "tiger,292"])
     (['"lion"', '"tiger"'], 'name,index')
     """
+    if lines and re.fullmatch(r"sep=[,;|\t]", lines[0].strip("\ufeff\r")):  # which tells Excel how cells are separated
+        lines = lines[1:]
     if len(lines) < 2 or not is_heading(lines[0]):
         return list(lines), ""
     heading = lines[0].strip()
@@ -95,7 +97,7 @@ def json_lines(content: Any) -> list[str] | None:
     """Convert JSON that names classes to one line per label; None for other JSON.
 
     Names, or names and ids: a list of either, of pairs, or of objects with "name"; an object of names by number or by
-    id, or of numbers by name; or an object that contains one of these under a usual key, such as "id2label"
+    id, of numbers or ids by name; or an object that contains one of these under a usual key, such as "id2label"
     (Hugging Face) or "categories" (COCO).
 
     >>> json_lines({"1": "tiger", "0": "lion"}), json_lines({"n02129165": "lion"}), json_lines([["n02129165", "lion"]])
@@ -115,6 +117,8 @@ def _of_object(content: dict[str, Any]) -> list[str] | None:
         return json_lines([content[key] for key in sorted(content, key=int)])
     if content and all(isinstance(one, str) and _SYNSET.fullmatch(key) for key, one in content.items()):
         return [f"{key} {name}" for key, name in content.items()]
+    if content and all(isinstance(one, str) and _SYNSET.fullmatch(one) for one in content.values()):
+        return [f"{one} {name}" for name, one in content.items()]
     if content and all(isinstance(one, int) and not isinstance(one, bool) for one in content.values()):
         return json_lines(sorted(content, key=lambda key: int(content[key])))
     key = next((key for key in _KEYS if key in content), None)
@@ -144,10 +148,11 @@ def _counts(found: Sequence[re.Match[str]]) -> bool:
     return rising and numbers[0] < 2 and len(numbers) > 2 and span < _PER_NUMBER * len(numbers)
 
 
-def _counts_by_one(found: Sequence[re.Match[str]]) -> bool:
+def _counts_behind(found: Sequence[re.Match[str]]) -> bool:
     numbers = [int(one["number"]) for one in found]
-    different = len({one["rest"] for one in found}) == len(found)
-    return different and numbers[0] < 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    by_one = numbers[0] < 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    is_column = all(set(one["mark"]) & set(",;|\t") for one in found)
+    return (by_one or is_column) and len({one["rest"] for one in found}) == len(found)
 
 
 def _column(text: str) -> str:

@@ -57,7 +57,8 @@ class MeaningWeights:
         place, a plant; 0 for persons, acts, substances and all that cannot be seen.
     rank: of the logarithm of the sense's rank in WordNet, which puts common senses first.
     place: of the logarithm of the word's place among the terms of the synset: "turtle" is its second for a turtleneck.
-    written: where the word is a plural and WordNet has that plural as a term ("glasses", "tigers").
+    written: where the word is a plural and WordNet has that plural as a term ("glasses") of a thing that is a label, or
+        the singular names no label.
     photos: of log(1 + 5 x trained classes + labels), counted at and below the sense.
     trained: where the classifier was trained on the sense itself.
     named: of log(1 + terms below the sense that end in the word): box kites are kites.
@@ -128,7 +129,8 @@ class Meanings:
         readings = self._parts.taxonomy.readings(word)
         if len(readings) > 1:
             vectors: dict[str, _Vector | None] = {}
-            scores = {one.synset.id: self._score(word, one, vectors) for one in readings}
+            known = any(self._is_known(one) for one in readings if not _is_written(word, one))
+            scores = {one.synset.id: self._score(word, one, vectors, known) for one in readings}
             readings = tuple(sorted(readings, key=lambda one: -scores[one.synset.id]))
         if not readings:
             return None
@@ -164,10 +166,16 @@ class Meanings:
     def _visible(self) -> frozenset[str]:
         return _physical(self._parts.taxonomy)
 
-    def _score(self, word: str, reading: NamedSense, vectors: dict[str, _Vector | None]) -> float:
+    def _is_known(self, reading: NamedSense) -> bool:
+        """Return whether a photo can be answered with this sense: it is a label, and is not withheld."""
+        return reading.synset.id in self._parts.space.labels and reading.synset.id not in self._parts.withheld
+
+    def _score(
+        self, word: str, reading: NamedSense, vectors: dict[str, _Vector | None], is_singular_known: bool = False
+    ) -> float:
         """Return the weighted sum of the evidence. vectors: cache of term vectors, filled here."""
         weights, sense = self._weights, reading.synset.id
-        term = reading.synset.lemmas[reading.place - 1].lower()
+        term = _term(reading)
         if term not in vectors:
             vectors[term] = self._vector(term)
         below = self._parts.taxonomy.subtree(sense)
@@ -175,7 +183,7 @@ class Meanings:
         return (
             self._kind(sense)
             + weights.rank * math.log(reading.rank)
-            + self._naming(word, term, reading)
+            + self._naming(word, reading, is_singular_known)
             + weights.photos * math.log1p(5 * len(below & self._trained) + labels)
             + weights.trained * (sense in self._trained)
             + weights.named * math.log1p(sum(self._is_called(one, term) for one in below & self._visible))
@@ -183,11 +191,16 @@ class Meanings:
             + weights.context * self._context(sense, vectors[term])
         )
 
-    def _naming(self, word: str, term: str, reading: NamedSense) -> float:
-        """Score a term by its place; a plural that is a term counts like a first name."""
-        if term == normalise(word) and base_forms(term, {}):
-            return self._weights.written
-        return self._weights.place * math.log(reading.place)
+    def _naming(self, word: str, reading: NamedSense, is_singular_known: bool) -> float:
+        """Score a term by its place in its synset.
+
+        A plural that is a term counts more than a first name, unless it is a name that no photo can be answered with
+        ("parks" of Rosa Parks, "taxis" of a reaction) and its singular's is not.
+        """
+        if not _is_written(word, reading):
+            return self._weights.place * math.log(reading.place)
+        is_thing = reading.synset.id in self._parts.space.labels and self._kind(reading.synset.id) != 0
+        return self._weights.written if is_thing or not is_singular_known else 0.0
 
     def _kind(self, sense: str) -> float:
         weights = self._weights
@@ -231,6 +244,15 @@ class Meanings:
     @cached_property
     def _has_words(self) -> bool:
         return any(part.name == WORDS for part in self._parts.bundle.manifest.parts)
+
+
+def _term(reading: NamedSense) -> str:
+    return reading.synset.lemmas[reading.place - 1].lower()
+
+
+def _is_written(word: str, reading: NamedSense) -> bool:
+    """Whether the word is a plural that is itself a term of the sense."""
+    return _term(reading) == normalise(word) and bool(base_forms(_term(reading), {}))
 
 
 @cache

@@ -22,7 +22,7 @@ __all__ = [
 _ID = r"n\d{8}|[^\s,;:]+\.n\.\d{1,3}"
 _IS_ID = re.compile(_ID, re.IGNORECASE)
 _ID_FIRST = re.compile(
-    rf"(?:\d+[\s,;:]+)?[(\[]?(?P<id>{_ID})[)\]]?[\s,;:=|_-]+(?:\d+[\s,;]+)?(?P<name>\S.*)", re.IGNORECASE
+    rf"(?:\d+[\s,;:]+)?[(\[]?(?P<id>{_ID})[)\]]?[\s,;:=|_–—-]+(?:\d+[\s,;]+)?(?P<name>\S.*)", re.IGNORECASE
 )
 _PREFIX = r"(?:oewn|ewn|p?wn|omw|bn|wordnet|imagenet)[-.\d]*"
 _ID_LAST = re.compile(
@@ -30,15 +30,16 @@ _ID_LAST = re.compile(
 )
 _ID_PREFIXED = re.compile(rf"(?:p?wn|wordnet|imagenet)(?:-?3\.?0)?:(?P<id>{_ID})", re.IGNORECASE)
 _OWN_ID = re.compile(r"user:(?P<name>[^\s:]+)")  # as answers show the id of a label that is no synset
-_PRINTED = re.compile(rf"Synset\(\s*['\"]?(?P<id>{_ID})['\"]?\s*\)", re.IGNORECASE)  # as NLTK prints a synset
+_PRINTED = re.compile(rf"(?:\w+\.)?Synset\(\s*['\"]?(?P<id>{_ID})['\"]?\s*\)", re.IGNORECASE)  # as NLTK has a synset
 _SYNSET_LIKE = re.compile(
-    r"[nvars]\d{5,}|\d{8}-?[nvars]?|(\S+-)?\d{8}-[nvars]|\S*(?<![^\W_])n\d{8}(?!\d)\S*"
-    r"|\S+\.([nvars]|noun|verb|adj|adv)\.\d+(\.\S+)?|\S+#[nvars](#\d+)?|\S+%\d(:\S*)?"
+    r"[nvars]\d{5,}(\s.*)?|[01]\d{7}\s.*|\d{8}-?[nvars]?|(\S+-)?\d{8}-[nvars]|\S*(?<![^\W_])n\d{8}(?!\d)\S*"
+    r"|\S+\.([nvars]|noun|verb|adj|adv)\.\d+(\.\S+)?|\S+#([nvars]|\d)(#\d+)?|\S+%\d(:\S*)?"
     rf"|\S+[-_][nv][-_]\d{{1,2}}|{_PREFIX}[-:]\S*\d\S*|(Synset|Lemma)\(\S*\)",
     re.IGNORECASE,
 )
 _FOREIGN_ID = re.compile(r"[a-z]?\d{3,}[a-z]?|([a-z]+:)?[qp]\d+|(ili:)?i\d{4,}|(/\w+){2,}", re.IGNORECASE)
 _FOREIGN_FIRST = re.compile(r"(?:(?:/[mg]/\w+|wd:Q\d+)[\s,;|]+|Q\d{2,}\s*[\t,;|]\s*)(?P<name>\S.*)")
+_FOREIGN_LAST = re.compile(r"(?P<name>\S.*?)(?:\s*\((?:/[mg]/\w+|Q\d{2,})\)|\s*[\t,;|]\s*(?:/[mg]/\w+|Q\d{2,}))")
 _FILE = re.compile(r"\S+\.(jpe?g|png|gif|webp|tiff?|bmp|heic|avif|tar|zip|txt|csv|tsv|json)|[a-z]:\\.*", re.IGNORECASE)
 _PLACE = re.compile(r"/(?P<letter>[a-z])/(?P<name>(?P=letter)\w*(?:/\w+)*)")  # of Places365: /l/library/indoor
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S*|www\.\S+", re.IGNORECASE)
@@ -68,8 +69,8 @@ _LEFT_OVER = '"＂“”„«»‹›「」『』`|'
 _CELLS = re.compile(r"[^\s:;]\t\S")  # a tab for a blank has blanks beside it
 _BULLET = re.compile(r"[-*+•·–—]\s+")
 _LIST = re.compile(r"\s*[\[({]\s*(?P<entries>[\"'].*[\"'])\s*,?\s*[\])}]\s*", re.DOTALL)  # of Python or JSON
-_UNSEEN = dict.fromkeys(map(ord, "\xad\u200b\u200e\u200f\u2060\ufeff"))
-"""Characters without width: soft hyphens, marks of direction, a byte order mark in the middle."""
+_UNSEEN = dict.fromkeys((0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF))
+"""Characters without width: soft hyphens, joiners, marks of direction, a byte order mark in the middle."""
 _KEPT = {ord(","): "\ue000", ord(";"): "\ue001", ord(":"): "\ue002"}
 """Separators of labels, and their placeholders inside quotes until the labels are split."""
 
@@ -224,7 +225,7 @@ def _is_whole(text: str) -> bool:
 def _stripped(entry: str) -> str:
     """Strip an entry of the marks of other tools' lists; never empty if it was not."""
     entry = entry.translate(_UNSEEN).strip()
-    if named := _FOREIGN_FIRST.fullmatch(entry) or _PLACE.fullmatch(entry):
+    if named := _FOREIGN_FIRST.fullmatch(entry) or _FOREIGN_LAST.fullmatch(entry) or _PLACE.fullmatch(entry):
         entry = named["name"].replace("/", " ")
     return _BULLET.sub("", entry, count=1).rstrip(",;").strip() if _BULLET.match(entry) else entry.rstrip(",;") or entry
 

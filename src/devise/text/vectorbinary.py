@@ -17,6 +17,7 @@ from devise.text.wordrows import OnBad, WordRows, check_writable, decode_word
 __all__ = ["read_vector_binary", "write_vector_binary"]
 
 _LONGEST_HEADER = 64
+_FASTTEXT = b"\xba\x16\x4f\x2f"  # what its models begin with
 _LONGEST_WORD = 4096
 _CONTROLS = frozenset(range(0x20)) | {0x7F}
 
@@ -96,6 +97,8 @@ def _header(data: _Bytes, path: Path) -> tuple[int, int, int]:
     """Words, dim and where the header ends."""
     line = data[:_LONGEST_HEADER].partition(b"\n")
     fields = line[0].split()
+    if data[: len(_FASTTEXT)] == _FASTTEXT:
+        raise VectorsError(f"{path}: a model of fastText, not word2vec's .bin: take the .vec file of the same words")
     if not line[1] or len(fields) != 2 or not all(field.isdigit() for field in fields):
         raise VectorsError(f'{path}: expected a first line "words dim", got {data[:20]!r}: not a word2vec .bin file')
     count, dim = map(int, fields)

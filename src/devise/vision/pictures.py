@@ -78,6 +78,11 @@ _OTHERS = (
     (b"pk\x03\x04", "a ZIP archive"),
     (b"8bps", "a file of Photoshop"),
     (b"\x1aE\xdf\xa3".lower(), "a video"),
+    (b"rar!", "a RAR archive"),
+    (b"%!ps", "PostScript"),
+    (b"{", "JSON"),
+    (b"\xff\x0a", "JPEG XL (convert it to JPEG or PNG)"),
+    (b"\0\0\0\x0cjxl ", "JPEG XL (convert it to JPEG or PNG)"),
     (b"version https://git-lfs", "a pointer of Git LFS (git lfs pull gets the picture)"),
 )
 """First bytes, in lower case, of files that people mistake for pictures."""
@@ -223,6 +228,8 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
                 return f"cut off or damaged ({reason if told else name})"
     begins_as = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ").lower()
     other = next((name for begin, name in _OTHERS if begins_as.startswith(begin)), None)
+    if data[4:8] == b"ftyp":  # MP4, MOV and their family; CR3 is Canon's
+        other = "a camera's raw file" if data[8:11] == b"crx" else "a video"
     return f"{other}, not a picture" if other else "not a picture of a known format"
 
 
