@@ -328,7 +328,7 @@ def _describe(root: "etree._Element", keywords: Sequence[Keyword]) -> bool:
 
 
 def _tidy(root: "etree._Element") -> "list[etree._Element]":
-    """Remove descriptions without a property, but for the last one; those that are left with one."""
+    """Remove descriptions without a property, except the last one; return those that have one."""
     full = [one for one in _descriptions(root) if len(one) or set(one.attrib) - {_ABOUT}]
     for description in _descriptions(root):
         if description not in full and len(_descriptions(root)) > 1:
