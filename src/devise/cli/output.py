@@ -20,7 +20,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from devise.cli.forms import Form
 from devise.cli.terminal import Stream, counted, tell
 from devise.errors import DeviseError, UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, real_path
 from devise.model.answers import Answer
 from devise.vision.folders import EXTENSIONS
 
@@ -70,16 +70,23 @@ class Tally:
 
 
 def check_output(path: Path, option: str = "--output", example: str = "labels.csv") -> None:
-    """UsageError if nothing can be written to this path, so that nobody waits for a model first.
+    """Refuse a path to which nothing can be written, so that nobody waits for a model first.
 
-    option, example: what the path was given to, and a name that fits it.
+    option, example: what the path was given to, and a name that fits it. Only --output may be a pipe or a device.
+    UsageError for what another path would cure; DeviseError where the system does not let a file be created.
     """
+    if _is_stream(path) and not path.is_dir():
+        if option == "--output":
+            return
+        raise UsageError(f"{option} {path} is a pipe or a device: give a file, such as {example}")
     if path.is_dir():
         raise UsageError(f"{option} needs a file, and {path} is a folder: give a name in it, as in {path / example}")
     if not path.parent.is_dir():
         raise UsageError(f"{option} {path} needs a folder that exists: make {path.parent} first")
     if path.suffix.lower() in EXTENSIONS:
         raise UsageError(f"{option} {path} has the name of a picture: give another, such as {example}")
+    with _named(str(path)), TemporaryFile(dir=real_path(path).parent):
+        pass
 
 
 @contextmanager
@@ -96,7 +103,7 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
             yield Output(file, str(path))
     else:
         stopped: KeyboardInterrupt | None = None
-        with _named(str(path)), atomic_write(path.resolve() if path.is_symlink() else path) as file:
+        with _named(str(path)), atomic_write(real_path(path) if path.is_symlink() else path) as file:
             try:
                 yield Output(file, str(path))
             except KeyboardInterrupt as interrupt:
@@ -160,7 +167,7 @@ def open_sheet(
     with ExitStack() as stack:
         with _named(name):
             file = stack.enter_context(atomic_write(path))
-            spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=path.resolve().parent))
+            spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=real_path(path).parent))
         sheet = LabelSheet(SheetFacts.of(model, run), spool)
 
         def seen(answers: Iterable[Answer]) -> Iterator[Answer]:
