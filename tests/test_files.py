@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devise.files import atomic_write, check_encoding, exact_name, sole_writer, text_name, text_of
+from devise.files import (
+    atomic_write,
+    check_encoding,
+    exact_name,
+    read_file,
+    real_path,
+    sole_writer,
+    text_name,
+    text_of,
+)
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 
@@ -197,13 +206,11 @@ def test_no_file_is_opened_before_the_block(tmp_path: Path):
 
 def test_a_device_stays_a_device_and_a_link_a_link(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
-    read: list[str] = []
-    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
-    reader.start()
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     with atomic_write(tmp_path / "pipe") as file:
-        file.write("x")
-    reader.join()
-    assert read == ["x"]
+        file.write("\u00e9\n")
+    assert os.read(reader, 100) == "\u00e9\n".encode()
+    os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
     (tmp_path / "file").write_text("old")
     (tmp_path / "link").symlink_to(tmp_path / "file")
@@ -211,6 +218,20 @@ def test_a_device_stays_a_device_and_a_link_a_link(tmp_path: Path):
         file.write("new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe that nobody reads"), atomic_write(tmp_path / "pipe", "wb"):
+        pass
+
+
+def test_a_link_to_itself_is_an_oserror_at_most(tmp_path: Path):
+    """`Path.resolve` raises RuntimeError before Python 3.13."""
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "loop") == real_path(tmp_path) / "loop"
+    with pytest.raises(OSError, match="symbolic links"):
+        read_file(tmp_path / "loop")
 
 
 @given(st.one_of(st.binary().map(os.fsdecode), st.text(st.sampled_from("\\ud5cf9\udcff\udc80\ud800a"))))

@@ -28,6 +28,7 @@ __all__ = [
     "read_file",
     "read_json",
     "read_text",
+    "real_path",
     "reason_of",
     "require_regular",
     "sole_writer",
@@ -66,12 +67,17 @@ def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> AbstractContextM
 
     `mode` is "w" (UTF-8, no newline translation) or "wb". On any error, a full disk too, the temporary
     file is removed and what stood at `path` before is untouched. A link is followed; a device or a pipe, which
-    a rename would replace by a file, is written as it is.
+    a rename would replace by a file, is written as it is: OSError, without waiting, if nobody reads the pipe.
     """
-    path = path.resolve()
+    path = real_path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
-        return cast("AbstractContextManager[IO[Any]]", path.open(mode))
+        return _streamed(path, mode)
     return _written(path, mode)
+
+
+def real_path(path: Path) -> Path:
+    """The path without links; a link to itself stays, for `open` to refuse, where `resolve` raises RuntimeError."""
+    return Path(os.path.realpath(path))
 
 
 @contextmanager
@@ -203,11 +209,27 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
+def _streamed(path: Path, mode: str) -> Iterator[IO[Any]]:
+    try:
+        handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(errno.ENXIO, "it is a pipe that nobody reads", str(path)) from None
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, mode, **_text(mode)) as file:
+        yield file
+
+
+def _text(mode: str) -> dict[str, Any]:
+    return {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+
+
+@contextmanager
 def _written(path: Path, mode: str) -> Iterator[IO[Any]]:
     temporary = path.parent / f".{path.name[:_KEPT]}.{secrets.token_hex(8)}.part"
-    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
-        with temporary.open(mode.replace("w", "x"), encoding=encoding, newline=newline) as file:
+        with temporary.open(mode.replace("w", "x"), **_text(mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -78,6 +78,31 @@ def test_a_path_that_cannot_be_is_refused_in_one_line(label, scenes: Path, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("option", ["--sheet", "--tree"])
+def test_pages_go_into_no_pipe_which_would_wait_for_a_reader(label, scenes: Path, tmp_path: Path, option: str):
+    os.mkfifo(tmp_path / "pipe")
+    told = label(scenes, option, tmp_path / "pipe")
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "is a pipe or a device: give a file" in told.err
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder where even root makes no file")
+@pytest.mark.parametrize("option", ["--output", "--sheet", "--tree"])
+def test_a_folder_without_permission_is_refused_before_a_photo_is_named(label, scenes: Path, option: str):
+    told = label(scenes, option, "/proc/names.out")
+    assert (told.code, told.out, told.err.count("\n")) == (1, "", 1)
+    assert "/proc/names.out cannot be written: " in told.err
+
+
+@pytest.mark.parametrize("option", ["--output", "--sheet", "--tree"])
+def test_a_link_to_itself_is_refused_in_one_line(label, scenes: Path, tmp_path: Path, option: str):
+    (tmp_path / "loop").symlink_to("loop")
+    told = label(scenes, option, tmp_path / "loop")
+    assert (told.code, told.out) == (1, "")
+    assert told.err == f"devise: {tmp_path / 'loop'}: Too many levels of symbolic links\n"
+
+
 def test_parts_have_no_page(label, scenes: Path, tmp_path: Path):
     told = label(scenes, "--format", "parquet", "-o", tmp_path / "parts", "--sheet", tmp_path / "page.html")
     assert (told.code, told.out) == (2, "")

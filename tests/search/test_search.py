@@ -1,5 +1,6 @@
 """Search: against the labeller's own probabilities, against brute force, exact and approximate."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -311,6 +312,25 @@ def test_a_flipped_byte_of_the_approximate_index_changes_no_answer(small: Model,
     assert again is not None
     assert again.facts == built.facts
     assert {name: (index / name).read_bytes() for name in whole} == whole
+    for name in whole:
+        (index / name).unlink()
+        os.mkfifo(index / name)  # which would wait for a reader
+        assert refresh_nearest(small, index, len(many), above=100) is not None
+        assert {name: (index / name).read_bytes() for name in whole} == whole
+
+
+@pytest.mark.parametrize("label", [-1, 2**31 - 1])
+def test_a_label_that_the_model_has_not_is_refused(small: Model, tmp_path: Path, many: Rows, label: int):
+    from dataclasses import replace
+
+    from devise.search.photoside import header_of
+    from devise.search.store import PhotoStore
+
+    PhotoStore.created(tmp_path / "index", header_of(small.parts)).append(
+        replace(many, labels=np.full_like(many.labels, label))
+    )
+    with pytest.raises(PhotoIndexError, match="a label that the model has not"):
+        open_search(small, tmp_path / "index")
 
 
 def test_facts_out_of_range_are_refused_though_their_hash_is_right(tmp_path: Path, many: Rows):

@@ -27,7 +27,7 @@ def some_rows(*names: str, seed: int = 0) -> Rows:
     facts = tuple(PhotoFact(f"/p/{name}", 7, 8 + seed, name.encode("utf-8", "replace").ljust(32)) for name in names)
     return Rows(
         facts,
-        rng.standard_normal((len(facts), 3)).astype(np.float16),
+        rng.uniform(-1, 1, (len(facts), 3)).astype(np.float16),
         rng.standard_normal(len(facts)).astype(np.float32),
         rng.integers(0, 9, len(facts)).astype(np.int32),
         rng.integers(0, 9, (len(facts), 2)).astype(np.uint16),
@@ -55,6 +55,20 @@ def same(one: Rows, other: Rows) -> bool:
 def test_rows_survive_parquet_to_the_bit():
     rows = some_rows("a", "b\udcff", "naïve")
     assert same(from_table(to_table(rows), 3, 2), rows)
+
+
+@pytest.mark.parametrize("path", ["", "../../etc/passwd", "/a\0b"])
+def test_a_path_that_leads_from_elsewhere_is_refused(store: PhotoStore, path: str):
+    store.append(Rows.blank((PhotoFact(path, 1, 1, bytes(32)),), 3, 2))
+    with pytest.raises(PhotoIndexError, match=r"part-00000001.parquet: is damaged .*a path is not absolute"):
+        store.rows()
+
+
+def test_parts_may_have_nine_digits(store: PhotoStore):
+    write(store, some_rows("a"))
+    (store.path / "parts" / "part-00000001.parquet").rename(store.path / "parts" / "part-99999999.parquet")
+    write(store, some_rows("b"))
+    assert [fact.path for fact in store.rows().facts] == ["/p/a", "/p/b"]
 
 
 def test_a_path_that_is_not_utf8_is_readable_for_others():
@@ -334,9 +348,13 @@ def test_a_part_that_lacks_a_value_is_named(store: PhotoStore, column: str):
         store.rows()
 
 
-def test_a_part_with_numbers_that_are_not_finite_is_named(store: PhotoStore):
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("totals", np.nan), ("totals", -3e38), ("vectors", np.inf), ("vectors", 60_000), ("shares", -1), ("shares", 2)],
+)
+def test_a_part_with_numbers_that_make_no_sense_is_named(store: PhotoStore, column: str, value: float):
     rows = some_rows("a", "b")
-    rows.totals[0] = np.nan
+    getattr(rows, column)[0] = value
     store.append(rows)
     with pytest.raises(PhotoIndexError, match=r"part-00000001.parquet: .*not finite"):
         store.rows()

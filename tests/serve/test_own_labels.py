@@ -73,6 +73,34 @@ def test_another_file_is_refused(tmp_path: Path):
         OwnLabels(tmp_path / "nowhere" / "own.sqlite", 10)
 
 
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT 'a' || x AS key"
+OURS = "CREATE TABLE label (key TEXT PRIMARY KEY, name TEXT NOT NULL, definition TEXT NOT NULL) WITHOUT ROWID"
+
+
+@pytest.mark.parametrize(
+    ("commands", "told"),
+    [
+        ([], "other tables, views or triggers"),
+        (["CREATE TABLE label (key, name, definition)"], "other tables, views or triggers"),
+        ([f"CREATE VIEW label AS {ENDLESS}, 'b' AS name, '' AS definition FROM c"], "other tables, views or triggers"),
+        (
+            [OURS, f"CREATE TRIGGER t AFTER INSERT ON label BEGIN INSERT INTO label {ENDLESS}, 'b', '' FROM c; END"],
+            "other tables, views or triggers",
+        ),
+        ([OURS, "INSERT INTO label VALUES ('a', x'ff', '')"], "1 labels are not text, empty, or too long"),
+        ([OURS, "INSERT INTO label VALUES ('a', '', '')"], "1 labels are not text, empty, or too long"),
+        ([OURS, "INSERT INTO label VALUES ('a', 'a', hex(zeroblob(30000)))"], "1 labels are not text, empty, or too"),
+        ([OURS, "INSERT INTO label VALUES ('a', 'a', ''), ('b', 'b', ''), ('c', 'c', '')"], "3 labels, at most 2"),
+    ],
+)
+def test_a_file_that_devise_did_not_make_is_refused(tmp_path: Path, commands: list[str], told: str):
+    with sqlite3.connect(tmp_path / "own.sqlite") as strange:
+        for command in (*commands, "PRAGMA user_version = 1"):
+            strange.execute(command)
+    with pytest.raises(DeviseError, match=told):
+        OwnLabels(tmp_path / "own.sqlite", 2)
+
+
 def test_many_that_make_one_file_at_once_all_open_it(tmp_path: Path):
     """Threads have connections of their own, which SQLite keeps apart as it does those of processes."""
     for number in range(10):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
 
 from devise.errors import PictureError, UsageError
 from devise.meaning.relations import nearest_labels
@@ -25,6 +28,7 @@ from devise.serve.problems import ServiceError
 from devise.serve.runs import Runs, SetKey
 from devise.serve.service import Service
 from devise.serve.settings import Limits
+from devise.serve.telemetry import log_to_stderr
 
 METHODS = ("devise", "conse", "softmax", "fused")
 ZEDONK = "zedonk: offspring of a zebra and a donkey"
@@ -231,6 +235,11 @@ def test_broken_pictures_and_forms(served, photo: bytes):
         assert http.post("/v1/label", content=photo, headers={"content-type": "multipart/form-data"}).status_code == 400
         two = http.post("/v1/label", files=[("file", photo), ("other", photo)])
         assert two.status_code == 400
+        twice = http.post("/v1/label", files=[("labels", (None, b"cat")), ("labels", (None, b"dog")), ("file", photo)])
+        assert (twice.status_code, twice.json()["error"]["message"]) == (
+            400,
+            "the form has a field twice: send each once",
+        )
         both = http.post("/v1/label", params={"labels": "cat"}, data={"labels": "dog"}, files={"file": photo})
         assert "give it once" in both.json()["error"]["message"]
 
@@ -518,6 +527,24 @@ def test_a_service_that_stops_refuses_what_is_new(start, photo: bytes):
         assert http.get("/readyz").status_code == 503
         assert http.put("/v1/labels", json={"name": "cat"}).status_code == 503
         assert http.get("/healthz").json()["status"] == "closing"
+
+
+def test_a_broken_form_writes_no_line_of_its_own(capfd: pytest.CaptureFixture[str]):
+    """The parser warns of each; what it says is made of the sender's bytes."""
+    loggers = [logging.getLogger(name) for name in ("devise.serve", "uvicorn", "python_multipart")]
+    before = [(one.handlers, one.propagate, one.level) for one in loggers]
+    try:
+        log_to_stderr()
+        parser = MultipartParser(b"x")
+        with pytest.raises(FormParserError):
+            parser.write(b"nonsense")
+        assert capfd.readouterr().err == ""
+        loggers[2].error("an error")
+        assert json.loads(capfd.readouterr().err)["event"] == "an error"
+    finally:
+        for one, (handlers, propagate, level) in zip(loggers, before, strict=True):
+            one.handlers, one.propagate = handlers, propagate
+            one.setLevel(level)
 
 
 def test_logs_say_nothing_of_the_picture_or_the_labels(served, photo: bytes, caplog: pytest.LogCaptureFixture):

@@ -112,6 +112,15 @@ def test_a_store_that_is_not_finished_or_damaged(tmp_path: Path):
         open_store(store.path)
 
 
+def test_the_store_of_another_run_in_this_place_is_refused(tmp_path: Path):
+    samples = photos(tmp_path / "photos", 2)
+    one, other = (feature_store(tmp_path, samples, MeanColour(), weights) for weights in (b"w", b"v"))
+    for name in ("store.json", "features.f32", "state.u8"):
+        (one.path / name).write_bytes((other.path / name).read_bytes())
+    with pytest.raises(TrainingError, match="of another network or of other photos"):
+        feature_store(tmp_path, samples, MeanColour(), b"w")
+
+
 _SLOW = """
 import sys, time
 from pathlib import Path

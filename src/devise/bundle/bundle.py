@@ -35,6 +35,7 @@ from devise.bundle.parts import (
 )
 from devise.bundle.strict_json import parse_json
 from devise.errors import BundleError, VectorsError
+from devise.files import real_path
 from devise.labels import LabelSet
 from devise.space.embedding import FirstChoice, StackingRule
 from devise.space.evidence import Classifier
@@ -294,7 +295,7 @@ def describe(bundle: Bundle) -> dict[str, object]:
 
 def set_aside(path: Path) -> Path:
     """Return the temporary path of the old bundle while a new one replaces it."""
-    whole = path.resolve()
+    whole = real_path(path)
     return whole.parent / f".{whole.name}.devise-old"
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from devise.bundle.bundle import Bundle, file_sha256, open_bundle, set_aside
 from devise.bundle.manifest import LARGEST_MANIFEST, MANIFEST_FILE, Manifest, Part, part_kind
 from devise.errors import BundleError
-from devise.files import read_file
+from devise.files import read_file, real_path
 from devise.version import __version__
 
 __all__ = ["PartContent", "check_target", "write_bundle"]
@@ -41,7 +41,7 @@ def write_bundle(
     the disk is full; if the parts do not fit the manifest or each other. Other errors of a part's own
     function than OSError pass through.
     """
-    target = path.resolve()
+    target = real_path(path)
     for name in parts:
         part_kind(name)
     try:

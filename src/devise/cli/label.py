@@ -28,7 +28,7 @@ from devise.cli.options import (
 )
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
-from devise.files import check_encoding, exact_name
+from devise.files import check_encoding, exact_name, real_path
 from devise.sidecars import SidecarName
 from devise.tabletext import cell_text
 
@@ -274,7 +274,7 @@ def _check_outputs(*asked: tuple[str, Path | None, str]) -> None:
         if path is None:
             continue
         check_output(path, option, example)
-        other = before.setdefault(path.resolve(), option)
+        other = before.setdefault(real_path(path), option)
         if other != option:
             raise UsageError(f"{other} and {option} are both {path}: give each its own file")
 

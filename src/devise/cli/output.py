@@ -21,7 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from devise.cli.forms import Form
 from devise.cli.terminal import Stream, counted, tell
 from devise.errors import DeviseError, UsageError
-from devise.files import atomic_write
+from devise.files import atomic_write, real_path
 from devise.model.answers import Answer
 from devise.sidecars import Keyword, SidecarName
 from devise.vision.folders import EXTENSIONS
@@ -74,16 +74,23 @@ class Tally:
 
 
 def check_output(path: Path, option: str = "--output", example: str = "labels.csv") -> None:
-    """Raise UsageError if this path cannot be written, before the model is loaded.
+    """Refuse a path that cannot be written, before the model is loaded.
 
-    option, example: the option that took the path, and an example of a valid name.
+    option, example: the option that took the path, and an example of a valid name. Only --output may be a pipe or a
+    device. UsageError if another path would help; DeviseError if the system does not let a file be created.
     """
+    if _is_stream(path) and not path.is_dir():
+        if option == "--output":
+            return
+        raise UsageError(f"{option} {path} is a pipe or a device: give a file, such as {example}")
     if path.is_dir():
         raise UsageError(f"{option} needs a file, and {path} is a folder: give a name in it, as in {path / example}")
     if not path.parent.is_dir():
         raise UsageError(f"{option} {path} needs an existing folder: make {path.parent} first")
     if path.suffix.lower() in EXTENSIONS:
         raise UsageError(f"{option} {path} has the name of a picture: give another name, such as {example}")
+    with _named(str(path)), TemporaryFile(dir=real_path(path).parent):
+        pass
 
 
 @contextmanager
@@ -100,7 +107,7 @@ def open_output(path: Path | None, tally: Tally) -> Iterator["Output"]:
             yield Output(file, str(path))
     else:
         stops: list[KeyboardInterrupt] = []
-        whole = path.resolve() if path.is_symlink() else path
+        whole = real_path(path) if path.is_symlink() else path
         with _named(str(path)), atomic_write(whole) as file, _finishing(stops, lambda: tally.pictures):
             yield Output(file, str(path))
         for stop in stops:
@@ -226,7 +233,7 @@ def open_sheet(
     with ExitStack() as stack:
         with _named(name):
             file = stack.enter_context(atomic_write(path))
-            spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=path.resolve().parent))
+            spool = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="", dir=real_path(path).parent))
         sheet = LabelSheet(SheetFacts.of(model, run), spool)
 
         def take(answer: Answer) -> None:

@@ -3,6 +3,7 @@
 Li, Andreeto, Ranzato and Perona 2022, Caltech 101 (1.0), https://doi.org/10.22002/D1.20086, CC BY 4.0.
 """
 
+import lzma
 import re
 import shutil
 import tarfile
@@ -16,8 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO
 
+from devise.archives import Tar
 from devise.errors import DeviseError, UsageError
-from devise.files import sole_writer
+from devise.files import reason_of, sole_writer
 
 __all__ = ["CaltechClass", "caltech_classes", "write_caltech101"]
 
@@ -71,14 +73,14 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
         raise UsageError(f"{out} needs a folder that exists: create {out.parent} first")
     found: Counter[str] = Counter()
     with sole_writer(out.absolute().parent, DeviseError, f".{out.name}.lock"), _stage(out) as stage:
-        with _named(archive):
-            for folder, number, data in _photos(archive, wanted):
-                one = wanted[folder]
-                place = stage / one.set / one.id
-                place.mkdir(parents=True, exist_ok=True)
-                with (place / f"{folder}_image_{number:04}.jpg").open("xb") as file:
-                    file.write(data)
-                found[folder] += 1
+        for folder, number, data in _photos(archive, wanted):
+            one = wanted[folder]
+            place = stage / one.set / one.id / f"{folder}_image_{number:04}.jpg"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                raise DeviseError(f"{archive} has two photos called {place.name}: get it again")
+            place.write_bytes(data)
+            found[folder] += 1
         _check_whole(archive, classes, found)
         if out.is_dir():
             out.rmdir()
@@ -114,19 +116,17 @@ def _check_whole(archive: Path, classes: Sequence[CaltechClass], found: Counter[
 
 
 @contextmanager
-def _named(archive: Path) -> Iterator[None]:
+def _damage_named(archive: Path) -> Iterator[None]:
     """Report damage of any kind of archive in one line."""
     try:
         yield
-    except FileExistsError as error:
-        raise DeviseError(f"{archive} has two photos called {Path(error.filename).name}: get it again") from None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DeviseError(f"{archive} is cut off or damaged ({error}): get it again") from None
+    except (OSError, EOFError, RuntimeError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
+        raise DeviseError(f"{archive} is cut off or damaged ({reason_of(error)}): get it again") from None
 
 
 def _photos(archive: Path, wanted: dict[str, CaltechClass]) -> Iterator[tuple[str, int, bytes]]:
     """Folder, number and bytes of each photo that is wanted, in the archive's order."""
-    with archive.open("rb") as file:
+    with _damage_named(archive), archive.open("rb") as file:
         if not zipfile.is_zipfile(file):
             file.seek(0)
             yield from _of_tar(file, wanted)
@@ -139,7 +139,7 @@ def _photos(archive: Path, wanted: dict[str, CaltechClass]) -> Iterator[tuple[st
 
 
 def _of_tar(file: IO[bytes], wanted: dict[str, CaltechClass]) -> Iterator[tuple[str, int, bytes]]:
-    with tarfile.open(fileobj=file, mode="r|*") as packed:
+    with Tar.open(fileobj=file, mode="r|*") as packed:
         for member in packed:
             packed.members = []  # type: ignore[attr-defined]  # or it keeps them all
             match = _PHOTO.fullmatch(member.name)

@@ -11,6 +11,7 @@ from devise.arrays import Features
 from devise.errors import UsageError
 from devise.evaluation.folders import TestPhotos, find_test_photos
 from devise.evaluation.record import ImageRecord
+from devise.files import real_path
 from devise.model.labeller import Model
 
 __all__ = ["Gathered", "Listing", "gather", "list_photos"]
@@ -73,7 +74,7 @@ def list_photos(model: Model, folders: Sequence[Path]) -> Listing:
     An image is named by its path under its folder; with several folders the folder's name comes first, behind a
     number where two are called the same.
     """
-    given = list({folder.resolve(): folder for folder in reversed(folders)}.items())[::-1]
+    given = list({real_path(folder): folder for folder in reversed(folders)}.items())[::-1]
     names = [place.name for place, _ in given]
     heads = [name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names, 1)]
     found = [find_test_photos(folder, model.parts.taxonomy) for _, folder in given]

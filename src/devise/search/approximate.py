@@ -106,7 +106,8 @@ class Nearest:
 
     def write(self, folder: Path) -> None:
         """Write it to a folder, complete or not at all."""
-        (folder / NEAREST_FACTS).unlink(missing_ok=True)  # without its facts the file counts for nothing
+        for name in (NEAREST_FACTS, NEAREST_FILE):  # without its facts the file counts for nothing
+            (folder / name).unlink(missing_ok=True)
         data = import_faiss().serialize_index(self._index).tobytes()
         with atomic_write(folder / NEAREST_FILE, "wb") as file:
             file.write(data)

@@ -47,6 +47,8 @@ def open_search(model: Model, index: Path, *, often: bool = False, all_nouns: bo
     all_nouns: see `PhotoSearch`.
     """
     rows = PhotoStore.opened(index, header_of(model.parts)).rows()
+    if len(rows) and not (0 <= rows.labels.min() <= rows.labels.max() < len(model.labels)):
+        raise PhotoIndexError(f"{index}: is damaged (a label that the model has not): index the photos again elsewhere")
     try:
         nearest = Nearest.read(index)
     except PhotoIndexError as error:

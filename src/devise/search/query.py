@@ -115,7 +115,7 @@ class PhotoSearch:
         rows = self._possible(query, top) if near is None else near
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
         found = top_k(among._scores(query)[None], min(top, len(among)))
-        shown = np.exp(found.scores[0]) if query.point is None and query.probable else found.scores[0]
+        shown = np.exp(np.minimum(found.scores[0], 0)) if query.point is None and query.probable else found.scores[0]
         labels = self.labels_of(found.positions[0] if rows is None else rows[found.positions[0]])
         kept = among._kept(query, found.positions[0], shown)
         hits = (
@@ -130,7 +130,7 @@ class PhotoSearch:
         query = self._query(wanted)
         scores = self._scores(query)
         if query.point is None and query.probable:
-            np.exp(scores, out=scores)
+            np.exp(np.minimum(scores, 0, out=scores), out=scores)
         return self._kept(query, np.arange(len(self)), scores)
 
     def _kept(

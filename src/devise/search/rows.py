@@ -23,6 +23,8 @@ FACTS = ("path", "path_bytes", "size", "mtime_ns", "sha256", "gone")
 _Any = TypeVar("_Any", bound=np.generic)
 _UNPACKED = 1 << 30  # bytes that any file may say it has when unpacked; a larger file more
 _RATIO = 1000  # times its size
+_LONGEST = 1.01  # of a vector's numbers: its length is 1, and 16 bits round it
+_TOTALS = 1e8  # the lowest temperature of a model gives 1e6 and a little
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,9 @@ def to_table(rows: Rows) -> "pa.Table":
 
 
 def from_table(table: "pa.Table", dim: int, best: int) -> Rows:
-    """Convert a table of `to_table` to rows; PhotoIndexError for other columns or numbers that are not finite."""
+    """Convert a table of `to_table` to rows; PhotoIndexError if its columns or values cannot be of an index."""
     return _checked(
-        lambda: _finite(
+        lambda: _in_range(
             Rows(
                 facts_of(table),
                 _matrix(table, "vector", dim, np.float16),
@@ -188,9 +190,10 @@ def from_table(table: "pa.Table", dim: int, best: int) -> Rows:
     )
 
 
-def _finite(rows: Rows) -> Rows:
-    if not all(np.isfinite(numbers).all() for numbers in (rows.vectors, rows.totals, rows.shares)):
-        raise ValueError("a number is not finite")
+def _in_range(rows: Rows) -> Rows:
+    ranges = ((rows.vectors, -_LONGEST, _LONGEST), (rows.totals, -_TOTALS, _TOTALS), (rows.shares, 0, _LONGEST))
+    if not all(((low <= numbers) & (numbers <= high)).all() for numbers, low, high in ranges):  # so none is NaN
+        raise ValueError("a number is out of range or not finite")
     return rows
 
 
@@ -200,7 +203,10 @@ def facts_of(table: "pa.Table") -> tuple[PhotoFact, ...]:
 
 
 def _fact(path: str, exact: bytes | None, size: int, mtime_ns: int, sha256: bytes, gone: bool) -> PhotoFact:
-    return PhotoFact(path if exact is None else os.fsdecode(exact), size, mtime_ns, sha256, gone)
+    path = path if exact is None else os.fsdecode(exact)
+    if not os.path.isabs(path) or "\0" in path:
+        raise ValueError("a path is not absolute")
+    return PhotoFact(path, size, mtime_ns, sha256, gone)
 
 
 def _lists(pa: Any, matrix: np.ndarray) -> Any:

@@ -27,7 +27,7 @@ _VERSION = 1
 _PARTS = "parts"
 _LOCK = "lock"
 _LARGEST_HEADER = 1 << 20  # bytes
-_PART = re.compile(r"part-(\d{8})\.parquet")
+_PART = re.compile(r"part-(\d{8,18})\.parquet")
 _SMALL = 8192  # rows; a part with fewer is merged with others when there are many
 _MANY = 32  # small parts that are left alone
 

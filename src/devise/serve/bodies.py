@@ -191,6 +191,8 @@ async def _from_form(request: Request, body: bytes) -> Upload:
             400, "form", f"the form cannot be read ({type(error).__name__}): send it as multipart"
         ) from None
     fields: dict[str, Any] = dict(form.multi_items())
+    if len(fields) < len(form.multi_items()):
+        raise ServiceError(400, "form", "the form has a field twice: send each once")
     picture = fields.pop("file", b"")
     if isinstance(picture, UploadFile):
         data = await picture.read()

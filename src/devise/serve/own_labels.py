@@ -14,6 +14,10 @@ __all__ = ["OwnLabels"]
 _VERSION = 1
 _PATIENCE = 10  # seconds for others that use the file
 _TABLE = "CREATE TABLE label (key TEXT PRIMARY KEY, name TEXT NOT NULL, definition TEXT NOT NULL) WITHOUT ROWID"
+_STRANGE = "SELECT count(*) FROM label WHERE " + " OR ".join(
+    f"typeof({column}) != 'text' OR length({column}) NOT BETWEEN {least} AND {most}"
+    for column, least, most in (("key", 1, 1000), ("name", 1, 1000), ("definition", 0, 10_000))  # those put are shorter
+)
 
 
 class OwnLabels:
@@ -81,6 +85,13 @@ class OwnLabels:
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:
                 raise sqlite3.DatabaseError(f"format version {version}, this devise reads {_VERSION}")
+        if self._database.execute("SELECT type, sql FROM sqlite_master").fetchall() != [("table", _TABLE)]:
+            raise sqlite3.DatabaseError("other tables, views or triggers than devise makes")  # they may have no end
+        count = self._database.execute("SELECT count(*) FROM label").fetchone()[0]
+        if count > self._most:
+            raise sqlite3.DatabaseError(f"{count:,} labels, at most {self._most:,} are kept: see --max-labels")
+        if strange := self._database.execute(_STRANGE).fetchone()[0]:
+            raise sqlite3.DatabaseError(f"{strange} labels are not text, empty, or too long")
 
     def _to_wal(self) -> None:
         """Set the journal mode; SQLite does not wait for other users of the file."""

@@ -126,7 +126,8 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     """Send the service's log, and warnings of the HTTP server, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name, least in (("devise.serve", level), ("uvicorn", logging.WARNING)):
+    told = {"devise.serve": level, "uvicorn": logging.WARNING, "python_multipart": logging.ERROR}  # warns of each form
+    for name, least in told.items():
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(least)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from devise.archives import Tar
 from devise.errors import TrainingError
 from devise.files import atomic_write
 
@@ -88,7 +89,7 @@ def _check(path: Path, dataset: Dataset) -> None:
 
 def _cifar100(archive: Path) -> Iterator[_Photo]:
     """The binary form: a coarse and a fine label, then 32 x 32 red, green and blue bytes."""
-    with tarfile.open(archive) as tar:
+    with Tar.open(archive) as tar:
         names = _member(tar, "cifar-100-binary/fine_label_names.txt").decode().split()
         for shard in ("train", "test"):
             data = np.frombuffer(_member(tar, f"cifar-100-binary/{shard}.bin"), dtype=np.uint8)

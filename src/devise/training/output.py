@@ -29,6 +29,7 @@ from devise.bundle.parts import (
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
+from devise.files import real_path
 from devise.space.evidence import Classifier
 from devise.space.labelspace import CENTRE
 from devise.training.kernel import trained_kernel
@@ -105,7 +106,7 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     gone = {one.licence for one in old.provenance} - {one.licence for one in provenance}
     manifest = replace(
         old,
-        name=out.resolve().name,
+        name=real_path(out).name,
         preprocessing=old.preprocessing if network is None else network.preprocessing.to_dict(),
         backbone=BackboneFacts(old.backbone.architecture if network is None else network.architecture, features),
         label_space=LabelSpaceFacts(len(space.labels), len(space.trained), space.dim),

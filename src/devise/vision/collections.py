@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from devise.archives import Tar
 from devise.errors import PictureError, UsageError
 from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 from devise.vision.pictures import MAX_BYTES, picture_bytes
@@ -91,7 +92,7 @@ def _in_shard(place: str, on_skip: Callable[[str], None]) -> Iterator[Item]:
     """Yield members of a tar file with their positions, so that each can be read alone."""
     times: dict[str, int] = {}
     try:
-        with _opened(place) as file, tarfile.open(fileobj=file, mode="r:") as shard:
+        with _opened(place) as file, Tar.open(fileobj=file, mode="r:") as shard:
             for member in shard:
                 if member.isdir():
                     continue

@@ -88,7 +88,10 @@ def feature_store(
         with sole_writer(path, TrainingError):
             _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers)
             _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)
-    return open_store(path)
+    store = open_store(path)
+    if store.key != key:
+        raise TrainingError(f"{path} is the store of another network or of other photos: remove it and extract again")
+    return store
 
 
 def open_store(path: Path) -> FeatureStore:

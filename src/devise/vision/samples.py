@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Int64
 
+from devise.archives import Tar
 from devise.errors import PictureError, TrainingError, UsageError
-from devise.files import text_of
+from devise.files import real_path, text_of
 from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 
 __all__ = ["BROKEN_SHARE", "Samples", "check_broken", "find_samples"]
@@ -141,7 +142,7 @@ def find_samples(sources: Sequence[Path]) -> Samples:
 def _once(sources: Sequence[Path]) -> Iterator[Path]:
     seen: set[Path] = set()
     for source in sources:
-        if (place := source.resolve()) not in seen:
+        if (place := real_path(source)) not in seen:
             seen.add(place)
             yield source
 
@@ -245,7 +246,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     """Yield the files of a shard by its headers; TrainingError if truncated, UsageError if not an archive."""
     end = 0
     try:
-        with tarfile.open(path, "r:") as shard:
+        with Tar.open(path, "r:") as shard:
             while (member := shard.next()) is not None:
                 shard.members = []  # type: ignore[attr-defined]  # or it keeps them all
                 end = member.offset_data + member.size

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from devise.cli.terminal import tell
 from devise.errors import TrainingError, UsageError
-from devise.files import sole_writer
+from devise.files import real_path, sole_writer
 
 __all__ = [
     "Bf16Option",
@@ -100,9 +100,9 @@ def require_torch() -> None:
 
 def default_work(out: Path, given: Path | None) -> Path:
     """Return the folder for checkpoints; raise UsageError if the bundle's parent folder is missing."""
-    if not out.resolve().parent.is_dir():
-        raise UsageError(f"--out needs an existing folder, got {out}: make {out.resolve().parent} first")
-    return given or out.resolve().with_name(f"{out.resolve().name}-training")
+    if not real_path(out).parent.is_dir():
+        raise UsageError(f"--out needs an existing folder, got {out}: make {real_path(out).parent} first")
+    return given or real_path(out).with_name(f"{real_path(out).name}-training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def carried_out(
     from devise.bundle.writer import check_target
     from devise.training.distributed import joined_processes
 
-    check_target(out.resolve(), overwrite)
+    check_target(real_path(out), overwrite)
     with joined_processes(device) as together, ExitStack() as held, shown_progress() as shown:
         if together.first:
             held.enter_context(sole_writer(inputs.work, TrainingError))

@@ -12,6 +12,7 @@ from devise.evaluation.record import Record
 from devise.evaluation.recorded import evaluate_record, generalised
 from devise.evaluation.reliability import Reliability
 from devise.evaluation.summary import absent_measures, image_values, summarise
+from devise.files import real_path
 from devise.pages.frame import many
 from devise.pages.report.build import Measured
 from devise.pages.report.content import Calibration, Competing, Hedging, ReliabilityBin
@@ -83,7 +84,7 @@ def finder(folders: Sequence[Path]) -> Callable[[str], Path | None]:
         if path.is_absolute() or ".." in path.parts:
             return None
         for folder in folders:
-            inside = PurePosixPath(*path.parts[1:]) if path.parts[:1] == (folder.resolve().name,) else path
+            inside = PurePosixPath(*path.parts[1:]) if path.parts[:1] == (real_path(folder).name,) else path
             for found in (folder / path, folder / inside):
                 if found.is_file():
                     return found
