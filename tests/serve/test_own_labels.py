@@ -37,7 +37,7 @@ def test_too_many_are_refused_but_a_known_one_may_change(tmp_path: Path):
     own = OwnLabels(tmp_path / "own.sqlite", 2)
     own.put(TypedLabel("a"))
     own.put(TypedLabel("b"))
-    with pytest.raises(UsageError, match="2 labels are kept"):
+    with pytest.raises(UsageError, match="2 labels are stored"):
         own.put(TypedLabel("c"))
     own.put(TypedLabel("b", "better"))
     assert own.all() == (TypedLabel("a"), TypedLabel("b", "better"))

@@ -196,13 +196,13 @@ def test_mistakes_are_told(served, photo: bytes, query: dict[str, object], messa
             "GET /v1/search?q=cat&sens=n02121620",
             "query.sens: unknown parameter, expected q, sense, like, top",
         ),
-        ("GET /v1/search?q=cat&q=dog", "query.q: given 2 times"),
+        ("GET /v1/search?q=cat&q=dog", "query.q: duplicate parameter (2 times)"),
         ("GET /v1/photos?count=3", "query.count: "),
         ("GET /v1/photos/0?size=9", "query.size: "),
         ("GET /v1/labels?query=cat", "query.query: "),
         ("GET /v1/map?x", "expected none"),
         ("PUT /v1/labels?x=1", "query.x: "),
-        ("DELETE /v1/labels?name=zedonk&name=hinny", "query.name: given 2 times"),
+        ("DELETE /v1/labels?name=zedonk&name=hinny", "query.name: duplicate parameter (2 times)"),
         ("POST /v1/embed?top=3", "query.top: "),
     ],
 )
@@ -259,7 +259,7 @@ def test_limits_of_bytes_pixels_and_labels(start, photo: bytes):
         assert (large.status_code, large.json()["error"]["code"]) == (413, "too_large")
         streamed = http.post("/v1/label", content=(bytes(100_000) for _ in range(20)))
         assert streamed.status_code == 413
-        with pytest.raises(UsageError, match="at most 2 labels"):
+        with pytest.raises(UsageError, match="at most 2 typed labels"):
             client.label(photo, labels="a dog; a cat; a cow")
         client.put_label("kick scooter")
         client.put_label("zedonk", "part zebra")

@@ -261,7 +261,7 @@ def _require(photos: PhotoSearch, photo: int) -> None:
 
 def _photos(service: Service) -> PhotoSearch:
     if service.photos is None:
-        raise ServiceError(404, "no_index", "this service has no photo index: start it with --index")
+        raise ServiceError(404, "no_index", "this service has no photo index, so there is nothing to search")
     return service.photos
 
 

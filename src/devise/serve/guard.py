@@ -77,7 +77,7 @@ class Guard:
 
     def _problem(self, path: str, headers: Headers) -> ServiceError | None:
         if self.hosts and not self._knows(_name(headers.get("host", ""))):
-            return ServiceError(400, "host", "unknown host name: allow it with --allowed-host")
+            return ServiceError(400, "host", "unknown host name: see allowed-host in the documentation of the service")
         if path.startswith("/v1/") and self.closing():
             return closing()
         needed = path.startswith("/v1/") or path == "/metrics"

@@ -79,7 +79,7 @@ def check_file(onnx: bytes) -> None:
             if key in _REFUSED:
                 raise _refused(f"contains {_REFUSED[key]}")
             if key == _LOCATION and value:
-                raise _refused("keeps weights in another file")
+                raise _refused("contains weights in another file")
             if key == _OPERATOR and onnx[place : place + value] not in _OPERATOR_BYTES:
                 raise _refused(f"contains the unknown operator {_shown(onnx[place : place + value])}")
             if key == _DOMAIN and onnx[place : place + value] not in (b"", b"ai.onnx"):
