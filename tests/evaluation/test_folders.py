@@ -67,11 +67,11 @@ def test_everything_skipped_has_a_reason(tmp_path: Path, nine: Taxonomy) -> None
     }
     assert found.skipped_counts == {
         "a broken link": 1,
-        "no picture in the class folder": 2,
+        f"no picture in the class folder ({CAT}, {TOOL})": 2,
         "not a picture by its name": 3,
         "not in a class folder": 2,
-        "the folder's name is not a synset id": 1,
-        "the synset id is not in the taxonomy": 1,
+        "the folder's name is not a synset id (dogs)": 1,
+        "the synset id is not in the taxonomy (n99999999)": 1,
     }
 
 
@@ -79,7 +79,7 @@ def test_everything_skipped_has_a_reason(tmp_path: Path, nine: Taxonomy) -> None
 def test_names_that_are_almost_ids(tmp_path: Path, nine: Taxonomy, name: str) -> None:
     put(tmp_path, f"{name}/a.jpg", f"{CAT}/a.jpg")
     found = find_test_photos(tmp_path, nine)
-    assert (found.truth_ids, found.skipped_counts) == ((CAT,), {"the folder's name is not a synset id": 1})
+    assert (found.truth_ids, found.skipped_counts) == ((CAT,), {f"the folder's name is not a synset id ({name})": 1})
 
 
 def test_no_photos_at_all_says_what_was_there(tmp_path: Path, nine: Taxonomy) -> None:

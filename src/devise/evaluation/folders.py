@@ -2,16 +2,22 @@
 
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from devise.errors import UsageError
+from devise.files import text_name
 from devise.vision.folders import find_pictures
 
 __all__ = ["Skipped", "TestPhotos", "find_test_photos"]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
+_OTHER_NAME = "the folder's name is not a synset id"
+_UNKNOWN_ID = "the synset id is not in the taxonomy"
+_NO_PICTURE = "no picture in the class folder"
+_OF_FOLDERS = (_OTHER_NAME, _UNKNOWN_ID, _NO_PICTURE)
+_NAMED = 5  # folders in a list that a person reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,16 @@ class TestPhotos:
 
     @property
     def skipped_counts(self) -> dict[str, int]:
-        """Count skipped files and folders by reason, in alphabetical order."""
-        return dict(sorted(Counter(one.reason for one in self.skipped).items()))
+        """Count skipped files and folders by reason, in alphabetical order; folders are named, the first few of many."""
+        counts = Counter(one.reason for one in self.skipped)
+        return {_with_names(reason, self.skipped): count for reason, count in sorted(counts.items())}
+
+
+def _with_names(reason: str, skipped: Sequence[Skipped]) -> str:
+    if reason not in _OF_FOLDERS:
+        return reason
+    names = [text_name(one.path.name) for one in skipped if one.reason == reason]
+    return f"{reason} ({', '.join(names[:_NAMED])}{', ...' * (len(names) > _NAMED)})"
 
 
 def find_test_photos(folder: Path, known: Container[str]) -> TestPhotos:
@@ -70,11 +84,11 @@ def find_test_photos(folder: Path, known: Container[str]) -> TestPhotos:
             continue
         pictures, others = _contents(path)
         if not _SYNSET_ID.fullmatch(path.name):
-            skipped.append(Skipped(path, "the folder's name is not a synset id", len(pictures)))
+            skipped.append(Skipped(path, _OTHER_NAME, len(pictures)))
         elif path.name not in known:
-            skipped.append(Skipped(path, "the synset id is not in the taxonomy", len(pictures)))
+            skipped.append(Skipped(path, _UNKNOWN_ID, len(pictures)))
         elif not pictures:
-            skipped += [*others, Skipped(path, "no picture in the class folder")]
+            skipped += [*others, Skipped(path, _NO_PICTURE)]
         else:
             skipped += others
             pairs += [(picture, path.name) for picture in pictures]
