@@ -55,7 +55,7 @@ class TestPhotos:
 
     @property
     def skipped_counts(self) -> dict[str, int]:
-        """Count skipped files and folders by reason, in alphabetical order; folders are named, the first few of many."""
+        """Count skipped files and folders by reason, in alphabetical order; the first few folders are named."""
         counts = Counter(one.reason for one in self.skipped)
         return {_with_names(reason, self.skipped): count for reason, count in sorted(counts.items())}
 
