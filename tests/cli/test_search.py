@@ -134,7 +134,7 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
         (["--like", "nowhere.png"], 1, "no such file"),
         (["xqzzv"], 1, "unknown label 'xqzzv'"),
         (["dog", "--top", "0"], 2, "top must be at least 1"),
-        (["dog", "--sheet", "no/folder/page.html"], 2, "a folder that exists"),
+        (["dog", "--sheet", "no/folder/page.html"], 2, "an existing folder"),
     ],
 )
 def test_wrong_questions(devise: Command, index: Path, arguments: list[str], code: int, message: str):

@@ -141,7 +141,7 @@ def test_a_token_from_the_environment(begin: Begin, tmp_path: Path):
         (("--host", "::"), 2, "or --open to serve everybody"),
         (("--decode-seconds", "0"), 2, "the limit decode_seconds must be above 0"),
         (("--queue", "0"), 2, "the limit queue must be above 0, got 0"),
-        (("--labels-db", "no/such/folder/own.sqlite"), 2, "a folder that exists"),
+        (("--labels-db", "no/such/folder/own.sqlite"), 2, "an existing folder"),
         (("--index", "somewhere"), 1, "somewhere"),
     ],
 )

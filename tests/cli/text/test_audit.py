@@ -76,7 +76,7 @@ def test_the_same_words_and_policy_make_nearly_the_vectors_that_the_bundle_keeps
 
 def test_wrong_usage(cli, tmp_path: Path):
     assert "must be one of first-term, mean-of-terms" in cli("audit", "--label-policy", "best", code=2)[1]
-    assert "folder that exists" in cli("audit", "--json", tmp_path / "no" / "a.json", code=2)[1]
+    assert "existing folder" in cli("audit", "--json", tmp_path / "no" / "a.json", code=2)[1]
     assert "no file" in cli("audit", "--classes", tmp_path / "none.txt", code=2)[1]
     unknown = tmp_path / "unknown.txt"
     unknown.write_text("n99999999\n")

@@ -49,7 +49,7 @@ def test_other_words(cli, tmp_path: Path, vectors_file: Path):
 
 def test_wrong_usage(cli, tmp_path: Path):
     assert "must end in .png or .html" in cli("plot", "--out", tmp_path / "map.svg", code=2)[1]
-    assert "folder that exists" in cli("plot", "--out", tmp_path / "no" / "map.png", code=2)[1]
+    assert "existing folder" in cli("plot", "--out", tmp_path / "no" / "map.png", code=2)[1]
     assert "--method must be" in cli("plot", "--out", tmp_path / "map.png", "--method", "umap", code=2)[1]
     assert "got 1" in cli("plot", "--out", tmp_path / "map.png", "--under", "tabby cat", code=1)[1]
     assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ def test_one_row_a_policy_with_the_figures_of_the_audit(cli, vectors_file: Path,
 def test_wrong_usage(cli, vectors_file: Path, tmp_path: Path):
     assert "must be unique" in cli("policies", "--policies", "first-term,first-term", code=2)[1]
     assert "must be one of" in cli("policies", "--policies", "best", code=2)[1]
-    assert "folder that exists" in cli("policies", "--json", tmp_path / "no" / "a.json", code=2)[1]
+    assert "existing folder" in cli("policies", "--json", tmp_path / "no" / "a.json", code=2)[1]
     tagged = ("--policies", "sense-tagged", "--label-vectors", vectors_file)
     assert "devise text train --sense-tags" in cli("policies", *tagged, code=1)[1]
 

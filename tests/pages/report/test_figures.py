@@ -68,7 +68,7 @@ def test_the_hedging_curve_is_drawn_where_the_record_keeps_answers(record: Recor
     assert dots[0].x < dots[1].x
     row = dict(zip(measured.tables[6].header[1:], measured.tables[6].rows[0][1], strict=True))
     assert (row["hedging area"].text, row["right@0.7"].text, row["bits@0.7"].text) == ("1.000", "100.0", "0.0")
-    assert "<h3>Wider names: accuracy against information</h3>" in report_html(content)
+    assert "<h3>Wider names</h3>" in report_html(content)
 
 
 def test_a_scorer_of_any_name_makes_a_file_in_the_folder(record: Record, tmp_path: Path):

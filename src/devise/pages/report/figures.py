@@ -131,7 +131,7 @@ def _hedging(content: Content) -> Figure:
     )
     return Figure(
         "hedging",
-        "Wider names: accuracy against information",
+        "Wider names",
         "Share of right answers against their mean information in bits. Each answer is the most informative name that "
         "reaches a threshold of the probability; one dot per threshold, from .99 at the left to .05. At the upper edge "
         f"all answers are right. Area under each curve (1 if always right) with its 95 % interval: {areas}.",
@@ -150,7 +150,7 @@ def _distances(content: Content) -> Figure:
     first = "; ".join(f"{one.name}: {100 * sum(v or 0 for v in one.values[:4]):.0f} percent" for one in series)
     return Figure(
         "distance",
-        "Distance of first guesses from the true class",
+        "Distance from the true class",
         "WordNet edges from the true class through the lowest common ancestor to the first guess; 0 is right.",
         f"Share of photos by the distance of the first guess. At most 3 edges away: {first}.",
         bar_groups(series, places, "edges from the true class", percent=True),
@@ -267,7 +267,7 @@ def _confusion(content: Content) -> Figure:
     more = "" if len(drawn) == len(rows) else f" The {len(drawn)} largest of {len(rows):,} branches."
     return Figure(
         "confusion",
-        f"Wrong first guesses of {content.model}, by branch of WordNet",
+        f"Wrong first guesses of {content.model}",
         "Each row is a WordNet branch with true classes: guesses that are right, wrong but in the branch, or in "
         f"another branch.{more}",
         f"{tree.right:,} of {tree.photos:,} photos are named right; the tree below gives the details as text.",
