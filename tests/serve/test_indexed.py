@@ -1,6 +1,8 @@
 """The calls of the search, over an index that `devise index` made."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from devise.errors import UsageError
 from devise.model.disambiguation import Meanings
+from devise.vision.pipeline import cores
 
 HALF = 0.5  # a probability that only the photo of the word itself can have
 
@@ -28,6 +31,44 @@ def test_what_is_no_likelier_than_before_is_not_found(indexed):
         assert len(client.search("lighthouse", reject=0).hits) == 3
         with pytest.raises(UsageError, match="reject"):
             client.search("lighthouse", reject=2)
+
+
+def test_searches_wait_for_each_other_and_not_for_ever(indexed, monkeypatch):
+    """One runs per core: each of a wide word takes 100 MB and a core."""
+    service, lock, may_end, running, most = indexed.service, threading.Lock(), threading.Event(), 0, 0
+    full = threading.Semaphore(0)
+    find = service.photos.find
+
+    def slow(*asked):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        full.release()
+        may_end.wait(60)
+        with lock:
+            running -= 1
+        return find(*asked)
+
+    monkeypatch.setattr(service.photos, "find", slow)
+
+    def status(_: int = 0) -> int:
+        with indexed.http() as http:
+            return http.get("/v1/search", params={"q": "espresso"}).status_code
+
+    with ThreadPoolExecutor(cores() + 3) as clients:
+        asked = [clients.submit(status) for _ in range(cores())]
+        for _ in range(cores()):
+            assert full.acquire(timeout=60)
+        with monkeypatch.context() as hurried:
+            hurried.setattr(service, "limits", replace(service.limits, seconds=0.05))
+            assert status() == 429
+        with indexed.http() as http:
+            assert http.get("/healthz").status_code == 200
+        asked += [clients.submit(status) for _ in range(2)]
+        may_end.set()
+        assert [one.result(60) for one in asked] == [200] * (cores() + 2)
+    assert most == cores()
 
 
 def test_several_words_are_any_of_them(indexed):

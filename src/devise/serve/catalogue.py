@@ -121,7 +121,7 @@ def search_routes(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["search"], dependencies=[Depends(only_known)])
 
     @routes.get("/search", response_model=Hits, summary="Find photos by words, or by a photo")
-    def search(
+    async def search(
         q: Annotated[Text, Query(description="A noun, or any other words.", examples=["snow leopard"])] = "",
         sense: Annotated[Text | None, Query(description="Id of the intended sense.")] = None,
         like: Annotated[
@@ -142,10 +142,10 @@ def search_routes(service: Service) -> APIRouter:
             raise UsageError("give either words as q, optionally with a sense, or a photo as like")
         if like is not None:
             _require(photos, like)
-            name = _photo(photos, like).name
-            hits = _hits(photos, photos.like(like, top), "cosine")
-            return Hits(query="", label=name, gloss="", photos=len(photos), hits=hits)
-        return _by_words(service, photos, " ".join(q.split()), sense, top, reject)
+        async with service.searching():
+            if like is not None:
+                return await run_in_threadpool(_by_photo, photos, like, top)
+            return await run_in_threadpool(_by_words, service, photos, " ".join(q.split()), sense, top, reject)
 
     @routes.get("/photos", response_model=PhotoList, summary="Some photos of the index")
     def some(top: Top = 8) -> Any:
@@ -170,6 +170,11 @@ def search_routes(service: Service) -> APIRouter:
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
     return routes
+
+
+def _by_photo(photos: PhotoSearch, like: int, top: int) -> Hits:
+    hits = _hits(photos, photos.like(like, top), "cosine")
+    return Hits(query="", label=_photo(photos, like).name, gloss="", photos=len(photos), hits=hits)
 
 
 def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int, reject: Reject) -> Hits:

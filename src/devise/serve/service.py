@@ -1,6 +1,8 @@
 """State shared by the routes of one service."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,12 +17,13 @@ from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import PhotoSearch, Thumbnails
+from devise.serve.problems import busy
 from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
 from devise.serve.settings import Limits
 from devise.serve.telemetry import Metrics
 from devise.space.embedding import FusedScorer
-from devise.vision.pipeline import Extracted
+from devise.vision.pipeline import Extracted, cores
 
 __all__ = ["Embedder", "Service"]
 
@@ -59,6 +62,7 @@ class Service:
         self.engine = Engine(self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe)
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self.embedder = Embedder(self.model)
+        self._searches = asyncio.Semaphore(cores())
         for name, what, value in (
             ("queue_pictures", "Pictures waiting for a core.", lambda: float(self.engine.waiting)),
             ("held_bytes", "Bytes of bodies in memory.", lambda: float(self.bodies.held)),
@@ -66,6 +70,22 @@ class Service:
             ("own_labels", "Stored labels of users.", lambda: float(len(self.own.all()))),
         ):
             self.metrics.watch(name, what, value)
+
+    @asynccontextmanager
+    async def searching(self) -> AsyncIterator[None]:
+        """One search of photos, of at most one per core; ServiceError 429 if none ends within `limits.seconds`.
+
+        A search of a wide word takes 100 MB and a core for as long as it lasts.
+        """
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await self._searches.acquire()
+        except TimeoutError:
+            raise busy("other searches take long: try again", 2) from None
+        try:
+            yield
+        finally:
+            self._searches.release()
 
     @cached_property
     def plane(self) -> Plane:
