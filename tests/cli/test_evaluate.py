@@ -135,7 +135,7 @@ def test_a_record_of_format_1_is_compared_by_what_it_has(run: Run, photos: Path,
     (tmp_path / "old.json").write_text(json.dumps(stored))
     code, out, err = run("compare", tmp_path / "old.json", tmp_path / "new.json", "--scorer", "fused")
     assert (code, err.count("\n")) == (0, 1)
-    assert "old.json: absent, as the record is of an older version: brier and log loss of fused, kernel, devise" in err
+    assert "old.json: absent, as the record is of an older version: brier and log loss of fused, kernel, branch, devise" in err
     assert "brier" not in out
     assert "ancestor f1" in out
 
@@ -225,7 +225,7 @@ def test_the_tables_of_the_paper(run: Run, photos: Path, splits: Path, tmp_path:
     ]  # fmt: skip
     for row in chance:
         assert row["hits"] == pytest.approx([100 * k / row["candidates"] for k in (1, 5, 20)])
-    assert len(stored["generalised"]) == 14
+    assert len(stored["generalised"]) == 16
     assert all(row["hits"][0] == row["precisions"][0] for row in stored["zero_shot"])
     paper = [row for row in stored["zero_shot"] if row["paper"]]
     assert {row["model"] for row in paper} == {"DeViSE (paper)", "Softmax (paper)"}

@@ -84,7 +84,7 @@ def test_nothing_found_says_what_was_asked(devise: Command, index: Path):
     for arguments, named in ((["zebra"], "zebra"), (["--under", "whale"], "any whale")):
         code, out, err = devise("search", index, *arguments, "--reject", 1)
         assert (code, out) == (0, "")
-        assert err.splitlines()[-1].endswith(f" photos looks like {named} (--reject 0 shows the nearest all the same)")
+        assert err.splitlines()[-1].endswith(f" photos looks like {named} (--reject 0 shows the nearest photos anyway)")
 
 
 def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path: Path):

@@ -97,7 +97,7 @@ def test_the_chain_from_photos_to_labels(run: Run, shard: Path, tmp_path: Path):
     common = ("--photos", shard, "--model", first, "--set", "holdout=0.1", "--batch", 32)
     made = run("train", "surgery", *common, "--out", second, "--epochs", 6, "--rate", 0.01)
     assert made.code == 0, made.err
-    assert "hit@1 on photos held out" in made.out
+    assert "hit@1 on held-out photos" in made.out
     assert {part.name for part in open_bundle(second).manifest.parts} >= {"random.safetensors", "words.safetensors"}
 
     made = run("train", "finetune", *common[:2], "--model", second, *common[4:], "--out", third, "--epochs", 2)
@@ -178,7 +178,7 @@ def test_what_can_be_known_before_the_training_is_told_before_it(run: Run, shard
     assert not list(tmp_path.glob("table1*"))
     (tmp_path / "file").write_text("x")
     file = run(*table[:6], "--out", tmp_path / "file", "--test", shard)
-    assert (file.code, "is a file" in file.err) == (2, True)
+    assert (file.code, "got the file" in file.err) == (2, True)
 
 
 def test_too_few_photos_to_hold_one_out_is_told(run: Run, shard: Path, small: Path, tmp_path: Path):

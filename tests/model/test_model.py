@@ -282,7 +282,7 @@ def test_reject_is_a_probability(small: Model, plain: Plain, reject: float):
 
 def test_an_unknown_method():
     # The checking of types, which is on in the tests, would refuse it earlier.
-    with pytest.raises(UsageError, match="one of fused, kernel, devise, conse, softmax, got 'magic'"):
+    with pytest.raises(UsageError, match="one of fused, kernel, branch, devise, conse, softmax, got 'magic'"):
         LabelRequest.__post_init__(SimpleNamespace(top=1, method="magic", reject=0.0))  # type: ignore[arg-type]
 
 

@@ -60,5 +60,5 @@ def test_a_network_of_another_kind():
     for name in ("resnet", "mean of each channel", "smallnet x x x"):
         with pytest.raises(BundleError, match="cannot be trained further"):
             restore.restored_network(onnx_file, name, 5, 16)
-    with pytest.raises(BundleError, match=r"has no blocks\.\S+ as"):
+    with pytest.raises(BundleError, match=r"lacks blocks\.\S+ of"):
         restore.restored_network(onnx_file, "smallnet 8-12 x 2-2", 5, 16)

@@ -35,6 +35,7 @@ __all__ = [
     "Tally",
     "check_output",
     "counting",
+    "keywords_of",
     "open_output",
     "open_sheet",
     "open_sidecars",
