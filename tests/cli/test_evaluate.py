@@ -135,7 +135,10 @@ def test_a_record_of_format_1_is_compared_by_what_it_has(run: Run, photos: Path,
     (tmp_path / "old.json").write_text(json.dumps(stored))
     code, out, err = run("compare", tmp_path / "old.json", tmp_path / "new.json", "--scorer", "fused")
     assert (code, err.count("\n")) == (0, 1)
-    assert "old.json: absent, as the record is of an older version: brier and log loss of fused, kernel, branch, devise" in err
+    assert (
+        "old.json: absent, as the record is of an older version: brier and log loss of fused, kernel, branch, devise"
+        in err
+    )
     assert "brier" not in out
     assert "ancestor f1" in out
 
