@@ -86,6 +86,7 @@ def test_a_name_that_is_not_utf_8_comes_back_from_every_file(run: Run, photos: P
     assert {row["path"] for row in json.loads(out)} == {*map(str, odd.glob("*/*.png"))}
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
     for name in ("a", "b"):
         code, out, err = run(
@@ -210,7 +211,9 @@ def test_two_runs_of_reproduce_write_the_same_bytes(run: Run, photos: Path, spli
     assert str(tmp_path) not in (tmp_path / "a.json").read_text()
 
 
-@pytest.mark.parametrize("form", [(), ("--markdown",), ("--latex",), ("--csv",)])
+@pytest.mark.parametrize(
+    "form", [(), *(pytest.param((form,), marks=pytest.mark.slow) for form in ("--markdown", "--latex", "--csv"))]
+)
 def test_the_tables_of_the_paper(run: Run, photos: Path, splits: Path, tmp_path: Path, form: tuple[str, ...]):
     code, out, err = run("reproduce", "zeroshot", photos, "--splits", splits, "--json", tmp_path / "z.json", *form)
     assert code == 0

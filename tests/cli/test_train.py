@@ -309,6 +309,7 @@ def test_table1_of_classes_that_are_named_otherwise_in_the_test_photos(
     assert softmax["means"]["hit@1"] > 0.8  # each name stands for its synset on both sides
 
 
+@pytest.mark.slow
 def test_a_network_of_timm_labels(run: Run, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import torch
 
