@@ -81,6 +81,24 @@ def test_two_photos_do_not_share_a_sidecar(label, unlabel, scenes: Path):
     assert unlabel(scenes / "1 <b>.png")[1] == "keywords taken back from 1 of 1 sidecar\n"
 
 
+def test_sidecars_in_linked_folders_and_of_photos_that_are_gone_are_found(label, unlabel, scenes: Path, tmp_path: Path):
+    linked = tmp_path / "album"
+    linked.mkdir()
+    (linked / "trip").symlink_to(scenes, target_is_directory=True)
+    label(linked, "--xmp", "--sure", 0.01)
+    assert len(list(scenes.glob("*.xmp"))) == 3
+    (scenes / "0 <b>.png").unlink()
+    assert unlabel(linked)[1] == "keywords taken back from 2 of 2 sidecars\n"
+    assert unlabel(scenes)[1] == "keywords taken back from 1 of 1 sidecar\n"
+    assert not list(scenes.glob("*.xmp"))
+
+
+def test_a_name_for_sidecars_without_sidecars_is_refused(label, scenes: Path):
+    told = label(scenes, "--xmp-name", "stem")
+    assert (told.code, told.out) == (2, "")
+    assert "--xmp-name is for sidecars: give --xmp too" in told.err
+
+
 def test_parquet_has_no_sidecars(label, scenes: Path, tmp_path: Path):
     told = label(scenes, "--xmp", "-f", "parquet", "-o", tmp_path / "parts")
     assert told.code == 2

@@ -144,7 +144,8 @@ def sample_photos(folder: Path, *, meant: bool) -> tuple[list[Photo], list[str]]
 def samples(*, needed: bool, meant: bool) -> list[Photo]:
     """Return the samples of the installed scikit-image, and print which are missing.
 
-    UsageError if `needed` and there is none."""
+    UsageError if `needed` and there is none.
+    """
     folder = sample_folder()
     if folder is None:
         hint = "the sample photos are in scikit-image: pip install 'devise-zsl[demo]'"

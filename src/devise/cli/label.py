@@ -29,7 +29,7 @@ from devise.cli.options import (
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name, real_path
-from devise.sidecars import SidecarName
+from devise.sidecars import SidecarName, require_xmp
 from devise.tabletext import cell_text
 
 if TYPE_CHECKING:
@@ -177,12 +177,13 @@ def label(
         ),
     ] = False,
     xmp_name: Annotated[
-        SidecarName,
+        SidecarName | None,
         typer.Option(
             metavar="NAME",
-            help="With --xmp: full is photo.jpg.xmp (digiKam, darktable), stem is photo.xmp (Lightroom).",
+            help="With --xmp: full (the default) is photo.jpg.xmp, for digiKam and darktable; stem is photo.xmp, for Lightroom.",
+            show_default=False,
         ),
-    ] = SidecarName.full,
+    ] = None,
     ray: Annotated[
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
@@ -214,7 +215,11 @@ def label(
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    sure = IN_DOUBT if xmp and sure is None else sure
+    if xmp_name and not xmp:
+        raise UsageError("--xmp-name is for sidecars: give --xmp too")
+    if xmp:
+        require_xmp()
+        sure = IN_DOUBT if sure is None else sure
     in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
     request = LabelRequest(
         top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context
@@ -249,7 +254,7 @@ def label(
         open_tree(tree, loaded) as drawn,
         open_output(output, tally) as target,
         open_sheet(sheet, loaded, run) as shown,
-        open_sidecars(xmp_name if xmp else None, tally) as tagged,
+        open_sidecars((xmp_name or SidecarName.full) if xmp else None, tally) as tagged,
     ):
         answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
         told = tagged(shown(drawn(answers)))

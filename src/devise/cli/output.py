@@ -23,7 +23,7 @@ from devise.cli.terminal import Stream, counted, tell
 from devise.errors import DeviseError, UsageError
 from devise.files import atomic_write, real_path
 from devise.model.answers import Answer
-from devise.sidecars import Keyword, SidecarName
+from devise.sidecars import Keyword, SidecarError, SidecarName, sidecar_of, tag_sidecar
 from devise.vision.folders import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -169,9 +169,6 @@ def open_sidecars(name: SidecarName | None, tally: Tally) -> Iterator[Callable[[
     if name is None:
         yield iter
         return
-    from devise.sidecars import SidecarError, require_xmp, sidecar_of, tag_sidecar
-
-    require_xmp()
     photo_of: dict[Path, str] = {}
     written = unchanged = unnamed = 0
 

@@ -10,6 +10,7 @@ from devise.cli.app import app
 from devise.cli.terminal import counted, tell
 from devise.errors import UsageError
 from devise.sidecars import SidecarError, SidecarName, clear_sidecar, require_xmp, sidecar_of
+from devise.vision.folders import find_pictures
 
 __all__ = ["unlabel"]
 
@@ -29,9 +30,13 @@ def unlabel(
     if missing := next((path for path in paths if not path.exists()), None):
         raise UsageError(f"no photo, sidecar or folder at {missing}: check the path")
     changed = found = failed = 0
-    for sidecar in dict.fromkeys(one for path in paths for one in _sidecars(path)):
+    for sidecar, problem in dict.fromkeys(one for path in paths for one in _sidecars(path)):
+        if problem is not None:
+            failed += 1
+            tell(f"{sidecar}: {problem}")
+            continue
+        found += 1
         try:
-            found += 1
             changed += clear_sidecar(sidecar)
         except SidecarError as error:
             failed += 1
@@ -42,10 +47,19 @@ def unlabel(
         raise typer.Exit(1)
 
 
-def _sidecars(path: Path) -> Iterator[Path]:
+def _sidecars(path: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield sidecars, those without a photo too, and folders that cannot be read with the reason.
+
+    Photos are found as devise label finds them, so that linked folders are entered.
+    """
+    if path.suffix.lower() == ".xmp" and not path.is_dir():
+        yield path, None
+        return
     if path.is_dir():
-        yield from sorted(one for one in path.rglob("*") if one.suffix.lower() == ".xmp" and one.is_file())
-    elif path.suffix.lower() == ".xmp":
-        yield path
-    else:
-        yield from (one for one in (sidecar_of(path, name) for name in SidecarName) if one.is_file())
+        yield from ((one, None) for one in sorted(path.rglob("*")) if one.suffix.lower() == ".xmp" and one.is_file())
+    for photo in find_pictures([path]):
+        if photo.path.is_dir():
+            yield photo.path, photo.problem
+        else:
+            named = (sidecar_of(photo.path, name) for name in SidecarName)
+            yield from ((one, None) for one in named if one.is_file())
