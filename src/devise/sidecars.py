@@ -216,7 +216,7 @@ def _parsed(packet: bytes) -> "etree._Element":
     try:
         root = etree.fromstring(packet.strip(b"\0 \r\n\t"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise SidecarError(f"not XML ({reason_of(error)}): the sidecar is left as it is") from None
+        raise SidecarError(f"not XML ({getattr(error, 'msg', error)}): the sidecar is left as it is") from None
     if root.getroottree().docinfo.doctype:
         raise SidecarError("it has a DOCTYPE, which XMP does not allow: the sidecar is left as it is")
     _rdf(root)

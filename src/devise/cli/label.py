@@ -180,7 +180,8 @@ def label(
         SidecarName | None,
         typer.Option(
             metavar="NAME",
-            help="With --xmp: full (default) is photo.jpg.xmp, for digiKam and darktable; stem is photo.xmp, for Lightroom.",
+            help="With --xmp: full (the default) is photo.jpg.xmp, for digiKam and darktable; stem is photo.xmp, for "
+            "Lightroom.",
             show_default=False,
         ),
     ] = None,
