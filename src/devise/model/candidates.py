@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from devise.model.typed import (
 )
 from devise.space.composition import ComposedLabel
 from devise.space.labelspace import LabelSpace, placed
+from devise.taxonomy.everyday import kinds as kinds_below
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import default_taxonomy
 
@@ -147,7 +149,7 @@ def with_senses(typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[Typ
 def kinds_of(parts: ModelParts, space: LabelSpace, position: int) -> LabelSpace:
     """Return the model's labels at and below one label of `space`, or itself if there are none."""
     label = space.labels[position]
-    below = parts.taxonomy.subtree(label.id) if label.id in parts.taxonomy else frozenset[str]()
+    below = kinds_below(parts.taxonomy, label.id) if label.id in parts.taxonomy else frozenset[str]()
     own = parts.space.labels
     places = sorted(own.position(one) for one in below if one in own)
     return parts.space.subset(places) if places else space.subset([position])
@@ -244,7 +246,7 @@ def _list_in(parts: ModelParts, label: TypedLabel) -> tuple[TypedLabel, ...]:
 
 
 def _subtree(parts: ModelParts, name: str, among: LabelSet, candidates: str) -> tuple[frozenset[str], str]:
-    """Return everything below the most probable sense with labels below it, and a note on it.
+    """Return all kinds of the most probable sense with labels among them, and a note on it; of an id its subtree.
 
     Withheld labels count, so that a name means the same with them and without.
     """
@@ -254,11 +256,12 @@ def _subtree(parts: ModelParts, name: str, among: LabelSet, candidates: str) -> 
     meaning = Meanings(parts).of(name)
     if meaning is None:
         raise UsageError(f"under needs a noun of WordNet or its id, got {name!r}: try a more common word")
+    below_sense = parts.taxonomy.subtree if parts.taxonomy.id_in(name) else partial(kinds_below, parts.taxonomy)
     for sense in meaning.senses:
-        below = parts.taxonomy.subtree(sense.id)
+        below = below_sense(sense.id)
         if any(one in among or one in withheld for one in below):
             return below, meaning.note if sense is meaning.chosen else f"{name}: {sense.definition}"
-    return parts.taxonomy.subtree(meaning.chosen.id), ""
+    return below_sense(meaning.chosen.id), ""
 
 
 def _kinds(parts: ModelParts, space: LabelSpace, words: Iterable[str]) -> Kinds | None:
@@ -267,7 +270,7 @@ def _kinds(parts: ModelParts, space: LabelSpace, words: Iterable[str]) -> Kinds 
     words: ids of the nouns that mean their kinds. Widest first, so that a nearer noun overrides a wider one.
     """
     own, labels = parts.space.labels, space.labels
-    below = {one: parts.taxonomy.subtree(one) for one in words if one in labels}
+    below = {one: kinds_below(parts.taxonomy, one) for one in words if one in labels}
     owner: dict[str, int] = {}
     for one in sorted(below, key=lambda one: -len(below[one])):
         place = labels.position(one)

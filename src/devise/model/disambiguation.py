@@ -11,6 +11,7 @@ from devise.bundle.parts import WORDS
 from devise.model.parts import ModelParts
 from devise.space.labelspace import placed
 from devise.space.prior import Standing
+from devise.taxonomy.everyday import everyday_senses
 from devise.taxonomy.genus import genus_of_definition, head_phrase
 from devise.taxonomy.morphology import base_forms, normalise
 from devise.taxonomy.synsets import Synset
@@ -113,7 +114,7 @@ class Meaning:
 
 
 class Meanings:
-    """Chooses the senses of words for a model's labels.
+    """Chooses the senses of words for a model's labels: as `everyday_senses` says, else by weighted evidence.
 
     prior: one number per label of the model, up = more often photographed; None takes the model's own.
     """
@@ -131,6 +132,7 @@ class Meanings:
             vectors: dict[str, _Vector | None] = {}
             known = any(self._is_known(one) for one in readings if not _is_written(word, one))
             scores = {one.synset.id: self._score(word, one, vectors, known) for one in readings}
+            scores |= dict.fromkeys({everyday_senses().get(normalise(word))} & scores.keys(), math.inf)
             readings = tuple(sorted(readings, key=lambda one: -scores[one.synset.id]))
         if not readings:
             return None

@@ -12,6 +12,7 @@ from devise.model.labeller import Model
 from devise.model.typed import TypedLabel
 from devise.search.query import PhotoSearch
 from devise.search.results import Wanted
+from devise.taxonomy.everyday import kinds
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ORDERS", "ClassQuality", "Quality", "Retrieval", "class_of", "measure_search", "retrieval"]
@@ -111,13 +112,13 @@ def class_of(path: Path, taxonomy: Taxonomy) -> str | None:
 def _of_class(model: Model, search: PhotoSearch, truth: Sequence[str | None], synset: str) -> list[ClassQuality]:
     taxonomy = model.parts.taxonomy
     name, trained = taxonomy.synset(synset).name, synset in model.parts.trained_ids
-    kinds = taxonomy.subtree(synset)
+    included = kinds(taxonomy, synset)
     asked = {
         "name": Wanted((TypedLabel(name),)),
         "probability": Wanted((TypedLabel(synset),)),
         "cosine": Wanted((TypedLabel(synset),), by="cosine"),
     }
-    right = {by: np.array([one in kinds if by == "name" else one == synset for one in truth]) for by in asked}
+    right = {by: np.array([one in included if by == "name" else one == synset for one in truth]) for by in asked}
     rows = []
     for by, wanted in asked.items():
         kept = search.kept(replace(wanted, reject="auto"))

@@ -33,6 +33,7 @@ from devise.serve.schema import (
     Text,
 )
 from devise.serve.service import Service
+from devise.taxonomy.everyday import kinds
 
 __all__ = ["label_routes", "only_known", "search_routes"]
 
@@ -237,7 +238,7 @@ def _sense(meanings: Meanings, parts: ModelParts, synset_id: str, photos: int = 
 
 def _kinds(parts: ModelParts, found: PhotosFound, sense: str) -> list[Sense]:
     """Count the labels of the photos below the sense, most frequent first."""
-    below, meanings = parts.taxonomy.subtree(sense) - {sense}, Meanings(parts)
+    below, meanings = kinds(parts.taxonomy, sense) - {sense}, Meanings(parts)
     counts = Counter(hit.label.id for hit in found.hits if hit.label is not None and hit.label.id in below)
     return [_sense(meanings, parts, kind, photos) for kind, photos in counts.most_common(_KINDS)]
 
