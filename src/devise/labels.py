@@ -1,6 +1,6 @@
 """Label and LabelSet: the possible names of a picture, in a fixed order, with the trained ones marked."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
@@ -106,6 +106,13 @@ class LabelSet:
             return self._positions[label_id]
         except KeyError:
             raise LabelError(f"label {label_id} is not among the {len(self)} requested labels") from None
+
+    def renamed(self, names: Mapping[str, str]) -> "LabelSet":
+        """Return the same labels, some of them with another name, by id."""
+        own = self._columns
+        return LabelSet._of(
+            own._replace(names=tuple(names.get(one, was) for one, was in zip(own.ids, own.names, strict=True)))
+        )
 
     def subset(self, positions: Iterable[int]) -> "LabelSet":
         """The labels at these positions, in the order given."""

@@ -18,6 +18,7 @@ from devise.cli.options import (
     AllNounsOption,
     ExcelOption,
     FastOption,
+    LangOption,
     MaxPixelsOption,
     ModelOption,
     NoPriorOption,
@@ -191,6 +192,7 @@ def label(
     ] = 0,
     quiet: QuietOption = False,
     no_prior: NoPriorOption = False,
+    lang: LangOption = None,
     fast: FastOption = False,
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
@@ -206,13 +208,15 @@ def label(
     from devise.model.candidates import with_senses
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
+    from devise.taxonomy.wordnet import taxonomy_in
 
     if "" in paths:
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
     if all_nouns and candidates not in ("all", "all-nouns"):
         raise UsageError(f"--all-nouns sets the candidates: leave out --candidates {candidates}")
     candidates = "all-nouns" if all_nouns else candidates
-    typed = with_senses(parse_labels(*labels) if labels else (), sense or ())
+    typed = with_senses(taxonomy_in(lang), parse_labels(*labels) if labels else (), sense or ())
+    open_model = partial(load, model, fast=fast, prior=not no_prior, language=lang)
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
@@ -233,7 +237,7 @@ def label(
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
-            load(model, fast=fast, prior=not no_prior),
+            open_model(),
             request,
             PartsJob(tuple(paths), output, ray, model),
             ready=partial(_ready, quiet=quiet),
@@ -242,7 +246,7 @@ def label(
     if ray:
         raise UsageError("--ray needs --format parquet --output FOLDER")
     _check_outputs(("--output", output, "labels.csv"), ("--sheet", sheet, "sheet.html"), ("--tree", tree, "names.svg"))
-    loaded = load(model, fast=fast, prior=not no_prior)
+    loaded = open_model()
     loaded.prepare()
     tally = Tally()
 
@@ -297,7 +301,7 @@ def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
         if listed in OWN_CANDIDATES or listed in str(error):
             raise
         raise type(error)(f"with --candidates {listed}: {error}", hint=error.hint) from None
-    tell_notes(() if quiet else run.notes)
+    tell_notes(() if quiet else (*filter(None, [model.parts.language_note]), *run.notes))
     return run
 
 

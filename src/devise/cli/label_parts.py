@@ -54,6 +54,8 @@ def label_in_parts(
         )
     if job.ray and not model.parts.with_prior:
         raise UsageError("--no-prior does not work with --ray: leave out one of them")
+    if job.ray and model.parts.taxonomy.language is not None:
+        raise UsageError("--lang does not work with --ray: leave out one of them")
     run = ready(model, request)
     work = _on_cluster if job.ray else _here
     places = tuple(place if "://" in place else os.path.abspath(place) for place in job.places)

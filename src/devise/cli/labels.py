@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import AllNounsOption, ModelOption
+from devise.cli.options import AllNounsOption, LangOption, ModelOption
 
 if TYPE_CHECKING:
     from devise.model.parts import ModelParts
@@ -50,12 +50,14 @@ def labels(
     ] = None,
     all_nouns: AllNounsOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lang: LangOption = None,
     model: ModelOption = None,
 ) -> None:
     """Look up a name: its senses and nearest labels. With two names, compare them; with none, count the labels.
 
     Examples: devise labels 'snow leopard'; devise labels mouse --sense n03793489; devise labels guitar harp.
     """
+    from devise.cli.terminal import tell
     from devise.errors import UsageError
     from devise.model.parts import ModelParts
 
@@ -67,7 +69,9 @@ def labels(
         raise UsageError("--sense needs exactly one name: to compare two senses, give their ids as names")
     if tree is not None and (name is None or pairs or as_json):
         raise UsageError("--tree needs one or two names, without --pairs and --json")
-    parts = ModelParts.open(model)
+    parts = ModelParts.open(model, language=lang)
+    if parts.language_note:
+        tell(parts.language_note)
     if tree is not None:
         _draw(parts, [one for one in (name, other) if one is not None], sense, top, tree, all_nouns=all_nouns)
     elif pairs:

@@ -17,6 +17,7 @@ __all__ = [
     "FastOption",
     "LabelPolicyOption",
     "LabelVectorsOption",
+    "LangOption",
     "MaxPixelsOption",
     "ModelOption",
     "NoPriorOption",
@@ -51,6 +52,17 @@ ExcelOption = Annotated[
 FastOption = Annotated[
     bool,
     typer.Option("--fast", help="Run the network in 8-bit integers: several times faster, slightly less accurate."),
+]
+
+LangOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lang",
+        metavar="CODE|FILE",
+        help="Show and understand nouns in another language: fr, it, nl, pl, pt, zh and 18 more (docs/languages.md), "
+        "or a file with a synset id, a tab and a name per line. English names stay where it has none, marked (en).",
+        show_default=False,
+    ),
 ]
 
 

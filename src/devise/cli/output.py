@@ -24,6 +24,7 @@ from devise.errors import DeviseError, UsageError
 from devise.files import atomic_write, real_path
 from devise.model.answers import Answer
 from devise.sidecars import Keyword, SidecarError, SidecarName, sidecar_of, tag_sidecar
+from devise.taxonomy.wordnet import ENGLISH
 from devise.vision.folders import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def keywords_of(answer: Answer) -> tuple[Keyword, ...]:
     path: tuple[str, ...] = ()
     keywords = []
     for level in (*levels, hedge.name):
-        path = (*path, level.name)
+        path = (*path, level.name.removesuffix(ENGLISH))  # a keyword is for other programs: no mark
         keywords.append(Keyword(path, level.id, level.share))
     return tuple(keywords)
 

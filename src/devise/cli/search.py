@@ -12,6 +12,7 @@ from devise.cli.options import (
     AllNounsOption,
     ExcelOption,
     FastOption,
+    LangOption,
     MaxPixelsOption,
     ModelOption,
     QuietOption,
@@ -87,6 +88,7 @@ def search(
         bool, typer.Option("--evaluate", help="Measure the search: query every class folder (n02084071) of the index.")
     ] = False,
     quiet: QuietOption = False,
+    lang: LangOption = None,
     fast: FastOption = False,
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
@@ -107,6 +109,7 @@ def search(
     from devise.search.nearest_photos import open_search
     from devise.search.results import Wanted
     from devise.search.search_quality import measure_search
+    from devise.taxonomy.wordnet import taxonomy_in
 
     if evaluate:
         given = {"words": words, "--every": every, "--exact": exact, "--sense": sense, "--under": under, "--like": like}
@@ -117,7 +120,7 @@ def search(
             "--format": form != Form.table,
             "--excel": excel,
         }
-        given |= {"--sheet": sheet, "--open": show}
+        given |= {"--sheet": sheet, "--open": show, "--lang": lang}
         if idle := [name for name, value in given.items() if value not in (None, False)]:
             raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
         loaded = load(model, fast=fast)
@@ -125,12 +128,13 @@ def search(
         return
     if excel and form != Form.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    typed = with_senses(parse_labels(*words) if words else (), sense or ())
+    typed = with_senses(taxonomy_in(lang), parse_labels(*words) if words else (), sense or ())
     wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact, parse_reject(reject) or 0.0)
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
-    found = open_search(load(model, fast=fast), index, all_nouns=all_nouns).find(wanted, top)
-    tell_notes(() if quiet else found.notes)
+    loaded = load(model, fast=fast, language=lang)
+    found = open_search(loaded, index, all_nouns=all_nouns).find(wanted, top)
+    tell_notes(() if quiet else (*filter(None, [loaded.parts.language_note]), *found.notes))
     if not found.exact:
         tell("searched approximately: devise index prints the recall of this search")
     asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import FastOption, ModelOption
+from devise.cli.options import FastOption, LangOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import text_of
@@ -53,6 +53,7 @@ def serve(
     decode_seconds: Annotated[
         float, typer.Option(help="Limit of processor time for decoding one picture, in seconds.")
     ] = 10.0,
+    lang: LangOption = None,
     fast: FastOption = False,
     model: ModelOption = None,
 ) -> None:
@@ -87,7 +88,9 @@ def serve(
         decode_seconds=decode_seconds,
     )
     listening = bound(host, port, public=token is not None or open_to_all)
-    loaded = load(model, fast=fast)
+    loaded = load(model, fast=fast, language=lang)
+    if loaded.parts.language_note:
+        tell(loaded.parts.language_note)
     photos = open_photos(index, loaded) if index is not None else None
     service = Service(loaded, OwnLabels(_labels_file(labels_db), max_labels), photos, limits)
     service.warm()

@@ -132,7 +132,7 @@ def _sense(parts: ModelParts, synset: Synset) -> Sense:
     label = labels[labels.position(synset.id)] if synset.id in labels else None
     return Sense(
         id=synset.id,
-        terms=synset.lemmas,
+        terms=synset.terms,
         gloss=synset.definition,
         path=tuple(taxonomy.synset(above).name for above in ways[0]),
         ways=len(ways),

@@ -1,7 +1,7 @@
 """Choose the candidate labels: of the model, a file or a subtree, and typed by the user."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from devise.space.composition import ComposedLabel
 from devise.space.labelspace import LabelSpace, placed
 from devise.taxonomy.everyday import kinds as kinds_below
 from devise.taxonomy.synsets import Synset
-from devise.taxonomy.wordnet import default_taxonomy
+from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = [
     "OWN_CANDIDATES",
@@ -133,9 +133,9 @@ def choose_candidates(
     return Candidates(space, notes, ids, words, kinds)
 
 
-def with_senses(typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[TypedLabel, ...]:
+def with_senses(taxonomy: Taxonomy, typed: Sequence[TypedLabel], senses: Sequence[str]) -> tuple[TypedLabel, ...]:
     """Set the senses of words to these ids; UsageError for an id that fits no word."""
-    taxonomy, chosen = default_taxonomy(), list(typed)
+    chosen = list(typed)
     for text in senses:
         sense = taxonomy.id_in(text)
         fits = [i for i, one in enumerate(chosen) if sense in [found.id for found in taxonomy.find(one.name)]]
@@ -338,7 +338,7 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
     notes += _several(several, count)
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
     space = space.joined(added) if len(added.labels) else space
-    space = _renamed(space, known)
+    space = LabelSpace(space.labels.renamed(known), space.vectors) if known else space
     ids = (*known, *(label.id for label, _ in fresh))
     space = space.joined(_space_of(parts, fresh)) if fresh else space
     return _Typed(space, tuple(notes), ids, tuple(words))
@@ -380,19 +380,6 @@ def _several(notes: Sequence[str], count: int) -> list[str]:
     if len(notes) < 2:
         return list(notes)
     return [f"{len(notes)} of {count} {SEVERAL_MEANINGS}"]
-
-
-def _renamed(space: LabelSpace, names: Mapping[str, str]) -> LabelSpace:
-    """Return the same labels, some of them renamed."""
-    labels = space.labels
-    if all(labels[labels.position(one)].name == name for one, name in names.items()):
-        return space
-    shown = [label.name for label in labels]
-    for one, name in names.items():
-        shown[labels.position(one)] = name
-    columns = [(label.gloss, label.seen, label.source) for label in labels]
-    glosses, seen, sources = zip(*columns, strict=True)
-    return LabelSpace(LabelSet.of_columns(labels.ids, shown, glosses, seen, sources), space.vectors)
 
 
 def _composed(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:

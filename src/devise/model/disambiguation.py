@@ -132,7 +132,7 @@ class Meanings:
             vectors: dict[str, _Vector | None] = {}
             known = any(self._is_known(one) for one in readings if not _is_written(word, one))
             scores = {one.synset.id: self._score(word, one, vectors, known) for one in readings}
-            scores |= dict.fromkeys({everyday_senses().get(normalise(word))} & scores.keys(), math.inf)
+            scores |= dict.fromkeys(scores.keys() & {everyday_senses().get(normalise(word), "")}, math.inf)
             readings = tuple(sorted(readings, key=lambda one: -scores[one.synset.id]))
         if not readings:
             return None

@@ -406,10 +406,13 @@ def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
     return parse_labels(labels) if labels is not None else ()
 
 
-def load(path: str | Path | None = None, *, fast: bool = False, prior: bool = True) -> Model:
+def load(
+    path: str | Path | None = None, *, fast: bool = False, prior: bool = True, language: str | None = None
+) -> Model:
     """Load the model in a bundle directory; None is the one in the package.
 
     fast: run its network in 8-bit integers, slightly less accurate; BundleError if the bundle has no part for that.
     prior: False ranks by similarity alone, without preference for nouns that people photograph.
+    language: show and understand nouns in it: "fr" and the like, or a file, see `devise.taxonomy.languages`.
     """
-    return Model(ModelParts.open(None if path is None else Path(path), fast=fast, prior=prior))
+    return Model(ModelParts.open(None if path is None else Path(path), fast=fast, prior=prior, language=language))

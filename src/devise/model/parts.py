@@ -20,7 +20,7 @@ from devise.space.labelspace import CENTRE, Centre, DeferredSpace, LabelSpace
 from devise.space.policies import composer_for
 from devise.space.prior import Familiarity, Prior, Standing
 from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
-from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.taxonomy.wordnet import ENGLISH, taxonomy_in
 from devise.text.vectors import WordTable
 from devise.vision.backbone import OpenVinoBackbone
 
@@ -35,33 +35,57 @@ class ModelParts:
 
     fast: the network runs in 8-bit integers; BundleError if the bundle keeps nothing for that.
     prior: whether `fused` expects more of nouns that people photograph; without, it ranks by likeness alone.
+    language: of the names of nouns, which are shown, and understood where labels are typed; see `taxonomy_in`.
     """
 
-    def __init__(self, bundle: Bundle, *, fast: bool = False, prior: bool = True) -> None:
+    def __init__(self, bundle: Bundle, *, fast: bool = False, prior: bool = True, language: str | None = None) -> None:
         self.bundle = bundle
         self.fast = fast
         self.with_prior = prior
         self._bounds = bundle.fast() if fast else None
+        self.taxonomy = taxonomy_in(language)
+        """The nouns of WordNet 3.0, with names in the model's language."""
 
     @classmethod
-    def open(cls, path: Path | None = None, *, fast: bool = False, prior: bool = True) -> "ModelParts":
+    def open(
+        cls,
+        path: Path | None = None,
+        *,
+        fast: bool = False,
+        prior: bool = True,
+        language: str | None = None,
+    ) -> "ModelParts":
         """Open the model at `path`; None is the one in the package. BundleError if it is not a bundle."""
-        return cls(open_bundle(DEFAULT_BUNDLE if path is None else path), fast=fast, prior=prior)
+        bundle = open_bundle(DEFAULT_BUNDLE if path is None else path)
+        return cls(bundle, fast=fast, prior=prior, language=language)
 
     @property
     def name(self) -> str:
         """Return the model's name with the options that change scores."""
         return f"{self.bundle.manifest.name}{' --fast' * self.fast}{' --no-prior' * (not self.with_prior)}"
 
-    @property
-    def taxonomy(self) -> Taxonomy:
-        """Return the nouns of WordNet 3.0."""
-        return default_taxonomy()
-
     @cached_property
     def space(self) -> LabelSpace:
         """Return all labels of the model and their vectors; glosses are empty."""
-        return DeferredSpace(self.bundle.labels, self.bundle.label_vectors)
+        labels, taxonomy = self.bundle.labels, self.taxonomy
+        if taxonomy.language is not None:
+            labels = labels.renamed({one: taxonomy.translations(one)[0] for one in labels.ids if one in taxonomy})
+        return DeferredSpace(labels, self.bundle.label_vectors)
+
+    @property
+    def language_note(self) -> str:
+        """Return how many of the labels have names in the model's language; empty for English."""
+        language = self.taxonomy.language
+        if language is None:
+            return ""
+        named, labels = language.names, self.space.labels
+        known = sum(one in named for one in labels.ids)
+        trained = sum(one in named for one in self.trained_ids)
+        skipped = f"; {language.skipped:,} lines are of no noun of WordNet 3.0" if language.skipped else ""
+        return (
+            f"{language.source}: names for {known:,} of {len(labels):,} labels, {trained:,} of "
+            f"{len(self.trained_ids):,} trained ones; the others are English, marked {ENGLISH.strip()}{skipped}"
+        )
 
     @cached_property
     def withheld(self) -> Mapping[str, Reason]:

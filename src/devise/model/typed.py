@@ -71,6 +71,8 @@ _BULLET = re.compile(r"[-*+•·–—]\s+")
 _LIST = re.compile(r"\s*[\[({]\s*(?P<entries>[\"'].*[\"'])\s*,?\s*[\])}]\s*", re.DOTALL)  # of Python or JSON
 _UNSEEN = dict.fromkeys((0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF))
 """Characters without width: soft hyphens, joiners, marks of direction, a byte order mark in the middle."""
+_WIDE = {ord(mark): plain for mark, plain in zip("，、،；؛：", ",,,;;:", strict=True)}
+"""Separators as Chinese, Japanese and Arabic write them."""
 _KEPT = {ord(","): "\ue000", ord(";"): "\ue001", ord(":"): "\ue002"}
 """Separators of labels, and their placeholders inside quotes until the labels are split."""
 
@@ -100,7 +102,7 @@ def parse_labels(*texts: str) -> tuple[TypedLabel, ...]:
     >>> parse_labels("n02129165 lion")
     (TypedLabel(name='lion', definition='n02129165'),)
     """
-    entries = (unnumbered(_entries(_unquoted(_unlisted(text)))) for text in texts)
+    entries = (unnumbered(_entries(_unquoted(_unlisted(text.translate(_WIDE))))) for text in texts)
     return _unique(_parsed(one) for listed in entries for entry in listed for one in _ids_apart(entry))
 
 

@@ -51,6 +51,8 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         "model_sha256": header_of(model.parts).model_sha256,
         "request": _asked(request, withholds=bool(model.parts.withheld)),
     }
+    if (language := model.parts.taxonomy.language) is not None:
+        facts["language"] = language.code
     file = folder / _FACTS
     if file.exists():
         try:
@@ -58,7 +60,8 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         except (OSError, ValueError) as error:
             raise UsageError(f"{file} is damaged ({reason_of(error)}): give another folder") from None
         if kept != facts:
-            differing = sorted(key for key in facts if not isinstance(kept, dict) or kept.get(key) != facts[key])
+            known = kept if isinstance(kept, dict) else {}
+            differing = sorted(key for key in {*facts, *known} if known.get(key) != facts.get(key))
             named = " and ".join(_NAMED.get(key, key) for key in differing)
             raise UsageError(f"{folder} contains labels of another {named}: give another folder")
         return

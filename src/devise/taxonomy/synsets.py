@@ -34,6 +34,7 @@ class Synset:
     gloss: definition and examples as WordNet has them.
     hypernyms: ids of the kinds it is one of (a dog is a canine).
     instance_hypernyms: ids of the kinds it is an instance of (Lassie would be an instance of a dog).
+    translations: names in another language, the one to show first; empty for English.
 
     >>> Synset("n02128757", ("snow leopard", "ounce", "Panthera uncia")).name
     'snow leopard'
@@ -45,11 +46,17 @@ class Synset:
     gloss: str = ""
     hypernyms: tuple[str, ...] = ()
     instance_hypernyms: tuple[str, ...] = ()
+    translations: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """The first term."""
-        return self.lemmas[0]
+        """Return the name to show: the first translation, else the first term."""
+        return self.terms[0]
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Return all names, those in another language first."""
+        return (*self.translations, *self.lemmas) if self.translations else self.lemmas
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Taxonomy: WordNet 3.0's nouns and their relations."""
 
+import copy
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,17 +14,21 @@ from devise.errors import TaxonomyError
 from devise.taxonomy.correct_sets import CorrectSets, grow_correct_sets
 from devise.taxonomy.distances import DistanceRows, distance_rows
 from devise.taxonomy.graph import Adjacency, IsaGraph, Nodes
+from devise.taxonomy.languages import LanguageNames, language_names
 from devise.taxonomy.lexicon import Lexicon
 from devise.taxonomy.packing import unpack
 from devise.taxonomy.synsets import ID_PATTERN, NounTables, Synset, definition_of, id_of, tables_of
 
-__all__ = ["PACKAGED_FILE", "PHYSICAL_ENTITY", "NamedSense", "Taxonomy", "default_taxonomy"]
+__all__ = ["ENGLISH", "PACKAGED_FILE", "PHYSICAL_ENTITY", "NamedSense", "Taxonomy", "default_taxonomy", "taxonomy_in"]
 
 PACKAGED_FILE = Path(__file__).with_name("wordnet-3.0-nouns.bin")
 """WordNet 3.0's 82,115 noun synsets, as `devise.taxonomy.build` packs them."""
 
 PHYSICAL_ENTITY = "n00001930"
 """What can be in a photo is a kind of this."""
+
+ENGLISH = " (en)"
+"""Behind an English name in another language's place."""
 
 
 _NUMBERED = re.compile(r"(?P<term>.+)\.n\.(?P<number>\d{1,3})")
@@ -63,6 +68,7 @@ class Taxonomy:
         self._positions = dict(zip(self.ids, range(len(self.ids)), strict=True))
         self._graph = IsaGraph(len(self.ids), tables.child, tables.parent)
         self._lexicon = Lexicon(tables.lemmas, tables.senses, tables.exceptions)
+        self.language: LanguageNames | None = None
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Taxonomy":
@@ -97,6 +103,21 @@ class Taxonomy:
         """Raise TaxonomyError if the is-a edges form a cycle; `load` skips this, because `build` has checked."""
         _ = self._graph.heights
 
+    def in_language(self, names: LanguageNames) -> "Taxonomy":
+        """Return the same taxonomy with names in another language, shown and understood.
+
+        A synset without a name there keeps its English one, marked with ENGLISH. A word that the language lacks is read
+        as English.
+
+        >>> from devise.taxonomy.languages import language_names
+        >>> french = default_taxonomy().in_language(language_names("fr"))
+        >>> french.find("léopard des neiges")[0].id, french.synset("n02129165").name
+        ('n02128757', 'lion')
+        """
+        other = copy.copy(self)
+        other.language = names
+        return other
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -129,7 +150,14 @@ class Taxonomy:
             gloss=gloss,
             hypernyms=self._names(parents[~instance]),
             instance_hypernyms=self._names(parents[instance]),
+            translations=self.translations(synset_id),
         )
+
+    def translations(self, synset_id: str) -> tuple[str, ...]:
+        """Return the names in the taxonomy's language, the one to show first; empty for English."""
+        if self.language is None:
+            return ()
+        return self.language.names.get(synset_id) or (self.terms(synset_id)[0] + ENGLISH,)
 
     def terms(self, synset_id: str) -> tuple[str, ...]:
         """The terms of a synset, without the rest of it; TaxonomyError for an unknown id."""
@@ -151,8 +179,18 @@ class Taxonomy:
             return (NamedSense(self.synset(as_id), 1, 1),)
         if ID_PATTERN.fullmatch(name.strip().lower()):
             return ()
+        if self.language is not None and (ids := self.language.find(name)):
+            return tuple(
+                sorted((NamedSense(self.synset(one), self._rank(one), 1) for one in ids), key=lambda one: one.rank)
+            )
         found = self._lexicon.readings(name)
         return tuple(NamedSense(self.synset(self.ids[one.position]), one.rank, one.place) for one in found)
+
+    def _rank(self, synset_id: str) -> int:
+        """Return the rank of a synset among the senses of its first English term, from 1."""
+        place = self._position(synset_id)
+        named = self._lexicon.readings(self.terms(synset_id)[0])
+        return next((one.rank for one in named if one.position == place), 1)
 
     def id_in(self, text: str) -> str | None:
         """Parse a synset id: "n02129165", or "lion.n.01", the first sense of lion; None for other text."""
@@ -339,3 +377,8 @@ class Taxonomy:
 def default_taxonomy() -> Taxonomy:
     """The packaged WordNet 3.0, loaded once."""
     return Taxonomy.load()
+
+
+def taxonomy_in(language: str | None) -> Taxonomy:
+    """Return the packaged WordNet with names in a language, see `language_names`; None is English."""
+    return default_taxonomy() if language is None else default_taxonomy().in_language(language_names(language))
