@@ -67,6 +67,7 @@ class Service:
         self.engine = Engine(self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe)
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self.embedder = Embedder(self.model)
+        self._making = threading.RLock()
         self._searches = asyncio.Semaphore(cores())
         for name, what, value in (
             ("queue_pictures", "Pictures waiting for a core.", lambda: float(self.engine.waiting)),
@@ -105,14 +106,24 @@ class Service:
         if not found.cancelled():
             found.exception()
 
-    @cached_property
+    @property
     def plane(self) -> Plane:
-        """Return the map of the labels."""
+        """Return the map of the labels, made once: the first requests wait for each other."""
+        with self._making:
+            return self._plane
+
+    @property
+    def label_map(self) -> bytes:
+        """Return a `LabelMap` as JSON, made once."""
+        with self._making:
+            return self._label_map
+
+    @cached_property
+    def _plane(self) -> Plane:
         return Plane(self.model.parts)
 
     @cached_property
-    def label_map(self) -> bytes:
-        """Return a `LabelMap` as JSON, made once."""
+    def _label_map(self) -> bytes:
         plane, parts = self.plane, self.model.parts
         shown, labels = parts.answerable_places, parts.answerable.labels
         points = plane.places(parts.placed.vectors[shown]).astype(float).round(1)
