@@ -102,6 +102,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="No space left") as caught:
         write()
     assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(path)  # which of several disks is full
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
 

@@ -248,3 +248,19 @@ def test_exiv2_reads_and_writes_beside_it(tmp_path: Path):
     assert changed
     assert b"heron" not in (left or b"")
     assert b"Rating" in (left or b"")
+
+
+def test_elements_of_a_sidecar_are_limited():
+    description = f"<rdf:Description xmlns:rdf='{RDF[1:-1]}'/>"
+    packet = f'<rdf:RDF xmlns:rdf="{RDF[1:-1]}">{description * 100_000}</rdf:RDF>'
+    with pytest.raises(SidecarError, match="over 100,000 elements: the sidecar is left as it is"):
+        clear(packet.encode())
+
+
+def test_text_between_very_many_empty_descriptions_is_kept():
+    description = f"<rdf:Description xmlns:rdf='{RDF[1:-1]}'/>"
+    packet = f'<rdf:RDF xmlns:rdf="{RDF[1:-1]}">{f"{description}a" * 20_000}</rdf:RDF>'
+    tagged = tag(packet.encode(), [Keyword(("animal", "heron"), "n02008643", 0.9)])
+    assert tagged is not None
+    assert tagged.count(b"Description") == 2
+    assert b"a" * 20_000 in tagged

@@ -44,6 +44,7 @@ LARGEST = 1 << 31
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _TRIES = 100
 _FEW_NULS = 4  # fewer do not tell UTF-16 from a list that NUL bytes separate
 _ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
@@ -66,8 +67,9 @@ def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> AbstractContextM
     """Open a temporary file next to `path`; rename it over `path` only if the block ends without an error.
 
     `mode` is "w" (UTF-8, no newline translation) or "wb". On any error, a full disk too, the temporary
-    file is removed and what stood at `path` before is untouched. A link is followed; a device or a pipe, which
-    a rename would replace by a file, is written as it is: OSError, without waiting, if nobody reads the pipe.
+    file is removed and what stood at `path` before is untouched; the error of a full disk names `path`. A link is
+    followed; a device or a pipe, which a rename would replace by a file, is written as it is: OSError, without
+    waiting, if nobody reads the pipe.
     """
     path = real_path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -234,8 +236,10 @@ def _written(path: Path, mode: str) -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = str(path)  # so that the message says which disk is full
         raise
 
 

@@ -104,6 +104,16 @@ def test_files_that_are_no_record(tmp_path: Path, text: str, message: str) -> No
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("column", ["scores", "confidence", "log_truth"])
+def test_numbers_beyond_32_bits_are_told(record: Record, tmp_path: Path, column: str) -> None:
+    write_record(record, tmp_path / "r.json")
+    stored = json.loads((tmp_path / "r.json").read_text())
+    stored["scorers"]["fused"][column][0] = [-1e308, 0.0] if column == "scores" else -1e308
+    (tmp_path / "r.json").write_text(json.dumps(stored))
+    with pytest.raises(RecordError, match=r"is a broken record.*a number of -1e\+308"):
+        read_record(tmp_path / "r.json")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"no record at .*r\.json"):
         read_record(tmp_path / "r.json")

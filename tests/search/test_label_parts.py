@@ -237,3 +237,20 @@ def test_folders_of_before_nouns_were_withheld_continue_with_all_nouns_alone(sma
     open_parts(out, model, LabelRequest(candidates="all-nouns"))
     with pytest.raises(UsageError, match="labels of another request"):
         open_parts(out, model, LabelRequest())
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [("_UNPACKED", "column photo unpacks to 20,000,000 bytes"), ("_ROWS", "20,000 rows")]
+)
+def test_a_text_stored_once_for_very_many_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, told: str
+):
+    """Of 240 kB, 2 million rows took 6 GB."""
+    pa = pytest.importorskip("pyarrow")
+    photos = pa.array(["x" * 1000]).take(pa.array([0] * 20_000))
+    parquet.write_table(pa.table({"photo": photos}), tmp_path / "part-a.parquet", compression="zstd")
+    assert done_names(tmp_path) == {"x" * 1000}
+    monkeypatch.setattr("devise.search.rows._RATIO", 1)
+    monkeypatch.setattr(f"devise.search.rows.{limit}", 10_000)
+    with pytest.raises(DeviseError, match=rf"part-a.parquet: is damaged \(.*{told}"):
+        done_names(tmp_path)

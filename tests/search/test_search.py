@@ -71,6 +71,24 @@ def test_a_score_is_the_probability_of_devise_label(small: Model, photos: Path, 
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.parametrize(
+    "wanted", [words("animal"), words("tabby", "zebra"), Wanted(parse_labels("animal"), by="cosine")]
+)
+def test_a_check_ends_a_search_between_blocks(small: Model, search: PhotoSearch, monkeypatch, wanted: Wanted):
+    monkeypatch.setattr("devise.search.query._BLOCK_BYTES", 1)  # a photo per block
+    calls = 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        search.find(wanted, top=3, check=check)
+    assert calls == 7
+
+
 def test_a_photo_is_called_what_devise_label_calls_it(small: Model, photos: Path, search: PhotoSearch):
     expected = probabilities(small, photos)
     for hit in search.find(words("zebra"), top=12).hits:

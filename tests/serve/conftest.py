@@ -61,7 +61,9 @@ class FolderOfThree(PhotoSearch):
     def __len__(self) -> int:
         return len(self.NAMES)
 
-    def find(self, labels: Sequence[TypedLabel], top: int, reject: float | str = 0.0) -> PhotosFound:
+    def find(
+        self, labels: Sequence[TypedLabel], top: int, reject: float | str = 0.0, check: object = None
+    ) -> PhotosFound:
         cosines = self._vectors @ ask(self._parts, labels[0].name).vector
         return PhotosFound(
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]

@@ -71,6 +71,40 @@ def test_searches_wait_for_each_other_and_not_for_ever(indexed, monkeypatch):
     assert most == cores()
 
 
+@pytest.mark.parametrize("deaf", [False, True], ids=["ends itself", "is abandoned"])
+def test_a_search_has_the_time_of_a_request(indexed, monkeypatch, deaf: bool):
+    """Until it has really ended, its core is not given to another one."""
+    service, may_end, ended = indexed.service, threading.Event(), threading.Semaphore(0)
+    find = service.photos.find
+
+    def endless(labels, top, reject, check):
+        assert threading.current_thread().daemon  # so that it does not keep the process alive
+        try:
+            while not may_end.wait(0.01):
+                if not deaf:
+                    check()
+        finally:
+            ended.release()
+        return find(labels, top, reject, check)
+
+    with indexed.http() as http, monkeypatch.context() as slow:
+        slow.setattr(service.photos, "find", endless)
+        slow.setattr(service, "limits", replace(service.limits, seconds=0.05))
+        messages = []
+        for _ in range(2 * cores()):
+            late = http.get("/v1/search", params={"q": "espresso"})
+            assert (late.status_code, late.headers["retry-after"]) == (429, "2")
+            messages.append(late.json()["error"]["message"])
+        took = "the search took over 0.05 seconds: search for a narrower word, or try again"
+        waited = "other searches take long: try again"
+        assert messages == [took] * cores() + [waited if deaf else took] * cores()
+        may_end.set()
+        for _ in range(cores() if deaf else 2 * cores()):
+            assert ended.acquire(timeout=60)
+    with indexed.client() as client:
+        assert client.search("espresso", top=1).hits[0].name == "coffee.jpg"
+
+
 def test_several_words_are_any_of_them(indexed):
     with indexed.client() as client:
         for words in (

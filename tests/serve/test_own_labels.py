@@ -33,6 +33,25 @@ def test_labels_are_there_after_a_restart(tmp_path: Path):
         second.delete("kick scooter")
 
 
+def test_services_that_share_a_file_see_each_others_labels(tmp_path: Path):
+    first, second = OwnLabels(tmp_path / "own.sqlite", 2), OwnLabels(tmp_path / "own.sqlite", 2)
+    wider = OwnLabels(tmp_path / "own.sqlite", 3)
+    first.put(TypedLabel("a"))
+    assert second.all() == first.all() == (TypedLabel("a"),)
+    assert second.all() is second.all()
+    second.put(TypedLabel("b"))
+    with pytest.raises(UsageError, match="2 labels are stored"):
+        first.put(TypedLabel("c"))
+    second.delete("a")
+    assert first.put(TypedLabel("c"))
+    both = (TypedLabel("b"), TypedLabel("c"))
+    assert first.all() == second.all() == both
+    wider.put(TypedLabel("d"))
+    assert first.all() == second.all() == both  # more than they may keep
+    wider.delete("d")
+    assert first.all() == second.all() == both
+
+
 def test_too_many_are_refused_but_a_known_one_may_change(tmp_path: Path):
     own = OwnLabels(tmp_path / "own.sqlite", 2)
     own.put(TypedLabel("a"))

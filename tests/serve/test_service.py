@@ -406,6 +406,22 @@ def test_a_token_is_asked_for(start, photo: bytes):
         other.find_labels()
 
 
+@pytest.mark.parametrize("path", ["/v1/labels", "/v1/label", "/healthz", "/nowhere"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_body_with_two_lengths_is_refused_and_what_follows_is_not_read(served, path: str, order: int):
+    """Of two servers that read such a request, one may take its body as the next request."""
+    host, port = served.url.removeprefix("http://").split(":")
+    lengths = "\r\n".join(["Content-Length: 5", "Transfer-Encoding: chunked"][::order])
+    hidden = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        request = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{lengths}\r\n\r\n0\r\n\r\n{hidden}"
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in answer.lower()
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [

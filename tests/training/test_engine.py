@@ -286,6 +286,13 @@ def test_a_seed_that_no_generator_takes_is_told(value: str):
         resolve(RunConfig, None, parse_settings([f"seed={value}"]))
 
 
+@pytest.mark.parametrize("text", ["epochs=1\nbatch=3", "epochs=1\n[table]", "epochs=1\r\nbatch=3"])
+def test_a_second_setting_after_a_line_break_is_told(text: str):
+    with pytest.raises(UsageError, match=r"--set needs one KEY=VALUE, got 'epochs=1\\") as told:
+        parse_settings([text])
+    assert len(str(told.value).splitlines()) == 1
+
+
 def test_numbers_and_brackets_without_end_are_told():
     for text in ("rate=" + "9" * 5000, "rate=" + "[" * 5000, "epochs=" + "9" * 4000):
         with pytest.raises(UsageError, match=r"(rate|epochs) must be"):

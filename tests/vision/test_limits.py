@@ -88,6 +88,12 @@ def test_what_decoders_take_byte_by_byte_is_limited(filling: bytes, encode: Enco
     assert problem(b"\xff\xd8\xff" + filling).startswith("not a photo: over 65,536 bytes")  # and no marker behind it
 
 
+def test_segments_of_exif_data_are_limited(encode: Encode) -> None:
+    data, exif = encode(noise(), "JPEG"), b"\xff\xe1\x00\x0aExif\0\0II"
+    assert read_picture(behind_start(data, exif * 256), min_side=None).shape == (48, 64, 3)
+    assert problem(behind_start(data, exif * 257)) == "not a photo: over 256 segments of EXIF data"
+
+
 def test_a_little_filling_is_harmless(encode: Encode) -> None:
     data = encode(noise(), "JPEG")
     expected = read_picture(data, min_side=None)

@@ -48,7 +48,8 @@ def serve(
     ] = 50,
     max_labels: Annotated[int, typer.Option(help="Most typed labels per request, and most stored labels.")] = 1000,
     seconds: Annotated[
-        float, typer.Option(help="Time limit for receiving a body, and for waiting in the queue, in seconds.")
+        float,
+        typer.Option(help="Time limit for receiving a body, for waiting in the queue and for a search, in seconds."),
     ] = 30.0,
     decode_seconds: Annotated[
         float, typer.Option(help="Limit of processor time for decoding one picture, in seconds.")

@@ -65,6 +65,7 @@ LEAST_LOG = float(np.log(np.finfo(np.float32).tiny))
 DEPTH = 20
 """How many of a scorer's first labels are kept; fewer where it ranks fewer."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 _BROKEN = re.compile(r"[\ud800-\udfff]")  # bytes of a file's name that are not UTF-8, which JSON escapes as \udcXX
 
 _PerImage = Int64[np.ndarray, "images"]
@@ -311,7 +312,11 @@ def _optional(value: Any, read: Callable[[Any], Any]) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    return -np.inf if value is None else value
+    if value is None:
+        return -np.inf
+    if not -_LARGEST <= value <= _LARGEST:
+        raise ValueError(f"a number of {value:.3g}")
+    return value
 
 
 def _floats(values: Sequence[float | None]) -> _Numbers:

@@ -1,6 +1,6 @@
 """Search an index of photos by nouns, by a WordNet subtree, or by a photo."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -45,15 +45,23 @@ class NearPhotos(Protocol):
         """Return sorted photos, most likely the top `count` by cosine."""
 
 
+def _go_on() -> None:
+    """Let a search run as long as it takes."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Query:
-    """A query in the label space: a label of each of the spaces, or a point to be near."""
+    """A query in the label space: a label of each of the spaces, or a point to be near.
+
+    check: called before each block of photos is scored.
+    """
 
     spaces: tuple[LabelSpace, ...] = ()
     point: Float32[np.ndarray, "dim"] | None = None
     probable: bool = True
     notes: tuple[str, ...] = ()
     reject: Reject = 0.0
+    check: Callable[[], None] = _go_on
 
 
 class PhotoSearch:
@@ -89,16 +97,17 @@ class PhotoSearch:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def find(self, wanted: Wanted, top: int = 20) -> Hits:
+    def find(self, wanted: Wanted, top: int = 20, *, check: Callable[[], None] = _go_on) -> Hits:
         """Return the best `top` photos, or all if there are fewer.
 
+        check: called before each block of photos is scored; what it raises ends the search.
         LabelError or UsageError for an unknown word, PictureError for an unreadable photo.
         """
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
         if not len(self):
             return Hits((), 0, self._notes)
-        return self._found(self._query(wanted), top)
+        return self._found(replace(self._query(wanted), check=check), top)
 
     def like(self, place: int, top: int = 20) -> Hits:
         """Return the photos nearest by cosine to one of the index, without itself. place: its position in `rows`.
@@ -143,7 +152,7 @@ class PhotoSearch:
         if query.point is None and query.probable:
             some = PhotoSearch(self._model, self.rows.taken(places))
             for space in query.spaces:
-                kept &= some._log_shares(space, None) > log_sum_exp(log_expected(self._model.parts, space))
+                kept &= some._log_shares(space, None, query.check) > log_sum_exp(log_expected(self._model.parts, space))
         return kept
 
     def scores(self, wanted: Wanted) -> PhotoScores:
@@ -230,37 +239,41 @@ class PhotoSearch:
             cosines: PhotoScores = coarse.products(query.point[None])[0] if coarse else self._vectors @ query.point
             return cosines
         if not query.probable:
-            nearness = [self._highest_cosine(space, coarse) for space in query.spaces]
+            nearness = [self._highest_cosine(space, coarse, query.check) for space in query.spaces]
             lowest: PhotoScores = np.min(nearness, axis=0)
             return lowest
-        total = self._log_shares(query.spaces[0], coarse)
+        total = self._log_shares(query.spaces[0], coarse, query.check)
         for space in query.spaces[1:]:
-            total += self._log_shares(space, coarse)
+            total += self._log_shares(space, coarse, query.check)
         return total
 
     @cached_property
     def _vectors(self) -> Float32[np.ndarray, "photos dim"]:
         return self.rows.vectors.astype(np.float32)
 
-    def _cosines(self, space: LabelSpace, coarse: Coarse | None) -> Iterator[tuple[slice, Scores]]:
+    def _cosines(
+        self, space: LabelSpace, coarse: Coarse | None, check: Callable[[], None]
+    ) -> Iterator[tuple[slice, Scores]]:
         """Yield blocks of photos with their scores; a label without a vector is last, at -inf."""
+        check()
         if coarse is None:
             for block in _blocks(len(self), len(space.labels)):
+                check()
                 yield block, space.cosines(self._vectors[block])
             return
         scores = coarse.products(space.vectors)
         scores[space.without_vector] = -np.inf
         yield slice(0, len(self)), scores.T
 
-    def _highest_cosine(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
+    def _highest_cosine(self, space: LabelSpace, coarse: Coarse | None, check: Callable[[], None]) -> PhotoScores:
         """Return the scores of each photo with the labels only."""
-        return np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse)])
+        return np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse, check)])
 
     def _foreign(self, space: LabelSpace) -> list[int]:
         """Return the columns of labels that the model lacks."""
         return [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
 
-    def _log_shares(self, space: LabelSpace, coarse: Coarse | None) -> PhotoScores:
+    def _log_shares(self, space: LabelSpace, coarse: Coarse | None, check: Callable[[], None]) -> PhotoScores:
         """Return the log probability that a photo's label is in `space`, among all labels of the model.
 
         Labels that the model lacks compete too, as in `devise label --labels`. Probabilities of trained classes
@@ -269,7 +282,7 @@ class PhotoSearch:
         total = np.empty(len(self), np.float32)
         prior = label_prior(self._model.parts, space.labels)
         foreign = self._foreign(space)
-        for block, cosines in self._cosines(space, coarse):
+        for block, cosines in self._cosines(space, coarse, check):
             scores = self._scaled(cosines, space, prior, block)
             total[block] = log_sum_exp(scores)
             if foreign:

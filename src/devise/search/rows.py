@@ -23,6 +23,7 @@ FACTS = ("path", "path_bytes", "size", "mtime_ns", "sha256", "gone")
 _Any = TypeVar("_Any", bound=np.generic)
 _UNPACKED = 1 << 30  # bytes that any file may say it has when unpacked; a larger file more
 _RATIO = 1000  # times its size
+_ROWS = 1 << 20  # of any file; a larger one has at least a byte for each
 _LONGEST = 1.01  # of a vector's numbers: its length is 1, and 16 bits round it
 _TOTALS = 1e8  # the lowest temperature of a model gives 1e6 and a little
 
@@ -126,18 +127,28 @@ def read_parquet(
     """
     pyarrow = import_pyarrow()
     size = require_regular(path)
+    texts = [name for name in columns if pyarrow.types.is_string(schema.field(name).type)]
     try:
-        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            found = file.schema_arrow
-            for name in schema.names:
-                if found.field(name).type != schema.field(name).type:
-                    raise TypeError(f"column {name} is {found.field(name).type}, not {schema.field(name).type}")
-            groups = (file.metadata.row_group(place) for place in range(file.metadata.num_row_groups))
-            unpacked = sum(group.total_byte_size for group in groups)
-            if not 0 <= unpacked <= max(_UNPACKED, _RATIO * size):
-                raise ValueError(f"it claims to unpack to {unpacked:,} bytes")
+        metadata = pyarrow.parquet.read_metadata(path)
+        found = metadata.schema.to_arrow_schema()
+        for name in schema.names:
+            if found.field(name).type != schema.field(name).type:
+                raise TypeError(f"column {name} is {found.field(name).type}, not {schema.field(name).type}")
+        unpacked = sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
+        most = max(_UNPACKED, _RATIO * size)
+        if not 0 <= unpacked <= most:
+            raise ValueError(f"it claims to unpack to {unpacked:,} bytes")
+        if metadata.num_rows > max(_ROWS, size):
+            raise ValueError(f"it claims to have {metadata.num_rows:,} rows")
+        checked = {"page_checksum_verification": True, "read_dictionary": texts}
+        with pyarrow.parquet.ParquetFile(path, metadata=metadata, **checked) as file:
             table = file.read(list(columns))
         table.validate(full=True)
+        for name in texts:  # a text that is stored once, for very many rows
+            if (unpacked := sum(map(_letters, table.column(name).chunks))) > most:
+                raise ValueError(f"column {name} unpacks to {unpacked:,} bytes")
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, schema.field(name), table.column(name).cast(schema.field(name).type))
         for name in columns:
             if name not in nullable and table.column(name).null_count:
                 raise ValueError(f"column {name} lacks values")
@@ -148,6 +159,14 @@ def read_parquet(
     except pyarrow.lib.ArrowException as error:
         raise ValueError(reason_of(error)) from None
     return table
+
+
+def _letters(chunk: Any) -> int:
+    """Return the bytes of the texts of an array with a dictionary."""
+    import pyarrow.compute
+
+    lengths = pyarrow.compute.binary_length(chunk.dictionary)
+    return int(pyarrow.compute.sum(lengths.take(chunk.indices)).as_py() or 0)
 
 
 def to_table(rows: Rows) -> "pa.Table":

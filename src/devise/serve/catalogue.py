@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -143,10 +143,13 @@ def search_routes(service: Service) -> APIRouter:
             raise UsageError("give either words as q, optionally with a sense, or a photo as like")
         if like is not None:
             _require(photos, like)
-        async with service.searching():
+
+        def found(check: Callable[[], None]) -> Hits:
             if like is not None:
-                return await run_in_threadpool(_by_photo, photos, like, top)
-            return await run_in_threadpool(_by_words, service, photos, " ".join(q.split()), sense, top, reject)
+                return _by_photo(photos, like, top)
+            return _by_words(service, photos, " ".join(q.split()), sense, top, reject, check)
+
+        return await service.searched(found)
 
     @routes.get("/photos", response_model=PhotoList, summary="Some photos of the index")
     def some(top: Top = 8) -> Any:
@@ -178,15 +181,23 @@ def _by_photo(photos: PhotoSearch, like: int, top: int) -> Hits:
     return Hits(query="", label=_photo(photos, like).name, gloss="", photos=len(photos), hits=hits)
 
 
-def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | None, top: int, reject: Reject) -> Hits:
+def _by_words(
+    service: Service,
+    photos: PhotoSearch,
+    words: str,
+    sense: str | None,
+    top: int,
+    reject: Reject,
+    check: Callable[[], None],
+) -> Hits:
     kept = (one for one in service.own.all() if user_id(one.name) == user_id(words))
     own = next(kept, None)
     labels = parse_labels(words) if own is None else (own,)
     if len(labels) > 1:
-        return _by_any(photos, labels, words, sense, top, reject)
+        return _by_any(photos, labels, words, sense, top, reject, check)
     label, parts = labels[0], service.model.parts
     asked = ask(parts, f"{label.name}: {label.definition}" if label.definition else label.name, sense)
-    found = photos.find([label if sense is None else TypedLabel(label.name, asked.chosen.id)], top, reject)
+    found = photos.find([label if sense is None else TypedLabel(label.name, asked.chosen.id)], top, reject, check)
     taken, others = _senses(parts, label, asked)
     return Hits(
         query=words,
@@ -202,12 +213,18 @@ def _by_words(service: Service, photos: PhotoSearch, words: str, sense: str | No
 
 
 def _by_any(
-    photos: PhotoSearch, labels: Sequence[TypedLabel], words: str, sense: str | None, top: int, reject: Reject
+    photos: PhotoSearch,
+    labels: Sequence[TypedLabel],
+    words: str,
+    sense: str | None,
+    top: int,
+    reject: Reject,
+    check: Callable[[], None],
 ) -> Hits:
     """Find photos of any of several words, like `devise search "lion, tiger"`."""
     if sense is not None:
         raise UsageError(f"a sense needs exactly one word, got {len(labels)}: give one")
-    found = photos.find(labels, top, reject)
+    found = photos.find(labels, top, reject, check)
     return Hits(
         query=words,
         label=", ".join(label.name for label in labels),

@@ -31,6 +31,9 @@ _HEADERS = {
 }
 
 
+_UNCLEAR = ServiceError(400, "http", "both Content-Length and Transfer-Encoding: send one of them")
+
+
 def policy() -> dict[str, str]:
     """Return the headers of every answer."""
     return dict(_HEADERS)
@@ -38,7 +41,10 @@ def policy() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """ASGI middleware: 400 for an unknown host, 401 without the token, 503 while stopping.
+    """ASGI middleware: 400 for an unknown host or an unclear body, 401 without the token, 503 while stopping.
+
+    A body is unclear if the request gives both its length and `Transfer-Encoding`: a proxy may take another request to
+    begin where the server sees bytes of this one. Its connection is closed.
 
     The page, /healthz and /readyz need no token. hosts: exact names allowed in `Host`; empty allows all. addresses:
     whether any IP address is allowed too, for a service with several addresses: DNS rebinding works only with names.
@@ -64,12 +70,13 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
-                if self.closing():
+                if self.closing() or unclear:
                     headers["connection"] = "close"
             await send(message)
 
         headers = Headers(scope=scope)
-        problem = self._problem(str(scope["path"]), headers)
+        unclear = "content-length" in headers and "transfer-encoding" in headers
+        problem = _UNCLEAR if unclear else self._problem(str(scope["path"]), headers)
         if problem is None:
             await self.app(scope, receive, guarded)
         else:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, runtime_checkable
 
@@ -56,10 +56,10 @@ class PhotoSearch(Protocol):
     def __len__(self) -> int:
         """Number of photos in the index."""
 
-    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject) -> PhotosFound:
+    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
         """Return at most `top` photos of any of these nouns or other words.
 
-        DeviseError if the words are unknown.
+        check: called again and again; what it raises ends the search. DeviseError if the words are unknown.
         """
 
     def like(self, photo: int, top: int) -> PhotosFound:
@@ -91,8 +91,8 @@ class _Indexed:
     def __len__(self) -> int:
         return len(self._search)
 
-    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject) -> PhotosFound:
-        return self._told(self._search.find(Wanted(words=tuple(labels), reject=reject), top))
+    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
+        return self._told(self._search.find(Wanted(words=tuple(labels), reject=reject), top, check=check))
 
     def like(self, photo: int, top: int) -> PhotosFound:
         return self._told(self._search.like(photo, top))

@@ -84,8 +84,12 @@ class Runs:
                 self._freed.notify_all()
 
     async def typed(self, label: TypedLabel) -> Candidates:
-        """Return one typed label alone, to see how it is read."""
-        return await self._made("typed", None, (label,))
+        """Return one typed label alone, to see how it is read. ServiceError 429 if that takes longer than `seconds`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._made("typed", None, (label,))
+        except TimeoutError:
+            raise busy("lists of labels of other requests take long: try again", 2) from None
 
     def close(self) -> None:
         """End the thread."""

@@ -1,15 +1,18 @@
 """State shared by the routes of one service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
 
+from devise.errors import DeviseError
 from devise.model.labeller import Model
 from devise.model.scorers import make_scorer
 from devise.serve.bodies import Bodies
@@ -26,6 +29,8 @@ from devise.space.embedding import FusedScorer
 from devise.vision.pipeline import Extracted, cores
 
 __all__ = ["Embedder", "Service"]
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(eq=False)
@@ -62,6 +67,7 @@ class Service:
         self.engine = Engine(self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe)
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self.embedder = Embedder(self.model)
+        self._making = threading.RLock()
         self._searches = asyncio.Semaphore(cores())
         for name, what, value in (
             ("queue_pictures", "Pictures waiting for a core.", lambda: float(self.engine.waiting)),
@@ -71,30 +77,53 @@ class Service:
         ):
             self.metrics.watch(name, what, value)
 
-    @asynccontextmanager
-    async def searching(self) -> AsyncIterator[None]:
-        """One search of photos, of at most one per core; ServiceError 429 if none ends within `limits.seconds`.
+    async def searched(self, find: Callable[[Callable[[], None]], _Found]) -> _Found:
+        """Run one search of photos, of at most one per core; ServiceError 429 if it has no result in `limits.seconds`.
 
-        A search of a wide word takes 100 MB and a core for as long as it lasts.
+        find: called in a thread with a function that it calls again and again, and that ends it after that time. A
+        search of a wide word takes 100 MB and a core for as long as it lasts: until it has ended, no other takes its
+        place.
         """
+        until, why = monotonic() + self.limits.seconds, "other searches take long: try again"
+
+        def check() -> None:
+            if monotonic() > until:
+                raise TimeoutError
+
         try:
             async with asyncio.timeout(self.limits.seconds):
                 await self._searches.acquire()
+                why = f"the search took over {self.limits.seconds:g} seconds: search for a narrower word, or try again"
+                found = asyncio.wrap_future(_in_thread(lambda: find(check)))
+                found.add_done_callback(self._searched)
+                return await asyncio.shield(found)
         except TimeoutError:
-            raise busy("other searches take long: try again", 2) from None
-        try:
-            yield
-        finally:
-            self._searches.release()
+            raise busy(why, 2) from None
+
+    def _searched(self, found: "asyncio.Future[Any]") -> None:
+        """Let the next search begin. What went wrong after the answer is of no interest."""
+        self._searches.release()
+        if not found.cancelled():
+            found.exception()
+
+    @property
+    def plane(self) -> Plane:
+        """Return the map of the labels, made once: the first requests wait for each other."""
+        with self._making:
+            return self._plane
+
+    @property
+    def label_map(self) -> bytes:
+        """Return a `LabelMap` as JSON, made once."""
+        with self._making:
+            return self._label_map
 
     @cached_property
-    def plane(self) -> Plane:
-        """Return the map of the labels."""
+    def _plane(self) -> Plane:
         return Plane(self.model.parts)
 
     @cached_property
-    def label_map(self) -> bytes:
-        """Return a `LabelMap` as JSON, made once."""
+    def _label_map(self) -> bytes:
         plane, parts = self.plane, self.model.parts
         shown, labels = parts.answerable_places, parts.answerable.labels
         points = plane.places(parts.placed.vectors[shown]).astype(float).round(1)
@@ -125,3 +154,22 @@ class Service:
         self.engine.close()
         self.runs.close()
         self.own.close()
+
+
+def _in_thread(work: Callable[[], _Found]) -> "Future[_Found]":
+    """Run `work` in a thread that does not keep the process alive."""
+    done: Future[_Found] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except (DeviseError, TimeoutError) as error:
+            done.set_exception(error.with_traceback(None))  # whose frames hold scores of photos
+        except Exception as error:
+            done.set_exception(error)
+
+    try:
+        threading.Thread(target=run, name="devise-search", daemon=True).start()
+    except RuntimeError as error:  # the system allows no more threads
+        done.set_exception(error)
+    return done

@@ -97,9 +97,12 @@ def parse_settings(settings: list[str]) -> dict[str, object]:
         if not equals or not key.strip():
             raise UsageError(f"--set needs KEY=VALUE, got {setting!r}")
         try:
-            found[key.strip()] = tomllib.loads(f"x = {value}")["x"]
+            read = tomllib.loads(f"x = {value}")
         except (ValueError, RecursionError):  # RecursionError: brackets in brackets
-            found[key.strip()] = value.strip()
+            read = {"x": value.strip()}
+        if len(read) > 1:  # a line break, and more settings after it
+            raise UsageError(f"--set needs one KEY=VALUE, got {reprlib.repr(setting)}: repeat --set for each")
+        found[key.strip()] = read["x"]
     return found
 
 

@@ -32,6 +32,7 @@ _WORK = 16  # scans of a picture as large as the limit; libjpeg writes 10
 _SCANS = 256  # of a picture of any size
 _STRAY = 1 << 16  # bytes between segments; Pillow takes them one by one, 4 us each
 _SEGMENTS = 20_000  # of a JPEG before the first scan; a profile of 16 MB takes 255
+_EXIF = 256  # segments of EXIF data, which Pillow joins one by one: 1,000 of 60 kB take 30 s; cameras write one
 _CHUNKS = 50_000  # of a PNG, which Pillow takes at 10 us each; libpng writes one for 8 KiB
 _GIF_IMAGE, _GIF_EXTENSION, _GIF_END = 0x2C, 0x21, 0x3B
 _PPM = re.compile(rb"P[0-9Ffy]")
@@ -134,9 +135,9 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     """Read the segments without decoding; None if there is no frame or no scan.
 
     PictureError for structures that only attacks have: more than 64 KiB of fill bytes or others between segments,
-    which decoders read one by one, or more than 20,000 segments.
+    which decoders read one by one, more than 20,000 segments, or more than 256 of EXIF data.
     """
-    place, stray, segments, scans = 2, 0, 0, 0
+    place, stray, segments, scans, exif = 2, 0, 0, 0, 0
     frame: tuple[int, int, int] | None = None
     whole = False
     while found := (_NEXT if scans else _MARKER).search(data, place):
@@ -152,6 +153,10 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         if kind in _FRAMES and len(body) >= 6 and not scans:
             frame = (int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"), body[5])
             whole = kind in _PROGRESSIVE
+        elif kind == 0xE1 and body.startswith(b"Exif\0\0"):
+            exif += 1
+            if exif > _EXIF:
+                raise PictureError(f"not a photo: over {_EXIF} segments of EXIF data")
         elif kind == 0xDA:
             scans += 1
             whole = whole or (frame is not None and body[:1] < bytes([frame[2]]))
