@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from devise.arrays import Pixels
 from devise.errors import PictureError, UsageError
-from devise.evaluation.folders import find_test_photos
+from devise.evaluation.photos import find_test_photos
 from devise.files import atomic_write, open_tensors, reason_of
 from devise.training.calibration import CalibrationSet
 from devise.vision.backbone import Backbone

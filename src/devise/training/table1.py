@@ -15,7 +15,7 @@ import torch
 
 from devise.arrays import LabelVectors, Scores, Truth
 from devise.errors import UsageError
-from devise.evaluation.protocol import CHANCE, EvaluationSettings, RankedIds, evaluate_rankings
+from devise.evaluation.tables import CHANCE, EvaluationSettings, RankedIds, rate_rankings
 from devise.ranking import TIE_RULE, top_k
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.batches import Sampler
@@ -241,7 +241,7 @@ def _measured(
     ranked = RankedIds(test.ids, top_k(scores, min(20, len(test.ids))).positions)
     truth_ids = [test.ids[row] for row in _listed(test.truth)]
     settings = EvaluationSettings(hit_ks=(1, 2, 5, 10), hp_ks=(2, 5, 10, 20), ties=TIE_RULE)
-    result = evaluate_rankings({"row": ranked}, truth_ids, test.ids, test.ids, taxonomy, settings=settings)
+    result = rate_rankings({"row": ranked}, truth_ids, test.ids, test.ids, taxonomy, settings=settings).table()
     rows = {row.scorer: row.per_image for row in result.rows}
     return _known(rows["row"]), _known(rows[CHANCE]), result.settings.graph
 

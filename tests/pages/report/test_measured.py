@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from devise.errors import UsageError
 from devise.evaluation.compare import compare_records
 from devise.evaluation.record import Hedging, Record
-from devise.evaluation.recorded import evaluate_record
-from devise.evaluation.report import cells
 from devise.evaluation.summary import summarise
+from devise.evaluation.tables import cells, evaluate_record
 from devise.pages.report.build import ReportOptions, build_content, chosen_evenly
 from devise.pages.report.cards import gallery_section
 from devise.pages.report.content import Step

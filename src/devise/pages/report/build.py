@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devise.errors import PictureError, UsageError
-from devise.evaluation.confusion import Branch, confusion_tree
-from devise.evaluation.nearness import Meeting
-from devise.evaluation.report import measure_cell
+from devise.evaluation.confusion import Branch, Meeting, confusion_tree
 from devise.evaluation.summary import ImageValues
+from devise.evaluation.tables import measure_cell
 from devise.pages.report.content import (
     Calibration,
     ClassLine,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from devise.evaluation.nearness import NEAR, Verdict
+from devise.evaluation.confusion import NEAR, Verdict
 from devise.pages.frame import html_text, many, unseen_mark
 from devise.pages.report.content import Competing, Content, GuessLine, PhotoCard, Side
 

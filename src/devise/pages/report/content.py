@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from devise.evaluation import intervals
-from devise.evaluation.confusion import Branch
+from devise.evaluation import statistics
+from devise.evaluation.confusion import Branch, Verdict
 from devise.evaluation.hedging import HedgingCurve
-from devise.evaluation.nearness import Verdict
 
 __all__ = [
     "Calibration",
@@ -29,7 +28,7 @@ __all__ = [
 Competing = Literal["trained", "other", "both"]
 """Kinds of candidate labels: trained, not trained, or both."""
 
-Curve = dict[str, intervals.Measured]
+Curve = dict[str, statistics.Measured]
 """Metric name such as "hit@1" to value with intervals."""
 
 
@@ -153,7 +152,7 @@ class Calibration:
     """Calibration of one scorer: bins, and the expected calibration error over them."""
 
     bins: tuple[ReliabilityBin, ...]
-    error: intervals.Measured
+    error: statistics.Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ class Hedging:
     """Accuracy against information of a scorer's wider names, and the area under that curve."""
 
     curve: HedgingCurve
-    area: intervals.Measured
+    area: statistics.Measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from devise.evaluation.confusion import Branch
 from devise.evaluation.hedging import SHOWN
-from devise.evaluation.intervals import Measured
-from devise.evaluation.report import measure_cell
+from devise.evaluation.statistics import Measured
+from devise.evaluation.tables import measure_cell
 from devise.files import atomic_write
 from devise.pages.report.charts import Bar, Series, Track, bar_groups, bar_rows, curves, series_colours, tracked
 from devise.pages.report.content import Calibration, ClassLine, Content, ReliabilityBin

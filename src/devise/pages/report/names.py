@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from devise.evaluation.confusion import first_path
-from devise.evaluation.nearness import Meeting, meeting
+from devise.evaluation.confusion import Meeting, first_path, meeting
 from devise.pages.report.content import GuessLine
 from devise.taxonomy.wordnet import Taxonomy
 

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from devise.evaluation.intervals import Interval, Measured
-from devise.evaluation.protocol import CHANCE, EvaluationResult
-from devise.evaluation.recorded import Generalised
-from devise.evaluation.report import measure_cell
+from devise.evaluation.statistics import Interval, Measured
 from devise.evaluation.summary import Summary
+from devise.evaluation.tables import CHANCE, EvaluationResult, Generalised, measure_cell
 from devise.pages.frame import many
 from devise.pages.report.content import Cell, Table
 from devise.tabletext import csv_text

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from devise.errors import UsageError
-from devise.evaluation.folders import Skipped, find_test_photos
+from devise.evaluation.photos import Skipped, find_test_photos
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 
 DOG, CAT, TOOL = "n00000002", "n00000003", "n00000008"

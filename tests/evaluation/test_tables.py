@@ -2,6 +2,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import LabelError, TaxonomyError, UsageError
-from devise.evaluation.protocol import (
+from devise.evaluation.tables import (
     EvaluationResult,
     EvaluationSettings,
     RankedIds,
-    evaluate_rankings,
+    cells,
+    markdown,
+    rate_rankings,
 )
-from devise.evaluation.report import cells, markdown
 from devise.ranking import TIE_RULE
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
@@ -25,6 +27,10 @@ CANDIDATES = (PUPPY, HOUND, KITTEN, TOOL)
 TRAINED = (CAT, TABBY)
 TRUTH = (PUPPY, PUPPY, KITTEN, DOG)
 SMALL_KS = EvaluationSettings(hit_ks=(1, 2, 4), hp_ks=(1, 2, 4))
+
+
+def evaluate_rankings(*given: Any, **named: Any) -> EvaluationResult:
+    return rate_rankings(*given, **named).table()
 
 
 def ranked(*orders: tuple[str, ...]) -> RankedIds:
