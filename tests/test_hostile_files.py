@@ -34,12 +34,11 @@ from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.model.labeller import LabelRequest, Model
 from devise.search import label_parts
-from devise.search.rows import PhotoFact, Rows
-from devise.search.store import Header, PhotoStore
+from devise.search.store import Header, PhotoFact, PhotoStore, Rows
 from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.space.prior import Prior
 from devise.text import gathering, resumable
-from devise.text.partialfile import PartialFile
+from devise.text.gathering import PartialFile
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from devise.training.config import RunConfig, resolve

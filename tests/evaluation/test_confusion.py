@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import TaxonomyError
-from devise.evaluation.confusion import NEAR, Branch, Flow, confusion_tree, first_path, meeting
+from devise.evaluation.confusion import NEAR, Flow, Subtree, confusion_tree, first_path, meeting
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 
@@ -24,7 +24,7 @@ PATHS = {
 }
 
 
-def tree(*pairs: tuple[str, str]) -> Branch:
+def tree(*pairs: tuple[str, str]) -> Subtree:
     return confusion_tree(pairs, PATHS.__getitem__)
 
 
@@ -62,12 +62,12 @@ def test_two_roots_meet_in_a_branch_without_a_name():
 
 
 def test_no_photo_is_an_empty_tree():
-    assert tree() == Branch((), 0, 0, 0, (), ())
+    assert tree() == Subtree((), 0, 0, 0, (), ())
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(PATHS)), st.sampled_from(sorted(PATHS))), min_size=1))
 def test_every_photo_is_right_or_in_one_flow_and_branches_add_up(pairs: list[tuple[str, str]]):
-    def check(branch: Branch) -> int:
+    def check(branch: Subtree) -> int:
         own = Counter(truth for truth, _ in pairs)[branch.path[-1]] if branch.path else 0
         assert branch.photos == own + sum(one.photos for one in branch.branches)
         assert branch.right <= branch.kept <= branch.photos

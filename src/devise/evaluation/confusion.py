@@ -9,9 +9,9 @@ from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = [
     "NEAR",
-    "Branch",
     "Flow",
     "Meeting",
+    "Subtree",
     "Verdict",
     "confusion_tree",
     "first_path",
@@ -34,7 +34,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class Subtree:
     """A subtree that contains true classes.
 
     path: synset ids downward; a way without a fork is one branch, and its last id is what the branch is called.
@@ -49,7 +49,7 @@ class Branch:
     right: int
     kept: int
     flows: tuple[Flow, ...]
-    branches: tuple["Branch", ...]
+    branches: tuple["Subtree", ...]
 
 
 def first_path(taxonomy: Taxonomy, synset_id: str) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def first_path(taxonomy: Taxonomy, synset_id: str) -> tuple[str, ...]:
     return tuple(reversed(path))
 
 
-def confusion_tree(pairs: Iterable[tuple[str, str]], path_of: Callable[[str], tuple[str, ...]]) -> Branch:
+def confusion_tree(pairs: Iterable[tuple[str, str]], path_of: Callable[[str], tuple[str, ...]]) -> Subtree:
     """Build the tree of (true class, guess) pairs, one pair per photo.
 
     path_of: the way from a root down to a synset, itself included, such as `first_path`. It has to be a tree: two
@@ -107,13 +107,13 @@ class _Counts:
             ways = tuple(path[shared] if len(path) > shared else fork for path in (truth, guess))
             self.flows.setdefault(fork, Counter())[ways[0], ways[1]] += photos
 
-    def branch(self, top: str) -> Branch:
+    def branch(self, top: str) -> Subtree:
         path = [top]
         while len(below := self.below.get(path[-1], set())) == 1 and not self._stops(path[-1]):
             path.append(next(iter(below)))
         node = path[-1]
         flows = sorted(self.flows.get(node, Counter()).items(), key=lambda one: (-one[1], one[0]))
-        return Branch(
+        return Subtree(
             tuple(synset for synset in path if synset != _TOP),
             self.photos[node],
             self.right[node],

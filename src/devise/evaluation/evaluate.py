@@ -17,12 +17,12 @@ from devise.evaluation.tables import CHANCE, EvaluationResult, EvaluationSetting
 from devise.evaluation.testsets import Protocol, ProtocolFiles, choose_protocol
 from devise.model.candidatefile import read_candidates
 from devise.model.candidates import synset_space
+from devise.model.context import in_context, neighbours_of
 from devise.model.labeller import Model
 from devise.model.scorers import Row, make_scorer, rows_of, temperature_of
 from devise.ranking import TIE_RULE, top_k
+from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.labelspace import LabelSpace
-from devise.space.neighbours import in_context, neighbours_of
-from devise.space.scorer import PlacingScorer, Scorer
 from devise.taxonomy.correct_cache import cached_correct_sets
 
 __all__ = [

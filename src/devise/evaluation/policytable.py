@@ -13,7 +13,7 @@ from devise.evaluation.tables import EvaluationResult, evaluate_record
 from devise.model.labeller import Model
 from devise.model.other_space import MODEL_WORDS, open_composer, with_label_space
 from devise.model.parts import ModelParts
-from devise.text.wordrows import OnBad
+from devise.text.vectorfiles import OnBad
 
 __all__ = ["PolicyComparison", "PolicyRow", "compare_policies"]
 

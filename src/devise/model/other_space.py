@@ -27,10 +27,9 @@ from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel
 from devise.space.labelspace import CENTRE, Centre, LabelSpace, centre_of, placed
 from devise.space.policies import composer_for, untagged
 from devise.space.surgery import DistillationConfig, distilled_surgery, image_free_surgery
-from devise.text.formats import read_vectors
-from devise.text.sensetags import SENSE_MARK
+from devise.text.documents import SENSE_MARK
+from devise.text.vectorfiles import OnBad, read_vectors
 from devise.text.vectors import WordTable
-from devise.text.wordrows import OnBad
 
 __all__ = [
     "MODEL_WORDS",

@@ -24,7 +24,7 @@ class GatherTally:
 
     documents: those written; tokens and sentences are counted for the form tokens only. empty: documents without a
     word. passed_over: documents that a weight such as 0.5 leaves out. unparsed: pages whose wikitext the parser
-    gives up. damaged: places that were not UTF-8. pages and the next three: see `NoArticle`.
+    gives up. pages and the next three: see `NoArticle`.
     """
 
     documents: int = 0
@@ -33,7 +33,6 @@ class GatherTally:
     empty: int = 0
     passed_over: int = 0
     unparsed: int = 0
-    damaged: int = 0
     pages: int = 0
     redirects: int = 0
     other_namespaces: int = 0

@@ -8,8 +8,7 @@ import numpy as np
 
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress
 from devise.text.engine.encoding import encode
-from devise.text.engine.rows import fresh_rows
-from devise.text.engine.training import train_blocks
+from devise.text.engine.training import fresh_rows, train_blocks
 from devise.text.vectors import WordTable
 
 __all__ = ["ProgressCallback", "SentenceFactory", "SkipGramConfig", "SkipGramProgress", "train_skipgram"]

@@ -21,7 +21,7 @@ from devise.training.engine import Group
 from devise.training.losses import LossName
 from devise.training.surgery import RankingLoss
 from devise.vision.efficientnet import EfficientNetLite
-from devise.vision.restore import freeze_norms
+from devise.vision.export import freeze_norms
 from devise.vision.smallnet import SmallNet
 
 __all__ = ["FinetuneConfig", "FinetuneTask", "Tuned"]

@@ -24,8 +24,7 @@ from devise.training.photoarrays import PhotoArrays
 from devise.training.surgery import held_out, tell_if_none_is_held
 from devise.training.targetspace import bundle_space
 from devise.training.temperatures import best_temperatures, open_base, spread
-from devise.vision.export import onnx_bytes
-from devise.vision.restore import restored_network
+from devise.vision.export import onnx_bytes, restored_network
 
 __all__ = ["FinetuneResult", "run_finetune"]
 

@@ -24,8 +24,8 @@ from devise.space.labelspace import LabelSpace, centre_of, placed
 from devise.space.policies import composer_for
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.text.formats import read_vectors
-from devise.text.sensetags import SENSE_MARK
+from devise.text.documents import SENSE_MARK
+from devise.text.vectorfiles import read_vectors
 from devise.training.calibration import CalibrationSet, left_out_folds
 from devise.training.photos import photo_features
 from devise.vision.backbone import OpenVinoBackbone

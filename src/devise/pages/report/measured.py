@@ -14,8 +14,15 @@ from devise.evaluation.tables import CHANCE, EvaluationResult, check_graph, rate
 from devise.files import real_path
 from devise.pages.frame import many
 from devise.pages.report.build import Measured
-from devise.pages.report.content import Calibration, Competing, Hedging, ReliabilityBin
-from devise.pages.report.tables import Results, measure_tables, measures_csv
+from devise.pages.report.content import (
+    Calibration,
+    Competing,
+    Hedging,
+    ReliabilityBin,
+    Results,
+    measure_tables,
+    measures_csv,
+)
 from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
 

@@ -10,11 +10,9 @@ from devise.space.composition import POLICIES, LabelComposer, LabelPolicy
 from devise.space.policies import composer_for, untagged
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.corpus import CorpusSource, CorpusTally, sentences
-from devise.text.documents import Document
+from devise.text.corpus import CorpusSource, CorpusTally, TextFiles, sentences
+from devise.text.documents import SENSE_MARK, Document, sense_tag, tagged
 from devise.text.phrases import PhraseJoiner
-from devise.text.sensetags import SENSE_MARK, sense_tag, tagged
-from devise.text.sources import TextFiles
 from devise.text.tokens import tokenize
 from devise.text.vectors import WordTable
 
