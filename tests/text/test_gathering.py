@@ -48,7 +48,7 @@ def dump(path: Path, count: int) -> Path:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devise.text.batches._DOCUMENTS", 3)
+    monkeypatch.setattr("devise.text.gathering._DOCUMENTS", 3)
     monkeypatch.setattr(gathering, "_BLOCK_CHARACTERS", 200)
 
 

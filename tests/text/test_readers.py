@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from devise.errors import TextError
-from devise.text.batches import BatchReader, Place
 from devise.text.corpus import CorpusSource
 from devise.text.documents import Document
+from devise.text.gathering import BatchReader, Place
 from devise.text.readers import open_corpus, read_wordnet
 from devise.text.tokens import tokenize
 

@@ -23,19 +23,15 @@ from devise.model.scorers import Row, make_scorer, rows_of, temperature_of
 from devise.ranking import TIE_RULE, top_k
 from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.labelspace import LabelSpace
-from devise.taxonomy.correct_cache import cached_correct_sets
+from devise.taxonomy.correct_sets import cached_correct_sets
 
 __all__ = [
     "CONTEXT",
-    "MODEL_CANDIDATES",
     "Evaluation",
     "EvaluationRequest",
     "evaluate_folders",
     "record_gathered",
 ]
-
-MODEL_CANDIDATES = ("all", "seen", "unseen", "test-classes")
-"""Candidate lists known by name; anything else is a file of synset ids."""
 
 CONTEXT = "context"
 """The name of the transductive row."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 
 from devise.errors import RecordError
 from devise.evaluation.measures import PerImage
@@ -27,7 +27,6 @@ __all__ = [
 SHOWN = (0.5, 0.7, 0.9)
 """The thresholds whose accuracy and information are measures of their own."""
 
-_Answers = Int64[np.ndarray, "images thresholds"]
 _PerThreshold = Float64[np.ndarray, "images thresholds"]
 
 

@@ -117,7 +117,7 @@ def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = 
             raise VectorsError(f"{path}: expected a name that ends in {_KNOWN}")
 
 
-class WordRows:
+class _WordRows:
     """Collects the rows of a file: the first of each word, and only the words asked for.
 
     notes: what was odd in the file and did no harm; a reader adds to them.
@@ -172,7 +172,7 @@ class WordRows:
             raise VectorsError(f"{path}: {problem}") from None
 
 
-def decode_word(raw: bytes, path: Path, place: str) -> str:
+def _decode_word(raw: bytes, path: Path, place: str) -> str:
     """A word's bytes as text; VectorsError names the place if they are empty, not UTF-8 or have a NUL byte."""
     if not raw:
         raise VectorsError(f"{path} {place}: expected a word, got nothing before the numbers")
@@ -213,7 +213,7 @@ def read_vector_lines(
         dim = promised[1]
     if dim == 0:
         raise VectorsError(f"{path} line {first[0]}: expected a word and its numbers, got no numbers")
-    rows = WordRows(only, on_bad)
+    rows = _WordRows(only, on_bad)
     seen = 0
     for number, fields in lines:
         if seen == limit:
@@ -268,14 +268,14 @@ def _numbers_at_end(fields: list[bytes]) -> int:
     return count
 
 
-def _add(rows: WordRows, path: Path, number: int, fields: list[bytes], dim: int) -> None:
+def _add(rows: _WordRows, path: Path, number: int, fields: list[bytes], dim: int) -> None:
     place = f"line {number}"
     extra = len(fields) - dim
     if extra > 1 and not fields[0]:  # blanks before the word
         fields, extra = fields[1:], extra - 1
     if extra < 1 or (extra > 1 and _is_number(fields[extra - 1])):
         raise VectorsError(f"{path} {place}: expected a word and {dim} numbers, got {len(fields) - 1} numbers")
-    word = decode_word(fields[0] if extra == 1 else b" ".join(fields[:extra]), path, place)
+    word = _decode_word(fields[0] if extra == 1 else b" ".join(fields[:extra]), path, place)
     if rows.wants(word):
         try:
             rows.values.extend(map(float, fields[extra:]))
@@ -317,11 +317,11 @@ def read_vector_binary(
     """
     with open_bytes(path, VectorsError) as file:
         if not isinstance(file, io.BufferedReader):  # compressed
-            return _read_binary(file.read(), path, limit, WordRows(only, on_bad))
+            return _read_binary(file.read(), path, limit, _WordRows(only, on_bad))
         if not path.stat().st_size:
             raise VectorsError(f'{path} is empty: expected a first line "words dim"')
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read_binary(data, path, limit, WordRows(only, on_bad))
+            return _read_binary(data, path, limit, _WordRows(only, on_bad))
 
 
 def write_vector_binary(path: Path, table: WordTable) -> None:
@@ -338,7 +338,7 @@ def write_vector_binary(path: Path, table: WordTable) -> None:
             file.write(word.encode() + b" " + row.tobytes() + b"\n")
 
 
-def _read_binary(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTable:
+def _read_binary(data: _Bytes, path: Path, limit: int | None, rows: _WordRows) -> WordTable:
     count, dim, position = _binary_header(data, path)
     size = 4 * dim
     if count * (size + 1) > len(data) - position:
@@ -355,7 +355,7 @@ def _read_binary(data: _Bytes, path: Path, limit: int | None, rows: WordRows) ->
             )
         empty += end == position
         try:
-            word = decode_word(data[position:end], path, f"vector {index + 1}") if end > position else ""
+            word = _decode_word(data[position:end], path, f"vector {index + 1}") if end > position else ""
             if rows.wants(word):
                 rows.values.frombytes(data[end + 1 : end + 1 + size])
         except VectorsError as problem:

@@ -15,8 +15,7 @@ from devise.text.corpus import CorpusSource, read_tokens, sentences, write_token
 from devise.text.documents import Document
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
-from devise.text.resumable import VECTORS
-from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
+from devise.text.skipgram import VECTORS, SkipGramConfig, SkipGramProgress, train_skipgram
 from devise.text.tokens import tokenize
 from devise.text.vectorfiles import read_vectors
 from devise.text.vectors import WordTable

@@ -14,8 +14,7 @@ from devise.cli.text import text
 from devise.errors import UsageError
 
 if TYPE_CHECKING:
-    from devise.text.batches import GatherTally
-    from devise.text.gathering import CorpusForm, GatherProgress
+    from devise.text.gathering import CorpusForm, GatherProgress, GatherTally
 
 __all__ = ["corpus"]
 

@@ -15,8 +15,7 @@ from devise.errors import UsageError
 
 if TYPE_CHECKING:
     from devise.text.corpus import CorpusTally
-    from devise.text.resumable import Outcome
-    from devise.text.skipgram import ProgressCallback, SkipGramProgress
+    from devise.text.skipgram import Outcome, ProgressCallback, SkipGramProgress
 
 __all__ = ["train"]
 
@@ -83,8 +82,7 @@ def train(
     Example: devise text train articles.jsonl.xz --out vectors --dim 500 --epochs 1
     """
     from devise.text.corpus import CorpusTally, TextFiles
-    from devise.text.resumable import VECTORS, train_in_folder
-    from devise.text.skipgram import SkipGramConfig
+    from devise.text.skipgram import VECTORS, SkipGramConfig, train_in_folder
 
     if not every > 0:
         raise UsageError(f"--checkpoint-every must be above 0, got {every:g}")

@@ -1,6 +1,6 @@
 """Builds a model without training photos: pip's backbone, word vectors from definitions, surgery in closed form.
 
-python -m devise.training.default_model --help
+python -m tools.default_model --help
 """
 
 import argparse
@@ -52,7 +52,14 @@ from devise.space.surgery import DistillationConfig, distilled_surgery, image_fr
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
-from devise.training.calibration import (
+from devise.training.classifier import of_pip
+from devise.training.fast import FastConfig, make_fast
+from devise.training.targetspace import encoded_labels
+from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
+from devise.vision.backbone import Backbone, OpenVinoBackbone
+from devise.vision.pipeline import cores
+from devise.vision.preprocessing import Preprocessing
+from tools.calibration import (
     CalibrationConfig,
     CalibrationSet,
     Choice,
@@ -61,17 +68,9 @@ from devise.training.calibration import (
     Surgeon,
     calibrate,
     left_out_folds,
+    photo_features,
 )
-from devise.training.familiarity import term_counts
-from devise.training.fast import FastConfig, make_fast
-from devise.training.kernel import encoded_labels
-from devise.training.photos import photo_features
-from devise.training.prior import COLUMNS, PriorSources, log_odds, noun_facts
-from devise.training.startweights import of_pip
-from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
-from devise.vision.backbone import Backbone, OpenVinoBackbone
-from devise.vision.pipeline import cores
-from devise.vision.preprocessing import Preprocessing
+from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 
 __all__ = ["LICENCES", "BuildConfig", "Inputs", "build", "main", "rebuild"]
 
@@ -391,7 +390,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m devise.training.default_model", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.default_model", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the bundle to write; an old one is replaced")
     parser.add_argument(
         "--keep",

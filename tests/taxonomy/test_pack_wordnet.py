@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from devise.errors import TaxonomyError
-from devise.taxonomy.build import build, main
 from devise.taxonomy.packing import unpack
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy
+from tools.pack_wordnet import build, main
 
 DATA = """\
   1 Free to copy, with this notice.
@@ -105,12 +105,12 @@ def test_a_folder_that_is_not_there_to_write(folder: Path, tmp_path: Path):
 
 def test_building_twice_gives_the_same_bytes(wordnet_folder: Path, tmp_path: Path, wordnet: Taxonomy):
     """Two processes whose sets and dicts of strings are not in the same order."""
-    command = [sys.executable, "-m", "devise.taxonomy.build", str(wordnet_folder), "--out"]
-    source = str(Path(__file__).parents[2] / "src")
+    command = [sys.executable, "-m", "tools.pack_wordnet", str(wordnet_folder), "--out"]
+    root = Path(__file__).parents[2]
     processes = [
         subprocess.Popen(
             [*command, str(tmp_path / seed)],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": source},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"},
             stdout=subprocess.DEVNULL,
         )
         for seed in ("1", "2")

@@ -1,6 +1,6 @@
 """Trials of label policies on left-out trained classes, which chose their settings without test classes.
 
-python -m devise.training.policytrials --help
+python -m tools.policy_trials --help
 """
 
 import argparse
@@ -26,10 +26,9 @@ from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.documents import SENSE_MARK
 from devise.text.vectorfiles import read_vectors
-from devise.training.calibration import CalibrationSet, left_out_folds
-from devise.training.photos import photo_features
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
+from tools.calibration import CalibrationSet, left_out_folds, photo_features
 
 __all__ = ["TrialSettings", "left_out_hits", "main", "trials"]
 
@@ -137,7 +136,7 @@ def _tried(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m devise.training.policytrials", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.policy_trials", description=__doc__)
     parser.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
     parser.add_argument("--work", type=Path, required=True, help="keeps the photos' features, to be used again")
     parser.add_argument("--label-vectors", type=Path, help="word vectors (default: the model's)")

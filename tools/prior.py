@@ -6,26 +6,39 @@ label". It generalises to nouns that were not chosen: a helicopter is more likel
 
 import csv
 import hashlib
+import json
 import lzma
 import math
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
-from devise.errors import UsageError
-from devise.space.prior import Standing
+from devise.errors import TrainingError, UsageError
+from devise.files import atomic_write, read_json, reason_of
+from devise.space.prior import Familiarity, Standing
 from devise.taxonomy.wordnet import Taxonomy
-from devise.training.familiarity import familiarity
-from devise.training.logistic import logistic
+from devise.text.phrases import PhraseJoiner, term_key
+from devise.text.readers import open_corpus
+from devise.text.tokens import tokenize
 
-__all__ = ["COLUMNS", "FREE_LANGUAGES", "Facts", "PriorSources", "log_odds", "noun_facts"]
+__all__ = [
+    "COLUMNS",
+    "FREE_LANGUAGES",
+    "Facts",
+    "PriorSources",
+    "familiarity",
+    "log_odds",
+    "logistic",
+    "noun_facts",
+    "term_counts",
+]
 
 Facts = Float32[np.ndarray, "labels columns"]
 """One row per label, one column per name in COLUMNS."""
@@ -119,7 +132,7 @@ class PriorSources:
 def noun_facts(ids: Sequence[str], taxonomy: Taxonomy, counts: Mapping[str, int], sources: PriorSources) -> Facts:
     """The numbers of each synset.
 
-    counts: of terms in plain text, see `devise.training.familiarity.term_counts`.
+    counts: of terms in plain text, see `tools.prior.term_counts`.
     UsageError if a source is missing or is not in the form expected.
     """
     norms, languages, zipf = _norms(sources.norms_file()), _languages(sources.languages), sources.zipf_of()
@@ -208,3 +221,73 @@ def _labels_below(taxonomy: Taxonomy, ids: Sequence[str]) -> Int64[np.ndarray, "
     """How many of the labels are at or below each."""
     wanted = set(ids)
     return np.array([len(wanted & taxonomy.subtree(synset_id)) for synset_id in ids], dtype=np.int64)
+
+
+def familiarity(ids: Sequence[str], counts: Mapping[str, int], taxonomy: Taxonomy) -> Familiarity:
+    """Compute log(1 + count) / sqrt(rank), the highest over a synset's terms, one value per id.
+
+    counts: of terms as `term_key` writes them. rank: of the synset among all senses of the term, from 1; WordNet
+    orders senses from the most common one.
+    """
+    return np.array([_familiarity(synset_id, counts, taxonomy) for synset_id in ids], dtype=np.float32)
+
+
+def _familiarity(synset_id: str, counts: Mapping[str, int], taxonomy: Taxonomy) -> float:
+    highest = 0.0
+    for term in taxonomy.synset(synset_id).lemmas:
+        senses = [sense.id for sense in taxonomy.find(term)]
+        highest = max(highest, math.log1p(counts.get(term_key(term), 0)) / math.sqrt(senses.index(synset_id) + 1))
+    return highest
+
+
+def term_counts(articles: Sequence[Path], taxonomy: Taxonomy, work: Path) -> Mapping[str, int]:
+    """Count each noun term in the whole text of the articles; cached in `work`."""
+    names = taxonomy.lemma_names()
+    facts = [file_sha256(path) for path in articles]
+    key = hashlib.sha256("\n".join([*facts, *names]).encode()).hexdigest()[:12]
+    stored = work / f"counts-{key}.json"
+    if not stored.exists():
+        terms = frozenset(map(term_key, names)) - {""}
+        counts = Counter(token for token in _tokens(articles, PhraseJoiner(names)) if token in terms)
+        with atomic_write(stored) as file:
+            file.write(json.dumps(dict(sorted(counts.items()))))
+    try:
+        found: dict[str, int] = read_json(stored)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{stored} is damaged ({reason_of(error)}): remove it to count again") from None
+    return found
+
+
+def _tokens(articles: Sequence[Path], joiner: PhraseJoiner) -> Iterator[str]:
+    for path in articles:
+        for document in open_corpus(path):
+            yield from joiner.join(tokenize(document.text))
+
+
+_STEPS = 50
+
+
+def logistic(
+    rows: Float64[np.ndarray, "cases columns"],
+    target: Float64[np.ndarray, "cases"],
+    ridge: float,
+    weight: Float64[np.ndarray, "cases"] | None = None,
+) -> Float64[np.ndarray, "columns"]:
+    """Coefficients of the highest penalised likelihood, by Newton's method.
+
+    rows: the last column is the constant, which the ridge leaves alone. target: 1 or 0. weight: of each case; None is
+    1 for all.
+    """
+    penalty = ridge * np.eye(rows.shape[1])
+    penalty[-1, -1] = 0
+    weight = np.ones(len(target)) if weight is None else weight
+    found = np.zeros(rows.shape[1])
+    for _ in range(_STEPS):
+        expected = 1 / (1 + np.exp(-np.clip(rows @ found, -500, 500)))
+        gradient = rows.T @ (weight * (expected - target)) + penalty @ found
+        bend = (rows * (weight * expected * (1 - expected))[:, None]).T @ rows + penalty
+        step = np.linalg.lstsq(bend, gradient, rcond=None)[0]  # where all targets are alike the constant has no end
+        found -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return found

@@ -1,5 +1,6 @@
 """The prior: against a slow logistic regression, and its facts by hand on the small WordNet."""
 
+import json
 import lzma
 import math
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.errors import UsageError
-from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.prior import COLUMNS, FREE_LANGUAGES, PriorSources, log_odds, noun_facts
+from devise.errors import DeviseError, UsageError
+from devise.taxonomy.synsets import Synset
+from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from tools.prior import COLUMNS, FREE_LANGUAGES, PriorSources, familiarity, log_odds, noun_facts, term_counts
 
 TABBY, CAT = "n02123045", "n02121808"
 
@@ -98,3 +100,37 @@ def test_names_that_are_missing(tmp_path: Path, sources: PriorSources) -> None:
     (tmp_path / "ita.tsv.xz").unlink()
     with pytest.raises(UsageError, match=r"ita\.tsv\.xz"):
         noun_facts([TABBY], default_taxonomy(), {}, sources)
+
+
+TAXONOMY = Taxonomy.from_synsets(
+    [
+        Synset("n00000001", ("animal",)),
+        Synset("n00000002", ("snow leopard", "ounce"), hypernyms=("n00000001",)),
+        Synset("n00000003", ("weight", "ounce"), hypernyms=("n00000001",)),
+        Synset("n00000004", ("aardwolf",), hypernyms=("n00000001",)),
+    ]
+)
+
+
+def test_by_hand():
+    counts = {"animal": 99, "snow_leopard": 3, "ounce": 24}
+    first = max(math.log(4), math.log(25))  # "ounce" is first a snow leopard, by the order of the synsets
+    second = math.log(25) / math.sqrt(2)
+    found = familiarity(["n00000001", "n00000002", "n00000003", "n00000004"], counts, TAXONOMY)
+    assert found.tolist() == pytest.approx([math.log(100), first, second, 0.0])
+
+
+def test_terms_are_counted_in_the_whole_text(tmp_path: Path):
+    text = tmp_path / "articles.jsonl"
+    articles = ["A snow leopard is an animal. Leopard of snow.", "animal Animal ANIMAL wolf"]
+    text.write_text("\n".join(json.dumps({"id": "1", "title": "t", "text": article}) for article in articles))
+    counts = term_counts([text], TAXONOMY, tmp_path)
+    assert counts == {"animal": 4, "snow_leopard": 1}
+    kept = next(tmp_path.glob("counts-*.json"))
+    kept.write_text('{"animal": 7}')  # read again, not counted again
+    assert term_counts([text], TAXONOMY, tmp_path) == {"animal": 7}
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises((DeviseError, OSError), match="absent"):
+        term_counts([tmp_path / "absent.jsonl"], TAXONOMY, tmp_path)
