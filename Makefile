@@ -49,14 +49,14 @@ docs: .venv/.all ## Build the documentation into build/docs; a warning is an err
 
 default-model: .venv/.all ## Build src/devise/default_model again; SHARED= says where text and photos are, KEEP=1 keeps the word vectors
 	mkdir -p build/default-model
-	$(BIN)/python -m devise.training.default_model --out src/devise/default_model --work build/default-model \
+	$(BIN)/python -m tools.default_model --out src/devise/default_model --work build/default-model \
 		--articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
 		--photos $(SHARED)/data/photos/ilsvrc-one-per-class $(SHARED)/data/photos/ilsvrc-five-per-class \
 		--bounds $(SHARED)/data/photos/ilsvrc-one-per-class --splits $(SHARED)/data/splits/imagenet-testsets.json \
 		--languages $(SHARED)/data/languages $(if $(KEEP),--keep)
 
 taxonomy: .venv/.all ## Pack WordNet's nouns again, from Debian's wordnet-base
-	$(BIN)/python -m devise.taxonomy.build /usr/share/wordnet --out src/devise/taxonomy/wordnet-3.0-nouns.bin
+	$(BIN)/python -m tools.pack_wordnet /usr/share/wordnet --out src/devise/taxonomy/wordnet-3.0-nouns.bin
 
 clean: ## Remove what was made, .venv too
 	rm -rf .venv .venv-peers build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

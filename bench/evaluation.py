@@ -17,11 +17,9 @@ import numpy as np
 from bench import command
 from bench.figures import Figure
 from devise.arrays import Scores
-from devise.evaluation.protocol import EvaluationSettings
-from devise.evaluation.record import ImageRecord, Record
-from devise.evaluation.recorded import evaluate_record
-from devise.evaluation.recorder import Recorder
-from devise.taxonomy.correct_cache import cached_correct_sets
+from devise.evaluation.record import ImageRecord, Record, Recorder
+from devise.evaluation.tables import EvaluationSettings, evaluate_record
+from devise.taxonomy.correct_sets import cached_correct_sets
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 
 __all__ = ["main", "measure_evaluation"]

@@ -13,7 +13,7 @@ from devise.search.nearest_photos import open_search
 from devise.search.photoindex import index_photos
 from devise.search.query import PhotoSearch
 from devise.search.results import Wanted
-from devise.search.rows import PhotoFact, Rows
+from devise.search.store import PhotoFact, Rows
 
 __all__ = ["measure_search", "synthetic_rows"]
 

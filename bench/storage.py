@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from devise.evaluation.evaluate import evaluate_folders
-from devise.evaluation.report import cells
+from devise.evaluation.tables import cells
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.space.composition import LabelComposer, LabelPolicy

@@ -23,7 +23,7 @@ import resource, sys, time
 from pathlib import Path
 import numpy as np
 from devise.training.batches import Sampler
-from devise.training.featurerows import FeatureRows, block_and_group
+from devise.training.surgery import FeatureRows, block_and_group
 from devise.vision.featurestore import FeatureStore
 folder, count, dim = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 mapped = np.memmap(folder / "features.f32", np.float32, "r", shape=(count, dim))

@@ -153,7 +153,7 @@ def small(small_bundle: Path) -> Model:
 def packaged() -> Model:
     """The model that ships in the package."""
     if not DEFAULT_BUNDLE.is_dir():
-        pytest.skip("the package has no model: build one with python -m devise.training.default_model")
+        pytest.skip("the package has no model: build one with python -m tools.default_model")
     return load()
 
 

@@ -13,10 +13,10 @@ from devise.evaluation.record import read_record
 from devise.evaluation.testsets import read_counts
 from devise.model.candidatefile import read_candidates
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.text.formats import read_vectors
 from devise.text.phrases import read_phrases
 from devise.text.readers import open_corpus
 from devise.text.similarity import read_analogies, read_pairs
+from devise.text.vectorfiles import read_vectors
 from devise.training.classes import read_review
 from devise.training.config import RunConfig, resolve
 

@@ -34,12 +34,11 @@ from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.model.labeller import LabelRequest, Model
 from devise.search import label_parts
-from devise.search.rows import PhotoFact, Rows
-from devise.search.store import Header, PhotoStore
+from devise.search.store import Header, PhotoFact, PhotoStore, Rows
 from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.space.prior import Prior
-from devise.text import gathering, resumable
-from devise.text.partialfile import PartialFile
+from devise.text import gathering, skipgram
+from devise.text.gathering import PartialFile
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from devise.training.config import RunConfig, resolve
@@ -164,7 +163,7 @@ def checkpoint_facts(folder: Path) -> tuple[Path, Read]:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save
 
-    from devise.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+    from devise.training.engine import Progress, load_checkpoint, save_checkpoint
 
     module = torch.nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(module.parameters())
@@ -204,7 +203,7 @@ def labels_facts(folder: Path) -> tuple[Path, Read]:
 def training_log(folder: Path) -> tuple[Path, Read]:
     facts = {"format": "devise-skipgram-training", "version": 1, "config": {"dim": 3}, "text": {"a": "b"}}
     (folder / "training.json").write_text(json.dumps(facts))
-    return folder / "training.json", lambda file: resumable._check(file.parent, facts, True)
+    return folder / "training.json", lambda file: skipgram._check(file.parent, facts, True)
 
 
 def corpus_notes(folder: Path) -> tuple[Path, Read]:

@@ -175,7 +175,7 @@ print(json.dumps([[guess.label.name for guess in answer.guesses], sorted(sys.mod
 
 def test_labelling_pays_for_no_training():
     if not (PACKAGE / "default_model" / "manifest.json").is_file():
-        pytest.skip("the package has no model: build one with python -m devise.training.default_model")
+        pytest.skip("the package has no model: build one with python -m tools.default_model")
     guesses, loaded = json.loads(python(LABEL_ONE))
     assert len(guesses) == 3
     assert not {name.split(".")[0] for name in loaded} & TRAINING_ONLY

@@ -13,8 +13,8 @@ from PIL import Image
 
 from devise.cli.app import main
 from devise.cli.demo_photos import sample_folder
-from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
+from devise.evaluation.tables import EvaluationSettings
 from devise.taxonomy.wordnet import default_taxonomy
 
 ROOT = Path(__file__).parents[1]

@@ -1,6 +1,6 @@
 """Tries settings of kernel surgery and prior on classes left out of the trained ones; prints a table in Markdown.
 
-python tools/kernel_trials.py --help
+python -m tools.kernel_trials --help
 
 A quarter of the trained classes is left out at a time, sisters together, and the photos of these classes are named
 among all other labels that the list of candidates has. The prior is learned without them. `--report` adds photos of
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tree_kernel import information_increments, tree_kernel
 
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE
@@ -26,13 +25,12 @@ from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.calibration import left_out_folds
-from devise.training.familiarity import term_counts
-from devise.training.kernel import encoded_labels
-from devise.training.photos import photo_features
-from devise.training.prior import PriorSources, log_odds, noun_facts
+from devise.training.targetspace import encoded_labels
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
+from tools.calibration import left_out_folds, photo_features
+from tools.prior import PriorSources, log_odds, noun_facts, term_counts
+from tools.tree_kernel import information_increments, tree_kernel
 
 KS = (1, 5, 20)
 

@@ -1,6 +1,6 @@
 """Compares rules for "none of these" on classes left out of the trained ones; prints tables in Markdown.
 
-python tools/rejection_trials.py --help
+python -m tools.rejection_trials --help
 
 Lists of class names, half of them with the name of what a photo shows, are asked of photos of trained classes and of
 classes left out (a quarter at a time, sister classes together). Shares are those of the fused scorer among all labels.
@@ -23,14 +23,12 @@ from devise.space.evidence import Classifier
 from devise.space.kernel import fit_kernel
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.calibration import left_out_folds
-from devise.training.default_model import BuildConfig
-from devise.training.familiarity import term_counts
-from devise.training.kernel import encoded_labels
-from devise.training.photos import photo_features
-from devise.training.prior import COLUMNS, PriorSources, log_odds, noun_facts
+from devise.training.targetspace import encoded_labels
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
+from tools.calibration import left_out_folds, photo_features
+from tools.default_model import BuildConfig
+from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 
 LENGTHS = (1, 2, 5, 10, 40)
 RULES = ("share of all labels", "best label over its share before", "sum over the sum before", "best over its mean")

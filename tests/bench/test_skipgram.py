@@ -4,7 +4,7 @@ import pytest
 
 from bench.skipgram import SkipGramCase, _first, measure_skipgram
 from bench.skipgram_worker import word2vec
-from devise.text.formats import read_vectors
+from devise.text.vectorfiles import read_vectors
 
 
 def corpus(tmp_path: Path, name: str) -> Path:

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
-from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, read_record, write_record
+from devise.evaluation.tables import EvaluationSettings
 from devise.taxonomy.wordnet import default_taxonomy
 
 KIANG, HARP = "n02390738", "n03495258"

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
-from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
+from devise.evaluation.tables import EvaluationSettings
 from devise.taxonomy.wordnet import default_taxonomy
 
 KIANG, HARP, GUITAR, TABBY, ZEBRA = "n02390738", "n03495258", "n03467517", "n02123045", "n02391049"

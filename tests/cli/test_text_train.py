@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from devise.cli.app import main
-from devise.text.formats import read_vectors
+from devise.text.vectorfiles import read_vectors
 
 pytest.importorskip("numba")
 

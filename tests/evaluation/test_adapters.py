@@ -11,8 +11,8 @@ from PIL import Image
 
 from devise.errors import DeviseError, PictureError, UsageError
 from devise.evaluation.adapters import label_names, load_adapter, with_others
-from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, read_record, write_record
+from devise.evaluation.tables import EvaluationSettings
 from devise.pages.report.measured import finder, measured_of
 from devise.taxonomy.wordnet import default_taxonomy
 

@@ -5,10 +5,10 @@ import pytest
 
 from devise.errors import RecordError
 from devise.evaluation.compare import Change, compare_records
-from devise.evaluation.intervals import Bootstrap
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord
-from devise.evaluation.recorded import evaluate_record, generalised, settings_of
+from devise.evaluation.statistics import Bootstrap
 from devise.evaluation.summary import summarise
+from devise.evaluation.tables import evaluate_record, rate_record, settings_of
 from devise.taxonomy.wordnet import Taxonomy
 
 ANIMAL, DOG, CAT, PUPPY, HOUND, KITTEN, TABBY, TOOL, ENTITY = (f"n{number:08d}" for number in range(1, 10))
@@ -116,9 +116,9 @@ def test_a_record_gives_the_tables_of_an_evaluation(record: Record, nine: Taxono
     assert (good.per_image["hit@1"], bad.per_image["hit@1"], chance.per_image["hit@1"]) == (0.75, 0.25, 1 / 3)
     assert good.per_image["hp@2"] == (1 + 1 + 0.5 + 1) / 4
     assert bad.per_image["hp@2"] == (1 + 1 + 0.5 + 0.5) / 4
-    some = evaluate_record(record, nine, [1, 2]).rows[0]
+    some = rate_record(record, nine).table([1, 2]).rows[0]
     assert (some.per_image["hit@1"], some.per_image["hp@2"]) == (1.0, 0.75)
-    sides = generalised(record, nine)
+    sides = rate_record(record, nine).generalised(record.trained_images)
     assert sides is not None
     assert (sides.seen.images, sides.unseen.images) == (2, 2)
     assert sides.harmonic()[0]["hit@1"] == pytest.approx(2 * 1 * 0.5 / 1.5)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from devise.errors import RecordError
 from devise.evaluation.compare import compare_records
 from devise.evaluation.hedging import Hedged, hedged_answers, hedging_area, hedging_cells, hedging_curve
-from devise.evaluation.intervals import Bootstrap
 from devise.evaluation.record import Hedging, ImageRecord, Record, ScorerRecord
+from devise.evaluation.statistics import Bootstrap
 from devise.evaluation.summary import absent_measures, summarise
 from devise.taxonomy.wordnet import Taxonomy
 

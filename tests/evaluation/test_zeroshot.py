@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord
+from devise.evaluation.tables import EvaluationSettings
 from devise.evaluation.zeroshot import generalised_rows, groups_of, zero_shot_rows
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy

@@ -12,7 +12,7 @@ from devise.bundle.parts import FAST
 from devise.errors import BundleError
 from devise.model.labeller import Model
 from devise.model.parts import DEFAULT_BUNDLE, ModelParts
-from devise.search.photoside import header_of
+from devise.search.photoindex import header_of
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from devise.model.other_space import OtherSpace, SurgerySettings, open_composer,
 from devise.space.encoders import EncodedComposer
 from devise.space.labelspace import CENTRE
 from devise.space.surgery import DistillationConfig
-from devise.text.formats import write_vectors
+from devise.text.vectorfiles import write_vectors
 from devise.text.vectors import WordTable
 
 RIDGE = SurgerySettings(0.5)

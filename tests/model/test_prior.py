@@ -6,7 +6,7 @@ from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
-from devise.search.photoside import header_of
+from devise.search.photoindex import header_of
 
 
 @pytest.fixture(scope="module")

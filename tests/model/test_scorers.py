@@ -10,10 +10,16 @@ from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, ROWS, make_scorer, rows_of
 from devise.ranking import ranks, top_k
-from devise.space.baselines import ChanceScorer, SoftmaxScorer
-from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
+from devise.space.embedding import (
+    ChanceScorer,
+    ConseScorer,
+    DeviseScorer,
+    FusedScorer,
+    Scorer,
+    SoftmaxScorer,
+    StackingRule,
+)
 from devise.space.kernel import KernelConfig, fit_kernel
-from devise.space.scorer import Scorer
 
 OF_KERNEL = ("kernel", "branch")
 TRAINED = ("n03272010", "n02123045", "n02391049", "n02128757")

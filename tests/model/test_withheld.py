@@ -17,8 +17,8 @@ from devise.model.labeller import LabelRequest, Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, make_scorer
 from devise.model.typed import parse_labels
+from devise.space.embedding import PlacingScorer
 from devise.space.evidence import Evidence
-from devise.space.scorer import PlacingScorer
 from devise.taxonomy.withheld import withheld_nouns
 
 PERSON, NURSE, SCIENTIST = "n00007846", "n10366966", "n10560637"

@@ -250,7 +250,7 @@ def test_a_text_stored_once_for_very_many_rows_is_refused(
     photos = pa.array(["x" * 1000]).take(pa.array([0] * 20_000))
     parquet.write_table(pa.table({"photo": photos}), tmp_path / "part-a.parquet", compression="zstd")
     assert done_names(tmp_path) == {"x" * 1000}
-    monkeypatch.setattr("devise.search.rows._RATIO", 1)
-    monkeypatch.setattr(f"devise.search.rows.{limit}", 10_000)
+    monkeypatch.setattr("devise.search.store._RATIO", 1)
+    monkeypatch.setattr(f"devise.search.store.{limit}", 10_000)
     with pytest.raises(DeviseError, match=rf"part-a.parquet: is damaged \(.*{told}"):
         done_names(tmp_path)

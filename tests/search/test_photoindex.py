@@ -16,10 +16,8 @@ from PIL import Image
 from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
 from devise.search import photoindex
-from devise.search.photoindex import Indexed, index_photos
-from devise.search.photoside import PhotoSide, header_of
-from devise.search.rows import PhotoFact, Rows
-from devise.search.store import PhotoStore
+from devise.search.photoindex import Indexed, PhotoSide, header_of, index_photos
+from devise.search.store import PhotoFact, PhotoStore, Rows
 
 pytest.importorskip("pyarrow")
 

@@ -15,11 +15,10 @@ from devise.model.rejection import log_expected
 from devise.model.typed import TypedLabel, parse_labels
 from devise.pages.contact_sheet import contact_sheet
 from devise.search.nearest_photos import open_search, refresh_nearest
-from devise.search.photoindex import index_photos
-from devise.search.photoside import PhotoSide
+from devise.search.photoindex import PhotoSide, index_photos
 from devise.search.query import PhotoSearch
 from devise.search.results import Hit, Hits, Wanted
-from devise.search.rows import PhotoFact, Rows
+from devise.search.store import PhotoFact, Rows
 
 pytest.importorskip("pyarrow")
 
@@ -248,7 +247,7 @@ def test_photos_that_are_all_alike_are_all_looked_at(small: Model, many: Rows):
 
 def test_approximate_search_finds_what_exact_search_finds(small: Model, photos: Path, tmp_path: Path, many: Rows):
     pytest.importorskip("faiss")
-    from devise.search.photoside import header_of
+    from devise.search.photoindex import header_of
     from devise.search.store import PhotoStore
 
     store = PhotoStore.created(tmp_path / "index", header_of(small.parts))
@@ -303,8 +302,8 @@ def test_the_contact_sheet_shows_no_small_score_as_zero(search: PhotoSearch):
 
 def test_a_flipped_byte_of_the_approximate_index_changes_no_answer(small: Model, tmp_path: Path, many: Rows):
     pytest.importorskip("faiss")
-    from devise.search.approximate import Nearest
-    from devise.search.photoside import header_of
+    from devise.search.nearest_photos import Nearest
+    from devise.search.photoindex import header_of
     from devise.search.store import PhotoStore
 
     index = tmp_path / "index"
@@ -341,7 +340,7 @@ def test_a_flipped_byte_of_the_approximate_index_changes_no_answer(small: Model,
 def test_a_label_that_the_model_has_not_is_refused(small: Model, tmp_path: Path, many: Rows, label: int):
     from dataclasses import replace
 
-    from devise.search.photoside import header_of
+    from devise.search.photoindex import header_of
     from devise.search.store import PhotoStore
 
     PhotoStore.created(tmp_path / "index", header_of(small.parts)).append(
@@ -355,7 +354,7 @@ def test_facts_out_of_range_are_refused_though_their_hash_is_right(tmp_path: Pat
     pytest.importorskip("faiss")
     from dataclasses import replace
 
-    from devise.search.approximate import Nearest
+    from devise.search.nearest_photos import Nearest
 
     vectors = many.vectors.astype(np.float32)
     built = Nearest.built(vectors, vectors[:20], "mark")

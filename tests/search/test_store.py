@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from devise.errors import PhotoIndexError, UsageError
 from devise.search import store as store_module
-from devise.search.rows import PhotoFact, Rows, from_table, to_table
-from devise.search.store import Header, PhotoStore, fingerprint
+from devise.search.store import Header, PhotoFact, PhotoStore, Rows, fingerprint, from_table, to_table
 
 pytest.importorskip("pyarrow")
 

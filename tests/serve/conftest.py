@@ -107,7 +107,7 @@ Start = Callable[..., Served]
 @pytest.fixture(scope="session")
 def model() -> Model:
     if not DEFAULT_BUNDLE.is_dir():
-        pytest.skip("the package has no model: build one with python -m devise.training.default_model")
+        pytest.skip("the package has no model: build one with python -m tools.default_model")
     loaded = load()
     loaded.backbone()
     return loaded

@@ -16,10 +16,9 @@ from devise.serve.engine import Engine as PlainEngine
 from devise.serve.problems import ServiceError
 from devise.serve.settings import Limits
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture
+from devise.vision.pictures import read_picture, thumbnail
 from devise.vision.pipeline import Extracted
 from devise.vision.preprocessing import Plane, Preprocessing
-from devise.vision.thumbnails import thumbnail
 
 SEVEN = Preprocessing(8, 8, "bicubic", (0.0,) * 3, (1.0,) * 3)
 

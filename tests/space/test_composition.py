@@ -6,10 +6,9 @@ import pytest
 
 from devise.errors import LabelError, TaxonomyError
 from devise.labels import VECTOR_SOURCES
-from devise.space.composition import POLICIES, ComposedLabels, LabelComposer, LabelPolicy
+from devise.space.composition import POLICIES, STOP_WORDS, ComposedLabels, LabelComposer, LabelPolicy
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.stopwords import STOP_WORDS
 from devise.text.vectors import WordTable
 
 # One direction a word, so that each number of a label's vector is the share of one word.

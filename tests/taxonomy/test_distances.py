@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import TaxonomyError
-from devise.taxonomy.distances import UNREACHED, distance_rows
-from devise.taxonomy.graph import Adjacency, IsaGraph
+from devise.taxonomy.graph import UNREACHED, Adjacency, IsaGraph, distance_rows
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 

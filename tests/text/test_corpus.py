@@ -56,16 +56,6 @@ def test_long_documents_are_cut_and_nothing_is_lost(tmp_path: Path) -> None:
     assert [token for sentence in cut[:3] for token in sentence] == words
 
 
-def test_damage_is_tallied(tmp_path: Path) -> None:
-    (tmp_path / "d.dict").write_bytes(b"Ant\n A \x92small\x92 insect")
-    (tmp_path / "d.index").write_text("Ant\tA\tV\n")  # V = 21 bytes
-    tally = CorpusTally()
-    assert list(sentences([CorpusSource(tmp_path / "d.dict")], NOTHING, tally)) == [
-        ["ant", "ant", "a", "small", "insect"]
-    ]
-    assert (tally.damaged, tally.documents) == (2, 1)
-
-
 @pytest.mark.parametrize(("repeat", "lead"), [(0, None), (1001, None), (1, 0)])
 def test_sources_of_nothing(tmp_path: Path, repeat: int, lead: int | None) -> None:
     with pytest.raises(UsageError, match="repeat must be above 0 and at most 1000, and lead at least 1"):

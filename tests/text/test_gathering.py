@@ -1,4 +1,5 @@
 import bz2
+import gzip
 import json
 import lzma
 from collections.abc import Callable
@@ -11,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devise.errors import TextError, UsageError
-from devise.text import gathering, partialfile
+from devise.text import gathering
 from devise.text.corpus import CorpusSource, read_tokens, sentences
-from devise.text.gathering import GatherConfig, GatherProgress, gather_corpus
-from devise.text.partialfile import PartialFile
+from devise.text.gathering import GatherConfig, GatherProgress, PartialFile, gather_corpus
 from devise.text.phrases import PhraseJoiner
 from devise.text.readers import open_corpus
 
@@ -48,7 +48,7 @@ def dump(path: Path, count: int) -> Path:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devise.text.batches._DOCUMENTS", 3)
+    monkeypatch.setattr("devise.text.gathering._DOCUMENTS", 3)
     monkeypatch.setattr(gathering, "_BLOCK_CHARACTERS", 200)
 
 
@@ -154,8 +154,8 @@ def test_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest
             raise OSError(28, "No space left on device")
         return atomic_write(path)
 
-    atomic_write = partialfile.atomic_write
-    monkeypatch.setattr(partialfile, "atomic_write", full)
+    atomic_write = gathering.atomic_write
+    monkeypatch.setattr(gathering, "atomic_write", full)
     message = r"c\.partial\.txt cannot be written: No space left on device; \d+ documents are kept"
     with pytest.raises(TextError, match=message):
         gather_corpus([source], tmp_path / "c.txt", config)
@@ -206,3 +206,70 @@ def test_a_file_that_another_process_writes_is_refused(tmp_path: Path) -> None:
         gather_corpus(sources, out, GatherConfig("tokens", (), 1), resume=True)
     assert gather_corpus(sources, out, GatherConfig("tokens", (), 1)).documents == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "c.txt"]
+
+
+OPENERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".bz2": bz2.decompress,
+}
+
+
+@pytest.mark.parametrize("ending", OPENERS)
+def test_checkpoints_are_valid_files_and_the_end_has_the_name(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"my.corpus.txt{ending}"
+    file = PartialFile(out, {})
+    assert file.open(False) is None
+    assert file.path.name == f"my.corpus.partial.txt{ending}"
+    for number in range(3):
+        file.append(f"line {number} ü\n", {"n": number})
+        written = OPENERS[ending](file.path.read_bytes()).decode()
+        assert written == "".join(f"line {n} ü\n" for n in range(number + 1))
+    assert not out.exists()
+    file.finish()
+    assert OPENERS[ending](out.read_bytes()).decode().count("\n") == 3
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_what_a_crash_left_behind_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
+    out = tmp_path / "c.txt"
+    first = PartialFile(out, {"a": [1, None]})
+    first.open(False)
+    first.append("one\n", {"n": 1})
+    with first.path.open("a") as file:
+        file.write("half a li")
+    second = PartialFile(out, {"a": [1, None]})
+    assert second.open(True) == {"n": 1}
+    second.append("two\n", {"n": 2})
+    second.finish()
+    assert out.read_text() == "one\ntwo\n"
+
+
+def test_unfinished_runs_are_not_mixed_up(tmp_path: Path) -> None:
+    out = tmp_path / "c.txt"
+    file = PartialFile(out, {"a": 1})
+    file.open(False)
+    file.append("one\n", {})
+    with pytest.raises(UsageError, match="is an unfinished run: continue with --resume, or remove"):
+        PartialFile(out, {"a": 1}).open(False)
+    with pytest.raises(UsageError, match="other sources or settings"):
+        PartialFile(out, {"a": 2}).open(True)
+    file.path.write_text("o")
+    with pytest.raises(TextError, match="shorter than at its last checkpoint"):
+        PartialFile(out, {"a": 1}).open(True)
+
+
+@pytest.mark.parametrize("notes", ["", "{", "[]", "{}", '{"version": 3, "facts": {}, "length": 1, "state": {}}'])
+def test_notes_that_say_nothing(tmp_path: Path, notes: str) -> None:
+    (tmp_path / "c.partial.txt").write_text("one\n")
+    (tmp_path / "c.partial.txt.json").write_text(notes)
+    with pytest.raises(TextError, match="does not say how to resume"):
+        PartialFile(tmp_path / "c.txt", {}).open(True)
+
+
+def test_targets_that_are_no_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a file"):
+        PartialFile(tmp_path, {}).open(False)
+    with pytest.raises(UsageError, match="needs a folder that exists"):
+        PartialFile(tmp_path / "no" / "c.txt", {}).open(False)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.text.formats import read_vectors, write_vectors
+from devise.text.vectorfiles import read_vectors, write_vectors
 from devise.text.vectors import WordTable
 
 keyedvectors = pytest.importorskip("gensim.models.keyedvectors")

@@ -14,12 +14,20 @@ import pytest
 
 from devise.errors import DeviseError, TextError, UsageError
 from devise.files import sole_writer
-from devise.text import resumable
+from devise.text import skipgram
 from devise.text.engine import encoding
-from devise.text.engine.checkpoint import CHECKPOINT, ENCODED, write_checkpoint
-from devise.text.formats import read_vectors
-from devise.text.resumable import LOG, VECTORS, train_in_folder
-from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
+from devise.text.skipgram import (
+    CHECKPOINT,
+    ENCODED,
+    LOG,
+    VECTORS,
+    SkipGramConfig,
+    SkipGramProgress,
+    train_in_folder,
+    train_skipgram,
+    write_checkpoint,
+)
+from devise.text.vectorfiles import read_vectors
 
 pytest.importorskip("numba")
 
@@ -189,7 +197,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(begun: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device", str(folder / CHECKPOINT))
 
     with monkeypatch.context() as patched:
-        patched.setattr(resumable, "write_checkpoint", full)
+        patched.setattr(skipgram, "write_checkpoint", full)
         with pytest.raises(DeviseError, match=r"checkpoint.safetensors cannot be written \(No space left on device\)"):
             train_in_folder(text, CONFIG, begun, text=FILES, resume=True, every=0.0)
     assert (begun / CHECKPOINT).read_bytes() == before
@@ -199,8 +207,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(begun: Path, monkeypatch: pytest
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     begun: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from devise.text.engine import checkpoint
-    from devise.text.engine.rows import fresh_rows
+    from devise.text.engine.training import fresh_rows
 
     before = {path.name: path.read_bytes() for path in begun.iterdir()}
 
@@ -208,7 +215,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "write_tensors", half_written)
+    monkeypatch.setattr(skipgram, "write_tensors", half_written)
     with pytest.raises(OSError, match="No space"):
         write_checkpoint(begun, fresh_rows(3, CONFIG), 1)
     assert {path.name: path.read_bytes() for path in begun.iterdir()} == before

@@ -11,8 +11,13 @@ torch: Any = pytest.importorskip("torch")
 
 from devise.training.batches import Sampler  # noqa: E402
 from devise.training.engine import train  # noqa: E402
-from devise.training.featurerows import FeatureRows  # noqa: E402
-from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out  # noqa: E402
+from devise.training.surgery import (  # noqa: E402
+    FeatureRows,
+    SurgeryConfig,
+    SurgeryHead,
+    SurgeryTask,
+    held_out,
+)
 
 
 def test_held_out_is_a_share_of_every_class():

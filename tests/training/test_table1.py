@@ -13,9 +13,9 @@ from devise.vision.featurestore import FeatureStore
 
 torch: Any = pytest.importorskip("torch")
 
-from devise.training import table1report as report  # noqa: E402
-from devise.training.featurerows import FeatureRows, block_and_group  # noqa: E402
+from devise.training import table1 as report  # noqa: E402
 from devise.training.losses import LOSSES  # noqa: E402
+from devise.training.surgery import FeatureRows, block_and_group  # noqa: E402
 from devise.training.surgeryjob import LabelledFeatures  # noqa: E402
 from devise.training.table1 import RowSpec, Table1, Table1Config, _row, _Searched, make_table1  # noqa: E402
 

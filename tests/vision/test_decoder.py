@@ -13,9 +13,8 @@ from devise.errors import PictureError
 from devise.vision import decoder as decoders
 from devise.vision.decoder import Decoder, PictureReader
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture
+from devise.vision.pictures import read_picture, thumbnail
 from devise.vision.preprocessing import Preprocessing
-from devise.vision.thumbnails import thumbnail
 
 Encode = Callable[..., bytes]
 SMALL = Preprocessing(20, 16, "bicubic", (127.0,) * 3, (128.0,) * 3)

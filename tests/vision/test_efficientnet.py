@@ -18,8 +18,8 @@ from devise.vision.efficientnet import (
     load_file_weights,
     load_pip_weights,
     load_timm_state,
+    read_weights,
 )
-from devise.vision.weightsfile import read_weights
 
 
 def reference(variant: VariantName) -> nn.Module:

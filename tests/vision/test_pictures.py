@@ -1,3 +1,5 @@
+"""Small copies: their size, their colours, and nothing else of the file."""
+
 import os
 import re
 import resource
@@ -5,6 +7,7 @@ import struct
 import threading
 import warnings
 import zlib
+from base64 import b64decode
 from collections.abc import Callable
 from io import BytesIO, StringIO
 from pathlib import Path, PurePath
@@ -19,8 +22,7 @@ from PIL import Image, ImageOps, features
 
 from devise.arrays import Pixels
 from devise.errors import PictureError
-from devise.vision.pictures import MAX_PIXELS, PictureSource, is_one_picture, read_picture
-from devise.vision.quiet import quiet_pillow
+from devise.vision.pictures import MAX_PIXELS, PictureSource, data_uri, is_one_picture, quiet_pillow, read_picture
 
 Encode = Callable[..., bytes]
 KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"]
@@ -649,3 +651,24 @@ def test_the_limit_of_pillow_stays_a_number() -> None:
 def test_a_few_letters_are_no_damaged_bitmap(content: bytes) -> None:
     with pytest.raises(PictureError, match="not a picture of a known format"):
         read_picture(content, min_side=None)
+
+
+def read(uri: str) -> Image.Image:
+    kind, _, content = uri.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    return Image.open(BytesIO(b64decode(content)))
+
+
+@pytest.mark.parametrize(("size", "small"), [((800, 400), (200, 100)), ((90, 300), (60, 200)), ((50, 40), (50, 40))])
+def test_the_longer_side_is_at_most_what_is_asked(tmp_path: Path, size: tuple[int, int], small: tuple[int, int]):
+    Image.new("RGB", size, (200, 30, 60)).save(tmp_path / "a.jpg", comment=b"secret")
+    found = read(data_uri(tmp_path / "a.jpg", 200))
+    assert found.size == small
+    assert all(abs(value - told) < 8 for value, told in zip(found.getpixel((10, 10)), (200, 30, 60), strict=True))
+    assert "comment" not in found.info
+
+
+def test_a_file_that_is_no_picture(tmp_path: Path):
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(PictureError):
+        data_uri(tmp_path / "a.jpg", 200)

@@ -9,7 +9,7 @@ torch: Any = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 smallnet: Any = pytest.importorskip("devise.vision.smallnet")
 export: Any = pytest.importorskip("devise.vision.export")
-restore: Any = pytest.importorskip("devise.vision.restore")
+restore: Any = pytest.importorskip("devise.vision.export")
 
 SIZE = smallnet.SmallNetSize((8, 12), (1, 2), 16, 20)
 

@@ -14,8 +14,11 @@ from devise.errors import UsageError
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from devise.training.classifier import ClassifierConfig, make_network  # noqa: E402
-from devise.training.startweights import start_weights  # noqa: E402
+from devise.training.classifier import (  # noqa: E402
+    ClassifierConfig,
+    make_network,
+    start_weights,
+)
 from devise.vision.backbone import OpenVinoBackbone  # noqa: E402
 from devise.vision.timmnet import TimmNet, traced_onnx  # noqa: E402
 
@@ -114,7 +117,7 @@ def test_weights_from_a_file(fake_timm: dict[str, Any], tmp_path: Path):
 
 
 def test_a_bundle_says_where_its_first_weights_are_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("devise.training.startweights.version", lambda package: f"1 of {package}")
+    monkeypatch.setattr("devise.training.classifier.version", lambda package: f"1 of {package}")
     file = tmp_path / "net.pth"
     file.write_bytes(b"weights")
     told = {

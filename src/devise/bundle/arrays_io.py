@@ -8,7 +8,7 @@ from jaxtyping import Float32, Shaped
 
 from devise.errors import BundleError, VectorsError
 from devise.files import reason_of
-from devise.text.quantize import QuantizedRows, quantize_rows
+from devise.text.vectorstore import QuantizedRows, quantize_rows
 
 __all__ = [
     "Array",

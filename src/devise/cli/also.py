@@ -36,8 +36,7 @@ def also(
     from devise.cli.evaluation_output import print_rows
     from devise.evaluation.adapters import load_adapter, with_others
     from devise.evaluation.record import read_record, write_record
-    from devise.evaluation.recorded import evaluate_record
-    from devise.evaluation.report import caption, cells
+    from devise.evaluation.tables import caption, cells, evaluate_record
     from devise.pages.frame import printable
     from devise.pages.report.measured import finder
     from devise.taxonomy.wordnet import default_taxonomy

@@ -79,7 +79,7 @@ def _cells(one: "Comparison") -> Sequence[Sequence[str]]:
 
 
 def _row(name: str, of: "Difference") -> Sequence[str]:
-    from devise.evaluation.report import measure_cell
+    from devise.evaluation.tables import measure_cell
 
     ends = [
         "-" if end is None else f"{_signed(name, end[0])} to {_signed(name, end[1])}"
@@ -92,7 +92,7 @@ def _row(name: str, of: "Difference") -> Sequence[str]:
 
 
 def _signed(name: str, value: float | None) -> str:
-    from devise.evaluation.report import measure_cell
+    from devise.evaluation.tables import measure_cell
 
     if value is None:
         return "-"

@@ -104,7 +104,7 @@ def evaluate(
     from devise.evaluation.testsets import ProtocolFiles
     from devise.files import atomic_write
     from devise.model.other_space import load_in_space
-    from devise.taxonomy.correct_cache import cache_folder
+    from devise.taxonomy.correct_sets import cache_folder
 
     if candidates is not None and protocol is not None:
         raise UsageError("--protocol sets the candidates: leave out --candidates")

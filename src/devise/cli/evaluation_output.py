@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from devise.evaluation.hedging import hedging_cells
-from devise.evaluation.report import caption, cells, measure_cell
+from devise.evaluation.tables import caption, cells, measure_cell
 from devise.tabletext import markdown_table
 
 if TYPE_CHECKING:
     from devise.evaluation.evaluate import Evaluation
-    from devise.evaluation.intervals import Measured
+    from devise.evaluation.statistics import Measured
 
 __all__ = ["HEDGING_TITLE", "Rows", "interval_cells", "print_evaluation", "print_rows"]
 

@@ -8,8 +8,7 @@ if TYPE_CHECKING:
     from devise.evaluation.adapters import NameScorer, with_others
     from devise.evaluation.compare import Comparison, compare_records
     from devise.evaluation.evaluate import EvaluationRequest, evaluate_folders
-    from devise.evaluation.hierarchy import hierarchical_precisions
-    from devise.evaluation.measures import hit_at_k
+    from devise.evaluation.measures import hierarchical_precisions, hit_at_k
     from devise.evaluation.record import Record, read_record, write_record
 
 __all__ = [
@@ -30,8 +29,7 @@ _HOMES = {
     "adapters": ("NameScorer", "with_others"),
     "compare": ("Comparison", "compare_records"),
     "evaluate": ("EvaluationRequest", "evaluate_folders"),
-    "hierarchy": ("hierarchical_precisions",),
-    "measures": ("hit_at_k",),
+    "measures": ("hierarchical_precisions", "hit_at_k"),
     "record": ("Record", "read_record", "write_record"),
 }
 __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -15,8 +15,7 @@ from PIL import Image
 
 from devise.arrays import Scores
 from devise.errors import DeviseError, PictureError, RecordError, UsageError
-from devise.evaluation.record import Record, ScorerRecord
-from devise.evaluation.recorder import SHARES, Recorder
+from devise.evaluation.record import SHARES, Record, Recorder, ScorerRecord
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.pictures import read_picture
 

@@ -23,7 +23,7 @@ from devise.model.candidates import synset_space
 from devise.model.parts import ModelParts
 from devise.ranking import nearest, skewness, spearman
 from devise.space.labelspace import LabelSpace
-from devise.taxonomy.distances import UNREACHED, DistanceRows
+from devise.taxonomy.graph import UNREACHED, DistanceRows
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 

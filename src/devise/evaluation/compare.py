@@ -5,19 +5,16 @@ from typing import Any
 
 from devise.errors import RecordError
 from devise.evaluation.hedging import HedgingCurve, hedging_curve
-from devise.evaluation.intervals import Bootstrap, Measured, measure
 from devise.evaluation.record import Record, ScorerRecord
+from devise.evaluation.statistics import Bootstrap, Measured, Statistic, Weights, measure
 from devise.evaluation.summary import (
     ImageValues,
     TreeView,
-    class_rows,
     image_values,
     of_one_class,
     statistics_of,
-    trained_images,
     tree_views,
 )
-from devise.evaluation.weighted import Statistic, Weights
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["Change", "Comparison", "Difference", "compare_records"]
@@ -146,11 +143,11 @@ class _Side:
         return self.record.scorers[self.name]
 
     def statistics(self) -> dict[str, Statistic]:
-        return statistics_of(self.record, self.said, self.values, self.view, trained_images(self.record))
+        return statistics_of(self.record, self.said, self.values, self.view, self.record.trained_images)
 
 
 def _compared(first: _Side, second: _Side, rules: Bootstrap) -> Comparison:
-    classes = class_rows(first.record)
+    classes = first.record.class_rows
     one, other = first.statistics(), second.statistics()
     shared = [name for name in one if name in other]
     plain = [measure(side, classes, Bootstrap(1, rules.seed)) for side in (one, other)]

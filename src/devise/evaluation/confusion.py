@@ -1,12 +1,22 @@
-"""Confusion as a tree: where in the taxonomy the guesses leave the path to the truth."""
+"""Confusion in the taxonomy: where the guesses leave the path to the truth, and how near a wrong guess is."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["Branch", "Flow", "confusion_tree", "first_path"]
+__all__ = [
+    "NEAR",
+    "Flow",
+    "Meeting",
+    "Subtree",
+    "Verdict",
+    "confusion_tree",
+    "first_path",
+    "meeting",
+]
 
 _TOP = ""  # above all roots, so that there is always a common ancestor
 
@@ -24,7 +34,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class Subtree:
     """A subtree that contains true classes.
 
     path: synset ids downward; a way without a fork is one branch, and its last id is what the branch is called.
@@ -39,7 +49,7 @@ class Branch:
     right: int
     kept: int
     flows: tuple[Flow, ...]
-    branches: tuple["Branch", ...]
+    branches: tuple["Subtree", ...]
 
 
 def first_path(taxonomy: Taxonomy, synset_id: str) -> tuple[str, ...]:
@@ -53,7 +63,7 @@ def first_path(taxonomy: Taxonomy, synset_id: str) -> tuple[str, ...]:
     return tuple(reversed(path))
 
 
-def confusion_tree(pairs: Iterable[tuple[str, str]], path_of: Callable[[str], tuple[str, ...]]) -> Branch:
+def confusion_tree(pairs: Iterable[tuple[str, str]], path_of: Callable[[str], tuple[str, ...]]) -> Subtree:
     """Build the tree of (true class, guess) pairs, one pair per photo.
 
     path_of: the way from a root down to a synset, itself included, such as `first_path`. It has to be a tree: two
@@ -97,13 +107,13 @@ class _Counts:
             ways = tuple(path[shared] if len(path) > shared else fork for path in (truth, guess))
             self.flows.setdefault(fork, Counter())[ways[0], ways[1]] += photos
 
-    def branch(self, top: str) -> Branch:
+    def branch(self, top: str) -> Subtree:
         path = [top]
         while len(below := self.below.get(path[-1], set())) == 1 and not self._stops(path[-1]):
             path.append(next(iter(below)))
         node = path[-1]
         flows = sorted(self.flows.get(node, Counter()).items(), key=lambda one: (-one[1], one[0]))
-        return Branch(
+        return Subtree(
             tuple(synset for synset in path if synset != _TOP),
             self.photos[node],
             self.right[node],
@@ -121,3 +131,63 @@ def _common(truth: tuple[str, ...], guess: tuple[str, ...]) -> Iterable[str]:
         if one != other:
             return
         yield one
+
+
+NEAR = 4
+"""A wrong guess is near when it is at most so many edges from the truth: a cousin in the tree."""
+
+Verdict = Literal["right", "near", "far"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """The lowest common ancestor of truth and guess, and the shortest paths to it.
+
+    up: from the truth to the ancestor, both included. down: from the ancestor to the guess, both included.
+    """
+
+    up: tuple[str, ...]
+    down: tuple[str, ...]
+
+    @property
+    def ancestor(self) -> str:
+        """Where they meet."""
+        return self.up[-1]
+
+    @property
+    def edges(self) -> int:
+        """Edges from the truth over the ancestor to the guess; 0 for the truth itself."""
+        return len(self.up) + len(self.down) - 2
+
+    @property
+    def verdict(self) -> Verdict:
+        """Right, near (see NEAR) or far."""
+        if self.edges == 0:
+            return "right"
+        return "near" if self.edges <= NEAR else "far"
+
+
+def meeting(taxonomy: Taxonomy, truth: str, guess: str) -> Meeting | None:
+    """Find where truth and guess meet; None without a common ancestor. TaxonomyError for an unknown id."""
+    ancestor = taxonomy.lowest_common_ancestor(truth, guess)
+    if ancestor is None:
+        return None
+    return Meeting(_way_up(taxonomy, truth, ancestor), tuple(reversed(_way_up(taxonomy, guess, ancestor))))
+
+
+def _way_up(taxonomy: Taxonomy, start: str, end: str) -> tuple[str, ...]:
+    """Return the shortest path over hypernyms; of several, the one over the first parents."""
+    came_from: dict[str, str | None] = {start: None}
+    waiting = deque([start])
+    while end not in came_from:
+        here = waiting.popleft()
+        for parent in taxonomy.parents(here):
+            if parent not in came_from:
+                came_from[parent] = here
+                waiting.append(parent)
+    way: list[str] = []
+    step: str | None = end
+    while step is not None:
+        way.append(step)
+        step = came_from[step]
+    return tuple(reversed(way))

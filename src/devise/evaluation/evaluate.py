@@ -10,34 +10,28 @@ from jaxtyping import Int64
 
 from devise.arrays import Features, Queries, Scores
 from devise.errors import UsageError
-from devise.evaluation.gathered import Gathered, gather, list_photos
-from devise.evaluation.protocol import CHANCE, EvaluationResult, EvaluationSettings
-from devise.evaluation.record import Branch, Record, ScorerRecord
-from devise.evaluation.recorded import Generalised, evaluate_record, generalised
-from devise.evaluation.recorder import SHARES, Recorder
+from devise.evaluation.photos import Gathered, gather, list_photos
+from devise.evaluation.record import SHARES, Branch, Record, Recorder, ScorerRecord
 from devise.evaluation.summary import Summary, summarise
+from devise.evaluation.tables import CHANCE, EvaluationResult, EvaluationSettings, Generalised, rate_record
 from devise.evaluation.testsets import Protocol, ProtocolFiles, choose_protocol
 from devise.model.candidatefile import read_candidates
 from devise.model.candidates import synset_space
+from devise.model.context import in_context, neighbours_of
 from devise.model.labeller import Model
 from devise.model.scorers import Row, make_scorer, rows_of, temperature_of
 from devise.ranking import TIE_RULE, top_k
+from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.labelspace import LabelSpace
-from devise.space.neighbours import in_context, neighbours_of
-from devise.space.scorer import PlacingScorer, Scorer
-from devise.taxonomy.correct_cache import cached_correct_sets
+from devise.taxonomy.correct_sets import cached_correct_sets
 
 __all__ = [
     "CONTEXT",
-    "MODEL_CANDIDATES",
     "Evaluation",
     "EvaluationRequest",
     "evaluate_folders",
     "record_gathered",
 ]
-
-MODEL_CANDIDATES = ("all", "seen", "unseen", "test-classes")
-"""Candidate lists known by name; anything else is a file of synset ids."""
 
 CONTEXT = "context"
 """The name of the transductive row."""
@@ -172,15 +166,16 @@ def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: Evaluatio
     names = sorted(set(record.truth_ids))
     ks = tuple(record.settings["hp_ks"])
     correct = cached_correct_sets(model.parts.taxonomy, names, ks, record.labels, asked.cache)
+    rates = rate_record(record, model.parts.taxonomy, correct)
     return Evaluation(
-        result=evaluate_record(record, model.parts.taxonomy, correct=correct),
+        result=rates.table(),
         skipped=record.facts["skipped"],
         coverage=record.facts["coverage"],
         problems=photos.problems,
         record=record,
-        summary=summarise(record, model.parts.taxonomy, correct=correct),
+        summary=summarise(record, model.parts.taxonomy, rates=rates),
         protocol=chosen.words,
-        generalised=generalised(record, model.parts.taxonomy, correct),
+        generalised=rates.generalised(record.trained_images),
         notes=photos.notes,
     )
 

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 
 from devise.errors import RecordError
 from devise.evaluation.measures import PerImage
 from devise.evaluation.record import Record
-from devise.evaluation.weighted import Statistic, Weights
+from devise.evaluation.statistics import Statistic, Weights
 from devise.taxonomy.hedging import information, label_tree
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = [
     "SHOWN",
-    "THRESHOLDS",
     "Hedged",
     "HedgingCurve",
     "hedged_answers",
@@ -25,13 +24,9 @@ __all__ = [
     "hedging_curve",
 ]
 
-THRESHOLDS = (*(round(0.05 * number, 2) for number in range(1, 20)), 0.99)
-"""The shares that an answer has to reach, ascending: 0.05, 0.1 and on to 0.95, then 0.99."""
-
 SHOWN = (0.5, 0.7, 0.9)
 """The thresholds whose accuracy and information are measures of their own."""
 
-_Answers = Int64[np.ndarray, "images thresholds"]
 _PerThreshold = Float64[np.ndarray, "images thresholds"]
 
 

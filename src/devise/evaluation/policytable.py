@@ -8,13 +8,12 @@ from typing import Any
 from devise.errors import UsageError
 from devise.evaluation.audit import LabelSpaceAudit, LabelSpaceConfig, measured, wide_space
 from devise.evaluation.evaluate import EvaluationRequest, record_gathered
-from devise.evaluation.gathered import Gathered, gather, list_photos
-from devise.evaluation.protocol import EvaluationResult
-from devise.evaluation.recorded import evaluate_record
+from devise.evaluation.photos import Gathered, gather, list_photos
+from devise.evaluation.tables import EvaluationResult, evaluate_record
 from devise.model.labeller import Model
 from devise.model.other_space import MODEL_WORDS, open_composer, with_label_space
 from devise.model.parts import ModelParts
-from devise.text.wordrows import OnBad
+from devise.text.vectorfiles import OnBad
 
 __all__ = ["PolicyComparison", "PolicyRow", "compare_policies"]
 

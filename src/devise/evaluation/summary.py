@@ -8,24 +8,33 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from devise.evaluation.hedging import SHOWN, Hedged, HedgingCurve, hedged_answers, hedging_area, hedging_curve
-from devise.evaluation.hierarchy import ancestor_overlaps, common_ancestor_heights, hierarchical_precisions
-from devise.evaluation.intervals import Bootstrap, Measured, measure, measure_class_means
-from devise.evaluation.measures import ClassRows, PerImage, possible_ks
+from devise.evaluation.measures import (
+    ClassRows,
+    PerImage,
+    ancestor_overlaps,
+    common_ancestor_heights,
+)
 from devise.evaluation.record import Record, ScorerRecord
-from devise.evaluation.reliability import Reliability, bins_of, reliability
-from devise.evaluation.weighted import (
+from devise.evaluation.statistics import (
+    Bootstrap,
+    Measured,
+    Reliability,
     Statistic,
     adaptive_calibration_error,
+    bins_of,
     calibration_error,
     false_positive_rate,
     harmonic_of,
     mean_of,
+    measure,
+    measure_class_means,
     median_of,
     ratio_of,
+    reliability,
     roc_area,
     seen_unseen_area,
 )
-from devise.taxonomy.correct_sets import CorrectSets
+from devise.evaluation.tables import ImageRates, rate_record
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = [
@@ -33,12 +42,10 @@ __all__ = [
     "Summary",
     "TreeView",
     "absent_measures",
-    "class_rows",
     "image_values",
     "of_one_class",
     "statistics_of",
     "summarise",
-    "trained_images",
     "tree_views",
 ]
 
@@ -65,7 +72,7 @@ class Summary:
 
     measures: over the images. class_means: those that are means, as means over the classes' means.
     reliability: of the scorers that have probabilities. rules: how the intervals were made. hedging: accuracy and
-    information by threshold, of the scorers that have probabilities.
+    information by threshold, of the scorers that have probabilities. values: of every image, by scorer.
     """
 
     measures: dict[str, dict[str, Measured]]
@@ -73,6 +80,7 @@ class Summary:
     reliability: dict[str, Reliability]
     rules: Bootstrap
     hedging: dict[str, HedgingCurve] = field(default_factory=dict)
+    values: dict[str, ImageValues] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -88,11 +96,11 @@ class Summary:
 
 
 def summarise(
-    record: Record, taxonomy: Taxonomy, *, rules: Bootstrap | None = None, correct: CorrectSets | None = None
+    record: Record, taxonomy: Taxonomy, *, rules: Bootstrap | None = None, rates: ImageRates | None = None
 ) -> Summary:
     """Every measure of every scorer in the record; two runs give the same numbers.
 
-    correct: as in `evaluate_rankings`. The measures, in this order, each where it means something:
+    rates: those of the record, if they are known. The measures, in this order, each where it means something:
     hit@k, hp@k; "rank mean", "rank median" of the true label; "lca height", see `common_ancestor_heights`, mean over
     the errors of the first label; "branch hit@1"; where there are probabilities "brier" and "log loss", and
     "right@t" and "bits@t" of answers that are as wide as is sure, t being the threshold; with photos of trained and of
@@ -103,9 +111,9 @@ def summarise(
     labels from wrong ones) and of "trained" (photos of trained classes from others). docs/evaluation.md has formulas.
     """
     bootstrap = rules or Bootstrap()
-    classes, trained = class_rows(record), trained_images(record)
+    classes, trained = record.class_rows, record.trained_images
     views = tree_views(record, taxonomy)
-    values = image_values(record, taxonomy, correct, views)
+    values = image_values(record, taxonomy, rates, views)
     measures, means = {}, {}
     for name, one in record.scorers.items():
         statistics = statistics_of(record, one, values[name], views[name], trained)
@@ -117,7 +125,7 @@ def summarise(
         if one.confidence is not None
     }
     curves = {name: hedging_curve(view.hedged) for name, view in views.items() if view.hedged is not None}
-    return Summary(measures, means, bins, bootstrap, curves)
+    return Summary(measures, means, bins, bootstrap, curves, values)
 
 
 def tree_views(record: Record, taxonomy: Taxonomy) -> dict[str, TreeView]:
@@ -133,25 +141,15 @@ def tree_views(record: Record, taxonomy: Taxonomy) -> dict[str, TreeView]:
 def image_values(
     record: Record,
     taxonomy: Taxonomy,
-    correct: CorrectSets | None = None,
+    rates: ImageRates | None = None,
     views: Mapping[str, TreeView] | None = None,
 ) -> dict[str, ImageValues]:
     """Return by scorer, per image, the measures of `summarise` that are means over images, and "rank"."""
-    hp_ks = tuple(record.settings["hp_ks"])
-    names = sorted(set(record.truth_ids))
-    grown = correct or taxonomy.correct_sets(names, hp_ks or (1,), record.labels)
-    rows = np.array([grown.row(name) for name in record.truth_ids], dtype=np.int64)
+    rated = rates or rate_record(record, taxonomy)
     seen = views or tree_views(record, taxonomy)
     found: dict[str, ImageValues] = {}
     for name, one in record.scorers.items():
-        labels = min(one.labels, len(record.candidates))
-        values: ImageValues = {
-            f"hit@{k}": ((one.rank > 0) & (one.rank <= k)).astype(np.float64)
-            for k in possible_ks(record.settings["hit_ks"], labels)
-        }
-        ks = possible_ks(hp_ks, min(labels, one.top.shape[1]))
-        precisions = hierarchical_precisions(one.top, rows, grown, len(record.labels), ks)
-        values |= {f"hp@{k}": precision for k, precision in precisions.items()}
+        values: ImageValues = dict(rated.rows[name].values)
         values["rank"] = np.where(one.rank > 0, one.rank, np.nan)
         first = [record.labels[place] for place in one.top[:, 0].tolist()]
         values["lca height"] = common_ancestor_heights(taxonomy, record.truth_ids, first)
@@ -209,17 +207,6 @@ def absent_measures(record: Record) -> str:
     }
     parts = [f"{measures} of {', '.join(names)}" for measures, names in lacking.items() if names]
     return f"absent, as the record is of an older version: {'; '.join(parts)}: make it again" if parts else ""
-
-
-def class_rows(record: Record) -> ClassRows:
-    """Return the true class of each image, as a row in the order of ids."""
-    return np.asarray(np.unique(record.truth_ids, return_inverse=True)[1].reshape(-1), dtype=np.int64)
-
-
-def trained_images(record: Record) -> _ImageMask:
-    """Whether each image shows a trained class."""
-    known = frozenset(record.trained)
-    return np.array([one in known for one in record.truth_ids], dtype=bool)
 
 
 def of_one_class(measured: dict[str, Measured], values: ImageValues, classes: ClassRows) -> dict[str, Measured]:

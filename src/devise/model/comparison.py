@@ -12,8 +12,8 @@ from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel
 from devise.vision.folders import Found
+from devise.vision.pictures import data_uri
 from devise.vision.pipeline import Extracted
-from devise.vision.thumbnails import data_uri
 
 __all__ = [
     "COMPARED",

@@ -26,8 +26,8 @@ from devise.model.scorers import METHODS, KindScorer, Method, make_scorer, tempe
 from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
+from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.evidence import Evidence
-from devise.space.scorer import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone
 from devise.vision.folders import Found
 from devise.vision.pictures import PictureSource, is_one_picture
@@ -60,7 +60,7 @@ class LabelRequest:
         method fused, is as `Rejection` says; None is "auto" where `sure` is given to that method, else 0.
     explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
     in_doubt: the same only for pictures whose best guess is less probable than that.
-    context: each picture is helped by those of the run that are nearest to it; see `devise.space.neighbours`.
+    context: each picture is helped by those of the run that are nearest to it; see `devise.model.context`.
     """
 
     top: int | None = None

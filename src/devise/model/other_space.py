@@ -23,14 +23,13 @@ from devise.model.parts import ModelParts
 from devise.space.composition import POLICIES, ComposedLabels, LabelPolicy
 from devise.space.embedding import random_space
 from devise.space.encoders import ENCODER_POLICIES, ENCODERS, Composer, EncodedComposer, load_encoder
-from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel
+from devise.space.kernel import KernelSurgery, refitted
 from devise.space.labelspace import CENTRE, Centre, LabelSpace, centre_of, placed
 from devise.space.policies import composer_for, untagged
 from devise.space.surgery import DistillationConfig, distilled_surgery, image_free_surgery
-from devise.text.formats import read_vectors
-from devise.text.sensetags import SENSE_MARK
+from devise.text.documents import SENSE_MARK
+from devise.text.vectorfiles import OnBad, read_vectors
 from devise.text.vectors import WordTable
-from devise.text.wordrows import OnBad
 
 __all__ = [
     "MODEL_WORDS",
@@ -106,10 +105,7 @@ class _OtherParts(ModelParts):
     def kernel(self) -> KernelSurgery | None:
         """Return kernel surgery by the new label vectors alone, if the model has kernel surgery."""
         own = self._own.kernel
-        if own is None:
-            return None
-        alone = KernelConfig(1.0, 0.0, 0.0, own.config.width, own.config.ridge, own.config.rank)
-        return fit_kernel(alone, self.space.vectors, self.trained, self.classifier.weight)
+        return None if own is None else refitted(own, self.space.vectors, self.trained, self.classifier.weight)
 
     @cached_property
     def random_surgery(self) -> Surgery:

@@ -11,9 +11,9 @@ from devise.labels import LabelSet
 from devise.model.candidates import Candidates
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
+from devise.space.embedding import PlacingScorer
 from devise.space.evidence import Evidence, log_sum_exp
 from devise.space.labelspace import LabelSpace
-from devise.space.scorer import PlacingScorer
 
 __all__ = ["Reject", "Rejection", "log_expected", "why_none"]
 

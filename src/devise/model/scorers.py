@@ -12,20 +12,22 @@ from devise.errors import BundleError, UsageError
 from devise.labels import LabelSet
 from devise.model.candidates import Kinds
 from devise.model.parts import ModelParts
-from devise.space.baselines import ChanceScorer, SoftmaxScorer
 from devise.space.embedding import (
     BranchScorer,
+    ChanceScorer,
     ConseScorer,
     DeviseScorer,
     FusedScorer,
     KernelScorer,
+    PlacingScorer,
+    Scorer,
+    SoftmaxScorer,
     random_space,
 )
 from devise.space.evidence import Evidence
 from devise.space.kernel import placed_by_label
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior, standing_of
-from devise.space.scorer import PlacingScorer, Scorer
 
 __all__ = [
     "METHODS",

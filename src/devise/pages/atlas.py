@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
+from io import BytesIO
+from typing import TYPE_CHECKING
 
+from devise.errors import DeviseError
 from devise.meaning.atlas import Panel, Picture, Point, placed_names
 from devise.pages.frame import printable
 
-__all__ = ["picture_html"]
+__all__ = [
+    "COLOURS",
+    "picture_html",
+    "picture_png",
+]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _WIDTH = 1000.0
@@ -138,3 +145,101 @@ def _colour(panel: Panel, group: int) -> int:
 
 def _text(text: str) -> str:
     return escape("\n".join(printable(line) for line in text.split("\n")))
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#aa3377", "#b08900", "#5b4fc4", "#7a4a2b", "#3fa0d8", "#6c8f1f", "#e0709a",
+    "#8b8b8b",
+)  # fmt: skip
+"""One colour per group, in order, distinct for most colour-blind people. The last is for the others."""
+
+_INK, _SOFT = "#1c1b19", "#77736a"
+_DPI = 110
+_PIXELS = (970, 600)  # of one unit of the plane: a map's, a panel's of words
+
+
+def picture_png(picture: Picture) -> bytes:
+    """Return the bytes of the file, equal for equal pictures. DeviseError if matplotlib is not installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise DeviseError("a PNG needs matplotlib: pip install 'devise-zsl[plots]', or write .html") from None
+    several = len(picture.panels) > 1
+    figure = Figure(
+        figsize=(13, 6.6) if several else (10, _height(picture.panels[0])),
+        dpi=_DPI,
+        layout="constrained",
+        facecolor="white",
+    )
+    FigureCanvasAgg(figure)
+    for place, panel in enumerate(picture.panels):
+        _draw(figure.add_subplot(1, len(picture.panels), place + 1), panel)
+    figure.suptitle(picture.title, color=_INK, fontsize=15)
+    figure.supxlabel(picture.note, color=_SOFT, fontsize=8.5)
+    data = BytesIO()
+    figure.savefig(data, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return data.getvalue()
+
+
+def _height(panel: Panel) -> float:
+    """Return the size in inches: the points' extent plus title, legend and note."""
+    rows = [point.y for point in panel.points]
+    return 1.8 + 9 * min(0.85, max(0.35, max(rows) - min(rows) + 0.1))
+
+
+def _draw(axes: "Axes", panel: Panel) -> None:
+    for group, name in enumerate(panel.groups):
+        members = [point for point in panel.points if point.group == group]
+        last = group == len(panel.groups) - 1 and name.startswith("other")
+        colour = COLOURS[-1] if last else COLOURS[group % (len(COLOURS) - 1)]
+        places = [point.x for point in members], [point.y for point in members]
+        axes.scatter(*places, s=34 if panel.lines else 13, color=colour, label=name, linewidths=0, alpha=0.85, zorder=3)
+    for start, end in panel.lines:
+        here, there = panel.points[start], panel.points[end]
+        arrow = {"arrowstyle": "-|>", "color": _SOFT, "lw": 1.0, "shrinkA": 5, "shrinkB": 5, "alpha": 0.8}
+        axes.annotate("", (there.x, there.y), (here.x, here.y), arrowprops=arrow, zorder=2)
+    _name(axes, panel)
+    if panel.title:
+        axes.set_title(panel.title, color=_INK, fontsize=11)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.09, 0.06)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("#dcd9d0")
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.01),
+        ncols=3 if panel.lines else 4,
+        frameon=False,
+        fontsize=9,
+        markerscale=1 if panel.lines else 2,
+        handletextpad=0.3,
+    )
+
+
+def _name(axes: "Axes", panel: Panel) -> None:
+    """Draw names next to their points, with a halo."""
+    from matplotlib import patheffects
+
+    halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    size, pixels = (9.0, _PIXELS[1]) if panel.lines else (7.0, _PIXELS[0])
+    unit = size * _DPI / 72 / pixels
+    for name in placed_names(panel, 0.6 * unit, 1.2 * unit):
+        axes.annotate(
+            name.point.name,
+            (name.point.x, name.point.y),
+            xytext=(4 * name.right, 2 * name.above),
+            textcoords="offset points",
+            ha="left" if name.right > 0 else "right",
+            va="bottom" if name.above > 0 else "top",
+            color=_INK,
+            fontsize=size,
+            path_effects=halo,
+            zorder=4,
+        )

@@ -12,7 +12,7 @@ from devise.model.rejection import why_none
 from devise.pages.frame import CLOSING, document, html_text, many, opening, percent, problem_list, unseen_mark
 from devise.pages.gallery import guess_html
 from devise.search.results import Hit, Hits, shown_score
-from devise.vision.thumbnails import data_uri
+from devise.vision.pictures import data_uri
 
 __all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet"]
 

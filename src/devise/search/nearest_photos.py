@@ -1,20 +1,151 @@
-"""Open an index for exact search or, with very many photos, for approximate search."""
+"""Open an index for exact search or, with very many photos, for approximate search by faiss, with measured recall."""
 
+import hashlib
+import json
 from contextlib import suppress
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from devise.errors import PhotoIndexError
+from devise.files import atomic_write, read_file, read_json, reason_of
 from devise.model.labeller import Model
-from devise.search.approximate import NEAREST_FACTS, NEAREST_FILE, Nearest
-from devise.search.photoside import header_of
+from devise.ranking import nearest
+from devise.search.photoindex import header_of
 from devise.search.query import PhotoSearch
-from devise.search.rows import Rows
-from devise.search.store import PhotoStore, fingerprint
+from devise.search.store import PhotoStore, Rows, fingerprint
 
-__all__ = ["APPROXIMATE_ABOVE", "LabelSide", "open_search", "refresh_nearest"]
+__all__ = [
+    "APPROXIMATE_ABOVE",
+    "NEAREST_FACTS",
+    "NEAREST_FILE",
+    "LabelSide",
+    "Nearest",
+    "NearestFacts",
+    "import_faiss",
+    "open_search",
+    "refresh_nearest",
+]
+
+NEAREST_FILE = "nearest.faiss"
+NEAREST_FACTS = "nearest.json"
+_RECALL_OF = 10
+_ENOUGH = 0.98
+_LARGEST_FACTS = 1 << 16  # bytes
+_LARGEST_FILE = 1 << 36
+_TRAINING = 64  # vectors a list is placed by
+
+_Vectors = Float32[np.ndarray, "rows dim"]
+_Queries = Float32[np.ndarray, "queries dim"]
+
+
+@dataclass(frozen=True, slots=True)
+class NearestFacts:
+    """Facts about an approximate index.
+
+    fingerprint: of the rows it was made from. probes: lists that are searched, of `lists`.
+    recall: share of the true first ten that it finds, in [0, 1], over `queries` queries.
+    """
+
+    fingerprint: str
+    probes: int
+    lists: int
+    recall: float
+    queries: int
+
+
+def import_faiss() -> Any:
+    """Import the module; PhotoIndexError with what to install if it is missing."""
+    try:
+        import faiss
+    except ModuleNotFoundError:
+        raise PhotoIndexError("this needs faiss, which is not installed: pip install 'devise-zsl[search]'") from None
+    return faiss
+
+
+class Nearest:
+    """The approximate index in memory; searching it is safe from several threads."""
+
+    def __init__(self, faiss_index: Any, facts: NearestFacts) -> None:
+        """Use `built` or `read`."""
+        self.facts = facts
+        self._index = faiss_index
+
+    @classmethod
+    def built(cls, vectors: _Vectors, queries: _Queries, fingerprint: str) -> "Nearest":
+        """Build the index from vectors (16 bits per number); search enough lists for a recall of 0.98.
+
+        queries: vectors to measure the recall with, against the exact search.
+        """
+        faiss = import_faiss()
+        lists = max(1, min(int(4 * np.sqrt(len(vectors))), len(vectors) // 39))  # faiss asks for 39 vectors a list
+        index = faiss.index_factory(vectors.shape[1], f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
+        index.cp.seed = 0
+        some = np.random.default_rng(0).permutation(len(vectors))[: _TRAINING * lists]
+        index.train(vectors[np.sort(some)])
+        index.add(vectors)
+        true = nearest(queries, vectors, min(_RECALL_OF, len(vectors))).positions
+        probes = min(8, lists)
+        while (recall := _recall(index, queries, true, probes)) < _ENOUGH and probes < lists:
+            probes = min(2 * probes, lists)
+        return cls(index, NearestFacts(fingerprint, probes, lists, recall, len(queries)))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Nearest | None":
+        """Read the index in a folder, None if absent; PhotoIndexError if it is damaged.
+
+        faiss believes what it reads: flipped bits of its file give other answers. So the facts hold a hash over
+        themselves and the file, and nothing is used that does not match it.
+        """
+        try:
+            stored = read_json(folder / NEAREST_FACTS, _LARGEST_FACTS)
+            told = stored.pop("sha256", None)
+            facts = NearestFacts(**stored)
+            data = read_file(folder / NEAREST_FILE, _LARGEST_FILE)
+            if told != _sha256(facts, data):
+                raise ValueError("its sha256 differs")
+            if [type(one) for one in astuple(facts)] != [str, int, int, float, int] or facts.probes < 1:
+                raise ValueError("its facts are out of range")
+            index = import_faiss().deserialize_index(np.frombuffer(data, dtype=np.uint8))
+            index.nprobe = facts.probes
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
+            raise PhotoIndexError(
+                f"{folder / NEAREST_FILE}: is damaged ({reason_of(error)}): run devise index again, which rebuilds it"
+            ) from None
+        return cls(index, facts)
+
+    def write(self, folder: Path) -> None:
+        """Write it to a folder, complete or not at all."""
+        for name in (NEAREST_FACTS, NEAREST_FILE):  # without its facts the file counts for nothing
+            (folder / name).unlink(missing_ok=True)
+        data = import_faiss().serialize_index(self._index).tobytes()
+        with atomic_write(folder / NEAREST_FILE, "wb") as file:
+            file.write(data)
+        with atomic_write(folder / NEAREST_FACTS) as file:
+            file.write(json.dumps({**asdict(self.facts), "sha256": _sha256(self.facts, data)}, indent=1) + "\n")
+
+    def near(self, queries: _Queries, count: int) -> Int64[np.ndarray, "some"]:
+        """Return rows among the top `count` of any query (most likely all of them), sorted."""
+        found = np.unique(self._index.search(queries, count)[1])
+        rows: Int64[np.ndarray, "some"] = found[found >= 0]
+        return rows
+
+
+def _sha256(facts: NearestFacts, data: bytes) -> str:
+    """Hash the facts and the file together."""
+    return hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode() + data).hexdigest()
+
+
+def _recall(index: Any, queries: _Queries, true: np.ndarray, probes: int) -> float:
+    index.nprobe = probes
+    found = index.search(queries, true.shape[1])[1]
+    return float(np.mean([np.isin(row, got).mean() for row, got in zip(true, found, strict=True)]))
+
 
 APPROXIMATE_ABOVE = 200_000
 """Number of photos above which an approximate index is made; below, exact search is fast enough."""

@@ -18,7 +18,7 @@ from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.results import Hit, Hits, Wanted
-from devise.search.rows import Rows
+from devise.search.store import Rows
 from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior

@@ -12,13 +12,21 @@ from devise.errors import LabelError
 from devise.labels import VECTOR_SOURCES, VectorSource
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
+from devise.text.documents import sense_tag
 from devise.text.phrases import JOINT, PhraseJoiner, term_key
-from devise.text.sensetags import sense_tag
-from devise.text.stopwords import STOP_WORDS
 from devise.text.tokens import tokenize
 from devise.text.vectors import WordTable, WordVector
 
 __all__ = ["POLICIES", "ComposedLabel", "ComposedLabels", "LabelComposer", "LabelPolicy"]
+
+_STOP_WORDS = (
+    "a about all also an and any are as at be been being but by can each especially etc for from had has have having "
+    "he her his if in into is it its large made many more most no not of often on one only or other others over she "
+    "small so some something sometimes somewhat such than that the their them they this those to typically up usually "
+    "used very was were when where which who whose will with without"
+)
+STOP_WORDS = frozenset(_STOP_WORDS.split())
+"""Words of a definition that say nothing about its subject."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Scorers that place a picture in a label space: DeViSE, kernel, branch, ConSE and fused."""
+"""Scorers: those that place a picture in a label space (DeViSE, kernel, branch, ConSE, fused), softmax and chance."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
@@ -19,16 +20,70 @@ from devise.taxonomy.hedging import LabelTree, labels_below, sure_nodes
 __all__ = [
     "BRANCH_SURE",
     "BranchScorer",
+    "ChanceScorer",
     "ConseScorer",
     "DeviseScorer",
     "FirstChoice",
     "FusedScorer",
     "KernelScorer",
+    "PlacingScorer",
+    "Scorer",
+    "SoftmaxScorer",
     "StackingRule",
     "conse_queries",
     "log_odds",
     "random_space",
 ]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Scores labels for pictures; higher is better, and only the order within a row has a meaning."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks, in the order of its scores' columns."""
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Return one row per picture and one column per label; the caller may change the array."""
+
+
+@runtime_checkable
+class PlacingScorer(Scorer, Protocol):
+    """A scorer whose pictures may be moved before scoring, for example towards others of their folder."""
+
+    def queries(self, evidence: Evidence) -> Queries:
+        """The pictures in the label space."""
+
+    def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
+        """Return the scores of pictures at the places `queries`."""
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxScorer:
+    """The classifier as it was trained: it can only name trained labels.
+
+    labels: those to rank. columns: for each, its column among the logits.
+    """
+
+    labels: LabelSet
+    columns: np.ndarray
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Probabilities of the softmax over all trained labels."""
+        return evidence.probabilities[:, self.columns]
+
+
+@dataclass(frozen=True, eq=False)
+class ChanceScorer:
+    """A uniformly random ranking; the same generator state gives the same one."""
+
+    labels: LabelSet
+    rng: np.random.Generator
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """Independent uniform numbers."""
+        return self.rng.random((len(evidence), len(self.labels)), dtype=np.float32)
 
 
 def conse_queries(evidence: Evidence, trained_vectors: LabelVectors, top: int) -> Queries:

@@ -39,6 +39,7 @@ __all__ = [
     "leans",
     "placed_by_label",
     "principal_axes",
+    "refitted",
 ]
 
 Cosines = Float32[np.ndarray, "labels trained"]
@@ -195,6 +196,14 @@ def fit_kernel(
     alone = kernel_of([(1.0, by_vector[trained])], config.width)
     by_label: Projection = kernel_ridge(alone, rows, config.ridge) @ axes.T
     return KernelSurgery(config, unit_rows(kernel @ (solved @ axes.T)), axes, by_label)
+
+
+def refitted(
+    kernel: KernelSurgery, vectors: LabelVectors, trained: Int64[np.ndarray, "trained"], weight: Rows
+) -> KernelSurgery:
+    """Fit a model's kernel again for other label vectors, by these alone; arguments as for `fit_kernel`."""
+    alone = KernelConfig(1.0, 0.0, 0.0, kernel.config.width, kernel.config.ridge, kernel.config.rank)
+    return fit_kernel(alone, vectors, trained, weight)
 
 
 def placed_by_label(

@@ -8,7 +8,7 @@ from devise.space.composition import LabelComposer, LabelPolicy
 from devise.space.encoders import Composer
 from devise.space.retrofit import RetrofittedComposer
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.sensetags import SENSE_MARK, sense_tag
+from devise.text.documents import SENSE_MARK, sense_tag
 from devise.text.vectors import WordTable
 
 __all__ = ["composer_for", "untagged"]

@@ -18,7 +18,7 @@ Familiarity = Float32[np.ndarray, "labels"]
 """log(1 + count) / sqrt(rank): how often the label's best known term stands in plain text, and which of the term's
 senses, from 1, the label is. 0 for a term that no text holds. Up: a noun that people say."""
 Standing = Float32[np.ndarray, "labels"]
-"""Up: more often photographed. Log odds of "people photograph it" (`devise.training.prior`); in bundles made before
+"""Up: more often photographed. Log odds of "people photograph it" (`tools.prior`); in bundles made before
 there were log odds, the familiarity."""
 LabelPrior = Float32[np.ndarray, "labels"]
 """Added to each label's cosine: its standing times the weight that the model keeps."""

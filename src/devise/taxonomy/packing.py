@@ -29,7 +29,7 @@ __all__ = ["FORMAT_VERSION", "pack", "unpack"]
 FORMAT_VERSION = 1
 _MAGIC = "devise-taxonomy"
 _NAMES = ("licence", "gaps", "lemmas", "senses", "parents", "targets", "instance", "exceptions", "glosses")
-_REMEDY = "build it again with python -m devise.taxonomy.build, or install devise again"
+_REMEDY = "build it again with python -m tools.pack_wordnet, or install devise again"
 
 Numbers = Int64[np.ndarray, "_numbers"]
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from devise.errors import TaxonomyError
 from devise.taxonomy.correct_sets import CorrectSets, grow_correct_sets
-from devise.taxonomy.distances import DistanceRows, distance_rows
-from devise.taxonomy.graph import Adjacency, IsaGraph, Nodes
+from devise.taxonomy.graph import Adjacency, DistanceRows, IsaGraph, Nodes, distance_rows
 from devise.taxonomy.languages import LanguageNames, language_names
 from devise.taxonomy.lexicon import Lexicon
 from devise.taxonomy.packing import unpack
@@ -22,7 +21,7 @@ from devise.taxonomy.synsets import ID_PATTERN, NounTables, Synset, definition_o
 __all__ = ["ENGLISH", "PACKAGED_FILE", "PHYSICAL_ENTITY", "NamedSense", "Taxonomy", "default_taxonomy", "taxonomy_in"]
 
 PACKAGED_FILE = Path(__file__).with_name("wordnet-3.0-nouns.bin")
-"""WordNet 3.0's 82,115 noun synsets, as `devise.taxonomy.build` packs them."""
+"""WordNet 3.0's 82,115 noun synsets, as `tools.pack_wordnet` packs them."""
 
 PHYSICAL_ENTITY = "n00001930"
 """What can be in a photo is a kind of this."""

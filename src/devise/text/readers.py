@@ -1,32 +1,38 @@
 """Corpus files as streams of documents, identified by their names."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from devise.errors import TextError
 from devise.files import parse_json
-from devise.text.dictd import read_dictd
 from devise.text.documents import Document
 from devise.text.mediawiki import read_dump
 from devise.text.streams import READ_ERRORS, Watch, decoded, inner_suffix, numbered_lines, open_bytes
-from devise.text.wordnetglosses import DATA_FILES, read_wordnet
 
-__all__ = ["corpus_type", "open_corpus", "read_json_lines", "read_plain_text"]
+__all__ = [
+    "DATA_FILES",
+    "NOUN_FILE",
+    "corpus_type",
+    "open_corpus",
+    "read_json_lines",
+    "read_plain_text",
+    "read_wordnet",
+]
 
 _KNOWN = (
-    "a folder of WordNet's data.* files, .dict or .dict.dz (dictd), .xml (MediaWiki dump), .jsonl (title and text) or "
-    ".txt; unpack .zip, .7z and .zst first"
+    "a folder of WordNet's data.* files, .xml (MediaWiki dump), .jsonl (title and text) or .txt; unpack .zip, .7z and "
+    ".zst first"
 )
 _LOOKED_AT = 1 << 16  # bytes of a file by which its type is told
-_ENDINGS = (".dict", ".xml", ".jsonl", ".ndjson", ".txt")
+_ENDINGS = (".xml", ".jsonl", ".ndjson", ".txt")
 
 
 def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Document]:
     """Yield the documents of a corpus file, read lazily.
 
     - a folder with WordNet's `data.*` files, or one of these files: `read_wordnet`
-    - `.dict`, `.dict.dz`: `read_dictd`
     - `.xml`, and whatever begins as a dump (`...articles1.xml-p1p41242`): `read_dump`
     - `.jsonl`, `.ndjson`, and whatever of another ending begins with such a line: `read_json_lines`
     - `.txt`: `read_plain_text`
@@ -40,8 +46,6 @@ def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Docume
     if path.is_dir() or path.name in DATA_FILES:
         return read_wordnet(path)
     match corpus_type(path):
-        case ".dict":
-            return read_dictd(path)
         case ".xml":
             return read_dump(path, watch)
         case ".jsonl" | ".ndjson":
@@ -58,7 +62,7 @@ def corpus_type(path: Path) -> str:
     A pipe is not looked into.
     """
     ending = inner_suffix(path)
-    if not path.is_file() or ending == ".dict":
+    if not path.is_file():
         return ending
     try:
         with open_bytes(path, TextError) as file:
@@ -106,3 +110,59 @@ def read_plain_text(path: Path, watch: Watch | None = None) -> Iterator[Document
         text = decoded(raw, path, number, TextError).strip()
         if text:
             yield Document("", text)
+
+
+NOUN_FILE = "data.noun"
+DATA_FILES = (NOUN_FILE, "data.verb", "data.adj", "data.adv")
+"""In the order they are read."""
+
+_HYPERNYMS = ("@", "@i")
+_PLACE_OF_ADJECTIVE = re.compile(r"\((?:a|ip|p)\)$")
+
+
+def read_wordnet(path: Path) -> Iterator[Document]:
+    """One document per lemma of each synset: the lemma as title, the gloss with examples as text; ids for nouns.
+
+    path: a `data.*` file, or a folder that holds at least one of them. The licence lines that open a file
+    are no synsets. TextError names the line that is not of WordNet's form.
+    """
+    if not path.is_dir():
+        yield from _read_file(path)
+        return
+    files = [path / name for name in DATA_FILES if (path / name).is_file()]
+    if not files:
+        raise TextError(f"{path} is a folder without {DATA_FILES[0]}: give WordNet's folder or a file")
+    for file in files:
+        yield from _read_file(file)
+
+
+def _read_file(path: Path) -> Iterator[Document]:
+    """A line is: offset, file, part of speech, words (hexadecimal), word and id of each, pointers | gloss."""
+    for number, raw in numbered_lines(path, TextError):
+        if raw.startswith(b"  "):
+            continue
+        record, bar, gloss = decoded(raw, path, number, TextError).partition(" | ")
+        fields = record.split(" ")
+        try:
+            lemmas = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+            synset, above = _noun(fields, 4 + 2 * len(lemmas))
+        except (IndexError, ValueError):
+            lemmas, synset, above = [], "", ()
+        if not bar or not lemmas:
+            raise TextError(f'{path} line {number}: expected a synset ("offset ... | gloss"), got {raw[:40]!r}')
+        text = gloss.strip()
+        for lemma in lemmas:
+            title = _PLACE_OF_ADJECTIVE.sub("", lemma).replace("_", " ")
+            yield Document(title, text, defines=True, synset=synset, above=above)
+
+
+def _noun(fields: Sequence[str], count: int) -> tuple[str, tuple[str, ...]]:
+    """Ids of a noun synset and of its hypernyms; nothing for other parts of speech. count: where the pointers begin.
+
+    A pointer is: symbol, offset, part of speech, source and target.
+    """
+    if fields[2] != "n":
+        return "", ()
+    pointers = fields[count + 1 : count + 1 + 4 * int(fields[count])]
+    pairs = zip(pointers[0::4], pointers[1::4], strict=True)
+    return f"n{fields[0]}", tuple(f"n{offset}" for symbol, offset in pairs if symbol in _HYPERNYMS)

@@ -16,7 +16,7 @@ from devise.files import check_encoding, decode_line
 __all__ = ["COMPRESSIONS", "READ_ERRORS", "Watch", "decoded", "inner_suffix", "numbered_lines", "open_bytes"]
 
 COMPRESSIONS = (".bz2", ".dz", ".gz", ".xz")
-"""Name endings of compressed files that can be read; `.dz` is dictd's gzip."""
+"""Name endings of compressed files that can be read; `.dz` is gzip with an index."""
 
 Watch = Callable[[int], None]
 """Is told how many more bytes of the file, as it lies on the disk, were read."""

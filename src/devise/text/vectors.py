@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64
 from devise.arrays import WordVectors
 from devise.errors import VectorsError
 
-__all__ = ["Neighbours", "WordCounts", "WordTable", "WordVector"]
+__all__ = ["Neighbours", "WordCounts", "WordTable", "WordVector", "check_writable"]
 
 WordCounts = Int64[np.ndarray, "_"]
 """How often each word stands in the corpus; `WordTable` checks that there is one a word."""
@@ -127,3 +127,12 @@ class WordTable:
 
     def __len__(self) -> int:
         return len(self.words)
+
+
+def check_writable(words: Iterable[str], forbidden: str) -> None:
+    """Raise VectorsError if a word is empty, cannot be UTF-8 or contains a forbidden character."""
+    for word in words:
+        bad = next((c for c in forbidden if c in word), None)
+        if not word or bad is not None or any("\ud800" <= c <= "\udfff" for c in word):
+            why = f"it contains {bad!r}" if bad else "it is not text" if word else "it is empty"
+            raise VectorsError(f"word {word!r} cannot be written in this form: {why}; rename it or leave it out")

@@ -1,20 +1,128 @@
-"""The project's own format of word vectors: safetensors, with the words and counts inside."""
+"""Word vectors as safetensors: rows of floats or of 8-bit codes, written piece by piece and never copied as a whole."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float32, Int8, Shaped
 
 from devise.errors import VectorsError
 from devise.files import atomic_write, open_tensors, parse_json, reason_of
-from devise.text.quantize import dequantize_rows, quantize_rows
-from devise.text.tensorstream import write_tensors
-from devise.text.vectors import WordTable
-from devise.text.wordrows import check_writable
+from devise.text.vectors import WordTable, check_writable
 
-__all__ = ["FORMAT_VERSION", "Precision", "read_vector_store", "write_vector_store"]
+__all__ = [
+    "FORMAT_VERSION",
+    "AnyTensor",
+    "Codes",
+    "Precision",
+    "QuantizedRows",
+    "Rows",
+    "Scales",
+    "Sink",
+    "dequantize_rows",
+    "quantize_rows",
+    "read_vector_store",
+    "write_tensors",
+    "write_vector_store",
+]
+
+AnyTensor = Shaped[np.ndarray, "..."]
+"""An array of any shape and type of numbers."""
+
+_KINDS = {"uint8": "U8", "int8": "I8", "int32": "I32", "float16": "F16", "float32": "F32", "int64": "I64"}
+_ORDER = ("U8", "I8", "F16", "I32", "F32", "I64")  # of safetensors' own writer, the last comes first
+_PIECE = 1 << 24
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """What bytes are written to: an open file, or a buffer."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Take all of `data`."""
+
+
+def write_tensors(file: Sink, tensors: Mapping[str, AnyTensor], metadata: Mapping[str, str]) -> None:
+    """Write the same bytes as `safetensors.numpy.save`, with at most one metadata entry.
+
+    The arrays need not lie in memory in one piece. KeyError for a type of numbers that is not known here.
+    """
+    names = sorted(tensors, key=lambda name: (-_ORDER.index(_KINDS[tensors[name].dtype.name]), name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    at = 0
+    for name in names:
+        tensor = tensors[name]
+        header[name] = {
+            "dtype": _KINDS[tensor.dtype.name],
+            "shape": list(tensor.shape),
+            "data_offsets": [at, at + tensor.nbytes],
+        }
+        at += tensor.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little"))
+    file.write(text)
+    for name in names:
+        for piece in _pieces(tensors[name]):
+            file.write(np.ascontiguousarray(piece).data)
+
+
+def _pieces(tensor: AnyTensor) -> Iterator[AnyTensor]:
+    if not tensor.size:
+        return
+    rows = max(1, _PIECE * len(tensor) // tensor.nbytes)
+    for start in range(0, len(tensor), rows):
+        yield tensor[start : start + rows]
+
+
+Rows = Float32[np.ndarray, "rows dim"]
+Codes = Int8[np.ndarray, "rows dim"]
+"""From -127 to 127."""
+Scales = Float32[np.ndarray, "rows"]
+"""What one step of a row's codes is worth; 0 for a row of zeros."""
+
+_LARGEST = 127
+_BLOCK = 1 << 14
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class QuantizedRows:
+    """Codes and scales; row i is about codes[i] * scales[i]."""
+
+    codes: Codes
+    scales: Scales
+
+
+def quantize_rows(rows: Rows) -> QuantizedRows:
+    """Symmetric codes, scale = max |value| of the row / 127, rounded up to the next float32.
+
+    So |value - code * scale| <= scale / 2 for every value. VectorsError if a value is not finite.
+    """
+    codes = np.empty(rows.shape, dtype=np.int8)
+    scales = np.zeros(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK].astype(np.float64)
+        largest = np.abs(block).max(axis=1, initial=0.0)
+        if not np.isfinite(largest).all():
+            row = start + int(np.flatnonzero(~np.isfinite(largest))[0])
+            raise VectorsError(f"row {row} contains a value that is not finite: 8-bit codes need finite values")
+        scale = (largest / _LARGEST).astype(np.float32)
+        too_small = scale.astype(np.float64) * _LARGEST < largest
+        scale[too_small] = np.nextafter(scale[too_small], np.float32(np.inf))
+        scales[start : start + _BLOCK] = scale
+        divisor = np.where(scale > 0, scale, 1).astype(np.float64)
+        codes[start : start + _BLOCK] = np.rint(block / divisor[:, None])
+    return QuantizedRows(codes, scales)
+
+
+def dequantize_rows(codes: Codes, scales: Scales) -> Rows:
+    """Return the rows that the codes represent: code * scale."""
+    rows: Rows = np.multiply(codes, scales[:, None], dtype=np.float32)
+    return rows
+
 
 FORMAT_VERSION = 1
 

@@ -32,8 +32,7 @@ from devise.bundle.writer import PartContent, write_bundle
 from devise.files import real_path
 from devise.space.evidence import Classifier
 from devise.space.labelspace import CENTRE
-from devise.training.kernel import trained_kernel
-from devise.training.targetspace import TargetSpace
+from devise.training.targetspace import TargetSpace, trained_kernel
 from devise.vision.preprocessing import Preprocessing
 
 __all__ = ["Network", "TrainedModel", "write_trained"]

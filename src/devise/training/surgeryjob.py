@@ -22,11 +22,25 @@ from devise.training.classes import map_classes
 from devise.training.config import recorded
 from devise.training.distributed import Processes
 from devise.training.engine import Outcome, Reporter, train
-from devise.training.featurerows import FeatureRows, block_and_group
 from devise.training.output import TrainedModel, write_trained
-from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out, tell_if_none_is_held
-from devise.training.targetspace import TargetSpace, bundle_space, random_target, words_space
-from devise.training.temperatures import best_temperatures, open_base, spread
+from devise.training.surgery import (
+    FeatureRows,
+    SurgeryConfig,
+    SurgeryHead,
+    SurgeryTask,
+    block_and_group,
+    held_out,
+    tell_if_none_is_held,
+)
+from devise.training.targetspace import (
+    TargetSpace,
+    best_temperatures,
+    bundle_space,
+    open_base,
+    random_target,
+    spread,
+    words_space,
+)
 from devise.training.words import read_words
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.featurestore import FeatureStore, feature_store, open_store

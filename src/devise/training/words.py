@@ -13,12 +13,11 @@ from devise.errors import TextError
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
 from devise.text.documents import Document
-from devise.text.formats import read_vectors
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
-from devise.text.resumable import VECTORS
-from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
+from devise.text.skipgram import VECTORS, SkipGramConfig, SkipGramProgress, train_skipgram
 from devise.text.tokens import tokenize
+from devise.text.vectorfiles import read_vectors
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 

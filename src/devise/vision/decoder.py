@@ -23,9 +23,8 @@ import numpy as np
 
 from devise.errors import PictureError
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture
+from devise.vision.pictures import read_picture, thumbnail
 from devise.vision.preprocessing import Plane, Preprocessing
-from devise.vision.thumbnails import thumbnail
 
 __all__ = ["Decoder", "PictureReader", "main"]
 
@@ -51,7 +50,7 @@ class PictureReader(Protocol):
         """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
 
     def thumbnail(self, path: Path, side: int) -> bytes:
-        """Return a photo as a small JPEG; see `devise.vision.thumbnails`. The errors of `plane`."""
+        """Return a photo as a small JPEG; see `devise.vision.pictures`. The errors of `plane`."""
 
     def close(self) -> None:
         """Release its resources."""

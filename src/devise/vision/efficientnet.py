@@ -6,6 +6,7 @@ import neither.
 """
 
 import importlib
+import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from devise.errors import BundleError, UsageError
+from devise.files import require_regular
 from devise.vision.preprocessing import Preprocessing
-from devise.vision.weightsfile import read_weights
 
 __all__ = [
     "VARIANTS",
@@ -34,7 +37,29 @@ __all__ = [
     "load_pip_weights",
     "load_timm_state",
     "pip_package",
+    "read_weights",
 ]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name: a .safetensors file, or a state dict of `torch.save`, alone or under "state_dict".
+
+    Executes nothing in the file. UsageError if it is neither.
+    """
+    try:
+        require_regular(path)
+        stored = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except OSError as error:
+        reason = error.strerror or "no such file"
+        raise UsageError(f"{path} cannot be read ({reason}): give a file of weights, or random, pip or timm") from None
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError):
+        raise UsageError(f"{path} contains no weights: give a .safetensors file or a state dict of torch") from None
+    if isinstance(stored, Mapping):
+        stored = stored.get("state_dict", stored)
+    if not isinstance(stored, Mapping) or not all(isinstance(one, Tensor) for one in stored.values()):
+        raise UsageError(f"{path} contains no state dict: give tensors by name")
+    return dict(stored)
+
 
 VariantName = Literal["lite0", "lite1", "lite2"]
 

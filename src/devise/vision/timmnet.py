@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from devise.errors import UsageError
+from devise.vision.efficientnet import read_weights
 from devise.vision.export import INPUT, OUTPUT
 from devise.vision.preprocessing import Interpolation, Preprocessing
-from devise.vision.weightsfile import read_weights
 
 __all__ = ["TIMM", "TimmNet", "traced_onnx"]
 

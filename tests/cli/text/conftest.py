@@ -9,7 +9,7 @@ import pytest
 
 from devise.cli.app import main
 from devise.model.parts import ModelParts
-from devise.text.formats import write_vectors
+from devise.text.vectorfiles import write_vectors
 from devise.text.vectors import WordTable
 
 

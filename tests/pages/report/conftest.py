@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from devise.evaluation.protocol import EvaluationSettings
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
+from devise.evaluation.tables import EvaluationSettings
 from devise.taxonomy.wordnet import default_taxonomy
 
 TABBY, ZEBRA, KIANG, HARP, GUITAR = "n02123045", "n02391049", "n02390738", "n03495258", "n03467517"

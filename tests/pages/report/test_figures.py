@@ -17,8 +17,22 @@ from PIL import Image
 from devise.evaluation.record import Hedging, Record
 from devise.pages import frame as page
 from devise.pages.report.build import ReportOptions, build_content
-from devise.pages.report.charts import Bar, Series, bar_rows, curves, series_colours, tick_values
-from devise.pages.report.drawing import PALETTE, Box, Dot, Drawing, Line, Words, png, svg
+from devise.pages.report.charts import (
+    PALETTE,
+    Bar,
+    Box,
+    Dot,
+    Drawing,
+    Line,
+    Series,
+    Words,
+    bar_rows,
+    curves,
+    png,
+    series_colours,
+    svg,
+    tick_values,
+)
 from devise.pages.report.figures import figures_of, write_figures
 from devise.pages.report.html import report_html
 from devise.pages.report.measured import measured_of

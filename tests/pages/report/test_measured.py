@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 from devise.errors import UsageError
 from devise.evaluation.compare import compare_records
 from devise.evaluation.record import Hedging, Record
-from devise.evaluation.recorded import evaluate_record
-from devise.evaluation.report import cells
 from devise.evaluation.summary import summarise
+from devise.evaluation.tables import cells, evaluate_record
 from devise.pages.report.build import ReportOptions, build_content, chosen_evenly
-from devise.pages.report.cards import gallery_section
-from devise.pages.report.content import Step
+from devise.pages.report.content import Step, ends_of
+from devise.pages.report.html import gallery_section
 from devise.pages.report.measured import finder, measured_of
-from devise.pages.report.tables import ends_of
 from devise.taxonomy.wordnet import default_taxonomy
 
 ZEBRA, KIANG, HARP, GUITAR = "n02391049", "n02390738", "n03495258", "n03467517"

@@ -45,9 +45,8 @@ def table1(
     options.require_torch()
     from devise.files import atomic_write, sole_writer
     from devise.model.parts import DEFAULT_BUNDLE
-    from devise.training import table1report as report
-    from devise.training.table1 import Table1Config
-    from devise.training.table1job import Table1Inputs, run_table1
+    from devise.training import table1 as report
+    from devise.training.table1 import Table1Config, Table1Inputs, run_table1
 
     asked = options.settled(Table1Config, config, settings, {"seeds": seeds, "epochs": epochs, "losses": loss or None})
     place = options.default_work(out, work)

@@ -15,7 +15,7 @@ from devise.cli.reproduce import reproduce
 from devise.errors import UsageError
 
 if TYPE_CHECKING:
-    from devise.evaluation.reproduce import ZeroShotTables
+    from devise.evaluation.zeroshot import ZeroShotTables
 
 __all__ = ["zeroshot"]
 
@@ -43,7 +43,7 @@ def zeroshot(
     classes, a third table has both sides. The paper's rows are printed next to these. Exits with 1 if a photo could
     not be read.
     """
-    from devise.evaluation.reproduce import reproduce_zero_shot
+    from devise.evaluation.zeroshot import reproduce_zero_shot
     from devise.files import atomic_write
     from devise.model.labeller import load
 

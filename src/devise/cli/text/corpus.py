@@ -14,8 +14,7 @@ from devise.cli.text import text
 from devise.errors import UsageError
 
 if TYPE_CHECKING:
-    from devise.text.batches import GatherTally
-    from devise.text.gathering import CorpusForm, GatherProgress
+    from devise.text.gathering import CorpusForm, GatherProgress, GatherTally
 
 __all__ = ["corpus"]
 
@@ -28,7 +27,7 @@ def corpus(
             metavar="SOURCES...",
             help="FILE, FILE@3 (read three times), FILE@0.5 (every second document), FILE@lead=100 (the first 100 "
             "words of each document), FILE@3,lead=100. MediaWiki dumps (.xml), JSON lines (.jsonl), plain text (.txt), "
-            "dictd's dictionaries (.dict.dz), WordNet's folder; .bz2, .gz and .xz too.",
+            "WordNet's folder; .bz2, .gz and .xz too.",
             show_default=False,
         ),
     ],
@@ -141,5 +140,3 @@ def _facts(out: Path, tally: "GatherTally") -> Iterator[str]:
     }
     left_out = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items() if count)
     yield f"left out: {left_out or 'nothing'}"
-    if tally.damaged:
-        yield f"{counted(tally.damaged, 'place')} not UTF-8: each replaced by U+FFFD"

@@ -47,8 +47,8 @@ def evaluate(
 
     Example: devise text eval vectors.safetensors --pairs EN-MEN-TR-3k.txt --analogies questions-words.txt
     """
-    from devise.text.formats import read_vectors
     from devise.text.similarity import judge_analogies, judge_pairs, read_analogies, read_pairs
+    from devise.text.vectorfiles import read_vectors
 
     if not pairs and analogies is None:
         raise UsageError("nothing to measure: give --pairs FILE or --analogies FILE")

@@ -53,9 +53,8 @@ def _near(parts: "ModelParts", name: str, top: int, *, words: bool, labels: bool
     """Look up a name; DeviseError only if it is neither a word nor a label."""
     from devise.cli.text.neighbors_output import Near
     from devise.errors import LabelError
-    from devise.meaning.relations import nearest_labels
+    from devise.meaning.relations import NearWords, near_words, nearest_labels
     from devise.meaning.senses import ask
-    from devise.meaning.wordneighbours import NearWords, near_words
     from devise.taxonomy.synsets import ID_PATTERN
 
     asked = ask(parts, name) if labels else None

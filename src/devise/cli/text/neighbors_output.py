@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.printing import page, plain
-from devise.meaning.relations import Neighbour
+from devise.meaning.relations import NearWords, Neighbour
 from devise.meaning.senses import Asked
-from devise.meaning.wordneighbours import NearWords
 
 __all__ = ["Near", "print_near", "record"]
 

@@ -46,8 +46,7 @@ def plot(
     from devise.meaning.atlas import METHODS, label_map, offset_picture
     from devise.model.candidates import choose_candidates
     from devise.model.other_space import open_in_space
-    from devise.pages.atlas import picture_html
-    from devise.pages.atlaspng import picture_png
+    from devise.pages.atlas import picture_html, picture_png
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"--out must end in .png or .html, got {out}")

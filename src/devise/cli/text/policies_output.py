@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from devise.cli.evaluation_output import Rows, print_rows
 from devise.evaluation.audit import LabelSpaceAudit
 from devise.evaluation.policytable import PolicyComparison
-from devise.evaluation.report import measure_cell
+from devise.evaluation.tables import measure_cell
 
 __all__ = ["print_policies"]
 

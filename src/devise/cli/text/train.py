@@ -15,8 +15,7 @@ from devise.errors import UsageError
 
 if TYPE_CHECKING:
     from devise.text.corpus import CorpusTally
-    from devise.text.resumable import Outcome
-    from devise.text.skipgram import ProgressCallback, SkipGramProgress
+    from devise.text.skipgram import Outcome, ProgressCallback, SkipGramProgress
 
 __all__ = ["train"]
 
@@ -27,7 +26,7 @@ def train(
         list[Path],
         typer.Argument(
             help="Text: .jsonl (title and text) or .txt (one document per line), both also as .gz, .xz or .bz2; "
-            ".dict.dz of dictd; WordNet's folder."
+            "WordNet's folder."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for vectors.safetensors, training.json and checkpoints.")],
@@ -82,10 +81,8 @@ def train(
 
     Example: devise text train articles.jsonl.xz --out vectors --dim 500 --epochs 1
     """
-    from devise.text.corpus import CorpusTally
-    from devise.text.resumable import VECTORS, train_in_folder
-    from devise.text.skipgram import SkipGramConfig
-    from devise.text.sources import TextFiles
+    from devise.text.corpus import CorpusTally, TextFiles
+    from devise.text.skipgram import VECTORS, SkipGramConfig, train_in_folder
 
     if not every > 0:
         raise UsageError(f"--checkpoint-every must be above 0, got {every:g}")
@@ -124,7 +121,7 @@ def train(
 
 def _phrases(nouns: bool, file: Path | None) -> tuple[str, ...] | None:
     from devise.taxonomy.wordnet import Taxonomy
-    from devise.text.sources import read_phrases
+    from devise.text.corpus import read_phrases
 
     if not nouns and file is None:
         return None
@@ -196,5 +193,3 @@ def _facts(outcome: "Outcome", tally: "CorpusTally") -> Iterator[str]:
         yield f"{outcome.forgotten:,} of these are of words dropped while counting: too many different words"
     if tally.empty:
         yield f"{counted(tally.empty, 'document')} without a word"
-    if tally.damaged:
-        yield f"{counted(tally.damaged, 'place')} that were not UTF-8"

@@ -45,8 +45,7 @@ def classifier(
     """Train a softmax classifier, and write a model with its network and the labels of --model."""
     options.require_torch()
     from devise.model.parts import DEFAULT_BUNDLE
-    from devise.training.classifier import ClassifierConfig
-    from devise.training.classifierjob import ClassifierInputs, run_classifier
+    from devise.training.classifier import ClassifierConfig, ClassifierInputs, run_classifier
 
     flags = {
         "backbone": backbone, "weights": weights, "optimizer": optimizer, "rate": rate, "epochs": epochs,

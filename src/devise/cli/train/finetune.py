@@ -37,9 +37,8 @@ def finetune(
     """Train network, map and classifier of a model further, and print the gain over the original model."""
     options.require_torch()
     from devise.model.parts import DEFAULT_BUNDLE
-    from devise.training.classifierjob import ClassifierInputs
-    from devise.training.finetune import FinetuneConfig
-    from devise.training.finetunejob import run_finetune
+    from devise.training.classifier import ClassifierInputs
+    from devise.training.finetune import FinetuneConfig, run_finetune
 
     flags = {
         "loss": loss, "rate": rate, "backbone_share": backbone_share, "epochs": epochs, "batch": batch, "bf16": bf16,

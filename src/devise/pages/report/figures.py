@@ -4,15 +4,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise.evaluation.confusion import Branch
+from devise.evaluation.confusion import Subtree
 from devise.evaluation.hedging import SHOWN
-from devise.evaluation.intervals import Measured
-from devise.evaluation.report import measure_cell
+from devise.evaluation.statistics import Measured
+from devise.evaluation.tables import measure_cell
 from devise.files import atomic_write
-from devise.pages.report.charts import Bar, Series, Track, bar_groups, bar_rows, curves, series_colours, tracked
-from devise.pages.report.content import Calibration, ClassLine, Content, ReliabilityBin
-from devise.pages.report.drawing import Box, Dot, Drawing, Length, Line, Shape, Words, png
-from devise.pages.report.tables import ends_of
+from devise.pages.report.charts import (
+    Bar,
+    Box,
+    Dot,
+    Drawing,
+    Length,
+    Line,
+    Series,
+    Shape,
+    Track,
+    Words,
+    bar_groups,
+    bar_rows,
+    curves,
+    png,
+    series_colours,
+    tracked,
+)
+from devise.pages.report.content import Calibration, ClassLine, Content, ReliabilityBin, ends_of
 from devise.tabletext import csv_text
 
 __all__ = ["Figure", "figures_of", "write_figures"]
@@ -277,31 +292,31 @@ def _confusion(content: Content) -> Figure:
     )
 
 
-def _rows(branch: Branch, depth: int) -> Iterator[tuple[Branch, int]]:
+def _rows(branch: Subtree, depth: int) -> Iterator[tuple[Subtree, int]]:
     yield branch, depth
     for below in branch.branches:
         yield from _rows(below, depth + 1)
 
 
-def _crown(branch: Branch) -> Branch:
+def _crown(branch: Subtree) -> Subtree:
     """Return the first branch with more than one child."""
     while len(branch.branches) == 1:
         branch = branch.branches[0]
     return branch
 
 
-def _largest(rows: list[tuple[Branch, int]]) -> list[tuple[Branch, int]]:
+def _largest(rows: list[tuple[Subtree, int]]) -> list[tuple[Subtree, int]]:
     """Return the rows with the most photos, in tree order."""
     order = sorted(range(len(rows)), key=lambda i: (-rows[i][0].photos, rows[i][1], i))
     kept = set(order[:_BRANCHES])
     return [row for i, row in enumerate(rows) if i in kept]
 
 
-def _name(branch: Branch, name_of: Callable[[str], str]) -> str:
+def _name(branch: Subtree, name_of: Callable[[str], str]) -> str:
     return name_of(branch.path[-1]) if branch.path else "all"
 
 
-def _flow_rows(branch: Branch, names: dict[str, str]) -> Iterator[Row]:
+def _flow_rows(branch: Subtree, names: dict[str, str]) -> Iterator[Row]:
     for flow in branch.flows:
         yield _name(branch, names.__getitem__), names[flow.source], names[flow.target], flow.photos
     for below in branch.branches:

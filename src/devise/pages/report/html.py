@@ -5,14 +5,166 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from urllib.parse import quote
 
-from devise.pages.frame import document, html_text, many
-from devise.pages.report.cards import gallery_section
-from devise.pages.report.content import Cell, ClassLine, Content, Table
-from devise.pages.report.drawing import png, svg
+from devise.evaluation.confusion import NEAR, Flow, Subtree, Verdict
+from devise.pages.frame import document, html_text, many, unseen_mark
+from devise.pages.report.charts import png, svg
+from devise.pages.report.content import Cell, ClassLine, Competing, Content, GuessLine, PhotoCard, Side, Table
 from devise.pages.report.figures import Figure, figures_of
-from devise.pages.report.tree import tree_section
 
-__all__ = ["report_html"]
+__all__ = [
+    "gallery_section",
+    "report_html",
+    "tree_section",
+]
+
+_CANDIDATES: dict[Competing, str] = {
+    "both": "",
+    "other": " None of the candidate labels is trained.",
+    "trained": " All candidate labels are trained.",
+}
+_MARKS: dict[Verdict, tuple[str, str]] = {"right": ("✓", "right"), "near": ("≈", "near"), "far": ("", "")}
+
+
+def gallery_section(content: Content) -> str:
+    """Return the introduction and the cards."""
+    if not content.cards:
+        return ""
+    cards = "\n".join(_card(number, card) for number, card in enumerate(content.cards, start=1))
+    return f'{_introduction(content)}\n<div class="cards" id="cards">\n{cards}\n</div>\n'
+
+
+def _introduction(content: Content) -> str:
+    shown = len(content.cards)
+    count = many(shown, "photo") if shown == content.total else f"{shown:,} of {many(content.total, 'photo')}"
+    chosen = "" if shown == content.total else ", chosen evenly by class"
+    missing = f" {many(content.missing, 'picture')} not found."
+    size = sum(len(card.picture) for card in content.cards)
+    return (
+        f'<p class="soft">{count} shown{chosen}; the pictures take {size / 1e6:.1f} MB of this page.'
+        f"{missing if content.missing else ''} "
+        '<span class="key"><span class="right">✓ right</span> <span class="near">≈ near</span></span>: at most '
+        f"{NEAR} WordNet edges from the true class, ↑ to wider and ↓ to narrower kinds. Open a guess for its "
+        f"definition and its full path. “Sure of” lists names from wide to narrow, each with the highest threshold "
+        f"that its probability reaches; green names are right.{_CANDIDATES[content.competing]}</p>"
+    )
+
+
+def _card(number: int, card: PhotoCard) -> str:
+    name, file = html_text(card.name), html_text(card.name.rsplit("/", 1)[-1])
+    picture = (
+        f'<img src="{card.picture}" decoding="async" alt="Photo {name}: {html_text(card.truth)}">'
+        if card.picture
+        else '<span class="nopicture">no picture</span>'
+    )
+    sides = "\n".join(_side(side) for side in card.sides)
+    return (
+        f'<article class="card shot" id="photo-{number}" aria-labelledby="name-{number}" '
+        f'data-verdict="{card.verdict}" data-class="{html_text(card.truth)}">\n'
+        f'<div class="thumb">{picture}</div>\n'
+        f'<div class="truth"><h3 id="name-{number}">{html_text(card.truth)}{unseen_mark(card.seen)}</h3>\n'
+        f'<p class="soft small">{html_text(card.gloss)}</p><p class="soft small file">{file}</p></div>\n'
+        f'<div class="sides">\n{sides}\n</div>\n</article>'
+    )
+
+
+def _side(side: Side) -> str:
+    items = "\n".join(f'<li class="{guess.verdict}">{_guess(guess)}</li>' for guess in side.guesses)
+    rank = (
+        f'<p class="soft small">the true class has rank {side.rank:,}</p>'
+        if side.rank and side.rank > len(side.guesses)
+        else ""
+    )
+    steps = " › ".join(
+        f"<span{' class=right' if step.right else ''}>{html_text(step.name)}</span> {step.sure}" for step in side.trail
+    )
+    trail = f'<p class="soft small trail">sure of: {steps}</p>' if steps else ""
+    return (
+        f'<div class="side">\n<h4>{html_text(side.title)}</h4>\n<ol role="list">\n{items}\n</ol>\n{trail}{rank}</div>'
+    )
+
+
+def _guess(guess: GuessLine) -> str:
+    sign, word = _MARKS[guess.verdict]
+    mark = f'<span class="sign" role="img" aria-label="{word}">{sign}</span>' if sign else '<span class="sign"></span>'
+    score = f'<span class="score">{html_text(guess.score)}</span>' if guess.score else ""
+    near = f'<span class="way">{html_text(guess.turn)}</span>' if guess.verdict == "near" else ""
+    return (
+        f'<details><summary>{mark}<span class="what">{html_text(guess.name)}{unseen_mark(guess.seen)}{near}</span>'
+        f'{score}</summary><div class="more">{"".join(_more(guess))}</div></details>'
+    )
+
+
+def _more(guess: GuessLine) -> Iterator[str]:
+    if guess.gloss:
+        yield f"<p>{html_text(guess.gloss)}</p>"
+    if guess.meets:
+        steps = many(guess.edges, "edge")
+        yield f"<p>{steps} from the true class; both are kinds of {html_text(guess.meets)}.</p>"
+        yield f"<p>{html_text(guess.way)}</p>"
+
+
+_OPEN = 0.25  # branches with at least this share of all photos are open at first
+_FLOWS = 12  # wrong ways named at one fork
+
+
+def tree_section(content: Content) -> str:
+    """Return the tree with its explanation, or empty text without photos."""
+    tree = content.confusion
+    if not tree.photos:
+        return ""
+    return (
+        '<div class="card"><p class="soft">WordNet, reduced to the classes of these photos. Each line shows for how '
+        f"many photos of a branch the first guess of {html_text(content.model)} stays in that branch. The wrong turns "
+        "at each fork are listed below it, as <i>branch of the true class</i> → <i>branch of the guess</i>. If a "
+        'synset has several hypernyms, the first is used.</p>\n<ul class="tree" role="list">\n'
+        f"<li>{_branch(tree, content.names, tree.photos)}</li>\n</ul>"
+        "</div>\n"
+    )
+
+
+def _branch(branch: Subtree, names: dict[str, str], total: int) -> str:
+    inside = "".join(_inside(branch, names, total))
+    line = _line(branch, names)
+    if not inside:
+        return f'<div class="leaf">{line}</div>'
+    opened = " open" if branch.photos >= _OPEN * total else ""
+    return f'<details class="branch"{opened}><summary>{line}</summary>\n{inside}</details>'
+
+
+def _line(branch: Subtree, names: dict[str, str]) -> str:
+    above = " › ".join(names[synset] for synset in branch.path[:-1][-2:])
+    before = f'<span class="soft small">{html_text(above)} › </span>' if above else ""
+    name = html_text(names[branch.path[-1]]) if branch.path else "all"
+    right, kept, all_of = branch.right, branch.kept, branch.photos
+    words = f"{right:,} right, {kept:,} of {all_of:,} kept" if branch.branches else f"{right:,} of {all_of:,} right"
+    bar = "".join(
+        f'<span class="{kind}" style="width:{100 * part / all_of:.1f}%"></span>'
+        for kind, part in (("right", right), ("kept", kept - right))
+        if part
+    )
+    return (
+        f'<span class="branchname">{before}<b>{name}</b></span> '
+        f'<span class="count">{words}</span><span class="stack" aria-hidden="true">{bar}</span>'
+    )
+
+
+def _inside(branch: Subtree, names: dict[str, str], total: int) -> Iterator[str]:
+    if branch.flows:
+        shown = branch.flows[:_FLOWS]
+        items = "".join(f"<li>{_flow(flow, names)}</li>" for flow in shown)
+        if rest := branch.flows[_FLOWS:]:
+            items += (
+                f'<li class="soft">{many(len(rest), "rarer way")}, {many(sum(f.photos for f in rest), "photo")}</li>'
+            )
+        yield f'<ul class="flows" role="list" aria-label="Wrong turns">{items}</ul>\n'
+    if branch.branches:
+        items = "\n".join(f"<li>{_branch(below, names, total)}</li>" for below in branch.branches)
+        yield f'<ul role="list">\n{items}\n</ul>\n'
+
+
+def _flow(flow: Flow, names: dict[str, str]) -> str:
+    return f"{html_text(names[flow.source])} → {html_text(names[flow.target])} <b>{flow.photos:,}</b>"
+
 
 _CSV = "data:text/csv;charset=utf-8,%EF%BB%BF"  # the mark by which Excel knows UTF-8
 _STYLES = ("theme.css", "report/report.css")

@@ -6,17 +6,23 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from devise.errors import UsageError
-from devise.evaluation import intervals
-from devise.evaluation.protocol import CHANCE, EvaluationResult
+from devise.evaluation import statistics
 from devise.evaluation.record import Record
-from devise.evaluation.recorded import evaluate_record, generalised
-from devise.evaluation.reliability import Reliability
-from devise.evaluation.summary import absent_measures, image_values, summarise
+from devise.evaluation.statistics import Reliability
+from devise.evaluation.summary import absent_measures, summarise
+from devise.evaluation.tables import CHANCE, EvaluationResult, check_graph, rate_record
 from devise.files import real_path
 from devise.pages.frame import many
 from devise.pages.report.build import Measured
-from devise.pages.report.content import Calibration, Competing, Hedging, ReliabilityBin
-from devise.pages.report.tables import Results, measure_tables, measures_csv
+from devise.pages.report.content import (
+    Calibration,
+    Competing,
+    Hedging,
+    ReliabilityBin,
+    Results,
+    measure_tables,
+    measures_csv,
+)
 from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -29,15 +35,13 @@ _RULES = ("label_policy", "valid_labels", "absent_truth", "ties")
 def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> Measured:
     """Compute the metrics of an evaluation, as `devise evaluate` and `devise compare` do.
 
-    correct: as in `evaluate_rankings`. RecordError if the record was made by other rules or with another is-a graph,
+    correct: as in `rate_rankings`. RecordError if the record was made by other rules or with another is-a graph,
     TaxonomyError if the taxonomy lacks a label of the record.
     """
-    grown = correct or taxonomy.correct_sets(
-        sorted(set(record.truth_ids)), tuple(record.settings.get("hp_ks") or (1,)), record.labels
-    )
-    table = evaluate_record(record, taxonomy, correct=grown)
-    summary = summarise(record, taxonomy, correct=grown)
-    results = Results(table, summary, generalised(record, taxonomy, grown))
+    check_graph(record, taxonomy)
+    rated = rate_record(record, taxonomy, correct)
+    table, summary = rated.table(), summarise(record, taxonomy, rates=rated)
+    results = Results(table, summary, rated.generalised(record.trained_images))
     rates = table.settings.measures
     curves = {name: {rate: row[rate] for rate in rates if rate in row} for name, row in summary.measures.items()}
     named = np.array(record.labels, dtype=object)
@@ -51,9 +55,9 @@ def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
         tables=tuple(measure_tables(results)),
         numbers=measures_csv(results),
         curves=(*curves.items(), (CHANCE, {rate: results.chance()[rate] for rate in rates})),
-        values=image_values(record, taxonomy, grown),
+        values=summary.values,
         calibrations={
-            name: Calibration(tuple(_bins(bins)), summary.measures[name].get("ece", intervals.Measured(None)))
+            name: Calibration(tuple(_bins(bins)), summary.measures[name].get("ece", statistics.Measured(None)))
             for name, bins in summary.reliability.items()
         },
         confidences={
@@ -63,7 +67,7 @@ def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
         rules=tuple(_rules(record, table)),
         competing=_competing(record.candidates, trained),
         hedging=tuple(
-            (name, Hedging(curve, summary.measures[name].get("hedging area", intervals.Measured(None))))
+            (name, Hedging(curve, summary.measures[name].get("hedging area", statistics.Measured(None))))
             for name, curve in summary.hedging.items()
         ),
         trails=_trails(record),

@@ -15,10 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["ROW_MULTIPLE", "Shape", "shape", "step", "step_code"]
-
-ROW_MULTIPLE = 16
-"""The numbers of a row are filled up with zeros to a multiple of this."""
+__all__ = ["Shape", "shape", "step", "step_code"]
 
 _INT = ir.IntType(64)
 _INT32 = ir.IntType(32)

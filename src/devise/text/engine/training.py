@@ -1,21 +1,167 @@
-"""Trains on the blocks of a text, epoch after epoch, on all threads."""
+"""Trains on the blocks of a text, epoch after epoch, on all threads: the two matrices, and the tree of the words."""
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int32, Int64
 
 from devise.errors import DeviseError
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress
 from devise.text.engine.encoding import EncodedText
-from devise.text.engine.huffman import Paths, huffman_paths
-from devise.text.engine.rows import Rows, padded
 
-__all__ = ["BlockResult", "keep_shares", "noise_sums", "train_blocks"]
+__all__ = [
+    "BlockResult",
+    "Paths",
+    "Rows",
+    "fresh_rows",
+    "huffman_paths",
+    "keep_shares",
+    "noise_sums",
+    "output_rows",
+    "padded",
+    "train_blocks",
+]
+
+_LINE = 16  # float32 in a cache line
+_AT_ONCE = 4096
+
+RowMatrix = Float32[np.ndarray, "_ padded"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rows:
+    """inputs: row w is the vector of word w. outputs: first the tree's nodes, then one per noise word.
+
+    Rows begin at multiples of 64 bytes, and behind the numbers of a vector stand zeros.
+    """
+
+    inputs: RowMatrix
+    outputs: RowMatrix
+    dim: int
+
+
+def padded(dim: int) -> int:
+    """Return the length of a vector, padded to whole cache lines.
+
+    >>> padded(500), padded(16)
+    (512, 16)
+    """
+    return -(-dim // _LINE) * _LINE
+
+
+def output_rows(words: int, config: SkipGramConfig) -> int:
+    """Return the number of output rows."""
+    return (words - 1) * config.hierarchical_softmax + words * (config.negative > 0)
+
+
+def fresh_rows(words: int, config: SkipGramConfig) -> Rows:
+    """Make initial rows as word2vec: inputs uniform from -1 / (2 dim) to 1 / (2 dim), outputs 0."""
+    rows = Rows(_zeros(words, config.dim), _zeros(output_rows(words, config), config.dim), config.dim)
+    rng = np.random.default_rng(config.seed)
+    for start in range(0, words, _AT_ONCE):
+        part = rows.inputs[start : start + _AT_ONCE, : config.dim]
+        part[:] = (rng.random(part.shape, dtype=np.float32) - np.float32(0.5)) / np.float32(config.dim)
+    return rows
+
+
+def _zeros(rows: int, dim: int) -> RowMatrix:
+    """Allocate an odd number of cache lines per row, or rows would compete for the same cache sets."""
+    stride = padded(dim)
+    stride += _LINE * (stride // _LINE % 2 == 0)
+    flat = np.zeros(rows * stride + _LINE, dtype=np.float32)
+    skip = -flat.ctypes.data % 64 // 4
+    return flat[skip : skip + rows * stride].reshape(rows, stride)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Paths:
+    """For word w, entries starts[w] to starts[w + 1] - 1 of the other two, from the root down.
+
+    nodes: the inner nodes passed; 0 is the root, and nodes that more of the text passes have lower numbers.
+    labels: what the node has to say there: 1 for a code bit of 0, 0 for a code bit of 1 (as word2vec has it).
+    """
+
+    starts: Int64[np.ndarray, "starts"]
+    nodes: Int32[np.ndarray, "entries"]
+    labels: Float32[np.ndarray, "entries"]
+
+    def code(self, word: int) -> tuple[int, ...]:
+        """The bits of a word, from the root down."""
+        return tuple(1 - int(label) for label in self.labels[self.starts[word] : self.starts[word + 1]])
+
+
+def huffman_paths(counts: Sequence[int]) -> Paths:
+    """The paths of words with these counts, most frequent first (Huffman 1952; Mikolov et al. 2013, section 2.1).
+
+    Of equal counts a word comes before an inner node and the later word before the earlier, so that the same counts
+    give the same tree. A single word gets a path of no nodes. ValueError if counts grow or one is below 1.
+
+    >>> paths = huffman_paths([5, 2, 1])
+    >>> [paths.code(word) for word in range(3)], paths.nodes.tolist()
+    ([(1,), (0, 1), (0, 0)], [0, 0, 1, 0, 1])
+    """
+    words = len(counts)
+    if any(later > earlier for earlier, later in pairwise(counts)) or (words and counts[-1] < 1):
+        raise ValueError("counts must be at least 1, the greatest first")
+    parent, bit = _merged(counts)
+    root = 2 * words - 2
+    starts = np.zeros(words + 1, dtype=np.int64)
+    depth = _depths(parent, words)
+    np.cumsum(depth[:words], out=starts[1:])
+    nodes = np.zeros(int(starts[-1]), dtype=np.int32)
+    labels = np.zeros(int(starts[-1]), dtype=np.float32)
+    at = np.arange(words)
+    write = starts[1:].copy()
+    moving = np.flatnonzero(depth[:words])
+    while len(moving):  # all words climb one step at a time
+        write[moving] -= 1
+        here = at[moving]
+        labels[write[moving]] = 1 - bit[here]
+        at[moving] = parent[here]
+        nodes[write[moving]] = root - parent[here]  # the node made last is the root
+        moving = moving[at[moving] != root]
+    return Paths(starts, nodes, labels)
+
+
+def _merged(counts: Sequence[int]) -> tuple[Int64[np.ndarray, "all"], Int64[np.ndarray, "all"]]:
+    """Parent and code bit of each word (0 to W - 1) and inner node (W to 2 W - 2).
+
+    The two rarest are joined W - 1 times. Words wait in order of their counts and inner nodes in the order they were
+    made, which is that of theirs: so the rarest is always the first of one of the two rows.
+    """
+    words = len(counts)
+    size = max(2 * words - 1, 0)
+    total = [*counts, *[0] * (size - words)]
+    parent, bit = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    word, inner = words - 1, words
+    for made in range(words, size):
+        pair = []
+        for _ in range(2):
+            if word >= 0 and (inner >= made or total[word] <= total[inner]):
+                pair.append(word)
+                word -= 1
+            else:
+                pair.append(inner)
+                inner += 1
+        total[made] = total[pair[0]] + total[pair[1]]
+        parent[pair] = made
+        bit[pair[1]] = 1
+    return parent, bit
+
+
+def _depths(parent: Int64[np.ndarray, "all"], words: int) -> Int64[np.ndarray, "all"]:
+    """Steps from each node up to the root: parents have higher numbers than their children."""
+    depth = [0] * len(parent)
+    above = parent.tolist()
+    for node in range(len(depth) - 2, -1, -1):
+        depth[node] = depth[above[node]] + 1
+    return np.asarray(depth, dtype=np.int64)
+
 
 _NO_NUMBA = "training word vectors needs numba, which is not installed: pip install 'devise-zsl[train]'"
 _NOISE_POWER = 0.75

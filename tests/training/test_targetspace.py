@@ -1,0 +1,93 @@
+"""What an encoder says of all labels: in their order whatever their lengths, and once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devise.taxonomy.wordnet import default_taxonomy
+from devise.training import targetspace
+from devise.training.targetspace import best_temperature, best_temperatures, encoded_labels, spread
+
+
+def test_temperatures_are_chosen_on_photos_of_all_classes():
+    assert spread(np.arange(7)).tolist() == list(range(7))
+    assert len(spread(np.arange(0))) == 0
+    truth = np.repeat(np.arange(100), 50)  # in the order of the classes
+    assert len(set(truth[spread(np.arange(5000))].tolist())) == 100
+
+
+def test_the_temperature_is_low_where_the_best_is_right_and_high_where_it_is_not():
+    cosines = np.eye(3, dtype=np.float32)
+    sure = best_temperature(cosines, np.arange(3))
+    unsure = best_temperature(cosines, np.array([1, 2, 0]))
+    assert sure < 0.1
+    assert unsure > 1
+
+
+def test_the_temperature_of_scores_drawn_under_one():
+    rng = np.random.default_rng(0)
+    cosines = rng.uniform(-0.5, 0.5, (4000, 5)).astype(np.float32)
+    shares = np.exp(cosines / 0.2)
+    shares /= shares.sum(axis=1, keepdims=True)
+    truth = np.array([rng.choice(5, p=row / row.sum()) for row in shares.astype(np.float64)])
+    assert 0.2 / 1.3 < best_temperature(cosines, truth) < 0.2 * 1.3
+
+
+def test_temperatures_are_those_of_the_scorers_that_label():
+    """Second opinion: the labeller's own scorers, every temperature tried."""
+    from devise.bundle.bundle import open_bundle
+    from devise.model.parts import DEFAULT_BUNDLE, ModelParts
+    from devise.model.scorers import make_scorer
+    from devise.taxonomy.wordnet import default_taxonomy
+    from devise.training.targetspace import bundle_space
+
+    base = open_bundle(DEFAULT_BUNDLE)
+    parts = ModelParts(base)
+    rng = np.random.default_rng(0)
+    columns = rng.integers(0, 1000, 24)
+    features = parts.classifier.weight[columns] * 3 + rng.standard_normal((24, parts.classifier.weight.shape[1]))
+    features = features.astype(np.float32)
+    ids = [parts.trained_ids[column] for column in columns]
+    space = bundle_space(base, default_taxonomy(), sorted(set(ids)), parts.trained_ids)
+    found = best_temperatures(base, space, parts.surgery.map, parts.classifier, features, space.positions(ids))
+    tried = [0.01 * 1.2**step for step in range(28)]
+    for name in ("devise", "conse", "kernel"):
+        scores = make_scorer(parts, name, parts.space).scores(parts.classifier.evidence(features)).astype(np.float64)
+        own = scores[np.arange(24), [parts.space.labels.position(i) for i in ids]]
+        surprise = [float((np.log(np.exp(scores / t).sum(axis=1)) - own / t).mean()) for t in tried]
+        assert found[name] == pytest.approx(tried[int(np.argmin(surprise))], abs=1e-4)
+    assert found["fused"] == base.setting("fused", "temperature") != found["devise"]
+
+
+IDS = ("n02123045", "n02391049", "n03467517", "n02129165", "n07749582")
+
+
+class Lengths:
+    """A sentence is its length and its first letter; counts the sentences it was given."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        self.read += texts
+        return np.array([[len(text), ord(text[0])] for text in texts], np.float32)
+
+
+def test_in_the_order_of_the_labels_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    encoder, taxonomy, said = Lengths(), default_taxonomy(), list[str]()
+    monkeypatch.setattr(targetspace, "load_encoder", lambda name: encoder)
+    monkeypatch.setattr(targetspace, "_BLOCK", 2)
+    vectors = encoded_labels(IDS, taxonomy, "any", tmp_path, said.append)
+    synsets = [taxonomy.synset(synset_id) for synset_id in IDS]
+    texts = [f"{', '.join(one.lemmas)}: {one.definition}" for one in synsets]
+    expected = np.array([[len(text), ord(text[0])] for text in texts], np.float64)
+    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5)
+    assert encoder.read == sorted(texts, key=len)
+    assert said == ["texts encoded: 2 of 5", "texts encoded: 4 of 5", "texts encoded: 5 of 5"]
+    again = encoded_labels(IDS, taxonomy, "any", tmp_path, said.append)
+    np.testing.assert_array_equal(again, vectors)
+    assert len(encoder.read) == 5
+    encoded_labels(IDS, taxonomy, "another", tmp_path, said.append)
+    assert len(encoder.read) == 10

@@ -1,0 +1,1 @@
+"""What only builds the package and its figures: not part of the wheel."""

@@ -1,0 +1,476 @@
+"""Prior, stacking rule and temperatures, chosen by leaving classes out of the trained ones.
+
+Classes are left out together with those that share their first hypernym, so that what is left out has no
+sister among the rest. Centre, surgery and ConSE are made again from the other classes; photos of the
+classes left out then stand for photos of things no training photo showed, and photos of the others for the
+trained ones. No photo of a class that is a zero-shot test class is needed.
+"""
+
+import hashlib
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+from safetensors.numpy import save
+
+from devise.arrays import Features, LabelVectors, Logits, Pixels, Scores, Surgery, Truth
+from devise.errors import LabelError, PictureError, UsageError
+from devise.evaluation.photos import find_test_photos
+from devise.files import atomic_write, open_tensors, reason_of
+from devise.labels import Label, LabelSet
+from devise.space.embedding import (
+    ConseScorer,
+    DeviseScorer,
+    FirstChoice,
+    FusedScorer,
+    KernelScorer,
+    StackingRule,
+    log_odds,
+)
+from devise.space.evidence import Classifier, Probabilities, log_sum_exp
+from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.labelspace import LabelSpace, centre_of, placed
+from devise.space.prior import Standing
+from devise.taxonomy.wordnet import Taxonomy
+from devise.training.targetspace import TEMPERATURES
+from devise.vision.backbone import Backbone
+from devise.vision.pictures import read_picture
+from devise.vision.pipeline import extract
+from tools.prior import logistic
+
+__all__ = [
+    "CalibrationConfig",
+    "CalibrationSet",
+    "Choice",
+    "KernelPlan",
+    "PriorOf",
+    "Surgeon",
+    "calibrate",
+    "left_out_folds",
+    "photo_features",
+]
+
+Surgeon = Callable[[LabelVectors, Float32[np.ndarray, "labels features"]], Surgery]
+"""Makes the map M from the vectors of trained labels and their rows of the classifier."""
+
+PriorOf = Callable[[Int64[np.ndarray, "kept"]], Standing]
+"""Makes the standing of every label from the trained labels at these rows of the classifier; others are not asked."""
+
+_Hits = Bool[np.ndarray, "_"]
+_BLOCK = 32  # photos whose scores are exponentiated at once
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationConfig:
+    """The values to try, and the bound on the loss of a stacking rule.
+
+    most_seen_loss: hit@1 on trained classes that may be lost against the softmax, in points. k: of the hits whose
+    harmonic mean chooses the rule.
+    """
+
+    folds: int = 4
+    confidences: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2, 4.8)
+    penalties: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
+    priors: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1)
+    familiarities: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    prior_temperatures: tuple[float, ...] = (0.025, 0.035, 0.045, 0.06, 0.08)
+    temperatures: tuple[float, ...] = TEMPERATURES[:20]
+    most_seen_loss: float = 1.0
+    k: int = 5
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CalibrationSet:
+    """Features of photos of trained classes, and the classifier row of each photo."""
+
+    features: Features
+    truth: Truth
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class KernelPlan:
+    """The kernel surgery of the fused scorer.
+
+    text: a sentence encoder's unit vectors of all labels, in their order; None if the configuration gives it no share.
+    share: of ConSE's point beside the photo's own.
+    """
+
+    config: KernelConfig
+    text: Float32[np.ndarray, "labels text"] | None = None
+    share: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen values, the number of photos, and the results on left-out classes, in per cent.
+
+    prior: the weight of the labels' standing, 0 without a prior. familiarity: its share in the standing.
+    seen_hit1, seen_hit: trained classes, all labels candidates; softmax_hit1: the softmax's on the same photos.
+    unseen_hit: hit@k of the classes left out, all labels candidates; unseen_only_hit: without the trained.
+    mistaken: photos of classes left out that get a trained label at one half or more.
+    """
+
+    photos: int
+    stacking: StackingRule
+    prior: float
+    familiarity: float
+    temperatures: dict[str, float]
+    seen_hit1: float
+    seen_hit: float
+    softmax_hit1: float
+    unseen_hit: float
+    unseen_only_hit: float
+    mistaken: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One part of the classes left out, and what is said of all photos; truths are positions of labels.
+
+    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. standing: what the prior is made
+    of, without the classes left out. trained: positions of the classes kept. unseen: which photos are of classes left
+    out.
+    """
+
+    cosines: dict[str, Scores]
+    standing: Standing | None
+    probabilities: Probabilities
+    trained: Int64[np.ndarray, "trained"]
+    truth: Truth
+    unseen: Bool[np.ndarray, "images"]
+    softmax_right: _Hits
+
+
+@dataclass(frozen=True, eq=False)
+class _Summary:
+    """The data for hits and likelihoods under any stacking rule, for one scorer and one fold's photos.
+
+    trained: cosines of the trained labels. own: the true label's cosine. column: of the true label among the trained,
+    or -1. rivals: the k best cosines among the labels that are not trained. above: how many of those score above the
+    true label. mass: log of the sum over them of exp(cosine / temperature), a column per temperature.
+    """
+
+    fold: _Fold
+    trained: Logits
+    own: Float32[np.ndarray, "images"]
+    column: Truth
+    rivals: Float32[np.ndarray, "images k"]
+    above: Truth
+    mass: Float64[np.ndarray, "images temperatures"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """The results of a rule on the photos of one fold.
+
+    above: how many labels score above the true one, right below k. surprise: -log of the true label's share among all
+    labels. sure: the share of the classifier's first choice.
+    """
+
+    above: Truth
+    surprise: Float64[np.ndarray, "images"]
+    sure: Float64[np.ndarray, "images"]
+
+
+def left_out_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> np.ndarray:
+    """Return the fold of each trained class; classes with the same first hypernym share one."""
+    firsts = [(taxonomy.parents(synset_id) or (synset_id,))[0] for synset_id in trained_ids]
+    return np.array([zlib.crc32(first.encode()) % folds for first in firsts])
+
+
+def calibrate(
+    photos: CalibrationSet,
+    classifier: Classifier,
+    raw: LabelVectors,
+    folds: np.ndarray,
+    *,
+    surgeon: Surgeon | None,
+    conse_top: int,
+    config: CalibrationConfig,
+    kernel: KernelPlan | None = None,
+    prior: PriorOf | None = None,
+    familiar: Standing | None = None,
+) -> Choice:
+    """The prior, and under it the stacking rule and temperature of the best hits among those that keep the trained.
+
+    Photos of trained and of left-out classes weigh the same in all. The prior is chosen first, see `_best_weights`;
+    then how sure the first choice is, by the likelihood of its being right; then penalty, confidence and temperature,
+    by the harmonic mean of hit@k on both kinds of photos, all labels candidates, among those that keep hit@1 on
+    trained classes. DeViSE, kernel and ConSE get the temperature of the highest likelihood, without prior and rule.
+
+    raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
+        trained labels.
+    surgeon: makes the map M from the vectors and rows of trained labels; None, where there is a kernel, leaves DeViSE
+        and ConSE out.
+    kernel: what the fused scorer places photos by; None is DeViSE. prior: None leaves it out.
+    familiar: of each label, added to the standing with a share that is chosen with the prior's weight; None adds none.
+    UsageError if no rule keeps what `config` asks, LabelError if a class with photos has no vector.
+    """
+    assert surgeon is not None or kernel is not None
+    if not raw[photos.truth].any(axis=1).all():
+        raise LabelError("a trained class with photos has no vector with this label policy: leave out its photos")
+    made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top, kernel, prior))
+    known = np.zeros(len(raw), np.float32) if familiar is None else familiar
+    weight, share = (0.0, 0.0) if prior is None else _best_weights(made, known, config)
+    for fold in made:
+        if fold.standing is not None:
+            fold.cosines["fused"] += np.float32(weight) * (fold.standing + np.float32(share) * known)
+    by_name = {name: [_summary(fold, name, config) for fold in made] for name in made[0].cosines}
+    softmax = _percent([fold.softmax_right for fold in made])
+    only = _percent([one.above[one.fold.unseen] < config.k for one in by_name["fused"]])
+    slope, offset = _first_choice(made)
+    choices = []
+    for penalty, confidence, temperature in product(config.penalties, config.confidences, config.temperatures):
+        rule = StackingRule(penalty, confidence, FirstChoice(slope, offset, temperature))
+        outcomes = [_outcome(one, rule, config) for one in by_name["fused"]]
+        if _share(outcomes, made, False, lambda found: found.above < 1) >= softmax - config.most_seen_loss:
+            choices.append((_harmonic(outcomes, made, config.k), -_loss(outcomes, made), rule))
+    if not choices:
+        raise UsageError(
+            f"no stacking rule keeps trained classes within {config.most_seen_loss} points of the softmax: "
+            "try other penalties, confidences and temperatures"
+        )
+    rule = max(choices, key=lambda one: one[:2])[2]
+    assert rule.first is not None
+    outcomes = [_outcome(one, rule, config) for one in by_name["fused"]]
+    temperatures = {name: _best_temperature(by_name[name], config) for name in by_name if name != "fused"}
+    return Choice(
+        len(photos.truth),
+        rule,
+        weight,
+        share,
+        {"fused": rule.first.temperature, **temperatures},
+        seen_hit1=_share(outcomes, made, False, lambda found: found.above < 1),
+        seen_hit=_share(outcomes, made, False, lambda found: found.above < config.k),
+        softmax_hit1=softmax,
+        unseen_hit=_share(outcomes, made, True, lambda found: found.above < config.k),
+        unseen_only_hit=only,
+        mistaken=_share(outcomes, made, True, lambda found: found.sure >= 0.5),
+    )
+
+
+def _best_weights(folds: Sequence[_Fold], familiar: Standing, config: CalibrationConfig) -> tuple[float, float]:
+    """Weight of the prior and share of the familiarity that give the true label the highest likelihood.
+
+    Classes left out against all labels not trained, at the temperature that is best for the pair.
+    """
+    shares = config.familiarities if familiar.any() else (0.0,)
+    tried = []
+    for weight, share in product(config.priors, shares):
+        losses = np.zeros(len(config.prior_temperatures))
+        for fold in folds:
+            assert fold.standing is not None
+            standing = fold.standing + np.float32(share) * familiar
+            scores = fold.cosines["fused"][fold.unseen] + np.float32(weight) * standing
+            own = np.take_along_axis(scores, fold.truth[fold.unseen, None], axis=1)[:, 0]
+            rivals = np.delete(scores, fold.trained, axis=1)
+            for place, temperature in enumerate(config.prior_temperatures):
+                losses[place] += float((_log_mass(rivals, temperature) - own / temperature).sum())
+        tried.append((float(losses.min()), weight, share))
+    return min(tried)[1:]
+
+
+def _first_choice(folds: Sequence[_Fold]) -> tuple[float, float]:
+    """Slope and offset of `FirstChoice`: logistic regression of "the softmax is right" on its log odds."""
+    odds = np.concatenate([log_odds(fold.probabilities.max(axis=1)) for fold in folds])
+    right = np.concatenate([fold.trained[fold.probabilities.argmax(axis=1)] == fold.truth for fold in folds])
+    unseen = np.concatenate([fold.unseen for fold in folds])
+    weight = np.where(unseen, 0.5 / unseen.mean(), 0.5 / (~unseen).mean())
+    slope, offset = logistic(np.column_stack([odds, np.ones(len(odds))]), right.astype(np.float64), 0.01, weight)
+    return round(float(slope), 3), round(float(offset), 3)
+
+
+def _summary(fold: _Fold, name: str, config: CalibrationConfig) -> _Summary:
+    cosines = fold.cosines[name]
+    own = np.take_along_axis(cosines, fold.truth[:, None], axis=1)
+    others = np.ones(cosines.shape[1], dtype=bool)
+    others[fold.trained] = False
+    rivals = cosines[:, others]
+    mass = np.stack([_log_mass(rivals, temperature) for temperature in config.temperatures], axis=1)
+    above = (rivals > own).sum(axis=1).astype(np.int64)
+    column = np.full(cosines.shape[1], -1)
+    column[fold.trained] = np.arange(len(fold.trained))
+    best = -np.partition(-rivals, min(config.k, rivals.shape[1]) - 1, axis=1)[:, : config.k]
+    return _Summary(fold, cosines[:, fold.trained], own[:, 0], column[fold.truth], best, above, mass)
+
+
+def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: float | None = None) -> _Outcome:
+    """at: the temperature of a rule without a first choice."""
+    temperature = at if rule.first is None else rule.first.temperature
+    assert temperature is not None
+    shares, images = one.fold.probabilities, np.arange(len(one.own))
+    stacked, choice = rule.stacked(one.trained, shares), shares.argmax(axis=1)
+    mass = one.mass[:, config.temperatures.index(temperature)]
+    if rule.first is not None:
+        stacked[images, choice] = -np.inf
+        rest = np.logaddexp(_log_mass(stacked, temperature), mass)
+        first = rest + rule.first.log_odds(shares.max(axis=1))
+        stacked[images, choice] = temperature * first
+        total = np.logaddexp(rest, first)
+    else:
+        total = np.logaddexp(_log_mass(stacked, temperature), mass)
+    trained = one.column >= 0
+    own = np.where(trained, stacked[images, one.column], one.own)
+    others = np.where(trained, (one.rivals > own[:, None]).sum(axis=1), one.above)
+    above = others + (stacked > own[:, None]).sum(axis=1)
+    sure = np.exp(stacked[images, choice] / temperature - total)
+    return _Outcome(above.astype(np.int64), total - own / temperature, sure)
+
+
+def _share(
+    outcomes: Sequence[_Outcome], folds: Sequence[_Fold], unseen: bool, holds: Callable[[_Outcome], _Hits]
+) -> float:
+    """Per cent of the photos of one kind."""
+    pairs = zip(outcomes, folds, strict=True)
+    return _percent([holds(found)[fold.unseen == unseen] for found, fold in pairs])
+
+
+def _harmonic(outcomes: Sequence[_Outcome], folds: Sequence[_Fold], k: int) -> float:
+    """Of hit@k on trained classes and on those left out (Xian et al. 2018)."""
+    seen, unseen = (_share(outcomes, folds, side, lambda found: found.above < k) for side in (False, True))
+    return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
+
+
+def _loss(outcomes: Sequence[_Outcome], folds: Sequence[_Fold]) -> float:
+    """Compute the mean surprise, with equal weight for photos of trained and of left-out classes."""
+    pairs = list(zip(outcomes, folds, strict=True))
+    sides = (np.concatenate([found.surprise[fold.unseen == side] for found, fold in pairs]) for side in (False, True))
+    return sum(float(side.mean()) for side in sides)
+
+
+def _best_temperature(summaries: Sequence[_Summary], config: CalibrationConfig) -> float:
+    """Find the most likely temperature of a scorer that treats trained labels like all others."""
+    folds, rule = [one.fold for one in summaries], StackingRule(0.0, 0.0)
+
+    def loss(temperature: float) -> float:
+        return _loss([_outcome(one, rule, config, temperature) for one in summaries], folds)
+
+    return min(config.temperatures, key=loss)
+
+
+def _log_mass(scores: Scores, temperature: float) -> Float64[np.ndarray, "images"]:
+    """Log of the sum of exp(score / temperature), a few photos at a time."""
+    mass = np.empty(len(scores))
+    for start in range(0, len(scores), _BLOCK):
+        scaled = scores[start : start + _BLOCK] / np.float32(temperature)
+        mass[start : start + _BLOCK] = log_sum_exp(scaled, overwrite=True)
+    return mass
+
+
+def _percent(hits: Sequence[_Hits]) -> float:
+    return 100 * float(np.concatenate(hits).mean())
+
+
+def _folds(
+    photos: CalibrationSet,
+    classifier: Classifier,
+    raw: LabelVectors,
+    folds: np.ndarray,
+    surgeon: Surgeon | None,
+    conse_top: int,
+    kernel: KernelPlan | None,
+    prior: PriorOf | None,
+) -> Iterator[_Fold]:
+    labels = LabelSet(Label(str(i), str(i)) for i in range(len(raw)))
+    for fold in range(int(folds.max()) + 1):
+        kept = np.flatnonzero(folds != fold)
+        rest = Classifier(classifier.weight[kept], classifier.bias[kept])
+        space = LabelSpace(labels, placed(raw, centre_of(raw[kept])))
+        evidence = rest.evidence(photos.features)
+        cosines = {}
+        if surgeon is not None:
+            devise = DeviseScorer(space, surgeon(space.vectors[kept], rest.weight))
+            conse = ConseScorer(space, space.vectors[kept], conse_top)
+            cosines = {"devise": devise.scores(evidence), "conse": conse.scores(evidence)}
+            if kernel is None:
+                cosines["fused"] = FusedScorer(devise, conse, kept).scores(evidence)
+        if kernel is not None:
+            fitted = fit_kernel(kernel.config, space.vectors, kept, rest.weight, text=kernel.text)
+            placing = KernelScorer(LabelSpace(labels, fitted.places), fitted.axes)
+            near = ConseScorer(placing.space, fitted.places[kept], conse_top)
+            cosines["kernel"] = placing.scores(evidence)
+            cosines["fused"] = FusedScorer(placing, near, kept, share=kernel.share).scores(evidence)
+        unseen = folds[photos.truth] == fold
+        yield _Fold(
+            cosines,
+            None if prior is None else prior(kept),
+            evidence.probabilities,
+            kept,
+            photos.truth,
+            unseen,
+            (kept[evidence.logits.argmax(axis=1)] == photos.truth)[~unseen],
+        )
+
+
+def photo_features(
+    folders: Sequence[Path], backbone: Backbone, key: str, trained: Sequence[str], work: Path, area: float = 1.0
+) -> CalibrationSet:
+    """Features of all photos in class folders named by trained synsets.
+
+    area: share of each photo that is seen, in (0, 1]: below 1 a crop at a random place, mirrored by chance, always the
+        same for the same list. A network is surer of photos that it was trained on than of new ones; crops make up
+        for it.
+    key: names the backbone; features are read from `work` again if it, the trained classes, the files and their
+        sizes are the same.
+    UsageError if there is no photo, or none can be read.
+    """
+    rows = {synset_id: row for row, synset_id in enumerate(trained)}
+    found = [find_test_photos(folder, rows) for folder in folders]
+    pairs = [pair for one in found for pair in one.pairs]
+    for one in found:
+        for reason, count in one.skipped_counts.items():
+            print(f"left out {count}: {reason}", file=sys.stderr)
+    if not pairs:
+        raise UsageError(f"no photo of a trained class in {', '.join(map(str, folders))}: name folders by synset")
+    listing = "\n".join(
+        [key, *([] if area == 1 else [f"{area:g}"]), *trained, *(f"{path} {path.stat().st_size}" for path, _ in pairs)]
+    )
+    stored = work / f"features-{hashlib.sha256(listing.encode()).hexdigest()[:12]}.safetensors"
+    if not stored.exists():
+        with atomic_write(stored, "wb") as file:
+            file.write(save(_extracted(pairs, backbone, rows, area)))
+    try:
+        with open_tensors(stored) as file:
+            return CalibrationSet(file.get_tensor("features"), file.get_tensor("truth"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it to make it again") from None
+
+
+def _extracted(
+    pairs: Sequence[tuple[Path, str]], backbone: Backbone, rows: dict[str, int], area: float
+) -> dict[str, Any]:
+    features, truth, unread = [], [], 0
+    sources = (path for path, _ in pairs) if area == 1 else _crops((path for path, _ in pairs), area)
+    for (path, synset_id), one in zip(pairs, extract(sources, backbone), strict=True):
+        if one.features is None:
+            unread += 1
+            print(f"left out {path}: {one.problem}", file=sys.stderr)
+            continue
+        features.append(one.features)
+        truth.append(rows[synset_id])
+    print(f"features of {len(truth)} photos, {unread} unreadable", file=sys.stderr)
+    if not truth:
+        raise UsageError(f"none of {unread} photos can be read: check the folders of photos")
+    return {"features": np.stack(features), "truth": np.array(truth, dtype=np.int64)}
+
+
+def _crops(paths: Iterable[Path], area: float) -> Iterator[Path | Pixels]:
+    """A crop of each photo; the path itself where it cannot be read, for `extract` to say so."""
+    rng, side = np.random.default_rng(0), area**0.5
+    for path in paths:
+        place, mirrored = rng.random(2), rng.random() < 0.5
+        try:
+            whole = read_picture(path, min_side=None)
+        except PictureError:
+            yield path
+            continue
+        size = np.maximum((np.array(whole.shape[:2]) * side).astype(int), 1)
+        top, left = ((np.array(whole.shape[:2]) - size + 1) * place).astype(int)
+        crop = whole[top : top + size[0], left : left + size[1]]
+        yield np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
