@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devise.model import disambiguation
 from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 
@@ -47,6 +48,16 @@ def test_everyday_words_mean_what_a_person_with_photos_means(meanings: Meanings)
         ("shorts", "short pants", "short circuit"),
         ("physics", "physics", "purgative"),
         ("bleachers", "bleachers", "bleacher"),
+        ("cola", "cola", "colon"),
+        ("buns", "bun", "buttocks"),
+        ("boxers", "boxer", "drawers"),
+        ("trunks", "trunk", "short pants"),
+        ("whiskers", "whisker", "beard"),
+        ("cobblers", "deep-dish pie", "cobblers"),
+        ("wales", "Wales", "wale"),
+        ("optics", "optics", "eye"),
+        ("judges", "judge", "Judges"),
+        ("boy scouts", "Boy Scout", "Boy Scouts"),
     ],
 )
 def test_a_plural_with_a_name_of_its_own_has_both_readings(meanings: Meanings, plural: str, name: str, other: str):
@@ -54,6 +65,17 @@ def test_a_plural_with_a_name_of_its_own_has_both_readings(meanings: Meanings, p
     assert found is not None
     assert found.chosen.name == name
     assert other in [sense.name for sense in found.senses]
+
+
+def test_a_word_of_the_list_of_usual_senses_means_one_of_its_senses(meanings: Meanings):
+    lines = (Path(disambiguation.__file__).parent / "usual_senses.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    assert [word for word, *_ in rows] == sorted({word for word, *_ in rows})
+    for word, sense, name in rows:
+        found = meanings.of(word.upper())
+        assert found is not None
+        assert (found.chosen.id, found.chosen.name) == (sense, name)
+        assert len(found.senses) > 1, word
 
 
 def test_what_was_taken_is_one_short_line(meanings: Meanings):
@@ -82,7 +104,7 @@ def test_a_prior_of_one_number_per_label_weighs(parts: ModelParts):
         prior = np.zeros(len(parts.space.labels), np.float32)
         prior[parts.space.labels.position(one)] = 1
         scores = {
-            reading.synset.id: Meanings(parts, prior)._score("crane", reading, {"crane": None})
+            reading.synset.id: Meanings(parts, prior)._evidence(reading, {"crane": None})
             for reading in parts.taxonomy.readings("crane")
         }
         taken.append(scores[bird] - scores[machine])
