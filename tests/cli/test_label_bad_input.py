@@ -770,6 +770,10 @@ def test_max_pixels_moves_the_limit(tmp_path: Path, label: Any, monkeypatch: pyt
     monkeypatch.setenv("DEVISE_MAX_PIXELS", "1000000")  # restored after the test, which the option changes
     done = label("--max-pixels", 199, tmp_path / "a.png")
     assert done.code == 1
-    assert "20 x 10 pixels, over the limit of 0.000199 megapixels: make it smaller" in done.err
+    assert (
+        "20 x 10 pixels, over the limit of 0.000199 megapixels: make it smaller, or raise $DEVISE_MAX_PIXELS"
+        in done.err
+    )
+    assert "--max-pixels" in done.err
     assert label("--max-pixels", 200, tmp_path / "a.png").code == 0
     assert label("--max-pixels", 0, tmp_path / "a.png").code == 2

@@ -100,9 +100,9 @@ def test_a_missing_line_end_and_bytes_behind_the_last_vector_are_told(tmp_path: 
     for data, told in {
         whole: (),
         whole[:-1]: ("the line end after its last vector is missing",),
-        whole + b"more\0": ("5 bytes follow the last of its 2 vectors: not read",),
-        whole[:-1] + b" 1": ("1 bytes follow the last of its 2 vectors: not read",),
-        packed(["a", "b"], ANY[:2], b"") + b"more": ("4 bytes follow the last of its 2 vectors: not read",),
+        whole + b"more\0": ("5 bytes after the last of its 2 vectors: not read",),
+        whole[:-1] + b" 1": ("1 byte after the last of its 2 vectors: not read",),
+        packed(["a", "b"], ANY[:2], b"") + b"more": ("4 bytes after the last of its 2 vectors: not read",),
     }.items():
         table = read_vector_binary(written(tmp_path, data))
         assert table.words == ("a", "b")

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from devise.arrays import Ranking, Truth
-from devise.errors import LabelError, UsageError
+from devise.errors import LabelError, UsageError, counted
 from devise.evaluation import measures
 from devise.evaluation.hierarchy import chance_precisions, hierarchical_precisions
 from devise.evaluation.measures import ClassRows, PerImage
@@ -227,7 +227,8 @@ def _check(
     for scorer, ranked in rankings.items():
         if len(ranked.ranking) != len(truth_ids):
             raise UsageError(
-                f"{scorer} ranks {len(ranked.ranking)} images, but there are {len(truth_ids)} true labels: "
+                f"{scorer} ranks {counted(len(ranked.ranking), 'image')}, but there are "
+                f"{counted(len(truth_ids), 'true label')}: "
                 "give one of each an image"
             )
 

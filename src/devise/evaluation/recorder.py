@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from devise.arrays import LabelMask, Ranking, Scores
-from devise.errors import LabelError, UsageError
+from devise.errors import LabelError, UsageError, counted
 from devise.evaluation.hedging import THRESHOLDS
 from devise.evaluation.record import DEPTH, LEAST_LOG, Best, Hedging, ScorerRecord
 from devise.ranking import top_k
@@ -104,7 +104,9 @@ class Recording:
         """Record the next images; UsageError if there are more than announced."""
         end = self._images + len(block)
         if end > len(self.truth):
-            raise UsageError(f"scores of more than {len(self.truth)} images were given: give one row per image")
+            raise UsageError(
+                f"scores of more than {counted(len(self.truth), 'image')} were given: give one row per image"
+            )
         self._parts.append(self._part(block, self.truth[self._images : end]))
         self._images = end
 
@@ -113,7 +115,7 @@ class Recording:
         if self._images != len(self.truth):
             images = len(self.truth)
             raise UsageError(
-                f"scores of {self._images} images were given, but there are {images}: give one row per image"
+                f"scores of {counted(self._images, 'image')} were given, but there are {images}: give one row per image"
             )
         parts, known, both = self._parts, self.temperature is not None, 0 < self.kinds.sum() < len(self.kinds)
         return ScorerRecord(

@@ -1,5 +1,6 @@
 """The table of an evaluation as text cells and as Markdown."""
 
+from devise.errors import counted
 from devise.evaluation.protocol import EvaluationResult
 from devise.tabletext import markdown_table
 
@@ -28,8 +29,8 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
     """Describe the rules that the numbers depend on: hit@k in percent, hp@k in [0, 1]."""
     settings = result.settings
     facts = [
-        f"{result.images:,} images of {result.classes:,} classes",
-        f"{result.candidates:,} candidate labels, {result.trained:,} trained labels",
+        f"{counted(result.images, 'image')} of {counted(result.classes, 'class')}",
+        f"{counted(result.candidates, 'candidate label')}, {counted(result.trained, 'trained label')}",
         f"hit@k in percent, hp@k from 0 to 1, means over the {'classes' if per_class else 'images'}",
         settings.ties,
         settings.valid_labels,
@@ -37,7 +38,7 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
         f"is-a graph {settings.graph[:12]}",
     ]
     if result.absent_images:
-        facts.append(f"{settings.absent_truth} ({result.absent_images:,} images have no right candidate)")
+        facts.append(f"{settings.absent_truth} ({counted(result.absent_images, 'image')} without a right candidate)")
     if any(value is None for row in result.rows for value in row.per_image.values()):
         facts.append("- if there are fewer than k labels")
     return "; ".join(facts) + "."

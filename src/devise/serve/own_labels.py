@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from time import monotonic, sleep
 
-from devise.errors import DeviseError, LabelError, UsageError
+from devise.errors import DeviseError, LabelError, UsageError, counted
 from devise.model.typed import TypedLabel
 from devise.text.phrases import term_key
 
@@ -49,7 +49,9 @@ class OwnLabels:
         with self._lock, self._database:
             known = self._database.execute("SELECT 1 FROM label WHERE key = ?", (key,)).fetchone()
             if known is None and len(self._labels) >= self._most:
-                raise UsageError(f"{len(self._labels)} labels are stored, which is the limit: delete one first")
+                raise UsageError(
+                    f"{counted(len(self._labels), 'label')} are stored, which is the limit: delete one first"
+                )
             self._database.execute(
                 "INSERT INTO label VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
                 "SET name = excluded.name, definition = excluded.definition",
@@ -89,7 +91,7 @@ class OwnLabels:
             raise sqlite3.DatabaseError("other tables, views or triggers than devise makes")  # they may have no end
         count = self._database.execute("SELECT count(*) FROM label").fetchone()[0]
         if count > self._most:
-            raise sqlite3.DatabaseError(f"{count:,} labels, at most {self._most:,} are kept: see --max-labels")
+            raise sqlite3.DatabaseError(f"{counted(count, 'label')}, at most {self._most:,} are kept: see --max-labels")
         if strange := self._database.execute(_STRANGE).fetchone()[0]:
             raise sqlite3.DatabaseError(f"{strange} labels are not text, empty, or too long")
 

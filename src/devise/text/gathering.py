@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from devise.errors import DeviseError, TextError, UsageError
+from devise.errors import DeviseError, TextError, UsageError, counted
 from devise.text.batches import Batch, BatchReader, GatherTally, Place
 from devise.text.corpus import CorpusSource, cut, document_tokens, lead_of
 from devise.text.documents import Document
@@ -153,7 +153,9 @@ class _Run:
         if not self.stored.documents:
             self._partial.discard()
             return "nothing was done yet"
-        return f"{self.stored.documents:,} documents are kept in {self._partial.path}, --resume continues from there"
+        return (
+            f"{counted(self.stored.documents, 'document')} kept in {self._partial.path}, --resume continues from there"
+        )
 
 
 def _facts(sources: Sequence[CorpusSource], config: GatherConfig) -> dict[str, Any]:

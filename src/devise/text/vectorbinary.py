@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from devise.errors import VectorsError
+from devise.errors import VectorsError, counted
 from devise.files import atomic_write
 from devise.text.streams import open_bytes
 from devise.text.vectors import WordTable
@@ -65,7 +65,9 @@ def _read(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTa
     count, dim, position = _header(data, path)
     size = 4 * dim
     if count * (size + 1) > len(data) - position:
-        raise VectorsError(f"{path}: its header says {count} vectors of {dim}, but the file is too short: get it again")
+        raise VectorsError(
+            f"{path}: its header says {counted(count, 'vector')} of {dim}, but the file is too short: get it again"
+        )
     lines = _has_line_ends(data, position, size, last=count == 1)
     wanted = count if limit is None else min(limit, count)
     empty = 0
@@ -85,9 +87,12 @@ def _read(data: _Bytes, path: Path, limit: int | None, rows: WordRows) -> WordTa
             rows.bad(problem)
         position = end + 1 + size + lines
     if empty:
-        rows.notes.append(f"{path}: the word of {empty} of its {count} vectors is empty")
+        rows.notes.append(f"{path}: the word of {empty} of its {counted(count, 'vector')} is empty")
     if wanted == count and len(data) > position:
-        rows.notes.append(f"{path}: {len(data) - position} bytes follow the last of its {count} vectors: not read")
+        rows.notes.append(
+            f"{path}: {counted(len(data) - position, 'byte')} after the last of its "
+            f"{counted(count, 'vector')}: not read"
+        )
     if wanted == count > 0 and len(data) < position:
         rows.notes.append(f"{path}: the line end after its last vector is missing")
     return rows.table(path, dim)

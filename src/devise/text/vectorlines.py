@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
 
-from devise.errors import VectorsError
+from devise.errors import VectorsError, counted
 from devise.files import atomic_write
 from devise.text.streams import numbered_lines
 from devise.text.vectors import WordTable
@@ -53,7 +53,9 @@ def read_vector_lines(
         except VectorsError as problem:
             rows.bad(problem)
     if promised is not None and seen != min(promised[0], promised[0] if limit is None else limit):
-        raise VectorsError(f"{path}: its header says {promised[0]} vectors, it contains {seen}: get the file again")
+        raise VectorsError(
+            f"{path}: its header says {counted(promised[0], 'vector')}, it contains {seen}: get the file again"
+        )
     return rows.table(path, dim)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from devise.errors import VectorsError
+from devise.errors import VectorsError, counted
 from devise.files import atomic_write, open_tensors, parse_json, reason_of
 from devise.text.quantize import dequantize_rows, quantize_rows
 from devise.text.tensorstream import write_tensors
@@ -58,7 +58,7 @@ def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[
     counts = tensors.get("counts")
     if len(words) != len(tensors["vectors"]) or (counts is not None and len(counts) != len(words)):
         raise VectorsError(
-            f"{path}: {len(words)} words but {len(tensors['vectors'])} vectors and "
+            f"{path}: {counted(len(words), 'word')} but {len(tensors['vectors'])} vectors and "
             f"{'no' if counts is None else len(counts)} counts: the file is damaged, write it again"
         )
     wanted = None if only is None else frozenset(only)

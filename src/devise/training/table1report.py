@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from devise.errors import counted
 from devise.tabletext import csv_text, markdown_table
 from devise.training.table1 import MEASURES, Table1, TableRow
 
@@ -128,9 +129,10 @@ def _named(row: TableRow) -> str:
 
 def _caption(table: Table1) -> str:
     facts = (
-        f"{table.train_photos:,} training and {table.test_photos:,} test photos of {table.classes:,} classes",
+        f"{table.train_photos:,} training and {counted(table.test_photos, 'test photo')} of "
+        f"{counted(table.classes, 'class')}",
         f"mean ± standard deviation over {table.seeds} seeds",
-        f"{table.epochs} epochs and {table.tried} settings tried for every row",
+        f"{counted(table.epochs, 'epoch')} and {counted(table.tried, 'setting')} tried for every row",
         "hit@k in percent, hp@k from 0 to 1, correct sets among these classes",
         f"is-a graph {table.graph[:12]}",
         *table.notes,

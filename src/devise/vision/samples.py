@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from devise.archives import Tar
-from devise.errors import PictureError, TrainingError, UsageError
+from devise.errors import PictureError, TrainingError, UsageError, counted
 from devise.files import real_path, text_of
 from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 
@@ -57,7 +57,7 @@ class Samples:
     def left_out(self) -> Iterator[str]:
         """Yield lines for people on files that are not samples."""
         if self.skipped:
-            yield f"left out {self.skipped} files: not pictures by their names"
+            yield f"left out {counted(self.skipped, 'file')}: not pictures by their names"
         if self.empty:
             more = ", ..." if len(self.empty) > _NAMED else ""
             names = ", ".join(self.empty[:_NAMED])

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from devise.errors import counted
 from devise.evaluation.nearness import NEAR, Verdict
-from devise.pages.frame import html_text, many, unseen_mark
+from devise.pages.frame import html_text, unseen_mark
 from devise.pages.report.content import Competing, Content, GuessLine, PhotoCard, Side
 
 __all__ = ["gallery_section"]
@@ -26,9 +27,9 @@ def gallery_section(content: Content) -> str:
 
 def _introduction(content: Content) -> str:
     shown = len(content.cards)
-    count = many(shown, "photo") if shown == content.total else f"{shown:,} of {many(content.total, 'photo')}"
+    count = counted(shown, "photo") if shown == content.total else f"{shown:,} of {counted(content.total, 'photo')}"
     chosen = "" if shown == content.total else ", chosen evenly by class"
-    missing = f" {many(content.missing, 'picture')} not found."
+    missing = f" {counted(content.missing, 'picture')} not found."
     size = sum(len(card.picture) for card in content.cards)
     return (
         f'<p class="soft">{count} shown{chosen}; the pictures take {size / 1e6:.1f} MB of this page.'
@@ -89,6 +90,6 @@ def _more(guess: GuessLine) -> Iterator[str]:
     if guess.gloss:
         yield f"<p>{html_text(guess.gloss)}</p>"
     if guess.meets:
-        steps = many(guess.edges, "edge")
+        steps = counted(guess.edges, "edge")
         yield f"<p>{steps} from the true class; both are kinds of {html_text(guess.meets)}.</p>"
         yield f"<p>{html_text(guess.way)}</p>"

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from urllib.parse import quote
 
-from devise.pages.frame import document, html_text, many
+from devise.errors import counted
+from devise.pages.frame import document, html_text
 from devise.pages.report.cards import gallery_section
 from devise.pages.report.content import Cell, ClassLine, Content, Table
 from devise.pages.report.drawing import png, svg
@@ -119,7 +120,7 @@ def _class_table(classes: Sequence[ClassLine]) -> str:
     rows = "\n".join(f"<tr>{''.join(_class_cells(one))}</tr>" for one in classes)
     return (
         '<div class="card"><div class="scroll tall" role="region" tabindex="0" aria-label="Class by class">\n'
-        f'<table class="numbers sortable">\n<caption>{many(len(classes), "class")}; shares in percent</caption>\n'
+        f'<table class="numbers sortable">\n<caption>{counted(len(classes), "class")}; shares in percent</caption>\n'
         f"<thead><tr>{cells}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div></div>\n"
     )
 

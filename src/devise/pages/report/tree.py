@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from devise.errors import counted
 from devise.evaluation.confusion import Branch, Flow
-from devise.pages.frame import html_text, many
+from devise.pages.frame import html_text
 from devise.pages.report.content import Content
 
 __all__ = ["tree_section"]
@@ -59,7 +60,8 @@ def _inside(branch: Branch, names: dict[str, str], total: int) -> Iterator[str]:
         items = "".join(f"<li>{_flow(flow, names)}</li>" for flow in shown)
         if rest := branch.flows[_FLOWS:]:
             items += (
-                f'<li class="soft">{many(len(rest), "rarer way")}, {many(sum(f.photos for f in rest), "photo")}</li>'
+                f'<li class="soft">{counted(len(rest), "rarer way")}, '
+                f"{counted(sum(f.photos for f in rest), 'photo')}</li>"
             )
         yield f'<ul class="flows" role="list" aria-label="Wrong turns">{items}</ul>\n'
     if branch.branches:
