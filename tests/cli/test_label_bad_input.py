@@ -68,7 +68,7 @@ def write_bad(folder: Path, scene: Image.Image) -> dict[str, str]:
         "text.jpg": (b"hello\n", "not a picture of a known format"),
         "cut.jpg": (whole[: len(whole) // 2], "cut off or damaged"),
         "cut.png": ((folder / "cut.png").read_bytes()[:5000], "cut off or damaged"),
-        "none.png": (png(0, 0), "not a picture of a known format"),
+        "none.png": (png(0, 0), "cut off or damaged (PNG)"),
         "none.gif": (b"GIF89a\0\0\0\0\0\0\0;", ""),
         "bomb.png": (png(30_000, 30_000), "over the limit of 100 megapixels: make it smaller"),
         "bomb.jpg": (resized_jpeg(whole, 30_000, 30_000), "30000 x 30000 pixels, over the limit of 400 megapixels"),
