@@ -197,7 +197,7 @@ def test_a_folder_with_one_photo(run: Run, photos: Path, tmp_path: Path):
     (photos / KIANG).rename(one)
     code, out, err = run("evaluate", tmp_path / "one", "--measures", "--json", tmp_path / "a.json")
     assert (code, err) == (0, "")
-    assert "1 photos, 1 classes" in out
+    assert "1 photo, 1 class" in out
     hit = json.loads((tmp_path / "a.json").read_text())["measures"]["fused"]["hit@20"]
     assert (hit["images"], hit["classes"]) == (None, None)
 

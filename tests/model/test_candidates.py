@@ -362,7 +362,7 @@ def test_json_lists(choose: Choose, listing: Callable[..., str]):
     path = listing(json.dumps(lists), "lists.json")
     found = choose(f"{path}#two")
     assert found.space.labels.ids == (HORSE, "n02123045")
-    assert found.notes == (f"1 duplicate labels in {path}#two: each is listed once",)
+    assert found.notes == (f"1 duplicate label in {path}#two: each is listed once",)
     assert choose(listing(json.dumps(["n02390738"]), "LIST.JSON")).space.labels.ids == ("n02390738",)
     with pytest.raises(UsageError, match="has no key 'three': use one of two, none"):
         choose(f"{path}#three")

@@ -95,6 +95,13 @@ def test_an_empty_word_is_read_and_told(tmp_path: Path, end: bytes, empty: int) 
     assert [note.partition(": ")[2] for note in table.notes] == ["the word of 1 of its 4 vectors is empty"]
 
 
+def test_line_ends_before_the_words(tmp_path: Path) -> None:
+    words = ["\na", "\nb", "\nc"]
+    table = read_vector_binary(written(tmp_path, packed(words, ANY[:3], b"")))
+    assert table.words == ("a", "b", "c")
+    np.testing.assert_array_equal(table.vectors, ANY[:3])
+
+
 def test_a_missing_line_end_and_bytes_behind_the_last_vector_are_told(tmp_path: Path) -> None:
     whole = packed(["a", "b"], ANY[:2], b"\n")
     for data, told in {
@@ -121,7 +128,7 @@ def test_a_word_that_is_not_utf_8_is_left_out_if_asked(tmp_path: Path, end: byte
     table = read_vector_binary(path, on_bad="skip")
     assert (table.words, table.bad) == (tuple(word for word in words if word != "bad!"), 1)
     np.testing.assert_array_equal(table.vectors, np.delete(ANY[:4], bad, axis=0))
-    assert "left out 1 bad words, the first: " in table.notes[0]
+    assert "left out 1 bad word, the first: " in table.notes[0]
 
 
 def test_limit_does_not_look_further(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_first_vector_of_a_word_is_kept_and_the_rest_counted(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"cat 1 2\ndog 1\n", "line 2: expected a word and 2 numbers, got 1 numbers"),
+        (b"cat 1 2\ndog 1\n", "line 2: expected a word and 2 numbers, got 1 number"),
         (b"cat 1 2\n\ndog 1 2 3\n", "line 3: expected a word and 2 numbers, got 3 numbers"),
         (b"2 2\ncat 1 2\ndog 1 2 3\n", "line 3: expected a word and 2 numbers, got 3 numbers"),
         (b"cat 1 2\ndog 1 x\n", "line 2: expected 2 numbers, got b'x' among them"),
@@ -66,7 +66,7 @@ def test_first_vector_of_a_word_is_kept_and_the_rest_counted(tmp_path: Path) -> 
         (b"cat 1 2\ndog nan 2\n", "the vector of 'dog' contains a value that is not finite"),
         (b"cat 1 2\ndog 1e39 2\n", "the vector of 'dog' contains a value that is not finite"),
         (b"3 2\ncat 1 2\ndog 1 2\n", "header says 3 vectors, it contains 2"),
-        (b"1 2\ncat 1 2\ndog 1 2\n", "header says 1 vectors, it contains 2"),
+        (b"1 2\ncat 1 2\ndog 1 2\n", "header says 1 vector, it contains 2"),
         (b"just words here\n", "line 1: expected a word and its numbers, got no numbers"),
         (b"cat\n", "line 1: expected a word and its numbers"),
         (b"4 0\n", "line 1: expected a word and its numbers"),

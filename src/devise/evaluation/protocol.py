@@ -221,7 +221,7 @@ def _check(
         raise UsageError(f"an evaluation needs images and candidate labels, got {counts}: add some")
     for kind, ids in (("candidate", candidates), ("trained", trained)):
         if len(set(ids)) != len(ids):
-            raise LabelError(f"{len(ids) - len(set(ids))} {kind} labels are duplicates: list each label once")
+            raise LabelError(f"{counted(len(ids) - len(set(ids)), f'duplicate {kind} label')}: list each label once")
     if CHANCE in rankings:
         raise UsageError(f"the row {CHANCE!r} is computed, no scorer may have this name: rename the scorer")
     for scorer, ranked in rankings.items():

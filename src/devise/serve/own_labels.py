@@ -93,7 +93,7 @@ class OwnLabels:
         if count > self._most:
             raise sqlite3.DatabaseError(f"{counted(count, 'label')}, at most {self._most:,} are kept: see --max-labels")
         if strange := self._database.execute(_STRANGE).fetchone()[0]:
-            raise sqlite3.DatabaseError(f"{strange} labels are not text, empty, or too long")
+            raise sqlite3.DatabaseError(f"{counted(strange, 'label')} not text, empty, or too long")
 
     def _to_wal(self) -> None:
         """Set the journal mode; SQLite does not wait for other users of the file."""

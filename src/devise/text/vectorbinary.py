@@ -109,7 +109,8 @@ def _header(data: _Bytes, path: Path) -> tuple[int, int, int]:
     count, dim = map(int, fields)
     if dim == 0:
         raise VectorsError(f"{path}: its header says vectors of 0 numbers: expected at least 1")
-    return count, dim, len(line[0]) + 1
+    begin = len(line[0]) + 1
+    return count, dim, begin + (data[begin : begin + 1] == b"\n")  # some have the line end before each word
 
 
 def _has_line_ends(data: _Bytes, position: int, size: int, *, last: bool) -> bool:

@@ -105,7 +105,8 @@ def _add(rows: WordRows, path: Path, number: int, fields: list[bytes], dim: int)
     if extra > 1 and not fields[0]:  # blanks before the word
         fields, extra = fields[1:], extra - 1
     if extra < 1 or (extra > 1 and _is_number(fields[extra - 1])):
-        raise VectorsError(f"{path} {place}: expected a word and {dim} numbers, got {len(fields) - 1} numbers")
+        got = counted(len(fields) - 1, "number")
+        raise VectorsError(f"{path} {place}: expected a word and {counted(dim, 'number')}, got {got}")
     word = decode_word(fields[0] if extra == 1 else b" ".join(fields[:extra]), path, place)
     if rows.wants(word):
         try:

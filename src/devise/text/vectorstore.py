@@ -58,8 +58,8 @@ def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[
     counts = tensors.get("counts")
     if len(words) != len(tensors["vectors"]) or (counts is not None and len(counts) != len(words)):
         raise VectorsError(
-            f"{path}: {counted(len(words), 'word')} but {len(tensors['vectors'])} vectors and "
-            f"{'no' if counts is None else len(counts)} counts: the file is damaged, write it again"
+            f"{path}: {counted(len(words), 'word')} but {counted(len(tensors['vectors']), 'vector')} and "
+            f"{'no counts' if counts is None else counted(len(counts), 'count')}: the file is damaged, write it again"
         )
     wanted = None if only is None else frozenset(only)
     rows = [i for i, word in enumerate(words[:limit]) if wanted is None or word in wanted]

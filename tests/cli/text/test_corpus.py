@@ -61,7 +61,7 @@ def test_damaged_source_is_one_line_and_exit_code_1(tmp_path: Path, capsys: pyte
     assert run(tmp_path / "d.xml", "-o", tmp_path / "c.txt", "--workers", 1) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "breaks off after 1 pages, its XML is broken" in error
+    assert "breaks off after 1 page, its XML is broken" in error
     assert "1 document kept in" in error
     assert (tmp_path / "c.partial.txt").read_text() == "cat\n"
 
