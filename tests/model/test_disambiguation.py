@@ -88,6 +88,15 @@ def test_what_was_taken_is_one_short_line(meanings: Meanings):
     assert zebra.note == ""
 
 
+def test_the_name_that_only_a_plural_has_is_shown_though_no_photo_can_be_answered_with_it(meanings: Meanings):
+    alps, pies = meanings.of("alps"), meanings.of("cobblers")
+    assert alps is not None
+    assert pies is not None
+    assert alps.note == "alps: alp, 1 other meaning"
+    assert [sense.name for sense in meanings.others(alps)] == ["Alps"]
+    assert "cobblers" not in [sense.name for sense in meanings.others(pies)]  # it is withheld
+
+
 def test_an_id_is_one_sense(meanings: Meanings):
     for text in ("n03793489", "mouse.n.04", " MOUSE.n.4 "):
         found = meanings.of(text)

@@ -111,7 +111,7 @@ def label_map(
     outside = [place for place in known.tolist() if space.labels.ids[place] not in taxonomy]
     known = np.setdiff1d(known, outside)
     left_out = [f"{counted(len(space.without_vector), 'label')} without a vector"] if len(space.without_vector) else []
-    left_out += [f"{len(outside)} labels that are not in WordNet"] if outside else []
+    left_out += [f"{counted(len(outside), 'label')} outside WordNet"] if outside else []
     if len(known) < _LEAST:
         raise LabelError(f"a map needs {_LEAST} labels with vectors, got {len(known)}: use a wider list")
     if len(known) > most:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -88,8 +88,8 @@ class MeaningWeights:
 class Meaning:
     """A word and its senses, most probable first; never empty.
 
-    word: as it was typed. kind: what the first sense is a kind of. others: how many further senses can be seen and are
-    not withheld.
+    word: as it was typed. kind: what the first sense is a kind of. others: how many further senses can be seen, or are
+    a name that only the plural is ("Alps"), and are not withheld.
     """
 
     word: str
@@ -149,11 +149,17 @@ class Meanings:
         if not readings:
             return None
         senses = tuple(one.synset for one in readings)
-        return Meaning(word, senses, self.kind_of(senses[0].id), sum(map(self._can_be_seen, senses[1:])))
+        found = Meaning(word, senses, self.kind_of(senses[0].id))
+        return replace(found, others=len(self.others(found)))
 
     def others(self, meaning: Meaning) -> tuple[Synset, ...]:
-        """Return the other visible senses, most probable first."""
-        return tuple(filter(self._can_be_seen, meaning.senses[1:]))
+        """Return the other visible senses, and those that a plural has as a name ("Alps"), most probable first."""
+        written = _written(meaning.word, self._parts.taxonomy.readings(meaning.word))
+        return tuple(
+            sense
+            for sense in meaning.senses[1:]
+            if self._can_be_seen(sense) or (sense.id in written and sense.id not in self._parts.withheld)
+        )
 
     def kind_of(self, sense: str) -> str:
         """Return the name of a synset's first hypernym; empty for the root."""

@@ -119,7 +119,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise VectorsError(f"{path}: a number in it is not finite: write it again")
     if "scales" in tensors and len(tensors["scales"]) != len(tensors["vectors"]):
         raise VectorsError(
-            f"{path}: {len(tensors['vectors'])} vectors but {len(tensors['scales'])} scales: write it again"
+            f"{path}: {counted(len(tensors['vectors']), 'vector')} but "
+            f"{counted(len(tensors['scales']), 'scale')}: write it again"
         )
     return tensors
 

@@ -273,7 +273,7 @@ def _confusion(content: Content) -> Figure:
         f"Wrong first guesses of {content.model}",
         "Each row is a WordNet branch with true classes: guesses that are right, wrong but in the branch, or in "
         f"another branch.{more}",
-        f"{tree.right:,} of {tree.photos:,} photos are named right; the tree below gives the details as text.",
+        f"{tree.right:,} of {counted(tree.photos, 'photo')} named right; the tree below gives the details as text.",
         bar_rows(bars, (("right", "good"), ("wrong, same branch", "s5"), ("another branch", "bad"))),
         ("branch", "from", "to", "photos"),
         tuple(_flow_rows(tree, content.names)),
