@@ -94,7 +94,7 @@ def test_file_that_may_not_grow_is_told_and_kept(tmp_path: Path) -> None:
     kept = (tmp_path / "c.partial.txt").read_text().splitlines()
     assert len(kept) > 80_000
     assert set(kept) == {"the cat sat on the mat and looked at the dog"}
-    assert f"{len(kept):,} documents are kept" in done.stderr
+    assert f"{len(kept):,} documents kept" in done.stderr
 
 
 def test_ctrl_c_keeps_what_was_done_and_resume_ends_it(tmp_path: Path) -> None:
