@@ -129,7 +129,9 @@ def test_truncated_dump_keeps_what_stood_before_and_goes_on_when_mended(tmp_path
     gather_corpus([CorpusSource(path)], tmp_path / "whole.txt", GatherConfig())
     plain = bz2.decompress(whole)
     path.write_bytes(bz2.compress(plain[: len(plain) // 2]))
-    with pytest.raises(TextError, match=r"breaks off after [\d,]+ pages?.*; [\d,]+ documents? kept in .*c\.partial\.txt.xz"):
+    with pytest.raises(
+        TextError, match=r"breaks off after [\d,]+ pages?.*; [\d,]+ documents? kept in .*c\.partial\.txt.xz"
+    ):
         gather_corpus([CorpusSource(path)], tmp_path / "c.txt.xz", GatherConfig(workers=workers))
     kept = list(read_tokens(tmp_path / "c.partial.txt.xz"))
     assert 450 < len(kept) < 550

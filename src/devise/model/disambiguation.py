@@ -187,7 +187,7 @@ class Meanings:
         return _physical(self._parts.taxonomy)
 
     def _evidence(self, reading: NamedSense, vectors: dict[str, _Vector | None]) -> float:
-        """Return the weighted sum of the evidence but for `_naming`. vectors: cache of term vectors, filled here."""
+        """Return the weighted sum of the evidence except `_naming`. vectors: cache of term vectors, filled here."""
         weights, sense = self._weights, reading.synset.id
         term = _term(reading)
         if term not in vectors:

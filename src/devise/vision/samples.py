@@ -238,7 +238,7 @@ def _list_shard(path: Path, found: _Found) -> None:
 
 
 def _without_photo(folders: Set[PurePosixPath], full: Set[PurePosixPath]) -> Iterator[str]:
-    """Yield the names of the innermost folders that hold no photo, unless a folder above them does."""
+    """Yield the names of the innermost folders without a photo, unless a folder above them has one."""
     outer = {above for folder in folders | full for above in folder.parents}
     for folder in sorted(folders - full - outer):
         if folder.name and not is_hidden(folder) and full.isdisjoint(folder.parents[:-1]):
