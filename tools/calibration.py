@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from safetensors.numpy import save
 
 from devise.arrays import Features, LabelVectors, Logits, Pixels, Scores, Surgery, Truth
-from devise.errors import LabelError, PictureError, UsageError
+from devise.errors import LabelError, PictureError, UsageError, counted
 from devise.evaluation.photos import find_test_photos
 from devise.files import atomic_write, open_tensors, reason_of
 from devise.labels import Label, LabelSet
@@ -454,9 +454,9 @@ def _extracted(
             continue
         features.append(one.features)
         truth.append(rows[synset_id])
-    print(f"features of {len(truth)} photos, {unread} unreadable", file=sys.stderr)
+    print(f"features of {counted(len(truth), 'photo')}, {unread} unreadable", file=sys.stderr)
     if not truth:
-        raise UsageError(f"none of {unread} photos can be read: check the folders of photos")
+        raise UsageError(f"none of {counted(unread, 'photo')} can be read: check the folders of photos")
     return {"features": np.stack(features), "truth": np.array(truth, dtype=np.int64)}
 
 

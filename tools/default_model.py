@@ -38,7 +38,7 @@ from devise.bundle.parts import (
     encode_surgery,
 )
 from devise.bundle.writer import PartContent, write_bundle
-from devise.errors import DeviseError, UsageError
+from devise.errors import DeviseError, UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.space import evidence
@@ -331,7 +331,7 @@ def _calibrated(
         prior=prior,
         familiar=familiar,
     )
-    _say(f"calibration on {len(found.truth)} photos: {choice}")
+    _say(f"calibration on {counted(len(found.truth), 'photo')}: {choice}")
     return choice
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from devise.arrays import LabelVectors
 from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
-from devise.errors import DeviseError
+from devise.errors import DeviseError, counted
 from devise.labels import LabelSet
 from devise.space.composition import POLICIES, LabelPolicy
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer
@@ -127,7 +127,10 @@ def _tried(
     scoring = bundle.manifest.scoring
     settings = TrialSettings(float(scoring["devise"]["ridge"]), int(scoring["conse"]["top"]))
     folds = left_out_folds(seen, taxonomy, settings.folds)
-    print(f"{len(found.truth)} photos; hit@{', '.join(map(str, settings.ks))} of classes left out", file=sys.stderr)
+    print(
+        f"{counted(len(found.truth), 'photo')}; hit@{', '.join(map(str, settings.ks))} of classes left out",
+        file=sys.stderr,
+    )
     for name, policy in trials(any(word.startswith(SENSE_MARK) for word in words.words)):
         if not name.startswith(only):
             continue

@@ -22,6 +22,18 @@ __all__ = [
 _ADDRESS = re.compile(r"(?<![\w/.-])(https?|ftps?|s3|gs|gcs|az|hf|hdfs|file):/(?=[^/\s])", re.IGNORECASE)
 
 
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun, for a message.
+
+    >>> counted(1, "photo"), counted(2000, "photo"), counted(2, "trained class"), counted(0, "query")
+    ('1 photo', '2,000 photos', '2 trained classes', '0 queries')
+    """
+    if number == 1:
+        return f"1 {noun}"
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{number:,} {noun}{ending}"
+
+
 def shortened(text: str, longest: int = 1000) -> str:
     """Shorten a text to so many letters by leaving out its middle.
 

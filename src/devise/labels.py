@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from devise.arrays import LabelMask
-from devise.errors import LabelError
+from devise.errors import LabelError, counted
 
 __all__ = ["VECTOR_SOURCES", "Label", "LabelSet", "VectorSource"]
 
@@ -105,7 +105,7 @@ class LabelSet:
         try:
             return self._positions[label_id]
         except KeyError:
-            raise LabelError(f"label {label_id} is not among the {len(self)} requested labels") from None
+            raise LabelError(f"label {label_id} is not among the {counted(len(self), 'requested label')}") from None
 
     def renamed(self, names: Mapping[str, str]) -> "LabelSet":
         """Return the same labels, some of them with another name, by id."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, Real
 
 from devise.arrays import LabelVectors, Queries, Ranking, Scores
-from devise.errors import UsageError, VectorsError
+from devise.errors import UsageError, VectorsError, counted
 
 __all__ = ["TIE_RULE", "LabelBias", "Matches", "average_ranks", "nearest", "ranks", "skewness", "spearman", "top_k"]
 
@@ -107,7 +107,7 @@ def _checked(k: int, labels: int) -> int:
     if k < 1:
         raise UsageError(f"the number of labels to keep needs to be at least 1, got {k}: raise k")
     if k > labels:
-        raise UsageError(f"the best {k} of {labels} labels were requested: lower k or add labels")
+        raise UsageError(f"the best {k} were requested of {counted(labels, 'label')}: lower k or add labels")
     return k
 
 

@@ -18,7 +18,8 @@ from rich.cells import cell_len
 
 from devise.cli.app import main
 from devise.cli.forms import Csv, Json, JsonLines, Table
-from devise.cli.terminal import counted, one_line
+from devise.cli.terminal import one_line
+from devise.errors import counted
 from devise.files import exact_name
 from devise.labels import Label as Noun
 from devise.model.answers import Answer, Guess
@@ -345,7 +346,7 @@ def test_typed_labels_that_are_not_among_the_first_are_told_by_rank(label: Any, 
 
 def test_softmax_says_what_it_cannot_rank(label: Any, photo: Path) -> None:
     done = label(photo, "--labels", "zedonk: a foal", "--method", "softmax")
-    assert "the softmax can name only trained labels: 29957 candidates are left out" in done.err
+    assert "the softmax can name only trained labels: left out 29,957 candidates" in done.err
     assert label(photo, "--method", "softmax").err == ""
 
 

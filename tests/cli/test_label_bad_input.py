@@ -68,7 +68,7 @@ def write_bad(folder: Path, scene: Image.Image) -> dict[str, str]:
         "text.jpg": (b"hello\n", "not a picture of a known format"),
         "cut.jpg": (whole[: len(whole) // 2], "cut off or damaged"),
         "cut.png": ((folder / "cut.png").read_bytes()[:5000], "cut off or damaged"),
-        "none.png": (png(0, 0), "not a picture of a known format"),
+        "none.png": (png(0, 0), "cut off or damaged (PNG)"),
         "none.gif": (b"GIF89a\0\0\0\0\0\0\0;", ""),
         "bomb.png": (png(30_000, 30_000), "over the limit of 100 megapixels: make it smaller"),
         "bomb.jpg": (resized_jpeg(whole, 30_000, 30_000), "30000 x 30000 pixels, over the limit of 400 megapixels"),
@@ -770,6 +770,10 @@ def test_max_pixels_moves_the_limit(tmp_path: Path, label: Any, monkeypatch: pyt
     monkeypatch.setenv("DEVISE_MAX_PIXELS", "1000000")  # restored after the test, which the option changes
     done = label("--max-pixels", 199, tmp_path / "a.png")
     assert done.code == 1
-    assert "20 x 10 pixels, over the limit of 0.000199 megapixels: make it smaller" in done.err
+    assert (
+        "20 x 10 pixels, over the limit of 0.000199 megapixels: make it smaller, or raise $DEVISE_MAX_PIXELS"
+        in done.err
+    )
+    assert "--max-pixels" in done.err
     assert label("--max-pixels", 200, tmp_path / "a.png").code == 0
     assert label("--max-pixels", 0, tmp_path / "a.png").code == 2

@@ -36,7 +36,7 @@ def test_the_page_says_what_the_table_and_the_csv_say(label, scenes: Path, tmp_p
     assert text.count('<ul class="next"') == 3
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", *(pytest.param(one, marks=pytest.mark.slow) for one in ("json", "jsonl"))])
 def test_other_outputs_are_the_same_with_and_without_it(label, scenes: Path, tmp_path: Path, form: str):
     assert label(scenes, "-f", form).out == label(scenes, "-f", form, "--sheet", tmp_path / "page.html").out
 
@@ -154,7 +154,7 @@ def test_ctrl_c_keeps_what_was_finished(label, scenes: Path, tmp_path: Path, mon
     assert "The run was stopped before all photos were done." in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
+@pytest.mark.parametrize("size", [pytest.param((1280, 900), marks=pytest.mark.slow), (390, 844)])
 def test_a_browser_shows_it_without_a_fault_and_without_sideways_scrolling(
     label, scenes: Path, tmp_path: Path, size: tuple[int, int]
 ):

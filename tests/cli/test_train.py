@@ -294,6 +294,7 @@ def test_table1_from_photos_to_its_files(run: Run, shard: Path, small: Path, tmp
     assert (done.code, "every row gets the same search" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_table1_of_classes_that_are_named_otherwise_in_the_test_photos(
     run: Run, shard: Path, small: Path, tmp_path: Path
 ):

@@ -53,6 +53,7 @@ def test_sidecars_are_written_kept_and_taken_back(label, unlabel, scenes: Path):
     assert unlabel(scenes) == (0, "keywords taken back from 0 of 0 sidecars\n", "")
 
 
+@pytest.mark.slow
 def test_a_photo_that_nothing_sure_can_be_said_of_loses_the_keywords_of_the_last_run(label, scenes: Path):
     label(scenes, "--xmp", "--sure", 0.01)
     told = label(scenes, "--xmp", "--sure", 1)

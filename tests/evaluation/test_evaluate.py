@@ -230,7 +230,7 @@ def test_folders_without_a_photo(small: Model, tmp_path: Path):
         evaluate_folders(small, [tmp_path / "absent"])
     (tmp_path / TABBY).mkdir()
     (tmp_path / TABBY / "a.jpg").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"none of 1 photos could be read; the first error: .*a\.jpg: empty"):
+    with pytest.raises(UsageError, match=r"none of 1 photo could be read; the first error: .*a\.jpg: empty"):
         evaluate_folders(small, [tmp_path])
 
 

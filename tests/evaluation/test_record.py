@@ -289,7 +289,7 @@ def test_scores_of_other_images_or_labels() -> None:
     block = np.zeros((2, 4), dtype=np.float32)
     with pytest.raises(UsageError, match="scores of 2 images were given, but there are 3"):
         Recorder(LABELS, TRAINED, LABELS[:3]).record(RANKED, [block])
-    with pytest.raises(UsageError, match="more than 1 images"):
+    with pytest.raises(UsageError, match="more than 1 image were"):
         Recorder(LABELS, TRAINED, LABELS[:1]).record(RANKED, [block])
     with pytest.raises(LabelError, match="n00000009 is ranked, but is neither"):
         Recorder(LABELS, TRAINED, LABELS[:2]).record(("n00000009",), [block[:, :1]])

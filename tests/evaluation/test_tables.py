@@ -148,7 +148,7 @@ def test_markdown(by_hand: EvaluationResult, nine: Taxonomy) -> None:
         "4 images of 3 classes",
         "4 candidate labels",
         nine.graph_hash[:12],
-        "1 images have no right",
+        "1 image without a right",
     ):
         assert fact in lines[6]
     assert cells(by_hand, per_class=True)[1][:4] == ("devise", "50.0", "50.0", "66.7")
@@ -176,11 +176,11 @@ def test_trained_labels_among_the_candidates_count_once(nine: Taxonomy) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"candidates": (PUPPY, PUPPY, TOOL)}, LabelError, "1 candidate labels are duplicates"),
-        ({"trained": (CAT, TABBY, CAT)}, LabelError, "1 trained labels are duplicates"),
+        ({"candidates": (PUPPY, PUPPY, TOOL)}, LabelError, "1 duplicate candidate label"),
+        ({"trained": (CAT, TABBY, CAT)}, LabelError, "1 duplicate trained label"),
         ({"candidates": (*CANDIDATES, "n99999999")}, TaxonomyError, "n99999999"),
         ({"truth_ids": (PUPPY, PUPPY, "n99999999", DOG)}, TaxonomyError, "n99999999"),
-        ({"truth_ids": (PUPPY,)}, UsageError, "ranks 4 images, but there are 1 true labels"),
+        ({"truth_ids": (PUPPY,)}, UsageError, "ranks 4 images, but there are 1 true label:"),
         ({"truth_ids": ()}, UsageError, "got 0 and 4"),
         ({"candidates": ()}, UsageError, "got 4 and 0"),
         ({"candidates": (PUPPY, HOUND, KITTEN)}, LabelError, f"devise ranks {TOOL}, which is neither"),

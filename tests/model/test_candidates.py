@@ -216,7 +216,15 @@ def test_one_line_of_nouns_is_a_list_of_them(choose: Choose, listing: Callable[[
 
 
 @pytest.mark.parametrize(
-    "content", [["zebra", "horse"], {"0": "zebra", "1": "horse"}, {"id2label": {"0": "zebra", "1": "horse"}}]
+    "content",
+    [
+        ["zebra", "horse"],
+        {"0": "zebra", "1": "horse"},
+        {"id2label": {"0": "zebra", "1": "horse"}},
+        [{"name": "zebra", "synset": "zebra.n.01"}, {"name": "horse", "synset": "horse.n.01"}],  # LVIS, Visual Genome
+        {"zebra": "zebra.n.01", "horse": "horse.n.01"},
+        {"zebra": 0.98, "horse": 0.02},
+    ],
 )
 def test_names_of_classes_in_json(choose: Choose, listing: Callable[..., str], content: object):
     assert choose(listing(json.dumps(content), "l.json")).space.labels.ids == ("n02391049", HORSE)
@@ -270,8 +278,28 @@ def test_what_looks_like_an_id_and_is_none_is_refused(choose: Choose, text: str)
         choose(under=text)
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("snow leopard.n.01", ["n02128757"]),
+        ("__label__snow_leopard 0.98", ["n02128757"]),
+        ("class_lion", ["n02129165"]),
+        ("itap of my lion, a black and white photo of the tiger", ["n02129165", "n02129604"]),
+        ("lions, tigers", ["n02129165", "n02129604"]),
+    ],
+)
+def test_names_as_other_tools_write_them(packaged: Model, text: str, ids: list[str]):
+    assert list(choose_candidates(packaged.parts, "typed", typed=parse_labels(text)).space.labels.ids) == ids
+
+
+def test_under_a_plural_with_a_name_of_its_own(packaged: Model):
+    found = choose_candidates(packaged.parts, "seen", under="tigers")
+    assert found.space.labels.ids == choose_candidates(packaged.parts, "seen", under="tiger").space.labels.ids
+    assert found.space.labels.ids == ("n02129604",)
+
+
 def test_an_address_or_a_number_is_said(packaged: Model):
-    for text in ("https://example.org/lion", "1984"):
+    for text in ("https://example.org/lion", "1984", "LABEL_0"):
         found = choose_candidates(packaged.parts, "typed", typed=parse_labels(text))
         assert f"{text!r} looks like an id, an address or a number" in found.notes[0]
 
@@ -362,7 +390,7 @@ def test_json_lists(choose: Choose, listing: Callable[..., str]):
     path = listing(json.dumps(lists), "lists.json")
     found = choose(f"{path}#two")
     assert found.space.labels.ids == (HORSE, "n02123045")
-    assert found.notes == (f"1 duplicate labels in {path}#two: each is listed once",)
+    assert found.notes == (f"1 duplicate label in {path}#two: each is listed once",)
     assert choose(listing(json.dumps(["n02390738"]), "LIST.JSON")).space.labels.ids == ("n02390738",)
     with pytest.raises(UsageError, match="has no key 'three': use one of two, none"):
         choose(f"{path}#three")

@@ -28,6 +28,13 @@ from devise.model.typed import parse_lines
         ["/m/096mb,lion", "/m/07dm6,tiger", "/m/0898b,zebra"],  # Open Images
         ["Q140\tlion", "Q19939\ttiger", "Q32789\tzebra"],  # Wikidata
         ["| lion |", "| tiger |", "| zebra |"],
+        ["__label__lion", "__label__tiger", "__label__zebra"],  # fastText
+        ["__label__lion 0.98", "__label__tiger 0.01", "__label__zebra 1e-05"],
+        ["class_lion", "class_tiger", "class_zebra"],
+        ["     12 lion", "      7 tiger", "      7 zebra"],  # uniq -c
+        ["lion = 0", "tiger = 1", "zebra = 2"],
+        ["lion\t0.98", "tiger\t0.01", "zebra\t.5"],
+        ["0.98,lion", "0.01,tiger", "1.00,zebra"],
     ],
 )
 def test_numbers_and_foreign_ids_are_taken_off(lines: list[str]) -> None:
@@ -54,6 +61,7 @@ def test_numbers_that_belong_to_names_stay(lines: list[str]) -> None:
     ("lines", "names"),
     [
         (["name,id", "lion,0", "tiger,1"], [("lion", ""), ("tiger", "")]),
+        (["label,score", "lion,0.98", "tiger,0.01"], [("lion", ""), ("tiger", "")]),
         ([",label", "0,lion", "1,tiger"], [("lion", ""), ("tiger", "")]),
         (["sep=;", "name;id", "lion;0", "tiger;1"], [("lion", ""), ("tiger", "")]),  # Excel's
         (["LabelName,DisplayName", "/m/096mb,Lion", "/m/07dm6,Tiger"], [("Lion", ""), ("Tiger", "")]),
@@ -88,6 +96,8 @@ def test_a_list_without_a_heading_stays() -> None:
         },
         [{"name": "lion"}, {"name": "tiger"}],
         {"names": ["lion", "tiger"]},
+        {"label2id": {"tiger": 1, "lion": 0}},
+        {"lion": 0.98, "tiger": 0.01},
     ],
 )
 def test_json_that_names_classes(content: Any) -> None:
@@ -116,7 +126,7 @@ def test_other_json_names_no_classes(content: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     ["nc: 2\nnames: [lion, tiger]\n", "names:\n  0: lion\n", "item {\n  name: 'lion'\n}\n", "<class>lion</class>\n",
-     "classes = [\n 'lion',\n]\n", '{"name": "lion"}\n'],
+     "classes = [\n 'lion',\n]\n", "classes= 2\ntrain  = a.txt\nnames = obj.names\n", '{"name": "lion"}\n'],
 )  # fmt: skip
 def test_what_is_no_list_of_lines(text: str) -> None:
     assert is_foreign_text(text)

@@ -107,6 +107,7 @@ def test_no_photo_is_no_record(model: Model) -> None:
     assert compare(model, []) == ((), ())
 
 
+@pytest.mark.slow
 def test_more_guesses_than_labels_are_all_of_them(model: Model, photos: list[Photo]) -> None:
     records, _ = compare(model, photos[:1], top=1001)
     counts = {column.method: len(column.guesses) for column in records[0].columns}

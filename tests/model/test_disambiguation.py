@@ -53,6 +53,16 @@ def test_the_weights_alone_are_right_on_487_of_500_words(meanings: Meanings, mon
         ("shorts", "short pants", "short circuit"),
         ("physics", "physics", "purgative"),
         ("bleachers", "bleachers", "bleacher"),
+        ("cola", "cola", "colon"),
+        ("buns", "bun", "buttocks"),
+        ("boxers", "boxer", "drawers"),
+        ("trunks", "trunk", "short pants"),
+        ("whiskers", "whisker", "beard"),
+        ("cobblers", "deep-dish pie", "cobblers"),
+        ("wales", "Wales", "wale"),
+        ("optics", "optics", "eye"),
+        ("judges", "judge", "Judges"),
+        ("boy scouts", "Boy Scout", "Boy Scouts"),
     ],
 )
 def test_a_plural_with_a_name_of_its_own_has_both_readings(meanings: Meanings, plural: str, name: str, other: str):
@@ -60,6 +70,15 @@ def test_a_plural_with_a_name_of_its_own_has_both_readings(meanings: Meanings, p
     assert found is not None
     assert found.chosen.name == name
     assert other in [sense.name for sense in found.senses]
+
+
+def test_a_plural_means_what_its_singular_does_unless_wordnet_lists_it(meanings: Meanings):
+    found = {
+        word: one.chosen.id for word in ("castle", "castles", "ARMS", "flat", "flats") if (one := meanings.of(word))
+    }
+    assert found["castle"] == found["castles"] == "n02980441"
+    assert found["ARMS"] == "n05563770"
+    assert found["flat"] != found["flats"], "flats are shoes too, with a sense of their own"
 
 
 def test_what_was_taken_is_one_short_line(meanings: Meanings):
@@ -70,6 +89,15 @@ def test_what_was_taken_is_one_short_line(meanings: Meanings):
     assert mug.note == "mug: drinking vessel, 1 other meaning"
     assert plane.note == "plane: airplane, 2 other meanings"
     assert zebra.note == ""
+
+
+def test_the_name_that_only_a_plural_has_is_shown_though_no_photo_can_be_answered_with_it(meanings: Meanings):
+    alps, pies = meanings.of("alps"), meanings.of("cobblers")
+    assert alps is not None
+    assert pies is not None
+    assert alps.note == "alps: alp, 1 other meaning"
+    assert [sense.name for sense in meanings.others(alps)] == ["Alps"]
+    assert "cobblers" not in [sense.name for sense in meanings.others(pies)]  # it is withheld
 
 
 def test_an_id_is_one_sense(meanings: Meanings):
@@ -88,7 +116,7 @@ def test_a_prior_of_one_number_per_label_weighs(parts: ModelParts):
         prior = np.zeros(len(parts.space.labels), np.float32)
         prior[parts.space.labels.position(one)] = 1
         scores = {
-            reading.synset.id: Meanings(parts, prior)._score("crane", reading, {"crane": None})
+            reading.synset.id: Meanings(parts, prior)._evidence(reading, {"crane": None})
             for reading in parts.taxonomy.readings("crane")
         }
         taken.append(scores[bird] - scores[machine])

@@ -106,10 +106,30 @@ def test_quotes_and_ids(text: str, wanted: list[tuple[str, str]]):
         ('["lion", "tiger"]', [("lion", ""), ("tiger", "")]),
         ("lion | tiger", [("lion", ""), ("tiger", "")]),
         ("＂lion＂, tiger", [("lion", ""), ("tiger", "")]),
+        # A score or a count with a name is not of the name.
+        ("lion 0.98, tiger 0.01", [("lion", ""), ("tiger", "")]),
+        ("lion: 0.98, tiger: .01", [("lion", ""), ("tiger", "")]),
+        ("lion (0.98); tiger=1.0; 0.5 kiang", [("lion", ""), ("tiger", ""), ("kiang", "")]),
+        ("lion 98.1 %, tiger 2%", [("lion", ""), ("tiger", "")]),
+        ("lion: 1300, tiger: 732", [("lion", ""), ("tiger", "")]),
+        ("USB 3.0, web 2.0, 1.5 lion", [("USB 3.0", ""), ("web 2.0", ""), ("1.5 lion", "")]),
+        # What marks a label as one.
+        ("__label__lion, __label__snow_leopard", [("lion", ""), ("snow_leopard", "")]),
+        ("class_lion", [("lion", "")]),
+        ("Label_lion; label_tiger", [("lion", ""), ("tiger", "")]),
+        ("class:lion, dbr:Tiger, label: a strip", [("lion", ""), ("Tiger", ""), ("label", "a strip")]),
+        # A numbered id whose term has a blank.
+        ("snow leopard.n.01, tiger.n.02", [("snow_leopard.n.01", ""), ("tiger.n.02", "")]),
+        ("snow leopard snow_leopard.n.01", [("snow leopard", "snow_leopard.n.01")]),
     ],
 )
 def test_lists_and_ids_of_other_tools(text: str, wanted: list[tuple[str, str]]):
     assert pairs(text) == wanted
+
+
+def test_placeholders_are_no_names():
+    assert all(map(looks_like_id, ("LABEL_0", "class 3", "class_lion", "0.98", "category-12")))
+    assert not any(map(looks_like_id, ("label", "classroom", "class act", "label maker")))
 
 
 def test_names_of_files_are_no_names():
@@ -208,8 +228,9 @@ def letters(name: str) -> str:
 
 
 def plain(text: str) -> bool:
-    """Whether nothing in the text is taken for a bullet, a comma that ends a line, or an id."""
-    return text[:1] not in (*"-*+•·–—",) and text[-1:] != "," and not re.search(r"n\d{5}", text.lower())
+    """Whether nothing in the text is taken for a bullet, a comma that ends a line, an id, or a score."""
+    marks = re.search(r"^[\d.]|\d[^\w]*$|n\d{5}", text.lower())
+    return text[:1] not in (*"-*+•·–—",) and text[-1:] != "," and not marks
 
 
 LABEL = st.builds(

@@ -5,7 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devise.pages.frame import document, html_text, many
+from devise.errors import counted
+from devise.pages.frame import document, html_text
 
 
 def test_the_frame_holds_title_body_and_styles_in_order():
@@ -24,4 +25,4 @@ def test_text_is_never_markup(text: str):
 
 
 def test_counts_and_their_nouns():
-    assert [many(0, "photo"), many(1, "class"), many(3, "class")] == ["0 photos", "1 class", "3 classes"]
+    assert [counted(0, "photo"), counted(1, "class"), counted(3, "class")] == ["0 photos", "1 class", "3 classes"]

@@ -88,7 +88,7 @@ def test_k_below_one_is_an_error(k: int) -> None:
 
 
 def test_k_above_the_labels_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match="the best 5 of 4 labels were requested: lower k or add labels"):
+    with pytest.raises(UsageError, match="the best 5 were requested of 4 labels: lower k or add labels"):
         top_k(np.zeros((1, 4), dtype=np.float32), 5)
 
 

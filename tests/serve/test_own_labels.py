@@ -106,9 +106,9 @@ OURS = "CREATE TABLE label (key TEXT PRIMARY KEY, name TEXT NOT NULL, definition
             [OURS, f"CREATE TRIGGER t AFTER INSERT ON label BEGIN INSERT INTO label {ENDLESS}, 'b', '' FROM c; END"],
             "other tables, views or triggers",
         ),
-        ([OURS, "INSERT INTO label VALUES ('a', x'ff', '')"], "1 labels are not text, empty, or too long"),
-        ([OURS, "INSERT INTO label VALUES ('a', '', '')"], "1 labels are not text, empty, or too long"),
-        ([OURS, "INSERT INTO label VALUES ('a', 'a', hex(zeroblob(30000)))"], "1 labels are not text, empty, or too"),
+        ([OURS, "INSERT INTO label VALUES ('a', x'ff', '')"], "1 label not text, empty, or too long"),
+        ([OURS, "INSERT INTO label VALUES ('a', '', '')"], "1 label not text, empty, or too long"),
+        ([OURS, "INSERT INTO label VALUES ('a', 'a', hex(zeroblob(30000)))"], "1 label not text, empty, or too"),
         ([OURS, "INSERT INTO label VALUES ('a', 'a', ''), ('b', 'b', ''), ('c', 'c', '')"], "3 labels, at most 2"),
     ],
 )

@@ -27,7 +27,7 @@ def test_each_kind_is_named_and_not_below_already() -> None:
 
 def test_no_word_is_listed_twice() -> None:
     lines = [line for line in EVERYDAY_FILE.read_text(encoding="utf-8").splitlines() if re.match(r"[a-z]", line)]
-    words = [line if re.match(r"n\d{8}", line) else line.split(" ")[0] for line in lines]
+    words = [line if re.match(r"n\d{8}", line) else line.split("\t")[0] for line in lines]
     assert len(words) == len(set(words))
 
 

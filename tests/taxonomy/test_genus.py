@@ -39,6 +39,7 @@ def test_of_a_taxonomy_of_ones_own(farm: Taxonomy) -> None:
     assert farm.synset(genus_of_definition(farm, "any of various young dogs") or "").name == "dog"
 
 
+@pytest.mark.slow
 def test_wordnets_definitions_begin_with_a_hypernym(wordnet: Taxonomy) -> None:
     """Of two nouns in three; most of the others begin with a noun that is right but not above them in WordNet."""
     nouns = wordnet.physical_nouns()[::80]

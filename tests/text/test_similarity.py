@@ -77,6 +77,11 @@ def test_files(tmp_path: Path) -> None:
         ("p.CSV", "word1,word2,score\r\nice cream,cake,4.5\r\n"),
         ("p.txt", "# by people\nWord 1\tWord 2\tHuman (mean)\nice cream\tcake\t4.5\n"),
         ("p.tsv", "one other score\nice cream\tcake\t4.5"),
+        ("p.txt", "word1\tword2\tPOS\tSimLex999\tconc(w1)\nice cream\tcake\tN\t4.5\t2.7\n"),  # SimLex-999
+        ("p.txt", "ice cream\tcake\t4.5\t7\t6\t1\n"),  # Rare Words
+        ("p.csv", "sep=;\nword1;word2;score\nice cream;cake;4,5\n"),  # Excel in many countries
+        ("p.csv", ",word1,word2,score\n0,ice cream,cake,4.5\n"),  # pandas
+        ("p.csv", "score,word1,word2\n4.5,ice cream,cake\n"),
     ],
 )
 def test_a_head_line_is_passed_over(tmp_path: Path, name: str, text: str) -> None:
@@ -88,6 +93,8 @@ def test_a_head_line_is_passed_over(tmp_path: Path, name: str, text: str) -> Non
     ("text", "message"),
     [
         ("a b head\nc d head\n", "line 2: expected two words and a number"),
+        ("tiger cat 7x35\nlion cat 3\n", "line 1: expected two words and a number"),
+        ("New York Paris 3\n", "line 1: expected two words and a number"),
         ("cat dog\n", "line 1: expected two words and a number"),
         ("a b 1\ncat dog seven\n", "line 2: expected two words and a number, got 'cat dog seven'"),
         ("cat dog nan\n", "line 1: expected a finite number"),
@@ -99,6 +106,12 @@ def test_files_that_hold_no_pairs(tmp_path: Path, text: str, message: str) -> No
     path.write_text(text)
     with pytest.raises(TextError, match=message):
         read_pairs(path)
+
+
+def test_the_heading_and_the_columns_of_analogies(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text("word1,word2,word3,word4\nAthens,Greece,Oslo,Norway\n")
+    assert read_analogies(path) == (Analogy("Athens", "Greece", "Oslo", "Norway", ""),)
 
 
 def test_files_that_hold_no_analogies(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_first_vector_of_a_word_is_kept_and_the_rest_counted(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"cat 1 2\ndog 1\n", "line 2: expected a word and 2 numbers, got 1 numbers"),
+        (b"cat 1 2\ndog 1\n", "line 2: expected a word and 2 numbers, got 1 number"),
         (b"cat 1 2\n\ndog 1 2 3\n", "line 3: expected a word and 2 numbers, got 3 numbers"),
         (b"2 2\ncat 1 2\ndog 1 2 3\n", "line 3: expected a word and 2 numbers, got 3 numbers"),
         (b"cat 1 2\ndog 1 x\n", "line 2: expected 2 numbers, got b'x' among them"),
@@ -229,7 +229,7 @@ def test_first_vector_of_a_word_is_kept_and_the_rest_counted(tmp_path: Path) -> 
         (b"cat 1 2\ndog nan 2\n", "the vector of 'dog' contains a value that is not finite"),
         (b"cat 1 2\ndog 1e39 2\n", "the vector of 'dog' contains a value that is not finite"),
         (b"3 2\ncat 1 2\ndog 1 2\n", "header says 3 vectors, it contains 2"),
-        (b"1 2\ncat 1 2\ndog 1 2\n", "header says 1 vectors, it contains 2"),
+        (b"1 2\ncat 1 2\ndog 1 2\n", "header says 1 vector, it contains 2"),
         (b"just words here\n", "line 1: expected a word and its numbers, got no numbers"),
         (b"cat\n", "line 1: expected a word and its numbers"),
         (b"4 0\n", "line 1: expected a word and its numbers"),
@@ -352,14 +352,21 @@ def test_an_empty_word_is_read_and_told(tmp_path: Path, end: bytes, empty: int) 
     assert [note.partition(": ")[2] for note in table.notes] == ["the word of 1 of its 4 vectors is empty"]
 
 
+def test_line_ends_before_the_words(tmp_path: Path) -> None:
+    words = ["\na", "\nb", "\nc"]
+    table = read_vector_binary(written(tmp_path, packed(words, ANY[:3], b"")))
+    assert table.words == ("a", "b", "c")
+    np.testing.assert_array_equal(table.vectors, ANY[:3])
+
+
 def test_a_missing_line_end_and_bytes_behind_the_last_vector_are_told(tmp_path: Path) -> None:
     whole = packed(["a", "b"], ANY[:2], b"\n")
     for data, told in {
         whole: (),
         whole[:-1]: ("the line end after its last vector is missing",),
-        whole + b"more\0": ("5 bytes follow the last of its 2 vectors: not read",),
-        whole[:-1] + b" 1": ("1 bytes follow the last of its 2 vectors: not read",),
-        packed(["a", "b"], ANY[:2], b"") + b"more": ("4 bytes follow the last of its 2 vectors: not read",),
+        whole + b"more\0": ("5 bytes after the last of its 2 vectors: not read",),
+        whole[:-1] + b" 1": ("1 byte after the last of its 2 vectors: not read",),
+        packed(["a", "b"], ANY[:2], b"") + b"more": ("4 bytes after the last of its 2 vectors: not read",),
     }.items():
         table = read_vector_binary(written_binary(tmp_path, data))
         assert table.words == ("a", "b")
@@ -378,7 +385,7 @@ def test_a_word_that_is_not_utf_8_is_left_out_if_asked(tmp_path: Path, end: byte
     table = read_vector_binary(path, on_bad="skip")
     assert (table.words, table.bad) == (tuple(word for word in words if word != "bad!"), 1)
     np.testing.assert_array_equal(table.vectors, np.delete(ANY[:4], bad, axis=0))
-    assert "left out 1 bad words, the first: " in table.notes[0]
+    assert "left out 1 bad word, the first: " in table.notes[0]
 
 
 def test_limit_does_not_look_further(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def test_subset_keeps_rows_and_counts_together() -> None:
 @pytest.mark.parametrize(
     ("words", "vectors", "counts", "message"),
     [
-        (("a",), [[1.0], [2.0]], None, "1 words but 2 vectors"),
-        (("a", "b"), [[1.0], [2.0]], [1], "2 words but 1 counts"),
+        (("a",), [[1.0], [2.0]], None, "1 word but 2 vectors"),
+        (("a", "b"), [[1.0], [2.0]], [1], "2 words but 1 count"),
         (("a", "b", "a"), [[1.0], [2.0], [3.0]], None, "duplicate word 'a'"),
         (("a", "b"), [[1.0, 1.0], [2.0, np.nan]], None, "vector of 'b' contains a value that is not finite"),
         (("a", "b"), [[np.inf, -np.inf], [2.0, 2.0]], None, "vector of 'a' contains"),

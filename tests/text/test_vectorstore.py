@@ -127,8 +127,8 @@ def test_file_as_the_tests_save_it_is_read(tmp_path: Path) -> None:
         (None, {"vectors": None}, r"are not those of float32"),
         (None, {"vectors": np.ones((2, 2), dtype=np.float16)}, r"are not those of float32"),
         (None, {"extra": np.ones(1, dtype=np.float32)}, r"are not those of float32"),
-        (None, {"counts": np.array([1])}, "2 words but 2 vectors and 1 counts"),
-        (None, {"words": np.frombuffer(b"a", dtype=np.uint8)}, "1 words but 2 vectors"),
+        (None, {"counts": np.array([1])}, "2 words but 2 vectors and 1 count"),
+        (None, {"words": np.frombuffer(b"a", dtype=np.uint8)}, "1 word but 2 vectors"),
         (None, {"words": np.frombuffer(b"a\n\xff", dtype=np.uint8)}, "words are not UTF-8"),
         (None, {"words": np.frombuffer(b"a\na", dtype=np.uint8)}, "duplicate word 'a'"),
         (

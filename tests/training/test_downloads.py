@@ -114,7 +114,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(SystemExit) as stop:
         main(["train", "fetch", "tiny-imagenet", "--out", str(tmp_path / "out"), "--from", str(tmp_path / "t.zip")])
     assert not stop.value.code
-    assert "1 photos in" in capsys.readouterr().out
+    assert "1 photo in" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main(["train", "fetch", "mnist", "--out", str(tmp_path)])
     assert stop.value.code == 2

@@ -66,6 +66,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table1:
     return made
 
 
+@pytest.mark.slow
 def test_rows_learn_and_chance_is_chance(table: Table1):
     assert [row.name for row in table.rows] == ["Softmax", "DeViSE", "Random embeddings", "Chance"]
     assert min(row.means["hit@1"] for row in table.rows[:3]) > 0.9
@@ -87,6 +88,7 @@ def test_the_spread_over_seeds_by_hand():
     assert _row(RowSpec("Softmax", None, None), [{"hit@1": 0.25}], _Searched({}, 50.0)).spreads == {"hit@1": 0.0}
 
 
+@pytest.mark.slow
 def test_forms_agree(table: Table1):
     rows = list(csv.reader(report.as_csv(table).splitlines()))
     stored = json.loads(report.as_json(table))
@@ -102,6 +104,7 @@ def test_forms_agree(table: Table1):
     assert found == pytest.approx(stored["rows"][1]["means"]["hit@1"] / stored["rows"][0]["means"]["hit@1"])
 
 
+@pytest.mark.slow
 def test_the_table_says_what_was_chosen_and_where_words_beat_chance_vectors(table: Table1):
     text = report.as_markdown(table)
     softmax = table.rows[0]

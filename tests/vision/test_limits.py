@@ -240,7 +240,11 @@ def test_the_limit_is_the_environments(monkeypatch: pytest.MonkeyPatch, encode: 
     data = encode(noise(), "PNG")
     assert PictureLimits.usual().pixels == MAX_PIXELS
     monkeypatch.setenv("DEVISE_MAX_PIXELS", "3071")
-    assert problem(data) == "64 x 48 pixels, over the limit of 0.003071 megapixels: make it smaller"
+    assert problem(data) == (
+        "64 x 48 pixels, over the limit of 0.003071 megapixels: make it smaller, or raise $DEVISE_MAX_PIXELS "
+        "(label, search, index, evaluate: --max-pixels)"
+    )
+    assert problem(data, PictureLimits.of(3071)).endswith("0.003071 megapixels: make it smaller")
     monkeypatch.setenv("DEVISE_MAX_PIXELS", "3072")
     assert read_picture(data, min_side=None).shape == (48, 64, 3)
     for wrong in ("", "0", "-5", "many", "1e8"):

@@ -291,7 +291,7 @@ def test_empty_and_text(tmp_path: Path) -> None:
     assert problem(b"") == "empty"
     (tmp_path / "a.jpg").write_text("This is not a picture.\n")
     assert problem(tmp_path / "a.jpg") == "not a picture of a known format"
-    assert problem(b"\xff\xd8\xff but then text") == "not a picture of a known format"
+    assert problem(b"\xff\xd8\xff but then text") == "cut off or damaged (JPEG)"
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
@@ -367,8 +367,11 @@ def test_a_webp_that_is_cut_off_is_called_so(cut: int, encode: Encode) -> None:
         (b"\0\0\0\x18ftypisom\0\0\2\0", "a video, not a picture"),
         (b"\0\0\0\x14ftypqt  \0\0\0\0", "a video, not a picture"),
         (b"\0\0\0\x18ftypcrx \0\0\0\1", "a camera's raw file, not a picture"),
-        (b"\xff\x0a\0\0", "JPEG XL (convert it to JPEG or PNG), not a picture"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL (convert it to JPEG or PNG), not a picture"),
+        (b"qoif\0\0\0\1\0\0\0\1\3\0", "QOI, which is not read: convert it to JPEG or PNG"),
+        (b"\0\0\1\0\1\0", "an icon, which is not read: convert it to JPEG or PNG"),
+        (b"DDS |\0\0\0", "a texture in DDS, which is not read: convert it to JPEG or PNG"),
+        (b"\xff\x0a\0\0", "JPEG XL, which is not read: convert it to JPEG or PNG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL, which is not read: convert it to JPEG or PNG"),
         (b"Rar!\x1a\x07\0", "a RAR archive, not a picture"),
         (b"%!PS-Adobe-3.0", "PostScript, not a picture"),
         (b'{"error": "rate limit"}', "JSON, not a picture"),
@@ -484,7 +487,7 @@ def test_bombs_are_refused_before_they_take_memory() -> None:
     assert "100 megapixels" in problem(png(30_000, 30_000))
     assert "12000 x 12000 pixels" in problem(png(12_000, 12_000))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB; 12,000 squared takes 422,000
-    assert problem(png(0, 5)) == "not a picture of a known format"
+    assert problem(png(0, 5)) == "cut off or damaged (PNG)"
     assert problem(png(50, 50)).startswith("cut off")
 
 

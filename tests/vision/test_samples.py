@@ -46,6 +46,22 @@ def test_class_folders_and_shards_give_the_same_columns(tmp_path: Path):
     assert (some.skipped, some.broken) == (both.skipped, both.broken) == (2, ())
 
 
+def test_a_class_folder_of_a_shard_without_a_photo_is_named(tmp_path: Path):
+    path = shard(tmp_path / "a.tar", {"train/cat/1.png": png(1), "train/cat/raw/n.txt": b"", "train/dog/n.txt": b""})
+    with tarfile.open(path, "a") as file:
+        for name in ("train", "train/cat", "train/lion", "./", ".git"):
+            folder = tarfile.TarInfo(name)
+            folder.type = tarfile.DIRTYPE
+            file.addfile(folder)
+    assert find_samples([path]).empty == ("dog", "lion")
+
+
+def test_without_any_class_the_first_photo_says_why(tmp_path: Path):
+    path = shard(tmp_path / "b.tar", {"01.left.png": png(1), "01.right.png": png(2), "01.cls": b"lion"})
+    with pytest.raises(UsageError, match=r"2 broken ones, the first: .*01\.left\.png: no class.* nor 01\.left\.cls\)"):
+        find_samples([path])
+
+
 def test_pairs_of_photo_and_class(tmp_path: Path):
     path = shard(tmp_path / "b.tar", {"01.png": png(1), "01.cls": b"snow leopard\n", "02.png": png(2)})
     found = find_samples([path])
@@ -123,7 +139,7 @@ def test_empty_class_folders_are_counted_and_named(tmp_path: Path):
     found = find_samples([tmp_path]).subset([0])
     assert found.empty == ("dog", "zebra")
     assert list(found.left_out()) == [
-        "left out 1 files: not pictures by their names",
+        "left out 1 file: not pictures by their names",
         "class folders without a photo, left out: 2 (dog, zebra)",
     ]
 

@@ -10,7 +10,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.terminal import one_line
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from devise.evaluation.compare import Change, Comparison, Difference
@@ -60,7 +60,9 @@ def compare(
             print(one_line(f"{path}: {absent}"), file=sys.stderr)
     for one in found:
         title = one.first if one.first == one.second else f"{one.first} and {one.second}"
-        print(f"{title}: {one.images} photos; * marks a difference whose interval over photos leaves out 0\n")
+        print(
+            f"{title}: {counted(one.images, 'photo')}; * marks a difference whose interval over photos leaves out 0\n"
+        )
         print_rows(_cells(one), markdown=markdown)
         if one.hedging is not None:
             print(f"\n{HEDGING_TITLE}" + "\n" * markdown)
@@ -105,7 +107,7 @@ def _print_changes(kind: str, changes: "Sequence[Change]", show: int, taxonomy: 
         "lost": "right only in the first",
         "moved": "wrong in both, with another first label",
     }
-    print(f"{kind}: {len(changes)} photos {words[kind]}")
+    print(f"{kind}: {counted(len(changes), 'photo')} {words[kind]}")
     for change in changes[:show]:
         names = [taxonomy.synset(one).name if one in taxonomy else one for one in (change.first, change.second)]
         print(one_line(f"  {change.image}: {names[0]} -> {names[1]}"))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.terminal import counted
+from devise.errors import counted
 
 __all__ = ["caltech101", "data"]
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from devise.cli.demo_photos import SHEET, SHEET_REJECT, sheet_photos
 from devise.cli.output import IN_DOUBT, open_sheet
+from devise.errors import counted
 from devise.files import atomic_write
 from devise.model.comparison import Added, PhotoRecord
 from devise.model.labeller import LabelRequest, Model
@@ -55,7 +56,8 @@ def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> Non
         named = [answer for answer in answers if answer.problem is None and not answer.rejected]
         right = sum(SHEET[Path(one.source).name] == one.guesses[0].label.name for one in named)
         print(
-            f"{len(answers)} photos, {len(SHEET)} untrained nouns as candidates: {len(named)} named, {right} of them "
+            f"{counted(len(answers), 'photo')}, {counted(len(SHEET), 'untrained noun')} as candidates: "
+            f"{len(named)} named, {right} of them "
             f"correctly, {sum(answer.rejected for answer in answers)} none of these"
         )
     print(f"The sheet: {printable(str(path))}")

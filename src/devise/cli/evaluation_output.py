@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from devise.errors import counted
 from devise.evaluation.hedging import hedging_cells
 from devise.evaluation.tables import caption, cells, measure_cell
 from devise.tabletext import markdown_table
@@ -84,11 +85,15 @@ def _facts(found: "Evaluation", *, brief: bool) -> Iterator[str]:
     result, settings = found.result, found.result.settings
     if not brief:
         yield (
-            f"\n{result.images} photos, {result.classes} classes, {result.candidates} candidates, "
-            f"{result.trained} trained labels"
+            f"\n{counted(result.images, 'photo')}, {counted(result.classes, 'class')}, "
+            f"{counted(result.candidates, 'candidate')}, "
+            f"{counted(result.trained, 'trained label')}"
         )
         if result.absent_images:
-            yield f"{result.absent_images} photos of {result.absent_classes} classes have no right candidate: misses"
+            yield (
+                f"{counted(result.absent_images, 'photo')} of {counted(result.absent_classes, 'class')} "
+                "without a right candidate: misses"
+            )
     else:
         yield ""
     yield f"candidates: {found.protocol}"

@@ -8,8 +8,8 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import FastOption, MaxPixelsOption, ModelOption
-from devise.cli.terminal import counted, tell
-from devise.errors import UsageError
+from devise.cli.terminal import tell
+from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from devise.search.photoindex import Indexed
@@ -76,7 +76,8 @@ def index(
     if built is not None:
         facts = built.facts
         print(
-            f"approximate index: finds {100 * facts.recall:.1f} % of the true top 10 ({facts.queries} labels as "
+            f"approximate index: finds {100 * facts.recall:.1f} % of the true top 10 "
+            f"({counted(facts.queries, 'label')} as "
             f"queries, {facts.probes} of {facts.lists} lists searched)"
         )
     if done.skipped:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from devise.cli.terminal import counted, tell
-from devise.errors import UsageError
+from devise.cli.terminal import tell
+from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.search.label_parts import chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.vision.collections import find_items

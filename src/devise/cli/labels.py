@@ -8,6 +8,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import AllNounsOption, LangOption, ModelOption
+from devise.errors import counted
 
 if TYPE_CHECKING:
     from devise.model.parts import ModelParts
@@ -107,7 +108,7 @@ def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, pa
     leaves = [Leaf(taxonomy.hypernym_paths(one)[0]) for one in ids]
     with atomic_write(path) as file:
         file.write(drawn(taxonomy, leaves, {}, " and ".join(names)))
-    print(f"devise: tree of {len(ids)} names: {path.absolute()}", file=sys.stderr)
+    print(f"devise: tree of {counted(len(ids), 'name')}: {path.absolute()}", file=sys.stderr)
 
 
 def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, *, all_nouns: bool, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from devise.bundle.manifest import Manifest
 from devise.cli.printing import facts, indented, page, plain
+from devise.errors import counted
 from devise.labels import Label, VectorSource
 from devise.meaning.relations import ContrastingPair, ContrastingPairs, Nearest, Neighbour, Relation, Similarity
 from devise.meaning.senses import VECTOR_FROM, Asked, Sense
@@ -159,7 +160,10 @@ def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
 def _others(asked: Asked) -> str:
     if len(asked.senses) < 2:
         return ""
-    return f"1 of {len(asked.senses)} senses: list them with devise labels {asked.name!r}, choose another by its id"
+    return (
+        f"1 of {counted(len(asked.senses), 'sense')}: list them with devise labels {asked.name!r}, "
+        "choose another by its id"
+    )
 
 
 def _untrained(sense: Sense, below: Sequence[str]) -> str:

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from devise.cli.forms import Form
-from devise.cli.terminal import Stream, counted, tell
-from devise.errors import DeviseError, UsageError
+from devise.cli.terminal import Stream, tell
+from devise.errors import DeviseError, UsageError, counted
 from devise.files import atomic_write, real_path
 from devise.model.answers import Answer
 from devise.sidecars import Keyword, SidecarError, SidecarName, sidecar_of, tag_sidecar

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from devise.cli.app import app
 from devise.cli.options import ExcelOption
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 
 __all__ = ["report"]
 
@@ -40,7 +40,7 @@ def report(
     """
     from devise.evaluation.record import read_record
     from devise.files import atomic_write
-    from devise.pages.frame import many, printable
+    from devise.pages.frame import printable
     from devise.pages.report.build import ReportOptions, build_content
     from devise.pages.report.figures import figures_of, write_figures
     from devise.pages.report.html import report_html
@@ -66,13 +66,13 @@ def report(
     with atomic_write(out) as file:
         file.write(page)
     size = len(page.encode()) / 1e6
-    shown = f"{len(content.cards):,} of {many(content.total, 'photo')} shown"
+    shown = f"{len(content.cards):,} of {counted(content.total, 'photo')} shown"
     print(f"{printable(str(out))}: {size:.1f} MB, {shown}")
     if figures is not None:
         written = write_figures(figures, figures_of(content), content.numbers, excel=excel)
-        print(f"{printable(str(figures))}: {many(len(written), 'file')}")
+        print(f"{printable(str(figures))}: {counted(len(written), 'file')}")
     if content.missing:
         why = "could not be read in the folders given" if photos else "are not shown: give their folder with --photos"
-        print(f"{many(content.missing, 'picture')} {why}")
+        print(f"{counted(content.missing, 'picture')} {why}")
         if photos:
             raise typer.Exit(1)

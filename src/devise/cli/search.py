@@ -21,7 +21,7 @@ from devise.cli.options import (
     parse_reject,
 )
 from devise.cli.terminal import tell
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 
 __all__ = ["By", "Form", "search"]
 
@@ -141,12 +141,14 @@ def search(
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
     if not found.hits and found.photos:
         named = ", ".join(words or ()) or (f"any {under}" if under is not None else like)
-        tell(f"none of {found.photos:,} photos looks like {named} (--reject 0 shows the nearest photos anyway)")
+        tell(
+            f"none of {counted(found.photos, 'photo')} looks like {named} (--reject 0 shows the nearest photos anyway)"
+        )
     if sheet is not None or show:
         target = sheet or index / "search.html"
         with atomic_write(target) as file:
             file.write(contact_sheet(found, asked))
-        tell(f"page of {len(found.hits):,} photos: {target.absolute()}")
+        tell(f"page of {counted(len(found.hits), 'photo')}: {target.absolute()}")
         if show and sys.stdout.isatty():
             import webbrowser
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
+from devise.errors import counted
 from devise.files import text_name
 from devise.search.results import Hit, Hits, shown_score
 from devise.search.search_quality import ORDERS, Quality
@@ -43,7 +44,7 @@ def quality(found: Quality) -> str:
                 kept, wrong = found.found(by, trained)
                 cells = [*(f"{one:.3f}" for one in means), f"{100 * kept:.1f}", f"{100 * wrong:.1f}"]
                 rows.append([by, f"{count} {name}", *cells])
-    return f"{markdown_table(rows, left=2)}\n{found.photos:,} photos, one word per class\n"
+    return f"{markdown_table(rows, left=2)}\n{counted(found.photos, 'photo')}, one word per class\n"
 
 
 def _record(rank: int, hit: Hit) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from devise.errors import shortened
 
-__all__ = ["Stream", "counted", "one_line", "tell"]
+__all__ = ["Stream", "one_line", "tell"]
 
 _LONGEST = 5000  # letters of a line: a path has 4,096 at most
 _JOINERS = "\u200c\u200d"  # between letters of Persian names and parts of emoji
@@ -38,15 +38,6 @@ def one_line(text: str) -> str:
 
 def _harmless(c: str) -> bool:
     return c.isprintable() or c in _JOINERS or unicodedata.category(c) not in _HARMFUL
-
-
-def counted(number: int, noun: str) -> str:
-    """Format a number with its noun.
-
-    >>> counted(1, "photo"), counted(2000, "photo")
-    ('1 photo', '2,000 photos')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def tell(message: str) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.terminal import counted, tell
-from devise.errors import UsageError
+from devise.cli.terminal import tell
+from devise.errors import UsageError, counted
 from devise.sidecars import SidecarError, SidecarName, clear_sidecar, require_xmp, sidecar_of
 from devise.vision.folders import find_pictures
 

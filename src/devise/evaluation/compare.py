@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from devise.errors import RecordError
+from devise.errors import RecordError, counted
 from devise.evaluation.hedging import HedgingCurve, hedging_curve
 from devise.evaluation.record import Record, ScorerRecord
 from devise.evaluation.statistics import Bootstrap, Measured, Statistic, Weights, measure
@@ -114,7 +114,9 @@ def compare_records(
 def _check(first: Record, second: Record) -> None:
     if first.images != second.images:
         apart = len(set(first.images) ^ set(second.images))
-        counts = f"{len(first.images)} and {len(second.images)} photos, {apart} in one only or with other truth"
+        counts = (
+            f"{len(first.images)} and {counted(len(second.images), 'photo')}, {apart} in one only or with other truth"
+        )
         raise RecordError(f"the records are of different photos ({counts}): run both on the same folders")
     for kind, one, other in (
         ("candidates", first.candidates, second.candidates),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from devise.arrays import Features
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.evaluation.record import ImageRecord
 from devise.files import real_path, text_name
 from devise.model.labeller import Model
@@ -151,7 +151,7 @@ class Listing:
         kept = [place for place, image in enumerate(self.images) if image.truth in classes]
         if not kept:
             raise UsageError(
-                f"none of {len(self.images)} photos in {', '.join(self.folders)} is left: all are {reason}"
+                f"none of {counted(len(self.images), 'photo')} in {', '.join(self.folders)} is left: all are {reason}"
             )
         return replace(
             self,
@@ -217,7 +217,9 @@ def gather(model: Model, listing: Listing, on_progress: Progress | None = None) 
         if on_progress is not None:
             on_progress(place + 1, len(listing.paths))
     if not kept:
-        raise UsageError(f"none of {len(listing.paths)} photos could be read; the first error: {problems[0]}")
+        raise UsageError(
+            f"none of {counted(len(listing.paths), 'photo')} could be read; the first error: {problems[0]}"
+        )
     readable = replace(
         listing,
         images=tuple(listing.images[place] for place in kept),

@@ -38,7 +38,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from devise.arrays import LabelMask, Ranking, Scores
-from devise.errors import LabelError, RecordError, UsageError
+from devise.errors import LabelError, RecordError, UsageError, counted
 from devise.evaluation.measures import ClassRows
 from devise.files import atomic_write, parse_json, read_text, reason_of
 from devise.ranking import top_k
@@ -432,7 +432,9 @@ class Recording:
         """Record the next images; UsageError if there are more than announced."""
         end = self._images + len(block)
         if end > len(self.truth):
-            raise UsageError(f"scores of more than {len(self.truth)} images were given: give one row per image")
+            raise UsageError(
+                f"scores of more than {counted(len(self.truth), 'image')} were given: give one row per image"
+            )
         self._parts.append(self._part(block, self.truth[self._images : end]))
         self._images = end
 
@@ -441,7 +443,7 @@ class Recording:
         if self._images != len(self.truth):
             images = len(self.truth)
             raise UsageError(
-                f"scores of {self._images} images were given, but there are {images}: give one row per image"
+                f"scores of {counted(self._images, 'image')} were given, but there are {images}: give one row per image"
             )
         parts, known, both = self._parts, self.temperature is not None, 0 < self.kinds.sum() < len(self.kinds)
         return ScorerRecord(

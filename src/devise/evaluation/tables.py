@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from devise.arrays import Ranking, Truth
-from devise.errors import LabelError, RecordError, UsageError
+from devise.errors import LabelError, RecordError, UsageError, counted
 from devise.evaluation import measures
 from devise.evaluation.measures import ClassRows, PerImage, harmonic_mean
 from devise.evaluation.record import Record, ScorerRecord
@@ -315,13 +315,14 @@ def _check(
         raise UsageError(f"an evaluation needs images and candidate labels, got {counts}: add some")
     for kind, ids in (("candidate", candidates), ("trained", trained)):
         if len(set(ids)) != len(ids):
-            raise LabelError(f"{len(ids) - len(set(ids))} {kind} labels are duplicates: list each label once")
+            raise LabelError(f"{counted(len(ids) - len(set(ids)), f'duplicate {kind} label')}: list each label once")
     if CHANCE in rankings:
         raise UsageError(f"the row {CHANCE!r} is computed, no scorer may have this name: rename the scorer")
     for scorer, ranked in rankings.items():
         if len(ranked.ranking) != len(truth_ids):
             raise UsageError(
-                f"{scorer} ranks {len(ranked.ranking)} images, but there are {len(truth_ids)} true labels: "
+                f"{scorer} ranks {counted(len(ranked.ranking), 'image')}, but there are "
+                f"{counted(len(truth_ids), 'true label')}: "
                 "give one of each an image"
             )
 
@@ -401,8 +402,8 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
     """Describe the rules that the numbers depend on: hit@k in percent, hp@k in [0, 1]."""
     settings = result.settings
     facts = [
-        f"{result.images:,} images of {result.classes:,} classes",
-        f"{result.candidates:,} candidate labels, {result.trained:,} trained labels",
+        f"{counted(result.images, 'image')} of {counted(result.classes, 'class')}",
+        f"{counted(result.candidates, 'candidate label')}, {counted(result.trained, 'trained label')}",
         f"hit@k in percent, hp@k from 0 to 1, means over the {'classes' if per_class else 'images'}",
         settings.ties,
         settings.valid_labels,
@@ -410,7 +411,7 @@ def caption(result: EvaluationResult, *, per_class: bool = False) -> str:
         f"is-a graph {settings.graph[:12]}",
     ]
     if result.absent_images:
-        facts.append(f"{settings.absent_truth} ({result.absent_images:,} images have no right candidate)")
+        facts.append(f"{settings.absent_truth} ({counted(result.absent_images, 'image')} without a right candidate)")
     if any(value is None for row in result.rows for value in row.per_image.values()):
         facts.append("- if there are fewer than k labels")
     return "; ".join(facts) + "."

@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise.errors import LabelError, UsageError
+from devise.errors import LabelError, UsageError, counted
 from devise.files import parse_json, read_text, reason_of
 from devise.model.candidatefile import read_candidates
 from devise.taxonomy.wordnet import Taxonomy
@@ -138,7 +138,7 @@ def _populated(
     kept = [one for one in sorted(counts) if one not in known and (among is None or one in among)]
     if not 1 <= number <= len(kept):
         raise UsageError(
-            f"{number} classes were requested, but {files.counts.name} has {len(kept)} that are not trained"
+            f"{counted(number, 'class')} were requested, but {files.counts.name} has {len(kept)} that are not trained"
         )
     kept.sort(key=lambda one: -counts[one] if most else counts[one])
     words = f"the {number:,} {'most' if most else 'least'} populated classes of {files.counts.name}"

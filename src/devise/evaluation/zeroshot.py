@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.evaluation.evaluate import EvaluationRequest, record_gathered
 from devise.evaluation.measures import harmonic_mean
 from devise.evaluation.photos import Listing, gather, list_photos
@@ -274,7 +274,8 @@ def reproduce_zero_shot(
 
 def _caption(photos: Listing, graph: str) -> str:
     return (
-        f"Photos: {len(photos.images):,} of {len(photos.classes):,} classes in {', '.join(photos.folders)}, not "
+        f"Photos: {len(photos.images):,} of {counted(len(photos.classes), 'class')} in "
+        f"{', '.join(photos.folders)}, not "
         "ImageNet's test photos; rows marked (paper) are Frome et al. 2013 on ImageNet and do not compare with the "
         "others. All values except the ratios to chance are in percent. Related classes are above or below a trained "
         f"one in WordNet, unseen ones are not. Is-a graph {graph[:12]}."

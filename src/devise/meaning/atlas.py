@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from devise.errors import DeviseError, LabelError, UsageError
+from devise.errors import DeviseError, LabelError, UsageError, counted
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.vectors import WordTable
@@ -111,8 +111,8 @@ def label_map(
     known = np.flatnonzero(space.vectors.any(axis=1))
     outside = [place for place in known.tolist() if space.labels.ids[place] not in taxonomy]
     known = np.setdiff1d(known, outside)
-    left_out = [f"{len(space.without_vector)} labels without a vector"] if len(space.without_vector) else []
-    left_out += [f"{len(outside)} labels that are not in WordNet"] if outside else []
+    left_out = [f"{counted(len(space.without_vector), 'label')} without a vector"] if len(space.without_vector) else []
+    left_out += [f"{counted(len(outside), 'label')} outside WordNet"] if outside else []
     if len(known) < _LEAST:
         raise LabelError(f"a map needs {_LEAST} labels with vectors, got {len(known)}: use a wider list")
     if len(known) > most:
@@ -136,7 +136,8 @@ def label_map(
     )
     how = "t-SNE of cosines" if method == "tsne" else "the two main axes (PCA)"
     note = (
-        f"{len(points):,} labels, {how}; colours: branches of WordNet. Near points have similar meanings; long "
+        f"{counted(len(points), 'label')}, {how}; colours: branches of WordNet. Near points have "
+        "similar meanings; long "
         "distances mean little."
     )
     panel = Panel("", points, tuple(f"{branch.name} ({len(branch.members)})" for branch in parted))

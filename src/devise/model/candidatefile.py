@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devise.errors import LabelError, TaxonomyError, UsageError
+from devise.errors import LabelError, TaxonomyError, UsageError, counted
 from devise.files import parse_json, read_text
 from devise.model.classlist import json_lines
 
@@ -60,7 +60,8 @@ def read_candidates(spec: str, known: Container[str] | None = None) -> Candidate
     unknown = [] if known is None else [one for one in ids if one not in known]
     if unknown:
         raise TaxonomyError(
-            f"{source} names {len(unknown)} synsets that WordNet 3.0 lacks, the first {unknown[0]}: leave them out"
+            f"{source} names {counted(len(unknown), 'synset')} that WordNet 3.0 lacks, the first "
+            f"{unknown[0]}: leave them out"
         )
     return CandidateList(tuple(ids), count - len(ids), source)
 

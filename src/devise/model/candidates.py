@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from devise.errors import LabelError, UsageError
+from devise.errors import LabelError, UsageError, counted
 from devise.files import read_text
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import json_content, read_candidates
@@ -28,7 +28,7 @@ from devise.model.typed import (
 from devise.space.composition import ComposedLabel
 from devise.space.labelspace import LabelSpace, placed
 from devise.taxonomy.everyday import kinds as kinds_below
-from devise.taxonomy.synsets import Synset
+from devise.taxonomy.synsets import ID_PATTERN, Synset
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = [
@@ -116,7 +116,7 @@ def choose_candidates(
         if outside:
             notes = (
                 *notes,
-                f"left out {outside} labels of {candidates} that are not in WordNet, so not under {under!r}",
+                f"left out {counted(outside, 'label')} of {candidates} outside WordNet, so not under {under!r}",
             )
         space = space.subset([i for i, label in enumerate(space.labels) if label.id in below])
         if not len(space.labels) and not typed:
@@ -168,7 +168,10 @@ def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
 def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candidates: str) -> UsageError:
     withheld = sum(one in below for one in parts.withheld) if candidates in _WITHHOLDING else 0
     if withheld:
-        told = f"all {withheld} labels under {under!r} are withheld (docs/people.md): ask for all nouns to have them"
+        told = (
+            f"all {counted(withheld, 'label')} under {under!r} are withheld (docs/people.md): ask for "
+            "all nouns to have them"
+        )
         return UsageError(told, hint="with --all-nouns")
     return UsageError(f"no candidate label is under {under!r}: give a wider name, or use all labels as candidates")
 
@@ -218,10 +221,14 @@ def _from_file(parts: ModelParts, spec: str) -> tuple[LabelSpace, tuple[str, ...
 def _from_json(parts: ModelParts, spec: str, path: Path) -> tuple[LabelSpace, tuple[str, ...], tuple[str, ...]]:
     """Read a list of ids as `read_candidates` does, or class names as other tools write them."""
     lines = json_lines(json_content(spec))
-    if lines is not None and not all(is_id(line.partition(" ")[0]) for line in lines):
+    if lines is not None and not all(ID_PATTERN.fullmatch(line.partition(" ")[0]) for line in lines):
         return _of_lines(parts, lines, path.name, ())
     listed = read_candidates(spec, parts.taxonomy)
-    doubled = (f"{listed.duplicates} duplicate labels in {spec}: each is listed once",) if listed.duplicates else ()
+    doubled = (
+        (f"{counted(listed.duplicates, 'duplicate label')} in {spec}: each is listed once",)
+        if listed.duplicates
+        else ()
+    )
     return synset_space(parts, listed.ids), doubled, ()
 
 

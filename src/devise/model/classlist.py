@@ -11,10 +11,14 @@ __all__ = ["is_foreign_text", "is_heading", "json_lines", "unnumbered", "without
 _NUMBERED = re.compile(
     r"[\"'\[(#]*(?P<number>\d+)[\"'\])]*(?P<mark>\s*(?:[-=]>|[:=;|\t])\s*|\s*[.,)](?!\d)\s*|\s+)(?P<rest>\S.*)"
 )
-_COUNTED = re.compile(r"(?P<rest>.*\S)(?P<mark>\s*[\t,;:=|]\s*|\s+)[\"']?(?P<number>\d+)[\"']?,?")
+_COUNTED = re.compile(r"(?P<rest>.*?\S)(?P<mark>\s*[\t,;:=|]\s*|\s+)[\"']?(?P<number>\d+)[\"']?,?")
+_MARKED = re.compile(r"(?:__label__|(?:class|label|category|cls)_)(?P<rest>[^\W\d_].*)", re.IGNORECASE)
+_PADDED = re.compile(r"\s+\d+ \S.*")  # counts of `uniq -c`
 _PER_NUMBER = 2  # ids of COCO: 90 numbers for 80 classes
 _FOREIGN = re.compile(
-    r"^\s*(?:</?[?!\w][^>]*>.*</?\w+>|[^:]*\{|[}\]][,;]?|(?:names|classes|categories|labels):\s*(?:\[.*)?)\s*$", re.M
+    r"^\s*(?:</?[?!\w][^>]*>.*</?\w+>|[^:]*\{|[}\]][,;]?|(?:names|classes|categories|labels):\s*(?:\[.*)?"
+    r"|(?:names|classes|train|valid)\s*=.*)\s*$",
+    re.M,
 )
 
 _NAMES = tuple(
@@ -26,29 +30,41 @@ _COLUMNS = frozenset(
     list(_NAMES + _DEFINITIONS)
     + re.findall(r"\S+", "wnid wnids synset synsets synset_id wordnet_id id class_id label_id category_id mid index")
     + re.findall(r"\S+", "class_index label_index class_number label_code labelname idx number no nr # count counts")
-    + re.findall(r"\S+", "frequency supercategory split url")
+    + re.findall(r"\S+", "frequency supercategory split url score scores confidence probability prob")
 )
 _SYNSET = re.compile(r"n\d{8}|\S+\.n\.\d+", re.IGNORECASE)
-_KEYS = ("id2label", "categories", "names", "classes", "labels", "class_names")  # of an object that holds one list
+_KEYS = (
+    "id2label",
+    "label2id",
+    "categories",
+    "names",
+    "classes",
+    "labels",
+    "class_names",
+)  # of an object that holds one list
 
 
 def unnumbered(lines: Sequence[str]) -> list[str]:
-    """Remove numbers before or after the names if they only count the lines.
+    """Remove numbers before or after the names if they only count the lines, and what marks each line as a label.
 
     They do if they increase by one from 0 or 1; numbers before the names also with gaps, like COCO's ids, or if a
-    separator follows them ("7: lion"). A name that is a number, or ends in one, is unchanged.
+    separator follows them ("7: lion") or blanks precede them all, as `uniq -c` counts. A name that is a number, or
+    ends in one, is unchanged. A mark is fastText's "__label__", or "class_" and the like before every name.
 
     >>> unnumbered(["0 lion", "1 tiger"]), unnumbered(["lion,0", "tiger,1"]), unnumbered(["7 up", "9 pins"])
     (['lion', 'tiger'], ['lion', 'tiger'], ['7 up', '9 pins'])
     """
     lines = [line for line in lines if line.strip()]
+    if len(lines) > 1 and all(map(_PADDED.fullmatch, lines)):
+        lines = [line.split(maxsplit=1)[1] for line in lines]
     for pattern, counts in ((_NUMBERED, _counts), (_NUMBERED, _counts), (_COUNTED, _counts_behind)):
         found = [pattern.fullmatch(line.strip()) for line in lines]
         whole = [one for one in found if one]
         if len(lines) < 2 or len(whole) < len(lines) or not counts(whole):
             continue
         lines = [one["rest"] for one in whole]
-    return lines
+    marked = [_MARKED.fullmatch(line.strip()) for line in lines]
+    return [one["rest"] for one in marked if one] if all(marked) else lines
 
 
 def without_heading(lines: Sequence[str]) -> tuple[list[str], str]:
@@ -121,6 +137,8 @@ def _of_object(content: dict[str, Any]) -> list[str] | None:
         return [f"{one} {name}" for name, one in content.items()]
     if content and all(isinstance(one, int) and not isinstance(one, bool) for one in content.values()):
         return json_lines(sorted(content, key=lambda key: int(content[key])))
+    if content and all(isinstance(one, float) for one in content.values()):
+        return json_lines(list(content))
     key = next((key for key in _KEYS if key in content), None)
     return None if key is None else json_lines(content[key])
 

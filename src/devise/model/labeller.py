@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.arrays import Features, LabelVectors, Queries, Scores
-from devise.errors import DeviseError, LabelError, PictureError, UsageError, with_addresses
+from devise.errors import DeviseError, LabelError, PictureError, UsageError, counted, with_addresses
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Standing
 from devise.model.candidates import Candidates, choose_candidates
@@ -397,7 +397,9 @@ def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> 
     if others == len(asked):
         raise UsageError(_NONE_TRAINED)
     narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen", "all-nouns")
-    return (f"the softmax can name only trained labels: {others} candidates are left out",) * bool(narrowed and others)
+    return (f"the softmax can name only trained labels: left out {counted(others, 'candidate')}",) * bool(
+        narrowed and others
+    )
 
 
 def _typed(labels: str | None) -> tuple[TypedLabel, ...]:

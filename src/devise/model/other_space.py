@@ -16,7 +16,7 @@ import numpy as np
 
 from devise.arrays import LabelVectors, Surgery
 from devise.bundle.parts import SurgeryMap
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.labels import LabelSet
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
@@ -131,7 +131,7 @@ class _OtherParts(ModelParts):
         if words is None or policy is None or not policy.tags:
             return self._other.name
         ids = self._own.space.labels.ids
-        return f"{self._other.name}, {untagged(words, policy, ids):,} of {len(ids):,} labels without a tag"
+        return f"{self._other.name}, {untagged(words, policy, ids):,} of {counted(len(ids), 'label')} without a tag"
 
     def _operated(self, vectors: LabelVectors) -> Surgery:
         settings, weight = self._settings, self.classifier.weight

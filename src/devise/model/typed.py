@@ -40,7 +40,15 @@ _SYNSET_LIKE = re.compile(
 _FOREIGN_ID = re.compile(r"[a-z]?\d{3,}[a-z]?|([a-z]+:)?[qp]\d+|(ili:)?i\d{4,}|(/\w+){2,}", re.IGNORECASE)
 _FOREIGN_FIRST = re.compile(r"(?:(?:/[mg]/\w+|wd:Q\d+)[\s,;|]+|Q\d{2,}\s*[\t,;|]\s*)(?P<name>\S.*)")
 _FOREIGN_LAST = re.compile(r"(?P<name>\S.*?)(?:\s*\((?:/[mg]/\w+|Q\d{2,})\)|\s*[\t,;|]\s*(?:/[mg]/\w+|Q\d{2,}))")
+_FIELD = re.compile(r"(?:class|label|category|cls|tag|name|object|en|dbr|dbpedia):(?P<name>[^\W\d]\S*)", re.IGNORECASE)
 _FILE = re.compile(r"\S+\.(jpe?g|png|gif|webp|tiff?|bmp|heic|avif|tar|zip|txt|csv|tsv|json)|[a-z]:\\.*", re.IGNORECASE)
+_SHARE = r"(?:0?\.\d+|1\.0+|\d\.?\d*e-\d+)"
+_SCORE = rf"(?:{_SHARE}|\d{{1,3}}(?:\.\d+)?\s?%)"  # 0.98, .98, 98 %
+_NUMBER = re.compile(rf"\s*(?:{_SCORE}|\d[\d.,]*)\s*")
+_BREAK = r"(?:\s*[,;:=|\t]\s*|\s+)"
+_SCORED = re.compile(rf"(?:{_SHARE}{_BREAK})?(?P<name>(?=.*[^\W\d_])\S.*?)(?:{_BREAK}[(\[]?{_SCORE}[)\]]?)?")
+_SPACED_ID = re.compile(r"(?P<name>[^,;:=|\t]+) (?P<term>[^\s,;:=|(\[]+)\.n\.\d{1,3}", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"(?:class|label|category|cls)(?:_\w+|[ -]?\d+)", re.IGNORECASE)  # LABEL_0
 _PLACE = re.compile(r"/(?P<letter>[a-z])/(?P<name>(?P=letter)\w*(?:/\w+)*)")  # of Places365: /l/library/indoor
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S*|www\.\S+", re.IGNORECASE)
 
@@ -154,7 +162,9 @@ def looks_like_id(text: str) -> bool:
     [True, True, True, True, True, False]
     """
     text = text.strip()
-    return _is_whole(text) or _FILE.fullmatch(text) is not None or not re.search(r"[^\W\d]", text)
+    return any(map(bool, (_is_whole(text), _FILE.fullmatch(text), _PLACEHOLDER.fullmatch(text)))) or not _has_letter(
+        text
+    )
 
 
 def user_id(name: str) -> str:
@@ -195,7 +205,7 @@ def _entries(text: str) -> list[str]:
     for piece in text.split(","):
         last = entries[-1].strip() if entries else ""
         definition = "" if _ID_FIRST.fullmatch(last) or _is_whole(last) else last.partition(":")[2]
-        if definition.strip() and not is_id(definition) and ":" not in piece:
+        if definition.strip() and not _NUMBER.fullmatch(definition) and not is_id(definition) and ":" not in piece:
             entries[-1] += "," + piece
         else:
             entries.append(piece)
@@ -206,17 +216,24 @@ def _parsed(entry: str) -> TypedLabel:
     if written := _PRINTED.fullmatch(entry.strip()) or _ID_PREFIXED.fullmatch(entry.strip()):
         return TypedLabel(written["id"].lower())
     entry = _stripped(entry)
-    if own := _OWN_ID.fullmatch(entry):
-        return TypedLabel(_named(own["name"].replace("_", " "), entry))
-    listed = _ID_FIRST.fullmatch(entry) or _ID_LAST.fullmatch(entry)
-    if listed and not re.search(r"[^\W\d_]", listed["name"]):  # a count, or how sure
-        return TypedLabel(listed["id"].lower())
-    if listed:
+    spaced = _SPACED_ID.fullmatch(entry)
+    if spaced and not is_id(spaced["name"]) and term_key(spaced["name"]) != term_key(spaced["term"]):
+        return TypedLabel("_".join(entry.lower().split()))  # "snow leopard.n.01"
+    if listed := _ID_FIRST.fullmatch(entry) or _ID_LAST.fullmatch(entry):
+        if not _has_letter(listed["name"]):  # a count, or how sure
+            return TypedLabel(listed["id"].lower())
         return TypedLabel(_named(listed["name"].partition(":")[0].replace("_", " "), entry), listed["id"].lower())
-    if _ADDRESS.match(entry) or _is_whole(entry):
-        return TypedLabel(_named(entry, entry))
-    name, _, definition = entry.partition(":")
+    if own := _OWN_ID.fullmatch(entry):
+        entry = own["name"].replace("_", " ")
+    whole = _ADDRESS.match(entry) or _is_whole(entry)
+    name, _, definition = (entry, "", "") if whole else entry.partition(":")
+    if _has_letter(name) and _NUMBER.fullmatch(definition):
+        definition = ""
     return TypedLabel(_named(name, entry), _shown(definition))
+
+
+def _has_letter(text: str) -> bool:
+    return re.search(r"[^\W\d_]", text) is not None
 
 
 def _is_whole(text: str) -> bool:
@@ -229,6 +246,10 @@ def _stripped(entry: str) -> str:
     entry = entry.translate(_UNSEEN).strip()
     if named := _FOREIGN_FIRST.fullmatch(entry) or _FOREIGN_LAST.fullmatch(entry) or _PLACE.fullmatch(entry):
         entry = named["name"].replace("/", " ")
+    if scored := _SCORED.fullmatch(entry):
+        entry = scored["name"]
+    if field := _FIELD.fullmatch(entry):
+        entry = field["name"]
     return _BULLET.sub("", entry, count=1).rstrip(",;").strip() if _BULLET.match(entry) else entry.rstrip(",;") or entry
 
 

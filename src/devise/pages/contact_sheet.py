@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from devise.errors import PictureError
+from devise.errors import PictureError, counted
 from devise.model.answers import Answer, Guess, Hedge, Level, typed_places
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.model.rejection import why_none
-from devise.pages.frame import CLOSING, document, html_text, many, opening, percent, problem_list, unseen_mark
+from devise.pages.frame import CLOSING, document, html_text, opening, percent, problem_list, unseen_mark
 from devise.pages.gallery import guess_html
 from devise.search.results import Hit, Hits, shown_score
 from devise.vision.pictures import data_uri
@@ -26,7 +26,7 @@ _STYLES = ("theme.css", "gallery.css", "sheet.css")
 
 def contact_sheet(found: Hits, asked: str) -> str:
     """Return the page of a search. asked: the query, for the title. A missing photo is marked."""
-    title = html_text(f"{len(found.hits):,} photos of {found.photos:,}: {asked}")
+    title = html_text(f"{counted(len(found.hits), 'photo')} of {found.photos:,}: {asked}")
     items = "\n".join(_card(hit.path, hit.label.name, _hit_text(hit)) for hit in found.hits)
     body = f'<h1>{title}</h1>\n<ol class="shots" role="list">\n{items}\n</ol>'
     return document(title, body, styles=_STYLES)
@@ -85,7 +85,7 @@ class LabelSheet:
 
     def pieces(self, stopped: bool = False) -> Iterator[str]:
         """Return the page. stopped: the run ended before all photos were done."""
-        title = f"{many(self._named, 'photo')} named with {many(self._facts.candidates, 'label')}"
+        title = f"{counted(self._named, 'photo')} named with {counted(self._facts.candidates, 'label')}"
         yield opening(title, styles=_STYLES)
         yield f"<header>\n<h1>{title}</h1>\n"
         yield from (f"<p>{line}</p>\n" for line in self._introduction(stopped))
@@ -112,7 +112,8 @@ class LabelSheet:
         )
         if self._rejected:
             yield (
-                f"{many(self._rejected, 'photo')} {'is' if self._rejected == 1 else 'are'} shown as “none of these”: "
+                f"{counted(self._rejected, 'photo')} {'is' if self._rejected == 1 else 'are'} shown as "
+                "“none of these”: "
                 f"{why_none(request.rejects)}."
             )
         if request.context:

@@ -6,7 +6,9 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-__all__ = ["CLOSING", "document", "html_text", "many", "opening", "percent", "printable", "problem_list", "unseen_mark"]
+from devise.errors import counted
+
+__all__ = ["CLOSING", "document", "html_text", "opening", "percent", "printable", "problem_list", "unseen_mark"]
 
 CLOSING = "</body>\n</html>\n"
 """The end of a page started by `opening`."""
@@ -46,15 +48,6 @@ def html_text(text: str) -> str:
     return escape(printable(text))
 
 
-def many(number: int, what: str) -> str:
-    """Format a count with its noun.
-
-    >>> many(1, "photo"), many(1200, "photo"), many(2, "class")
-    ('1 photo', '1,200 photos', '2 classes')
-    """
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}{'es' if what.endswith('s') else 's'}"
-
-
 def percent(score: float) -> str:
     """Format a score in [0, 1] as a percentage.
 
@@ -82,7 +75,7 @@ def problem_list(problems: Sequence[tuple[str, str]], more: int = 0) -> str:
         return ""
     lines = "\n".join(f"<li>{html_text(name)}: {html_text(problem)}</li>" for name, problem in problems)
     rest = f"\n<li>and {more:,} more</li>" if more else ""
-    heading = f'<h2 id="problems">{many(len(problems) + more, "photo")} could not be read</h2>'
+    heading = f'<h2 id="problems">{counted(len(problems) + more, "photo")} could not be read</h2>'
     return (
         f'<section class="card problems" aria-labelledby="problems">\n{heading}\n'
         f"<ul>\n{lines}{rest}\n</ul>\n</section>\n"

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from devise.errors import counted
 from devise.model.answers import Guess
 from devise.model.comparison import Added, Column, PhotoRecord, Told
 from devise.model.scorers import Method
-from devise.pages.frame import document, html_text, many, percent, problem_list, unseen_mark
+from devise.pages.frame import document, html_text, percent, problem_list, unseen_mark
 
 __all__ = ["TITLES", "Gallery", "gallery_html", "guess_html", "typed_summary"]
 
@@ -45,12 +46,12 @@ def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ..
     read = sum(told is not None for told in added.photos)
     if added.labels:
         lines.append(
-            f"{many(len(added.labels), 'label')} added without photos and without training: {added.seconds:.2f} s "
-            f"for their vectors and for ranking {added.competing:,} labels again for {many(read, 'photo')}. "
+            f"{counted(len(added.labels), 'label')} added without photos and without training: {added.seconds:.2f} s "
+            f"for their vectors and for ranking {added.competing:,} labels again for {counted(read, 'photo')}. "
             f"Reading the word vectors took {added.words_seconds:.2f} s, once."
         )
     if known := added.typed - len(added.labels):
-        lines.append(f"{many(known, 'typed label')} already in the model, so unchanged.")
+        lines.append(f"{counted(known, 'typed label')} already in the model, so unchanged.")
     meant = [
         (record.meant, told.choice[0].label.name)
         for record, told in zip(records, added.photos, strict=True)
@@ -59,8 +60,9 @@ def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ..
     if meant:
         right = sum(wanted == chosen for wanted, chosen in meant)
         lines.append(
-            f"If only the {added.typed:,} typed labels are candidates, the one typed for the photo is first for "
-            f"{right} of {len(meant)} photos."
+            f"If only the {counted(added.typed, 'typed label')} are candidates, the one typed for the "
+            "photo is first for "
+            f"{right} of {counted(len(meant), 'photo')}."
         )
     return tuple(lines)
 
@@ -73,7 +75,7 @@ def gallery_html(gallery: Gallery) -> str:
         for number, (record, one) in enumerate(zip(gallery.records, told, strict=True), start=1)
         if record.problem is None
     ]
-    title = f"{many(len(shown), 'photo')} named with {gallery.labels:,} labels"
+    title = f"{counted(len(shown), 'photo')} named with {gallery.labels:,} labels"
     parts = [
         f"<header>\n<h1>{title}</h1>\n{_introduction(gallery)}</header>\n<main>",
         problem_list([(one.name, one.problem) for one in gallery.records if one.problem is not None]),
@@ -90,8 +92,9 @@ def gallery_html(gallery: Gallery) -> str:
 def _introduction(gallery: Gallery) -> str:
     terms = "\n".join(f"<dt>{TITLES[method]}</dt><dd>{text}</dd>" for method, text in _MEANING.items())
     return (
-        f"<p>The model <b>{html_text(gallery.model)}</b> was trained on photos of {gallery.trained:,} labels and knows "
-        f"{gallery.labels:,} nouns of WordNet. A label marked{unseen_mark(False)} has no training photos."
+        f"<p>The model <b>{html_text(gallery.model)}</b> was trained on photos of "
+        f"{counted(gallery.trained, 'label')} and knows "
+        f"{counted(gallery.labels, 'noun')} of WordNet. A label marked{unseen_mark(False)} has no training photos."
         "</p>\n"
         f'<dl class="methods">\n{terms}\n</dl>\n'
         '<p class="soft small">The number next to a label is its probability, estimated by the model, among all labels '

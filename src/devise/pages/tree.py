@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.labels import Label
 from devise.model.answers import Answer
 from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
-from devise.pages.frame import many, percent, printable
+from devise.pages.frame import percent, printable
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["Leaf", "NameTree", "Node", "drawn", "grown", "tree_svg"]
@@ -179,7 +179,7 @@ class NameTree:
         else:
             labels = list(self._labels.values())
             leaves = [self._leaf(self._labels[one], count, f"{count:,}") for one, count in self._counts.items()]
-            title = f"The names of {many(self.photos, 'photo')}"
+            title = f"The names of {counted(self.photos, 'photo')}"
         return drawn(self._model.parts.taxonomy, leaves, {label.id: label.name for label in labels}, title)
 
     def _leaf(self, label: Label, weight: float, told: str) -> Leaf:

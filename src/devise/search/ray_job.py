@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from devise.errors import DeviseError
+from devise.errors import DeviseError, counted
 from devise.model.labeller import LabelRequest, load
 from devise.search.label_parts import CHUNK, chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.vision.collections import Item, find_items
@@ -72,7 +72,7 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     after = done_names(job.folder)
     if len(after) != len(before) + asked:
         missing = len(before) + asked - len(after)
-        raise DeviseError(f"{missing} of {asked} photos have no labels: run the job again to label them")
+        raise DeviseError(f"{missing} of {counted(asked, 'photo')} without labels: run the job again to label them")
     return ClusterLabelled(len(after), asked, problems_in(job.folder), len(skipped))
 
 

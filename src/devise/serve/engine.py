@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
+from devise.errors import counted
 from devise.serve.problems import busy, late
 from devise.serve.settings import Limits
 from devise.vision.backbone import Backbone
@@ -87,7 +88,7 @@ class Engine:
         """Raise ServiceError 429 if the queue is full, before a body is read."""
         if self._waiting >= self._limits.queue:
             seconds = ceil(self._waiting * self._pace / self._workers)
-            raise busy(f"the queue is full ({self._waiting} pictures): try again", max(1, seconds))
+            raise busy(f"the queue is full ({counted(self._waiting, 'picture')}): try again", max(1, seconds))
 
     def submit(self, data: bytes, tasks: tuple[Task, ...]) -> "Future[tuple[Any, ...]]":
         """Return a future of one result per task; it may raise PictureError or ServiceError 429.

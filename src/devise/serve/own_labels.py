@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from time import monotonic, sleep
 
-from devise.errors import DeviseError, LabelError, UsageError
+from devise.errors import DeviseError, LabelError, UsageError, counted
 from devise.model.typed import TypedLabel
 from devise.text.phrases import term_key
 
@@ -66,7 +66,7 @@ class OwnLabels:
             known = self._database.execute("SELECT 1 FROM label WHERE key = ?", (key,)).fetchone()
             count = self._database.execute("SELECT count(*) FROM label").fetchone()[0]
             if known is None and count >= self._most:
-                raise UsageError(f"{count} labels are stored, which is the limit: delete one first")
+                raise UsageError(f"{counted(count, 'label')} are stored, which is the limit: delete one first")
             self._database.execute(
                 "INSERT INTO label VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
                 "SET name = excluded.name, definition = excluded.definition",
@@ -113,9 +113,9 @@ class OwnLabels:
         """Return all labels; sqlite3.DatabaseError if they are too many or not as `put` stores them."""
         count = self._database.execute("SELECT count(*) FROM label").fetchone()[0]
         if count > self._most:
-            raise sqlite3.DatabaseError(f"{count:,} labels, at most {self._most:,} are kept: see --max-labels")
+            raise sqlite3.DatabaseError(f"{counted(count, 'label')}, at most {self._most:,} are kept: see --max-labels")
         if strange := self._database.execute(_STRANGE).fetchone()[0]:
-            raise sqlite3.DatabaseError(f"{strange} labels are not text, empty, or too long")
+            raise sqlite3.DatabaseError(f"{counted(strange, 'label')} not text, empty, or too long")
         rows = self._database.execute("SELECT name, definition FROM label ORDER BY key").fetchall()
         return tuple(TypedLabel(name, definition) for name, definition in rows)
 

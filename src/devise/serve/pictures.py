@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from devise.errors import DeviseError, PictureError, UsageError
+from devise.errors import DeviseError, PictureError, UsageError, counted
 from devise.model.answers import Answer, Guess
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel, parse_labels
@@ -111,7 +111,9 @@ def _typed(service: Service, wanted: LabelOptions) -> tuple[TypedLabel, ...]:
     """Return the request's labels, then stored labels whose names it does not use."""
     asked = parse_labels(wanted.labels) if wanted.labels.strip() else ()
     if len(asked) > service.limits.labels:
-        raise UsageError(f"at most {service.limits.labels} typed labels are allowed, got {len(asked)}: leave some out")
+        raise UsageError(
+            f"at most {counted(service.limits.labels, 'typed label')} are allowed, got {len(asked)}: leave some out"
+        )
     if not wanted.own:
         return asked
     names = {term_key(label.name) for label in asked}

@@ -20,7 +20,7 @@ def everyday_senses() -> Mapping[str, str]:
     >>> everyday_senses()["castle"]  # not the chessman
     'n02980441'
     """
-    return MappingProxyType({word: sense for word, sense, _ in (line.split(" ", 2) for line in _lines("senses"))})
+    return MappingProxyType({word: sense for word, sense, _ in (line.split("\t") for line in _lines("senses"))})
 
 
 @cache

@@ -17,8 +17,8 @@ Senses = UInt8[np.ndarray, "lemmas"]
 _JOINERS = " -_'./,"
 _AROUND = re.compile(r"^[^\w.']+|[^\w.'+#]+$")  # "lion!", "*lion*"; but C++ and C# are no C
 _ARTICLE = re.compile(
-    r"(?:an? (?:\w+ ){0,2}(?:photo|photograph|picture|image|snapshot) of )?"
-    r"(?:(?:an?|the) )?(?P<noun>.*?)(?:, a type of .*)?"
+    r"(?:(?:(?:an?|the) )?(?:[\w-]+ ){0,4}(?:photo|photograph|picture|image|snapshot|itap) of )?"
+    r"(?:(?:an?|the|my|one|many) )?(?P<noun>.*?)(?:, a type of .*)?"
 )
 
 

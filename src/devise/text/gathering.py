@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from devise.errors import DeviseError, TextError, UsageError
+from devise.errors import DeviseError, TextError, UsageError, counted
 from devise.files import atomic_write, locked, read_json
 from devise.text.corpus import CorpusSource, cut, document_tokens, lead_of, taken
 from devise.text.documents import Document
@@ -437,7 +437,9 @@ class _Run:
         if not self.stored.documents:
             self._partial.discard()
             return "nothing was done yet"
-        return f"{self.stored.documents:,} documents are kept in {self._partial.path}, --resume continues from there"
+        return (
+            f"{counted(self.stored.documents, 'document')} kept in {self._partial.path}, --resume continues from there"
+        )
 
 
 def _facts(sources: Sequence[CorpusSource], config: GatherConfig) -> dict[str, Any]:

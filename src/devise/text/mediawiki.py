@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from devise.errors import DeviseError, TextError
+from devise.errors import DeviseError, TextError, counted
 from devise.text.documents import Document
 from devise.text.streams import READ_ERRORS, Watch, open_bytes
 
@@ -85,11 +85,11 @@ def read_pages(path: Path, watch: Watch | None = None) -> Iterator[Page]:
                 done += 1
         except ElementTree.ParseError as problem:
             raise TextError(
-                f"{path} breaks off after {done} pages, its XML is broken: {problem}; get it again"
+                f"{path} breaks off after {counted(done, 'page')}, its XML is broken: {problem}; get it again"
             ) from None
         except READ_ERRORS as problem:
             raise TextError(
-                f"{path} breaks off after {done} pages: {problem}; the file is damaged, get it again"
+                f"{path} breaks off after {counted(done, 'page')}: {problem}; the file is damaged, get it again"
             ) from problem
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from devise.errors import TextError
+from devise.errors import TextError, counted
 from devise.text.streams import decoded, numbered_lines
 from devise.text.tokens import tokenize
 
@@ -42,7 +42,7 @@ def read_phrases(path: Path) -> tuple[str, ...]:
         words = len(tokenize(phrase))
         if words > LONGEST_PHRASE:
             raise TextError(
-                f"{path} line {number}: a phrase has at most {LONGEST_PHRASE} words, got {words}: shorten it"
+                f"{path} line {number}: a phrase has at most {counted(LONGEST_PHRASE, 'word')}, got {words}: shorten it"
             )
         if phrase:
             phrases.append(phrase)

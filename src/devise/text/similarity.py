@@ -1,6 +1,7 @@
 """Agreement of word vectors with people: similarity of word pairs, and analogies."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 _AT_ONCE = 512
+_NUMERIC = re.compile(r"[-+]?\.?\d.*")
+_COLUMN = re.compile(r"(?:word|term|w)_?\d", re.IGNORECASE)  # as the head of a table names it
+_SPEECH = re.compile(r"[A-Z]{1,4}|noun|verb|adj|adv")  # parts of speech, as SimLex has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +87,27 @@ class AnalogyResult:
 
 
 def read_pairs(path: Path) -> tuple[WordPair, ...]:
-    """Read one pair per line: two words and a number, separated by blanks, tabs, or commas in a `.csv` file.
+    """Read one pair per line: two words and a number, as WordSim, SimLex, MEN and others have them.
 
-    Blank lines, lines that begin with `#` and a first line that names the columns are passed over. TextError names a
-    line that is not so, or a file without pairs.
+    Tabs, blanks, or in a `.csv` commas or semicolons separate the columns. The words are in the first two columns, or
+    behind a number of the line; the score comes next, or after a part of speech, or before them if they are the last.
+    Further columns, blank lines, lines that begin with `#` and a first line that names the columns are passed over.
+    TextError names a line that is not so, or a file without pairs.
     """
     pairs = []
-    for place, (number, line) in enumerate(_lines(path)):
-        fields = line.split("\t") if line.count("\t") == 2 else line.split()
-        if path.suffix.lower() == ".csv":
-            fields = next(csv.reader([line]))
-        try:
-            one, other, score = fields
-            value = float(score)
-        except ValueError:
-            if place == 0 and len(fields) >= 3 and not any(map(_is_number, fields)):
-                continue
-            raise TextError(f"{path} line {number}: expected two words and a number, got {line[:60]!r}") from None
-        if not np.isfinite(value):
-            raise TextError(f"{path} line {number}: expected a finite number, got {score}")
-        pairs.append(WordPair(one.strip(), other.strip(), value))
+    lines = list(_lines(path))
+    if lines and re.fullmatch(r"sep=.", lines[0][1]):  # Excel's
+        del lines[0]
+    for place, (number, line) in enumerate(lines):
+        fields = _fields(line, path)
+        found = _pair(fields)
+        if found is None and place == 0 and len(fields) >= 3 and not any(map(_NUMERIC.fullmatch, fields)):
+            continue
+        if found is None:
+            raise TextError(f"{path} line {number}: expected two words and a number, got {line[:60]!r}")
+        if not np.isfinite(found.score):
+            raise TextError(f"{path} line {number}: expected a finite number, got {line[:60]!r}")
+        pairs.append(found)
     if not pairs:
         raise TextError(f"{path} contains no pairs: expected two words and a number per line")
     return tuple(pairs)
@@ -111,16 +116,18 @@ def read_pairs(path: Path) -> tuple[WordPair, ...]:
 def read_analogies(path: Path) -> tuple[Analogy, ...]:
     """Read four words per line; a line `: name` starts a section (the format of questions-words.txt).
 
-    Blank lines and lines that begin with `#` pass. TextError names a line that is not so, or a file without
-    analogies.
+    Columns are separated as in `read_pairs`. Blank lines, lines that begin with `#` and a first line such as "word1
+    word2 word3 word4" pass. TextError names a line that is not so, or a file without analogies.
     """
     analogies = []
     section = ""
-    for number, line in _lines(path):
+    for place, (number, line) in enumerate(_lines(path)):
         if line.startswith(":"):
             section = line[1:].strip()
             continue
-        words = line.split()
+        words = _fields(line, path)
+        if place == 0 and len(words) == 4 and all(map(_COLUMN.fullmatch, words)):
+            continue
         if len(words) != 4:
             raise TextError(f"{path} line {number}: expected four words, got {line[:60]!r}")
         analogies.append(Analogy(words[0], words[1], words[2], words[3], section))
@@ -188,12 +195,35 @@ def _unit(table: WordTable, rows: Sequence[int]) -> Float64[np.ndarray, "n dim"]
     return unit
 
 
-def _is_number(text: str) -> bool:
+def _fields(line: str, path: Path) -> list[str]:
+    """Split a line into columns."""
+    if "\t" in line:
+        return [field.strip() for field in line.split("\t")]
+    if path.suffix.lower() != ".csv":
+        return line.split()
+    mark = ";" if ";" in line else ","
+    return [field.strip() for field in next(csv.reader([line], delimiter=mark, skipinitialspace=True))]
+
+
+def _pair(fields: Sequence[str]) -> WordPair | None:
+    """Return the two words and the score among the columns; None if there are none."""
+    numbers = [_number(field) for field in fields]
+    start = 1 if len(fields) > 3 and numbers[0] is not None and numbers[1] is None is numbers[2] else 0
+    place = start + 3 if len(fields) > start + 3 and _SPEECH.fullmatch(fields[start + 2]) else start + 2
+    score = numbers[place] if len(fields) > place else None
+    if score is not None and all(fields[start : start + 2]):
+        return WordPair(fields[start], fields[start + 1], score)
+    if len(fields) == 3 and numbers[0] is not None and numbers[1] is None is numbers[2]:
+        return WordPair(fields[1], fields[2], numbers[0])
+    return None
+
+
+def _number(text: str) -> float | None:
+    """Parse a number, with a decimal comma too."""
     try:
-        float(text)
+        return float(re.sub(r"^(\d+),(\d+)$", r"\1.\2", text))
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

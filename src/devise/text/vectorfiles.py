@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from devise.errors import UsageError, VectorsError
+from devise.errors import UsageError, VectorsError, counted
 from devise.files import atomic_write
 from devise.text.streams import COMPRESSIONS, inner_suffix, numbered_lines, open_bytes
 from devise.text.vectors import WordTable, check_writable
@@ -224,7 +224,9 @@ def read_vector_lines(
         except VectorsError as problem:
             rows.bad(problem)
     if promised is not None and seen != min(promised[0], promised[0] if limit is None else limit):
-        raise VectorsError(f"{path}: its header says {promised[0]} vectors, it contains {seen}: get the file again")
+        raise VectorsError(
+            f"{path}: its header says {counted(promised[0], 'vector')}, it contains {seen}: get the file again"
+        )
     return rows.table(path, dim)
 
 
@@ -274,7 +276,8 @@ def _add(rows: _WordRows, path: Path, number: int, fields: list[bytes], dim: int
     if extra > 1 and not fields[0]:  # blanks before the word
         fields, extra = fields[1:], extra - 1
     if extra < 1 or (extra > 1 and _is_number(fields[extra - 1])):
-        raise VectorsError(f"{path} {place}: expected a word and {dim} numbers, got {len(fields) - 1} numbers")
+        got = counted(len(fields) - 1, "number")
+        raise VectorsError(f"{path} {place}: expected a word and {counted(dim, 'number')}, got {got}")
     word = _decode_word(fields[0] if extra == 1 else b" ".join(fields[:extra]), path, place)
     if rows.wants(word):
         try:
@@ -342,7 +345,9 @@ def _read_binary(data: _Bytes, path: Path, limit: int | None, rows: _WordRows) -
     count, dim, position = _binary_header(data, path)
     size = 4 * dim
     if count * (size + 1) > len(data) - position:
-        raise VectorsError(f"{path}: its header says {count} vectors of {dim}, but the file is too short: get it again")
+        raise VectorsError(
+            f"{path}: its header says {counted(count, 'vector')} of {dim}, but the file is too short: get it again"
+        )
     lines = _has_line_ends(data, position, size, last=count == 1)
     wanted = count if limit is None else min(limit, count)
     empty = 0
@@ -362,9 +367,12 @@ def _read_binary(data: _Bytes, path: Path, limit: int | None, rows: _WordRows) -
             rows.bad(problem)
         position = end + 1 + size + lines
     if empty:
-        rows.notes.append(f"{path}: the word of {empty} of its {count} vectors is empty")
+        rows.notes.append(f"{path}: the word of {empty} of its {counted(count, 'vector')} is empty")
     if wanted == count and len(data) > position:
-        rows.notes.append(f"{path}: {len(data) - position} bytes follow the last of its {count} vectors: not read")
+        rows.notes.append(
+            f"{path}: {counted(len(data) - position, 'byte')} after the last of its "
+            f"{counted(count, 'vector')}: not read"
+        )
     if wanted == count > 0 and len(data) < position:
         rows.notes.append(f"{path}: the line end after its last vector is missing")
     return rows.table(path, dim)
@@ -381,7 +389,8 @@ def _binary_header(data: _Bytes, path: Path) -> tuple[int, int, int]:
     count, dim = map(int, fields)
     if dim == 0:
         raise VectorsError(f"{path}: its header says vectors of 0 numbers: expected at least 1")
-    return count, dim, len(line[0]) + 1
+    begin = len(line[0]) + 1
+    return count, dim, begin + (data[begin : begin + 1] == b"\n")  # some have the line end before each word
 
 
 def _has_line_ends(data: _Bytes, position: int, size: int, *, last: bool) -> bool:

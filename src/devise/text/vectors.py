@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from devise.arrays import WordVectors
-from devise.errors import VectorsError
+from devise.errors import VectorsError, counted
 
 __all__ = ["Neighbours", "WordCounts", "WordTable", "WordVector", "check_writable"]
 
@@ -52,9 +52,13 @@ class WordTable:
     def __post_init__(self) -> None:
         rows = len(self.vectors)
         if len(self.words) != rows:
-            raise VectorsError(f"{len(self.words)} words but {rows} vectors: give one vector per word")
+            raise VectorsError(
+                f"{counted(len(self.words), 'word')} but {counted(rows, 'vector')}: give one vector per word"
+            )
         if self.counts is not None and len(self.counts) != rows:
-            raise VectorsError(f"{rows} words but {len(self.counts)} counts: give one count per word")
+            raise VectorsError(
+                f"{counted(rows, 'word')} but {counted(len(self.counts), 'count')}: give one count per word"
+            )
         if len(self._positions) != rows:
             twice = next(word for i, word in enumerate(self.words) if self._positions[word] != i)
             raise VectorsError(f"duplicate word {twice!r} in a table of vectors: list each word once")
@@ -101,7 +105,7 @@ class WordTable:
         """
         vector = self.get(query) if isinstance(query, str) else query
         if vector is None:
-            raise VectorsError(f"word {query!r} is not among the {len(self)} words of the table")
+            raise VectorsError(f"word {query!r} is not among the {counted(len(self), 'word')} of the table")
         if len(vector) != self.dim:
             raise VectorsError(f"the query vector has {len(vector)} numbers, those of the table have {self.dim}")
         norm = float(np.linalg.norm(vector))

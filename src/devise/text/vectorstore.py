@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int8, Shaped
 
-from devise.errors import VectorsError
+from devise.errors import VectorsError, counted
 from devise.files import atomic_write, open_tensors, parse_json, reason_of
 from devise.text.vectors import WordTable, check_writable
 
@@ -166,8 +166,8 @@ def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[
     counts = tensors.get("counts")
     if len(words) != len(tensors["vectors"]) or (counts is not None and len(counts) != len(words)):
         raise VectorsError(
-            f"{path}: {len(words)} words but {len(tensors['vectors'])} vectors and "
-            f"{'no' if counts is None else len(counts)} counts: the file is damaged, write it again"
+            f"{path}: {counted(len(words), 'word')} but {counted(len(tensors['vectors']), 'vector')} and "
+            f"{'no counts' if counts is None else counted(len(counts), 'count')}: the file is damaged, write it again"
         )
     wanted = None if only is None else frozenset(only)
     rows = [i for i, word in enumerate(words[:limit]) if wanted is None or word in wanted]
@@ -227,7 +227,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise VectorsError(f"{path}: a number in it is not finite: write it again")
     if "scales" in tensors and len(tensors["scales"]) != len(tensors["vectors"]):
         raise VectorsError(
-            f"{path}: {len(tensors['vectors'])} vectors but {len(tensors['scales'])} scales: write it again"
+            f"{path}: {counted(len(tensors['vectors']), 'vector')} but "
+            f"{counted(len(tensors['scales']), 'scale')}: write it again"
         )
     return tensors
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.files import atomic_write, exact_name, read_text, reason_of, text_name
 from devise.tabletext import cell_text, shown_text
 from devise.taxonomy.wordnet import Taxonomy
@@ -93,7 +93,7 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
         file.write(_HEAD)
         for one in unclear:
             senses, name = taxonomy.find(_words(one)), shown_text(text_name(one))
-            file.write(f"\n# {name}: {len(senses)} senses\n" if senses else f"\n# {name}: not in WordNet\n")
+            file.write(f"\n# {name}: {counted(len(senses), 'sense')}\n" if senses else f"\n# {name}: not in WordNet\n")
             for sense in senses:
                 file.write(f"#{name}\t{sense.id}\t{', '.join(sense.lemmas)}: {sense.definition}\n")
             if not senses:

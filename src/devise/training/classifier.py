@@ -16,7 +16,7 @@ from torch.nn import functional
 from devise.arrays import Features, Truth
 from devise.bundle.bundle import Bundle, file_sha256
 from devise.bundle.manifest import Provenance
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.space.embedding import random_space
 from devise.space.evidence import Classifier
@@ -375,7 +375,7 @@ def find_labelled(
     if mapped.named:
         say(f"{mapped.named} class names have one sense in WordNet and were taken for it")
     if left := len(truth) - len(inside):
-        say(f"left out {left} photos of {len(mapped.ids) - len(kept)} classes")
+        say(f"left out {counted(left, 'photo')} of {counted(len(mapped.ids) - len(kept), 'class')}")
         broken = samples.broken
         samples = samples.subset(inside)
         for line in broken:

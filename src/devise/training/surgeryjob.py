@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from devise.arrays import Surgery, Truth
 from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE
-from devise.errors import TrainingError, UsageError
+from devise.errors import TrainingError, UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.space.composition import LabelPolicy
 from devise.space.embedding import random_space
@@ -184,9 +184,9 @@ def labelled_features(store: FeatureStore, taxonomy: Taxonomy, review: Path | No
     if mapped.named:
         say(f"{mapped.named} class names have one sense in WordNet and were taken for it")
     if left := len(truth) - len(inside):
-        say(f"left out {left} photos of {len(mapped.ids) - len(kept)} classes")
+        say(f"left out {counted(left, 'photo')} of {counted(len(mapped.ids) - len(kept), 'class')}")
     if store.broken:
-        say(f"left out {store.broken} broken photos")
+        say(f"left out {counted(store.broken, 'broken photo')}")
     rows = FeatureRows(replace(store, rows=store.rows[inside]))
     ids = tuple(kept[name] for name in names)
     return LabelledFeatures(rows, truth[inside], ids, f"{store.key} {' '.join(ids)}", left)

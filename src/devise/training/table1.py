@@ -17,7 +17,7 @@ import torch
 
 from devise.arrays import LabelVectors, Scores, Truth
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.evaluation.tables import CHANCE, EvaluationSettings, RankedIds, rate_rankings
 from devise.labels import Label, LabelSet
 from devise.ranking import TIE_RULE, top_k
@@ -509,9 +509,10 @@ def _row_name(row: TableRow) -> str:
 
 def _caption(table: Table1) -> str:
     facts = (
-        f"{table.train_photos:,} training and {table.test_photos:,} test photos of {table.classes:,} classes",
+        f"{table.train_photos:,} training and {counted(table.test_photos, 'test photo')} of "
+        f"{counted(table.classes, 'class')}",
         f"mean ± standard deviation over {table.seeds} seeds",
-        f"{table.epochs} epochs and {table.tried} settings tried for every row",
+        f"{counted(table.epochs, 'epoch')} and {counted(table.tried, 'setting')} tried for every row",
         "hit@k in percent, hp@k from 0 to 1, correct sets among these classes",
         f"is-a graph {table.graph[:12]}",
         *table.notes,

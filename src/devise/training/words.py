@@ -9,7 +9,7 @@ from pathlib import Path
 
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
-from devise.errors import TextError
+from devise.errors import TextError, counted
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
 from devise.text.documents import Document
@@ -45,7 +45,7 @@ def train_words(config: WordsConfig, skipgram: SkipGramConfig, taxonomy: Taxonom
         tokens = work / f"tokens-{key}.txt"
         if not tokens.exists():
             tally = write_tokens(tokens, _sentences(config, taxonomy))
-            _say(f"corpus: {tally.tokens} tokens in {tally.sentences} definitions")
+            _say(f"corpus: {counted(tally.tokens, 'token')} in {counted(tally.sentences, 'definition')}")
         table = train_skipgram(lambda: read_tokens(tokens), skipgram, _report)
         write_vector_store(stored, table)
     return read_vector_store(stored)

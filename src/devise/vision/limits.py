@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -27,6 +27,7 @@ MAX_JPEG_PIXELS = 4 * MAX_PIXELS
 MAX_BYTES = 1 << 30
 """Most bytes to read from one file."""
 
+_CURE = "make it smaller, or raise $DEVISE_MAX_PIXELS (label, search, index, evaluate: --max-pixels)"
 _MEMORY = 10  # bytes per pixel of the limit: what a progressive JPEG of three full planes takes, measured
 _WORK = 16  # scans of a picture as large as the limit; libjpeg writes 10
 _SCANS = 256  # of a picture of any size
@@ -57,6 +58,7 @@ class PictureLimits:
     """Limits of one picture.
 
     pixels: decoded at most. jpeg_pixels: of a baseline JPEG that is decoded at a smaller scale. bytes: of its file.
+    cure: what the user can do about a picture over the limits.
     Memory is bounded by 10 bytes per pixel of `pixels`, whatever the format: a WebP, which takes 17, may have 10/17 of
     `pixels`.
     """
@@ -64,6 +66,7 @@ class PictureLimits:
     pixels: int = MAX_PIXELS
     jpeg_pixels: int = MAX_JPEG_PIXELS
     bytes: int = MAX_BYTES
+    cure: str = "make it smaller"
 
     @classmethod
     def of(cls, pixels: int) -> "PictureLimits":
@@ -75,10 +78,10 @@ class PictureLimits:
         """Return the limits by $DEVISE_MAX_PIXELS, shared with child processes; UsageError if it is not above 0."""
         given = os.environ.get("DEVISE_MAX_PIXELS")
         if given is None:
-            return cls()
+            return cls(cure=_CURE)
         if not given.isdecimal() or not 0 < int(given) < 1 << 40:
             raise UsageError(f"$DEVISE_MAX_PIXELS must be a whole number above 0, got {given[:40]!r}")
-        return cls.of(int(given))
+        return replace(cls.of(int(given)), cure=_CURE)
 
     @property
     def memory(self) -> int:
@@ -91,7 +94,7 @@ class PictureLimits:
         if width < 1 or height < 1:
             raise PictureError("no pixels")
         if width * height > limit:
-            raise PictureError(f"{width} x {height} pixels, over the limit of {_mega(limit)}: make it smaller")
+            raise PictureError(f"{width} x {height} pixels, over the limit of {_mega(limit)}: {self.cure}")
 
     def check_image(self, image: Image.Image, scale: int = 1) -> None:
         """Raise PictureError if decoding an opened image costs too much. scale: divisor of each side."""
@@ -116,7 +119,7 @@ class PictureLimits:
         if cost > self.memory:
             raise PictureError(
                 f"{size[0]} x {size[1]} pixels of {kind} need {cost // 10**6:,} MB, over the limit of "
-                f"{self.memory // 10**6:,} MB: make it smaller"
+                f"{self.memory // 10**6:,} MB: {self.cure}"
             )
 
 

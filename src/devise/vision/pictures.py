@@ -149,6 +149,7 @@ _END = b"\xff\xd9"  # of a JPEG
 _NO_END = "its end marker is missing, but all its pixels are present"
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that stands inside a scan
 _SPOILT = ("truncated", "premature", "end of file", "broken data stream", "could not create decoder object")
+_CONVERT = ", which is not read: convert it to JPEG or PNG"
 _OTHERS = (
     (b"<!doctype html", "a web page"),
     (b"<html", "a web page"),
@@ -162,8 +163,19 @@ _OTHERS = (
     (b"rar!", "a RAR archive"),
     (b"%!ps", "PostScript"),
     (b"{", "JSON"),
-    (b"\xff\x0a", "JPEG XL (convert it to JPEG or PNG)"),
-    (b"\0\0\0\x0cjxl ", "JPEG XL (convert it to JPEG or PNG)"),
+    (b"\xff\x0a", f"JPEG XL{_CONVERT}"),
+    (b"\0\0\0\x0cjxl ", f"JPEG XL{_CONVERT}"),
+    (b"qoif", f"QOI{_CONVERT}"),
+    (b"dds ", f"a texture in DDS{_CONVERT}"),
+    (b"icns", f"an icon{_CONVERT}"),
+    (b"\0\0\1\0", f"an icon{_CONVERT}"),
+    (b"\x01\xda\0\1", f"SGI{_CONVERT}"),
+    (b"\x01\xda\1\1", f"SGI{_CONVERT}"),
+    (b"p7\n", f"PAM{_CONVERT}"),
+    (b"v/1\1", f"OpenEXR{_CONVERT}"),
+    (b"#?radiance", f"Radiance HDR{_CONVERT}"),
+    (b"simple  =", f"FITS{_CONVERT}"),
+    (b"gimp xcf", "a file of GIMP"),
     (b"version https://git-lfs", "a pointer of Git LFS (git lfs pull gets the picture)"),
 )
 """First bytes, in lower case, of files that people mistake for pictures."""
@@ -304,13 +316,16 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
             factory(BytesIO(data), "").close()
         except Exception as error:  # of a decoder with hostile bytes
             reason = (str(error).splitlines() or [""])[0]
-            if "not identified" not in reason:
-                told = isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
+            known = "not identified" not in reason
+            if known or name in ("PNG", "GIF"):  # whose first bytes no other file has by chance
+                told = known and isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
                 return f"cut off or damaged ({reason if told else name})"
     begins_as = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ").lower()
     other = next((name for begin, name in _OTHERS if begins_as.startswith(begin)), None)
     if data[4:8] == b"ftyp":  # MP4, MOV and their family; CR3 is Canon's
         other = "a camera's raw file" if data[8:11] == b"crx" else "a video"
+    if other and other.endswith(_CONVERT):
+        return other
     return f"{other}, not a picture" if other else "not a picture of a known format"
 
 
@@ -341,7 +356,7 @@ def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixe
     try:
         image = JpegImageFile(BytesIO(data))  # not Image.open, whose limit knows nothing of reduced scales
     except SyntaxError:
-        raise PictureError("not a picture of a known format") from None
+        raise PictureError("cut off or damaged (JPEG)") from None
     with image:
         if header is None:
             raise PictureError("cut off or damaged (no scan of a picture in it)")
@@ -447,7 +462,9 @@ def _reason(error: Exception) -> str:
     """Describe a decoder's error in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = (str(error).strip().splitlines() or [""])[0]
+    if not text:
+        return "cut off or damaged"
     if isinstance(error, EOFError) or any(word in text.lower() for word in _SPOILT):
         return f"cut off or damaged ({text})"
     return f"cannot be decoded ({text})"

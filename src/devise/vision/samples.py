@@ -6,7 +6,7 @@ over processes and resuming after a stop are then the same for shards and for fo
 
 import hashlib
 import tarfile
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from devise.archives import Tar
-from devise.errors import PictureError, TrainingError, UsageError
+from devise.errors import PictureError, TrainingError, UsageError, counted
 from devise.files import real_path, text_of
 from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
 
@@ -57,7 +57,7 @@ class Samples:
     def left_out(self) -> Iterator[str]:
         """Yield lines for people on files that are not samples."""
         if self.skipped:
-            yield f"left out {self.skipped} files: not pictures by their names"
+            yield f"left out {counted(self.skipped, 'file')}: not pictures by their names"
         if self.empty:
             more = ", ..." if len(self.empty) > _NAMED else ""
             names = ", ".join(self.empty[:_NAMED])
@@ -133,8 +133,10 @@ def find_samples(sources: Sequence[Path]) -> Samples:
                 problem = "is a compressed archive: unpack it first"
             raise UsageError(f"{source} {problem}: give a folder of class folders, or .tar shards")
     if not found.names:
+        first = f" ({counted(len(found.broken), 'broken one')}, the first: {found.broken[0]})" if found.broken else ""
         raise UsageError(
-            f"no photo in {', '.join(map(str, sources))}: expected CLASS/photo.jpg; in shards also KEY.jpg and KEY.cls"
+            f"no photo in {', '.join(map(str, sources))}{first}: expected CLASS/photo.jpg; in shards also KEY.jpg and "
+            "KEY.cls"
         )
     return found.samples()
 
@@ -206,9 +208,13 @@ def _list_shard(path: Path, found: _Found) -> None:
     found.files.append(path)
     photos: list[tuple[PurePosixPath, int, int]] = []
     classes: dict[str, str] = {}
+    folders: set[PurePosixPath] = set()
     given: set[str] = set()  # without regard to the ending's letters, as the class of a.jpg and a.JPG is one
     for member in _members(path):
         name = PurePosixPath(member.name)
+        folders.add(name if member.isdir() else name.parent)
+        if member.isdir():
+            continue
         is_class = name.suffix.lower() == ".cls" and member.isfile()
         member_key = f"{name.with_suffix('')}{name.suffix.lower()}"
         if member_key in given:
@@ -222,12 +228,21 @@ def _list_shard(path: Path, found: _Found) -> None:
         else:
             photos.append((name, member.offset_data, member.size))
     _refuse_twins(path, [name for name, _, _ in photos], classes)
+    found.empty += _without_photo(folders, {name.parent for name, _, _ in photos})
     for name, offset, size in photos:
         key = str(name.with_suffix(""))
         if class_name := classes.get(key) or name.parent.name:
             found.add(f"{path.name}/{name}", class_name, offset, size)
         else:
             found.broken.append(f"{path.name}/{name}: no class, because it has neither a folder nor {key}.cls")
+
+
+def _without_photo(folders: Set[PurePosixPath], full: Set[PurePosixPath]) -> Iterator[str]:
+    """Yield the names of the innermost folders without a photo, unless a folder above them has one."""
+    outer = {above for folder in folders | full for above in folder.parents}
+    for folder in sorted(folders - full - outer):
+        if folder.name and not is_hidden(folder) and full.isdisjoint(folder.parents[:-1]):
+            yield folder.name
 
 
 def _refuse_twins(path: Path, photos: Sequence[PurePosixPath], classes: Container[str]) -> None:
@@ -243,15 +258,14 @@ def _refuse_twins(path: Path, photos: Sequence[PurePosixPath], classes: Containe
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield the files of a shard by its headers; TrainingError if truncated, UsageError if not an archive."""
+    """Yield the members of a shard by its headers; TrainingError if truncated, UsageError if not an archive."""
     end = 0
     try:
         with Tar.open(path, "r:") as shard:
             while (member := shard.next()) is not None:
                 shard.members = []  # type: ignore[attr-defined]  # or it keeps them all
                 end = member.offset_data + member.size
-                if not member.isdir():
-                    yield member
+                yield member
             if _block(path, shard.offset) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it has no end mark")
             if _goes_on(path, shard.offset):

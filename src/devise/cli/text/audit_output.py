@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.printing import page, plain
+from devise.errors import counted
 from devise.evaluation.audit import EXAMPLE_NAME, Audit, FarClass, LabelSpaceAudit
 from devise.meaning.senses import VECTOR_FROM
 
@@ -19,7 +20,7 @@ def print_audit(found: Audit, seed: int) -> None:
     """Print everything, metrics first."""
     lists = {"trained": found.trained, found.wide_list: found.wide}
     blocks: list[RenderableType] = [
-        plain(f"{found.model}, policy {found.policy}, {found.words:,} words"),
+        plain(f"{found.model}, policy {found.policy}, {counted(found.words, 'word')}"),
         Text(),
         *_titled("label space compared with WordNet", _measures(lists)),
         *_notes(lists.values(), seed),
@@ -71,7 +72,8 @@ def _notes(measures: Iterable[LabelSpaceAudit], seed: int) -> Iterator[Renderabl
     ranked = ", ".join(f"{one.pairs:,} ({'all' if one.exact else f'sample, seed {seed}'})" for one in (small, wide))
     yield plain(
         f"@k: share of a class's k nearest in its correct set; rank corr.: cosine with edges, -1 is best, over "
-        f"{ranked} pairs; hubness: skewness of how often a class is among the {wide.hub_k} nearest, 0 is best; never "
+        f"{ranked} pairs; hubness: skewness of how often a class is among the "
+        f"{wide.hub_k} nearest, 0 is best; never "
         f"near: classes among the nearest of none; without a vector, scored 0: {small.without_vector:,} and "
         f"{wide.without_vector:,}",
         "dim",

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from devise.cli.terminal import counted, tell
+from devise.cli.terminal import tell
 from devise.cli.text import text
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from devise.text.gathering import CorpusForm, GatherProgress, GatherTally
@@ -126,7 +126,9 @@ def _progress() -> Progress:
 
 
 def _facts(out: Path, tally: "GatherTally") -> Iterator[str]:
-    words = f" with {tally.tokens:,} words in {counted(tally.sentences, 'sentence')}" if tally.sentences else ""
+    words = (
+        f" with {counted(tally.tokens, 'word')} in {counted(tally.sentences, 'sentence')}" if tally.sentences else ""
+    )
     yield f"{out}: {counted(tally.documents, 'document')}{words}"
     if tally.pages:
         yield f"from {counted(tally.pages, 'page')} of dumps"

@@ -12,7 +12,7 @@ from rich.table import Table
 from devise.cli.options import OnBadOption
 from devise.cli.terminal import tell
 from devise.cli.text import text
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from devise.text.similarity import AnalogyResult, PairsResult
@@ -64,7 +64,7 @@ def evaluate(
     if as_json:
         print(json.dumps(_record(len(table), table.dim, judged, solved), indent=1))
     else:
-        print(f"{len(table):,} words of {table.dim} numbers")
+        print(f"{counted(len(table), 'word')} of {counted(table.dim, 'number')}")
         _print(judged, solved)
 
 

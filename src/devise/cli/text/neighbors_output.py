@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.printing import page, plain
+from devise.errors import counted
 from devise.meaning.relations import NearWords, Neighbour
 from devise.meaning.senses import Asked
 
@@ -79,7 +80,7 @@ def _notes(one: Near) -> Iterator[RenderableType]:
         yield plain(note, "yellow")
     if len(one.asked.senses) > 1:
         taken = one.asked.chosen
-        yield plain(f"{one.name!r} has {len(one.asked.senses)} senses; labels near to {taken.id}:", "dim")
+        yield plain(f"{one.name!r} has {counted(len(one.asked.senses), 'sense')}; labels near to {taken.id}:", "dim")
         for sense in one.asked.senses[:_SENSES]:
             mark = "*" if sense.id == taken.id else " "
             yield plain(f"  {mark} {sense.id}  {sense.gloss}", "dim")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from devise.cli.evaluation_output import Rows, print_rows
+from devise.errors import counted
 from devise.evaluation.audit import LabelSpaceAudit
 from devise.evaluation.policytable import PolicyComparison
 from devise.evaluation.tables import measure_cell
@@ -60,7 +61,8 @@ def _photos(found: PolicyComparison, policy: str, scorer: str) -> Iterator[str]:
 def _notes(found: PolicyComparison) -> Iterator[str]:
     first = found.rows[0]
     yield (
-        f"trained: {first.trained.classes:,} classes; wide: {found.wide_list}, {first.wide.classes:,} classes; @k: "
+        f"trained: {counted(first.trained.classes, 'class')}; wide: {found.wide_list}, "
+        f"{counted(first.wide.classes, 'class')}; @k: "
         "share of a class's k nearest in its correct set; rank: correlation of cosine with edges, -1 is best; "
         f"hubs: skewness of how often a class is among the {first.wide.hub_k} nearest, 0 is best; "
         "no vector: of the wide list"
@@ -70,7 +72,8 @@ def _notes(found: PolicyComparison) -> Iterator[str]:
     if first.photos is not None:
         of = first.photos
         yield (
-            f"{of.images:,} photos of {of.classes:,} classes, {of.candidates:,} candidates, surgery in closed "
+            f"{counted(of.images, 'photo')} of {counted(of.classes, 'class')}, "
+            f"{counted(of.candidates, 'candidate')}, surgery in closed "
             "form; hit@k in percent"
         )
     for reason, count in found.skipped.items():

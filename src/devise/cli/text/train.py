@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devise.cli.terminal import counted, tell
+from devise.cli.terminal import tell
 from devise.cli.text import text
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from devise.text.corpus import CorpusTally

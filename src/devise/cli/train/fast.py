@@ -7,6 +7,7 @@ import typer
 
 from devise.cli.terminal import tell
 from devise.cli.train import train
+from devise.errors import counted
 
 __all__ = ["fast"]
 
@@ -40,6 +41,6 @@ def fast(
     for problem in made.problems:
         tell(problem)
     part = bundle.manifest.part("fast.safetensors")
-    print(f"{model}: {part.name}, {part.bytes:,} bytes, from {made.facts['photos_read']} photos")
+    print(f"{model}: {part.name}, {counted(part.bytes, 'byte')}, from {made.facts['photos_read']} photos")
     if made.facts["photos_read"] != made.facts["photos_chosen"]:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.train import train
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 
 __all__ = ["fetch"]
 
@@ -26,4 +26,4 @@ def fetch(
         raise UsageError(f"the photo set must be one of {', '.join(DATASETS)}, got {name!r}")
     archive = fetched(DATASETS[name], out, source)
     for shard, count in write_shards(DATASETS[name], archive, out).items():
-        print(f"{count} photos in {out / f'{name}-{shard}.tar'}")
+        print(f"{counted(count, 'photo')} in {out / f'{name}-{shard}.tar'}")

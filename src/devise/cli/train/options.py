@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from devise.cli.terminal import tell
-from devise.errors import TrainingError, UsageError
+from devise.errors import TrainingError, UsageError, counted
 from devise.files import real_path, sole_writer
 
 __all__ = [
@@ -145,7 +145,7 @@ def lines_of_progress(clock: Callable[[], float] = time.monotonic) -> Shown:
             say(line)
 
     return Shown(
-        lambda done, total: tell_now_and_then(f"{done} of {total} photos"),
+        lambda done, total: tell_now_and_then(f"{done} of {counted(total, 'photo')}"),
         lambda epoch, step, total, loss: tell_now_and_then(
             f"epoch {epoch + 1}, step {step} of {total}, loss {loss:.4f}"
         ),
@@ -212,7 +212,7 @@ def print_outcome(
     counts: tuple[int, int], epoch: int, measures: Mapping[str, float], out: Path, in_words: Callable[[str, float], str]
 ) -> None:
     """Print the closing lines. counts: photos, classes. in_words: formats a metric's name and value."""
-    print(f"{counts[0]} photos of {counts[1]} classes; best epoch {epoch}")
+    print(f"{counted(counts[0], 'photo')} of {counted(counts[1], 'class')}; best epoch {epoch}")
     for name, value in measures.items():
         print(f"{name} on held-out photos: {in_words(name, value)}")
     print(f"model in {out}")

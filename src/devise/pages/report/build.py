@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from devise.errors import PictureError, UsageError
+from devise.errors import PictureError, UsageError, counted
 from devise.evaluation.confusion import Meeting, Subtree, confusion_tree, first_path, meeting
 from devise.evaluation.summary import ImageValues
 from devise.evaluation.tables import measure_cell
@@ -169,7 +169,8 @@ def build_content(
             on_photo()
     classes = tuple(_classes(measured, asked.model, names))
     return Content(
-        title=asked.title or f"Evaluation on {len(measured.truth):,} photos of {len(classes):,} classes",
+        title=asked.title
+        or f"Evaluation on {counted(len(measured.truth), 'photo')} of {counted(len(classes), 'class')}",
         summary=_summary(measured, asked),
         model=asked.model,
         facts=_facts(measured, asked),
@@ -248,7 +249,7 @@ def _card(measured: Measured, place: int, names: Names, path: Path | None, asked
 
 
 def _beside(scorer: str, trained: frozenset[str]) -> str:
-    return f"Softmax over {len(trained):,} labels" if scorer == "softmax" else scorer
+    return f"Softmax over {counted(len(trained), 'label')}" if scorer == "softmax" else scorer
 
 
 def _picture(path: Path | None) -> str:
@@ -264,8 +265,9 @@ def _summary(measured: Measured, asked: ReportOptions) -> str:
     hits = sum(guess == truth for guess, truth in zip(measured.first(asked.model), measured.truth, strict=True))
     unseen = sum(truth not in measured.trained for truth in measured.truth)
     return (
-        f"The first guess of {asked.model} is right for {hits:,} of {len(measured.truth):,} photos, out of "
-        f"{measured.candidates:,} candidate labels. {unseen:,} of the photos show a class without training photos."
+        f"The first guess of {asked.model} is right for {hits:,} of {counted(len(measured.truth), 'photo')}, out of "
+        f"{counted(measured.candidates, 'candidate label')}. {unseen:,} of the photos show a class "
+        "without training photos."
     )
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from devise.errors import counted
 from devise.evaluation import statistics
 from devise.evaluation.confusion import Subtree, Verdict
 from devise.evaluation.hedging import HedgingCurve
 from devise.evaluation.statistics import Interval, Measured
 from devise.evaluation.summary import Summary
 from devise.evaluation.tables import CHANCE, EvaluationResult, Generalised, measure_cell
-from devise.pages.frame import many
 from devise.tabletext import csv_text
 
 __all__ = [
@@ -257,21 +257,21 @@ class Results:
 def measure_tables(results: Results) -> Iterator[Table]:
     """Return means over photos and over classes, both sides if there are two, and other metrics."""
     names, summary = results.table.settings.measures, results.summary
-    counted = f"{many(results.table.images, 'photo')} of {many(results.table.classes, 'class')}"
+    whole = f"{counted(results.table.images, 'photo')} of {counted(results.table.classes, 'class')}"
     over_photos = {**summary.measures, CHANCE: results.chance()}
     over_classes = {**summary.class_means, CHANCE: results.class_chance()}
-    yield _best(_table("Means over the photos", f"{counted}; {_NOTE}", over_photos, {name: name for name in names}))
-    yield _best(_table("Means over the classes", f"{counted}; {_NOTE}", over_classes, {name: name for name in names}))
+    yield _best(_table("Means over the photos", f"{whole}; {_NOTE}", over_photos, {name: name for name in names}))
+    yield _best(_table("Means over the classes", f"{whole}; {_NOTE}", over_classes, {name: name for name in names}))
     if results.split is not None:
         split = results.split
         counts = (split.seen, split.unseen, results.table)
         for (side, title), of in zip(_SIDES.items(), counts, strict=True):
-            note = f"{many(of.images, 'photo')} of {many(of.classes, 'class')}; {_NOTE}"
+            note = f"{counted(of.images, 'photo')} of {counted(of.classes, 'class')}; {_NOTE}"
             yield _best(_table(title, note, over_photos, {f"{side} {name}": name for name in names}))
     others = {name: name for row in summary.measures.values() for name in row if _is_other(name)}
     for title, note, wider in (("Ranks, errors and scores", _OTHERS, False), ("Wider names", _WIDER, True)):
         if columns := {name: name for name in others if name.startswith(_OF_WIDER) == wider}:
-            yield _table(title, f"{counted}; {note}", summary.measures, columns)
+            yield _table(title, f"{whole}; {note}", summary.measures, columns)
 
 
 def measures_csv(results: Results) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devise.errors import counted
 from devise.evaluation.confusion import Subtree
 from devise.evaluation.hedging import SHOWN
 from devise.evaluation.statistics import Measured
@@ -190,7 +191,7 @@ def _reliability(scorer: str, calibration: Calibration) -> Figure:
         "Share of right first guesses among photos with similar scores. The dashed line is perfect calibration; "
         "the numbers below are the photos per bin. "
         f"Expected calibration error {measure_cell('ece', error.value)}{''.join(ends)}.",
-        f"Over {photos} photos the mean score is {abs(100 * gap):.1f} percentage points {side}.",
+        f"Over {counted(photos, 'photo')} the mean score is {abs(100 * gap):.1f} percentage points {side}.",
         _reliability_drawing(bins),
         ("from", "to", "photos", "mean score", "share right"),
         tuple((one.low, one.high, one.photos, one.confidence, one.right) for one in bins),
@@ -249,7 +250,9 @@ def _classes(classes: Sequence[ClassLine], model: str) -> Figure:
         Bar(one.name, ((share(one, low), "s0"), (share(one, high) - share(one, low), "s5")), f"{share(one, high):.0%}")
         for one in shown
     ]
-    left_out = "" if len(shown) == len(ordered) else f" The {half} best and {half} worst of {len(ordered):,} classes."
+    left_out = (
+        "" if len(shown) == len(ordered) else f" The {half} best and {half} worst of {counted(len(ordered), 'class')}."
+    )
     return Figure(
         "classes",
         f"{model}, class by class",
@@ -285,7 +288,7 @@ def _confusion(content: Content) -> Figure:
         f"Wrong first guesses of {content.model}",
         "Each row is a WordNet branch with true classes: guesses that are right, wrong but in the branch, or in "
         f"another branch.{more}",
-        f"{tree.right:,} of {tree.photos:,} photos are named right; the tree below gives the details as text.",
+        f"{tree.right:,} of {counted(tree.photos, 'photo')} named right; the tree below gives the details as text.",
         bar_rows(bars, (("right", "good"), ("wrong, same branch", "s5"), ("another branch", "bad"))),
         ("branch", "from", "to", "photos"),
         tuple(_flow_rows(tree, content.names)),

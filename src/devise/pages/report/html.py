@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from urllib.parse import quote
 
+from devise.errors import counted
 from devise.evaluation.confusion import NEAR, Flow, Subtree, Verdict
-from devise.pages.frame import document, html_text, many, unseen_mark
+from devise.pages.frame import document, html_text, unseen_mark
 from devise.pages.report.charts import png, svg
 from devise.pages.report.content import Cell, ClassLine, Competing, Content, GuessLine, PhotoCard, Side, Table
 from devise.pages.report.figures import Figure, figures_of
@@ -35,9 +36,9 @@ def gallery_section(content: Content) -> str:
 
 def _introduction(content: Content) -> str:
     shown = len(content.cards)
-    count = many(shown, "photo") if shown == content.total else f"{shown:,} of {many(content.total, 'photo')}"
+    count = counted(shown, "photo") if shown == content.total else f"{shown:,} of {counted(content.total, 'photo')}"
     chosen = "" if shown == content.total else ", chosen evenly by class"
-    missing = f" {many(content.missing, 'picture')} not found."
+    missing = f" {counted(content.missing, 'picture')} not found."
     size = sum(len(card.picture) for card in content.cards)
     return (
         f'<p class="soft">{count} shown{chosen}; the pictures take {size / 1e6:.1f} MB of this page.'
@@ -98,7 +99,7 @@ def _more(guess: GuessLine) -> Iterator[str]:
     if guess.gloss:
         yield f"<p>{html_text(guess.gloss)}</p>"
     if guess.meets:
-        steps = many(guess.edges, "edge")
+        steps = counted(guess.edges, "edge")
         yield f"<p>{steps} from the true class; both are kinds of {html_text(guess.meets)}.</p>"
         yield f"<p>{html_text(guess.way)}</p>"
 
@@ -154,7 +155,8 @@ def _inside(branch: Subtree, names: dict[str, str], total: int) -> Iterator[str]
         items = "".join(f"<li>{_flow(flow, names)}</li>" for flow in shown)
         if rest := branch.flows[_FLOWS:]:
             items += (
-                f'<li class="soft">{many(len(rest), "rarer way")}, {many(sum(f.photos for f in rest), "photo")}</li>'
+                f'<li class="soft">{counted(len(rest), "rarer way")}, '
+                f"{counted(sum(f.photos for f in rest), 'photo')}</li>"
             )
         yield f'<ul class="flows" role="list" aria-label="Wrong turns">{items}</ul>\n'
     if branch.branches:
@@ -271,7 +273,7 @@ def _class_table(classes: Sequence[ClassLine]) -> str:
     rows = "\n".join(f"<tr>{''.join(_class_cells(one))}</tr>" for one in classes)
     return (
         '<div class="card"><div class="scroll tall" role="region" tabindex="0" aria-label="Class by class">\n'
-        f'<table class="numbers sortable">\n<caption>{many(len(classes), "class")}; shares in percent</caption>\n'
+        f'<table class="numbers sortable">\n<caption>{counted(len(classes), "class")}; shares in percent</caption>\n'
         f"<thead><tr>{cells}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div></div>\n"
     )
 

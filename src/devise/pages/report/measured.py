@@ -5,14 +5,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from devise.errors import UsageError
+from devise.errors import UsageError, counted
 from devise.evaluation import statistics
 from devise.evaluation.record import Record
 from devise.evaluation.statistics import Reliability
 from devise.evaluation.summary import absent_measures, summarise
 from devise.evaluation.tables import CHANCE, EvaluationResult, check_graph, rate_record
 from devise.files import real_path
-from devise.pages.frame import many
 from devise.pages.report.build import Measured
 from devise.pages.report.content import (
     Calibration,
@@ -137,14 +136,14 @@ def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
             yield f"{key}: {facts[key]}"
     if isinstance(facts.get("folders"), list):
         yield f"folders: {', '.join(map(str, facts['folders']))}"
-    yield f"{result.candidates:,} candidate labels, {result.trained:,} trained labels"
+    yield f"{counted(result.candidates, 'candidate label')}, {counted(result.trained, 'trained label')}"
     if isinstance(facts.get("transductive"), dict):
         yield from (f"{row} is transductive: {what}" for row, what in facts["transductive"].items())
     yield from (str(getattr(settings, name)) for name in _RULES)
     if result.absent_images:
         yield (
-            f"{many(result.absent_images, 'photo')} of {many(result.absent_classes, 'class')} "
-            "have no right candidate and count as misses"
+            f"{counted(result.absent_images, 'photo')} of {counted(result.absent_classes, 'class')} "
+            "without a right candidate, which count as misses"
         )
     for key, title in (("coverage", "vectors of the candidates by source"), ("skipped", "left out")):
         if isinstance(facts.get(key), dict):

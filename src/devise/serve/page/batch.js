@@ -8,6 +8,7 @@ const AT_ONCE = 3;  // requests; the service has its own queue, and says with 42
 const TRIES = 1000;  // requests to a busy service per photo
 const PICTURE = /\.(apng|avif|bmp|dib|gif|hei[cf]|hif|j2k|jfif|jp2|jpe|jpe?g|p[bgnp]m|png|tiff?|webp)$/i;
 const at = (id) => document.getElementById(id);
+const counted = (photos) => `${count(photos)} photo${photos === 1 ? "" : "s"}`;
 let photos = [], stopping = null, ask = () => new URLSearchParams(), open = () => {};
 
 /** question: the query for each photo. look: shows one photo alone. */
@@ -26,7 +27,7 @@ export function nameAll(files, skipped) {
   stopping?.abort();
   photos.forEach((one) => URL.revokeObjectURL(one.url));
   photos = files.map(({ file, path }) => ({ file, path, url: URL.createObjectURL(file), answer: null, problem: "" }));
-  at("batch-title").textContent = `${count(photos.length)} photos`;
+  at("batch-title").textContent = counted(photos.length);
   show(at("batch-skipped"), skipped && `${count(skipped)} other file${skipped === 1 ? " was" : "s were"} left out: not pictures by their names.`);
   at("batch-list").replaceChildren(...photos.map(row));
   at("batch").hidden = false;
@@ -73,7 +74,7 @@ async function run() {
   const mine = stopping = new AbortController();
   let trouble = "";
   at("batch-go").textContent = "Stop";
-  at("batch-status").textContent = `Naming ${count(left().length)} photos …`;
+  at("batch-status").textContent = `Naming ${counted(left().length)} …`;
   const waiting = left();
   const work = async () => {
     while (waiting.length && !mine.signal.aborted) {

@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from devise.errors import TextError
+from devise.errors import TextError, counted
 from devise.files import atomic_write
 
 __all__ = ["ENCODED_NUMBERS", "LONGEST_SENTENCE", "SENTENCE_END", "EncodedText", "encode"]
@@ -83,7 +83,9 @@ def encode(
             tokens = _drafted(sentences, counter, file, on_tokens or (lambda _: None))
         words, counts, renumbered = counter.kept(min_count, max_words)
         if not words:
-            raise TextError(f"no word occurs {min_count} times in {tokens} tokens: give more text or a lower min_count")
+            raise TextError(
+                f"no word occurs {min_count} times in {counted(tokens, 'token')}: give more text or a lower min_count"
+            )
         with atomic_write(path, "wb") as file:
             blocks, read = _renumbered(draft, renumbered, file)
     finally:
