@@ -171,7 +171,7 @@ def test_a_protocol_leaves_photos_of_other_classes_out(run: Run, photos: Path, s
     assert "2 photos, 2 classes, 21 candidates, 1,000 trained labels" in out
     assert "left out: photos of a class outside 3-hops (splits.json#3-hops) 3" in out
     code, out, _ = run("evaluate", photos, "--protocol", "3-hops+1K", "--splits", splits)
-    assert "5 photos, 4 classes, 1021 candidates, 1,000 trained labels" in out
+    assert "5 photos, 4 classes, 1,021 candidates, 1,000 trained labels" in out
     assert "harmonic mean of the two" in out
 
 
