@@ -21,6 +21,7 @@ HORSE, DOG = "n02374451", "n02084071"
 ZEDONK = TypedLabel("zedonk", "offspring of a zebra and a donkey")
 
 Choose = Callable[..., Candidates]
+from devise.taxonomy.wordnet import default_taxonomy
 
 
 @pytest.fixture
@@ -307,11 +308,11 @@ def test_an_address_or_a_number_is_said(packaged: Model):
 def test_a_sense_is_chosen_by_its_id(choose: Choose):
     mouse = TypedLabel("mouse")
     for sense in ("n03793489", "mouse.n.04"):
-        (typed,) = with_senses([mouse], [sense])
+        (typed,) = with_senses(default_taxonomy(), [mouse], [sense])
         (label,) = choose("typed", typed=(typed,)).space.labels
         assert (label.id, label.name) == ("n03793489", "mouse")
     with pytest.raises(UsageError, match="n02084071 is not a sense of any given word"):
-        with_senses([mouse], ["n02084071"])
+        with_senses(default_taxonomy(), [mouse], ["n02084071"])
 
 
 def test_typed_label_by_id(choose: Choose):

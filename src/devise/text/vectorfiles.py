@@ -165,7 +165,7 @@ class _WordRows:
             self._bad += [f"{path}: the vector of {word!r} contains a value that is not finite" for word in broken]
             words, vectors = kept, vectors[finite]
         if self._bad:
-            self.notes.append(f"{path}: left out {len(self._bad):,} bad words, the first: {self._bad[0]}")
+            self.notes.append(f"{path}: left out {counted(len(self._bad), 'bad word')}, the first: {self._bad[0]}")
         try:
             return WordTable(words, vectors, duplicates=self._duplicates, bad=len(self._bad), notes=tuple(self.notes))
         except VectorsError as problem:
