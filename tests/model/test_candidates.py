@@ -11,6 +11,7 @@ from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
 from devise.model.typed import TypedLabel, parse_labels
 from devise.space.labelspace import placed
+from devise.taxonomy.wordnet import default_taxonomy
 
 ALL = (
     "n02390738", "n02123045", "n03467517", "n02391049", "n02390101",
@@ -21,7 +22,6 @@ HORSE, DOG = "n02374451", "n02084071"
 ZEDONK = TypedLabel("zedonk", "offspring of a zebra and a donkey")
 
 Choose = Callable[..., Candidates]
-from devise.taxonomy.wordnet import default_taxonomy
 
 
 @pytest.fixture
