@@ -182,7 +182,7 @@ def checkpoint_facts(folder: Path) -> tuple[Path, Read]:
 
 
 def labels_facts(folder: Path) -> tuple[Path, Read]:
-    model = SimpleNamespace(parts=SimpleNamespace(withheld={}))
+    model = SimpleNamespace(parts=SimpleNamespace(withheld={}, taxonomy=SimpleNamespace(language=None)))
     facts = {"format": "devise labels", "version": 1, "model_sha256": "ab" * 32, "request": {"top": 5}}
     (folder / "_labels.json").write_text(json.dumps(facts))
     with pytest.MonkeyPatch.context() as patched:

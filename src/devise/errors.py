@@ -15,6 +15,7 @@ __all__ = [
     "TrainingStoppedError",
     "UsageError",
     "VectorsError",
+    "counted",
     "shortened",
     "with_addresses",
 ]

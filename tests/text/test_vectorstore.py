@@ -149,7 +149,7 @@ def test_int8_without_a_scale_for_each_row(tmp_path: Path) -> None:
     told = {"format": "devise-word-vectors", "precision": "int8", "version": 1}
     codes, scales = np.ones((2, 2), dtype=np.int8), np.ones(1, dtype=np.float32)
     path = saved(tmp_path / "t.safetensors", told, vectors=codes, scales=scales)
-    with pytest.raises(VectorsError, match="2 vectors but 1 scales"):
+    with pytest.raises(VectorsError, match="2 vectors but 1 scale: "):
         read_vector_store(path)
 
 
