@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from devise.vision.folders import EXTENSIONS, Found, find_pictures
+from devise.errors import UsageError
+from devise.vision.folders import EXTENSIONS, IGNORE_FILE, Found, find_pictures
 
 
 def names(root: Path, found: list[Found]) -> list[str]:
@@ -138,3 +139,58 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
 
 def test_every_extension_is_lower_case() -> None:
     assert all(extension == extension.lower() and extension.startswith(".") for extension in EXTENSIONS)
+
+
+def excluded(root: Path, *patterns: str) -> tuple[list[str], list[str]]:
+    left: list[Path] = []
+    found = list(find_pictures([root], exclude=patterns, on_exclude=left.append))
+    assert not any(one.problem for one in found)
+    return names(root, found), sorted(path.relative_to(root).as_posix() for path in left)
+
+
+def test_folders_of_file_servers_and_wastebaskets_are_left_out_unless_given(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "@eaDir/a.jpg/thumb.jpg", "b/#recycle/b.jpg", "b/Trash/c.jpg", "b/trash.jpg", "b/d.jpg")
+    assert excluded(tmp_path) == (["a.jpg", "b/d.jpg", "b/trash.jpg"], ["@eaDir", "b/#recycle", "b/Trash"])
+    assert names(tmp_path, list(find_pictures([tmp_path / "b" / "Trash"]))) == ["b/Trash/c.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kept"),
+    [
+        (("*.png",), ["a.jpg", "b/c.jpg", "b/drafts/e.jpg", "drafts/f.jpg"]),
+        (("drafts/",), ["a.jpg", "a.png", "b/c.jpg", "b/d.png"]),
+        (("/drafts",), ["a.jpg", "a.png", "b/c.jpg", "b/d.png", "b/drafts/e.jpg"]),
+        (("b/*.png",), ["a.jpg", "a.png", "b/c.jpg", "b/drafts/e.jpg", "drafts/f.jpg"]),
+        (("*", "!a.*", "!b"), ["a.jpg", "a.png"]),
+        (("# not a pattern", ""), ["a.jpg", "a.png", "b/c.jpg", "b/d.png", "b/drafts/e.jpg", "drafts/f.jpg"]),
+    ],
+)
+@pytest.mark.parametrize("from_file", [False, True], ids=["option", "file"])
+def test_patterns_mean_what_they_do_to_git(
+    tmp_path: Path, patterns: tuple[str, ...], kept: list[str], from_file: bool
+) -> None:
+    touch(tmp_path, "a.jpg", "a.png", "b/c.jpg", "b/d.png", "b/drafts/e.jpg", "drafts/f.jpg")
+    if from_file:
+        (tmp_path / IGNORE_FILE).write_text("\n".join(patterns), encoding="utf-8")
+        patterns = ()
+    assert excluded(tmp_path, *patterns)[0] == kept
+
+
+def test_the_innermost_rule_that_matches_counts(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b/c.png", "b/d.jpg")
+    (tmp_path / "b" / IGNORE_FILE).write_text("!c.png\nd.jpg\n", encoding="utf-8")
+    assert excluded(tmp_path, "*.png") == (["b/c.png"], ["a.png", "b/d.jpg"])
+
+
+@pytest.mark.parametrize("rules", [b"!\n", b"\xff\xfe\x00d", b"a\xff"])
+def test_a_folder_whose_rules_cannot_be_read_is_not_entered(tmp_path: Path, rules: bytes) -> None:
+    touch(tmp_path, "a.jpg", "b/c.jpg")
+    (tmp_path / "b" / IGNORE_FILE).write_bytes(rules)
+    found = list(find_pictures([tmp_path]))
+    assert [(one.path.name, one.problem is None) for one in found] == [("a.jpg", True), ("b", False)]
+    assert IGNORE_FILE in str(found[1].problem)
+
+
+def test_a_malformed_pattern_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--exclude has a malformed pattern"):
+        list(find_pictures([tmp_path], exclude=["!"]))

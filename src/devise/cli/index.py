@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import FastOption, MaxPixelsOption, ModelOption
+from devise.cli.options import ExcludeOption, FastOption, MaxPixelsOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
 
@@ -35,6 +35,7 @@ def index(
             show_default=False,
         ),
     ] = None,
+    exclude: ExcludeOption = None,
     fast: FastOption = False,
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
@@ -48,6 +49,7 @@ def index(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from devise.cli.output import excluded_lines
     from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
     from devise.search.photoindex import index_photos
@@ -65,6 +67,7 @@ def index(
             out,
             rehash=rehash,
             emptied=forget,
+            exclude=exclude or (),
             on_progress=lambda count: progress.update(task, advance=count),
         )
     for problem in (*done.problems, *done.notes):
@@ -82,6 +85,8 @@ def index(
         )
     if done.skipped:
         tell(f"left out {counted(done.skipped, 'file')}: not pictures by their names")
+    for line in excluded_lines(done.excluded):
+        tell(line)
     if done.problems:
         tell(f"{counted(len(done.problems), 'photo')} could not be read")
         raise typer.Exit(1)

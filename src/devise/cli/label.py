@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -17,6 +17,7 @@ from devise.cli.app import app
 from devise.cli.options import (
     AllNounsOption,
     ExcelOption,
+    ExcludeOption,
     FastOption,
     LangOption,
     MaxPixelsOption,
@@ -34,6 +35,7 @@ from devise.sidecars import SidecarName, require_xmp
 from devise.tabletext import cell_text
 
 if TYPE_CHECKING:
+    from devise.cli.output import Tally
     from devise.model.answers import Answer
     from devise.model.labeller import LabelRequest, LabelRun, Model
     from devise.vision.folders import Found
@@ -190,6 +192,7 @@ def label(
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
     ] = 0,
+    exclude: ExcludeOption = None,
     quiet: QuietOption = False,
     no_prior: NoPriorOption = False,
     lang: LangOption = None,
@@ -239,7 +242,7 @@ def label(
         label_in_parts(
             open_model(),
             request,
-            PartsJob(tuple(paths), output, ray, model),
+            PartsJob(tuple(paths), output, ray, model, tuple(exclude or ())),
             ready=partial(_ready, quiet=quiet),
         )
         return
@@ -250,9 +253,6 @@ def label(
     loaded.prepare()
     tally = Tally()
 
-    def skip(path: Path) -> None:
-        tally.skipped += 1
-
     run = _ready(loaded, request, quiet)
     run.prepare()
     with (
@@ -261,7 +261,8 @@ def label(
         open_sheet(sheet, loaded, run) as shown,
         open_sidecars((xmp_name or SidecarName.full) if xmp else None, tally) as tagged,
     ):
-        answers = _in_context(run, _found(paths, skip)) if context else _answers(loaded, run, _found(paths, skip))
+        found = _found(paths, exclude or (), tally)
+        answers = _in_context(run, found) if context else _answers(loaded, run, found)
         told = tagged(shown(drawn(answers)))
         if chosen != Format.table and sure is None:
             told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
@@ -346,12 +347,16 @@ def _form_of(output: Path | None) -> str:
     return ending if ending in Format.__members__ else "table"
 
 
-def _found(paths: list[str], on_skip: Callable[[Path], None]) -> Iterator["Found"]:
+def _found(paths: list[str], exclude: Sequence[str], tally: "Tally") -> Iterator["Found"]:
     from devise.vision.folders import find_pictures
 
     listed = (path for argument in paths for path in (_stdin_paths() if argument == "-" else (argument,)))
     return find_pictures(
-        (Path(path) for path in listed), on_skip, lambda folder: tell(f"{folder}: no picture in this folder")
+        (Path(path) for path in listed),
+        tally.skip,
+        lambda folder: tell(f"{folder}: no picture in this folder"),
+        exclude=exclude,
+        on_exclude=tally.leave_out,
     )
 
 

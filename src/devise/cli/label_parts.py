@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from devise.cli.output import excluded_lines
 from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
@@ -23,13 +24,14 @@ __all__ = ["PartsJob", "label_in_parts"]
 class PartsJob:
     """places: paths, folders, .tar shards, URLs. output: folder of the parts. ray: workers of a cluster, 0 for none.
 
-    bundle: the model's directory, which each worker of a cluster opens itself.
+    bundle: the model's directory, which each worker of a cluster opens itself. exclude: see `find_pictures`.
     """
 
     places: tuple[str, ...]
     output: Path | None
     ray: int
     bundle: Path | None
+    exclude: tuple[str, ...] = ()
 
 
 def label_in_parts(
@@ -75,21 +77,24 @@ def label_in_parts(
 def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
     """Return the photos in the folder, those labelled in this run, and the files left out."""
     with writing_parts(folder, model, run.request):
-        return _labelled(run, job.places, folder)
+        return _labelled(run, job, folder)
 
 
-def _labelled(run: LabelRun, places: tuple[str, ...], folder: Path) -> tuple[int, int, int]:
+def _labelled(run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
     done = done_names(folder)
     skipped: list[str] = []
+    excluded: list[Path] = []
     now = 0
     console = Console(stderr=True, soft_wrap=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
-        for chunk in chunks(find_items(places, skipped.append), done):
+        for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done):
             for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1), tell):
                 tell(f"{item.name}: {problem}")
             now += len(chunk)
+    for line in excluded_lines(len(excluded)):
+        tell(line)
     return len(done) + now, now, len(skipped)
 
 
@@ -98,6 +103,8 @@ def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tup
     from devise.search.ray_job import ClusterJob, label_on_cluster
 
     found = label_on_cluster(
-        ClusterJob(job.places, folder.absolute(), run.request, job.bundle, job.ray, fast=model.parts.fast)
+        ClusterJob(
+            job.places, folder.absolute(), run.request, job.bundle, job.ray, fast=model.parts.fast, exclude=job.exclude
+        )
     )
     return found.photos, found.now, found.skipped

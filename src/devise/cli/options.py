@@ -14,6 +14,7 @@ __all__ = [
     "CountsOption",
     "DistilOption",
     "ExcelOption",
+    "ExcludeOption",
     "FastOption",
     "LabelPolicyOption",
     "LabelVectorsOption",
@@ -47,6 +48,18 @@ AllNounsOption = Annotated[
 
 ExcelOption = Annotated[
     bool, typer.Option("--excel", help="Start CSV with a byte order mark, so that Excel reads it as UTF-8.")
+]
+
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Leave out what matches this pattern, written as in .gitignore ('drafts/', '*.png', '/2019'); may be "
+        "repeated. A file .deviseignore has such patterns for its folder. Folders of file servers and wastebaskets "
+        "(@eaDir, #recycle, Trash) are always left out.",
+        show_default=False,
+    ),
 ]
 
 FastOption = Annotated[

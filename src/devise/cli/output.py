@@ -25,7 +25,7 @@ from devise.files import atomic_write, real_path
 from devise.model.answers import Answer
 from devise.sidecars import Keyword, SidecarError, SidecarName, sidecar_of, tag_sidecar
 from devise.taxonomy.wordnet import ENGLISH
-from devise.vision.folders import EXTENSIONS
+from devise.vision.folders import EXTENSIONS, IGNORE_FILE
 
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
@@ -36,6 +36,7 @@ __all__ = [
     "Tally",
     "check_output",
     "counting",
+    "excluded_lines",
     "keywords_of",
     "open_output",
     "open_sheet",
@@ -57,7 +58,16 @@ class Tally:
     rejected: int = 0
     failed: int = 0
     skipped: int = 0
+    excluded: int = 0
     sidecars_failed: int = 0
+
+    def skip(self, path: Path) -> None:
+        """Count a file that is not a picture by its name."""
+        self.skipped += 1
+
+    def leave_out(self, path: Path) -> None:
+        """Count a file or folder that is excluded."""
+        self.excluded += 1
 
     @property
     def pictures(self) -> int:
@@ -73,6 +83,17 @@ class Tally:
         if self.skipped:
             kept = "not a picture by its name" if self.skipped == 1 else "not pictures by their names"
             yield f"left out {counted(self.skipped, 'file')}: {kept}"
+        yield from excluded_lines(self.excluded)
+
+
+def excluded_lines(count: int) -> Iterator[str]:
+    """Yield a line on the files and folders that `find_pictures` excluded, if there are any."""
+    if count:
+        was = "was" if count == 1 else "were"
+        yield (
+            f"{count:,} of the files and folders {was} left out by --exclude or {IGNORE_FILE}, or as folders of a file "
+            "server or a wastebasket (@eaDir, #recycle, Trash)"
+        )
 
 
 def check_output(path: Path, option: str = "--output", example: str = "labels.csv") -> None:

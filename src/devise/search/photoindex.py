@@ -121,7 +121,8 @@ class Indexed:
 
     new, changed: went through the network. Known content: moved (the old path is gone), copied (the old path remains),
     touched (same content, new time). gone: removed from the index.
-    skipped: files that are not pictures by their names. photos: in the index now, from all folders.
+    skipped: files that are not pictures by their names. excluded: files and folders, see `find_pictures`.
+    photos: in the index now, from all folders.
     """
 
     new: int = 0
@@ -132,6 +133,7 @@ class Indexed:
     unchanged: int = 0
     gone: int = 0
     skipped: int = 0
+    excluded: int = 0
     photos: int = 0
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
@@ -144,6 +146,7 @@ def index_photos(
     *,
     rehash: bool = False,
     emptied: bool = False,
+    exclude: Sequence[str] = (),
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Indexed:
     """Update the index with these photos and folders; create it if missing.
@@ -151,7 +154,8 @@ def index_photos(
     Photos below `paths` that are there no more leave the index; photos of other folders stay. A photo with the size
     and time it had is taken for unchanged; rehash: its content is compared too. Killed at any moment, all photos
     that were written until then (every few seconds) are there; the next call does the rest.
-    emptied: folders that are empty or absent are really so. on_progress: called with the number of photos done.
+    emptied: folders that are empty or absent are really so. exclude: see `find_pictures`; what is excluded leaves the
+    index. on_progress: called with the number of photos done.
     A photo that cannot be read is a problem and stops nothing.
 
     PhotoIndexError if the index is damaged, in use or another model's. UsageError if a path does not exist, or if no
@@ -162,7 +166,7 @@ def index_photos(
         raise UsageError(f"no such file or folder: {missing[0]}")
     store = PhotoStore.created(index, header_of(model.parts))
     with store.writing():
-        run = _Run(model, store, rehash, on_progress)
+        run = _Run(model, store, rehash, on_progress, exclude)
         try:
             run.work([path for path in paths if path not in missing])
         finally:
@@ -175,11 +179,19 @@ def index_photos(
 class _Run:
     """One pass over the photos: the plan for each, and the resulting parts."""
 
-    def __init__(self, model: Model, store: PhotoStore, rehash: bool, on_progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        store: PhotoStore,
+        rehash: bool,
+        on_progress: Callable[[int], None],
+        exclude: Sequence[str],
+    ) -> None:
         self.done = Indexed()
         self._model = model
         self._store = store
         self._rehash = rehash
+        self._exclude = exclude
         self._on_progress = on_progress
         self._known = store.known()
         self._contents = {known.fact.sha256: known for known in self._known.values()}
@@ -239,7 +251,7 @@ class _Run:
 
     def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
         """Yield the bytes of photos that must go through the network; handle all others directly."""
-        for found in find_pictures(paths, on_skip=self._skip):
+        for found in find_pictures(paths, on_skip=self._skip, exclude=self._exclude, on_exclude=self._leave_out):
             path = os.path.abspath(found.path)
             if path in self._seen:
                 continue
@@ -321,6 +333,9 @@ class _Run:
 
     def _skip(self, path: Path) -> None:
         self.done.skipped += 1
+
+    def _leave_out(self, path: Path) -> None:
+        self.done.excluded += 1
 
 
 def _same_state(one: PhotoFact, other: PhotoFact) -> bool:

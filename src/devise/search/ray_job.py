@@ -20,7 +20,7 @@ class ClusterJob:
 
     places: paths, folders, .tar shards, URLs; every worker must reach them by these names, and `folder` too.
     bundle: a model's directory, None for the one in the package. workers: processes with one core each.
-    chunk: photos per part. fast: the network in 8-bit integers.
+    chunk: photos per part. fast: the network in 8-bit integers. exclude: see `find_pictures`.
     """
 
     places: tuple[str, ...]
@@ -30,6 +30,7 @@ class ClusterJob:
     workers: int = 2
     chunk: int = CHUNK
     fast: bool = False
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
 def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     skipped: list[str] = []
     before = done_names(job.folder)
-    waiting = list(chunks(find_items(job.places, skipped.append), before, job.chunk))
+    waiting = list(chunks(find_items(job.places, skipped.append, job.exclude), before, job.chunk))
     asked = sum(map(len, waiting))
     if waiting:
         rows = [{"items": [asdict(item) for item in chunk]} for chunk in waiting]

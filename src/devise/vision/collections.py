@@ -1,7 +1,7 @@
 """List photos of large collections: in folders, .tar shards, or any URL that fsspec opens."""
 
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -33,15 +33,21 @@ class Item:
     problem: str | None = None
 
 
-def find_items(places: Iterable[str], on_skip: Callable[[str], None] = lambda name: None) -> Iterator[Item]:
+def find_items(
+    places: Iterable[str],
+    on_skip: Callable[[str], None] = lambda name: None,
+    exclude: Sequence[str] = (),
+    on_exclude: Callable[[Path], None] = lambda path: None,
+) -> Iterator[Item]:
     """Yield all photos of paths, folders, .tar shards and URLs, in a fixed order.
 
     Files that are not pictures by their names are passed to `on_skip`. A photo found twice counts once; of two
     members of a shard with the same name, the second gets the suffix "#2". UsageError for a URL that cannot be opened.
+    exclude, on_exclude: see `find_pictures`; members of shards are not excluded.
     """
     given: set[str] = set()
     for place in places:
-        found = _in_url(place, on_skip) if "://" in place else _in_path(Path(place), on_skip)
+        found = _in_url(place, on_skip) if "://" in place else _in_path(Path(place), on_skip, exclude, on_exclude)
         for item in found:
             if item.name not in given:
                 given.add(item.name)
@@ -67,12 +73,14 @@ def item_bytes(item: Item) -> bytes:
     return data
 
 
-def _in_path(path: Path, on_skip: Callable[[str], None]) -> Iterator[Item]:
+def _in_path(
+    path: Path, on_skip: Callable[[str], None], exclude: Sequence[str], on_exclude: Callable[[Path], None]
+) -> Iterator[Item]:
     if path.is_file() and (is_shard(path.name) or is_packed(path.name)):
         yield from _in_archive(str(path), on_skip)
         return
     others: list[Path] = []
-    for found in find_pictures([path], others.append):
+    for found in find_pictures([path], others.append, exclude=exclude, on_exclude=on_exclude):
         yield Item(str(found.path), str(found.path), problem=found.problem)
     for other in others:
         if is_shard(other.name) or is_packed(other.name):

@@ -2,17 +2,47 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeAlias
 
-__all__ = ["EXTENSIONS", "Found", "absent", "find_pictures", "is_hidden", "is_packed", "is_shard"]
+from devise.errors import UsageError
+from devise.files import read_file, text_of
+
+if TYPE_CHECKING:
+    import pathspec
+
+__all__ = [
+    "EXTENSIONS",
+    "IGNORE_FILE",
+    "SYSTEM_FOLDERS",
+    "Found",
+    "absent",
+    "find_pictures",
+    "is_hidden",
+    "is_packed",
+    "is_shard",
+]
 
 EXTENSIONS = frozenset(
     {".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
     | {".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """Suffixes of picture files in folders, in any letter case."""
+
+SYSTEM_FOLDERS = frozenset(
+    {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
+    | {"trash"}
+)
+"""Folders of file servers and wastebaskets, in lower case: no photo in them is one of the collection."""
+
+IGNORE_FILE = ".deviseignore"
+"""A file of patterns like .gitignore: what to leave out below its folder."""
+
+_MOST_RULES = 1 << 20  # bytes of a file of patterns
+_Rules: TypeAlias = "tuple[tuple[Path, pathspec.GitIgnoreSpec], ...]"
+"""Folders and the patterns that hold below them, the outermost first."""
 
 _PACKED = (
     ".tgz",
@@ -43,6 +73,9 @@ def find_pictures(
     paths: Iterable[Path],
     on_skip: Callable[[Path], None] | None = None,
     on_empty: Callable[[Path], None] | None = None,
+    *,
+    exclude: Sequence[str] = (),
+    on_exclude: Callable[[Path], None] | None = None,
 ) -> Iterator[Found]:
     """Yield given files, and pictures in folders and subfolders, sorted by name per folder.
 
@@ -51,12 +84,18 @@ def find_pictures(
     so that the caller can count them. `on_empty` is called with each folder of `paths` that led to nothing.
     Links are followed, but no folder is entered twice. Dead links and folders that cannot be read are yielded
     with their problem. Only the listings of the current folders are in memory.
+
+    exclude: patterns like those of .gitignore, relative to each folder of `paths`. What they match is left out, what
+    a `.deviseignore` in a folder matches, and SYSTEM_FOLDERS. `on_exclude` is called with each file and folder that
+    is left out for one of these reasons. UsageError for a malformed pattern.
     """
     entered: set[tuple[int, int]] = set()
+    patterns = _compiled(exclude, "--exclude") if exclude else None
     for path in paths:
         if os.path.isdir(path):
             fresh, empty = len(entered), True
-            for found in _walk(path, entered, on_skip):
+            rules = () if patterns is None else ((path, patterns),)
+            for found in _walk(path, entered, on_skip, rules, on_exclude):
                 empty = False
                 yield found
             if empty and len(entered) > fresh and on_empty is not None:
@@ -91,18 +130,32 @@ def absent(path: Path) -> str:
     return "no such file"
 
 
-def _walk(root: Path, entered: set[tuple[int, int]], on_skip: Callable[[Path], None] | None) -> Iterator[Found]:
+def _walk(
+    root: Path,
+    entered: set[tuple[int, int]],
+    on_skip: Callable[[Path], None] | None,
+    rules: _Rules,
+    on_exclude: Callable[[Path], None] | None,
+) -> Iterator[Found]:
     """Walk depth first, with an explicit stack: a tree may be deeper than Python's recursion."""
-    waiting = [iter([root])]
+    waiting = [(iter([root]), rules)]
     while waiting:
-        path = next(waiting[-1], None)
+        listing, rules = waiting[-1]
+        path = next(listing, None)
         if path is None:
             waiting.pop()
-        elif os.path.isdir(path):  # unlike Path.is_dir, False where there is no permission
+            continue
+        is_folder = os.path.isdir(path)  # unlike Path.is_dir, False where there is no permission
+        if path is not root and _is_excluded(path, rules, is_folder=is_folder):
+            if on_exclude is not None:
+                on_exclude(path)
+        elif is_folder:
             try:
-                waiting.append(iter(_listing(path, entered)))
+                waiting.append((iter(_listing(path, entered)), (*rules, *_own_rules(path))))
             except OSError as error:
                 yield Found(path, f"the folder cannot be read ({error.strerror})")
+            except UsageError as error:
+                yield Found(path, f"left out: {error}")
         elif path.suffix.lower() in EXTENSIONS:
             yield _file(path)
         elif on_skip is not None and path.suffix.lower() != ".xmp":  # a sidecar belongs to a photo
@@ -115,6 +168,34 @@ def _listing(folder: Path, entered: set[tuple[int, int]]) -> list[Path]:
         return []
     entered.add((state.st_dev, state.st_ino))
     return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+
+
+def _own_rules(folder: Path) -> _Rules:
+    """Return the rules of a folder's own file; OSError or UsageError if they cannot be read."""
+    file = folder / IGNORE_FILE
+    if not file.is_file():
+        return ()
+    return ((folder, _compiled(text_of(read_file(file, _MOST_RULES), str(file), UsageError).splitlines(), str(file))),)
+
+
+def _compiled(patterns: Sequence[str], source: str) -> "pathspec.GitIgnoreSpec":
+    import pathspec  # few folders have rules
+
+    try:
+        return pathspec.GitIgnoreSpec.from_lines(patterns)
+    except ValueError as error:
+        raise UsageError(f"{source} has a malformed pattern ({error}): write patterns as in .gitignore") from None
+
+
+def _is_excluded(path: Path, rules: _Rules, *, is_folder: bool) -> bool:
+    """Return whether a path is a system folder, or the innermost rule that matches it leaves it out."""
+    if is_folder and path.name.lower() in SYSTEM_FOLDERS:
+        return True
+    for folder, patterns in reversed(rules):
+        inside = path.relative_to(folder).as_posix() + "/" * is_folder
+        if (matched := patterns.check_file(inside).include) is not None:
+            return matched
+    return False
 
 
 def _file(path: Path) -> Found:
