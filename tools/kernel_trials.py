@@ -126,7 +126,8 @@ def run(options: argparse.Namespace) -> None:
         scorer = FusedScorer(placing, conse, none, prior=prior[rivals], share=trial.share)
         scores = scorer.scores(rest.evidence(features))
         own = scores[np.arange(len(truth)), np.searchsorted(rivals, truth)]
-        return (scores > own[:, None]).sum(axis=1) + 1
+        above: np.ndarray = (scores > own[:, None]).sum(axis=1)
+        return above + 1
 
     print(f"| setting | classes left out, {len(found.truth)} photos | {'other classes' if report else ''} |")
     print("|---|---|---|")

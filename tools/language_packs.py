@@ -15,6 +15,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 
 from devise.files import atomic_write
@@ -58,7 +59,7 @@ def packed(text: str, taxonomy: Taxonomy, frequency: Callable[[str], float]) -> 
         f"{synset_id}\t{name}"
         for synset_id in sorted(names.keys() & kept)
         for name in (
-            sorted(names[synset_id], key=lambda one, synset_id=synset_id: -worth(synset_id, one))
+            sorted(names[synset_id], key=partial(worth, synset_id), reverse=True)
             if len(names[synset_id]) > 1
             else names[synset_id]
         )

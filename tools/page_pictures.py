@@ -60,12 +60,12 @@ def main() -> None:
     if folder is None:
         sys.exit("scikit-image is not installed: pip install scikit-image")
     with service() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**CHROMIUM)
+        browser = playwright.chromium.launch(**CHROMIUM)  # type: ignore[arg-type]
         for name, size, scheme in SHOTS:
-            page = browser.new_page(viewport=size, color_scheme=scheme)
+            page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
             labelled(page, address, folder / "chelsea.png")
             page.screenshot(path=PICTURES / f"{name}.jpg", quality=85)
-        page = browser.new_page(viewport=WIDE)
+        page = browser.new_page(viewport=WIDE)  # type: ignore[arg-type]
         page.goto(f"{address}#space")
         page.get_by_text("30,956 labels.").wait_for()
         page.fill("#space-query", "snow leopard")

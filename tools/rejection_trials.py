@@ -17,9 +17,8 @@ from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError
 from devise.labels import LabelSet
-from devise.model.rejection import log_sum_exp
 from devise.space.embedding import ConseScorer, FusedScorer, KernelScorer
-from devise.space.evidence import Classifier
+from devise.space.evidence import Classifier, log_sum_exp
 from devise.space.kernel import fit_kernel
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import default_taxonomy
@@ -108,7 +107,9 @@ def folds(options: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray,
     facts = noun_facts(ids, taxonomy, counts, PriorSources(options.languages))
     familiar = facts[:, COLUMNS.index("familiarity")]
     familiar = (familiar - familiar.mean()) / familiar.std()
-    share = float(bundle.manifest.config["calibration_result"]["familiarity"])
+    chosen = bundle.manifest.config["calibration_result"]
+    assert isinstance(chosen, dict), "as tools.default_model wrote it"
+    share = float(chosen["familiarity"])
     backbone = OpenVinoBackbone(bundle.part_bytes(BACKBONE), bundle.preprocessing(), streams=cores())
     key = f"{config.backbone} {config.resize}"
     trained_ids = [ids[place] for place in trained.tolist()]
