@@ -1,6 +1,7 @@
 """python -m bench.soak: a service under mixed and hostile requests, stopped and killed in the middle of them."""
 
 import argparse
+import atexit
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +90,7 @@ class _Service:
         command = [sys.executable, "-m", "devise", "serve", "--port", "0", "--labels-db", str(labels)]
         command += ["--index", str(index), "--seconds", str(_SECONDS)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+        atexit.register(self.process.kill)  # whatever ends the soak
         assert self.process.stderr is not None
         self._tally = tally
         for line in self.process.stderr:
@@ -110,8 +113,11 @@ class _Service:
 
     def decoders(self) -> list[int]:
         """Their process ids."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text(encoding="ascii").split()]
+        found: list[int] = []
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with suppress(OSError):  # a thread that has just ended has no decoder
+                found += map(int, (task / "children").read_text(encoding="ascii").split())
+        return found
 
     def resident(self) -> int:
         """Bytes of memory now, of the service and its decoders together."""
