@@ -201,3 +201,9 @@ def test_our_own_networks_use_listed_operators(lite0_onnx: bytes):
     check_file(lite0_onnx)
     used = {node.op_type for node in onnx.load_from_string(lite0_onnx).graph.node}
     assert used <= {"Add", "Cast", "Clip", "Conv", "Flatten", "GlobalAveragePool"} < OPERATORS
+
+
+def test_a_number_where_a_message_belongs_is_refused() -> None:
+    graph, huge = 7, b"\xff\xff\xff\xff\x07"
+    with pytest.raises(BundleError, match="not a whole ONNX file"):
+        check_file(bytes([graph << 3]) + huge)

@@ -298,7 +298,11 @@ class PartialFile:
                 return {key: notes[key] for key in ("facts", "length", "state")}
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        raise TextError(f"{self._notes} does not say how to resume {self.path}: remove it and start again")
+        raise self.damaged()
+
+    def damaged(self) -> TextError:
+        """Return the error of notes that do not have what they should."""
+        return TextError(f"{self._notes} does not say how to resume {self.path}: remove it and start again")
 
     def _unwritable(self, problem: OSError) -> TextError:
         return TextError(f"{self.path} cannot be written: {problem.strerror or problem}")
@@ -395,13 +399,23 @@ def _gathered(
     return run.stored
 
 
+def _resumed(partial: PartialFile, state: Any) -> tuple[GatherTally, Place]:
+    """Return the counts and the position that a state has; TextError unless all are known, and none is negative."""
+    try:
+        numbers = [*state["tally"].values(), *state["place"].values()]
+        if all(type(one) is int and one >= 0 for one in numbers):
+            return GatherTally(**state["tally"]), Place(**state["place"])
+    except (KeyError, TypeError, AttributeError):
+        pass
+    raise partial.damaged()
+
+
 class _Run:
     """The finished work, and what of it is not on disk yet. Ctrl-C never separates a text from its position."""
 
     def __init__(self, partial: PartialFile, state: dict[str, Any] | None) -> None:
         self._partial = partial
-        self.stored = GatherTally(**state["tally"]) if state else GatherTally()
-        self.place = Place(**state["place"]) if state else Place()
+        self.stored, self.place = (GatherTally(), Place()) if state is None else _resumed(partial, state)
         self._waiting: list[_Done] = []
         self._size = 0
 

@@ -85,6 +85,8 @@ def check_file(onnx: bytes) -> None:
             if key == _DOMAIN and onnx[place : place + value] not in (b"", b"ai.onnx"):
                 raise _refused(f"contains an operator of the unknown domain {_shown(onnx[place : place + value])}")
             if key in _INNER:
+                if place + value > end:  # a number where a message belongs
+                    raise _refused(_NO_FILE)
                 waiting.append((_INNER[key], place, place + value))
         if nodes > _MOST_NODES or fields > _MOST_FIELDS:
             raise _refused(f"is larger than {_MOST_NODES:,} operators and {_MOST_FIELDS:,} fields")
