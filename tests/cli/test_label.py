@@ -464,6 +464,7 @@ def test_all_nouns_are_those_of_that_list_and_exclude_another(label: Any, photo:
 def test_under_a_withheld_branch_says_how_to_have_it(label: Any, photo: Path) -> None:
     refused = label(photo, "--under", "scientist")
     assert refused.code == 2
-    assert "are withheld (docs/people.md): ask for all nouns" in refused.err
+    assert "is withheld, " in refused.err
+    assert "in all (docs/people.md): ask for all nouns" in refused.err
     (record,) = json.loads(label(photo, "--under", "scientist", "--all-nouns", "--format", "json").out)
     assert len(record["guesses"]) == 5

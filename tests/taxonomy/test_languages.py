@@ -34,7 +34,7 @@ def written(folder: Path, data: str | bytes, name: str = "own.tsv") -> Path:
     ids=["plain", "header", "Windows", "tab file of the Open Multilingual Wordnet"],
 )
 def test_forms_of_files(tmp_path: Path, text: str) -> None:
-    found = read_names(written(tmp_path, text))
+    found = read_names(written(tmp_path, text), default_taxonomy())
     assert found.names == {LION: ("Löwe", "Großer Löwe")}
     assert found.find("löwe") == found.find("GROSSER LOWE") == (LION,)
     assert found.find("Hund") == ()
@@ -42,13 +42,13 @@ def test_forms_of_files(tmp_path: Path, text: str) -> None:
 
 def test_a_packed_file_and_its_cut_off_twin(tmp_path: Path) -> None:
     data = lzma.compress(f"{LION}\tLöwe\n".encode() * 1000)
-    assert read_names(written(tmp_path, data, "de.tsv.xz")).names == {LION: ("Löwe",)}
+    assert read_names(written(tmp_path, data, "de.tsv.xz"), default_taxonomy()).names == {LION: ("Löwe",)}
     with pytest.raises(UsageError, match="cut short"):
-        read_names(written(tmp_path, data[:-30], "cut.tsv.xz"))
+        read_names(written(tmp_path, data[:-30], "cut.tsv.xz"), default_taxonomy())
 
 
 def test_a_line_of_an_unknown_noun_is_counted(tmp_path: Path) -> None:
-    found = read_names(written(tmp_path, f"n99999999\tEinhorn\n{LION}\tLöwe\n"))
+    found = read_names(written(tmp_path, f"n99999999\tEinhorn\n{LION}\tLöwe\n"), default_taxonomy())
     assert (found.skipped, list(found.names)) == (1, [LION])
 
 
@@ -64,16 +64,16 @@ def test_a_line_of_an_unknown_noun_is_counted(tmp_path: Path) -> None:
 )
 def test_what_is_no_file_of_names_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        read_names(written(tmp_path, text))
+        read_names(written(tmp_path, text), default_taxonomy())
 
 
 def test_an_unknown_language_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no language 'xx': give one of ar, bg, ca, .* or a file"):
-        language_names("xx")
+        language_names("xx", ())
 
 
 def test_each_language_has_two_codes(tmp_path: Path) -> None:
-    assert language_names("fr") is language_names("FRA")
+    assert language_names("fr", ()) is language_names("FRA", ())
     assert {file.name.removesuffix(".tsv.xz") for file in FILES} <= set(CODES.values())
 
 
@@ -86,9 +86,8 @@ def test_a_language_of_the_package(path: Path) -> None:
     assert licence.strip()
     notice = (Path(__file__).parents[2] / "NOTICE").read_text(encoding="utf-8")
     assert f"{path.name.removesuffix('.tsv.xz')}  {name}" in notice, "the notice names source and licence"
-    found = language_names(code)
+    found = language_names(code, default_taxonomy())
     kept = {*default_taxonomy().physical_nouns()}
-    assert found.skipped == 0
     assert found.names.keys() <= kept
     assert sum(map(len, found.names.values())) == len(lines)
 
@@ -107,12 +106,18 @@ def test_a_language_of_the_package(path: Path) -> None:
     ],
 )
 def test_a_name_is_found_whatever_its_case_accents_and_number(language: str, typed: str, synset: str) -> None:
-    assert synset in language_names(language).find(typed)
+    assert synset in language_names(language, ()).find(typed)
 
 
 @given(st.text())
 def test_a_plain_name_is_a_fixed_point(text: str) -> None:
     assert plain_name(plain_name(text)) == plain_name(text)
+
+
+def test_the_name_to_show_is_the_one_people_use() -> None:
+    shown = {(code, synset): taxonomy_in(code).synset(synset).name for code in ("fr", "zh") for synset in (LION, CAT)}
+    assert shown == {("fr", LION): "lion", ("fr", CAT): "chat", ("zh", LION): "狮子", ("zh", CAT): "猫"}
+    assert taxonomy_in("zh").synset("n00015388").name == "动物", "an animal"
 
 
 def test_a_taxonomy_shows_and_understands_the_language_first() -> None:
@@ -130,7 +135,7 @@ def test_a_synset_without_a_name_is_english_and_marked() -> None:
     animals = Taxonomy.from_synsets(
         [Synset("n00000001", ("animal",)), Synset("n00000002", ("lion", "king"), hypernyms=("n00000001",))]
     )
-    names = LanguageNames("xyz", "mine", {"n00000002": ("leo", "rex")}, {"leo": ("n00000002",)})
+    names = LanguageNames("xyz", "mine", {"n00000002": ("leo", "rex")})
     own = animals.in_language(names)
     assert [own.synset(one).name for one in own.ids] == ["animal" + ENGLISH, "leo"]
     assert own.synset("n00000002").terms == ("leo", "rex", "lion", "king")

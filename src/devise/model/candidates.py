@@ -169,8 +169,8 @@ def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candida
     withheld = sum(one in below for one in parts.withheld) if candidates in _WITHHOLDING else 0
     if withheld:
         told = (
-            f"all {counted(withheld, 'label')} under {under!r} are withheld (docs/people.md): ask for "
-            "all nouns to have them"
+            f"every label under {under!r} is withheld, {withheld:,} in all (docs/people.md): ask for all nouns to "
+            "have them"
         )
         return UsageError(told, hint="with --all-nouns")
     return UsageError(f"no candidate label is under {under!r}: give a wider name, or use all labels as candidates")

@@ -133,7 +133,7 @@ class Meanings:
         readings = self._parts.taxonomy.readings(word)
         if len(readings) > 1:
             written = _written(word, readings)
-            usual = _usual(word, is_plural_term=bool(written))
+            usual = "" if self._is_foreign(word) else _usual(word, is_plural_term=bool(written))
             is_singular_known = any(
                 one.synset.id in self._parts.space.labels for one in readings if one.synset.id not in written
             )
@@ -174,6 +174,11 @@ class Meanings:
         head = next((found.chosen.id for end in ends if (found := self.of(end)) is not None), None)
         genus = genus_of_definition(self._parts.taxonomy, definition) if definition else None
         return tuple(dict.fromkeys(one for one in (genus, head) if one is not None))
+
+    def _is_foreign(self, word: str) -> bool:
+        """Return whether the word is one of the taxonomy's language, not of English."""
+        language = self._parts.taxonomy.language
+        return language is not None and bool(language.find(word))
 
     def _can_be_seen(self, sense: Synset) -> bool:
         seen = sense.id in self._visible or sense.id in self._parts.space.labels

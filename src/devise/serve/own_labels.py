@@ -66,7 +66,9 @@ class OwnLabels:
             known = self._database.execute("SELECT 1 FROM label WHERE key = ?", (key,)).fetchone()
             count = self._database.execute("SELECT count(*) FROM label").fetchone()[0]
             if known is None and count >= self._most:
-                raise UsageError(f"{counted(count, 'label')} are stored, which is the limit: delete one first")
+                raise UsageError(
+                    f"{counted(count, 'label')} {'is' if count == 1 else 'are'} stored, which is the limit: delete one first"
+                )
             self._database.execute(
                 "INSERT INTO label VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
                 "SET name = excluded.name, definition = excluded.definition",

@@ -3,9 +3,9 @@
 import lzma
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from devise.errors import UsageError
@@ -60,7 +60,7 @@ _ENDINGS: Mapping[str, tuple[tuple[str, str], ...]] = {
 """Endings of plurals, and what their singulars have in their place."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class LanguageNames:
     """The names of synsets in one language.
 
@@ -71,27 +71,34 @@ class LanguageNames:
     code: str
     source: str
     names: Mapping[str, tuple[str, ...]]
-    by_name: Mapping[str, tuple[str, ...]]
     skipped: int = 0
 
     def find(self, word: str) -> tuple[str, ...]:
         """Return the ids of the synsets with this name, whatever its case and accents, else with its singular.
 
-        >>> [synset for synset in language_names("fr").find("Léopards des neiges")]
-        ['n02128757']
+        >>> language_names("fr", ()).find("Léopards des neiges")
+        ('n02128757',)
         """
         plain = plain_name(word)
-        if found := self.by_name.get(plain):
+        if found := self._by_name.get(plain):
             return found
-        singulars = (self.by_name.get(one) for one in _singulars(plain, self.code))
+        singulars = (self._by_name.get(one) for one in _singulars(plain, self.code))
         return next((found for found in singulars if found), ())
 
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, dict[str, None]] = {}
+        for synset_id, names in self.names.items():
+            for name in names:
+                found.setdefault(plain_name(name), {})[synset_id] = None
+        return {one: tuple(listed) for one, listed in found.items()}
 
-def language_names(language: str, ids: Iterable[str] | None = None) -> LanguageNames:
+
+def language_names(language: str, known: Container[str]) -> LanguageNames:
     """Return the names of a language in the package, by its code ("fr", "fra"), or those in a file.
 
-    ids: of the nouns of the taxonomy; None is WordNet 3.0's. UsageError for an unknown language or a file that cannot
-    be read, see `read_names`.
+    known: ids of nouns, of which a file may have names. UsageError for an unknown language or a file that cannot be
+    read, see `read_names`.
     """
     code = language.strip().lower()
     code = CODES.get(code, code)
@@ -99,15 +106,15 @@ def language_names(language: str, ids: Iterable[str] | None = None) -> LanguageN
         return _of_package(code)
     path = Path(language)
     if not path.is_file():
-        known = {three: two for two, three in CODES.items()}
-        listed = ", ".join(sorted(known.get(one, one) for one in _packaged()))
+        short = {three: two for two, three in CODES.items()}
+        listed = ", ".join(sorted(short.get(one, one) for one in _packaged()))
         raise UsageError(
             f"no language {language!r}: give one of {listed}, or a file with a synset id, a tab and a name per line"
         )
-    return read_names(path, ids)
+    return read_names(path, known)
 
 
-def read_names(path: Path, ids: Iterable[str] | None = None) -> LanguageNames:
+def read_names(path: Path, known: Container[str]) -> LanguageNames:
     """Read names from a text file (also .xz): a synset id (n02129165 or 02129165-n), a tab, a name per line.
 
     The .tab files of the Open Multilingual Wordnet are read too, of whose lines the lemmas count. The first line may be
@@ -120,24 +127,18 @@ def read_names(path: Path, ids: Iterable[str] | None = None) -> LanguageNames:
         text = text_of(_unpacked(data), name, UsageError)
     except (OSError, lzma.LZMAError, EOFError) as error:
         raise UsageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return _names(path.name, text, _known(ids))
+    return _names(path.name, text, known)
 
 
 @cache
 def _of_package(code: str) -> LanguageNames:
     text = lzma.decompress((PACKAGED / f"{code}.tsv.xz").read_bytes()).decode()
-    return _names(code, text, _known(None))
+    return _names(code, text, None)
 
 
 @cache
 def _packaged() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".tsv.xz") for file in PACKAGED.glob("*.tsv.xz")))
-
-
-def _known(ids: Iterable[str] | None) -> frozenset[str]:
-    from devise.taxonomy.wordnet import default_taxonomy  # a taxonomy may itself have names in a language
-
-    return frozenset(default_taxonomy().ids if ids is None else ids)
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -150,27 +151,20 @@ def _unpacked(data: bytes) -> bytes:
     return text
 
 
-def _names(code: str, text: str, known: frozenset[str]) -> LanguageNames:
+def _names(code: str, text: str, known: Container[str] | None) -> LanguageNames:
+    """Return the names in a text. known: ids of nouns; None for a text that has no others."""
     header = text.partition("\n")[0]
     source = header.removeprefix("#").strip().split("\t")[0] if header.startswith("#") else code
     names: dict[str, dict[str, None]] = {}
-    by_name: dict[str, dict[str, None]] = {}
     skipped = 0
     for synset_id, name in _lines(text, code):
-        if synset_id not in known:
+        if known is None or synset_id in known:
+            names.setdefault(synset_id, {})[name] = None
+        else:
             skipped += 1
-            continue
-        names.setdefault(synset_id, {})[name] = None
-        by_name.setdefault(plain_name(name), {})[synset_id] = None
     if not names:
         raise UsageError(f"{code} has no name of a noun of WordNet 3.0: write a synset id, a tab and a name per line")
-    return LanguageNames(
-        code,
-        source,
-        {one: tuple(listed) for one, listed in names.items()},
-        {one: tuple(listed) for one, listed in by_name.items()},
-        skipped,
-    )
+    return LanguageNames(code, source, {one: tuple(listed) for one, listed in names.items()}, skipped)
 
 
 def _lines(text: str, code: str) -> Iterator[tuple[str, str]]:
@@ -189,7 +183,7 @@ def _lines(text: str, code: str) -> Iterator[tuple[str, str]]:
 
 def plain_name(text: str) -> str:
     """Return a name without case, accents, vowel signs of Arabic and Hebrew, and what joins its words."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     bare = "".join(mark for mark in apart if not unicodedata.combining(mark) and mark != "ـ")
     return " ".join(filter(None, re.split(r"[\s_'’-]+", bare)))
 

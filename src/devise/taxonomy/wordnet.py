@@ -108,8 +108,7 @@ class Taxonomy:
         A synset without a name there keeps its English one, marked with ENGLISH. A word that the language lacks is read
         as English.
 
-        >>> from devise.taxonomy.languages import language_names
-        >>> french = default_taxonomy().in_language(language_names("fr"))
+        >>> french = taxonomy_in("fr")
         >>> french.find("léopard des neiges")[0].id, french.synset("n02129165").name
         ('n02128757', 'lion')
         """
@@ -380,4 +379,10 @@ def default_taxonomy() -> Taxonomy:
 
 def taxonomy_in(language: str | None) -> Taxonomy:
     """Return the packaged WordNet with names in a language, see `language_names`; None is English."""
-    return default_taxonomy() if language is None else default_taxonomy().in_language(language_names(language))
+    taxonomy = default_taxonomy()
+    return taxonomy if language is None else _speaking(language_names(language, taxonomy))
+
+
+@cache
+def _speaking(names: LanguageNames) -> Taxonomy:
+    return default_taxonomy().in_language(names)

@@ -1,4 +1,4 @@
-"""Silence Pillow and its libraries while reading: warnings are harmless or become a PictureError."""
+"""Read pictures: decode a file, bytes or array to RGB, and make thumbnails, with the libraries kept quiet."""
 
 import ctypes
 import logging
