@@ -66,9 +66,8 @@ class OwnLabels:
             known = self._database.execute("SELECT 1 FROM label WHERE key = ?", (key,)).fetchone()
             count = self._database.execute("SELECT count(*) FROM label").fetchone()[0]
             if known is None and count >= self._most:
-                raise UsageError(
-                    f"{counted(count, 'label')} {'is' if count == 1 else 'are'} stored, which is the limit: delete one first"
-                )
+                stored = f"{counted(count, 'label')} {'is' if count == 1 else 'are'} stored"
+                raise UsageError(f"{stored}, which is the limit: delete one first")
             self._database.execute(
                 "INSERT INTO label VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
                 "SET name = excluded.name, definition = excluded.definition",
