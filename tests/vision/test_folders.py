@@ -152,6 +152,9 @@ def test_folders_of_file_servers_and_wastebaskets_are_left_out_unless_given(tmp_
     touch(tmp_path, "a.jpg", "@eaDir/a.jpg/thumb.jpg", "b/#recycle/b.jpg", "b/Trash/c.jpg", "b/trash.jpg", "b/d.jpg")
     assert excluded(tmp_path) == (["a.jpg", "b/d.jpg", "b/trash.jpg"], ["@eaDir", "b/#recycle", "b/Trash"])
     assert names(tmp_path, list(find_pictures([tmp_path / "b" / "Trash"]))) == ["b/Trash/c.jpg"]
+    skipped: list[Path] = []
+    list(find_pictures([tmp_path], skipped.append))
+    assert sorted(path.name for path in skipped) == ["#recycle", "@eaDir", "Trash"], "counted where nobody asks further"
 
 
 @pytest.mark.parametrize(

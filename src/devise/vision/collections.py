@@ -37,7 +37,7 @@ def find_items(
     places: Iterable[str],
     on_skip: Callable[[str], None] = lambda name: None,
     exclude: Sequence[str] = (),
-    on_exclude: Callable[[Path], None] = lambda path: None,
+    on_exclude: Callable[[Path], None] | None = None,
 ) -> Iterator[Item]:
     """Yield all photos of paths, folders, .tar shards and URLs, in a fixed order.
 
@@ -74,7 +74,7 @@ def item_bytes(item: Item) -> bytes:
 
 
 def _in_path(
-    path: Path, on_skip: Callable[[str], None], exclude: Sequence[str], on_exclude: Callable[[Path], None]
+    path: Path, on_skip: Callable[[str], None], exclude: Sequence[str], on_exclude: Callable[[Path], None] | None
 ) -> Iterator[Item]:
     if path.is_file() and (is_shard(path.name) or is_packed(path.name)):
         yield from _in_archive(str(path), on_skip)

@@ -87,10 +87,11 @@ def find_pictures(
 
     exclude: patterns like those of .gitignore, relative to each folder of `paths`. What they match is left out, what
     a `.deviseignore` in a folder matches, and SYSTEM_FOLDERS. `on_exclude` is called with each file and folder that
-    is left out for one of these reasons. UsageError for a malformed pattern.
+    is left out for one of these reasons; without it, `on_skip` is. UsageError for a malformed pattern.
     """
     entered: set[tuple[int, int]] = set()
     patterns = _compiled(exclude, "--exclude") if exclude else None
+    on_exclude = on_exclude or on_skip
     for path in paths:
         if os.path.isdir(path):
             fresh, empty = len(entered), True
