@@ -3,12 +3,14 @@
 Classes are left out together with those that share their first hypernym, so that what is left out has no
 sister among the rest. Centre, surgery and ConSE are made again from the other classes; photos of the
 classes left out then stand for photos of things no training photo showed, and photos of the others for the
-trained ones. No photo of a class that is a zero-shot test class is needed.
+trained ones. How sure the first choice is, is fitted on harder cases: classes left out while their sisters stay
+(`Scattered`). No photo of a class that is a zero-shot test class is needed.
 """
 
 import hashlib
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -50,10 +52,12 @@ __all__ = [
     "Choice",
     "KernelPlan",
     "PriorOf",
+    "Scattered",
     "Surgeon",
     "calibrate",
     "left_out_folds",
     "photo_features",
+    "scattered_folds",
 ]
 
 Surgeon = Callable[[LabelVectors, Float32[np.ndarray, "labels features"]], Surgery]
@@ -104,6 +108,18 @@ class KernelPlan:
     config: KernelConfig
     text: Float32[np.ndarray, "labels text"] | None = None
     share: float = 0.1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scattered:
+    """Folds of trained classes of which most sisters stay when they are left out: foreign things that look trained.
+
+    folds: of each trained class. close: whether another trained class shares its first hypernym. Photos of classes
+    left out count only where one does; the classifier takes other foreign things for trained ones more seldom.
+    """
+
+    folds: Int64[np.ndarray, "trained"]
+    close: Bool[np.ndarray, "trained"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +196,18 @@ class _Outcome:
 
 def left_out_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> np.ndarray:
     """Return the fold of each trained class; classes with the same first hypernym share one."""
-    firsts = [(taxonomy.parents(synset_id) or (synset_id,))[0] for synset_id in trained_ids]
-    return np.array([zlib.crc32(first.encode()) % folds for first in firsts])
+    return np.array([zlib.crc32(_family(one, taxonomy).encode()) % folds for one in trained_ids])
+
+
+def scattered_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> Scattered:
+    """Put each trained class into a fold by its id alone."""
+    sizes = Counter(_family(one, taxonomy) for one in trained_ids)
+    close = np.array([sizes[_family(one, taxonomy)] > 1 for one in trained_ids])
+    return Scattered(np.array([zlib.crc32(one.encode()) % folds for one in trained_ids]), close)
+
+
+def _family(synset_id: str, taxonomy: Taxonomy) -> str:
+    return (taxonomy.parents(synset_id) or (synset_id,))[0]
 
 
 def calibrate(
@@ -189,6 +215,7 @@ def calibrate(
     classifier: Classifier,
     raw: LabelVectors,
     folds: np.ndarray,
+    scattered: Scattered,
     *,
     surgeon: Surgeon | None,
     conse_top: int,
@@ -205,7 +232,7 @@ def calibrate(
     trained classes. DeViSE, kernel and ConSE get the temperature of the highest likelihood, without prior and rule.
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
-        trained labels.
+        trained labels. scattered: other folds of them, for how sure the first choice is.
     surgeon: makes the map M from the vectors and rows of trained labels; None, where there is a kernel, leaves DeViSE
         and ConSE out.
     kernel: what the fused scorer places photos by; None is DeViSE. prior: None leaves it out.
@@ -224,7 +251,7 @@ def calibrate(
     by_name = {name: [_summary(fold, name, config) for fold in made] for name in made[0].cosines}
     softmax = _percent([fold.softmax_right for fold in made])
     only = _percent([one.above[one.fold.unseen] < config.k for one in by_name["fused"]])
-    slope, offset = _first_choice(made)
+    slope, offset = _first_choice(photos, classifier, scattered)
     choices = []
     for penalty, confidence, temperature in product(config.penalties, config.confidences, config.temperatures):
         rule = StackingRule(penalty, confidence, FirstChoice(slope, offset, temperature))
@@ -276,13 +303,21 @@ def _best_weights(folds: Sequence[_Fold], familiar: Standing, config: Calibratio
     return min(tried)[1:]
 
 
-def _first_choice(folds: Sequence[_Fold]) -> tuple[float, float]:
+def _first_choice(photos: CalibrationSet, classifier: Classifier, scattered: Scattered) -> tuple[float, float]:
     """Slope and offset of `FirstChoice`: logistic regression of "the softmax is right" on its log odds."""
-    odds = np.concatenate([log_odds(fold.probabilities.max(axis=1)) for fold in folds])
-    right = np.concatenate([fold.trained[fold.probabilities.argmax(axis=1)] == fold.truth for fold in folds])
-    unseen = np.concatenate([fold.unseen for fold in folds])
+    odds, right, foreign = [], [], []
+    for fold in range(int(scattered.folds.max()) + 1):
+        kept = np.flatnonzero(scattered.folds != fold)
+        shares = Classifier(classifier.weight[kept], classifier.bias[kept]).evidence(photos.features).probabilities
+        left_out = scattered.folds[photos.truth] == fold
+        counted_in = ~left_out | scattered.close[photos.truth]
+        odds.append(log_odds(shares.max(axis=1))[counted_in])
+        right.append((kept[shares.argmax(axis=1)] == photos.truth)[counted_in])
+        foreign.append(left_out[counted_in])
+    unseen = np.concatenate(foreign)
     weight = np.where(unseen, 0.5 / unseen.mean(), 0.5 / (~unseen).mean())
-    slope, offset = logistic(np.column_stack([odds, np.ones(len(odds))]), right.astype(np.float64), 0.01, weight)
+    factors = np.column_stack([np.concatenate(odds), np.ones(len(unseen))])
+    slope, offset = logistic(factors, np.concatenate(right).astype(np.float64), 0.01, weight)
     return round(float(slope), 3), round(float(offset), 3)
 
 

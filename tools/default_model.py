@@ -69,6 +69,7 @@ from tools.calibration import (
     calibrate,
     left_out_folds,
     photo_features,
+    scattered_folds,
 )
 from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 
@@ -324,6 +325,7 @@ def _calibrated(
         base.classifier,
         base.raw,
         left_out_folds(inputs.trained, default_taxonomy(), config.calibration.folds),
+        scattered_folds(inputs.trained, default_taxonomy(), config.calibration.folds),
         surgeon=surgeon,
         conse_top=config.conse_top,
         config=config.calibration,

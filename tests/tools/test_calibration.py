@@ -25,9 +25,11 @@ from tools.calibration import (
     CalibrationSet,
     Choice,
     KernelPlan,
+    Scattered,
     calibrate,
     left_out_folds,
     photo_features,
+    scattered_folds,
 )
 
 RIDGE, CONSE_TOP, K = 0.3, 3, 3
@@ -49,6 +51,7 @@ class Problem:
     classifier: Classifier
     raw: np.ndarray
     folds: np.ndarray
+    scattered: Scattered
 
 
 def made_up(seed: int, classes: int = 9, others: int = 6, features: int = 5, dim: int = 4, each: int = 5) -> Problem:
@@ -65,6 +68,7 @@ def made_up(seed: int, classes: int = 9, others: int = 6, features: int = 5, dim
         Classifier(weight.astype(np.float32), rng.standard_normal(classes, dtype=np.float32) / 4),
         unit_rows(raw),
         folds,
+        Scattered(rng.permutation(classes) % 3, rng.random(classes) < 0.7),
     )
 
 
@@ -78,6 +82,7 @@ def calibrated(problem: Problem, config: CalibrationConfig = CONFIG) -> Choice:
         problem.classifier,
         problem.raw,
         problem.folds,
+        problem.scattered,
         surgeon=surgeon,
         conse_top=CONSE_TOP,
         config=config,
@@ -196,9 +201,11 @@ def test_the_choice_is_the_one_of_the_definition(slow: ModuleType, seed: int):
     found = calibrated(problem)
     first = found.stacking.first
     assert first is not None
-    best = likelihood(seen, first.slope, first.offset)
+    apart = look(slow, replace(problem, folds=problem.scattered.folds))
+    hard = [one for one in apart if not one.left_out or problem.scattered.close[one.truth]]
+    best = likelihood(hard, first.slope, first.offset)
     for slope, offset in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01), (0.01, -0.01), (-0.01, 0.01)):
-        assert likelihood(seen, first.slope + slope, first.offset + offset) < best
+        assert likelihood(hard, first.slope + slope, first.offset + offset) < best
 
     tried = {}
     grid = list(product(CONFIG.penalties, CONFIG.confidences, CONFIG.temperatures))
@@ -246,7 +253,7 @@ def test_the_weight_of_the_prior_is_the_likeliest_one_on_classes_left_out(slow: 
             total += math.log(math.fsum(rivals)) - scores[one.truth] / temperature
         losses[weight, share, temperature] = total
     found = calibrate(
-        problem.photos, problem.classifier, problem.raw, problem.folds,
+        problem.photos, problem.classifier, problem.raw, problem.folds, problem.scattered,
         surgeon=surgeon, conse_top=CONSE_TOP,
         config=replace(config, most_seen_loss=100.0), prior=lambda kept: known, familiar=familiar,
     )  # fmt: skip
@@ -304,6 +311,7 @@ def test_a_surgeon_sees_trained_classes_that_are_kept_only():
         problem.classifier,
         problem.raw,
         problem.folds,
+        problem.scattered,
         surgeon=watching,
         conse_top=CONSE_TOP,
         config=CONFIG,
@@ -332,7 +340,7 @@ def test_classes_that_were_left_out_leave_no_trace_in_the_classifier():
 
         try:
             calibrate(
-                changed.photos, changed.classifier, changed.raw, changed.folds,
+                changed.photos, changed.classifier, changed.raw, changed.folds, changed.scattered,
                 surgeon=watching, conse_top=CONSE_TOP, config=replace(CONFIG, most_seen_loss=100.0),
             )  # fmt: skip
         finally:
@@ -389,6 +397,25 @@ def test_the_folds_of_the_thousand_classes_are_about_as_large(shared: object):
     assert counts.min() > 150
 
 
+def test_a_class_is_close_if_another_shares_its_first_hypernym():
+    root = [Synset(f"n{number:08d}", (f"kind {number}",)) for number in range(3)]
+    parents = {"n00000100": 0, "n00000101": 1, "n00000102": 0, "n00000103": 2, "n00000104": 0}
+    children = [Synset(one, (one,), hypernyms=(f"n{parent:08d}",)) for one, parent in parents.items()]
+    found = scattered_folds(list(parents), Taxonomy.from_synsets([*root, *children]), 4)
+    assert found.close.tolist() == [True, False, True, False, True]
+    again = scattered_folds([*reversed(parents)], Taxonomy.from_synsets([*root, *children]), 4)
+    assert found.folds.tolist() == again.folds.tolist()[::-1], "a fold is that of the id"
+
+
+def test_sisters_are_scattered(shared: object):
+    from devise.model.candidatefile import read_candidates
+
+    trained = read_candidates(str(shared / "data" / "splits" / "imagenet-testsets.json#train")).ids  # type: ignore[operator]
+    found = scattered_folds(trained, default_taxonomy(), 4)
+    assert np.bincount(found.folds).min() > 200
+    assert found.close.sum() == 663
+
+
 def test_one_fold_leaves_nothing_to_train_on():
     problem = replace(made_up(0), folds=np.zeros(9, dtype=np.int64))
     with pytest.raises(DeviseError, match="no trained label has a vector"):
@@ -418,7 +445,7 @@ def test_kernel_and_prior_are_made_anew_without_the_classes_left_out():
         return np.zeros(len(problem.raw), np.float32)
 
     found = calibrate(
-        problem.photos, problem.classifier, problem.raw, problem.folds,
+        problem.photos, problem.classifier, problem.raw, problem.folds, problem.scattered,
         surgeon=None, conse_top=CONSE_TOP, config=replace(CONFIG, most_seen_loss=100.0),
         kernel=KernelPlan(config, share=0.0), prior=prior,
     )  # fmt: skip
