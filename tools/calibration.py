@@ -38,7 +38,7 @@ from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace, centre_of, placed
 from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
-from devise.training.targetspace import TEMPERATURES
+from devise.training.temperatures import TEMPERATURES
 from devise.vision.backbone import Backbone
 from devise.vision.pictures import read_picture
 from devise.vision.pipeline import extract

@@ -42,9 +42,9 @@ from devise.errors import DeviseError, UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.space import evidence
-from devise.space.composition import POLICIES
 from devise.space.embedding import random_space
 from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.label_vectors import POLICIES
 from devise.space.labelspace import CENTRE, centre_of, placed
 from devise.space.policies import composer_for
 from devise.space.prior import Prior, Standing
@@ -54,8 +54,7 @@ from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.classifier import of_pip
 from devise.training.fast import FastConfig, make_fast
-from devise.training.targetspace import encoded_labels
-from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
+from devise.training.targetspace import kept_words
 from devise.vision.backbone import Backbone, OpenVinoBackbone
 from devise.vision.pipeline import cores
 from devise.vision.preprocessing import Preprocessing
@@ -70,6 +69,7 @@ from tools.calibration import (
     left_out_folds,
     photo_features,
 )
+from tools.default_words import WordsConfig, encoded_labels, train_words, words_provenance
 from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 
 __all__ = ["LICENCES", "BuildConfig", "Inputs", "build", "main", "rebuild"]

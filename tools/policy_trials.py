@@ -17,9 +17,9 @@ from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError, counted
 from devise.labels import LabelSet
-from devise.space.composition import POLICIES, LabelPolicy
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer
 from devise.space.evidence import Classifier
+from devise.space.label_vectors import POLICIES, LabelPolicy
 from devise.space.labelspace import LabelSpace, centre_of, placed
 from devise.space.policies import composer_for
 from devise.space.surgery import image_free_surgery

@@ -12,7 +12,7 @@ import pytest
 from devise.cli.app import main
 from devise.cli.info_output import calibration_in_words, policy_in_words, scoring_in_words
 from devise.model.parts import DEFAULT_BUNDLE
-from devise.space.composition import POLICIES
+from devise.space.label_vectors import POLICIES
 from devise.vision import quantised
 
 OLD_BUNDLE = Path(__file__).parents[1] / "data" / "bundle-v1"

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from devise.errors import LabelError, UsageError
 from devise.labels import VectorSource
-from devise.space.composition import ComposedLabel, ComposedLabels
+from devise.space.label_vectors import ComposedLabel, ComposedLabels
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from devise.errors import TextError
-from devise.space.composition import LabelComposer, LabelPolicy
 from devise.space.encoders import Composer
+from devise.space.label_vectors import LabelComposer, LabelPolicy
 from devise.space.retrofit import RetrofittedComposer
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.documents import SENSE_MARK, sense_tag
