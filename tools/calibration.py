@@ -42,6 +42,7 @@ from devise.training.temperatures import TEMPERATURES
 from devise.vision.backbone import Backbone
 from devise.vision.pictures import read_picture
 from devise.vision.pipeline import extract
+from tools import parser
 from tools.prior import logistic
 
 __all__ = [
@@ -474,3 +475,7 @@ def _crops(paths: Iterable[Path], area: float) -> Iterator[Path | Pixels]:
         top, left = ((np.array(whole.shape[:2]) - size + 1) * place).astype(int)
         crop = whole[top : top + size[0], left : left + size[1]]
         yield np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
+
+
+if __name__ == "__main__":  # no command: other tools use it
+    parser("calibration", __doc__).print_help()

@@ -26,6 +26,7 @@ from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgra
 from devise.text.tokens import tokenize
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
+from tools import parser
 
 __all__ = ["WordsConfig", "defining_articles", "encoded_labels", "train_words", "words_provenance"]
 
@@ -149,3 +150,7 @@ def encoded_labels(
         with atomic_write(stored, "wb") as file:
             file.write(save({"vectors": vectors.astype(np.float32)}))
     return unit_rows(load_file(stored)["vectors"])
+
+
+if __name__ == "__main__":  # no command: other tools use it
+    parser("default_words", __doc__).print_help()
