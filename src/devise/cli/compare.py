@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,7 @@ def compare(
         print()
     if json_file is not None:
         with atomic_write(json_file) as file:
-            file.write(json.dumps([one.to_dict() for one in found], indent=1, sort_keys=True) + "\n")
+            file.write(json.dumps([asdict(one) for one in found], indent=1, sort_keys=True) + "\n")
 
 
 def _cells(one: "Comparison") -> Sequence[Sequence[str]]:

@@ -16,9 +16,8 @@ from devise.labels import Label, LabelSet
 from devise.space.embedding import random_space
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery, refitted
-from devise.space.label_vectors import LabelPolicy
+from devise.space.label_vectors import LabelPolicy, composer_for
 from devise.space.labelspace import CENTRE, Centre, centre_of, placed
-from devise.space.policies import composer_for
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 from devise.text.skipgram import VECTORS
