@@ -14,8 +14,8 @@ from devise.evaluation.evaluate import evaluate_folders
 from devise.evaluation.tables import cells
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
-from devise.space.composition import LabelComposer, LabelPolicy
 from devise.space.evidence import Classifier
+from devise.space.label_vectors import LabelComposer, LabelPolicy
 from devise.space.labelspace import LabelSpace, placed
 from devise.text.vectorstore import read_vector_store
 from devise.vision.backbone import OpenVinoBackbone

@@ -40,10 +40,11 @@ from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace, centre_of, placed
 from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
-from devise.training.targetspace import TEMPERATURES
+from devise.training.temperatures import TEMPERATURES
 from devise.vision.backbone import Backbone
 from devise.vision.pictures import read_picture
 from devise.vision.pipeline import extract
+from tools import parser
 from tools.prior import logistic
 
 __all__ = [
@@ -509,3 +510,7 @@ def _crops(paths: Iterable[Path], area: float) -> Iterator[Path | Pixels]:
         top, left = ((np.array(whole.shape[:2]) - size + 1) * place).astype(int)
         crop = whole[top : top + size[0], left : left + size[1]]
         yield np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
+
+
+if __name__ == "__main__":  # no command: other tools use it
+    parser("calibration", __doc__).print_help()

@@ -1,7 +1,4 @@
-"""Builds a model without training photos: pip's backbone, word vectors from definitions, surgery in closed form.
-
-python -m tools.default_model --help
-"""
+"""Builds a model without training photos: pip's backbone, word vectors from definitions, surgery in closed form."""
 
 import argparse
 import json
@@ -42,11 +39,10 @@ from devise.errors import DeviseError, UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.space import evidence
-from devise.space.composition import POLICIES
 from devise.space.embedding import random_space
 from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.label_vectors import POLICIES, composer_for
 from devise.space.labelspace import CENTRE, centre_of, placed
-from devise.space.policies import composer_for
 from devise.space.prior import Prior, Standing
 from devise.space.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
@@ -54,11 +50,11 @@ from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.classifier import of_pip
 from devise.training.fast import FastConfig, make_fast
-from devise.training.targetspace import encoded_labels
-from devise.training.words import WordsConfig, kept_words, train_words, words_provenance
+from devise.training.targetspace import kept_words
 from devise.vision.backbone import Backbone, OpenVinoBackbone
 from devise.vision.pipeline import cores
 from devise.vision.preprocessing import Preprocessing
+from tools import parser
 from tools.calibration import (
     CalibrationConfig,
     CalibrationSet,
@@ -71,6 +67,7 @@ from tools.calibration import (
     photo_features,
     scattered_folds,
 )
+from tools.default_words import WordsConfig, encoded_labels, train_words, words_provenance
 from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 
 __all__ = ["LICENCES", "BuildConfig", "Inputs", "build", "main", "rebuild"]
@@ -392,27 +389,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.default_model", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the bundle to write; an old one is replaced")
-    parser.add_argument(
+    given = parser("default_model", __doc__)
+    given.add_argument("--out", type=Path, required=True, help="the bundle to write; an old one is replaced")
+    given.add_argument(
         "--keep",
         action="store_true",
         help="keep network, words and label vectors of the bundle at --out; make kernel surgery, prior and rule again",
     )
-    parser.add_argument("--languages", type=Path, required=True, help="names of synsets per language, CODE.tsv.xz")
-    parser.add_argument("--work", type=Path, required=True, help="keeps what took long, to be used again")
-    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="of Debian's wordnet-base")
-    parser.add_argument("--articles", type=Path, nargs="*", default=[], help="encyclopaedias, JSON lines")
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
-    parser.add_argument("--bounds", type=Path, nargs="+", required=True, help="any photos, for the fast form")
-    parser.add_argument(
+    given.add_argument("--languages", type=Path, required=True, help="names of synsets per language, CODE.tsv.xz")
+    given.add_argument("--work", type=Path, required=True, help="keeps what took long, to be used again")
+    given.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="of Debian's wordnet-base")
+    given.add_argument("--articles", type=Path, nargs="*", default=[], help="encyclopaedias, JSON lines")
+    given.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
+    given.add_argument("--bounds", type=Path, nargs="+", required=True, help="any photos, for the fast form")
+    given.add_argument(
         "--splits",
         type=Path,
         help="JSON with `train` and `all`; without it the labels of the old bundle are kept",
     )
-    parser.add_argument("--epochs", type=int, default=10, help="passes over the text (default: 10)")
-    parser.add_argument("--threads", type=int, default=2, help="1 gives the same bytes each time (default: 2)")
-    return parser
+    given.add_argument("--epochs", type=int, default=10, help="passes over the text (default: 10)")
+    given.add_argument("--threads", type=int, default=2, help="1 gives the same bytes each time (default: 2)")
+    return given
 
 
 def _listed_labels(splits: Path | None, old: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

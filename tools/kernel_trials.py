@@ -1,7 +1,5 @@
 """Tries settings of kernel surgery and prior on classes left out of the trained ones; prints a table in Markdown.
 
-python -m tools.kernel_trials --help
-
 A quarter of the trained classes is left out at a time, sisters together, and the photos of these classes are named
 among all other labels that the list of candidates has. The prior is learned without them. `--report` adds photos of
 classes that were never trained on: for the record, never to choose by.
@@ -25,10 +23,11 @@ from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.targetspace import encoded_labels
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
+from tools import parser
 from tools.calibration import left_out_folds, photo_features
+from tools.default_words import encoded_labels
 from tools.prior import PriorSources, log_odds, noun_facts, term_counts
 from tools.tree_kernel import information_increments, tree_kernel
 
@@ -68,17 +67,17 @@ def trials() -> Iterator[Trial]:
 
 def main() -> None:
     """Print the table; DeviseError is one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("src/devise/default_model"))
-    parser.add_argument(
+    given = parser("kernel_trials", __doc__)
+    given.add_argument("--model", type=Path, default=Path("src/devise/default_model"))
+    given.add_argument(
         "--work", type=Path, required=True, help="of make default-model, whose texts and counts it reads"
     )
-    parser.add_argument("--articles", type=Path, nargs="+", required=True)
-    parser.add_argument("--languages", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
-    parser.add_argument("--candidates", required=True, help="JSON#KEY of the labels that compete")
-    parser.add_argument("--report", type=Path, help="class folders of other synsets, never to choose by")
-    options = parser.parse_args()
+    given.add_argument("--articles", type=Path, nargs="+", required=True)
+    given.add_argument("--languages", type=Path, required=True)
+    given.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
+    given.add_argument("--candidates", required=True, help="JSON#KEY of the labels that compete")
+    given.add_argument("--report", type=Path, help="class folders of other synsets, never to choose by")
+    options = given.parse_args()
     try:
         run(options)
     except DeviseError as error:

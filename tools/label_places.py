@@ -1,6 +1,6 @@
 """Lays labels of the default model out by t-SNE, as the service's map shows them: src/devise/serve/places.tsv.
 
-Run it again after the default model changed, some four minutes: PYTHONPATH=src python tools/label_places.py
+Run it again after the default model changed, some four minutes.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from devise.files import atomic_write
 from devise.model.labeller import load
 from devise.serve.labelmap import EDGE, PLACES
+from tools import parser
 
 MORE = 2000  # labels by chance beside the trained ones; a file of all 40,000 would be too large to keep
 SEED = 0
@@ -17,6 +18,7 @@ SEED = 0
 
 def main() -> None:
     """Write the file."""
+    parser("label_places", __doc__).parse_args()
     parts = load().parts
     labels, vectors = parts.space.labels, parts.placed.vectors
     known = np.flatnonzero(vectors.any(axis=1))

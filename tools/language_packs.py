@@ -1,7 +1,5 @@
 """Make the names of synsets in other languages that the package carries, from the Open Multilingual Wordnet's.
 
-    python -m tools.language_packs FOLDER
-
 FOLDER has one CODE.tsv.xz per language: a header, then a synset id, a tab and a name per line. Kept are the nouns below
 "physical entity". The name to show comes first: of several the most frequent (package wordfreq), but no Latin one
 where there is another, no capital where English has none, none that names something above the synset or much else too,
@@ -10,7 +8,6 @@ Basque and Galician wordfreq knows nothing, so that only the other rules count t
 free one for data are left out (`fas`: "free to use").
 """
 
-import argparse
 import lzma
 import math
 from collections import defaultdict
@@ -24,6 +21,7 @@ from devise.model.parts import ModelParts
 from devise.tabletext import markdown_table
 from devise.taxonomy.languages import CODES, PACKAGED, language_names, plain_name
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from tools import parser
 
 _LEFT_OUT = frozenset({"fas"})
 _COGNATE = 0.6  # a lower ratio of SequenceMatcher is chance
@@ -90,9 +88,9 @@ def _likeness(name: str, english: Sequence[str]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write one file per language into the package and print its bytes, or print a table of what is there."""
-    parser = argparse.ArgumentParser(description="Make the names in other languages that the package carries.")
-    parser.add_argument("folder", type=Path, nargs="?", help="folder of CODE.tsv.xz files; without it, print a table")
-    folder: Path | None = parser.parse_args(arguments).folder
+    given = parser("language_packs", __doc__)
+    given.add_argument("folder", type=Path, nargs="?", help="folder of CODE.tsv.xz files; without it, print a table")
+    folder: Path | None = given.parse_args(arguments).folder
     if folder is None:
         print(coverage())
         return

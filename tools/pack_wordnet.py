@@ -1,6 +1,5 @@
-"""`python -m tools.pack_wordnet WORDNET_DIR --out FILE` packs WordNet's nouns into one file."""
+"""Pack the nouns of a WordNet folder into one file, whole or not at all; building twice gives the same bytes."""
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from devise.files import atomic_write
 from devise.taxonomy.packing import pack
 from devise.taxonomy.synsets import NounTables, Synset, id_of, tables_of
 from devise.taxonomy.wordnet import Taxonomy
+from tools import parser
 
 __all__ = [
     "build",
@@ -37,10 +37,10 @@ def build(folder: Path, out: Path) -> Taxonomy:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 when done, 1 with one line on standard error when not."""
-    parser = argparse.ArgumentParser(prog="python -m tools.pack_wordnet", description=build.__doc__)
-    parser.add_argument("folder", type=Path, help="folder with data.noun, index.noun and noun.exc")
-    parser.add_argument("--out", type=Path, required=True, help="file to write")
-    options = parser.parse_args(arguments)
+    given = parser("pack_wordnet", __doc__)
+    given.add_argument("folder", type=Path, help="folder with data.noun, index.noun and noun.exc")
+    given.add_argument("--out", type=Path, required=True, help="file to write")
+    options = given.parse_args(arguments)
     try:
         taxonomy = build(options.folder, options.out)
     except DeviseError as error:

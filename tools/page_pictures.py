@@ -1,7 +1,6 @@
 """The pictures of the service's page in docs/service.md, taken in Debian's Chromium.
 
-    python tools/page_pictures.py              # writes docs/pictures/page-label.jpg and three more
-
+It writes docs/pictures/page-label.jpg and three more.
 The photo is scikit-image's. It needs the extras `serve` and `dev`, and /usr/bin/chromium.
 """
 
@@ -18,6 +17,7 @@ from urllib.request import urlopen
 from playwright.sync_api import Page, sync_playwright
 
 from devise.cli.demo_photos import sample_folder
+from tools import parser
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 ADDRESS, PORT = "http://127.0.0.1", 8917
@@ -56,6 +56,7 @@ def labelled(page: Page, address: str, photo: Path) -> None:
 
 def main() -> None:
     """Take all pictures."""
+    parser("page_pictures", __doc__).parse_args()
     folder = sample_folder()
     if folder is None:
         sys.exit("scikit-image is not installed: pip install scikit-image")

@@ -1,7 +1,4 @@
-"""Trials of label policies on left-out trained classes, which chose their settings without test classes.
-
-python -m tools.policy_trials --help
-"""
+"""Trials of label policies on left-out trained classes, which chose their settings without test classes."""
 
 import argparse
 import sys
@@ -17,17 +14,17 @@ from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError, counted
 from devise.labels import LabelSet
-from devise.space.composition import POLICIES, LabelPolicy
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer
 from devise.space.evidence import Classifier
+from devise.space.label_vectors import POLICIES, LabelPolicy, composer_for
 from devise.space.labelspace import LabelSpace, centre_of, placed
-from devise.space.policies import composer_for
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.documents import SENSE_MARK
 from devise.text.vectorfiles import read_vectors
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
+from tools import parser
 from tools.calibration import CalibrationSet, left_out_folds, photo_features
 
 __all__ = ["TrialSettings", "left_out_hits", "main", "trials"]
@@ -139,13 +136,13 @@ def _tried(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.policy_trials", description=__doc__)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
-    parser.add_argument("--work", type=Path, required=True, help="keeps the photos' features, to be used again")
-    parser.add_argument("--label-vectors", type=Path, help="word vectors (default: the model's)")
-    parser.add_argument("--model", type=Path, required=True, help="the bundle whose classifier and labels are used")
-    parser.add_argument("--only", default="", help="try only what begins so, such as sense-aware")
-    return parser
+    given = parser("policy_trials", __doc__)
+    given.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
+    given.add_argument("--work", type=Path, required=True, help="keeps the photos' features, to be used again")
+    given.add_argument("--label-vectors", type=Path, help="word vectors (default: the model's)")
+    given.add_argument("--model", type=Path, required=True, help="the bundle whose classifier and labels are used")
+    given.add_argument("--only", default="", help="try only what begins so, such as sense-aware")
+    return given
 
 
 if __name__ == "__main__":

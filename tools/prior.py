@@ -27,6 +27,7 @@ from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
 from devise.text.tokens import tokenize
+from tools import parser
 
 __all__ = [
     "COLUMNS",
@@ -291,3 +292,7 @@ def logistic(
         if np.abs(step).max() < 1e-8:
             break
     return found
+
+
+if __name__ == "__main__":  # no command: other tools use it
+    parser("prior", __doc__).print_help()

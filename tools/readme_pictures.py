@@ -1,7 +1,6 @@
 """The two pictures of the README: right answers that the softmax cannot give, and five searches.
 
-    python tools/readme_pictures.py            # writes docs/pictures/unseen.jpg and docs/pictures/search.jpg
-
+It writes docs/pictures/unseen.jpg and docs/pictures/search.jpg.
 The photos are inside the packages scikit-image and scikit-learn. The comment of each picture is what is
 written on it, as JSON: a test works that out again and compares, so that a picture of another model is noticed.
 """
@@ -19,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 import devise
 from devise.cli.app import main as command
 from devise.cli.demo_photos import SAMPLES, SHEET, sample_folder
+from tools import parser
 
 __all__ = ["PICTURES", "main", "searched", "unseen_answers"]
 
@@ -133,6 +133,7 @@ def _text(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str,
 
 def main() -> None:
     """Work out the answers, write the pictures."""
+    parser("readme_pictures", __doc__).parse_args()
     for name, told, draw in (("unseen", unseen_answers(), draw_unseen), ("search", searched(), draw_search)):
         written = json.dumps(told)
         draw(told).save(PICTURES / f"{name}.jpg", quality=65, optimize=True, progressive=True, comment=written.encode())

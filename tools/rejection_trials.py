@@ -1,7 +1,5 @@
 """Compares rules for "none of these" on classes left out of the trained ones; prints tables in Markdown.
 
-python -m tools.rejection_trials --help
-
 Lists of class names, half of them with the name of what a photo shows, are asked of photos of trained classes and of
 classes left out (a quarter at a time, sister classes together). Shares are those of the fused scorer among all labels.
 """
@@ -22,11 +20,12 @@ from devise.space.evidence import Classifier, log_sum_exp
 from devise.space.kernel import fit_kernel
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.targetspace import encoded_labels
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
+from tools import parser
 from tools.calibration import left_out_folds, photo_features
 from tools.default_model import BuildConfig
+from tools.default_words import encoded_labels
 from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 
 LENGTHS = (1, 2, 5, 10, 40)
@@ -35,14 +34,14 @@ RULES = ("share of all labels", "best label over its share before", "sum over th
 
 def main() -> None:
     """Print the tables; DeviseError is one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("src/devise/default_model"))
-    parser.add_argument("--work", type=Path, required=True, help="of make default-model")
-    parser.add_argument("--articles", type=Path, nargs="+", required=True)
-    parser.add_argument("--languages", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
+    given = parser("rejection_trials", __doc__)
+    given.add_argument("--model", type=Path, default=Path("src/devise/default_model"))
+    given.add_argument("--work", type=Path, required=True, help="of make default-model")
+    given.add_argument("--articles", type=Path, nargs="+", required=True)
+    given.add_argument("--languages", type=Path, required=True)
+    given.add_argument("--photos", type=Path, nargs="+", required=True, help="class folders, trained synsets")
     try:
-        run(parser.parse_args())
+        run(given.parse_args())
     except DeviseError as error:
         sys.exit(f"devise: {error}")
 

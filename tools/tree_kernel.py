@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64
 
 from devise.errors import TaxonomyError
 from devise.taxonomy.wordnet import Taxonomy
+from tools import parser
 
 __all__ = ["Increments", "information_increments", "tree_kernel"]
 
@@ -106,3 +107,7 @@ def _lengths(
 
 def _places(taxonomy: Taxonomy, ids: Sequence[str]) -> _Rows:
     return np.array([taxonomy.place(synset_id) for synset_id in ids], dtype=np.int64)
+
+
+if __name__ == "__main__":  # no command: other tools use it
+    parser("tree_kernel", __doc__).print_help()

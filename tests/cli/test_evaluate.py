@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
+from devise.cli.compare import signed
 from devise.files import exact_name
 from devise.model import labeller as model
 from devise.model.labeller import Model, load
@@ -113,6 +114,14 @@ def test_two_runs_write_the_same_bytes(run: Run, photos: Path, tmp_path: Path):
     assert "gained: 0 photos" in out
     assert "most informative name that reaches each threshold" in out
     assert [one["first"] for one in json.loads((tmp_path / "c.json").read_text())] == list(record["scorers"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("hp@5", -0.0004, "+.000"), ("hp@5", -0.0006, "-.001"), ("hit@1", -0.0004, "+0.0"), ("hit@1", 0.01, "+1.0")],
+)
+def test_a_difference_that_rounds_to_zero_has_no_minus(name: str, value: float, shown: str):
+    assert signed(name, value) == shown
 
 
 def test_compare_wants_records(run: Run, photos: Path, tmp_path: Path):

@@ -12,7 +12,7 @@ import pytest
 from devise.cli.app import main
 from devise.cli.info_output import calibration_in_words, policy_in_words, scoring_in_words
 from devise.model.parts import DEFAULT_BUNDLE
-from devise.space.composition import POLICIES
+from devise.space.label_vectors import POLICIES
 from devise.vision import quantised
 
 OLD_BUNDLE = Path(__file__).parents[1] / "data" / "bundle-v1"
@@ -179,14 +179,25 @@ def test_every_policy_has_words_and_a_strange_one_its_names() -> None:
 
 def test_calibration_in_words() -> None:
     config = {
-        "calibration": {"folds": 4, "unseen_k": 5},
-        "calibration_result": {"seen_hit1": 81.25, "unseen_hit": 3.5, "photos": 1200, "stacking": {"penalty": 0.6}},
+        "calibration": {"folds": 4, "k": 5},
+        "calibration_result": {
+            "new": 2.5,
+            "photos": 1200,
+            "seen_hit1": 81.25,
+            "unseen_hit": 3.5,
+            "prior": 0.04,
+            "stacking": {"penalty": 0.6},
+        },
     }
     assert list(calibration_in_words(config)) == [
         ("on", "photos of trained classes; each of 4 folds treats some classes as not trained"),
         ("hit@1 of classes kept", "81.2 %"),
         ("hit@5 of classes left out", "3.5 %"),
-        ("photos", "1200"),
+        ("photos", "1,200"),
+        ("weight of the prior", "0.04"),
+        ("new", "2.5"),
     ]
+    older = {"calibration": {"unseen_k": 20}, "calibration_result": {"unseen_hit": 3.5}}
+    assert list(calibration_in_words(older)) == [("hit@20 of classes left out", "3.5 %")]
     assert list(calibration_in_words({})) == []
     assert list(calibration_in_words({"calibration": "by hand", "calibration_result": 3})) == []

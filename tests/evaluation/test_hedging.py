@@ -132,7 +132,7 @@ def test_the_measures_of_the_summary(record: Record, nine: Taxonomy) -> None:
     # Right are 0.5 and 0.25, wrong 0.5 twice. In equal masses 0.25 is alone and the three equal ones are together.
     assert found["adaptive ece"] == found["ece"] == pytest.approx((0.75 + 0.5) / 4)
     stored = summary.to_dict()
-    assert stored["hedging"]["one"]["right"] == [0.5, 1.0]
+    assert list(stored["hedging"]["one"]["right"]) == [0.5, 1.0]
     assert stored["class_means"]["one"]["bits@0.9"]["value"] == pytest.approx((1 + 1 + 0) / 3)
 
 

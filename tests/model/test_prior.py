@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from devise.labels import Label, LabelSet
-from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
+from devise.model.word_senses import Meanings
 from devise.search.photoindex import header_of
 
 

@@ -11,12 +11,12 @@ from devise.errors import UsageError
 from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import ask, close_spellings
 from devise.model.candidates import choose_candidates
-from devise.model.disambiguation import Meanings
 from devise.model.hedges import Hedger
 from devise.model.labeller import LabelRequest, Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, make_scorer
 from devise.model.typed import parse_labels
+from devise.model.word_senses import Meanings
 from devise.space.embedding import PlacingScorer
 from devise.space.evidence import Evidence
 from devise.taxonomy.withheld import withheld_nouns
@@ -94,7 +94,9 @@ def test_under_person_are_those_a_photo_shows(packaged: Model):
 
 
 def test_a_branch_that_is_withheld_is_refused_and_says_how_to_have_it(packaged: Model):
-    with pytest.raises(UsageError, match=r"every label under 'scientist' is withheld, 124 in all .*: ask for all nouns"):
+    with pytest.raises(
+        UsageError, match=r"every label under 'scientist' is withheld, 124 in all .*: ask for all nouns"
+    ):
         choose_candidates(packaged.parts, under="scientist")
     assert SCIENTIST in choose_candidates(packaged.parts, "all-nouns", under="scientist").space.labels
 

@@ -1,20 +1,29 @@
 """The frame of every page."""
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import counted
-from devise.pages.frame import document, html_text
+from devise.pages.frame import html_text, page
 
 
 def test_the_frame_holds_title_body_and_styles_in_order():
-    text = document("A title", "<p>body</p>", styles=("theme.css", "gallery.css"))
+    text = page("frame.html", css=("theme.css", "gallery.css"), title="A <title>")
     assert text.startswith("<!doctype html>")
-    assert "<title>A title</title>" in text
-    assert text.index(":root") < text.index(".methods") < text.index("<p>body</p>")
+    assert "<title>A &lt;title&gt;</title>" in text
+    assert text.index(":root") < text.index(".methods") < text.index("<body>")
     assert re.search("default-src 'none'; img-src data:; style-src 'unsafe-inline'\"", text)
+
+
+def test_only_its_own_script_may_run():
+    text = page("frame.html", css=(), script="atlas.js", title="t")
+    (code,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert f"script-src 'sha256-{b64encode(sha256(code.encode()).digest()).decode()}'\"" in text
+    assert "script" not in page("frame.html", css=(), title="t")
 
 
 @given(st.text(st.characters(categories=None)))

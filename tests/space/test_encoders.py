@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from devise.errors import LabelError, TaxonomyError, UsageError
-from devise.space.composition import POLICIES, LabelComposer
-from devise.space.encoders import ENCODER_POLICIES, ENCODERS, Composer, EncodedComposer, load_encoder
+from devise.space.encoders import ENCODER_POLICIES, ENCODERS, EncodedComposer, load_encoder
+from devise.space.label_vectors import POLICIES, Composer, LabelComposer
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.vectors import WordTable
 

@@ -4,9 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import TextError
-from devise.space.composition import POLICIES, LabelComposer
-from devise.space.encoders import Composer
-from devise.space.policies import composer_for
+from devise.space.label_vectors import POLICIES, Composer, LabelComposer, composer_for
 from devise.space.retrofit import RetrofittedComposer, retrofit
 from devise.taxonomy.graph import Adjacency
 from devise.taxonomy.synsets import Synset

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import TextError
-from devise.space.composition import POLICIES, LabelComposer, LabelPolicy
-from devise.space.policies import composer_for, untagged
+from devise.space.label_vectors import POLICIES, LabelComposer, LabelPolicy, composer_for, untagged
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.corpus import CorpusSource, CorpusTally, TextFiles, sentences

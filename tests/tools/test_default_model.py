@@ -14,9 +14,9 @@ from devise.space.kernel import KernelConfig
 from devise.space.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.skipgram import SkipGramConfig
-from devise.training.words import WordsConfig
 from tools.calibration import CalibrationConfig
 from tools.default_model import LICENCES, BuildConfig, Inputs, build, main
+from tools.default_words import WordsConfig
 from tools.prior import FREE_LANGUAGES, PriorSources
 
 TABBY, ZEBRA, GUITAR = "n02123045", "n02391049", "n03272010"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from devise.labels import Label, LabelSet
-from devise.space.composition import POLICIES
 from devise.space.evidence import Classifier
+from devise.space.label_vectors import POLICIES
 from tools.calibration import CalibrationSet
 from tools.policy_trials import TrialSettings, left_out_hits, main, trials
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
     from devise.evaluation.compare import Change, Comparison, Difference
     from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["compare"]
+__all__ = ["compare", "signed"]
 
 
 @app.command(no_args_is_help=True)
 def compare(
-    first: Annotated[Path, typer.Argument(help="Record written by devise evaluate --images.")],
-    second: Annotated[Path, typer.Argument(help="The same for another model or version.")],
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="Record written by devise evaluate --images.")],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="The same for another model or version.")],
     scorer: Annotated[str | None, typer.Option(help="Compare only this scorer. [default: all]")] = None,
     against: Annotated[
         str | None,
@@ -72,7 +73,7 @@ def compare(
         print()
     if json_file is not None:
         with atomic_write(json_file) as file:
-            file.write(json.dumps([one.to_dict() for one in found], indent=1, sort_keys=True) + "\n")
+            file.write(json.dumps([asdict(one) for one in found], indent=1, sort_keys=True) + "\n")
 
 
 def _cells(one: "Comparison") -> Sequence[Sequence[str]]:
@@ -84,21 +85,23 @@ def _row(name: str, of: "Difference") -> Sequence[str]:
     from devise.evaluation.tables import measure_cell
 
     ends = [
-        "-" if end is None else f"{_signed(name, end[0])} to {_signed(name, end[1])}"
+        "-" if end is None else f"{signed(name, end[0])} to {signed(name, end[1])}"
         for end in (of.change.images, of.change.classes)
     ]
     over = of.change.images
     sure = over is not None and (over[0] > 0 or over[1] < 0)
-    values = measure_cell(name, of.first), measure_cell(name, of.second), _signed(name, of.change.value)
+    values = measure_cell(name, of.first), measure_cell(name, of.second), signed(name, of.change.value)
     return (name, *values, *ends, "*" if sure else "")
 
 
-def _signed(name: str, value: float | None) -> str:
+def signed(name: str, value: float | None) -> str:
+    """Format a difference with its sign; what rounds to zero has no minus."""
     from devise.evaluation.tables import measure_cell
 
     if value is None:
         return "-"
-    return ("-" if value < 0 else "+") + measure_cell(name, abs(value))
+    digits = measure_cell(name, abs(value))
+    return ("-" if value < 0 and any(one in digits for one in "123456789") else "+") + digits
 
 
 def _print_changes(kind: str, changes: "Sequence[Change]", show: int, taxonomy: "Taxonomy") -> None:

@@ -15,7 +15,8 @@ __all__ = ["demo"]
 @app.command()
 def demo(
     photos: Annotated[
-        list[Path] | None, typer.Argument(help="Your photos and folders, shown before the samples.")
+        list[Path] | None,
+        typer.Argument(metavar="PHOTOS...", help="Your photos and folders, shown before the samples."),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for report.html and sheet.html; created if missing.")

@@ -34,7 +34,8 @@ _CANDIDATES = "unseen"
 @app.command(no_args_is_help=True)
 def evaluate(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, each named by a synset id (n02084071).")
+        list[Path],
+        typer.Argument(metavar="FOLDERS...", help="Folders of class folders, each named by a synset id (n02084071)."),
     ],
     candidates: Annotated[
         str | None,

@@ -22,6 +22,13 @@ _SCORING = {
     ("fused", "familiarity"): "prior of a label: {} x the familiarity of its name",
     ("fused", "penalty"): "{} is subtracted from every trained label",
     ("devise", "ridge"): "the map was fitted with a ridge of {}",
+    ("fused", "offset"): "offset = {}",
+    ("kernel", "label_share"): "similarity of label vectors has weight {}",
+    ("kernel", "text_share"): "similarity of definitions has weight {}",
+    ("kernel", "tree_share"): "similarity in the tree has weight {}",
+    ("kernel", "width"): "the kernel has width {}",
+    ("kernel", "ridge"): "it was fitted with a ridge of {}",
+    ("kernel", "rank"): "labels are kept along {} axes",
     ("conse", "top"): "the picture is the weighted mean of its {} most probable trained labels",
 }
 _WAYS = {
@@ -106,16 +113,25 @@ def calibration_in_words(config: Mapping[str, Any]) -> _Rows:
         yield "on", f"photos of trained classes; each of {tried['folds']} folds treats some classes as not trained"
     if not isinstance(result, Mapping):
         return
-    k = tried.get("unseen_k", "k") if isinstance(tried, Mapping) else "k"
-    words = {
+    k = tried.get("k", tried.get("unseen_k", "k")) if isinstance(tried, Mapping) else "k"
+    shares = {
         "seen_hit1": "hit@1 of classes kept",
         "softmax_hit1": "the softmax's hit@1",
+        "seen_hit": f"hit@{k} of classes kept",
         "unseen_hit": f"hit@{k} of classes left out",
         "unseen_only_hit": "trained labels away",
+        "mistaken": "classes left out named as a trained one",
     }
-    for name, value in result.items():
+    numbers = {
+        "photos": "photos",
+        "prior": "weight of the prior",
+        "familiarity": "share of the name's familiarity in the prior",
+    }
+    known = {name: result[name] for name in (*shares, *numbers) if name in result}
+    for name, value in (known | dict(result)).items():
         if isinstance(value, int | float):
-            yield words.get(str(name), str(name)), f"{value:.1f} %" if name in words else f"{value:g}"
+            shown = f"{value:.1f} %" if name in shares else f"{value:,}" if isinstance(value, int) else f"{value:g}"
+            yield (shares | numbers).get(str(name), str(name)), shown
 
 
 def _identity(manifest: Manifest, described: Mapping[str, Any], verified: bool) -> _Rows:

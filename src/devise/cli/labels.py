@@ -21,12 +21,14 @@ def labels(
     name: Annotated[
         str | None,
         typer.Argument(
+            metavar="NAME",
             help="A noun, a plural or a synset id; any other words, or 'NAME: DEFINITION', also work.",
             show_default=False,
         ),
     ] = None,
     other: Annotated[
-        str | None, typer.Argument(help="A second name, to compare with the first.", show_default=False)
+        str | None,
+        typer.Argument(metavar="OTHER", help="A second name, to compare with the first.", show_default=False),
     ] = None,
     sense: Annotated[
         str | None,

@@ -51,7 +51,7 @@ def search(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Words to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'.", metavar="WORDS"
+            help="Words to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'.", metavar="WORDS..."
         ),
     ] = None,
     every: Annotated[

@@ -1,6 +1,6 @@
 """Compares two evaluations of the same photos: paired differences, and the photos that changed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from devise.errors import RecordError, counted
@@ -27,10 +27,6 @@ class Difference:
     first: float | None
     second: float | None
     change: Measured
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"first": self.first, "second": self.second, "change": self.change.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +55,6 @@ class Comparison:
     lost: tuple[Change, ...]
     moved: tuple[Change, ...]
     hedging: tuple[HedgingCurve, HedgingCurve] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        changes = {"gained": self.gained, "lost": self.lost, "moved": self.moved}
-        return {
-            "first": self.first,
-            "second": self.second,
-            "images": self.images,
-            "differences": {name: one.to_dict() for name, one in self.differences.items()},
-            "hedging": None if self.hedging is None else [curve.to_dict() for curve in self.hedging],
-            **{kind: [asdict(change) for change in of] for kind, of in changes.items()},
-        }
 
 
 def compare_records(

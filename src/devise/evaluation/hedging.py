@@ -60,11 +60,6 @@ class HedgingCurve:
         """Thresholds, bits and shares."""
         return self.thresholds, self.bits, self.right
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        named = zip(("thresholds", "bits", "right"), map(list, self.columns()), strict=True)
-        return {**dict(named), "possible": self.possible}
-
 
 def hedged_answers(record: Record, taxonomy: Taxonomy) -> dict[str, Hedged]:
     """Return the answers by scorer, if the record has them. Bits are counted over `Record.labels` for all scorers."""

@@ -35,13 +35,9 @@ class PolicyRow:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "policy": self.policy,
-            "space": self.space,
-            "trained": self.trained.to_dict(),
-            "wide": self.wide.to_dict(),
-            "photos": None if self.photos is None else self.photos.to_dict(),
-        }
+        parts = {name: getattr(self, name) for name in ("trained", "wide", "photos")}
+        plain = {name: None if part is None else part.to_dict() for name, part in parts.items()}
+        return {"policy": self.policy, "space": self.space, **plain}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,11 +55,8 @@ class PolicyComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "wide_list": self.wide_list,
-            "skipped": dict(self.skipped),
-            "policies": [row.to_dict() for row in self.rows],
-        }
+        rows = [row.to_dict() for row in self.rows]
+        return {"wide_list": self.wide_list, "skipped": dict(self.skipped), "policies": rows}
 
 
 def compare_policies(

@@ -306,11 +306,6 @@ class Measured:
     images: Interval | None = None
     classes: Interval | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        ends = {"images": self.images, "classes": self.classes}
-        return {"value": self.value, **{key: None if end is None else list(end) for key, end in ends.items()}}
-
 
 def measure(statistics: Mapping[str, Statistic], classes: ClassRows, rules: Bootstrap) -> dict[str, Measured]:
     """Compute each statistic with its intervals; all see the same draws, so differences are paired.

@@ -85,12 +85,12 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "measures": {name: {one: of.to_dict() for one, of in row.items()} for name, row in self.measures.items()},
+            "measures": {name: {one: asdict(of) for one, of in row.items()} for name, row in self.measures.items()},
             "class_means": {
-                name: {one: of.to_dict() for one, of in row.items()} for name, row in self.class_means.items()
+                name: {one: asdict(of) for one, of in row.items()} for name, row in self.class_means.items()
             },
             "reliability": {name: bins.to_dict() for name, bins in self.reliability.items()},
-            "hedging": {name: curve.to_dict() for name, curve in self.hedging.items()},
+            "hedging": {name: asdict(curve) for name, curve in self.hedging.items()},
             "bootstrap": asdict(self.rules),
         }
 

@@ -83,10 +83,6 @@ class ZeroShotRow:
     times_chance: _Triple
     paper: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class GeneralisedRow:
@@ -97,10 +93,6 @@ class GeneralisedRow:
     seen: _Triple
     unseen: _Triple
     harmonic: _Triple
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def groups_of(classes: Sequence[str], trained: Sequence[str], taxonomy: Taxonomy) -> dict[str, str]:
@@ -233,13 +225,7 @@ class ZeroShotTables:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; no times, no paths."""
-        return {
-            "caption": self.caption,
-            "zero_shot": [row.to_dict() for row in self.zero_shot],
-            "with_trained": [row.to_dict() for row in self.with_trained],
-            "generalised": [row.to_dict() for row in self.generalised],
-            "skipped": self.skipped,
-        }
+        return {name: value for name, value in asdict(self).items() if name != "problems"}
 
 
 def reproduce_zero_shot(

@@ -30,29 +30,19 @@ METHODS = ("tsne", "pca")
 """Projections of vectors on a plane."""
 
 OFFSETS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "gender": (
-        ("man", "woman"),
-        ("king", "queen"),
-        ("uncle", "aunt"),
-        ("brother", "sister"),
-        ("father", "mother"),
-        ("son", "daughter"),
-        ("husband", "wife"),
-        ("prince", "princess"),
-        ("actor", "actress"),
-        ("nephew", "niece"),
-    ),
-    "comparative and superlative": (
-        ("big", "bigger", "biggest"),
-        ("small", "smaller", "smallest"),
-        ("large", "larger", "largest"),
-        ("high", "higher", "highest"),
-        ("low", "lower", "lowest"),
-        ("long", "longer", "longest"),
-        ("strong", "stronger", "strongest"),
-        ("old", "older", "oldest"),
-        ("fast", "faster", "fastest"),
-    ),
+    name: tuple(tuple(row.split()) for row in rows.split(", "))
+    for name, rows in (
+        (
+            "gender",
+            "man woman, king queen, uncle aunt, brother sister, father mother, son daughter, husband wife, "
+            "prince princess, actor actress, nephew niece",
+        ),
+        (
+            "comparative and superlative",
+            "big bigger biggest, small smaller smallest, large larger largest, high higher highest, low lower lowest, "
+            "long longer longest, strong stronger strongest, old older oldest, fast faster fastest",
+        ),
+    )
 }
 """Word pairs and triples whose offsets are drawn."""
 

@@ -14,7 +14,6 @@ from devise.files import read_text
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import json_content, read_candidates
 from devise.model.classlist import is_foreign_text, json_lines, without_heading
-from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.model.typed import (
     TypedLabel,
@@ -25,7 +24,8 @@ from devise.model.typed import (
     parse_lines,
     user_id,
 )
-from devise.space.composition import ComposedLabel
+from devise.model.word_senses import Meanings
+from devise.space.label_vectors import ComposedLabel
 from devise.space.labelspace import LabelSpace, placed
 from devise.taxonomy.everyday import kinds as kinds_below
 from devise.taxonomy.synsets import ID_PATTERN, Synset

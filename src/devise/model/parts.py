@@ -12,12 +12,10 @@ from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError
-from devise.space.composition import LabelPolicy
-from devise.space.encoders import Composer
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
+from devise.space.label_vectors import Composer, LabelPolicy, composer_for
 from devise.space.labelspace import CENTRE, Centre, DeferredSpace, LabelSpace
-from devise.space.policies import composer_for
 from devise.space.prior import Familiarity, Prior, Standing
 from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
 from devise.taxonomy.wordnet import ENGLISH, taxonomy_in

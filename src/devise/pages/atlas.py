@@ -1,154 +1,68 @@
 """The map of the label space as one self-contained, interactive HTML page."""
 
-from collections.abc import Iterator
-from html import escape
-from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from devise.errors import DeviseError
 from devise.meaning.atlas import Panel, Picture, Point, placed_names
-from devise.pages.frame import printable
+from devise.pages.frame import page
 
-__all__ = [
-    "COLOURS",
-    "picture_html",
-    "picture_png",
-]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+__all__ = ["COLOURS", "picture_html", "picture_png"]
+
 _WIDTH = 1000.0
 _MARGIN = 40.0
 
 
 def picture_html(picture: Picture) -> str:
     """Return the page. Without its script it still shows names on hover and lists all points."""
-    style, script = (files("devise.pages").joinpath(f"atlas.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    title = _text(picture.title)
-    left_out = "".join(f"<li>{_text(one)}</li>" for one in picture.left_out)
-    panels = "\n".join(_panel(panel, place) for place, panel in enumerate(picture.panels))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<p class="soft">{_text(picture.note)}</p>
-<p class="finder"><label for="find">Find</label> <input id="find" type="search" autocomplete="off">
-<span class="soft">or click on a map and move from point to point with the arrow keys</span></p>
-<p id="told" role="status" aria-live="polite">&nbsp;</p>
-</header>
-<main class="{"several" if len(picture.panels) > 1 else "one"}">
-{panels}
-</main>
-{f"<aside><h2>Left out</h2><ul>{left_out}</ul></aside>" if left_out else ""}
-<div id="tip" aria-hidden="true" hidden></div>
-<script>
-{script}</script>
-</body>
-</html>
-"""
+    return page(
+        "atlas.html",
+        css=("atlas.css",),
+        script="atlas.js",
+        title=picture.title,
+        note=picture.note,
+        panels=[_shown(panel) for panel in picture.panels],
+        left_out=picture.left_out,
+    )
 
 
-class _Plane:
-    """Convert positions on the plane to positions in the drawing."""
+def _shown(panel: Panel) -> dict[str, object]:
+    """Return a panel for the template, with positions in units of the drawing."""
+    edge = 130.0 if panel.lines else 50.0  # names at the right must have room
+    size = 20.0 if panel.lines else 13.0  # of letters, as in the style sheet
+    scale = _WIDTH - 2 * edge
+    rows = [point.y for point in panel.points]
 
-    def __init__(self, panel: Panel) -> None:
-        self._edge = 130.0 if panel.lines else 50.0  # names at the right must have room
-        self._scale = _WIDTH - 2 * self._edge
-        self._highest = max(point.y for point in panel.points)
-        lowest = min(point.y for point in panel.points)
-        self.height = (self._highest - lowest) * self._scale + 2 * _MARGIN
+    def placed(point: Point) -> tuple[float, float]:
+        return edge + point.x * scale, _MARGIN + (max(rows) - point.y) * scale
 
-    def __call__(self, point: Point) -> tuple[float, float]:
-        return self._edge + point.x * self._scale, _MARGIN + (self._highest - point.y) * self._scale
-
-    def units(self, pixels: float) -> float:
-        return pixels / self._scale
-
-
-def _panel(panel: Panel, number: int) -> str:
-    plane = _Plane(panel)
-    label = _text(panel.title or "Map of the labels")
-    heading = f"<h2>{_text(panel.title)}</h2>" if panel.title else ""
-    return f"""<section>
-{heading}
-<svg viewBox="0 0 {_WIDTH:.0f} {plane.height:.0f}" tabindex="0" role="application" aria-label="{label}: arrow keys \
-move from point to point" aria-describedby="told">
-<defs><marker id="head{number}" viewBox="0 0 8 8" refX="13" refY="4" markerWidth="8" markerHeight="8" orient="auto">\
-<path d="M0 0 8 4 0 8z"/></marker></defs>
-<g class="lines">{"".join(_lines(panel, plane, number))}</g>
-<g class="dots">{"".join(_dots(panel, plane))}</g>
-<g class="names" aria-hidden="true">{"".join(_names(panel, plane))}</g>
-</svg>
-<div class="legend" role="group" aria-label="Show one group">{"".join(_legend(panel))}</div>
-<details><summary>All {len(panel.points):,} as a list</summary>{"".join(_lists(panel))}</details>
-</section>"""
-
-
-def _lines(panel: Panel, plane: _Plane, number: int) -> Iterator[str]:
-    for start, end in panel.lines:
-        (x1, y1), (x2, y2) = plane(panel.points[start]), plane(panel.points[end])
-        yield f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" marker-end="url(#head{number})"/>'
-
-
-def _dots(panel: Panel, plane: _Plane) -> Iterator[str]:
-    radius = 7 if panel.lines else 5
-    for point in panel.points:
-        x, y = plane(point)
-        told = "\n".join((point.name, panel.groups[point.group], point.detail))
-        yield (
-            f'<circle class="g{_colour(panel, point.group)}" data-group="{point.group}" cx="{x:.1f}" cy="{y:.1f}" '
-            f'r="{radius}"><title>{_text(told)}</title></circle>'
-        )
-
-
-def _names(panel: Panel, plane: _Plane) -> Iterator[str]:
-    size = 20.0 if panel.lines else 13.0  # as in the style sheet
-    for name in placed_names(panel, plane.units(0.56 * size), plane.units(size)):
-        x, y = plane(name.point)
+    names = []
+    for name in placed_names(panel, 0.56 * size / scale, size / scale):
+        x, y = placed(name.point)
         down = -0.25 * size if name.above > 0 else 0.95 * size
-        anchor = "start" if name.right > 0 else "end"
-        yield (
-            f'<text x="{x + 0.45 * size * name.right:.1f}" y="{y + down:.1f}" text-anchor="{anchor}">'
-            f"{_text(name.point.name)}</text>"
-        )
-
-
-def _legend(panel: Panel) -> Iterator[str]:
-    for group, name in enumerate(panel.groups):
-        yield (
-            f'<button type="button" aria-pressed="false" data-group="{group}">'
-            f'<span class="swatch g{_colour(panel, group)}"></span>{_text(name)}</button>'
-        )
-
-
-def _lists(panel: Panel) -> Iterator[str]:
-    for group, name in enumerate(panel.groups):
-        rows = sorted((point.name, point.detail) for point in panel.points if point.group == group)
-        items = "".join(f"<li><b>{_text(one)}</b> {_text(detail)}</li>" for one, detail in rows)
-        yield f"<h3>{_text(name)}</h3><ul>{items}</ul>"
+        names.append((name.point.name, x + 0.45 * size * name.right, y + down, "start" if name.right > 0 else "end"))
+    groups = range(len(panel.groups))
+    return {
+        "title": panel.title,
+        "width": _WIDTH,
+        "height": (max(rows) - min(rows)) * scale + 2 * _MARGIN,
+        "radius": 7 if panel.lines else 5,
+        "lines": [(*placed(panel.points[start]), *placed(panel.points[end])) for start, end in panel.lines],
+        "dots": [(point, *placed(point)) for point in panel.points],
+        "names": names,
+        "groups": panel.groups,
+        "colours": [_colour(panel, group) for group in groups],
+        "members": [sorted((one.name, one.detail) for one in panel.points if one.group == group) for group in groups],
+    }
 
 
 def _colour(panel: Panel, group: int) -> int:
     """Return one of ten colours in turn; the eleventh is for the others."""
     last = group == len(panel.groups) - 1 and panel.groups[group].startswith("other")
     return 10 if last else group % 10
-
-
-def _text(text: str) -> str:
-    return escape("\n".join(printable(line) for line in text.split("\n")))
-
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 COLOURS = (
@@ -195,8 +109,7 @@ def _height(panel: Panel) -> float:
 def _draw(axes: "Axes", panel: Panel) -> None:
     for group, name in enumerate(panel.groups):
         members = [point for point in panel.points if point.group == group]
-        last = group == len(panel.groups) - 1 and name.startswith("other")
-        colour = COLOURS[-1] if last else COLOURS[group % (len(COLOURS) - 1)]
+        colour = COLOURS[_colour(panel, group)]
         places = [point.x for point in members], [point.y for point in members]
         axes.scatter(*places, s=34 if panel.lines else 13, color=colour, label=name, linewidths=0, alpha=0.85, zorder=3)
     for start, end in panel.lines:

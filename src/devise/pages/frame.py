@@ -1,51 +1,75 @@
-"""The shared frame of every HTML page: loads nothing, escapes text, one style."""
+"""The shared frame of every HTML page: templates that escape text, one style, and nothing to load."""
 
-from base64 import b64encode
-from collections.abc import Sequence
-from hashlib import sha256
+from collections.abc import Iterator, Sequence
+from functools import cache
 from html import escape
-from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 from devise.errors import counted
 
-__all__ = ["CLOSING", "document", "html_text", "opening", "percent", "printable", "problem_list", "unseen_mark"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
-CLOSING = "</body>\n</html>\n"
-"""The end of a page started by `opening`."""
+__all__ = ["html_text", "page", "page_pieces", "percent", "printable", "rendered"]
 
 
-def document(title: str, body: str, *, styles: Sequence[str], script: str = "") -> str:
-    """Return a complete page: valid HTML that loads nothing, enforced by its policy.
+def page(template: str, **values: Any) -> str:
+    """Return a page whole; arguments as for `page_pieces`."""
+    return "".join(page_pieces(template, **values))
 
-    title: HTML. body: content of the body element. styles: CSS files next to this module, in order. script: runs at the
-    end; the policy forbids every other script on the page.
+
+def page_pieces(template: str, *, css: Sequence[str] = (), script: str = "", **values: Any) -> Iterator[str]:
+    """Return a page in pieces: valid HTML that loads nothing, enforced by its policy.
+
+    template: a file of `templates/` that extends frame.html; it escapes every value but those of `html_text`.
+    css: CSS files next to this module, in order. script: a file like that, which runs at the end; the policy forbids
+    every other script on the page. values: for the template; `title` is one of them.
     """
-    ran = f"<script>{script}</script>\n" if script else ""
-    return f"{opening(title, styles=styles, script=script)}{body}\n{ran}{CLOSING}"
+    from base64 import b64encode
+    from hashlib import sha256
+    from importlib.resources import files
 
+    from markupsafe import Markup
 
-def opening(title: str, *, styles: Sequence[str], script: str = "") -> str:
-    """Return a page up to the start of its body, to write in pieces; arguments as for `document`."""
     here = files("devise.pages")
-    style = "".join((here / name).read_text(encoding="utf-8") for name in styles)
-    allowed = f"; script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else ""
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'{allowed}"
-    parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>',
-    ]
-    return "\n".join(parts) + "\n"
+    style = Markup("".join((here / name).read_text(encoding="utf-8") for name in css))
+    code = Markup((here / script).read_text(encoding="utf-8")) if script else ""
+    digest = Markup(b64encode(sha256(code.encode()).digest()).decode()) if script else ""
+    return _templates().get_template(template).generate(style=style, script=code, hash=digest, **values)
 
 
-def html_text(text: str) -> str:
-    """Escape any text as HTML.
+def rendered(template: str, **values: Any) -> str:
+    """Return a piece of a page."""
+    return _templates().get_template(template).render(**values)
 
-    >>> html_text("<b>&\\x07")
-    '&lt;b&gt;&amp;\\\\x07'
+
+@cache
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("devise.pages"),
+        autoescape=True,
+        finalize=html_text,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["fmt"] = format
+    made.globals.update(counted=counted, percent=percent)
+    return made
+
+
+def html_text(value: object) -> str:
+    """Escape any text as HTML, once.
+
+    >>> print(html_text("<b>&\\x07"))
+    &lt;b&gt;&amp;\\x07
     """
-    return escape(printable(text))
+    from markupsafe import Markup
+
+    return value if isinstance(value, Markup) else Markup(escape(printable(str(value))))
 
 
 def percent(score: float) -> str:
@@ -64,24 +88,3 @@ def printable(text: str) -> str:
     'a\\\\x1b\\\\u202eb'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-
-
-def problem_list(problems: Sequence[tuple[str, str]], more: int = 0) -> str:
-    """Return a section on unreadable photos with reasons, or "" if there are none.
-
-    more: number of further photos, which are counted but not listed.
-    """
-    if not problems:
-        return ""
-    lines = "\n".join(f"<li>{html_text(name)}: {html_text(problem)}</li>" for name, problem in problems)
-    rest = f"\n<li>and {more:,} more</li>" if more else ""
-    heading = f'<h2 id="problems">{counted(len(problems) + more, "photo")} could not be read</h2>'
-    return (
-        f'<section class="card problems" aria-labelledby="problems">\n{heading}\n'
-        f"<ul>\n{lines}{rest}\n</ul>\n</section>\n"
-    )
-
-
-def unseen_mark(seen: bool) -> str:
-    """Return the mark of a label without training photos."""
-    return "" if seen else ' <span class="mark">unseen</span>'

@@ -40,22 +40,13 @@ _MEANING = {
     429: "The queue is full: retry after `Retry-After` seconds.",
     503: "The service is stopping.",
 }
-_PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/page/calls.js": ("calls.js", "text/javascript; charset=utf-8"),
-    "/page/answer.js": ("answer.js", "text/javascript; charset=utf-8"),
-    "/page/batch.js": ("batch.js", "text/javascript; charset=utf-8"),
-    "/page/label.js": ("label.js", "text/javascript; charset=utf-8"),
-    "/page/own.js": ("own.js", "text/javascript; charset=utf-8"),
-    "/page/table.js": ("table.js", "text/javascript; charset=utf-8"),
-    "/page/photos.js": ("photos.js", "text/javascript; charset=utf-8"),
-    "/page/search.js": ("search.js", "text/javascript; charset=utf-8"),
-    "/page/map.js": ("map.js", "text/javascript; charset=utf-8"),
-    "/page/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
-"""The files of the web page, read once: no path of a request is ever opened."""
+"""Of the files of the web page, which are read once: no path of a request is ever opened."""
 
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -86,8 +77,9 @@ def make_app(
     app.include_router(picture_routes(service))
     app.include_router(label_routes(service))
     app.include_router(search_routes(service))
-    for path, (name, kind) in _PAGE.items():
-        _add_file(app, path, (files("devise.serve") / "page" / name).read_bytes(), kind)
+    for file in sorted((files("devise.serve") / "page").iterdir(), key=lambda one: one.name):
+        path = "/" if file.name == "index.html" else f"/page/{file.name}"
+        _add_file(app, path, file.read_bytes(), _TYPES[f".{file.name.rpartition('.')[2]}"])
     _add_health(app, service)
     app.add_middleware(TextBodies, bodies=service.bodies)
     app.add_middleware(

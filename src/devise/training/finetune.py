@@ -27,7 +27,8 @@ from devise.training.losses import LossName
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photoarrays import PhotoArrays
 from devise.training.surgery import RankingLoss, held_out, tell_if_none_is_held
-from devise.training.targetspace import best_temperatures, bundle_space, open_base, spread
+from devise.training.targetspace import bundle_space
+from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.efficientnet import EfficientNetLite
 from devise.vision.export import freeze_norms, onnx_bytes, restored_network
 from devise.vision.smallnet import SmallNet

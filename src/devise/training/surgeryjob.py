@@ -13,8 +13,8 @@ from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import TrainingError, UsageError, counted
 from devise.labels import Label, LabelSet
-from devise.space.composition import LabelPolicy
 from devise.space.embedding import random_space
+from devise.space.label_vectors import LabelPolicy
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.batches import Sampler
@@ -32,16 +32,8 @@ from devise.training.surgery import (
     held_out,
     tell_if_none_is_held,
 )
-from devise.training.targetspace import (
-    TargetSpace,
-    best_temperatures,
-    bundle_space,
-    open_base,
-    random_target,
-    spread,
-    words_space,
-)
-from devise.training.words import read_words
+from devise.training.targetspace import TargetSpace, bundle_space, random_target, read_words, words_space
+from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.featurestore import FeatureStore, feature_store, open_store
 from devise.vision.pipeline import cores

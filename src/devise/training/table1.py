@@ -21,8 +21,8 @@ from devise.errors import UsageError, counted
 from devise.evaluation.tables import CHANCE, EvaluationSettings, RankedIds, rate_rankings
 from devise.labels import Label, LabelSet
 from devise.ranking import TIE_RULE, top_k
-from devise.space.composition import LabelPolicy
 from devise.space.embedding import random_space
+from devise.space.label_vectors import LabelPolicy
 from devise.tabletext import csv_text, markdown_table
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.batches import Sampler
@@ -32,8 +32,7 @@ from devise.training.engine import train
 from devise.training.losses import LossName
 from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, block_and_group, held_out
 from devise.training.surgeryjob import LabelledFeatures, SurgeryInputs, labelled_features, make_store, random_start
-from devise.training.targetspace import bundle_space, words_space
-from devise.training.words import read_words
+from devise.training.targetspace import bundle_space, read_words, words_space
 from devise.vision.samples import find_samples
 
 __all__ = [

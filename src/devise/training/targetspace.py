@@ -1,45 +1,38 @@
 """The target label space of a training job: a bundle's own, one of other words, or random vectors."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
-from safetensors.numpy import load_file, save
+from jaxtyping import Int64
 
-from devise.arrays import Features, LabelVectors, Scores, Surgery, Truth
-from devise.bundle.bundle import Bundle, open_bundle
+from devise.arrays import LabelVectors
+from devise.bundle.bundle import Bundle
 from devise.bundle.manifest import LabelPolicyFacts
 from devise.bundle.parts import WORDS
 from devise.errors import LabelError
-from devise.files import atomic_write
 from devise.labels import Label, LabelSet
-from devise.space.composition import LabelPolicy
-from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer, random_space
-from devise.space.encoders import ENCODER_POLICIES, load_encoder
-from devise.space.evidence import Classifier, log_sum_exp
+from devise.space.embedding import random_space
+from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery, refitted
-from devise.space.labelspace import CENTRE, Centre, LabelSpace, centre_of, placed, unit_rows
-from devise.space.policies import composer_for
-from devise.space.prior import standing_of
+from devise.space.label_vectors import LabelPolicy, composer_for
+from devise.space.labelspace import CENTRE, Centre, centre_of, placed
 from devise.taxonomy.wordnet import Taxonomy
+from devise.text.phrases import term_key
+from devise.text.skipgram import VECTORS
+from devise.text.tokens import tokenize
+from devise.text.vectorfiles import read_vectors
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_vector_store
-from devise.training.words import kept_words
 
 __all__ = [
     "RANDOM_POLICY",
-    "TEMPERATURES",
     "TargetSpace",
-    "best_temperature",
-    "best_temperatures",
     "bundle_space",
-    "encoded_labels",
-    "open_base",
+    "kept_words",
     "random_target",
-    "spread",
+    "read_words",
     "trained_kernel",
     "words_space",
 ]
@@ -81,6 +74,27 @@ class TargetSpace:
             missing = ids[int(np.flatnonzero(~found.any(axis=1))[0])]
             raise LabelError(f"{missing} has no label vector: leave out its class, or give word vectors that name it")
         return found
+
+
+def read_words(path: Path) -> WordTable:
+    """Word vectors from a file, or from the folder that `devise text train` made; VectorsError says what is wrong."""
+    return read_vectors(path / VECTORS if path.is_dir() else path)
+
+
+def kept_words(words: WordTable, taxonomy: Taxonomy, most: int) -> WordTable:
+    """The words for labels typed later: those that noun terms and their definitions use, then the most frequent.
+
+    most: how many at most; of too many, the rarest are left out.
+    """
+    wanted: set[str] = set()
+    for synset_id in taxonomy.ids:
+        synset = taxonomy.synset(synset_id)
+        for term in synset.lemmas:
+            wanted.add(term_key(term))
+            wanted.update(tokenize(term.replace("-", " ")))
+        wanted.update(tokenize(synset.definition))
+    ordered = sorted(range(len(words)), key=lambda place: (words.words[place] not in wanted, place))
+    return words.subset(sorted(ordered[:most]))
 
 
 def bundle_space(bundle: Bundle, taxonomy: Taxonomy, wanted: Sequence[str], trained: Sequence[str]) -> TargetSpace:
@@ -154,32 +168,6 @@ def _ordered(
     return TargetSpace(marked, vectors[np.array(order)], tuple(trained), policy, centre, words)
 
 
-_BLOCK = 4096  # texts between two lines of progress
-
-
-def encoded_labels(
-    ids: Sequence[str], taxonomy: Taxonomy, encoder: str, work: Path, say: Callable[[str], None]
-) -> Float32[np.ndarray, "labels text"]:
-    """Encode "terms: definition" of each synset as unit vectors; cached in `work`.
-
-    encoder: see `devise.space.encoders.load_encoder`; 40,000 labels take it about 15 minutes on two cores.
-    """
-    synsets = [taxonomy.synset(synset_id) for synset_id in ids]
-    texts = [ENCODER_POLICIES["terms-gloss"](", ".join(one.lemmas), one.definition) for one in synsets]
-    stored = work / f"texts-{hashlib.sha256(chr(10).join([encoder, *texts]).encode()).hexdigest()[:12]}.safetensors"
-    if not stored.exists():
-        model = load_encoder(encoder)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths waste no padding
-        rows: list[Float32[np.ndarray, "block text"]] = []
-        for start in range(0, len(order), _BLOCK):
-            rows.append(model.encode([texts[place] for place in order[start : start + _BLOCK]]))
-            say(f"texts encoded: {min(start + _BLOCK, len(order)):,} of {len(order):,}")
-        vectors = np.concatenate(rows)[np.argsort(order)]
-        with atomic_write(stored, "wb") as file:
-            file.write(save({"vectors": vectors.astype(np.float32)}))
-    return unit_rows(load_file(stored)["vectors"])
-
-
 def trained_kernel(base: Bundle, space: TargetSpace, classifier: Classifier) -> KernelSurgery | None:
     """The kernel surgery of a model trained from `base`; None if the base has none, or the label vectors are random.
 
@@ -198,70 +186,3 @@ def trained_kernel(base: Bundle, space: TargetSpace, classifier: Classifier) -> 
     ):
         return kernel
     return refitted(kernel, space.vectors, space.positions(space.trained), classifier.weight)
-
-
-_CALIBRATED = 500  # photos at most that choose the temperatures
-TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
-"""From 0.01 to 1.37, each 1.2 times the last."""
-
-
-def open_base(path: Path) -> Bundle:
-    """The bundle to train from; BundleError if it lacks what `best_temperatures` needs: now, not after the training."""
-    base = open_bundle(path)
-    base.setting("conse", "top")
-    base.stacking()
-    if base.prior().standing is not None:
-        base.prior_weight()
-    return base
-
-
-def best_temperatures(
-    base: Bundle, space: TargetSpace, surgery: Surgery, classifier: Classifier, features: Features, truth: Truth
-) -> dict[str, float]:
-    """By scorer, all labels competing, with the stacking rule and the prior that the model keeps of its base.
-
-    Where the rule says how sure the first choice is, the fused scorer keeps its temperature: it shares out what the
-    first choice leaves, of which photos of trained classes say nothing.
-
-    truth: position of each photo's label in `space`.
-    """
-    labels = LabelSpace(space.labels, space.vectors)
-    trained = space.positions(space.trained)
-    devise = DeviseScorer(labels, surgery)
-    conse = ConseScorer(labels, space.vectors[trained], int(base.setting("conse", "top")))
-    rule = base.stacking()
-    scorers: dict[str, DeviseScorer | ConseScorer | KernelScorer | FusedScorer] = {"devise": devise, "conse": conse}
-    kernel = trained_kernel(base, space, classifier)
-    placing: DeviseScorer | KernelScorer = devise
-    near, share = conse, 1.0
-    if kernel is not None:
-        placing = scorers["kernel"] = KernelScorer(LabelSpace(space.labels, kernel.places), kernel.axes)
-        near, share = ConseScorer(placing.space, kernel.places[trained], conse.top), base.setting("fused", "conse")
-    if rule.first is None:
-        prior, known = None, base.prior().standing
-        if known is not None:
-            prior = np.float32(base.prior_weight()) * standing_of(space.labels, base.labels, known, base.trained)
-        scorers["fused"] = FusedScorer(placing, near, trained, rule, prior, share)
-    evidence = classifier.evidence(features)
-    best = {name: best_temperature(scorer.scores(evidence), truth) for name, scorer in scorers.items()}
-    return best if rule.first is None else best | {"fused": rule.first.temperature}
-
-
-def spread(rows: Int64[np.ndarray, "rows"]) -> Int64[np.ndarray, "some"]:
-    """Up to 500 of these photos to choose temperatures by, evenly spread: they may be in the order of their classes.
-
-    >>> spread(np.arange(1500)).tolist()[:3]
-    [0, 3, 6]
-    """
-    count = min(len(rows), _CALIBRATED)
-    return rows[np.arange(count) * len(rows) // max(count, 1)]
-
-
-def best_temperature(scores: Scores, truth: Truth) -> float:
-    """The temperature under which the softmax over the scores gives the true labels the highest likelihood."""
-
-    def mean_log_likelihood(temperature: float) -> float:
-        scaled = scores / np.float32(temperature)
-        return float((scaled[np.arange(len(truth)), truth] - log_sum_exp(scaled)).mean())
-
-    return max(TEMPERATURES, key=mean_log_likelihood)

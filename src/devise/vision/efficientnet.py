@@ -26,6 +26,7 @@ from devise.vision.preprocessing import Preprocessing
 __all__ = [
     "VARIANTS",
     "Block",
+    "ConvNet",
     "DepthwiseBlock",
     "EfficientNetLite",
     "InvertedResidual",
@@ -124,7 +125,59 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
-class DepthwiseBlock(nn.Module):
+class Block(nn.Module):
+    """Convolutions in a row. skips: whether the input is added to their output."""
+
+    skips: bool
+
+    def layers(self) -> dict[str, Layer]:
+        """The convolutions in order, by name."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block's output."""
+        y = x
+        for layer in self.layers().values():
+            y = layer(y)
+        return x + y if self.skips else y
+
+
+class ConvNet(nn.Module):
+    """A stem, blocks, a head and a classifier, which `export` writes as ONNX."""
+
+    conv_stem: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    blocks: nn.Sequential
+    conv_head: nn.Conv2d
+    bn2: nn.BatchNorm2d
+    classifier: nn.Linear
+
+    def named_blocks(self) -> Iterator[tuple[str, Block]]:
+        """The blocks in order, by their full names ("blocks.1.0")."""
+        return ((name, module) for name, module in self.named_modules() if isinstance(module, Block))
+
+    @property
+    def stem(self) -> Layer:
+        """The first convolution."""
+        return Layer(self.conv_stem, self.bn1, True)
+
+    @property
+    def head(self) -> Layer:
+        """The last convolution, before the pooling."""
+        return Layer(self.conv_head, self.bn2, True)
+
+    def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
+        """Pooled features, each in [0, 6]: what the classifier sees."""
+        features: Tensor = self.head(self.blocks(self.stem(pixels))).mean((2, 3))
+        return features
+
+    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+        """Logits."""
+        logits: Tensor = self.classifier(self.forward_features(pixels))
+        return logits
+
+
+class DepthwiseBlock(Block):
     """Depthwise, then a linear pointwise convolution: the first stage."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
@@ -140,12 +193,8 @@ class DepthwiseBlock(nn.Module):
             "conv_pw": Layer(self.conv_pw, self.bn2, False),
         }
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The block's output, plus its input where the shapes agree."""
-        return _run(self, x)
 
-
-class InvertedResidual(nn.Module):
+class InvertedResidual(Block):
     """Expand pointwise, convolve depthwise, project linearly: every later stage."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
@@ -164,22 +213,8 @@ class InvertedResidual(nn.Module):
             "conv_pwl": Layer(self.conv_pwl, self.bn3, False),
         }
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The block's output, plus its input where the shapes agree."""
-        return _run(self, x)
 
-
-Block = DepthwiseBlock | InvertedResidual
-
-
-def _run(block: Block, x: Tensor) -> Tensor:
-    y = x
-    for layer in block.layers().values():
-        y = layer(y)
-    return x + y if block.skips else y
-
-
-class EfficientNetLite(nn.Module):
+class EfficientNetLite(ConvNet):
     """The network; drop-connect is left out (it only regularises training from scratch).
 
     Input: [n, 3, crop, crop], normalised as `Preprocessing.of_lite(crop)` does. Starts with random weights.
@@ -218,27 +253,6 @@ class EfficientNetLite(nn.Module):
     def preprocessing(self) -> Preprocessing:
         """Return the preprocessing that the published weights were trained with."""
         return Preprocessing.of_lite(VARIANTS[self.variant].crop)
-
-    def named_blocks(self) -> Iterator[tuple[str, Block]]:
-        """The blocks in order, by their full names ("blocks.1.0")."""
-        for name, module in self.named_modules():
-            if isinstance(module, DepthwiseBlock | InvertedResidual):
-                yield name, module
-
-    @property
-    def stem(self) -> Layer:
-        """The first convolution."""
-        return Layer(self.conv_stem, self.bn1, True)
-
-    @property
-    def head(self) -> Layer:
-        """The last convolution, before the pooling."""
-        return Layer(self.conv_head, self.bn2, True)
-
-    def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
-        """Pooled features, each in [0, 6]: what the classifier sees."""
-        features: Tensor = self.head(self.blocks(self.stem(pixels))).mean((2, 3))
-        return features
 
     def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
         """Logits."""

@@ -1,12 +1,10 @@
 """A small residual CNN for pictures of about 64 pixels, in plain torch."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from devise.vision.efficientnet import Layer, SameConv2d
+from devise.vision.efficientnet import Block, ConvNet, Layer, SameConv2d
 from devise.vision.preprocessing import Preprocessing
 
 __all__ = ["SmallNet", "SmallNetSize"]
@@ -22,7 +20,7 @@ class SmallNetSize:
     crop: int = 64
 
 
-class _Narrow(nn.Module):
+class _Narrow(Block):
     """A convolution that halves the side, with its activation; without a shortcut."""
 
     skips = False
@@ -35,13 +33,8 @@ class _Narrow(nn.Module):
         """The convolutions in order, by name."""
         return {"conv": Layer(self.conv, self.bn, True)}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, outputs, h / 2, w / 2]."""
-        y: Tensor = Layer(self.conv, self.bn, True)(x)
-        return y
 
-
-class _Residual(nn.Module):
+class _Residual(Block):
     """Two convolutions whose result is added to the input; no activation after the sum."""
 
     skips = True
@@ -56,15 +49,8 @@ class _Residual(nn.Module):
         """The convolutions in order, by name."""
         return {"conv1": Layer(self.conv1, self.bn1, True), "conv2": Layer(self.conv2, self.bn2, False)}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """As x."""
-        y = x
-        for layer in self.layers().values():
-            y = layer(y)
-        return x + y
 
-
-class SmallNet(nn.Module):
+class SmallNet(ConvNet):
     """The network. Input [n, 3, crop, crop], normalised as its preprocessing says. Starts with random weights.
 
     It uses the same layers as EfficientNet-Lite, so that the same export writes it as ONNX.
@@ -98,32 +84,6 @@ class SmallNet(nn.Module):
         """Short side to the crop's; bytes to about [-1, 1]."""
         crop = self.size.crop
         return Preprocessing(crop, crop, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
-
-    def named_blocks(self) -> Iterator[tuple[str, "_Narrow | _Residual"]]:
-        """The blocks in order, by their full names."""
-        for name, module in self.named_modules():
-            if isinstance(module, _Narrow | _Residual):
-                yield name, module
-
-    @property
-    def stem(self) -> Layer:
-        """The first convolution."""
-        return Layer(self.conv_stem, self.bn1, True)
-
-    @property
-    def head(self) -> Layer:
-        """The last convolution, before the pooling."""
-        return Layer(self.conv_head, self.bn2, True)
-
-    def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
-        """Pooled features, each in [0, 6]."""
-        features: Tensor = self.head(self.blocks(self.stem(pixels))).mean((2, 3))
-        return features
-
-    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
-        """Logits."""
-        logits: Tensor = self.classifier(self.forward_features(pixels))
-        return logits
 
     @staticmethod
     def of_architecture(name: str, classes: int, crop: int, features: int) -> "SmallNet":

@@ -23,7 +23,8 @@ __all__ = ["zeroshot"]
 @reproduce.command(no_args_is_help=True)
 def zeroshot(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, each named by a synset id (n02084071).")
+        list[Path],
+        typer.Argument(metavar="FOLDERS...", help="Folders of class folders, each named by a synset id (n02084071)."),
     ],
     splits: Annotated[
         Path, typer.Option(help='JSON file of the published class lists: an object with "3-hops" and "all".')

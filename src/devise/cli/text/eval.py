@@ -22,7 +22,7 @@ __all__ = ["evaluate"]
 
 @text.command("eval", no_args_is_help=True)
 def evaluate(
-    vectors: Annotated[Path, typer.Argument(help="Word vectors: .safetensors, .bin, .vec or .txt.")],
+    vectors: Annotated[Path, typer.Argument(metavar="VECTORS", help="Word vectors: .safetensors, .bin, .vec or .txt.")],
     pairs: Annotated[
         list[Path] | None,
         typer.Option(help="File with two words and a human score per line; may be repeated.", show_default=False),

@@ -17,7 +17,9 @@ __all__ = ["neighbors"]
 
 @text.command(no_args_is_help=True)
 def neighbors(
-    names: Annotated[list[str], typer.Argument(help="Words, phrases or synset ids.", show_default=False)],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAMES...", help="Words, phrases or synset ids.", show_default=False)
+    ],
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of words, and of labels.")] = 10,
     words: Annotated[bool, typer.Option("--words", help="List only words.")] = False,
     labels: Annotated[bool, typer.Option("--labels", help="List only labels.")] = False,

@@ -16,7 +16,11 @@ __all__ = ["policies"]
 def policies(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Class folders of photos, named by synset id, to measure on too.", show_default=False),
+        typer.Argument(
+            metavar="FOLDERS...",
+            help="Class folders of photos, named by synset id, to measure on too.",
+            show_default=False,
+        ),
     ] = None,
     names: Annotated[
         str | None,

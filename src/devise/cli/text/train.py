@@ -25,8 +25,9 @@ def train(
     files: Annotated[
         list[Path],
         typer.Argument(
+            metavar="FILES...",
             help="Text: .jsonl (title and text) or .txt (one document per line), both also as .gz, .xz or .bz2; "
-            "WordNet's folder."
+            "WordNet's folder.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for vectors.safetensors, training.json and checkpoints.")],

@@ -13,7 +13,7 @@ __all__ = ["fetch"]
 
 @train.command(no_args_is_help=True)
 def fetch(
-    name: Annotated[str, typer.Argument(help="Photo set: cifar100 or tiny-imagenet.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Photo set: cifar100 or tiny-imagenet.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the shards, and for a downloaded archive.")],
     source: Annotated[
         str | None, typer.Option("--from", help="Path of the archive, or another URL. [default: the authors' URL]")

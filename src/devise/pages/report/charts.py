@@ -1,7 +1,7 @@
 """The charts of the figures: lines over k, grouped bars, bars in rows; drawn as SVG and PNG."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from io import BytesIO
 from itertools import pairwise
@@ -283,55 +283,52 @@ def curves(series: Sequence[Series], places: Sequence[int], x_title: str, *, per
     """Draw lines over k on a logarithmic axis, named at their ends, with a dot per value."""
     known = [value for one in series for value in one.values if value is not None]
     known += [end[1] for one in series for end in one.ends if end is not None]
-    ticks = tick_values(max(known, default=0.0))
-    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     spread = log(max(places) / min(places)) or 1.0
-
-    def x_of(place: int) -> float:
-        return _LEFT + 8 + (right - _LEFT - 16) * log(place / min(places)) / spread
-
-    def y_of(value: Length) -> float:
-        return bottom - (bottom - _TOP) * value / ticks[-1]
-
-    shapes: list[Shape] = [*_grid(ticks, y_of(0), y_of(ticks[-1]), right, percent=percent)]
-    shapes += [Words(x_of(place), bottom + 16, str(place), "soft", 12.5, "middle") for place in places]
-    shapes.append(Words((_LEFT + right) / 2, _HEIGHT - 6, x_title, "soft", 12.5, "middle"))
-    ends: list[tuple[float, Series]] = []
-    for one in reversed(series):
-        points = [
-            (x_of(place), y_of(value)) for place, value in zip(places, one.values, strict=True) if value is not None
-        ]
-        if points:
-            shapes.append(Line(tuple(points), one.colour, 2.0, one.dash))
-            shapes += [Dot(x, y, 2.6, one.colour) for x, y in points]
-            shapes += [
-                Line(((x_of(place), y_of(end[0])), (x_of(place), y_of(end[1]))), one.colour, 1.0)
-                for place, end in zip(places, one.ends, strict=False)
-                if end is not None
-            ]
-            ends.append((points[-1][1], one))
-    names = zip(_apart([y for y, _ in ends], bottom), ends, strict=True)
-    shapes += [Words(right + 4, y + 4, one.name, one.colour, 12.5) for y, (_, one) in names]
-    return Drawing(_WIDTH, _HEIGHT, tuple(shapes))
+    across = [log(place / min(places)) / spread for place in places]
+    tracks, bars = [], {}
+    for one in series:
+        points = tuple((x, value) for x, value in zip(across, one.values, strict=True) if value is not None)
+        tracks.append(Track(one.name, points, one.colour, one.dash))
+        bars[one.name] = [(x, end) for x, end in zip(across, one.ends, strict=False) if end is not None]
+    marks = list(zip(across, map(str, places), strict=True))
+    return _lines(tracks, tick_values(max(known, default=0.0)), marks, x_title, percent=percent, bars=bars)
 
 
 def tracked(tracks: Sequence[Track], x_title: str, *, percent: bool) -> Drawing:
     """Draw lines over a linear axis from 0, named at their ends, with dots after the first point."""
     points = [point for one in tracks for point in one.points]
-    ticks = tick_values(max((y for _, y in points), default=0.0))
     across = tick_values(max((x for x, _ in points), default=0.0))
+    scaled = [replace(one, points=tuple((x / across[-1], y) for x, y in one.points)) for one in tracks]
+    marks = [(tick / across[-1], f"{tick:g}") for tick in across]
+    ticks = tick_values(max((y for _, y in points), default=0.0))
+    return _lines(scaled, ticks, marks, x_title, percent=percent, dots_from=1)
+
+
+def _lines(
+    tracks: Sequence[Track],
+    ticks: Sequence[float],
+    marks: Sequence[tuple[float, str]],
+    x_title: str,
+    *,
+    percent: bool,
+    bars: Mapping[str, Sequence[tuple[float, Point]]] | None = None,
+    dots_from: int = 0,
+) -> Drawing:
+    """Draw lines whose x is a share of the axis. marks: of the axis. bars: by line, its intervals at some places."""
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
 
     def placed(x: Length, y: Length) -> Point:
-        return _LEFT + 8 + (right - _LEFT - 16) * x / across[-1], bottom - (bottom - _TOP) * y / ticks[-1]
+        return _LEFT + 8 + (right - _LEFT - 16) * x, bottom - (bottom - _TOP) * y / ticks[-1]
 
     shapes: list[Shape] = [*_grid(ticks, bottom, _TOP, right, percent=percent)]
-    shapes += [Words(placed(tick, 0)[0], bottom + 16, f"{tick:g}", "soft", 12.5, "middle") for tick in across]
+    shapes += [Words(placed(x, 0)[0], bottom + 16, text, "soft", 12.5, "middle") for x, text in marks]
     shapes.append(Words((_LEFT + right) / 2, _HEIGHT - 6, x_title, "soft", 12.5, "middle"))
     drawn = [one for one in reversed(tracks) if one.points]
     for one in drawn:
         line = tuple(placed(x, y) for x, y in one.points)
-        shapes += [Line(line, one.colour, 2.0, one.dash), *(Dot(x, y, 2.6, one.colour) for x, y in line[1:])]
+        shapes += [Line(line, one.colour, 2.0, one.dash), *(Dot(x, y, 2.6, one.colour) for x, y in line[dots_from:])]
+        ends = (bars or {}).get(one.name, ())
+        shapes += [Line((placed(x, low), placed(x, high)), one.colour, 1.0) for x, (low, high) in ends]
     names = zip(_apart([placed(*one.points[-1])[1] for one in drawn], bottom), drawn, strict=True)
     shapes += [Words(right + 4, y + 4, one.name, one.colour, 12.5) for y, one in names]
     return Drawing(_WIDTH, _HEIGHT, tuple(shapes))

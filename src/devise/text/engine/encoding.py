@@ -76,6 +76,7 @@ def encode(
     rarest are dropped while counting, so that memory does not grow with the text; they are counted as forgotten.
     TextError if no word stands `min_count` times.
     """
+    # Words are numbered as they come, written, and renumbered by frequency: the text itself is read only once.
     draft, path = folder / "draft.int32", folder / ENCODED_NUMBERS
     counter = _Counter(most_types)
     try:

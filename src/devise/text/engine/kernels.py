@@ -21,6 +21,7 @@ _SCORES = 64
 _CONTEXTS, _TARGETS = shape().contexts, shape().targets
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+# nogil: threads share the matrices without a lock (Recht et al. 2011); two rarely move the same row at once.
 _compiled: Any = numba.njit(nogil=True, error_model="numpy")
 _compiled_once: Any = numba.njit(nogil=True, error_model="numpy", cache=True)
 
@@ -63,6 +64,7 @@ def _fraction(state):
 def _learn(contexts, m, targets, labels, n, alpha, length, scores, with_loss):
     """Train one centre word: all contexts against all targets, tile by tile; the loss if requested."""
     loss = 0.0
+    # Tiles of even size: 5 contexts are 3 + 2, not 4 + 1, because a small tile loads a row for few products.
     rows, columns = (n + _TARGETS - 1) // _TARGETS, (m + _CONTEXTS - 1) // _CONTEXTS
     first = 0
     for row in range(rows):
@@ -105,6 +107,7 @@ def _targets(word, state, starts, nodes, path_labels, noise, negative, noise_row
         n += 1
     for _ in range(negative):
         state += _GOLDEN
+        # Running sums and a binary search need 8 bytes per word; word2vec's table of noise words takes 400 MB.
         drawn = np.searchsorted(noise, np.int64(_mixed(state) >> np.uint64(33)), side="right")
         if drawn != word:
             rows[n] = noise_row + drawn
@@ -146,7 +149,7 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
         touched. starts, nodes, path_labels: of `Paths`. noise: int64 [words], running sums of the shares of noise
         words, times 2^31. negative: noise words of a centre word; their rows stand behind those of the nodes.
         """
-        _ = code
+        _ = code  # numba's cache looks at this source alone, and the tiles are another file
         state = _block_state(seed, epoch, block)
         length, input_row, output_row = dim * 4, inputs.strides[0], outputs.strides[0]
         first_input, first_output = inputs.ctypes.data, outputs.ctypes.data
@@ -184,6 +187,7 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
                 n, state = _targets(
                     kept[centre], state, starts, nodes, path_labels, noise, negative, noise_row, rows, labels
                 )
+                # All contexts of a window predict the same centre word, so they share its targets, and its noise too.
                 for target in range(n):
                     rows[target] = first_output + rows[target] * output_row
                 with_loss = (trained + centre) % _LOSS_EVERY == 0

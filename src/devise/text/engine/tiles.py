@@ -38,6 +38,7 @@ class Shape:
 def shape() -> Shape:
     """Return the shape for this machine: as many products in flight as its registers allow."""
     features = llvmlite.binding.get_host_cpu_features()
+    # m x n products, m + n rows and the constants must fit in the registers: 32 with AVX-512 and NEON, 16 with AVX.
     if features.get("avx512f"):
         return Shape(lanes=16, contexts=4, targets=4)
     if features.get("avx"):
@@ -70,6 +71,7 @@ def step(_, contexts, targets, labels, alpha, length, scores, m, n):
         contexts, targets, labels, alpha, length, scores, m, n = arguments
         made = shape()
         done = builder.append_basic_block("done")
+        # m and n vary from window to window, the registers of a tile do not: one function for each shape.
         switch = builder.switch(builder.add(builder.mul(m, _INT(made.targets + 1)), n), done)
         for tall in range(1, made.contexts + 1):
             for wide in range(1, made.targets + 1):
@@ -93,7 +95,7 @@ def _step(module: ir.Module, m: int, n: int, lanes: int) -> ir.Function:
     kind = ir.FunctionType(ir.VoidType(), [_INT, _INT, _INT, _FLOAT, _INT, _INT])
     function = ir.Function(module, kind, name)
     function.linkage = "internal"
-    function.attributes.add("noinline")
+    function.attributes.add("noinline")  # inlined in numba's loop, the tile would share its registers with the loop
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     contexts, targets, labels, alpha, length, scores = function.args
     context = [_load(builder, contexts, _INT, 8 * row) for row in range(m)]
@@ -101,6 +103,7 @@ def _step(module: ir.Module, m: int, n: int, lanes: int) -> ir.Function:
     products = _products(builder, context, target, length, lanes)
     label = [_load(builder, labels, _FLOAT, 4 * row) for row in range(n)] * m
     steps: list[ir.Value] = []
+    # The products of a tile fill whole registers, so one sigmoid takes 16 pairs at once (8 with AVX).
     for start in range(0, m * n, lanes):
         wanted = _packed(builder, label[start : start + lanes], lanes)
         found = _sigmoid(builder, _summed(builder, products[start : start + lanes], lanes), lanes)
@@ -127,6 +130,7 @@ def _products(
                 found.append(_fma(builder, left, value, sums[number * len(right) + other]))
         return found
 
+    # Each row is loaded once per 4 lanes and used m (or n) times: 16 products for 8 loads instead of 32.
     zeros = [ir.Constant(vector, [0.0] * lanes)] * (len(context) * len(target))
     return _loop(builder, length, 4 * lanes, zeros, part)
 
@@ -172,6 +176,8 @@ def _sigmoid(builder: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
     def constant(value: float) -> ir.Constant:
         return ir.Constant(x.type, [value] * lanes)
 
+    # e^-x = 2^rounded 2^rest: the first is written into the bits of a float32's exponent, the second is a series.
+    # libm's exp takes one number at a time, and word2vec's table is read one entry at a time.
     whole = ir.VectorType(_INT32, lanes)
     power = builder.fmul(x, constant(-1 / _LN2_POWERS[1]))
     limit = 80 / _LN2_POWERS[1]
@@ -190,6 +196,7 @@ def _sigmoid(builder: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
 def _summed(builder: ir.IRBuilder, vectors: list[ir.Value], lanes: int) -> ir.Value:
     """One vector of the sums of at most `lanes` vectors, by halves: all are added at once."""
     zero = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
+    # 16 sums of 16 lanes need 15 additions this way; one register after the other they need 16 x 4.
     level = vectors + [zero] * (lanes - len(vectors))
     run = lanes  # lanes in a row that belong to one sum
     while len(level) > 1:

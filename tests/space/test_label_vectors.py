@@ -6,7 +6,7 @@ import pytest
 
 from devise.errors import LabelError, TaxonomyError
 from devise.labels import VECTOR_SOURCES
-from devise.space.composition import POLICIES, STOP_WORDS, ComposedLabels, LabelComposer, LabelPolicy
+from devise.space.label_vectors import POLICIES, STOP_WORDS, ComposedLabels, LabelComposer, LabelPolicy
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.vectors import WordTable

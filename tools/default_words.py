@@ -1,27 +1,34 @@
-"""Word vectors of the default model: skip-gram over definitions, of WordNet and of encyclopaedias."""
+"""Texts of the default model: skip-gram over definitions, and its labels as a sentence encoder reads them."""
 
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from safetensors.numpy import load_file, save
 
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
 from devise.errors import TextError, counted
+from devise.files import atomic_write
+from devise.space.encoders import ENCODER_POLICIES, load_encoder
+from devise.space.labelspace import unit_rows
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
 from devise.text.documents import Document
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
-from devise.text.skipgram import VECTORS, SkipGramConfig, SkipGramProgress, train_skipgram
+from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
 from devise.text.tokens import tokenize
-from devise.text.vectorfiles import read_vectors
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
+from tools import parser
 
-__all__ = ["WordsConfig", "defining_articles", "kept_words", "read_words", "train_words", "words_provenance"]
+__all__ = ["WordsConfig", "defining_articles", "encoded_labels", "train_words", "words_provenance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +56,6 @@ def train_words(config: WordsConfig, skipgram: SkipGramConfig, taxonomy: Taxonom
         table = train_skipgram(lambda: read_tokens(tokens), skipgram, _report)
         write_vector_store(stored, table)
     return read_vector_store(stored)
-
-
-def read_words(path: Path) -> WordTable:
-    """Word vectors from a file, or from the folder that `devise text train` made; VectorsError says what is wrong."""
-    return read_vectors(path / VECTORS if path.is_dir() else path)
-
-
-def kept_words(words: WordTable, taxonomy: Taxonomy, most: int) -> WordTable:
-    """The words for labels typed later: those that noun terms and their definitions use, then the most frequent.
-
-    most: how many at most; of too many, the rarest are left out.
-    """
-    wanted: set[str] = set()
-    for synset_id in taxonomy.ids:
-        synset = taxonomy.synset(synset_id)
-        for term in synset.lemmas:
-            wanted.add(term_key(term))
-            wanted.update(tokenize(term.replace("-", " ")))
-        wanted.update(tokenize(synset.definition))
-    ordered = sorted(range(len(words)), key=lambda place: (words.words[place] not in wanted, place))
-    return words.subset(sorted(ordered[:most]))
 
 
 def words_provenance(config: WordsConfig) -> tuple[Provenance, ...]:
@@ -138,3 +124,33 @@ def _report(progress: SkipGramProgress) -> None:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+_BLOCK = 4096  # texts between two lines of progress
+
+
+def encoded_labels(
+    ids: Sequence[str], taxonomy: Taxonomy, encoder: str, work: Path, say: Callable[[str], None]
+) -> Float32[np.ndarray, "labels text"]:
+    """Encode "terms: definition" of each synset as unit vectors; cached in `work`.
+
+    encoder: see `devise.space.encoders.load_encoder`; 40,000 labels take it about 15 minutes on two cores.
+    """
+    synsets = [taxonomy.synset(synset_id) for synset_id in ids]
+    texts = [ENCODER_POLICIES["terms-gloss"](", ".join(one.lemmas), one.definition) for one in synsets]
+    stored = work / f"texts-{hashlib.sha256(chr(10).join([encoder, *texts]).encode()).hexdigest()[:12]}.safetensors"
+    if not stored.exists():
+        model = load_encoder(encoder)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths waste no padding
+        rows: list[Float32[np.ndarray, "block text"]] = []
+        for start in range(0, len(order), _BLOCK):
+            rows.append(model.encode([texts[place] for place in order[start : start + _BLOCK]]))
+            say(f"texts encoded: {min(start + _BLOCK, len(order)):,} of {len(order):,}")
+        vectors = np.concatenate(rows)[np.argsort(order)]
+        with atomic_write(stored, "wb") as file:
+            file.write(save({"vectors": vectors.astype(np.float32)}))
+    return unit_rows(load_file(stored)["vectors"])
+
+
+if __name__ == "__main__":  # no command: other tools use it
+    parser("default_words", __doc__).print_help()

@@ -1,23 +1,32 @@
 """Label vectors: one per synset, composed from words under a named policy."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from devise.arrays import LabelVectors
-from devise.errors import LabelError
+from devise.errors import LabelError, TextError
 from devise.labels import VECTOR_SOURCES, VectorSource
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.documents import sense_tag
+from devise.text.documents import SENSE_MARK, sense_tag
 from devise.text.phrases import JOINT, PhraseJoiner, term_key
 from devise.text.tokens import tokenize
 from devise.text.vectors import WordTable, WordVector
 
-__all__ = ["POLICIES", "ComposedLabel", "ComposedLabels", "LabelComposer", "LabelPolicy"]
+__all__ = [
+    "POLICIES",
+    "ComposedLabel",
+    "ComposedLabels",
+    "Composer",
+    "LabelComposer",
+    "LabelPolicy",
+    "composer_for",
+    "untagged",
+]
 
 _STOP_WORDS = (
     "a about all also an and any are as at be been being but by can each especially etc for from had has have having "
@@ -238,3 +247,41 @@ def _unit(vector: WordVector) -> WordVector:
     """The vector at length 1; zeros stay zeros."""
     norm = np.float32(np.linalg.norm(vector))
     return vector / norm if norm > 0 else vector
+
+
+@runtime_checkable
+class Composer(Protocol):
+    """Makes a vector for any label; `LabelComposer` does it from word vectors."""
+
+    def labels(self, synset_ids: Sequence[str]) -> ComposedLabels:
+        """The vectors of many synsets, in the order asked."""
+
+    def synset(self, synset_id: str) -> ComposedLabel:
+        """The vector of a synset."""
+
+    def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
+        """Return the vector of a name that need not be in WordNet; LabelError if it contains no word.
+
+        kinds: ids of synsets that it is a kind of, for composers that look at them.
+        """
+
+
+def composer_for(words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> Composer:
+    """Return the composer of label vectors from these words under the policy.
+
+    TextError if the policy needs sense tags and the words hold none.
+    """
+    from devise.space.retrofit import RetrofittedComposer
+
+    if policy.tags and not any(word.startswith(SENSE_MARK) for word in words.words):
+        raise TextError(
+            f"the policy {policy.name} needs vectors of sense tags, and these words contain none: train them with "
+            "devise text train --sense-tags, and give them as --label-vectors"
+        )
+    base = LabelComposer(words, taxonomy, replace(policy, retrofit=0.0))
+    return RetrofittedComposer(base, taxonomy, policy.retrofit) if policy.retrofit else base
+
+
+def untagged(words: WordTable, policy: LabelPolicy, synset_ids: Sequence[str]) -> int | None:
+    """Count the synsets without a sense tag, which use their definition. None if the policy reads no tags."""
+    return sum(sense_tag(one) not in words for one in synset_ids) if policy.tags else None

@@ -1,0 +1,15 @@
+"""Every tool has a usage line of one form."""
+
+from pathlib import Path
+
+import pytest
+
+import tools
+
+MODULES = sorted(path.stem for path in Path(tools.__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_tool_is_called_by_its_module(name: str):
+    assert f'parser("{name}", __doc__)' in (Path(tools.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+    assert tools.parser(name, "What it does.").format_usage() == f"usage: python -m tools.{name} [-h]\n"
