@@ -21,9 +21,17 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from devise.cli.forms import Form
 from devise.cli.terminal import Stream, tell
 from devise.errors import DeviseError, UsageError, counted
-from devise.files import atomic_write, real_path
+from devise.files import atomic_write, real_path, remove_unfinished
 from devise.model.answers import Answer
-from devise.sidecars import Keyword, SidecarError, SidecarName, sidecar_of, tag_sidecar
+from devise.sidecars import (
+    Keyword,
+    SidecarError,
+    SidecarName,
+    sidecar_of,
+    tag_photo,
+    tag_sidecar,
+    takes_keywords,
+)
 from devise.taxonomy.wordnet import ENGLISH
 from devise.vision.folders import EXTENSIONS, IGNORE_FILE
 
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IN_DOUBT",
+    "KeywordPlaces",
     "Output",
     "Tally",
     "check_output",
@@ -182,39 +191,63 @@ def _passing(take: Callable[[Answer], None], answers: Iterable[Answer]) -> Itera
         yield answer
 
 
-@contextmanager
-def open_sidecars(name: SidecarName | None, tally: Tally) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
-    """Write the sure names of each photo whose answer passes through into its XMP sidecar, before the answer is shown.
+@dataclass(frozen=True, slots=True)
+class KeywordPlaces:
+    """Where keywords go. name: of sidecars. embed: into the photos that can hold them; keep_time: which keep theirs."""
 
-    name: None writes no sidecar. A sidecar that cannot be changed is reported and counted; the others are written.
+    name: SidecarName = SidecarName.full
+    embed: bool = False
+    keep_time: bool = False
+
+
+@contextmanager
+def open_sidecars(
+    places: KeywordPlaces | None, tally: Tally
+) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
+    """Write the sure names of each photo whose answer passes through as keywords, before the answer is shown.
+
+    places: None writes none. A sidecar or photo that cannot be changed is reported and counted; the others are written.
     """
-    if name is None:
+    if places is None:
         yield iter
         return
     photo_of: dict[Path, str] = {}
-    written = unchanged = unnamed = 0
+    folders: set[Path] = set()
+    photos = sidecars = unchanged = unnamed = 0
 
     def write(answer: Answer) -> None:
-        nonlocal written, unchanged, unnamed
+        nonlocal photos, sidecars, unchanged, unnamed
         if answer.problem is not None:
             return
-        keywords, path = keywords_of(answer), sidecar_of(Path(answer.source), name)
+        keywords, photo = keywords_of(answer), Path(answer.source)
+        inside = places.embed and takes_keywords(photo)
+        path = real_path(photo) if inside else sidecar_of(photo, places.name)
+        if path.parent not in folders:
+            remove_unfinished(path.parent)
+            folders.add(path.parent)
         try:
-            if (other := photo_of.setdefault(path, answer.source)) != answer.source:
-                raise SidecarError(f"{path} is the sidecar of {other} and {answer.source}: take --xmp-name full")
-            changed = tag_sidecar(path, keywords)
+            if inside:
+                changed = tag_photo(photo, keywords, keep_time=places.keep_time)
+            else:
+                if (other := photo_of.setdefault(path, answer.source)) != answer.source:
+                    raise SidecarError(f"{path} is the sidecar of {other} and {answer.source}: take --xmp-name full")
+                changed = tag_sidecar(path, keywords)
         except SidecarError as error:
             tally.sidecars_failed += 1
             tell(str(error))
             return
-        written += changed
+        photos += changed and inside
+        sidecars += changed and not inside
         unchanged += bool(keywords) and not changed
         unnamed += not keywords
 
     try:
         yield partial(_passing, write)
     finally:
-        counts = [f"{counted(written, 'sidecar')} written", f"{unchanged:,} unchanged"]
+        written = [counted(photos, "photo")] * places.embed + [counted(sidecars, "sidecar")] * (
+            not places.embed or sidecars > 0
+        )
+        counts = [f"{' and '.join(written)} written", f"{unchanged:,} unchanged"]
         counts += [f"{counted(unnamed, 'photo')} without a sure name"] * bool(unnamed)
         counts += [f"{tally.sidecars_failed:,} failed"] * bool(tally.sidecars_failed)
         tell(f"keywords: {', '.join(counts)}")
