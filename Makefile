@@ -64,7 +64,7 @@ clean: ## Remove what was made, .venv too
 # The labelling install is a part of the whole one: no torch, no numba.
 .venv/.labelling: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,photos]'
 	touch $@
 
 .venv/.all: pyproject.toml constraints.txt

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devise.containers import LARGEST_PACKET, packet_in, takes_packet, with_packet
-from devise.errors import DeviseError, UsageError
+from devise.errors import PHOTOS_EXTRA, DeviseError, UsageError
 from devise.files import atomic_write, read_file, real_path, reason_of
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def _etree() -> Any:
     try:
         from lxml import etree
     except ImportError:
-        raise UsageError("XMP sidecars need the extra photos: pip install 'devise-zsl[photos]'") from None
+        raise UsageError(f"keywords in XMP need {PHOTOS_EXTRA}") from None
     return etree
 
 

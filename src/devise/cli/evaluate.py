@@ -1,7 +1,6 @@
 """devise evaluate: measure how good the labels are, on photos with known labels."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +22,7 @@ from devise.cli.options import (
     OnBadOption,
     SplitsOption,
 )
-from devise.cli.terminal import tell
+from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError
 
 __all__ = ["evaluate"]
@@ -136,8 +135,11 @@ def evaluate(
             request=request,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+    problems = Problems()
     for problem in (*found.problems, *found.notes):
-        print(f"devise: {problem}", file=sys.stderr)
+        problems.tell(problem)
+    for line in problems.lines():
+        tell(line)
     print_evaluation(found, markdown=markdown, per_class=per_class, measures=measures)
     if json_file is not None:
         with atomic_write(json_file) as file:

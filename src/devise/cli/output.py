@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from devise.cli.forms import Form
-from devise.cli.terminal import Stream, tell
+from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted
 from devise.files import atomic_write, real_path, remove_unfinished
 from devise.model.answers import Answer
@@ -33,7 +33,7 @@ from devise.sidecars import (
     takes_keywords,
 )
 from devise.taxonomy.wordnet import ENGLISH
-from devise.vision.folders import EXTENSIONS, IGNORE_FILE
+from devise.vision.folders import EXTENSIONS, IGNORE_FILE, VIDEOS
 
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
@@ -51,6 +51,7 @@ __all__ = [
     "open_sheet",
     "open_sidecars",
     "open_tree",
+    "skipped_lines",
     "tell_notes",
     "write_answers",
 ]
@@ -67,12 +68,16 @@ class Tally:
     rejected: int = 0
     failed: int = 0
     skipped: int = 0
+    videos: int = 0
     excluded: int = 0
     sidecars_failed: int = 0
+    problems: Problems = field(default_factory=Problems)
 
     def skip(self, path: Path) -> None:
         """Count a file that is not a picture by its name."""
-        self.skipped += 1
+        video = path.suffix.lower() in VIDEOS
+        self.videos += video
+        self.skipped += not video
 
     def leave_out(self, path: Path) -> None:
         """Count a file or folder that is excluded."""
@@ -85,14 +90,22 @@ class Tally:
 
     def lines(self) -> Iterator[str]:
         """Yield the closing lines for the user; none if all went well."""
+        yield from self.problems.lines()
         if self.failed and self.pictures > 1:
             yield f"{self.failed:,} of {counted(self.pictures, 'photo')} could not be read"
         if self.rejected and self.pictures > 1:
             yield f"{self.rejected:,} of {counted(self.labelled, 'labelled photo')} got 'none of these'"
-        if self.skipped:
-            kept = "not a picture by its name" if self.skipped == 1 else "not pictures by their names"
-            yield f"left out {counted(self.skipped, 'file')}: {kept}"
+        yield from skipped_lines(self.skipped, self.videos)
         yield from excluded_lines(self.excluded)
+
+
+def skipped_lines(files: int, videos: int = 0) -> Iterator[str]:
+    """Yield a line on each kind of files that are not pictures, if there are any."""
+    if videos:
+        yield f"left out {counted(videos, 'video')}"
+    if files:
+        kept = "not a picture by its name" if files == 1 else "not pictures by their names"
+        yield f"left out {counted(files, 'file')}: {kept}"
 
 
 def excluded_lines(count: int) -> Iterator[str]:
@@ -424,7 +437,7 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
             task = progress.add_task("", total=None)
             for answer in answers:
                 if told := answer.problem or answer.note:
-                    tell(f"{answer.source}: {told}")
+                    tally.problems.tell(f"{answer.source}: {told}")
                 output.write(form.one(answer))
                 tally.failed += answer.problem is not None
                 tally.labelled += answer.problem is None
