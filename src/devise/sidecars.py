@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devise.containers import LARGEST_PACKET, packet_in, takes_packet, with_packet
+from devise.containers import LARGEST_PACKET, find_packet, packet_in, takes_packet, with_packet
 from devise.errors import PHOTOS_EXTRA, DeviseError, UsageError
 from devise.files import atomic_write, read_file, real_path, reason_of
 
@@ -30,6 +30,7 @@ __all__ = [
     "clear",
     "clear_photo",
     "clear_sidecar",
+    "keywords_of_person",
     "require_xmp",
     "sidecar_of",
     "tag",
@@ -183,6 +184,28 @@ def clear_sidecar(path: Path) -> bool:
     SidecarError as in `tag_sidecar`.
     """
     return _replaced(path, _cleared)
+
+
+def keywords_of_person(photo: Path) -> tuple[tuple[str, ...], ...]:
+    """Return the keywords of a photo that devise did not write, from its sidecars and from the photo itself.
+
+    Each is a path of names, from wide to narrow; a single name for one of the flat list. SidecarError, which names the
+    file, if a sidecar or the packet in the photo is not XMP or cannot be read.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for place in (photo, *(sidecar_of(photo, name) for name in SidecarName)):
+        with _named(place):
+            packet = find_packet(read_file(place, _LARGEST_PHOTO)) if place == photo else _read(place)
+            if packet is None:
+                continue
+            root = _parsed(packet)
+            for (name, _, record), separator in zip(_LISTS, ("", "|", "/"), strict=True):
+                ours = set(_values(root, record))
+                theirs = (value for value in _values(root, name) if value not in ours)
+                paths = (value.split(separator) if separator else [value] for value in theirs)
+                named = (tuple(filter(None, map(str.strip, path))) for path in paths)
+                found |= dict.fromkeys(path for path in named if path)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
