@@ -31,6 +31,7 @@ __all__ = [
     "clear_photo",
     "clear_sidecar",
     "keywords_of_person",
+    "names_in_sidecar",
     "require_xmp",
     "sidecar_of",
     "tag",
@@ -68,6 +69,7 @@ _INSIDE = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n' + 
 """What a packet inside a photo begins with and ends with, so that programs that do not know the format find it."""
 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_RECORDED = re.compile(r"(.+?) ([01]\.\d{3}) (.*)", re.DOTALL)  # id, probability, name
 _MOST_ELEMENTS = 100_000  # of one sidecar; those of edits with many steps and masks have some 10,000
 _TRIES = 5
 _RESTLESS = "another program keeps changing it: run again when it has ended"
@@ -184,6 +186,13 @@ def clear_sidecar(path: Path) -> bool:
     SidecarError as in `tag_sidecar`.
     """
     return _replaced(path, _cleared)
+
+
+def names_in_sidecar(path: Path) -> tuple[str, ...]:
+    """Return the names in the flat list of a sidecar, whoever wrote them; empty if there is none. Errors as above."""
+    with _named(path):
+        packet = _read(path)
+        return () if packet is None else tuple(_values(_parsed(packet), _LISTS[0][0]))
 
 
 def keywords_of_person(photo: Path) -> tuple[tuple[str, ...], ...]:
@@ -434,11 +443,26 @@ def _own_description(root: "etree._Element") -> "etree._Element":
 def _describe(root: "etree._Element", keywords: Sequence[Keyword]) -> bool:
     """Record id, probability and name of each keyword as one text, which all programs keep; whether that changed."""
     told = [f"{one.id} {one.probability:.3f} {one.path[-1]}" for one in keywords]
-    if told == (before := _values(root, _LABELS)):
+    if _agree(told, before := _values(root, _LABELS)):
         return False
     _remove(root, _LABELS, before)
     _append(root, _LABELS, "Seq", told)
     return True
+
+
+def _agree(told: Sequence[str], before: Sequence[str]) -> bool:
+    """Return whether two records of keywords differ in the last digit of a probability at most.
+
+    Probabilities of two runs differ by 0.000001, as other photos are scored beside; a second run changes no file.
+    """
+    return len(told) == len(before) and all(map(_is_near, told, before))
+
+
+def _is_near(told: str, before: str) -> bool:
+    one, other = _RECORDED.fullmatch(told), _RECORDED.fullmatch(before)
+    if one is None or other is None:
+        return told == before
+    return one.group(1, 3) == other.group(1, 3) and abs(float(one[2]) - float(other[2])) < 0.0015
 
 
 def _tidy(root: "etree._Element") -> "list[etree._Element]":
