@@ -150,7 +150,7 @@ def test_the_command_line_reads_its_options_and_exits_with_1_when_a_photo_fails(
     assert "Traceback" not in told.stderr
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count("<li><details>") == 4 * page.count("<article")
-    made = {path.name for path in (tmp_path / "out").iterdir()} - {"camera.png.xmp"}  # of a sample, if there are any
+    made = {path.name for path in (tmp_path / "out").iterdir()} - {"coffee.png.xmp"}  # of a sample, if there are any
     assert made == {"report.html", "sheet.html"}
     sheet = (tmp_path / "out" / "sheet.html").read_text(encoding="utf-8")
     assert sheet.count('<p class="file">') == 2

@@ -74,7 +74,7 @@ def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> Non
 
 
 def write_keywords(model: Model, photos: Sequence[Extracted], folder: Path) -> None:
-    """Write the keywords of the first photo with a sure name into a sidecar in this folder, and print them from there.
+    """Write the keywords of the photo with the surest name into a sidecar in this folder, and print them from there.
 
     Prints what to install if the library for XMP is missing, and nothing if no name is sure.
     """
@@ -83,12 +83,14 @@ def write_keywords(model: Model, photos: Sequence[Extracted], folder: Path) -> N
     except UsageError as error:
         print(f"devise: {error}", file=sys.stderr)
         return
-    for answer in model.run(LabelRequest(sure=IN_DOUBT)).answers_of(photos):
-        if keywords := keywords_of(answer):
-            path = folder / sidecar_of(Path(answer.source)).name
-            tag_sidecar(path, keywords)
-            print(f"The keywords of one photo, as {printable(str(path))} has them: {', '.join(names_in_sidecar(path))}")
-            return
+    answers = model.run(LabelRequest(sure=IN_DOUBT)).answers_of(photos)
+    named = [(keywords, answer.source) for answer in answers if (keywords := keywords_of(answer))]
+    if not named:
+        return
+    keywords, photo = max(named, key=lambda one: one[0][-1].probability)
+    path = folder / sidecar_of(Path(photo)).name
+    tag_sidecar(path, keywords)
+    print(f"The keywords of one photo, as {printable(str(path))} has them: {', '.join(names_in_sidecar(path))}")
 
 
 @contextmanager
