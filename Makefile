@@ -14,7 +14,7 @@ help: ## List what can be made
 
 setup: .venv/.all ## Make .venv with every extra that runs on a CPU, in exact versions
 
-demo: .venv/.labelling ## Label real photos (and PHOTOS=folder) with the model in the package; writes demo/report.html and demo/sheet.html
+demo: .venv/.labelling ## Label real photos (and PHOTOS=folder) with the model in the package; writes demo/report.html, demo/sheet.html and a sidecar
 	$(BIN)/devise demo $(PHOTOS) --out demo
 
 check: .venv/.all ## Formatting, lint, types, layers
@@ -64,7 +64,7 @@ clean: ## Remove what was made, .venv too
 # The labelling install is a part of the whole one: no torch, no numba.
 .venv/.labelling: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,photos]'
 	touch $@
 
 .venv/.all: pyproject.toml constraints.txt

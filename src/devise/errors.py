@@ -3,6 +3,7 @@
 import re
 
 __all__ = [
+    "PHOTOS_EXTRA",
     "BundleError",
     "DeviseError",
     "LabelError",
@@ -19,6 +20,9 @@ __all__ = [
     "shortened",
     "with_addresses",
 ]
+
+PHOTOS_EXTRA = "the extra photos: pip install 'devise-zsl[photos]'"
+"""What is missing where XMP, HEIC or raw files cannot be read."""
 
 _ADDRESS = re.compile(r"(?<![\w/.-])(https?|ftps?|s3|gs|gcs|az|hf|hdfs|file):/(?=[^/\s])", re.IGNORECASE)
 

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, NoReturn, cast, overload
@@ -30,6 +30,7 @@ __all__ = [
     "read_text",
     "real_path",
     "reason_of",
+    "remove_unfinished",
     "require_regular",
     "sole_writer",
     "text_name",
@@ -51,6 +52,7 @@ _ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _NO_TEXT = re.compile(r"[\ud800-\udfff]|\\(?=ud[89a-f][0-9a-f]{2})")
 _BACKSLASH = "\udc5c"
 
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 _CONTAINERS = frozenset((dict, list, tuple))
 _KEPT = 40  # letters of the name in the temporary one, which must not be too long for the system
 
@@ -60,21 +62,36 @@ def atomic_write(path: Path, mode: Literal["w"] = "w") -> AbstractContextManager
 
 
 @overload
-def atomic_write(path: Path, mode: Literal["wb"]) -> AbstractContextManager[IO[bytes]]: ...
+def atomic_write(
+    path: Path, mode: Literal["wb"], finish: Callable[[Path], None] | None = None
+) -> AbstractContextManager[IO[bytes]]: ...
 
 
-def atomic_write(path: Path, mode: Literal["w", "wb"] = "w") -> AbstractContextManager[IO[Any]]:
+def atomic_write(
+    path: Path, mode: Literal["w", "wb"] = "w", finish: Callable[[Path], None] | None = None
+) -> AbstractContextManager[IO[Any]]:
     """Open a temporary file next to `path`; rename it over `path` only if the block ends without an error.
 
     `mode` is "w" (UTF-8, no newline translation) or "wb". On any error, a full disk too, the temporary
     file is removed and what stood at `path` before is untouched; the error of a full disk names `path`. A link is
     followed; a device or a pipe, which a rename would replace by a file, is written as it is: OSError, without
     waiting, if nobody reads the pipe.
+    finish: called with the complete temporary file before it is renamed; an error in it leaves `path` as it was.
     """
     path = real_path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         return _streamed(path, mode)
-    return _written(path, mode)
+    return _written(path, mode, finish)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `atomic_write` left in a folder when its process was killed; files in use stay."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError), open(entry.path, "rb") as file:
+                    if _is_free(file.fileno()):
+                        os.unlink(entry.path)
 
 
 def real_path(path: Path) -> Path:
@@ -228,12 +245,16 @@ def _text(mode: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _written(path: Path, mode: str) -> Iterator[IO[Any]]:
+def _written(path: Path, mode: str, finish: Callable[[Path], None] | None) -> Iterator[IO[Any]]:
     temporary = path.parent / f".{path.name[:_KEPT]}.{secrets.token_hex(8)}.part"
     try:
         with temporary.open(mode.replace("w", "x"), **_text(mode)) as file:
+            with suppress(OSError):  # a system without locks
+                _is_free(file.fileno())  # for `remove_unfinished`
             yield file
             file.flush()
+            if finish is not None:
+                finish(temporary)
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""Keywords of photos in XMP sidecars, which digiKam, darktable, Lightroom and others read.
+"""Keywords of photos in XMP sidecars or in the photos, which digiKam, darktable, Lightroom and others read.
 
 Keywords go into three lists: `dc:subject` (single names), `lr:hierarchicalSubject` ("animal|bird|heron") and
 `digiKam:TagsList` ("animal/bird/heron"). What devise adds to each is recorded in properties of its own, so that it can
@@ -6,15 +6,19 @@ be taken back. A keyword that a person wrote is never recorded, and so never rem
 from its list was removed by a person: it is not added again.
 """
 
+import os
 import re
-from collections.abc import Callable, Collection, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devise.errors import DeviseError, UsageError
-from devise.files import atomic_write, read_file, reason_of
+from devise.containers import LARGEST_PACKET, find_packet, packet_in, takes_packet, with_packet
+from devise.errors import PHOTOS_EXTRA, DeviseError, UsageError
+from devise.files import atomic_write, read_file, real_path, reason_of
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -24,15 +28,22 @@ __all__ = [
     "SidecarError",
     "SidecarName",
     "clear",
+    "clear_photo",
     "clear_sidecar",
+    "keywords_of_person",
+    "names_in_sidecar",
     "require_xmp",
     "sidecar_of",
     "tag",
+    "tag_photo",
     "tag_sidecar",
+    "takes_keywords",
 ]
 
-LARGEST_SIDECAR = 10_000_000
-"""Bytes. Sidecars of photos have a few thousand; programs for faces and edits write some 100,000."""
+LARGEST_SIDECAR = LARGEST_PACKET
+"""Bytes."""
+
+_LARGEST_PHOTO = 1 << 30  # bytes; also the most that is read to name one
 
 _X = "adobe:ns:meta/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -54,9 +65,14 @@ _TOOLKIT = f"{{{_X}}}xmptk"
 _MADE_BY = "devise"
 _ABOUT = f"{{{_RDF}}}about"
 _EMPTY = f'<x:xmpmeta xmlns:x="{_X}" x:xmptk="{_MADE_BY}"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'.encode()
+_INSIDE = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n' + _EMPTY + b'\n<?xpacket end="w"?>'
+"""What a packet inside a photo begins with and ends with, so that programs that do not know the format find it."""
+
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_RECORDED = re.compile(r"(.+?) ([01]\.\d{3}) (.*)", re.DOTALL)  # id, probability, name
 _MOST_ELEMENTS = 100_000  # of one sidecar; those of edits with many steps and masks have some 10,000
 _TRIES = 5
+_RESTLESS = "another program keeps changing it: run again when it has ended"
 
 
 class SidecarError(DeviseError):
@@ -91,16 +107,16 @@ def sidecar_of(photo: Path, name: SidecarName = SidecarName.full) -> Path:
     return photo.with_name(f"{photo.name if name == SidecarName.full else photo.stem}.xmp")
 
 
-def tag(packet: bytes | None, keywords: Sequence[Keyword]) -> bytes | None:
+def tag(packet: bytes | None, keywords: Sequence[Keyword], new: bytes = _EMPTY) -> bytes | None:
     """Make the keywords those that devise has in this XMP packet; its earlier ones that are not among them go.
 
-    packet: None if there is no sidecar yet. keywords: from wide to narrow; the narrowest goes into the hierarchical
-    lists with its path, and all of them into the flat one.
+    packet: None if there is none yet; new: what it begins as then. keywords: from wide to narrow; the narrowest goes
+    into the hierarchical lists with its path, and all of them into the flat one.
     None if nothing changes. SidecarError if the packet is not XMP.
     """
     if packet is None and not keywords:
         return None
-    root = _parsed(_EMPTY if packet is None else packet)
+    root = _parsed(new if packet is None else packet)
     named = [replace(one, path=tuple(_NOT_XML.sub("", name) for name in one.path)) for one in keywords]
     narrow = [named[-1].path] if named else []
     wanted = (
@@ -141,19 +157,64 @@ def tag_sidecar(path: Path, keywords: Sequence[Keyword]) -> bool:
     return _replaced(path, lambda packet: _Outcome(tag(packet, keywords)))
 
 
+def takes_keywords(photo: Path) -> bool:
+    """Return whether keywords can be written into this photo: a JPEG, PNG, WebP or TIFF, by its first bytes."""
+    try:
+        with photo.open("rb") as file:
+            return takes_packet(photo, file.read(16))
+    except OSError:
+        return False
+
+
+def tag_photo(photo: Path, keywords: Sequence[Keyword], *, keep_time: bool = False) -> bool:
+    """Write these keywords into a photo, whole or not at all; whether its file changed. See `tag`.
+
+    All bytes outside its XMP, its rights and its owner stay; a link is followed. keep_time: its time stays too.
+    SidecarError, which names it, if it is damaged, read-only, in another format, or cannot be written.
+    """
+    return _replaced_inside(photo, lambda packet: _Outcome(tag(packet, keywords, _INSIDE)), keep_time)
+
+
+def clear_photo(photo: Path, *, keep_time: bool = False) -> bool:
+    """Take back the keywords that devise wrote into a photo; whether it had any. See `clear` and `tag_photo`."""
+    return _replaced_inside(photo, _cleared, keep_time)
+
+
 def clear_sidecar(path: Path) -> bool:
     """Take back what devise added to a sidecar; a sidecar that has nothing else is removed. Whether it changed.
 
     SidecarError as in `tag_sidecar`.
     """
+    return _replaced(path, _cleared)
 
-    def cleared(packet: bytes | None) -> "_Outcome":
-        if packet is None:
-            return _Outcome(None)
-        left, changed = clear(packet)
-        return _Outcome(left if changed else None, remove=left is None)
 
-    return _replaced(path, cleared)
+def names_in_sidecar(path: Path) -> tuple[str, ...]:
+    """Return the names in the flat list of a sidecar, whoever wrote them; empty if there is none. Errors as above."""
+    with _named(path):
+        packet = _read(path)
+        return () if packet is None else tuple(_values(_parsed(packet), _LISTS[0][0]))
+
+
+def keywords_of_person(photo: Path) -> tuple[tuple[str, ...], ...]:
+    """Return the keywords of a photo that devise did not write, from its sidecars and from the photo itself.
+
+    Each is a path of names, from wide to narrow; a single name for one of the flat list. SidecarError, which names the
+    file, if a sidecar or the packet in the photo is not XMP or cannot be read.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for place in (photo, *(sidecar_of(photo, name) for name in SidecarName)):
+        with _named(place):
+            packet = find_packet(read_file(place, _LARGEST_PHOTO)) if place == photo else _read(place)
+            if packet is None:
+                continue
+            root = _parsed(packet)
+            for (name, _, record), separator in zip(_LISTS, ("", "|", "/"), strict=True):
+                ours = set(_values(root, record))
+                theirs = (value for value in _values(root, name) if value not in ours)
+                paths = (value.split(separator) if separator else [value] for value in theirs)
+                named = (tuple(filter(None, map(str.strip, path))) for path in paths)
+                found |= dict.fromkeys(path for path in named if path)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +225,16 @@ class _Outcome:
     remove: bool = False
 
 
+def _cleared(packet: bytes | None) -> _Outcome:
+    if packet is None:
+        return _Outcome(None)
+    left, changed = clear(packet)
+    return _Outcome(left if changed else None, remove=left is None)
+
+
 def _replaced(path: Path, change: Callable[[bytes | None], "_Outcome"]) -> bool:
     """Change a file that another program may be writing: begin again if it is another one by the time of the write."""
-    try:
+    with _named(path):
         for _ in range(_TRIES):
             before = _read(path)
             outcome = change(before)
@@ -183,11 +251,64 @@ def _replaced(path: Path, change: Callable[[bytes | None], "_Outcome"]) -> bool:
                 if mode is not None:
                     path.chmod(mode & 0o7777)
             return True
+        raise SidecarError(_RESTLESS)
+
+
+class _ChangedError(Exception):
+    """Another program has changed the photo since it was read."""
+
+
+def _replaced_inside(photo: Path, change: Callable[[bytes | None], _Outcome], keep_time: bool) -> bool:
+    """Change the packet of a photo; begin again as in `_replaced`."""
+    with _named(photo):
+        for _ in range(_TRIES):
+            state = photo.stat()
+            data = read_file(photo, _LARGEST_PHOTO)
+            if change is _cleared and _OWN.encode() not in data:
+                return False
+            outcome = change(packet_in(data))
+            if outcome.packet is None and not outcome.remove:
+                return False
+            if not state.st_mode & 0o222:  # a rename would not ask
+                raise SidecarError("read-only, left as it is: make it writable, or leave out --embed")
+
+            def finish(made: Path, state: os.stat_result = state) -> None:
+                _take_over(made, photo, state, keep_time=keep_time)
+
+            try:
+                with atomic_write(photo, "wb", finish) as file:
+                    file.write(with_packet(data, outcome.packet))
+            except _ChangedError:
+                continue
+            return True
+        raise SidecarError(_RESTLESS)
+
+
+def _take_over(made: Path, photo: Path, before: os.stat_result, *, keep_time: bool) -> None:
+    """Give the new file what belongs to the photo beside its bytes. _ChangedError if it is not as it was read."""
+    real = real_path(photo)
+    if hasattr(os, "chown") and (before.st_uid, before.st_gid) != (made.stat().st_uid, made.stat().st_gid):
+        try:
+            os.chown(made, before.st_uid, before.st_gid)
+        except PermissionError:
+            raise SidecarError("it belongs to another user or group: left as it is") from None
+    shutil.copystat(real, made)
+    if not keep_time:
+        os.utime(made)
+    now = real.stat()
+    if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+        raise _ChangedError
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Raise every error of reading and writing as a SidecarError that names the file."""
+    try:
+        yield
     except SidecarError as error:
         raise SidecarError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
         raise SidecarError(f"{path}: {reason_of(error)}") from None
-    raise SidecarError(f"{path}: another program keeps changing it: run again when it has ended")
 
 
 def _read(path: Path) -> bytes | None:
@@ -206,7 +327,7 @@ def _etree() -> Any:
     try:
         from lxml import etree
     except ImportError:
-        raise UsageError("XMP sidecars need the extra photos: pip install 'devise-zsl[photos]'") from None
+        raise UsageError(f"keywords in XMP need {PHOTOS_EXTRA}") from None
     return etree
 
 
@@ -217,11 +338,11 @@ def _parsed(packet: bytes) -> "etree._Element":
     try:
         root = etree.fromstring(packet.strip(b"\0 \r\n\t"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise SidecarError(f"not XML ({getattr(error, 'msg', error)}): the sidecar is left as it is") from None
+        raise SidecarError(f"not XML ({getattr(error, 'msg', error)}): it is left as it is") from None
     if root.getroottree().docinfo.doctype:
-        raise SidecarError("it has a DOCTYPE, which XMP does not allow: the sidecar is left as it is")
+        raise SidecarError("it has a DOCTYPE, which XMP does not allow: it is left as it is")
     if sum(1 for _ in root.iter()) > _MOST_ELEMENTS:
-        raise SidecarError(f"over {_MOST_ELEMENTS:,} elements: the sidecar is left as it is")
+        raise SidecarError(f"over {_MOST_ELEMENTS:,} elements: it is left as it is")
     _rdf(root)
     return root
 
@@ -229,7 +350,7 @@ def _parsed(packet: bytes) -> "etree._Element":
 def _rdf(root: "etree._Element") -> "etree._Element":
     found = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
     if found is None:
-        raise SidecarError("not XMP (it has no rdf:RDF): the sidecar is left as it is")
+        raise SidecarError("not XMP (it has no rdf:RDF): it is left as it is")
     return found
 
 
@@ -242,7 +363,7 @@ def _property(root: "etree._Element", name: str) -> "etree._Element | None":
     found = next((one for description in _descriptions(root) for one in description.iterchildren(name)), None)
     plain = found is not None and _container(found) is None and (found.text or "").strip()
     if plain or any(name in description.attrib for description in _descriptions(root)):
-        raise SidecarError(f"{_short(name)} is not a list: the sidecar is left as it is")
+        raise SidecarError(f"{_short(name)} is not a list: it is left as it is")
     return found
 
 
@@ -322,11 +443,26 @@ def _own_description(root: "etree._Element") -> "etree._Element":
 def _describe(root: "etree._Element", keywords: Sequence[Keyword]) -> bool:
     """Record id, probability and name of each keyword as one text, which all programs keep; whether that changed."""
     told = [f"{one.id} {one.probability:.3f} {one.path[-1]}" for one in keywords]
-    if told == (before := _values(root, _LABELS)):
+    if _agree(told, before := _values(root, _LABELS)):
         return False
     _remove(root, _LABELS, before)
     _append(root, _LABELS, "Seq", told)
     return True
+
+
+def _agree(told: Sequence[str], before: Sequence[str]) -> bool:
+    """Return whether two records of keywords differ in the last digit of a probability at most.
+
+    Probabilities of two runs differ by 0.000001, as other photos are scored beside; a second run changes no file.
+    """
+    return len(told) == len(before) and all(map(_is_near, told, before))
+
+
+def _is_near(told: str, before: str) -> bool:
+    one, other = _RECORDED.fullmatch(told), _RECORDED.fullmatch(before)
+    if one is None or other is None:
+        return told == before
+    return one.group(1, 3) == other.group(1, 3) and abs(float(one[2]) - float(other[2])) < 0.0015
 
 
 def _tidy(root: "etree._Element") -> "list[etree._Element]":

@@ -10,7 +10,7 @@ from PIL import Image
 
 from devise.cli import demo_photos
 from devise.cli.demo import demo
-from devise.cli.demo_output import write_sheet
+from devise.cli.demo_output import write_keywords, write_sheet
 from devise.cli.demo_photos import CONTROL, SAMPLES, SHEET, sample_folder, sample_labels, sample_photos, sheet_photos
 from devise.errors import UsageError
 from devise.model import labeller as model
@@ -150,7 +150,8 @@ def test_the_command_line_reads_its_options_and_exits_with_1_when_a_photo_fails(
     assert "Traceback" not in told.stderr
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count("<li><details>") == 4 * page.count("<article")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "sheet.html"]
+    made = {path.name for path in (tmp_path / "out").iterdir()} - {"coffee.png.xmp"}  # of a sample, if there are any
+    assert made == {"report.html", "sheet.html"}
     sheet = (tmp_path / "out" / "sheet.html").read_text(encoding="utf-8")
     assert sheet.count('<p class="file">') == 2
     assert "named with 30,956 labels" in sheet
@@ -185,3 +186,23 @@ def _fake_wheel(tmp_path: Path, *names: str) -> Path:
     for name in names:
         Image.new("RGB", (32, 32), "brown").save(wheel / name)
     return wheel
+
+
+def test_it_ends_by_naming_a_photo_in_a_sidecar_and_reading_it_back(
+    loaded: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sample_folder()
+    if folder is None:
+        pytest.skip("scikit-image is not installed: pip install scikit-image")
+    photos = list(loaded.features([folder / "moon.png", folder / "coffee.png"]))
+    for _ in range(2):
+        write_keywords(loaded, photos, tmp_path)
+        assert capsys.readouterr().out == (
+            f"The keywords of one photo, as {tmp_path / 'coffee.png.xmp'} has them: food, beverage, coffee, espresso\n"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["coffee.png.xmp"]
+    monkeypatch.setitem(sys.modules, "lxml", None)
+    write_keywords(loaded, photos, tmp_path / "none")
+    assert (
+        capsys.readouterr().err == "devise: keywords in XMP need the extra photos: pip install 'devise-zsl[photos]'\n"
+    )

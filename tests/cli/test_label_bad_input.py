@@ -72,7 +72,7 @@ def write_bad(folder: Path, scene: Image.Image) -> dict[str, str]:
         "none.gif": (b"GIF89a\0\0\0\0\0\0\0;", ""),
         "bomb.png": (png(30_000, 30_000), "over the limit of 100 megapixels: make it smaller"),
         "bomb.jpg": (resized_jpeg(whole, 30_000, 30_000), "30000 x 30000 pixels, over the limit of 400 megapixels"),
-        "photo.heic": (heic, "pillow-heif"),
+        "photo.heic": (heic, "cut off or damaged"),
     }
     for name, (data, _) in contents.items():
         (folder / name).write_bytes(data)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from devise.cli.app import main
 from devise.cli.output import keywords_of
@@ -118,3 +119,51 @@ def test_unlabel_needs_a_path_that_exists(unlabel, tmp_path: Path):
     code, _, err = unlabel(tmp_path / "none")
     assert code == 2
     assert "no photo, sidecar or folder at" in err
+
+
+def test_keywords_go_into_the_photos_and_are_taken_back(label, unlabel, scene: Image.Image, tmp_path: Path):
+    """A format that devise does not change gets a sidecar."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg", "c.webp", "d.tif", "e.gif"):
+        scene.save(folder / name)
+    photos = {path: path.read_bytes() for path in folder.iterdir()}
+    first = label(folder, "--xmp", "--embed", "--sure", 0.01)
+    assert (first.code, first.err) == (0, "devise: keywords: 4 photos and 1 sidecar written, 0 unchanged\n")
+    made = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    assert sorted(path.name for path in made) == ["a.png", "b.jpg", "c.webp", "d.tif", "e.gif", "e.gif.xmp"]
+    again = label(folder, "--xmp", "--embed", "--sure", 0.01)
+    assert (again.out, again.err) == (first.out, "devise: keywords: 0 photos written, 5 unchanged\n")
+    assert made == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    assert unlabel(folder) == (0, "keywords taken back from 1 of 1 sidecar and 4 photos\n", "")
+    assert photos == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_photo_that_cannot_be_written_is_reported_and_keeps_the_others(label, unlabel, scenes: Path):
+    locked = scenes / "1 <b>.png"
+    locked.chmod(0o444)
+    told = label(scenes, "--xmp", "--embed", "--keep-time", "--sure", 0.01)
+    assert told.code == 1
+    assert f"devise: {locked}: read-only, left as it is" in told.err
+    assert told.err.endswith("devise: keywords: 2 photos written, 0 unchanged, 1 failed\n")
+    (scenes / "0 <b>.png").chmod(0o444)
+    code, out, err = unlabel(scenes)
+    assert (code, out) == (1, "keywords taken back from 0 of 0 sidecars and 1 photo, 1 failed\n")
+    assert "0 <b>.png: read-only" in err
+
+
+def test_options_of_embedded_keywords_need_each_other(label, scenes: Path):
+    for options, needs in ((("--embed",), "give --xmp too"), (("--xmp", "--keep-time"), "give --xmp --embed too")):
+        told = label(scenes, *options)
+        assert (told.code, told.out) == (2, "")
+        assert needs in told.err
+
+
+def test_what_a_killed_run_left_is_removed(label, unlabel, scenes: Path):
+    for name in (f".0 <b>.png.{'a' * 16}.part", f".0 <b>.png.xmp.{'b' * 16}.part"):
+        (scenes / name).touch()
+    label(scenes / "0 <b>.png", "--xmp", "--embed", "--sure", 0.01)
+    assert not list(scenes.glob(".*"))
+    (scenes / f".0 <b>.png.{'a' * 16}.part").touch()
+    unlabel(scenes)
+    assert not list(scenes.glob(".*"))

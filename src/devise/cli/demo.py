@@ -35,11 +35,19 @@ def demo(
 ) -> None:
     """Compare softmax, ConSE, DeViSE and the fused method on photos, with typed labels; write an HTML page.
 
-    A second page is a contact sheet: your photos with all labels, or else sample photos with nine nouns.
+    A second page is a contact sheet: your photos with all labels, or else sample photos with nine nouns. Last, the
+    keywords of one photo are written into an XMP sidecar in the folder of the pages, and read back.
 
     Exits with 1 if a photo could not be read; the others are still shown.
     """
-    from devise.cli.demo_output import SHEET_PAGE, print_comparison, progress, write_report, write_sheet
+    from devise.cli.demo_output import (
+        SHEET_PAGE,
+        print_comparison,
+        progress,
+        write_keywords,
+        write_report,
+        write_sheet,
+    )
     from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
     from devise.model.comparison import add_labels, compare
     from devise.model.labeller import load
@@ -61,5 +69,6 @@ def demo(
     page = write_report(out, gallery_html(Gallery(*facts, records, added, (CREDITS,) if shipped else ())))
     print(f"\nThe page: {printable(str(page))}")
     write_sheet(loaded, [photo.found for photo in own], page.parent / SHEET_PAGE, top)
+    write_keywords(loaded, extracted, page.parent)
     if any(record.problem is not None for record in records) or (photos and not own):
         raise typer.Exit(1)

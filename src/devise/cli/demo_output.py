@@ -11,17 +11,27 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.cli.demo_photos import SHEET, SHEET_REJECT, sheet_photos
-from devise.cli.output import IN_DOUBT, open_sheet
-from devise.errors import counted
+from devise.cli.output import IN_DOUBT, keywords_of, open_sheet
+from devise.errors import UsageError, counted
 from devise.files import atomic_write
 from devise.model.comparison import Added, PhotoRecord
 from devise.model.labeller import LabelRequest, Model
 from devise.model.typed import parse_labels
 from devise.pages.frame import percent, printable
 from devise.pages.gallery import TITLES, typed_summary
+from devise.sidecars import names_in_sidecar, require_xmp, sidecar_of, tag_sidecar
 from devise.vision.folders import Found
+from devise.vision.pipeline import Extracted
 
-__all__ = ["REPORT", "SHEET_PAGE", "print_comparison", "progress", "write_report", "write_sheet"]
+__all__ = [
+    "REPORT",
+    "SHEET_PAGE",
+    "print_comparison",
+    "progress",
+    "write_keywords",
+    "write_report",
+    "write_sheet",
+]
 
 REPORT = "report.html"
 SHEET_PAGE = "sheet.html"
@@ -61,6 +71,26 @@ def write_sheet(model: Model, own: Sequence[Found], path: Path, top: int) -> Non
             f"correctly, {sum(answer.rejected for answer in answers)} none of these"
         )
     print(f"The sheet: {printable(str(path))}")
+
+
+def write_keywords(model: Model, photos: Sequence[Extracted], folder: Path) -> None:
+    """Write the keywords of the photo with the surest name into a sidecar in this folder, and print them from there.
+
+    Prints what to install if the library for XMP is missing, and nothing if no name is sure.
+    """
+    try:
+        require_xmp()
+    except UsageError as error:
+        print(f"devise: {error}", file=sys.stderr)
+        return
+    answers = model.run(LabelRequest(sure=IN_DOUBT)).answers_of(photos)
+    named = [(keywords, answer.source) for answer in answers if (keywords := keywords_of(answer))]
+    if not named:
+        return
+    keywords, photo = max(named, key=lambda one: one[0][-1].probability)
+    path = folder / sidecar_of(Path(photo)).name
+    tag_sidecar(path, keywords)
+    print(f"The keywords of one photo, as {printable(str(path))} has them: {', '.join(names_in_sidecar(path))}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """devise evaluate: measure how good the labels are, on photos with known labels."""
 
 import json
-import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,25 +23,43 @@ from devise.cli.options import (
     OnBadOption,
     SplitsOption,
 )
-from devise.cli.terminal import tell
+from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError
 
-__all__ = ["evaluate"]
+__all__ = ["Truth", "evaluate"]
 
 _CANDIDATES = "unseen"
+
+
+class Truth(StrEnum):
+    """Where the true labels of photos come from."""
+
+    folders = "folders"
+    xmp = "xmp"
 
 
 @app.command(no_args_is_help=True)
 def evaluate(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDERS...", help="Folders of class folders, each named by a synset id (n02084071)."),
+        typer.Argument(
+            metavar="FOLDERS...",
+            help="Folders of class folders, each named by a synset id (n02084071). With --truth xmp, any photos and "
+            "folders.",
+        ),
     ],
+    truth: Annotated[
+        Truth,
+        typer.Option(
+            help="True labels: folders, the names of the class folders; xmp, the keywords that people gave the photos, "
+            "in sidecars or in the photos. Keywords of devise do not count.",
+        ),
+    ] = Truth.folders,
     candidates: Annotated[
         str | None,
         typer.Option(
             help="Candidates: all labels, seen (trained), unseen (the others), test-classes (those of FOLDERS), or a "
-            f"file of synset ids (text, or JSON as FILE.json#KEY). [default: {_CANDIDATES}]",
+            f"file of synset ids (text, or JSON as FILE.json#KEY). [default: {_CANDIDATES}; all with --truth xmp]",
             show_default=False,
         ),
     ] = None,
@@ -118,7 +136,9 @@ def evaluate(
             raise UsageError(f"{option} needs a file in an existing folder, got {path}")
     files = ProtocolFiles(splits, counts)
     cache = None if no_cache else cache_folder()
-    request = EvaluationRequest(candidates or _CANDIDATES, protocol, files, branch, cache, context)
+    tagged = truth == Truth.xmp
+    wanted = candidates or ("all" if tagged else _CANDIDATES)
+    request = EvaluationRequest(wanted, protocol, files, branch, cache, context, tagged)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)
@@ -137,8 +157,11 @@ def evaluate(
             request=request,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+    problems = Problems()
     for problem in (*found.problems, *found.notes):
-        print(f"devise: {problem}", file=sys.stderr)
+        problems.tell(problem)
+    for line in problems.lines():
+        tell(line)
     print_evaluation(found, markdown=markdown, per_class=per_class, measures=measures)
     if json_file is not None:
         with atomic_write(json_file) as file:

@@ -96,6 +96,8 @@ def _facts(found: "Evaluation", *, brief: bool) -> Iterator[str]:
             )
     else:
         yield ""
+    if truth := found.record.facts.get("truth"):
+        yield f"truth: {truth}"
     yield f"candidates: {found.protocol}"
     yield f"vectors of the candidates by source: {_counts(found.coverage)}"
     if all(row.scorer != "random" for row in result.rows):

@@ -8,7 +8,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import ExcludeOption, FastOption, MaxPixelsOption, ModelOption
-from devise.cli.terminal import tell
+from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def index(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from devise.cli.output import excluded_lines
+    from devise.cli.output import excluded_lines, skipped_lines
     from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
     from devise.search.photoindex import index_photos
@@ -70,8 +70,11 @@ def index(
             exclude=exclude or (),
             on_progress=lambda count: progress.update(task, advance=count),
         )
+    problems = Problems()
     for problem in (*done.problems, *done.notes):
-        tell(f"{problem.path}: {problem.reason}")
+        problems.tell(f"{problem.path}: {problem.reason}")
+    for line in problems.lines():
+        tell(line)
     print(f"{out}: {counted(done.photos, 'photo')}; {_changes(done)}")
     built = refresh_nearest(
         loaded, out, done.photos, APPROXIMATE_ABOVE if approximate_above is None else approximate_above
@@ -83,9 +86,7 @@ def index(
             f"({counted(facts.queries, 'label')} as "
             f"queries, {facts.probes} of {facts.lists} lists searched)"
         )
-    if done.skipped:
-        tell(f"left out {counted(done.skipped, 'file')}: not pictures by their names")
-    for line in excluded_lines(done.excluded):
+    for line in (*skipped_lines(done.skipped, done.videos), *excluded_lines(done.excluded)):
         tell(line)
     if done.problems:
         tell(f"{counted(len(done.problems), 'photo')} could not be read")

@@ -35,7 +35,7 @@ from devise.sidecars import SidecarName, require_xmp
 from devise.tabletext import cell_text
 
 if TYPE_CHECKING:
-    from devise.cli.output import Tally
+    from devise.cli.output import KeywordPlaces, Tally
     from devise.model.answers import Answer
     from devise.model.labeller import LabelRequest, LabelRun, Model
     from devise.vision.folders import Found
@@ -179,6 +179,17 @@ def label(
             "read. Takes --sure 0.7 unless you give another. `devise unlabel` takes them back.",
         ),
     ] = False,
+    embed: Annotated[
+        bool,
+        typer.Option(
+            "--embed",
+            help="With --xmp: write the keywords into the photos themselves: JPEG, PNG, WebP and TIFF. Their pixels "
+            "stay the same bytes. Photos in other formats get a sidecar.",
+        ),
+    ] = False,
+    keep_time: Annotated[
+        bool, typer.Option("--keep-time", help="With --embed: photos keep the time of their last change.")
+    ] = False,
     xmp_name: Annotated[
         SidecarName | None,
         typer.Option(
@@ -202,12 +213,20 @@ def label(
 ) -> None:
     """Name what is in photos.
 
-    Exits with 1 if a photo could not be read or a sidecar not written; the others are still labelled.
+    Exits with 1 if a photo could not be read or its keywords not written; the others are still labelled.
     """
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.forms import form_of
-    from devise.cli.output import IN_DOUBT, Tally, open_output, open_sheet, open_sidecars, open_tree, write_answers
+    from devise.cli.output import (
+        IN_DOUBT,
+        Tally,
+        open_output,
+        open_sheet,
+        open_sidecars,
+        open_tree,
+        write_answers,
+    )
     from devise.model.candidates import with_senses
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
@@ -223,11 +242,9 @@ def label(
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    if xmp_name and not xmp:
-        raise UsageError("--xmp-name is for sidecars: give --xmp too")
-    if xmp:
-        require_xmp()
-        sure = IN_DOUBT if sure is None else sure
+    places = _keyword_places(xmp, xmp_name, embed, keep_time)
+    if places is not None and sure is None:
+        sure = IN_DOUBT
     in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
     request = LabelRequest(
         top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context
@@ -259,7 +276,7 @@ def label(
         open_tree(tree, loaded) as drawn,
         open_output(output, tally) as target,
         open_sheet(sheet, loaded, run) as shown,
-        open_sidecars((xmp_name or SidecarName.full) if xmp else None, tally) as tagged,
+        open_sidecars(places, tally) as tagged,
     ):
         found = _found(paths, exclude or (), tally)
         answers = _in_context(run, found) if context else _answers(loaded, run, found)
@@ -271,6 +288,22 @@ def label(
         tell(line)
     if tally.failed or tally.sidecars_failed or not tally.labelled:
         raise typer.Exit(1)
+
+
+def _keyword_places(xmp: bool, name: SidecarName | None, embed: bool, keep_time: bool) -> "KeywordPlaces | None":
+    """Return where keywords go; UsageError if an option needs another, or the library for XMP is missing."""
+    from devise.cli.output import KeywordPlaces
+
+    if name and not xmp:
+        raise UsageError("--xmp-name is for sidecars: give --xmp too")
+    if embed and not xmp:
+        raise UsageError("--embed is for keywords: give --xmp too")
+    if keep_time and not embed:
+        raise UsageError("--keep-time is for photos with keywords inside: give --xmp --embed too")
+    if not xmp:
+        return None
+    require_xmp()
+    return KeywordPlaces(name or SidecarName.full, embed, keep_time)
 
 
 def _check_outputs(*asked: tuple[str, Path | None, str]) -> None:

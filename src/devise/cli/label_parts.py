@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from devise.cli.output import excluded_lines
-from devise.cli.terminal import tell
+from devise.cli.output import excluded_lines, skipped_lines
+from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.search.label_parts import chunks, done_names, label_chunk, problems_in, writing_parts
@@ -66,8 +66,8 @@ def label_in_parts(
     failed = problems_in(job.output)
     labelled = now - (failed - before)  # a photo that cannot be read is in the parts, and has no label
     sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {labelled:,} of them labelled in this run\n")
-    if skipped:
-        tell(f"left out {counted(skipped, 'file')}: not pictures by their names")
+    for line in skipped_lines(skipped):
+        tell(line)
     if failed:
         tell(f"{counted(failed, 'photo')} could not be read: column problem says why")
     if failed or not photos:
@@ -84,6 +84,7 @@ def _labelled(run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int
     done = done_names(folder)
     skipped: list[str] = []
     excluded: list[Path] = []
+    problems = Problems()
     now = 0
     console = Console(stderr=True, soft_wrap=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
@@ -91,9 +92,9 @@ def _labelled(run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int
         task = progress.add_task("", total=None)
         for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done):
             for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1), tell):
-                tell(f"{item.name}: {problem}")
+                problems.tell(f"{item.name}: {problem}")
             now += len(chunk)
-    for line in excluded_lines(len(excluded)):
+    for line in (*problems.lines(), *excluded_lines(len(excluded))):
         tell(line)
     return len(done) + now, now, len(skipped)
 

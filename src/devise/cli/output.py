@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,19 +19,28 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from devise.cli.forms import Form
-from devise.cli.terminal import Stream, tell
+from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted
-from devise.files import atomic_write, real_path
+from devise.files import atomic_write, real_path, remove_unfinished
 from devise.model.answers import Answer
-from devise.sidecars import Keyword, SidecarError, SidecarName, sidecar_of, tag_sidecar
+from devise.sidecars import (
+    Keyword,
+    SidecarError,
+    SidecarName,
+    sidecar_of,
+    tag_photo,
+    tag_sidecar,
+    takes_keywords,
+)
 from devise.taxonomy.wordnet import ENGLISH
-from devise.vision.folders import EXTENSIONS, IGNORE_FILE
+from devise.vision.folders import EXTENSIONS, IGNORE_FILE, VIDEOS
 
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
 
 __all__ = [
     "IN_DOUBT",
+    "KeywordPlaces",
     "Output",
     "Tally",
     "check_output",
@@ -42,6 +51,7 @@ __all__ = [
     "open_sheet",
     "open_sidecars",
     "open_tree",
+    "skipped_lines",
     "tell_notes",
     "write_answers",
 ]
@@ -58,12 +68,16 @@ class Tally:
     rejected: int = 0
     failed: int = 0
     skipped: int = 0
+    videos: int = 0
     excluded: int = 0
     sidecars_failed: int = 0
+    problems: Problems = field(default_factory=Problems)
 
     def skip(self, path: Path) -> None:
         """Count a file that is not a picture by its name."""
-        self.skipped += 1
+        video = path.suffix.lower() in VIDEOS
+        self.videos += video
+        self.skipped += not video
 
     def leave_out(self, path: Path) -> None:
         """Count a file or folder that is excluded."""
@@ -76,14 +90,22 @@ class Tally:
 
     def lines(self) -> Iterator[str]:
         """Yield the closing lines for the user; none if all went well."""
+        yield from self.problems.lines()
         if self.failed and self.pictures > 1:
             yield f"{self.failed:,} of {counted(self.pictures, 'photo')} could not be read"
         if self.rejected and self.pictures > 1:
             yield f"{self.rejected:,} of {counted(self.labelled, 'labelled photo')} got 'none of these'"
-        if self.skipped:
-            kept = "not a picture by its name" if self.skipped == 1 else "not pictures by their names"
-            yield f"left out {counted(self.skipped, 'file')}: {kept}"
+        yield from skipped_lines(self.skipped, self.videos)
         yield from excluded_lines(self.excluded)
+
+
+def skipped_lines(files: int, videos: int = 0) -> Iterator[str]:
+    """Yield a line on each kind of files that are not pictures, if there are any."""
+    if videos:
+        yield f"left out {counted(videos, 'video')}"
+    if files:
+        kept = "not a picture by its name" if files == 1 else "not pictures by their names"
+        yield f"left out {counted(files, 'file')}: {kept}"
 
 
 def excluded_lines(count: int) -> Iterator[str]:
@@ -182,39 +204,63 @@ def _passing(take: Callable[[Answer], None], answers: Iterable[Answer]) -> Itera
         yield answer
 
 
-@contextmanager
-def open_sidecars(name: SidecarName | None, tally: Tally) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
-    """Write the sure names of each photo whose answer passes through into its XMP sidecar, before the answer is shown.
+@dataclass(frozen=True, slots=True)
+class KeywordPlaces:
+    """Where keywords go. name: of sidecars. embed: into the photos that can hold them; keep_time: which keep theirs."""
 
-    name: None writes no sidecar. A sidecar that cannot be changed is reported and counted; the others are written.
+    name: SidecarName = SidecarName.full
+    embed: bool = False
+    keep_time: bool = False
+
+
+@contextmanager
+def open_sidecars(
+    places: KeywordPlaces | None, tally: Tally
+) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
+    """Write the sure names of each photo whose answer passes through as keywords, before the answer is shown.
+
+    places: None writes none. A sidecar or photo that cannot be changed is reported and counted; the others are written.
     """
-    if name is None:
+    if places is None:
         yield iter
         return
     photo_of: dict[Path, str] = {}
-    written = unchanged = unnamed = 0
+    folders: set[Path] = set()
+    photos = sidecars = unchanged = unnamed = 0
 
     def write(answer: Answer) -> None:
-        nonlocal written, unchanged, unnamed
+        nonlocal photos, sidecars, unchanged, unnamed
         if answer.problem is not None:
             return
-        keywords, path = keywords_of(answer), sidecar_of(Path(answer.source), name)
+        keywords, photo = keywords_of(answer), Path(answer.source)
+        inside = places.embed and takes_keywords(photo)
+        path = real_path(photo) if inside else sidecar_of(photo, places.name)
+        if path.parent not in folders:
+            remove_unfinished(path.parent)
+            folders.add(path.parent)
         try:
-            if (other := photo_of.setdefault(path, answer.source)) != answer.source:
-                raise SidecarError(f"{path} is the sidecar of {other} and {answer.source}: take --xmp-name full")
-            changed = tag_sidecar(path, keywords)
+            if inside:
+                changed = tag_photo(photo, keywords, keep_time=places.keep_time)
+            else:
+                if (other := photo_of.setdefault(path, answer.source)) != answer.source:
+                    raise SidecarError(f"{path} is the sidecar of {other} and {answer.source}: take --xmp-name full")
+                changed = tag_sidecar(path, keywords)
         except SidecarError as error:
             tally.sidecars_failed += 1
             tell(str(error))
             return
-        written += changed
+        photos += changed and inside
+        sidecars += changed and not inside
         unchanged += bool(keywords) and not changed
         unnamed += not keywords
 
     try:
         yield partial(_passing, write)
     finally:
-        counts = [f"{counted(written, 'sidecar')} written", f"{unchanged:,} unchanged"]
+        written = [counted(photos, "photo")] * places.embed + [counted(sidecars, "sidecar")] * (
+            not places.embed or sidecars > 0
+        )
+        counts = [f"{' and '.join(written)} written", f"{unchanged:,} unchanged"]
         counts += [f"{counted(unnamed, 'photo')} without a sure name"] * bool(unnamed)
         counts += [f"{tally.sidecars_failed:,} failed"] * bool(tally.sidecars_failed)
         tell(f"keywords: {', '.join(counts)}")
@@ -391,7 +437,7 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
             task = progress.add_task("", total=None)
             for answer in answers:
                 if told := answer.problem or answer.note:
-                    tell(f"{answer.source}: {told}")
+                    tally.problems.tell(f"{answer.source}: {told}")
                 output.write(form.one(answer))
                 tally.failed += answer.problem is not None
                 tally.labelled += answer.problem is None

@@ -2,11 +2,13 @@
 
 import sys
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from devise.errors import shortened
+from devise.errors import PHOTOS_EXTRA, counted, shortened
 
-__all__ = ["Stream", "one_line", "tell"]
+__all__ = ["Problems", "Stream", "one_line", "tell"]
 
 _LONGEST = 5000  # letters of a line: a path has 4,096 at most
 _JOINERS = "\u200c\u200d"  # between letters of Persian names and parts of emoji
@@ -44,3 +46,22 @@ def tell(message: str) -> None:
     """Print a line on standard error; do nothing if it is closed."""
     if sys.stderr is not None:
         print(f"devise: {one_line(shortened(message, _LONGEST))}", file=sys.stderr, flush=True)
+
+
+class Problems:
+    """Problems of photos: each is printed as it comes, but a missing package only once, at the end, with a count."""
+
+    def __init__(self) -> None:
+        self._missing: Counter[str] = Counter()
+
+    def tell(self, line: str) -> None:
+        """Print a photo and its problem, or count it."""
+        if line.endswith(PHOTOS_EXTRA):
+            self._missing[line.rpartition(": ")[0].rpartition(": ")[2]] += 1
+        else:
+            tell(line)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line per missing package."""
+        for needs, count in self._missing.items():
+            yield f"{counted(count, 'photo')} not read: {needs}: {PHOTOS_EXTRA.partition(': ')[2]}"

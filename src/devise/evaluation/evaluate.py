@@ -1,7 +1,7 @@
 """Evaluates a model on class folders of photos: every scorer, the same photos, the same candidates."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from jaxtyping import Int64
 
 from devise.arrays import Features, Queries, Scores
 from devise.errors import UsageError
+from devise.evaluation.keywords import list_tagged_photos
 from devise.evaluation.photos import Gathered, gather, list_photos
 from devise.evaluation.record import SHARES, Branch, Record, Recorder, ScorerRecord
 from devise.evaluation.summary import Summary, summarise
@@ -27,11 +28,15 @@ from devise.taxonomy.correct_sets import cached_correct_sets
 
 __all__ = [
     "CONTEXT",
+    "KEYWORDS",
     "Evaluation",
     "EvaluationRequest",
     "evaluate_folders",
     "record_gathered",
 ]
+
+KEYWORDS = "keywords in XMP that devise did not write"
+"""How a record describes a truth that is not the names of class folders."""
 
 CONTEXT = "context"
 """The name of the transductive row."""
@@ -50,6 +55,7 @@ class EvaluationRequest:
     branch: a name or id; the trained classes at or under it are told apart among themselves too.
     cache: a folder to keep correct sets in; None grows them.
     context: a row more, `CONTEXT`: fused, each photo helped by the nearest of this run.
+    keywords: the truth is what people wrote as keywords, not the names of class folders; see `list_tagged_photos`.
     """
 
     candidates: str = "unseen"
@@ -58,6 +64,7 @@ class EvaluationRequest:
     branch: str | None = None
     cache: Path | None = None
     context: bool = False
+    keywords: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +121,12 @@ def evaluate_folders(
     UsageError if there is no photo.
     """
     asked = request or EvaluationRequest(candidates)
-    listing = list_photos(model, folders)
+    listing, problems = list_tagged_photos(model, folders) if asked.keywords else (list_photos(model, folders), ())
     chosen = _chosen(model, asked, listing.classes)
     if chosen.classes is not None:
         listing = listing.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
-    return _evaluated(model, gather(model, listing, on_progress), chosen, asked)
+    photos = gather(model, listing, on_progress)
+    return _evaluated(model, replace(photos, problems=(*problems, *photos.problems)), chosen, asked)
 
 
 def record_gathered(model: Model, photos: Gathered, request: EvaluationRequest) -> Record:
@@ -211,6 +219,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
             "model": parts.name,
             "protocol": chosen.words,
             "folders": list(photos.listing.folders),
+            **({"truth": KEYWORDS} if asked.keywords else {}),
             "skipped": dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items())),
             "coverage": _coverage(space),
             **({"transductive": {CONTEXT: _told(len(photos.features))}} if asked.context else {}),

@@ -23,6 +23,7 @@ __all__ = [
     "find_test_photos",
     "gather",
     "list_photos",
+    "named_folders",
 ]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
@@ -186,10 +187,8 @@ def list_photos(model: Model, folders: Sequence[Path]) -> Listing:
     An image is named by its path under its folder; with several folders the folder's name comes first, behind a
     number where two are called the same.
     """
-    given = list({real_path(folder): folder for folder in reversed(folders)}.items())[::-1]
-    names = [place.name for place, _ in given]
-    heads = [name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names, 1)]
-    found = [find_test_photos(folder, model.parts.taxonomy) for _, folder in given]
+    given = named_folders(folders)
+    found = [find_test_photos(folder, model.parts.taxonomy) for folder, _ in given]
     pairs = [(path, truth) for photos in found for path, truth in photos.pairs]
     if not pairs:
         raise UsageError(
@@ -197,10 +196,18 @@ def list_photos(model: Model, folders: Sequence[Path]) -> Listing:
         )
     images = tuple(
         ImageRecord(_name(path.relative_to(folder), head if len(given) > 1 else None), truth)
-        for photos, (_, folder), head in zip(found, given, heads, strict=True)
+        for photos, (folder, head) in zip(found, given, strict=True)
         for path, truth in photos.pairs
     )
-    return Listing(images, tuple(path for path, _ in pairs), tuple(heads), _skipped(found))
+    return Listing(images, tuple(path for path, _ in pairs), tuple(head for _, head in given), _skipped(found))
+
+
+def named_folders(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return each folder once, with a name of its own: a number is put before one that two have."""
+    given = list({real_path(folder): folder for folder in reversed(folders)}.items())[::-1]
+    names = [place.name for place, _ in given]
+    heads = [name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names, 1)]
+    return [(folder, head) for (_, folder), head in zip(given, heads, strict=True)]
 
 
 def gather(model: Model, listing: Listing, on_progress: Progress | None = None) -> Gathered:

@@ -14,7 +14,7 @@ import numpy as np
 from devise.arrays import Features
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import MANIFEST_FILE
-from devise.errors import PictureError, UsageError
+from devise.errors import PHOTOS_EXTRA, PictureError, UsageError
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import make_scorer
@@ -22,7 +22,7 @@ from devise.model.threads import one_thread
 from devise.search.store import Header, Known, PhotoFact, PhotoStore, Rows
 from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
-from devise.vision.folders import Found, find_pictures
+from devise.vision.folders import VIDEOS, Found, find_pictures
 from devise.vision.pictures import picture_bytes
 from devise.vision.pipeline import Extracted
 
@@ -121,7 +121,7 @@ class Indexed:
 
     new, changed: went through the network. Known content: moved (the old path is gone), copied (the old path remains),
     touched (same content, new time). gone: removed from the index.
-    skipped: files that are not pictures by their names. excluded: files and folders, see `find_pictures`.
+    skipped: files that are neither pictures nor videos by their names. excluded: see `find_pictures`.
     photos: in the index now, from all folders.
     """
 
@@ -133,6 +133,7 @@ class Indexed:
     unchanged: int = 0
     gone: int = 0
     skipped: int = 0
+    videos: int = 0
     excluded: int = 0
     photos: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -326,13 +327,17 @@ class _Run:
         self._on_progress(len(block))
 
     def _fail(self, path: str, reason: str) -> None:
-        """Remove a photo that is now damaged from the index; keep one that access problems hide."""
+        """Remove a photo that is now damaged from the index; keep one that access problems or a lost package hide."""
         self.done.problems.append(Problem(path, reason))
+        if reason.endswith(PHOTOS_EXTRA):
+            return
         if path in self._known and path in self._seen and os.access(path, os.R_OK):
             self._rows.append(Rows.gone([path], self._store.header.dim, self._store.header.best))
 
     def _skip(self, path: Path) -> None:
-        self.done.skipped += 1
+        video = path.suffix.lower() in VIDEOS
+        self.done.videos += video
+        self.done.skipped += not video
 
     def _leave_out(self, path: Path) -> None:
         self.done.excluded += 1

@@ -12,7 +12,7 @@ from PIL import Image
 from devise.arrays import Pixels
 from devise.errors import PictureError
 
-__all__ = ["bytes_of_unit", "on_white", "orientation_of", "to_srgb", "upright"]
+__all__ = ["bytes_of_unit", "has_orientation", "on_white", "orientation_of", "to_srgb", "upright"]
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _BAND = 2_000_000  # pixels converted at once: some 40 MB, where a large picture whole takes 16 bytes per pixel
@@ -77,11 +77,20 @@ def upright(pixels: Pixels, orientation: int) -> UInt8[np.ndarray, "high wide 3"
 
 def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) if missing or broken."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # EXIF blocks are written by anything, and Pillow lets any error through
-        return 1
+    value = _orientation(image)
     return value if isinstance(value, int) else 1
+
+
+def has_orientation(image: Image.Image) -> bool:
+    """Return whether the EXIF data has an orientation."""
+    return _orientation(image) is not None
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # EXIF blocks are written by anything, and Pillow lets any error through
+        return None
 
 
 def on_white(pixels: UInt8[np.ndarray, "height width 4"]) -> Pixels:

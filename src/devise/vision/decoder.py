@@ -4,6 +4,7 @@ What no header shows (a crash of a codec, endless decoding, memory) costs the pr
 """
 
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -186,6 +187,9 @@ def main(arguments: list[str]) -> None:
     from PIL import Image
 
     Image.init()
+    for name in ("pillow_heif", "rawpy"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     _bound_memory(limits)
     answers.write(_READY)
     answers.flush()

@@ -17,6 +17,7 @@ __all__ = [
     "EXTENSIONS",
     "IGNORE_FILE",
     "SYSTEM_FOLDERS",
+    "VIDEOS",
     "Found",
     "absent",
     "find_pictures",
@@ -28,8 +29,12 @@ __all__ = [
 EXTENSIONS = frozenset(
     {".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
     | {".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
 )
 """Suffixes of picture files in folders, in any letter case."""
+
+VIDEOS = frozenset({".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm"})
+"""Suffixes of videos: not read, but counted by themselves. A phone puts one next to each live photo."""
 
 SYSTEM_FOLDERS = frozenset(
     {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}

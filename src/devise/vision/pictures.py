@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from devise.arrays import Pixels
-from devise.errors import PictureError
-from devise.vision.colours import bytes_of_unit, on_white, orientation_of, to_srgb, upright
+from devise.errors import PHOTOS_EXTRA, PictureError
+from devise.vision.colours import bytes_of_unit, has_orientation, on_white, orientation_of, to_srgb, upright
 from devise.vision.folders import absent
 from devise.vision.limits import (
     MAX_BYTES,
@@ -35,6 +35,7 @@ from devise.vision.limits import (
     halvings,
     read_jpeg_header,
 )
+from devise.vision.rawfiles import is_raw, preview_of
 
 __all__ = [
     "MAX_BYTES",
@@ -289,6 +290,8 @@ def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits, on_not
         on_note(_NO_END)
         return _from_jpeg(data + _END, min_side, limits)
     check_head(data)
+    if is_raw(data):
+        return _from_raw(data, min_side, limits)
     formats = [name for name in _FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
     try:
         image = Image.open(BytesIO(data), formats=formats)
@@ -322,8 +325,8 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
                 return f"cut off or damaged ({reason if told else name})"
     begins_as = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ").lower()
     other = next((name for begin, name in _OTHERS if begins_as.startswith(begin)), None)
-    if data[4:8] == b"ftyp":  # MP4, MOV and their family; CR3 is Canon's
-        other = "a camera's raw file" if data[8:11] == b"crx" else "a video"
+    if data[4:8] == b"ftyp":  # MP4, MOV and their family
+        other = "a video"
     if other and other.endswith(_CONVERT):
         return other
     return f"{other}, not a picture" if other else "not a picture of a known format"
@@ -429,13 +432,28 @@ def _is_heic(data: bytes) -> bool:
 
 def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
     try:
-        import pillow_heif  # type: ignore[import-not-found]  # optional, and without types
+        import pillow_heif
     except ModuleNotFoundError:
-        raise PictureError("HEIC pictures need another package: pip install pillow-heif") from None
-    opened = pillow_heif.open_heif(BytesIO(data))
-    limits.check_size(opened.size)
-    limits.check_memory("HEIF", opened.size)
-    return _from_image(opened.to_pillow(), min_side, limits)
+        raise PictureError(f"HEIC needs {PHOTOS_EXTRA}") from None
+    try:
+        opened = pillow_heif.open_heif(BytesIO(data))
+        limits.check_size(opened.size)
+        limits.check_memory("HEIF", opened.size)
+        image = opened.to_pillow()  # upright
+    except (EOFError, LookupError, OSError, RuntimeError, SyntaxError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise PictureError(f"cut off or damaged ({reason if 0 < len(reason) <= _LONGEST_REASON else 'HEIC'})") from None
+    return _from_image(image, min_side, limits)
+
+
+def _from_raw(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
+    """Read the preview in a raw file; what its own EXIF data says of its orientation comes first."""
+    preview, orientation = preview_of(data)
+    if not isinstance(preview, bytes):
+        return upright(_from_array(preview, limits), orientation)
+    pixels = _from_jpeg(preview, min_side, limits)
+    with Image.open(BytesIO(preview), formats=["JPEG"]) as image:
+        return pixels if has_orientation(image) else upright(pixels, orientation)
 
 
 def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
