@@ -87,6 +87,24 @@ def test_nothing_found_says_what_was_asked(devise: Command, index: Path):
         assert err.splitlines()[-1].endswith(f" photos looks like {named} (--reject 0 shows the nearest photos anyway)")
 
 
+def test_words_and_photos_are_joined(devise: Command, photos: Path, index: Path):
+    photo = photos / "n02084071" / "1.png"
+    code, out, err = devise("search", index, "dog + cat - 2*car", photo, "--reject", 0, "-f", "json")
+    assert (code, json.loads(out)[0]["path"]) == (0, str(photo))
+    code, out, err = devise("search", index, "a dog on a sofa", "--reject", 1)
+    assert (code, out) == (0, "")
+    assert "a dog on a sofa: read as dog + sofa" in err
+    assert err.splitlines()[-1].endswith("looks like a dog on a sofa (--reject 0 shows the nearest photos anyway)")
+    assert devise("search", index, photo, "-f", "json")[1] == devise("search", index, "--like", photo, "-f", "json")[1]
+
+
+def test_senses_of_words_in_a_query(devise: Command, index: Path):
+    asked = ("search", index, "--reject", 0, "-f", "json")
+    by_option = devise(*asked, "dog + mouse", "--sense", "n03793489")
+    assert by_option == devise(*asked, "dog + mouse: n03793489")
+    assert by_option[1] != devise(*asked, "dog + mouse")[1]
+
+
 def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path: Path):
     like = photos / "n02084071" / "1.png"
     code, out, err = devise("search", index, "--like", like, "--sheet", tmp_path / "page.html")
@@ -130,7 +148,11 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
     ("arguments", "code", "message"),
     [
         ([], 2, "nothing to search for"),
+        ([], 2, "give WORDS, --under NAME or --like PHOTO"),
         (["dog", "--like", "x.png"], 2, "excludes words and under"),
+        (["dog + cat", "--every"], 2, "leave out every"),
+        (["dog +"], 2, "nothing after +"),
+        (["dog + nowhere.png"], 1, "nowhere.png: no such file"),
         (["--like", "nowhere.png"], 1, "no such file"),
         (["xqzzv"], 1, "unknown label 'xqzzv'"),
         (["dog", "--top", "0"], 2, "top must be at least 1"),

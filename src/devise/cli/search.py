@@ -51,7 +51,10 @@ def search(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Words to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'.", metavar="WORDS"
+            help="Words to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'; a phrase: 'a dog on a "
+            "sofa'; words and photos joined by + and -, with weights: '2*beach + sunset - person' ./pool.jpg. Put "
+            "spaces around + and -: T-shirt is a name.",
+            metavar="WORDS",
         ),
     ] = None,
     every: Annotated[
@@ -97,17 +100,17 @@ def search(
 
     A word means its most probable sense and all kinds of it; an id (n02084071, dog.n.01) means that label alone. The
     score is the probability that devise label gives the words; with --like it is the similarity to the photo, at most
-    1.
+    1. Of words and photos joined by + it is the product of theirs, and of what is not: a word after - counts as one
+    minus its probability. A weight is an exponent.
     """
     from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
     from devise.files import atomic_write
     from devise.model.candidates import with_senses
     from devise.model.labeller import load
-    from devise.model.typed import parse_labels
     from devise.pages.contact_sheet import contact_sheet
+    from devise.search.expression import Expression, parse_expression
     from devise.search.nearest_photos import open_search
-    from devise.search.results import Wanted
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
 
@@ -128,8 +131,18 @@ def search(
         return
     if excel and form != Form.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    typed = with_senses(taxonomy_in(lang), parse_labels(*words) if words else (), sense or ())
-    wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact, parse_reject(reject) or 0.0)
+    if not words and under is None and like is None:
+        raise UsageError("nothing to search for: give WORDS, --under NAME or --like PHOTO, or --evaluate")
+    typed = parse_expression(*words) if words else Expression()
+    typed = typed.changed(lambda labels: with_senses(taxonomy_in(lang), labels, sense or ()))
+    wanted = typed.wanted(
+        like=like,
+        under=under,
+        match="all" if every else "any",
+        by=by.value,
+        exact=exact,
+        reject=parse_reject(reject) or 0.0,
+    )
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
     loaded = load(model, fast=fast, language=lang)
@@ -137,10 +150,12 @@ def search(
     tell_notes(() if quiet else (*filter(None, [loaded.parts.language_note]), *found.notes))
     if not found.exact:
         tell("searched approximately: devise index prints the recall of this search")
-    asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
+    asked = (" " if wanted.terms else ", ").join(words or ()) or (
+        f"under {under}" if under is not None else f"like {like}"
+    )
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
     if not found.hits and found.photos:
-        named = ", ".join(words or ()) or (f"any {under}" if under is not None else like)
+        named = asked if words else f"any {under}" if under is not None else like
         tell(
             f"none of {counted(found.photos, 'photo')} looks like {named} (--reject 0 shows the nearest photos anyway)"
         )
