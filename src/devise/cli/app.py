@@ -24,6 +24,7 @@ _COMMANDS = (
     "info",
     "index",
     "search",
+    "duplicates",
     "serve",
     "train",
     "evaluate",

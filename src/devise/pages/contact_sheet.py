@@ -11,10 +11,11 @@ from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.model.rejection import why_none
 from devise.pages.frame import CLOSING, document, html_text, opening, percent, problem_list, unseen_mark
 from devise.pages.gallery import guess_html
+from devise.search.duplicates import Duplicates
 from devise.search.results import Hit, Hits, shown_score
 from devise.vision.pictures import data_uri
 
-__all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet"]
+__all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet", "duplicate_sheet"]
 
 MOST_PHOTOS = 5_000
 """Most photos per page: a browser still shows this many at once, in a file of about 75 MB."""
@@ -30,6 +31,32 @@ def contact_sheet(found: Hits, asked: str) -> str:
     items = "\n".join(_card(hit.path, hit.label.name, _hit_text(hit)) for hit in found.hits)
     body = f'<h1>{title}</h1>\n<ol class="shots" role="list">\n{items}\n</ol>'
     return document(title, body, styles=_STYLES)
+
+
+def duplicate_sheet(found: Duplicates) -> Iterator[str]:
+    """Yield the page of near-duplicates in pieces: a row of photos per group, the kept one first.
+
+    Groups beyond MOST_PHOTOS photos are counted.
+    """
+    title = f"{counted(len(found.groups), 'group')} of near-duplicates among {counted(found.photos, 'photo')}"
+    yield opening(title, styles=_STYLES)
+    yield f"<h1>{title}</h1>\n<p>The first photo of a group is the largest file, to be kept.</p>\n"
+    shown = 0
+    for number, group in enumerate(found.groups, start=1):
+        shown += 1 + len(group.copies)
+        if shown > MOST_PHOTOS:
+            yield f"<p>The page shows the first {number - 1:,} groups.</p>\n"
+            break
+        cards = [_card(group.kept.path, "", f'<p class="first">keep, {_bytes(group.kept.size)}</p>')]
+        for copy in group.copies:
+            how = "same bytes" if copy.same_bytes else f"{percent(copy.similar)} similar"
+            cards.append(_card(copy.fact.path, "", f"<p>{how}, {_bytes(copy.fact.size)}</p>"))
+        yield f'<h2>Group {number:,}</h2>\n<ol class="shots" role="list">\n{"".join(cards)}\n</ol>\n'
+    yield CLOSING
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
 
 @dataclass(frozen=True, slots=True)

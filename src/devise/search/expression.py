@@ -60,7 +60,7 @@ class Expression:
         return Wanted(self.words, terms=self.terms, like=like, under=under, **options)
 
     def changed(self, change: Callable[[tuple[TypedLabel, ...]], tuple[TypedLabel, ...]]) -> "Expression":
-        """Return the query with other labels in place of its own: as many, in the same order."""
+        """Return the query with other labels: as many as its own, in the same order."""
         labels = iter(change((*self.words, *(label for term in self.terms for label in term.words))))
         words = tuple(islice(labels, len(self.words)))
         return Expression(

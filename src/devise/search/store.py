@@ -321,8 +321,11 @@ class PhotoStore:
         self.header = header
 
     @classmethod
-    def opened(cls, path: Path, header: Header) -> "PhotoStore":
-        """Open the index at `path`; PhotoIndexError if absent, or of another model or version."""
+    def opened(cls, path: Path, header: Header | None = None) -> "PhotoStore":
+        """Open the index at `path`; PhotoIndexError if absent, or of another model or version.
+
+        header: of the model that is to search it; None opens an index of any model.
+        """
         import_pyarrow()
         file = path / HEADER_FILE
         try:
@@ -340,7 +343,7 @@ class PhotoStore:
             ) from None
         if found is None:
             raise PhotoIndexError(f"{file}: is {form} {version}, this package reads {_FORMAT} {_VERSION}: update it")
-        if found != header:
+        if header is not None and found != header:
             if found.model_sha256 == header.model_sha256:
                 raise PhotoIndexError(
                     f"{file}: is damaged (numbers that do not fit the model): remove {path} and index the photos again"
@@ -350,7 +353,7 @@ class PhotoStore:
                 f"({header.model_sha256[:12]}) with different vectors: give that model with --model, or index the "
                 "photos again into another folder"
             )
-        return cls(path, header)
+        return cls(path, found)
 
     @classmethod
     def created(cls, path: Path, header: Header) -> "PhotoStore":
