@@ -128,7 +128,8 @@ def print_wrong(rows: Rows) -> None:
 def units(rows: Rows) -> np.ndarray:
     """Return the vectors with length 1."""
     vectors = rows.vectors.astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from devise.search.photoindex import index_photos
 from devise.search.query import PhotoSearch
 from devise.search.results import Wanted
 from devise.search.search_quality import Retrieval, class_of, retrieval
+from devise.space.labelspace import LabelSpace
 from devise.tabletext import markdown_table
 from devise.taxonomy.everyday import kinds
 
@@ -103,10 +105,7 @@ def designs(model: Model, search: PhotoSearch, like: Asked) -> Iterator[tuple[st
     vectors = Vectors(model, search)
     if like.photo is not None:
         for scale in _SCALES:
-            yield (
-                f"probability, exp({scale:g} (cosine - 1))",
-                lambda one, s=scale: logs.plus(one) + s * (logs.cosine(one) - 1),
-            )
+            yield f"probability, exp({scale:g} (cosine - 1))", partial(logs.near, scale)
         yield "joined vectors", vectors.scores
         yield "photo alone", logs.cosine
         return
@@ -144,11 +143,11 @@ class Logs:
 
     def plus(self, asked: Asked) -> np.ndarray:
         """Product of all words."""
-        return np.sum([self.of(word) for word in asked.plus], axis=0)
+        return np.asarray(np.sum([self.of(word) for word in asked.plus], axis=0))
 
     def no(self, asked: Asked) -> np.ndarray:
         """Product of one minus each."""
-        return np.sum([np.log1p(-np.exp(np.minimum(self.of(word), -1e-6))) for word in asked.minus], axis=0)
+        return np.asarray(np.sum([np.log1p(-np.exp(np.minimum(self.of(word), -1e-6))) for word in asked.minus], axis=0))
 
     def outside(self, asked: Asked) -> np.ndarray:
         """The words' labels that are not those of the others."""
@@ -164,9 +163,13 @@ class Logs:
     def cosine(self, asked: Asked) -> np.ndarray:
         """Of each photo with the given one."""
         vectors = self._search.rows.vectors.astype(np.float32)
-        return vectors @ vectors[asked.photo]
+        return np.asarray(vectors @ vectors[asked.photo])
 
-    def _space(self, word: str):
+    def near(self, scale: float, asked: Asked) -> np.ndarray:
+        """Product of all words and exp(scale (cosine - 1))."""
+        return self.plus(asked) + scale * (self.cosine(asked) - 1)
+
+    def _space(self, word: str) -> LabelSpace:
         chosen = choose_candidates(self._model.parts, "typed", typed=(typed_word(self._model, word),))
         return chosen.space if chosen.kinds is None else chosen.kinds.space
 
@@ -185,12 +188,12 @@ class Vectors:
             total = total - self._of(word)
         if asked.photo is not None:
             total = total + self._vectors[asked.photo]
-        return self._vectors @ (total / np.linalg.norm(total))
+        return np.asarray(self._vectors @ (total / np.linalg.norm(total)))
 
     def _of(self, word: str) -> np.ndarray:
         chosen = choose_candidates(self._model.parts, "typed", typed=(typed_word(self._model, word),), exact=True)
         vector: np.ndarray = photo_space(self._model.parts, chosen.space).vectors[0]
-        return vector / np.linalg.norm(vector)
+        return np.asarray(vector / np.linalg.norm(vector))
 
 
 def pairs_of(model: Model, search: PhotoSearch) -> list[tuple[str, str]]:
@@ -208,11 +211,11 @@ def make_pair(search: PhotoSearch, model: Model, one: str, other: str, folder: P
     for synset in (one, other):
         paths = [fact.path for fact in search.rows.facts if class_of(Path(fact.path), model.parts.taxonomy) == synset]
         sides.append(paths[-EACH:])
-    for number, paths in enumerate(zip(*sides, strict=True)):
+    for number, pair in enumerate(zip(*sides, strict=True)):
         target = folder / f"{one}+{other}" / f"{number}.jpg"
         if target.exists():
             continue
-        photos = [Image.open(path).convert("RGB") for path in paths]
+        photos = [Image.open(path).convert("RGB") for path in pair]
         sized = [photo.resize((max(1, photo.width * _HEIGHT // photo.height), _HEIGHT)) for photo in photos]
         whole = Image.new("RGB", (sum(photo.width for photo in sized), _HEIGHT))
         whole.paste(sized[0], (0, 0))

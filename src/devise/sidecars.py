@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lxml import etree
 
 __all__ = [
+    "LARGEST_SIDECAR",
     "Keyword",
     "SidecarError",
     "SidecarName",

@@ -98,6 +98,27 @@ def test_words_and_photos_are_joined(devise: Command, photos: Path, index: Path)
     assert devise("search", index, photo, "-f", "json")[1] == devise("search", index, "--like", photo, "-f", "json")[1]
 
 
+def test_filters(devise: Command, photos: Path, index: Path, tmp_path: Path):
+    found = devise("search", index, "dog", "--reject", 0, "--in", "n02084071", "-f", "jsonl")[1].splitlines()
+    assert len(found) == 3
+    code, out, err = devise("search", index, "dog", "--since", "2024-05", "--until", "2024-05-31", "--rating", 3)
+    assert (code, out) == (0, "")
+    assert "3 photos without a date left out" in err
+    assert err.splitlines()[-1] == "devise: no photo of the index passes the filters"
+
+
+def test_a_renamed_folder_leaves_its_old_paths_and_says_so(devise: Command, photos: Path, index: Path):
+    old, new = photos / "n02084071", photos / "n02085620"
+    old.rename(new)
+    code, out, err = devise("index", new, "-o", index)
+    assert (code, out) == (0, f"{index}: 6 photos; 3 copied\n")
+    assert err.splitlines()[-1] == (
+        "devise: 3 copied photos are no longer at the old path, which stays in the index: if it was renamed or "
+        f"deleted, devise index {old} --out {index} --forget removes it"
+    )
+    assert devise("index", old, "--out", index, "--forget")[:2] == (0, f"{index}: 3 photos; 3 gone\n")
+
+
 def test_senses_of_words_in_a_query(devise: Command, index: Path):
     asked = ("search", index, "--reject", 0, "-f", "json")
     by_option = devise(*asked, "dog + mouse", "--sense", "n03793489")
@@ -151,6 +172,10 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
         ([], 2, "give WORDS, --under NAME or --like PHOTO"),
         (["dog", "--like", "x.png"], 2, "excludes words and under"),
         (["dog + cat", "--every"], 2, "leave out every"),
+        (["dog", "--since", "May"], 2, "--since takes a date such as"),
+        (["dog", "--until", "2024-13"], 2, "--until takes a date such as"),
+        (["dog", "--since", "2024", "--until", "2023"], 2, "exchange them"),
+        (["dog", "--rating", "6"], 2, "from 1 to 5"),
         (["dog +"], 2, "nothing after +"),
         (["dog + nowhere.png"], 1, "nowhere.png: no such file"),
         (["--like", "nowhere.png"], 1, "no such file"),

@@ -1,6 +1,8 @@
 """devise index: make folders of photos searchable by words."""
 
 import os
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,9 @@ from devise.errors import UsageError, counted
 if TYPE_CHECKING:
     from devise.search.photoindex import Indexed
 
-__all__ = ["index"]
+__all__ = ["index", "missing_folder"]
+
+_NAMED = 3  # folders of old paths
 
 
 @app.command(no_args_is_help=True)
@@ -83,6 +87,8 @@ def index(
             f"({counted(facts.queries, 'label')} as "
             f"queries, {facts.probes} of {facts.lists} lists searched)"
         )
+    for line in _stale_lines(done.stale, out):
+        tell(line)
     if done.skipped:
         tell(f"left out {counted(done.skipped, 'file')}: not pictures by their names")
     for line in excluded_lines(done.excluded):
@@ -99,7 +105,30 @@ def _changes(done: "Indexed") -> str:
         "moved": done.moved,
         "copied": done.copied,
         "with a new time": done.touched,
+        "with new metadata": done.described,
         "gone": done.gone,
         "unchanged": done.unchanged,
     }
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none found"
+
+
+def _stale_lines(paths: Sequence[str], out: Path) -> Iterator[str]:
+    """Yield what to do about copied photos without a file at their old path: a renamed folder, a missing drive."""
+    if not paths:
+        return
+    folders = sorted({missing_folder(path) for path in paths})
+    named = " ".join(shlex.quote(folder) for folder in folders[:_NAMED])
+    more = f" (and {len(folders) - _NAMED:,} more folders)" if len(folders) > _NAMED else ""
+    yield (
+        f"{counted(len(paths), 'copied photo')} {'is' if len(paths) == 1 else 'are'} no longer at the old path, which "
+        f"stays in the index: if it was renamed or deleted, devise index {named}{more} --out {shlex.quote(str(out))} "
+        "--forget removes it"
+    )
+
+
+def missing_folder(path: str) -> str:
+    """Return the outermost folder of a missing file that is missing too, or the folder that it was in."""
+    folder = os.path.dirname(path)
+    while not os.path.lexists(os.path.dirname(folder)):
+        folder = os.path.dirname(folder)
+    return folder

@@ -73,6 +73,25 @@ def search(
         ),
     ] = None,
     like: Annotated[Path | None, typer.Option(metavar="PHOTO", help="Find photos similar to this one.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Only photos taken on this date or later: 2024, 2024-05 or 2024-05-31."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only photos taken on this date or earlier.")
+    ] = None,
+    folders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--in",
+            metavar="PATTERN",
+            help="Only photos in such a folder: its name, its path, or a pattern as in .gitignore ('2024/rome'); may "
+            "be repeated.",
+        ),
+    ] = None,
+    rating: Annotated[
+        int | None, typer.Option(metavar="STARS", help="Only photos with at least so many stars, 1 to 5.")
+    ] = None,
     by: Annotated[
         By, typer.Option(metavar="ORDER", help="Order by probability, or by cosine of photo and word.")
     ] = By.probability,
@@ -111,6 +130,7 @@ def search(
     from devise.pages.contact_sheet import contact_sheet
     from devise.search.expression import Expression, parse_expression
     from devise.search.nearest_photos import open_search
+    from devise.search.results import Filters
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
 
@@ -124,6 +144,7 @@ def search(
             "--excel": excel,
         }
         given |= {"--sheet": sheet, "--open": show, "--lang": lang}
+        given |= {"--since": since, "--until": until, "--in": folders, "--rating": rating is not None}
         if idle := [name for name, value in given.items() if value not in (None, False)]:
             raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
         loaded = load(model, fast=fast)
@@ -142,6 +163,7 @@ def search(
         by=by.value,
         exact=exact,
         reject=parse_reject(reject) or 0.0,
+        filters=Filters(_date("--since", since), _date("--until", until, end=True), tuple(folders or ()), rating),
     )
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
@@ -154,6 +176,8 @@ def search(
         f"under {under}" if under is not None else f"like {like}"
     )
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
+    if not found.hits and not found.photos and wanted.filters != Filters():
+        tell("no photo of the index passes the filters")
     if not found.hits and found.photos:
         named = asked if words else f"any {under}" if under is not None else like
         tell(
@@ -168,3 +192,13 @@ def search(
             import webbrowser
 
             webbrowser.open(target.absolute().as_uri())
+
+
+def _date(option: str, text: str | None, *, end: bool = False) -> int | None:
+    """Parse a date; UsageError, which names the option, if it is none. end: the last second of it."""
+    from devise.vision.metadata import seconds_of
+
+    seconds = None if text is None else seconds_of(text, end=end)
+    if text is not None and seconds is None:
+        raise UsageError(f"{option} takes a date such as 2024, 2024-05 or 2024-05-31, got {text!r}")
+    return seconds

@@ -87,9 +87,9 @@ def parse_expression(*texts: str, photos: bool = True) -> Expression:
     """
     tokens = [token for text in texts for token in _tokens(text)]
     for _, text in _operands(tokens):
-        if (sign := _ATTACHED.search(text.partition(":")[0])) and text[0] not in _MARKS and not _is_photo(text):
+        if (attached := _ATTACHED.search(text.partition(":")[0])) and text[0] not in _MARKS and not _is_photo(text):
             raise UsageError(
-                f"{text[sign.start() :]}: + and - need a space on both sides; put a name with such a sign in quotes"
+                f"{text[attached.start() :]}: + and - need a space on both sides; put a name with such a sign in quotes"
             )
     if not any(isinstance(token, str) for token in tokens) and all(_is_plain(text) for _, text in _operands(tokens)):
         return Expression(words=parse_labels(*texts))

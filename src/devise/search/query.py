@@ -1,6 +1,6 @@
 """Search an index of photos by nouns, by a WordNet subtree, or by a photo."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from devise.arrays import Scores
-from devise.errors import PictureError, UsageError
+from devise.errors import PhotoIndexError, PictureError, UsageError, counted
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model, Picture
@@ -19,11 +19,12 @@ from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.expression import Expression, parse_expression, understood
-from devise.search.results import Hit, Hits, Wanted
-from devise.search.store import Rows
+from devise.search.results import Filters, Hit, Hits, Wanted
+from devise.search.store import PhotoFact, Rows
 from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
+from devise.vision.folders import folder_filter
 
 __all__ = ["NearPhotos", "PhotoScores", "PhotoSearch"]
 
@@ -122,7 +123,16 @@ class PhotoSearch:
             wanted = parse_expression(wanted).wanted()
         if not len(self):
             return Hits((), 0, self._notes)
+        if wanted.filters != Filters():
+            return self._filtered(wanted, top, check)
         return self._found(replace(self._query(wanted), check=check), top)
+
+    def _filtered(self, wanted: Wanted, top: int, check: Callable[[], None]) -> Hits:
+        """Search the photos that the filters leave, each of them."""
+        places, notes = _passing(self.rows.facts, wanted.filters)
+        some = PhotoSearch(self._model, self.rows.taken(places), notes=self._notes, all_nouns=self._all_nouns)
+        found = some.find(replace(wanted, filters=Filters()), top, check=check)
+        return replace(found, notes=(*found.notes, *notes))
 
     def like(self, place: int, top: int = 20) -> Hits:
         """Return the photos nearest by cosine to one of the index, without itself. place: its position in `rows`.
@@ -407,6 +417,37 @@ class PhotoSearch:
         order = np.argsort(classes, kind="stable")
         starts = np.searchsorted(classes[order], np.arange(len(self._column) + 1))
         return _ByClass(starts, order // self.rows.classes.shape[1], self.rows.shares.ravel()[order])
+
+
+def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.ndarray, "some"], tuple[str, ...]]:
+    """Return the places of photos that pass, and notes on those without the facts that are asked for.
+
+    PhotoIndexError if no fact of any photo is known.
+    """
+    dated, rated = filters.since is not None or filters.until is not None, filters.rating is not None
+    unread = sum(fact.rating is None for fact in facts) if dated or rated else 0
+    if unread == len(facts) > 0:
+        raise PhotoIndexError("the index has no dates and ratings: run devise index again, which only reads these")
+    keep = np.ones(len(facts), dtype=bool)
+    if filters.folders:
+        inside = folder_filter(filters.folders)
+        keep &= [inside(fact.path) for fact in facts]
+    notes = [f"{counted(unread, 'photo')} left out, of unknown date and rating: run devise index again"] * bool(unread)
+    if dated:
+        without = sum(
+            keep[place] and fact.rating is not None and fact.taken is None for place, fact in enumerate(facts)
+        )
+        notes += [f"{counted(without, 'photo')} without a date left out"] * bool(without)
+        since, until = filters.since, filters.until
+        keep &= [
+            fact.taken is not None and (since is None or since <= fact.taken) and (until is None or fact.taken <= until)
+            for fact in facts
+        ]
+    if filters.rating is not None:
+        without = sum(keep[place] and fact.rating == 0 for place, fact in enumerate(facts))
+        notes += [f"{counted(without, 'photo')} without a rating left out"] * bool(without)
+        keep &= [(fact.rating or 0) >= filters.rating for fact in facts]
+    return np.flatnonzero(keep), tuple(notes)
 
 
 def _weighted(logs: PhotoScores, weight: float) -> PhotoScores:

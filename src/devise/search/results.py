@@ -8,8 +8,9 @@ from devise.labels import Label
 from devise.model.labeller import Picture
 from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel
+from devise.vision.metadata import MOST_RATING
 
-__all__ = ["LEAST_LIKE", "Hit", "Hits", "Likeness", "Term", "Wanted", "likeness", "shown_score"]
+__all__ = ["LEAST_LIKE", "Filters", "Hit", "Hits", "Likeness", "Term", "Wanted", "likeness", "shown_score"]
 
 Likeness = Literal["very like", "quite like", "somewhat like", "hardly like"]
 """Similarity of a photo to the query, in words."""
@@ -40,6 +41,27 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Filters:
+    """Which photos to search.
+
+    since, until: seconds since 1970 by the camera's clock, both included; see `devise.vision.metadata.seconds_of`.
+    folders: patterns as in .gitignore, or paths; a photo in any of these folders, or with such a name, is searched.
+    rating: least number of stars.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    folders: tuple[str, ...] = ()
+    rating: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rating is not None and not 1 <= self.rating <= MOST_RATING:
+            raise UsageError(f"a rating is a number of stars from 1 to {MOST_RATING}, got {self.rating}")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise UsageError("since must not be after until: exchange them")
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A query.
 
@@ -49,6 +71,7 @@ class Wanted:
     exact: a word means only its own label, without its kinds; an id always does.
     reject: threshold of the score, 0 keeps all photos; "auto" leaves out a photo that does not make one of the words
         (or `under`) more probable than before, and nothing if photos are ordered by a cosine.
+    filters: photos to search at all, by `PhotoSearch.find`.
     by: "probability", or the bare "cosine" of photo and label; for several labels the highest (any) or lowest (all).
     """
 
@@ -60,6 +83,7 @@ class Wanted:
     exact: bool = False
     reject: Reject = 0.0
     terms: tuple[Term, ...] = ()
+    filters: Filters = Filters()
 
     def __post_init__(self) -> None:
         if self.reject != "auto" and not 0 <= self.reject <= 1:
