@@ -154,11 +154,11 @@ class Logs:
         left = self._space(asked.plus[0])
         gone = set(self._space(asked.minus[0]).labels.ids)
         space = left.subset([place for place, one in enumerate(left.labels.ids) if one not in gone])
-        return self._search._log_shares(photo_space(self._model.parts, space), None, lambda: None)
+        return np.asarray(self._search._log_shares(photo_space(self._model.parts, space), None, lambda: None))
 
     def gain(self, word: str) -> np.ndarray:
         """By how much a word is more probable than in the mean photo."""
-        return self.of(word) - np.log(np.exp(self.of(word)).mean())
+        return np.asarray(self.of(word) - np.log(np.exp(self.of(word)).mean()))
 
     def cosine(self, asked: Asked) -> np.ndarray:
         """Of each photo with the given one."""
@@ -167,7 +167,7 @@ class Logs:
 
     def near(self, scale: float, asked: Asked) -> np.ndarray:
         """Product of all words and exp(scale (cosine - 1))."""
-        return self.plus(asked) + scale * (self.cosine(asked) - 1)
+        return np.asarray(self.plus(asked) + scale * (self.cosine(asked) - 1))
 
     def _space(self, word: str) -> LabelSpace:
         chosen = choose_candidates(self._model.parts, "typed", typed=(typed_word(self._model, word),))

@@ -27,6 +27,7 @@ __all__ = [
     "clear",
     "clear_sidecar",
     "require_xmp",
+    "shares_stem",
     "sidecar_of",
     "tag",
     "tag_sidecar",
@@ -90,6 +91,14 @@ def sidecar_of(photo: Path, name: SidecarName = SidecarName.full) -> Path:
     ('a/cat.jpg.xmp', 'a/cat.xmp')
     """
     return photo.with_name(f"{photo.name if name == SidecarName.full else photo.stem}.xmp")
+
+
+def shares_stem(photo: Path) -> bool:
+    """Return whether another file has the same name with another ending, and so the same photo.xmp."""
+    return any(
+        one.stem == photo.stem and one.suffix.lower() != ".xmp" and one.name != photo.name
+        for one in photo.parent.iterdir()
+    )
 
 
 def tag(packet: bytes | None, keywords: Sequence[Keyword]) -> bytes | None:

@@ -25,6 +25,7 @@ _COMMANDS = (
     "index",
     "search",
     "duplicates",
+    "watch",
     "serve",
     "train",
     "evaluate",

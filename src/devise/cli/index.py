@@ -16,7 +16,7 @@ from devise.errors import UsageError, counted
 if TYPE_CHECKING:
     from devise.search.photoindex import Indexed
 
-__all__ = ["index", "missing_folder"]
+__all__ = ["changes_of", "index", "missing_folder"]
 
 _NAMED = 3  # folders of old paths
 
@@ -76,7 +76,7 @@ def index(
         )
     for problem in (*done.problems, *done.notes):
         tell(f"{problem.path}: {problem.reason}")
-    print(f"{out}: {counted(done.photos, 'photo')}; {_changes(done)}")
+    print(f"{out}: {counted(done.photos, 'photo')}; {changes_of(done)}")
     built = refresh_nearest(
         loaded, out, done.photos, APPROXIMATE_ABOVE if approximate_above is None else approximate_above
     )
@@ -98,7 +98,8 @@ def index(
         raise typer.Exit(1)
 
 
-def _changes(done: "Indexed") -> str:
+def changes_of(done: "Indexed") -> str:
+    """Return the counts of what was indexed, in words."""
     counts = {
         "new": done.new,
         "changed": done.changed,

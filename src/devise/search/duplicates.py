@@ -19,7 +19,7 @@ from devise.errors import PictureError, UsageError
 from devise.files import atomic_write, reason_of
 from devise.search.photoindex import Problem
 from devise.search.store import PhotoFact, PhotoStore, Rows
-from devise.sidecars import SidecarName, sidecar_of
+from devise.sidecars import SidecarName, shares_stem, sidecar_of
 from devise.vision.pictures import read_picture
 from devise.vision.pipeline import cores
 
@@ -329,20 +329,12 @@ def _move(fact: PhotoFact, target: Path, done: Moved) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     for name in SidecarName:
         sidecar = sidecar_of(source, name)
-        alone = name == SidecarName.full or not _shares_stem(source)
+        alone = name == SidecarName.full or not shares_stem(source)
         if alone and sidecar.is_file() and not sidecar.is_symlink():
             _moved(sidecar, _free(sidecar, sidecar_of(target, name)))
             done.sidecars += 1
     _moved(source, target)
     done.photos += 1
-
-
-def _shares_stem(photo: Path) -> bool:
-    """Return whether another photo has the same name with another ending, and so the same photo.xmp."""
-    return any(
-        one.stem == photo.stem and one.suffix.lower() != ".xmp" and one.name != photo.name
-        for one in photo.parent.iterdir()
-    )
 
 
 def _free(source: Path, target: Path) -> Path:

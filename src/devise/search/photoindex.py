@@ -142,6 +142,11 @@ class Indexed:
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
 
+    @property
+    def changes(self) -> int:
+        """Number of photos whose entry in the index has changed."""
+        return self.new + self.changed + self.moved + self.copied + self.touched + self.described + self.gone
+
 
 def index_photos(
     model: Model,

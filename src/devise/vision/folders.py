@@ -21,6 +21,7 @@ __all__ = [
     "absent",
     "find_pictures",
     "folder_filter",
+    "is_found",
     "is_hidden",
     "is_packed",
     "is_shard",
@@ -104,6 +105,28 @@ def find_pictures(
                 on_empty(path)
         else:
             yield _file(path)
+
+
+def is_found(path: Path, root: Path, exclude: Sequence[str] = ()) -> bool:
+    """Return whether `find_pictures` would find this photo in the folder `root`, without listing any folder.
+
+    UsageError for a malformed pattern in `exclude`; False below a folder whose own patterns cannot be read.
+    """
+    if path.suffix.lower() not in EXTENSIONS or not path.is_relative_to(root):
+        return False
+    rules: _Rules = ((root, _compiled(exclude, "--exclude")),) if exclude else ()
+    inside = path.relative_to(root).parts
+    if any(part.startswith(".") for part in inside):
+        return False
+    try:
+        for depth in range(len(inside)):
+            folder = root.joinpath(*inside[:depth])
+            if depth and _is_excluded(folder, rules, is_folder=True):
+                return False
+            rules = (*rules, *_own_rules(folder))
+    except (OSError, UsageError):
+        return False
+    return not _is_excluded(path, rules, is_folder=False)
 
 
 def folder_filter(patterns: Sequence[str]) -> Callable[[str], bool]:
