@@ -104,7 +104,7 @@ def test_filters(devise: Command, photos: Path, index: Path, tmp_path: Path):
     code, out, err = devise("search", index, "dog", "--since", "2024-05", "--until", "2024-05-31", "--rating", 3)
     assert (code, out) == (0, "")
     assert "3 photos without a date left out" in err
-    assert err.splitlines()[-1] == "devise: no photo of the index passes the filters"
+    assert err.splitlines()[-1] == "devise: no photo passes the filters"
 
 
 def test_a_renamed_folder_leaves_its_old_paths_and_says_so(devise: Command, photos: Path, index: Path):
@@ -135,14 +135,38 @@ def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path:
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 3
 
 
-def test_open_shows_a_browser_on_a_terminal_only(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
-    import webbrowser
+def test_open_shows_the_page_on_a_terminal_only(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
+    import subprocess
 
-    monkeypatch.setattr(webbrowser, "open", lambda url: pytest.fail(f"opened {url}"))
+    opened: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: opened.append(command))
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "xdg-open" else None)
+    monkeypatch.setattr("sys.platform", "linux")
     code, _, err = devise("search", index, "dog", "--open")
-    assert code == 0
+    assert (code, opened) == (0, [])
     assert str(index / "search.html") in err
     assert (index / "search.html").is_file()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert devise("search", index, "dog", "--open")[0] == 0
+    assert opened == [["/bin/xdg-open", str(index / "search.html")]]
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, out, err = devise("search", index, "dog", "--open")
+    assert (code, out) == (2, "")
+    assert "--open found no viewer" in err
+
+
+def test_a_grid_is_for_terminals(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm-kitty")
+    monkeypatch.delenv("TMUX", raising=False)
+    code, out, err = devise("search", index, "dog", "--grid")
+    assert (code, out) == (2, "")
+    assert "the output is not one" in err
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, out, _ = devise("search", index, "dog", "--grid", "--reject", 0)
+    assert (code, out.startswith("\x1b_Ga=T,f=100")) == (0, True)
+    assert "0.png" in out
+    assert devise("search", index, "dog", "--grid", "--format", "json")[0] == 2
 
 
 def test_evaluate_measures_class_folders(devise: Command, index: Path):

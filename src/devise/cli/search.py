@@ -1,9 +1,12 @@
 """devise search: find indexed photos by words, by a WordNet subtree, or by a photo."""
 
+import os
+import shutil
+import subprocess
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +25,9 @@ from devise.cli.options import (
 )
 from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from devise.search.results import Hits
 
 __all__ = ["By", "Form", "search"]
 
@@ -105,7 +111,13 @@ def search(
         Path | None,
         typer.Option("--sheet", metavar="FILE", help="Write a page of the photos: one self-contained HTML file."),
     ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Write the page and open it in a browser.")] = False,
+    show: Annotated[
+        bool, typer.Option("--open", help="Write the page and open it with the system's viewer (xdg-open, open).")
+    ] = False,
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="Show the photos in the terminal, if it can (kitty, iTerm2, sixel)."),
+    ] = False,
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Measure the search: query every class folder (n02084071) of the index.")
     ] = False,
@@ -124,10 +136,9 @@ def search(
     """
     from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
-    from devise.files import atomic_write
+    from devise.cli.terminal_pictures import pictures_in, require_pictures
     from devise.model.candidates import with_senses
     from devise.model.labeller import load
-    from devise.pages.contact_sheet import contact_sheet
     from devise.search.expression import Expression, parse_expression
     from devise.search.nearest_photos import open_search
     from devise.search.results import Filters
@@ -135,7 +146,14 @@ def search(
     from devise.taxonomy.wordnet import taxonomy_in
 
     if evaluate:
-        given = {"words": words, "--every": every, "--exact": exact, "--sense": sense, "--under": under, "--like": like}
+        given: dict[str, object] = {
+            "words": words,
+            "--every": every,
+            "--exact": exact,
+            "--sense": sense,
+            "--under": under,
+            "--like": like,
+        }
         given |= {
             "--by": by != By.probability,
             "--reject": reject != _REJECT,
@@ -143,10 +161,9 @@ def search(
             "--format": form != Form.table,
             "--excel": excel,
         }
-        given |= {"--sheet": sheet, "--open": show, "--lang": lang}
+        given |= {"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang}
         given |= {"--since": since, "--until": until, "--in": folders, "--rating": rating is not None}
-        if idle := [name for name, value in given.items() if value not in (None, False)]:
-            raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
+        _require_unset(given)
         loaded = load(model, fast=fast)
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return
@@ -167,6 +184,10 @@ def search(
     )
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
+    viewer = _viewer() if show and sys.stdout.isatty() else None
+    if grid and form != Form.table:
+        raise UsageError("--grid goes with the table: leave out --format")
+    protocol = require_pictures(sys.stdout, os.environ) if grid else None
     loaded = load(model, fast=fast, language=lang)
     found = open_search(loaded, index, all_nouns=all_nouns).find(wanted, top)
     tell_notes(() if quiet else (*filter(None, [loaded.parts.language_note]), *found.notes))
@@ -175,23 +196,43 @@ def search(
     asked = (" " if wanted.terms else ", ").join(words or ()) or (
         f"under {under}" if under is not None else f"like {like}"
     )
+    if protocol is not None:
+        sys.stdout.writelines(pictures_in([hit.path for hit in found.hits], protocol))
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
-    if not found.hits and not found.photos and wanted.filters != Filters():
-        tell("no photo of the index passes the filters")
-    if not found.hits and found.photos:
+    if not found.hits:
         named = asked if words else f"any {under}" if under is not None else like
-        tell(
-            f"none of {counted(found.photos, 'photo')} looks like {named} (--reject 0 shows the nearest photos anyway)"
-        )
+        none = f"none of {counted(found.photos, 'photo')} looks like {named}"
+        tell(f"{none} (--reject 0 shows the nearest photos anyway)" if found.photos else "no photo passes the filters")
     if sheet is not None or show:
-        target = sheet or index / "search.html"
-        with atomic_write(target) as file:
-            file.write(contact_sheet(found, asked))
-        tell(f"page of {counted(len(found.hits), 'photo')}: {target.absolute()}")
-        if show and sys.stdout.isatty():
-            import webbrowser
+        _write_page(found, asked, (sheet or index / "search.html").absolute(), viewer)
 
-            webbrowser.open(target.absolute().as_uri())
+
+def _write_page(found: "Hits", asked: str, target: Path, viewer: list[str] | None) -> None:
+    """Write the page and open it with this command, if any; the viewer outlives this process."""
+    from devise.files import atomic_write
+    from devise.pages.contact_sheet import contact_sheet
+
+    with atomic_write(target) as file:
+        file.write(contact_sheet(found, asked))
+    tell(f"page of {counted(len(found.hits), 'photo')}: {target}")
+    if viewer is not None:
+        null = subprocess.DEVNULL
+        subprocess.Popen([*viewer, str(target)], stdin=null, stdout=null, stderr=null, start_new_session=True)
+
+
+def _require_unset(given: dict[str, object]) -> None:
+    if idle := [name for name, value in given.items() if value not in (None, False)]:
+        raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
+
+
+def _viewer() -> list[str]:
+    """Return the command that opens a file with the system's viewer; UsageError if there is none."""
+    for command in ("open",) if sys.platform == "darwin" else ("xdg-open", "wslview"):
+        if found := shutil.which(command):
+            return [found]
+    if sys.platform == "win32":
+        return ["cmd", "/c", "start", ""]
+    raise UsageError("--open found no viewer (xdg-open): leave it out and open the page of --sheet FILE yourself")
 
 
 def _date(option: str, text: str | None, *, end: bool = False) -> int | None:
