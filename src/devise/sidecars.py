@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lxml import etree
 
 __all__ = [
+    "LARGEST_SIDECAR",
     "Keyword",
     "SidecarError",
     "SidecarName",
@@ -33,6 +34,7 @@ __all__ = [
     "keywords_of_person",
     "names_in_sidecar",
     "require_xmp",
+    "shares_stem",
     "sidecar_of",
     "tag",
     "tag_photo",
@@ -105,6 +107,14 @@ def sidecar_of(photo: Path, name: SidecarName = SidecarName.full) -> Path:
     ('a/cat.jpg.xmp', 'a/cat.xmp')
     """
     return photo.with_name(f"{photo.name if name == SidecarName.full else photo.stem}.xmp")
+
+
+def shares_stem(photo: Path) -> bool:
+    """Return whether another file has the same name with another ending, and so the same photo.xmp."""
+    return any(
+        one.stem == photo.stem and one.suffix.lower() != ".xmp" and one.name != photo.name
+        for one in photo.parent.iterdir()
+    )
 
 
 def tag(packet: bytes | None, keywords: Sequence[Keyword], new: bytes = _EMPTY) -> bytes | None:

@@ -87,6 +87,45 @@ def test_nothing_found_says_what_was_asked(devise: Command, index: Path):
         assert err.splitlines()[-1].endswith(f" photos looks like {named} (--reject 0 shows the nearest photos anyway)")
 
 
+def test_words_and_photos_are_joined(devise: Command, photos: Path, index: Path):
+    photo = photos / "n02084071" / "1.png"
+    code, out, err = devise("search", index, "dog + cat - 2*car", photo, "--reject", 0, "-f", "json")
+    assert (code, json.loads(out)[0]["path"]) == (0, str(photo))
+    code, out, err = devise("search", index, "a dog on a sofa", "--reject", 1)
+    assert (code, out) == (0, "")
+    assert "a dog on a sofa: read as dog + sofa" in err
+    assert err.splitlines()[-1].endswith("looks like a dog on a sofa (--reject 0 shows the nearest photos anyway)")
+    assert devise("search", index, photo, "-f", "json")[1] == devise("search", index, "--like", photo, "-f", "json")[1]
+
+
+def test_filters(devise: Command, photos: Path, index: Path, tmp_path: Path):
+    found = devise("search", index, "dog", "--reject", 0, "--in", "n02084071", "-f", "jsonl")[1].splitlines()
+    assert len(found) == 3
+    code, out, err = devise("search", index, "dog", "--since", "2024-05", "--until", "2024-05-31", "--rating", 3)
+    assert (code, out) == (0, "")
+    assert "3 photos without a date left out" in err
+    assert err.splitlines()[-1] == "devise: no photo passes the filters"
+
+
+def test_a_renamed_folder_leaves_its_old_paths_and_says_so(devise: Command, photos: Path, index: Path):
+    old, new = photos / "n02084071", photos / "n02085620"
+    old.rename(new)
+    code, out, err = devise("index", new, "-o", index)
+    assert (code, out) == (0, f"{index}: 6 photos; 3 copied\n")
+    assert err.splitlines()[-1] == (
+        "devise: 3 copied photos are no longer at the old path, which stays in the index: if it was renamed or "
+        f"deleted, devise index {old} --out {index} --forget removes it"
+    )
+    assert devise("index", old, "--out", index, "--forget")[:2] == (0, f"{index}: 3 photos; 3 gone\n")
+
+
+def test_senses_of_words_in_a_query(devise: Command, index: Path):
+    asked = ("search", index, "--reject", 0, "-f", "json")
+    by_option = devise(*asked, "dog + mouse", "--sense", "n03793489")
+    assert by_option == devise(*asked, "dog + mouse: n03793489")
+    assert by_option[1] != devise(*asked, "dog + mouse")[1]
+
+
 def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path: Path):
     like = photos / "n02084071" / "1.png"
     code, out, err = devise("search", index, "--like", like, "--sheet", tmp_path / "page.html")
@@ -96,14 +135,38 @@ def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path:
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 3
 
 
-def test_open_shows_a_browser_on_a_terminal_only(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
-    import webbrowser
+def test_open_shows_the_page_on_a_terminal_only(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
+    import subprocess
 
-    monkeypatch.setattr(webbrowser, "open", lambda url: pytest.fail(f"opened {url}"))
+    opened: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: opened.append(command))
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "xdg-open" else None)
+    monkeypatch.setattr("sys.platform", "linux")
     code, _, err = devise("search", index, "dog", "--open")
-    assert code == 0
+    assert (code, opened) == (0, [])
     assert str(index / "search.html") in err
     assert (index / "search.html").is_file()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert devise("search", index, "dog", "--open")[0] == 0
+    assert opened == [["/bin/xdg-open", str(index / "search.html")]]
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, out, err = devise("search", index, "dog", "--open")
+    assert (code, out) == (2, "")
+    assert "--open found no viewer" in err
+
+
+def test_a_grid_is_for_terminals(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm-kitty")
+    monkeypatch.delenv("TMUX", raising=False)
+    code, out, err = devise("search", index, "dog", "--grid")
+    assert (code, out) == (2, "")
+    assert "the output is not one" in err
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, out, _ = devise("search", index, "dog", "--grid", "--reject", 0)
+    assert (code, out.startswith("\x1b_Ga=T,f=100")) == (0, True)
+    assert "0.png" in out
+    assert devise("search", index, "dog", "--grid", "--format", "json")[0] == 2
 
 
 def test_evaluate_measures_class_folders(devise: Command, index: Path):
@@ -130,7 +193,15 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
     ("arguments", "code", "message"),
     [
         ([], 2, "nothing to search for"),
+        ([], 2, "give WORDS, --under NAME or --like PHOTO"),
         (["dog", "--like", "x.png"], 2, "excludes words and under"),
+        (["dog + cat", "--every"], 2, "leave out every"),
+        (["dog", "--since", "May"], 2, "--since takes a date such as"),
+        (["dog", "--until", "2024-13"], 2, "--until takes a date such as"),
+        (["dog", "--since", "2024", "--until", "2023"], 2, "exchange them"),
+        (["dog", "--rating", "6"], 2, "from 1 to 5"),
+        (["dog +"], 2, "nothing after +"),
+        (["dog + nowhere.png"], 1, "nowhere.png: no such file"),
         (["--like", "nowhere.png"], 1, "no such file"),
         (["xqzzv"], 1, "unknown label 'xqzzv'"),
         (["dog", "--top", "0"], 2, "top must be at least 1"),

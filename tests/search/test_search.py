@@ -14,10 +14,11 @@ from devise.model.labeller import Model, load
 from devise.model.rejection import log_expected
 from devise.model.typed import TypedLabel, parse_labels
 from devise.pages.contact_sheet import contact_sheet
+from devise.search.expression import parse_expression
 from devise.search.nearest_photos import open_search, refresh_nearest
 from devise.search.photoindex import PhotoSide, index_photos
 from devise.search.query import PhotoSearch
-from devise.search.results import Hit, Hits, Wanted
+from devise.search.results import Hit, Hits, Term, Wanted
 from devise.search.store import PhotoFact, Rows
 
 pytest.importorskip("pyarrow")
@@ -423,3 +424,64 @@ def test_what_is_searched_for_by_name_is_found_though_it_is_withheld(small: Mode
     assert np.array_equal(*scores)
     under = Wanted(under="equine")
     assert np.array_equal(*(open_search(one, tmp_path / "index").scores(under) for one in (small, model)))
+
+
+def summed(small: Model, photos: Path, *parts: tuple[float, str]) -> dict[str, float]:
+    """The product that a query of terms must give each photo, from the probabilities of `devise label`."""
+    expected = probabilities(small, photos)
+    ids = {name: small.parts.taxonomy.find(name)[0].id for _, name in parts}
+    return {
+        path: float(np.prod([p[ids[n]] ** w if w > 0 else (1 - p[ids[n]]) ** -w for w, n in parts]))
+        for path, p in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("zebra + tabby", ((1, "zebra"), (1, "tabby"))),
+        ("zebra - tabby", ((1, "zebra"), (-1, "tabby"))),
+        ("2*zebra + 0.5*tabby - 3*kiang", ((2, "zebra"), (0.5, "tabby"), (-3, "kiang"))),
+    ],
+)
+def test_terms_are_joined_by_their_probabilities(
+    small: Model, photos: Path, search: PhotoSearch, text: str, parts: tuple[tuple[float, str], ...]
+):
+    expected = summed(small, photos, *parts)
+    found = search.find(text, top=12).hits
+    assert len(found) == 12
+    for hit in found:
+        assert hit.score == pytest.approx(expected[hit.path], rel=1e-2, abs=1e-6)
+
+
+def test_a_photo_in_a_query_counts_by_its_cosine(small: Model, photos: Path, search: PhotoSearch):
+    temperature = small.parts.setting("fused", "temperature")
+    like = {hit.path: hit.score for hit in search.find(Wanted(like=photos / "03.png"), top=12).hits}
+    zebra = {hit.path: hit.score for hit in search.find(words("zebra"), top=12).hits}
+    for hit in search.find(f"zebra + {photos / '03.png'}", top=12).hits:
+        near = np.exp((like[hit.path] - 1) / temperature)
+        assert hit.score == pytest.approx(zebra[hit.path] * near, rel=1e-2, abs=1e-6)
+    far = search.find(f"zebra - {photos / '03.png'}", top=12).hits
+    assert far[-1].path == str(photos / "03.png")
+
+
+def test_a_photo_of_what_is_not_wanted_is_rejected(search: PhotoSearch):
+    asked = parse_expression("equine - zebra")
+    kept = search.kept(asked.wanted(reject="auto"))
+    equine, zebra = (np.exp(search.scores(words(name))) for name in ("equine", "zebra"))
+    plain = search.kept(Wanted(parse_labels("equine"), reject="auto"))
+    assert kept.tolist() == (plain & (zebra < equine / 2)).tolist()
+
+
+def test_terms_exclude_what_they_replace():
+    terms = (Term(words=parse_labels("dog")),)
+    for more in ({"words": parse_labels("cat")}, {"match": "all"}, {"by": "cosine"}, {"like": "x.png"}):
+        with pytest.raises(UsageError, match="joins all its parts"):
+            Wanted(terms=terms, **more)
+    with pytest.raises(UsageError, match="weight above 0"):
+        Wanted(terms=(Term(-1, parse_labels("dog")),))
+    for weight in (0, float("inf"), float("nan")):
+        with pytest.raises(UsageError, match="must be a number other than 0"):
+            Term(weight, parse_labels("dog"))
+    with pytest.raises(UsageError, match="words or a photo"):
+        Term()

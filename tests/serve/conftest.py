@@ -21,7 +21,7 @@ import uvicorn
 from devise.meaning.senses import ask
 from devise.model.labeller import Model, load
 from devise.model.parts import DEFAULT_BUNDLE
-from devise.model.typed import TypedLabel
+from devise.search.expression import Expression
 from devise.serve.client import Client
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_photos
@@ -61,10 +61,8 @@ class FolderOfThree(PhotoSearch):
     def __len__(self) -> int:
         return len(self.NAMES)
 
-    def find(
-        self, labels: Sequence[TypedLabel], top: int, reject: float | str = 0.0, check: object = None
-    ) -> PhotosFound:
-        cosines = self._vectors @ ask(self._parts, labels[0].name).vector
+    def find(self, asked: Expression, top: int, reject: float | str = 0.0, check: object = None) -> PhotosFound:
+        cosines = self._vectors @ ask(self._parts, asked.words[0].name).vector
         return PhotosFound(
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
         )

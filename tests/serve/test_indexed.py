@@ -33,6 +33,19 @@ def test_what_is_no_likelier_than_before_is_not_found(indexed):
             client.search("lighthouse", reject=2)
 
 
+def test_words_are_joined_and_no_file_is_named(indexed, tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "here.png")
+    with indexed.http() as http:
+        found = http.get("/v1/search", params={"q": "animal - dog", "reject": 0}).json()
+        assert (found["hits"][0]["name"], found["taken"]) == ("chelsea.jpg", None)
+        found = http.get("/v1/search", params={"q": "a cup of coffee", "reject": 0}).json()
+        assert (found["hits"][0]["name"], found["label"]) == ("coffee.jpg", "a cup of coffee")
+        assert found["notes"][0] == "a cup of coffee: read as cup + coffee"
+        for query in (f"cat + {tmp_path}/here.png", str(tmp_path / "here.png"), "cat + nowhere.jpg"):
+            refused = http.get("/v1/search", params={"q": query})
+            assert (refused.status_code, "takes words alone" in refused.text) == (422, True)
+
+
 def test_searches_wait_for_each_other_and_not_for_ever(indexed, monkeypatch):
     """One runs per core: each of a wide word takes 100 MB and a core."""
     service, lock, may_end, running, most = indexed.service, threading.Lock(), threading.Event(), 0, 0

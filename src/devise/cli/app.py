@@ -24,6 +24,8 @@ _COMMANDS = (
     "info",
     "index",
     "search",
+    "duplicates",
+    "watch",
     "serve",
     "train",
     "evaluate",

@@ -1,6 +1,8 @@
 """devise index: make folders of photos searchable by words."""
 
 import os
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,9 @@ from devise.errors import UsageError, counted
 if TYPE_CHECKING:
     from devise.search.photoindex import Indexed
 
-__all__ = ["index"]
+__all__ = ["changes_of", "index", "missing_folder"]
+
+_NAMED = 3  # folders of old paths
 
 
 @app.command(no_args_is_help=True)
@@ -75,7 +79,7 @@ def index(
         problems.tell(f"{problem.path}: {problem.reason}")
     for line in problems.lines():
         tell(line)
-    print(f"{out}: {counted(done.photos, 'photo')}; {_changes(done)}")
+    print(f"{out}: {counted(done.photos, 'photo')}; {changes_of(done)}")
     built = refresh_nearest(
         loaded, out, done.photos, APPROXIMATE_ABOVE if approximate_above is None else approximate_above
     )
@@ -86,21 +90,49 @@ def index(
             f"({counted(facts.queries, 'label')} as "
             f"queries, {facts.probes} of {facts.lists} lists searched)"
         )
-    for line in (*skipped_lines(done.skipped, done.videos), *excluded_lines(done.excluded)):
+    for line in (
+        *_stale_lines(done.stale, out),
+        *skipped_lines(done.skipped, done.videos),
+        *excluded_lines(done.excluded),
+    ):
         tell(line)
     if done.problems:
         tell(f"{counted(len(done.problems), 'photo')} could not be read")
         raise typer.Exit(1)
 
 
-def _changes(done: "Indexed") -> str:
+def changes_of(done: "Indexed") -> str:
+    """Return the counts of what was indexed, in words."""
     counts = {
         "new": done.new,
         "changed": done.changed,
         "moved": done.moved,
         "copied": done.copied,
         "with a new time": done.touched,
+        "with new metadata": done.described,
         "gone": done.gone,
         "unchanged": done.unchanged,
     }
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none found"
+
+
+def _stale_lines(paths: Sequence[str], out: Path) -> Iterator[str]:
+    """Yield what to do about copied photos without a file at their old path: a renamed folder, a missing drive."""
+    if not paths:
+        return
+    folders = sorted({missing_folder(path) for path in paths})
+    named = " ".join(shlex.quote(folder) for folder in folders[:_NAMED])
+    more = f" (and {len(folders) - _NAMED:,} more folders)" if len(folders) > _NAMED else ""
+    yield (
+        f"{counted(len(paths), 'copied photo')} {'is' if len(paths) == 1 else 'are'} no longer at the old path, which "
+        f"stays in the index: if it was renamed or deleted, devise index {named}{more} --out {shlex.quote(str(out))} "
+        "--forget removes it"
+    )
+
+
+def missing_folder(path: str) -> str:
+    """Return the outermost folder of a missing file that is missing too, or the folder that it was in."""
+    folder = os.path.dirname(path)
+    while not os.path.lexists(os.path.dirname(folder)):
+        folder = os.path.dirname(folder)
+    return folder

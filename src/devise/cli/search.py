@@ -1,9 +1,12 @@
 """devise search: find indexed photos by words, by a WordNet subtree, or by a photo."""
 
+import os
+import shutil
+import subprocess
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +25,9 @@ from devise.cli.options import (
 )
 from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from devise.search.results import Hits
 
 __all__ = ["By", "Form", "search"]
 
@@ -51,7 +57,10 @@ def search(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Words to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'.", metavar="WORDS..."
+            help="Words to find: 'snow leopard', 'zedonk: offspring of a zebra and a donkey'; a phrase: 'a dog on a "
+            "sofa'; words and photos joined by + and -, with weights: '2*beach + sunset - person' ./pool.jpg. Put "
+            "spaces around + and -: T-shirt is a name.",
+            metavar="WORDS...",
         ),
     ] = None,
     every: Annotated[
@@ -70,6 +79,25 @@ def search(
         ),
     ] = None,
     like: Annotated[Path | None, typer.Option(metavar="PHOTO", help="Find photos similar to this one.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Only photos taken on this date or later: 2024, 2024-05 or 2024-05-31."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only photos taken on this date or earlier.")
+    ] = None,
+    folders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--in",
+            metavar="PATTERN",
+            help="Only photos in such a folder: its name, its path, or a pattern as in .gitignore ('2024/rome'); may "
+            "be repeated.",
+        ),
+    ] = None,
+    rating: Annotated[
+        int | None, typer.Option(metavar="STARS", help="Only photos with at least so many stars, 1 to 5.")
+    ] = None,
     by: Annotated[
         By, typer.Option(metavar="ORDER", help="Order by probability, or by cosine of photo and word.")
     ] = By.probability,
@@ -83,7 +111,13 @@ def search(
         Path | None,
         typer.Option("--sheet", metavar="FILE", help="Write a page of the photos: one self-contained HTML file."),
     ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Write the page and open it in a browser.")] = False,
+    show: Annotated[
+        bool, typer.Option("--open", help="Write the page and open it with the system's viewer (xdg-open, open).")
+    ] = False,
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="Show the photos in the terminal, if it can (kitty, iTerm2, sixel)."),
+    ] = False,
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Measure the search: query every class folder (n02084071) of the index.")
     ] = False,
@@ -97,22 +131,29 @@ def search(
 
     A word means its most probable sense and all kinds of it; an id (n02084071, dog.n.01) means that label alone. The
     score is the probability that devise label gives the words; with --like it is the similarity to the photo, at most
-    1.
+    1. Of words and photos joined by + it is the product of theirs, and of what is not: a word after - counts as one
+    minus its probability. A weight is an exponent.
     """
     from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
-    from devise.files import atomic_write
+    from devise.cli.terminal_pictures import pictures_in, require_pictures
     from devise.model.candidates import with_senses
     from devise.model.labeller import load
-    from devise.model.typed import parse_labels
-    from devise.pages.contact_sheet import contact_sheet
+    from devise.search.expression import Expression, parse_expression
     from devise.search.nearest_photos import open_search
-    from devise.search.results import Wanted
+    from devise.search.results import Filters
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
 
     if evaluate:
-        given = {"words": words, "--every": every, "--exact": exact, "--sense": sense, "--under": under, "--like": like}
+        given: dict[str, object] = {
+            "words": words,
+            "--every": every,
+            "--exact": exact,
+            "--sense": sense,
+            "--under": under,
+            "--like": like,
+        }
         given |= {
             "--by": by != By.probability,
             "--reject": reject != _REJECT,
@@ -120,36 +161,85 @@ def search(
             "--format": form != Form.table,
             "--excel": excel,
         }
-        given |= {"--sheet": sheet, "--open": show, "--lang": lang}
-        if idle := [name for name, value in given.items() if value not in (None, False)]:
-            raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
+        given |= {"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang}
+        given |= {"--since": since, "--until": until, "--in": folders, "--rating": rating is not None}
+        _require_unset(given)
         loaded = load(model, fast=fast)
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return
     if excel and form != Form.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
-    typed = with_senses(taxonomy_in(lang), parse_labels(*words) if words else (), sense or ())
-    wanted = Wanted(typed, "all" if every else "any", under, like, by.value, exact, parse_reject(reject) or 0.0)
+    if not words and under is None and like is None:
+        raise UsageError("nothing to search for: give WORDS, --under NAME or --like PHOTO, or --evaluate")
+    typed = parse_expression(*words) if words else Expression()
+    typed = typed.changed(lambda labels: with_senses(taxonomy_in(lang), labels, sense or ()))
+    wanted = typed.wanted(
+        like=like,
+        under=under,
+        match="all" if every else "any",
+        by=by.value,
+        exact=exact,
+        reject=parse_reject(reject) or 0.0,
+        filters=Filters(_date("--since", since), _date("--until", until, end=True), tuple(folders or ()), rating),
+    )
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
+    viewer = _viewer() if show and sys.stdout.isatty() else None
+    if grid and form != Form.table:
+        raise UsageError("--grid goes with the table: leave out --format")
+    protocol = require_pictures(sys.stdout, os.environ) if grid else None
     loaded = load(model, fast=fast, language=lang)
     found = open_search(loaded, index, all_nouns=all_nouns).find(wanted, top)
     tell_notes(() if quiet else (*filter(None, [loaded.parts.language_note]), *found.notes))
     if not found.exact:
         tell("searched approximately: devise index prints the recall of this search")
-    asked = ", ".join(words or ()) or (f"under {under}" if under is not None else f"like {like}")
+    asked = (" " if wanted.terms else ", ").join(words or ()) or (
+        f"under {under}" if under is not None else f"like {like}"
+    )
+    if protocol is not None:
+        sys.stdout.writelines(pictures_in([hit.path for hit in found.hits], protocol))
     sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
-    if not found.hits and found.photos:
-        named = ", ".join(words or ()) or (f"any {under}" if under is not None else like)
-        tell(
-            f"none of {counted(found.photos, 'photo')} looks like {named} (--reject 0 shows the nearest photos anyway)"
-        )
+    if not found.hits:
+        named = asked if words else f"any {under}" if under is not None else like
+        none = f"none of {counted(found.photos, 'photo')} looks like {named}"
+        tell(f"{none} (--reject 0 shows the nearest photos anyway)" if found.photos else "no photo passes the filters")
     if sheet is not None or show:
-        target = sheet or index / "search.html"
-        with atomic_write(target) as file:
-            file.write(contact_sheet(found, asked))
-        tell(f"page of {counted(len(found.hits), 'photo')}: {target.absolute()}")
-        if show and sys.stdout.isatty():
-            import webbrowser
+        _write_page(found, asked, (sheet or index / "search.html").absolute(), viewer)
 
-            webbrowser.open(target.absolute().as_uri())
+
+def _write_page(found: "Hits", asked: str, target: Path, viewer: list[str] | None) -> None:
+    """Write the page and open it with this command, if any; the viewer outlives this process."""
+    from devise.files import atomic_write
+    from devise.pages.contact_sheet import contact_sheet
+
+    with atomic_write(target) as file:
+        file.write(contact_sheet(found, asked))
+    tell(f"page of {counted(len(found.hits), 'photo')}: {target}")
+    if viewer is not None:
+        null = subprocess.DEVNULL
+        subprocess.Popen([*viewer, str(target)], stdin=null, stdout=null, stderr=null, start_new_session=True)
+
+
+def _require_unset(given: dict[str, object]) -> None:
+    if idle := [name for name, value in given.items() if value not in (None, False)]:
+        raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
+
+
+def _viewer() -> list[str]:
+    """Return the command that opens a file with the system's viewer; UsageError if there is none."""
+    for command in ("open",) if sys.platform == "darwin" else ("xdg-open", "wslview"):
+        if found := shutil.which(command):
+            return [found]
+    if sys.platform == "win32":
+        return ["cmd", "/c", "start", ""]
+    raise UsageError("--open found no viewer (xdg-open): leave it out and open the page of --sheet FILE yourself")
+
+
+def _date(option: str, text: str | None, *, end: bool = False) -> int | None:
+    """Parse a date; UsageError, which names the option, if it is none. end: the last second of it."""
+    from devise.vision.metadata import seconds_of
+
+    seconds = None if text is None else seconds_of(text, end=end)
+    if text is not None and seconds is None:
+        raise UsageError(f"{option} takes a date such as 2024, 2024-05 or 2024-05-31, got {text!r}")
+    return seconds

@@ -8,9 +8,9 @@ from pathlib import Path
 from devise.errors import UsageError
 from devise.evaluation.photos import Listing, named_folders
 from devise.evaluation.record import ImageRecord
-from devise.model.disambiguation import Meanings
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
+from devise.model.word_senses import Meanings
 from devise.sidecars import SidecarError, keywords_of_person, require_xmp
 from devise.vision.folders import find_pictures
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
@@ -9,11 +10,12 @@ from devise.errors import PictureError, counted
 from devise.model.answers import Answer, typed_places
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.model.rejection import why_none
-from devise.pages.frame import page, page_pieces, rendered
+from devise.pages.frame import page, page_pieces, percent, rendered
+from devise.search.duplicates import Copy, Duplicates
 from devise.search.results import Hits, shown_score
 from devise.vision.pictures import data_uri
 
-__all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet"]
+__all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet", "duplicate_sheet"]
 
 MOST_PHOTOS = 5_000
 """Most photos per page: a browser still shows this many at once, in a file of about 75 MB."""
@@ -28,6 +30,34 @@ def contact_sheet(found: Hits, asked: str) -> str:
     title = f"{counted(len(found.hits), 'photo')} of {found.photos:,}: {asked}"
     hits = [(hit, _photo(hit.path, hit.label.name)) for hit in found.hits]
     return page("search.html", css=_STYLES, title=title, hits=hits, shown_score=shown_score)
+
+
+def duplicate_sheet(found: Duplicates) -> Iterator[str]:
+    """Return the page of near-duplicates in pieces: a row of photos per group, the kept one first.
+
+    Groups beyond MOST_PHOTOS photos are counted.
+    """
+    until = accumulate(1 + len(group.copies) for group in found.groups)
+    shown = sum(count <= MOST_PHOTOS for count in until)
+    groups = (
+        (
+            _photo(group.kept.path, ""),
+            _size(group.kept.size),
+            [(_photo(one.fact.path, ""), _like(one)) for one in group.copies],
+        )
+        for group in found.groups[:shown]
+    )
+    title = f"{counted(len(found.groups), 'group')} of near-duplicates among {counted(found.photos, 'photo')}"
+    return page_pieces("duplicates.html", css=_STYLES, title=title, groups=groups, shown=shown, all=len(found.groups))
+
+
+def _like(copy: Copy) -> str:
+    how = "same bytes" if copy.same_bytes else f"{percent(copy.similar)} similar"
+    return f"{how}, {_size(copy.fact.size)}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from devise.search.store import Header, Known, PhotoFact, PhotoStore, Rows
 from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
 from devise.vision.folders import VIDEOS, Found, find_pictures
+from devise.vision.metadata import read_metadata, sidecar_time
 from devise.vision.pictures import picture_bytes
 from devise.vision.pipeline import Extracted
 
@@ -120,8 +121,10 @@ class Indexed:
     """Outcome of indexing.
 
     new, changed: went through the network. Known content: moved (the old path is gone), copied (the old path remains),
-    touched (same content, new time). gone: removed from the index.
-    skipped: files that are neither pictures nor videos by their names. excluded: see `find_pictures`.
+    touched (same content, new time), described (same file, new metadata). gone: removed from the index.
+    stale: old paths of copied photos, in the index still, where no file is any more.
+    skipped: files that are neither pictures nor videos by their names. excluded: files and folders, see
+        `find_pictures`.
     photos: in the index now, from all folders.
     """
 
@@ -130,14 +133,21 @@ class Indexed:
     moved: int = 0
     copied: int = 0
     touched: int = 0
+    described: int = 0
     unchanged: int = 0
     gone: int = 0
     skipped: int = 0
     videos: int = 0
     excluded: int = 0
     photos: int = 0
+    stale: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+
+    @property
+    def changes(self) -> int:
+        """Number of photos whose entry in the index has changed."""
+        return self.new + self.changed + self.moved + self.copied + self.touched + self.described + self.gone
 
 
 def index_photos(
@@ -201,6 +211,7 @@ class _Run:
         self._rows: list[Rows] = []
         self._since = monotonic()
         self._reused: list[tuple[PhotoFact, Known]] = []
+        self._sources: set[str] = set()  # other paths of contents that were met
         self._met: Counter[bytes] = Counter()  # contents that were known and are met at another path
         self._seen: set[str] = set()
         self._unread: set[str] = set()
@@ -248,6 +259,7 @@ class _Run:
         self.done.moved = (self._met & left).total()
         self.done.copied = self._met.total() - self.done.moved
         self.done.gone = len(lost) - self.done.moved
+        self.done.stale = sorted(path for path in self._sources & self._known.keys() if not os.path.lexists(path))
         self.done.photos = len(self._known)
 
     def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
@@ -270,9 +282,16 @@ class _Run:
         try:
             state = os.stat(path)
             fact = PhotoFact(path, state.st_size, state.st_mtime_ns, b"")
-            if known is not None and not self._rehash and _same_state(known.fact, fact):
+            beside = sidecar_time(Path(path))
+            same = known is not None and not self._rehash and _same_state(known.fact, fact)
+            if known is not None and same and known.fact.rating is not None and known.fact.sidecar_ns == beside:
                 self.done.unchanged += 1
                 self._on_progress(1)
+                return
+            found = read_metadata(Path(path))
+            fact = replace(fact, taken=found.taken, rating=found.rating, sidecar_ns=beside)
+            if known is not None and same:
+                self._reuse(replace(fact, sha256=known.fact.sha256), known)
                 return
             data = picture_bytes(Path(path))
         except (PictureError, OSError) as error:
@@ -295,10 +314,14 @@ class _Run:
             self.done.unchanged += 1
         else:
             self._reused.append((fact, source))
-            if fact.path in self._known and self._known[fact.path].fact.sha256 == fact.sha256:
-                self.done.touched += 1
-            else:
+            before = self._known.get(fact.path)
+            if before is None or before.fact.sha256 != fact.sha256:
                 self._met[fact.sha256] += 1
+                self._sources.add(source.fact.path)
+            elif _same_state(before.fact, fact):
+                self.done.described += 1
+            else:
+                self.done.touched += 1
         self._on_progress(1)
         if len(self._reused) >= _REUSED_ROWS:
             self.flush()

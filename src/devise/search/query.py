@@ -1,27 +1,30 @@
 """Search an index of photos by nouns, by a WordNet subtree, or by a photo."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from devise.arrays import Scores
-from devise.errors import UsageError
+from devise.errors import PhotoIndexError, PictureError, UsageError, counted
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
-from devise.model.labeller import Model
+from devise.model.labeller import Model, Picture
 from devise.model.rejection import Reject, log_expected
 from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
-from devise.search.results import Hit, Hits, Wanted
-from devise.search.store import Rows
+from devise.search.expression import Expression, parse_expression, understood
+from devise.search.results import Filters, Hit, Hits, Wanted
+from devise.search.store import PhotoFact, Rows
 from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
+from devise.vision.folders import folder_filter
 
 __all__ = ["NearPhotos", "PhotoScores", "PhotoSearch"]
 
@@ -31,6 +34,7 @@ _AT_LEAST = 200  # photos that an approximate search looks at for each label
 _COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
 _FEW_LABELS = 64  # of more labels all photos are looked at
 _TOGETHER = 64  # photos that are named at once
+_SURE = np.float32(-1e-6)  # logarithm of the highest probability: not all of it is taken from what is asked
 _ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
 
 
@@ -53,15 +57,24 @@ def _go_on() -> None:
 class _Query:
     """A query in the label space: a label of each of the spaces, or a point to be near.
 
+    weights: of each space, or none; below 0 the photo should show none of its labels.
+    points: photos to be near or, with a weight below 0, far from, besides the spaces.
     check: called before each block of photos is scored.
     """
 
     spaces: tuple[LabelSpace, ...] = ()
     point: Float32[np.ndarray, "dim"] | None = None
+    weights: tuple[float, ...] = ()
+    points: tuple[tuple[float, Float32[np.ndarray, "dim"]], ...] = ()
     probable: bool = True
     notes: tuple[str, ...] = ()
     reject: Reject = 0.0
     check: Callable[[], None] = _go_on
+
+    @property
+    def is_sum(self) -> bool:
+        """Return whether its parts have weights, or some of them are photos."""
+        return bool(self.weights or self.points)
 
 
 class PhotoSearch:
@@ -97,17 +110,29 @@ class PhotoSearch:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def find(self, wanted: Wanted, top: int = 20, *, check: Callable[[], None] = _go_on) -> Hits:
+    def find(self, wanted: Wanted | str, top: int = 20, *, check: Callable[[], None] = _go_on) -> Hits:
         """Return the best `top` photos, or all if there are fewer.
 
+        wanted: a query, or its text as `devise search` takes it: "beach - person + 2*sunset", "a dog on a sofa".
         check: called before each block of photos is scored; what it raises ends the search.
         LabelError or UsageError for an unknown word, PictureError for an unreadable photo.
         """
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
+        if isinstance(wanted, str):
+            wanted = parse_expression(wanted).wanted()
         if not len(self):
             return Hits((), 0, self._notes)
+        if wanted.filters != Filters():
+            return self._filtered(wanted, top, check)
         return self._found(replace(self._query(wanted), check=check), top)
+
+    def _filtered(self, wanted: Wanted, top: int, check: Callable[[], None]) -> Hits:
+        """Search the photos that the filters leave, each of them."""
+        places, notes = _passing(self.rows.facts, wanted.filters)
+        some = PhotoSearch(self._model, self.rows.taken(places), notes=self._notes, all_nouns=self._all_nouns)
+        found = some.find(replace(wanted, filters=Filters()), top, check=check)
+        return replace(found, notes=(*found.notes, *notes))
 
     def like(self, place: int, top: int = 20) -> Hits:
         """Return the photos nearest by cosine to one of the index, without itself. place: its position in `rows`.
@@ -151,8 +176,14 @@ class PhotoSearch:
             return scores >= np.float32(query.reject) if query.reject else kept  # a cosine may be below 0
         if query.point is None and query.probable:
             some = PhotoSearch(self._model, self.rows.taken(places))
-            for space in query.spaces:
-                kept &= some._log_shares(space, None, query.check) > log_sum_exp(log_expected(self._model.parts, space))
+            most = np.full(len(places), -np.inf if query.spaces else 0, np.float32)
+            for space, weight in zip(query.spaces, query.weights or (1,) * len(query.spaces), strict=True):
+                shares = some._log_shares(space, None, query.check)
+                if weight > 0:
+                    kept &= shares > log_sum_exp(log_expected(self._model.parts, space))
+                    most = np.maximum(most, shares)
+                else:  # `_query` puts these last: at least half of what is wanted is what is not
+                    kept &= shares < most - np.float32(np.log(2))
         return kept
 
     def scores(self, wanted: Wanted) -> PhotoScores:
@@ -160,14 +191,20 @@ class PhotoSearch:
 
         For words, the logarithm of a probability: that the photo shows any of the words or their kinds; or, for match
         all, that it shows each of them, taken as independent; and likewise that it shows something below `under`.
+        Of terms it is the sum over weight times logarithm: of the probability of the words or, for a photo, of
+        exp((cosine - 1) / temperature); for a weight below 0, of one minus that. Chosen by tools/query_trials.py.
         """
         return self._scores(self._query(wanted))
 
     def _query(self, wanted: Wanted) -> "_Query":
         if wanted.like is not None:
-            return _Query(point=self._model.embed(wanted.like), reject=wanted.reject)
+            return _Query(point=self._placed(wanted.like), reject=wanted.reject)
         spaces: list[LabelSpace] = []
         notes: tuple[str, ...] = ()
+        asked, told = understood(self._model.parts, Expression(wanted.words, wanted.terms))
+        wanted = replace(wanted, words=asked.words, terms=asked.terms)
+        if wanted.terms:
+            return self._sum(wanted, told)
         if wanted.words:
             chosen = choose_candidates(self._model.parts, "typed", typed=wanted.words, exact=wanted.exact)
             notes = chosen.notes
@@ -176,7 +213,31 @@ class PhotoSearch:
             below = choose_candidates(self._model.parts, "all-nouns", under=wanted.under)  # asked for by name
             spaces, notes = [*spaces, below.space], (*notes, *below.notes)
         placed = tuple(photo_space(self._model.parts, space) for space in spaces)
-        return _Query(placed, probable=wanted.by == "probability", notes=notes, reject=wanted.reject)
+        return _Query(placed, probable=wanted.by == "probability", notes=(*told, *notes), reject=wanted.reject)
+
+    def _sum(self, wanted: Wanted, told: tuple[str, ...]) -> "_Query":
+        """Return the query of terms; those to be far from are last."""
+        parts, notes = self._model.parts, list(told)
+        spaces: list[LabelSpace] = []
+        weights: list[float] = []
+        if wanted.under is not None:
+            below = choose_candidates(parts, "all-nouns", under=wanted.under)
+            spaces, weights, notes = [below.space], [1.0], [*notes, *below.notes]
+        for term in sorted(wanted.terms, key=lambda term: term.weight < 0):
+            if term.words:
+                chosen = choose_candidates(parts, "typed", typed=term.words, exact=wanted.exact)
+                spaces += _any_of(chosen)
+                weights.append(term.weight)
+                notes += chosen.notes
+        points = tuple((one.weight, self._placed(one.photo)) for one in wanted.terms if one.photo is not None)
+        placed = tuple(photo_space(parts, space) for space in spaces)
+        return _Query(placed, None, tuple(weights), points, notes=tuple(notes), reject=wanted.reject)
+
+    def _placed(self, photo: Picture) -> Float32[np.ndarray, "dim"]:
+        try:
+            return self._model.embed(photo)
+        except PictureError as error:
+            raise PictureError(f"{photo}: {error}" if isinstance(photo, str | Path) else str(error)) from None
 
     def _each_of(self, chosen: Candidates) -> list[LabelSpace]:
         """Return one space per word: its label and those of its kinds."""
@@ -193,7 +254,7 @@ class PhotoSearch:
 
     def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
         """Return the candidate photos of an approximate search; None for all."""
-        if self._near is None or not query.probable:
+        if self._near is None or not query.probable or query.is_sum:
             return None
         count = min(len(self), max(_AT_LEAST, 10 * top))
         if query.point is not None:
@@ -211,7 +272,7 @@ class PhotoSearch:
 
     def _possible(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
         """Return all photos that can be among the best by 8-bit scores; None if these do not pay."""
-        if self._coarse is None or sum(len(space.labels) for space in query.spaces) > _FEW_LABELS:
+        if self._coarse is None or query.is_sum or sum(len(space.labels) for space in query.spaces) > _FEW_LABELS:
             return None
         slack = self._coarse.slack * np.float32(self._lengths(query))
         if query.point is None and query.probable:
@@ -242,9 +303,20 @@ class PhotoSearch:
             nearness = [self._highest_cosine(space, coarse, query.check) for space in query.spaces]
             lowest: PhotoScores = np.min(nearness, axis=0)
             return lowest
+        if query.is_sum:
+            return self._summed(query)
         total = self._log_shares(query.spaces[0], coarse, query.check)
         for space in query.spaces[1:]:
             total += self._log_shares(space, coarse, query.check)
+        return total
+
+    def _summed(self, query: "_Query") -> PhotoScores:
+        total = np.zeros(len(self), np.float32)
+        for space, weight in zip(query.spaces, query.weights, strict=True):
+            total += _weighted(self._log_shares(space, None, query.check), weight)
+        for weight, point in query.points:
+            query.check()
+            total += _weighted((self._vectors @ point - 1) / self._temperature, weight)
         return total
 
     @cached_property
@@ -345,6 +417,45 @@ class PhotoSearch:
         order = np.argsort(classes, kind="stable")
         starts = np.searchsorted(classes[order], np.arange(len(self._column) + 1))
         return _ByClass(starts, order // self.rows.classes.shape[1], self.rows.shares.ravel()[order])
+
+
+def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.ndarray, "some"], tuple[str, ...]]:
+    """Return the places of photos that pass, and notes on those without the facts that are asked for.
+
+    PhotoIndexError if no fact of any photo is known.
+    """
+    dated, rated = filters.since is not None or filters.until is not None, filters.rating is not None
+    unread = sum(fact.rating is None for fact in facts) if dated or rated else 0
+    if unread == len(facts) > 0:
+        raise PhotoIndexError("the index has no dates and ratings: run devise index again, which only reads these")
+    keep = np.ones(len(facts), dtype=bool)
+    if filters.folders:
+        inside = folder_filter(filters.folders)
+        keep &= [inside(fact.path) for fact in facts]
+    notes = [f"{counted(unread, 'photo')} left out, of unknown date and rating: run devise index again"] * bool(unread)
+    if dated:
+        without = sum(
+            keep[place] and fact.rating is not None and fact.taken is None for place, fact in enumerate(facts)
+        )
+        notes += [f"{counted(without, 'photo')} without a date left out"] * bool(without)
+        since, until = filters.since, filters.until
+        keep &= [
+            fact.taken is not None and (since is None or since <= fact.taken) and (until is None or fact.taken <= until)
+            for fact in facts
+        ]
+    if filters.rating is not None:
+        without = sum(keep[place] and fact.rating == 0 for place, fact in enumerate(facts))
+        notes += [f"{counted(without, 'photo')} without a rating left out"] * bool(without)
+        keep &= [(fact.rating or 0) >= filters.rating for fact in facts]
+    return np.flatnonzero(keep), tuple(notes)
+
+
+def _weighted(logs: PhotoScores, weight: float) -> PhotoScores:
+    """Return weight times the logarithms or, for a weight below 0, times those of one minus the probabilities."""
+    if weight > 0:
+        return np.float32(weight) * logs
+    no: PhotoScores = np.float32(-weight) * np.log1p(-np.exp(np.minimum(logs, _SURE)))
+    return no
 
 
 def _any_of(chosen: Candidates) -> list[LabelSpace]:

@@ -8,8 +8,9 @@ from devise.labels import Label
 from devise.model.labeller import Picture
 from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel
+from devise.vision.metadata import MOST_RATING
 
-__all__ = ["LEAST_LIKE", "Hit", "Hits", "Likeness", "Wanted", "likeness", "shown_score"]
+__all__ = ["LEAST_LIKE", "Filters", "Hit", "Hits", "Likeness", "Term", "Wanted", "likeness", "shown_score"]
 
 Likeness = Literal["very like", "quite like", "somewhat like", "hardly like"]
 """Similarity of a photo to the query, in words."""
@@ -22,14 +23,55 @@ LEAST_LIKE: dict[Literal["probability", "cosine"], tuple[float, float, float]] =
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """A part of a query: words, any of which count, or a photo to be near.
+
+    weight: how much it counts; below 0, photos that show it come last.
+    """
+
+    weight: float = 1.0
+    words: tuple[TypedLabel, ...] = ()
+    photo: Picture | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.words) == (self.photo is not None):
+            raise UsageError("a term of a query is words or a photo: give one of them")
+        if not 0 < abs(self.weight) < float("inf"):
+            raise UsageError(f"the weight of a term must be a number other than 0, got {self.weight}")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which photos to search.
+
+    since, until: seconds since 1970 by the camera's clock, both included; see `devise.vision.metadata.seconds_of`.
+    folders: patterns as in .gitignore, or paths; a photo in any of these folders, or with such a name, is searched.
+    rating: least number of stars.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    folders: tuple[str, ...] = ()
+    rating: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rating is not None and not 1 <= self.rating <= MOST_RATING:
+            raise UsageError(f"a rating is a number of stars from 1 to {MOST_RATING}, got {self.rating}")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise UsageError("since must not be after until: exchange them")
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A query.
 
     words: labels, as for `devise label`: names, ids, or names with definitions. match: whether a photo should show
-    any of them, or all. under: find anything below this noun of WordNet. like: a photo to be near; excludes the others.
+    any of them, or all. terms: words and photos with weights instead, which are joined: see `PhotoSearch.scores`.
+    under: find anything below this noun of WordNet. like: a photo to be near; excludes the others.
     exact: a word means only its own label, without its kinds; an id always does.
     reject: threshold of the score, 0 keeps all photos; "auto" leaves out a photo that does not make one of the words
         (or `under`) more probable than before, and nothing if photos are ordered by a cosine.
+    filters: photos to search at all, by `PhotoSearch.find`.
     by: "probability", or the bare "cosine" of photo and label; for several labels the highest (any) or lowest (all).
     """
 
@@ -40,13 +82,21 @@ class Wanted:
     by: Literal["probability", "cosine"] = "probability"
     exact: bool = False
     reject: Reject = 0.0
+    terms: tuple[Term, ...] = ()
+    filters: Filters = Filters()
 
     def __post_init__(self) -> None:
         if self.reject != "auto" and not 0 <= self.reject <= 1:
             raise UsageError(f"reject must be auto or a score from 0 to 1, got {self.reject}")
+        if self.terms and (self.words or self.like is not None or self.match == "all" or self.by == "cosine"):
+            raise UsageError(
+                "a query with + and - joins all its parts by probability: leave out every, like and cosine"
+            )
+        if self.terms and all(term.weight < 0 for term in self.terms):
+            raise UsageError("a query with - needs something to find: give a term with a weight above 0")
         if self.like is not None and (self.words or self.under is not None):
             raise UsageError("like excludes words and under: leave out like, or the others")
-        if self.like is None and not self.words and self.under is None:
+        if self.like is None and not self.words and self.under is None and not self.terms:
             raise UsageError("nothing to search for: give words, a noun as under, or a photo as like")
 
 

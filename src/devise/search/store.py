@@ -15,6 +15,7 @@ from jaxtyping import Float16, Float32, Int32, Int64, UInt16
 
 from devise.errors import PhotoIndexError, UsageError
 from devise.files import atomic_write, read_json, reason_of, require_regular, sole_writer, text_name
+from devise.vision.metadata import MOST_RATING
 
 __all__ = [
     "FACTS",
@@ -36,8 +37,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-FACTS = ("path", "path_bytes", "size", "mtime_ns", "sha256", "gone")
-"""The columns that identify photos; the others describe their content."""
+FACTS = ("path", "path_bytes", "size", "mtime_ns", "sha256", "gone", "taken", "rating", "sidecar_ns")
+"""The columns that identify photos, and their metadata; the others describe their content."""
+
+_LATER = ("taken", "rating", "sidecar_ns")  # columns that parts of earlier versions lack
+_NULLABLE = ("path_bytes", "taken", "rating")
+_LONGEST_TIME = 1 << 40  # seconds since 1970
 
 _Any = TypeVar("_Any", bound=np.generic)
 _UNPACKED = 1 << 30  # bytes that any file may say it has when unpacked; a larger file more
@@ -53,6 +58,8 @@ class PhotoFact:
 
     path: absolute. size: bytes. mtime_ns: time of the last change, nanoseconds. sha256: of its content, 32 bytes.
     gone: the photo no longer exists; the row only cancels earlier ones of the same path.
+    taken, rating: see `PhotoMetadata`; a rating of None says that neither was read yet. sidecar_ns: time of the last
+        change of its sidecars, 0 without one.
     """
 
     path: str
@@ -60,6 +67,9 @@ class PhotoFact:
     mtime_ns: int
     sha256: bytes
     gone: bool = False
+    taken: int | None = None
+    rating: int | None = None
+    sidecar_ns: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -137,9 +147,16 @@ def import_pyarrow() -> Any:
 
 
 def read_parquet(
-    path: Path, schema: "pa.Schema", columns: Sequence[str], *, nullable: Container[str] = ()
+    path: Path,
+    schema: "pa.Schema",
+    columns: Sequence[str],
+    *,
+    nullable: Container[str] = (),
+    optional: Container[str] = (),
 ) -> "pa.Table":
     """Read columns of a Parquet file with this schema; only nullable columns may lack values.
+
+    optional: columns that may be missing; the table lacks them then.
 
     FileNotFoundError if it is absent. ValueError, one line, for every other fault: not a regular file, damaged or of
     another format, a missing column or one of another type, a missing value, more rows than the file can contain.
@@ -150,7 +167,10 @@ def read_parquet(
     try:
         metadata = pyarrow.parquet.read_metadata(path)
         found = metadata.schema.to_arrow_schema()
+        columns = [name for name in columns if name not in optional or name in found.names]
         for name in schema.names:
+            if name in optional and name not in found.names:
+                continue
             if found.field(name).type != schema.field(name).type:
                 raise TypeError(f"column {name} is {found.field(name).type}, not {schema.field(name).type}")
         unpacked = sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
@@ -203,6 +223,9 @@ def to_table(rows: Rows) -> "pa.Table":
             "mtime_ns": pa.array([fact.mtime_ns for fact in rows.facts], pa.int64()),
             "sha256": pa.array([fact.sha256 for fact in rows.facts], pa.binary()),
             "gone": pa.array([fact.gone for fact in rows.facts], pa.bool_()),
+            "taken": pa.array([fact.taken for fact in rows.facts], pa.int64()),
+            "rating": pa.array([fact.rating for fact in rows.facts], pa.int8()),
+            "sidecar_ns": pa.array([fact.sidecar_ns for fact in rows.facts], pa.int64()),
             "vector": _lists(pa, rows.vectors),
             "total": pa.array(rows.totals),
             "label": pa.array(rows.labels),
@@ -236,15 +259,31 @@ def _in_range(rows: Rows) -> Rows:
 
 
 def facts_of(table: "pa.Table") -> tuple[PhotoFact, ...]:
-    """Return the facts alone, which need no other columns; PhotoIndexError if one is missing."""
-    return _checked(lambda: tuple(map(_fact, *(table.column(name).to_pylist() for name in FACTS))))
+    """Return the facts alone, which need no other columns; PhotoIndexError if one is missing.
+
+    The metadata of a part of an earlier version is unknown.
+    """
+    names = table.column_names
+    return _checked(lambda: tuple(map(_fact, *(table.column(name).to_pylist() for name in FACTS if name in names))))
 
 
-def _fact(path: str, exact: bytes | None, size: int, mtime_ns: int, sha256: bytes, gone: bool) -> PhotoFact:
+def _fact(
+    path: str,
+    exact: bytes | None,
+    size: int,
+    mtime_ns: int,
+    sha256: bytes,
+    gone: bool,
+    taken: int | None = None,
+    rating: int | None = None,
+    sidecar_ns: int = 0,
+) -> PhotoFact:
     path = path if exact is None else os.fsdecode(exact)
     if not os.path.isabs(path) or "\0" in path:
         raise ValueError("a path is not absolute")
-    return PhotoFact(path, size, mtime_ns, sha256, gone)
+    if abs(taken or 0) > _LONGEST_TIME or not -1 <= (rating or 0) <= MOST_RATING:
+        raise ValueError("a date or a rating is out of range")
+    return PhotoFact(path, size, mtime_ns, sha256, gone, taken, rating, sidecar_ns)
 
 
 def _lists(pa: Any, matrix: np.ndarray) -> Any:
@@ -321,8 +360,11 @@ class PhotoStore:
         self.header = header
 
     @classmethod
-    def opened(cls, path: Path, header: Header) -> "PhotoStore":
-        """Open the index at `path`; PhotoIndexError if absent, or of another model or version."""
+    def opened(cls, path: Path, header: Header | None = None) -> "PhotoStore":
+        """Open the index at `path`; PhotoIndexError if absent, or of another model or version.
+
+        header: of the model that is to search it; None opens an index of any model.
+        """
         import_pyarrow()
         file = path / HEADER_FILE
         try:
@@ -340,7 +382,7 @@ class PhotoStore:
             ) from None
         if found is None:
             raise PhotoIndexError(f"{file}: is {form} {version}, this package reads {_FORMAT} {_VERSION}: update it")
-        if found != header:
+        if header is not None and found != header:
             if found.model_sha256 == header.model_sha256:
                 raise PhotoIndexError(
                     f"{file}: is damaged (numbers that do not fit the model): remove {path} and index the photos again"
@@ -350,7 +392,7 @@ class PhotoStore:
                 f"({header.model_sha256[:12]}) with different vectors: give that model with --model, or index the "
                 "photos again into another folder"
             )
-        return cls(path, header)
+        return cls(path, found)
 
     @classmethod
     def created(cls, path: Path, header: Header) -> "PhotoStore":
@@ -460,7 +502,9 @@ class PhotoStore:
     def _table(self, part: int, columns: Iterable[str] | None = None) -> "pa.Table":
         with self._naming(part):
             schema = to_table(Rows.blank((), self.header.dim, self.header.best)).schema
-            return read_parquet(self._file(part), schema, list(columns or schema.names), nullable=("path_bytes",))
+            return read_parquet(
+                self._file(part), schema, list(columns or schema.names), nullable=_NULLABLE, optional=_LATER
+            )
 
     def _length(self, part: int) -> int:
         with self._naming(part):

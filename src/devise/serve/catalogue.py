@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -13,8 +13,9 @@ from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import Asked, ask
 from devise.model.parts import ModelParts
 from devise.model.rejection import Reject
-from devise.model.typed import TypedLabel, asked_name, parse_labels, parse_lines, user_id
+from devise.model.typed import TypedLabel, asked_name, parse_lines, user_id
 from devise.model.word_senses import Meanings
+from devise.search.expression import Expression, parse_expression, understood
 from devise.search.results import likeness
 from devise.serve.photos import PhotoSearch, PhotosFound
 from devise.serve.problems import ServiceError
@@ -123,7 +124,14 @@ def search_routes(service: Service) -> APIRouter:
 
     @routes.get("/search", response_model=Hits, summary="Find photos by words, or by a photo")
     async def search(
-        q: Annotated[Text, Query(description="A noun, or any other words.", examples=["snow leopard"])] = "",
+        q: Annotated[
+            Text,
+            Query(
+                description="A noun, or any other words; several joined by + and -, with spaces around: "
+                "'beach + dog - person'.",
+                examples=["snow leopard"],
+            ),
+        ] = "",
         sense: Annotated[Text | None, Query(description="Id of the intended sense.")] = None,
         like: Annotated[
             int | None, Query(ge=0, le=2**31, description="Number of a photo of the index; find similar ones.")
@@ -190,14 +198,17 @@ def _by_words(
     reject: Reject,
     check: Callable[[], None],
 ) -> Hits:
-    kept = (one for one in service.own.all() if user_id(one.name) == user_id(words))
-    own = next(kept, None)
-    labels = parse_labels(words) if own is None else (own,)
-    if len(labels) > 1:
-        return _by_any(photos, labels, words, sense, top, reject, check)
-    label, parts = labels[0], service.model.parts
+    own = {user_id(one.name): one for one in service.own.all()}
+    kept = own.get(user_id(words))
+    expression = Expression((kept,)) if kept is not None else parse_expression(words, photos=False)
+    expression = expression.changed(lambda labels: _own(labels, own))
+    expression, notes = understood(service.model.parts, expression)
+    if expression.terms or len(expression.words) > 1:
+        return _by_any(photos, expression, words, sense, top, reject, check, notes)
+    label, parts = expression.words[0], service.model.parts
     asked = ask(parts, f"{label.name}: {label.definition}" if label.definition else label.name, sense)
-    found = photos.find([label if sense is None else TypedLabel(label.name, asked.chosen.id)], top, reject, check)
+    meant = label if sense is None else TypedLabel(label.name, asked.chosen.id)
+    found = photos.find(Expression((meant,)), top, reject, check)
     taken, others = _senses(parts, label, asked)
     return Hits(
         query=words,
@@ -208,30 +219,36 @@ def _by_words(
         taken=taken,
         others=others,
         kinds=_kinds(parts, found, taken.id) if taken else [],
-        notes=list(dict.fromkeys([*asked.notes, *found.notes])),
+        notes=list(dict.fromkeys([*notes, *asked.notes, *found.notes])),
     )
+
+
+def _own(words: Sequence[TypedLabel], own: Mapping[str, TypedLabel]) -> tuple[TypedLabel, ...]:
+    """Give words the definitions of the labels that the user stored under their names."""
+    return tuple(one if one.definition else own.get(user_id(one.name), one) for one in words)
 
 
 def _by_any(
     photos: PhotoSearch,
-    labels: Sequence[TypedLabel],
+    asked: Expression,
     words: str,
     sense: str | None,
     top: int,
     reject: Reject,
     check: Callable[[], None],
+    notes: Sequence[str],
 ) -> Hits:
-    """Find photos of any of several words, like `devise search "lion, tiger"`."""
+    """Find photos of any of several words, or of terms, like `devise search "lion + water"`."""
     if sense is not None:
-        raise UsageError(f"a sense needs exactly one word, got {len(labels)}: give one")
-    found = photos.find(labels, top, reject, check)
+        raise UsageError(f"a sense needs exactly one word, got {words}: give one")
+    found = photos.find(asked, top, reject, check)
     return Hits(
         query=words,
-        label=", ".join(label.name for label in labels),
+        label=words if asked.terms else ", ".join(label.name for label in asked.words),
         gloss="",
         photos=len(photos),
         hits=_hits(photos, found, "probability"),
-        notes=list(found.notes),
+        notes=[*notes, *found.notes],
     )
 
 

@@ -13,9 +13,9 @@ from devise.files import text_name
 from devise.labels import Label
 from devise.model.labeller import Model
 from devise.model.rejection import Reject
-from devise.model.typed import TypedLabel
+from devise.search.expression import Expression
 from devise.search.query import PhotoSearch as IndexSearch
-from devise.search.results import Hits, Wanted
+from devise.search.results import Hits
 from devise.serve.engine import Engine
 from devise.serve.problems import late
 
@@ -56,8 +56,8 @@ class PhotoSearch(Protocol):
     def __len__(self) -> int:
         """Number of photos in the index."""
 
-    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
-        """Return at most `top` photos of any of these nouns or other words.
+    def find(self, asked: Expression, top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
+        """Return at most `top` photos of any of these nouns or other words, or of these terms.
 
         check: called again and again; what it raises ends the search. DeviseError if the words are unknown.
         """
@@ -91,8 +91,8 @@ class _Indexed:
     def __len__(self) -> int:
         return len(self._search)
 
-    def find(self, labels: Sequence[TypedLabel], top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
-        return self._told(self._search.find(Wanted(words=tuple(labels), reject=reject), top, check=check))
+    def find(self, asked: Expression, top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
+        return self._told(self._search.find(asked.wanted(reject=reject), top, check=check))
 
     def like(self, photo: int, top: int) -> PhotosFound:
         return self._told(self._search.like(photo, top))

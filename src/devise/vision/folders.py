@@ -21,6 +21,8 @@ __all__ = [
     "Found",
     "absent",
     "find_pictures",
+    "folder_filter",
+    "is_found",
     "is_hidden",
     "is_packed",
     "is_shard",
@@ -108,6 +110,56 @@ def find_pictures(
                 on_empty(path)
         else:
             yield _file(path)
+
+
+def is_found(path: Path, root: Path, exclude: Sequence[str] = ()) -> bool:
+    """Return whether `find_pictures` would find this photo in the folder `root`, without listing any folder.
+
+    UsageError for a malformed pattern in `exclude`; False below a folder whose own patterns cannot be read.
+    """
+    if path.suffix.lower() not in EXTENSIONS or not path.is_relative_to(root):
+        return False
+    rules: _Rules = ((root, _compiled(exclude, "--exclude")),) if exclude else ()
+    inside = path.relative_to(root).parts
+    if any(part.startswith(".") for part in inside):
+        return False
+    try:
+        for depth in range(len(inside)):
+            folder = root.joinpath(*inside[:depth])
+            if depth and _is_excluded(folder, rules, is_folder=True):
+                return False
+            rules = (*rules, *_own_rules(folder))
+    except (OSError, UsageError):
+        return False
+    return not _is_excluded(path, rules, is_folder=False)
+
+
+def folder_filter(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Return a function that says whether an absolute path is in a folder, or has a name, that a pattern describes.
+
+    Patterns are those of .gitignore: "2024" is a folder or file of that name anywhere, "2024/rome" such a folder in
+    such a folder. A pattern that is the path of a folder, absolute or from the current one, means that folder.
+    UsageError for a malformed pattern.
+
+    >>> folder_filter(["rome"])("/photos/rome/a.jpg"), folder_filter(["2024/*"])("/photos/2023/a.jpg")
+    (True, False)
+    """
+    anywhere = []
+    for pattern in patterns:
+        if os.path.isdir(pattern) and ("/" in pattern.rstrip("/") or pattern in (".", "..")):
+            anywhere.append(_literal(os.path.abspath(pattern)) + "/")
+        else:
+            anywhere.append(pattern if pattern.startswith(("/", "!", "**/")) else f"**/{pattern}")
+    matched = _compiled(anywhere, "the pattern")
+
+    def inside(path: str) -> bool:
+        return bool(matched.match_file(path.lstrip("/")))
+
+    return inside
+
+
+def _literal(path: str) -> str:
+    return re.sub(r"([\\*?\[!#])", r"\\\1", path)
 
 
 def is_hidden(member: PurePosixPath) -> bool:

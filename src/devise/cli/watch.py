@@ -1,0 +1,206 @@
+"""devise watch: keep an index and the sidecars up to date while photos come, change and go."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.options import ExcludeOption, FastOption, LangOption, MaxPixelsOption, ModelOption
+from devise.cli.terminal import tell
+from devise.errors import PhotoIndexError, UsageError, counted
+from devise.sidecars import SidecarName, require_xmp, shares_stem
+
+if TYPE_CHECKING:
+    from devise.model.labeller import LabelRun, Model
+    from devise.search.photoindex import Indexed
+
+__all__ = ["watch"]
+
+_TOGETHER = 256  # photos whose sidecars are written before they enter the index
+_LOOK_MS = 500  # between two looks at the photos that wait
+_POLL_MS = 10_000
+
+
+@app.command(no_args_is_help=True)
+def watch(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS", help="Folders of photos, including subfolders.")],
+    index: Annotated[Path, typer.Option("--index", metavar="INDEX", help="Folder of the index; created or updated.")],
+    xmp: Annotated[
+        bool, typer.Option("--xmp", help="Also write the sure names of new photos into XMP sidecars, as devise label.")
+    ] = False,
+    xmp_name: Annotated[
+        SidecarName,
+        typer.Option(metavar="NAME", help="With --xmp: full is photo.jpg.xmp, stem is photo.xmp."),
+    ] = SidecarName.full,
+    sure: Annotated[
+        float, typer.Option(metavar="SHARE", help="With --xmp: least probability of a name, 0 to 1.")
+    ] = 0.7,
+    wait: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="A photo is read when it has not changed for so long."),
+    ] = 2.0,
+    poll: Annotated[
+        bool,
+        typer.Option("--poll", help="Look at all files every 10 seconds: for network drives, which send no events."),
+    ] = False,
+    exclude: ExcludeOption = None,
+    lang: LangOption = None,
+    fast: FastOption = False,
+    max_pixels: MaxPixelsOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Index photos as they come, change and go, until Ctrl-C or SIGTERM.
+
+    It begins with what has changed since the last time. Needs the extra watch: pip install 'devise-zsl[watch]'.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from devise.model.labeller import LabelRequest, load
+    from devise.search.watching import Pending, path_changes
+
+    changes = _watcher()
+    if xmp:
+        require_xmp()
+    if missing := next((path for path in photos if not path.is_dir()), None):
+        raise UsageError(f"{missing} is not a folder: devise watch takes folders of photos")
+    roots = [Path(os.path.abspath(path)) for path in photos]
+    request = LabelRequest(sure=sure)
+    loaded = load(model, fast=fast, language=lang)
+    run = loaded.run(request) if xmp else None
+    keeper = _Keeper(loaded, index, tuple(roots), tuple(exclude or ()), run, xmp_name)
+    pending = Pending(wait)
+    with _stoppable() as stop, suppress(KeyboardInterrupt):
+        batches = changes(
+            *roots,
+            watch_filter=None,
+            step=100,
+            rust_timeout=_LOOK_MS,
+            yield_on_timeout=True,
+            stop_event=stop,
+            force_polling=poll or None,
+            poll_delay_ms=_POLL_MS,
+            ignore_permission_denied=True,
+        )
+        next(batches, None)  # from now on nothing is missed
+        keeper.catch_up()
+        tell(f"watching {', '.join(map(str, photos))} (Ctrl-C ends it)")
+        for batch in batches:
+            now = monotonic()
+            pending.add(path_changes((path for _, path in batch), roots, keeper.exclude), now)
+            if ready := pending.ready(now):
+                try:
+                    keeper.update(ready)
+                except PhotoIndexError as error:
+                    tell(f"{error}; tried again")
+                    pending.add(ready, monotonic())
+    tell("stopped")
+
+
+def _watcher() -> Callable[..., Iterator[Any]]:
+    try:
+        from watchfiles import watch as changes
+    except ModuleNotFoundError:
+        raise UsageError("devise watch needs the extra watch: pip install 'devise-zsl[watch]'") from None
+    return changes
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """End at SIGTERM as at Ctrl-C: what is done is written, then nothing more is begun."""
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class _Keeper:
+    """Brings an index and the sidecars up to date. run: names the photos; None writes no sidecar."""
+
+    model: "Model"
+    index: Path
+    roots: tuple[Path, ...]
+    exclude: tuple[str, ...]
+    run: "LabelRun | None"
+    name: SidecarName
+
+    def catch_up(self) -> None:
+        """Do what has changed since the last time, and report it."""
+        from devise.search.photoindex import index_photos
+        from devise.vision.folders import find_pictures
+
+        if self.run is not None:
+            self._named(one.path for one in find_pictures(self.roots, exclude=self.exclude) if one.problem is None)
+        self._report(index_photos(self.model, self.roots, self.index, exclude=self.exclude), always=True)
+
+    def update(self, paths: "list[str]") -> None:
+        """Do what these photos and missing paths need; report what has changed."""
+        from devise.search.photoindex import index_photos
+
+        there = [Path(path) for path in paths if os.path.isfile(path)]
+        if self.run is not None:
+            self._named(there)
+        gone = [Path(path) for path in paths if not os.path.lexists(path) and not self._is_absent(path)]
+        if there or gone:
+            self._report(index_photos(self.model, [*there, *gone], self.index, emptied=True), always=False)
+
+    def _is_absent(self, path: str) -> bool:
+        """Return whether the folder of a missing path has no photo left: its drive may be missing."""
+        from devise.vision.folders import find_pictures
+
+        root = next((one for one in self.roots if Path(path).is_relative_to(one)), None)
+        if root is None or next(find_pictures([root], exclude=self.exclude), None) is not None:
+            return False
+        tell(f"{root}: no photo left; {path} stays in the index: devise index {root} --forget removes it")
+        return True
+
+    def _named(self, paths: "Iterable[Path]") -> None:
+        """Write sidecars of photos that the index lacks, then put them into it: a kill between repeats only these."""
+        from devise.search.photoindex import index_photos
+        from devise.search.watching import changed_photos
+        from devise.vision.folders import Found
+
+        fresh = changed_photos(self.model.parts, self.index, map(Found, paths))
+        while some := list(islice(fresh, _TOGETHER)):
+            self._write_sidecars(some)
+            done = index_photos(self.model, some, self.index, emptied=True)
+            done.problems.clear()  # the pass over all photos reports them
+            self._report(done, always=False)
+
+    def _write_sidecars(self, photos: "list[Path]") -> None:
+        from devise.cli.output import Tally, open_sidecars
+
+        assert self.run is not None
+        tagged = []
+        for photo in photos:
+            if self.name == SidecarName.stem and shares_stem(photo):
+                tell(f"{photo}: no sidecar, another photo has the same name with another ending: take --xmp-name full")
+            else:
+                tagged.append(photo)
+        with open_sidecars(self.name, Tally()) as written:
+            for _ in written(self.run.answers(tagged)):
+                pass
+
+    def _report(self, done: "Indexed", *, always: bool) -> None:
+        from devise.cli.index import changes_of
+
+        for problem in (*done.problems, *done.notes):
+            tell(f"{problem.path}: {problem.reason}")
+        if always or done.changes:
+            print(f"{self.index}: {counted(done.photos, 'photo')}; {changes_of(done)}", flush=True)

@@ -1,0 +1,116 @@
+"""devise watch, as a process: photos that come and go, its own sidecars, signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devise.search.store import PhotoStore
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("watchfiles", reason="devise watch is an extra: pip install 'devise-zsl[watch]'")
+pytest.importorskip("lxml", reason="sidecars are an extra: pip install 'devise-zsl[photos]'")
+
+SRC = Path(__file__).parents[2] / "src"
+_LONG = 300  # seconds after which a process that hangs is killed, so that the test fails and does not hang
+
+
+@contextmanager
+def watching(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "devise", "watch", *map(str, arguments), "--wait", "0.1"]
+    paths = os.pathsep.join([str(SRC), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": paths}
+    ) as process:
+        killer = threading.Timer(_LONG, process.kill)
+        killer.start()
+        try:
+            yield process
+        finally:
+            killer.cancel()
+            process.kill()
+
+
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """Read lines up to one with this text; return all of them."""
+    assert process.stdout is not None
+    read = ""
+    for line in process.stdout:
+        read += line
+        if text in line:
+            return read
+    raise AssertionError(f"ended without {text!r}: {read}")
+
+
+def photo(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((60, 60)).save(path)
+    return path
+
+
+def names(index: Path) -> list[str]:
+    return sorted(Path(path).name for path in PhotoStore.opened(index).known())
+
+
+def test_photos_come_change_and_go(tmp_path: Path):
+    photos, index = tmp_path / "photos", tmp_path / "index"
+    photo(photos / "a.png", 1)
+    with watching(photos, "--index", index, "--xmp", "--sure", "0.01") as process:
+        assert f"{index}: 1 photo; 1 new" in until(process, "watching")
+        assert (photos / "a.png.xmp").is_file()
+        photo(photos / "new" / "b.png", 2)
+        assert "1 new" in until(process, "2 photos;")
+        (photos / "a.png").unlink()
+        assert "1 gone" in until(process, "1 photo;")
+        process.send_signal(signal.SIGTERM)
+        rest = until(process, "stopped")
+        assert process.wait() == 0
+    assert "new" not in rest  # its own sidecars are no news
+    assert names(index) == ["b.png"]
+    assert (photos / "new" / "b.png.xmp").is_file()
+
+
+def test_a_kill_is_caught_up_with(tmp_path: Path):
+    photos, index = tmp_path / "photos", tmp_path / "index"
+    photo(photos / "a.png", 1)
+    with watching(photos, "--index", index, "--xmp", "--sure", "0.01") as process:
+        until(process, "watching")
+        process.kill()
+    photo(photos / "b.png", 2)
+    (photos / "a.png").unlink()
+    with watching(photos, "--index", index, "--xmp", "--sure", "0.01") as process:
+        assert "1 gone" in until(process, "watching")
+        process.send_signal(signal.SIGINT)
+        until(process, "stopped")
+        assert process.wait() == 0
+    assert names(index) == ["b.png"]
+    assert (photos / "b.png.xmp").is_file()
+
+
+def test_the_last_photo_of_a_folder_stays_in_the_index(tmp_path: Path):
+    """Its drive may be missing."""
+    photos, index = tmp_path / "photos", tmp_path / "index"
+    photo(photos / "a.png", 1)
+    with watching(photos, "--index", index) as process:
+        until(process, "watching")
+        (photos / "a.png").unlink()
+        assert "stays in the index" in until(process, "no photo left")
+    assert names(index) == ["a.png"]
+    with watching(photos, "--index", index) as process:
+        assert "connect the drive again" in until(process, "no photo found")
+        assert process.wait() == 2
+
+
+def test_folders_only(tmp_path: Path):
+    with watching(tmp_path / "none", "--index", tmp_path / "index") as process:
+        until(process, "is not a folder: devise watch takes folders of photos")
+        assert process.wait() == 2
