@@ -184,7 +184,7 @@ class _Keeper:
             self._report(done, always=False)
 
     def _write_sidecars(self, photos: "list[Path]") -> None:
-        from devise.cli.output import Tally, open_sidecars
+        from devise.cli.output import KeywordPlaces, Tally, open_sidecars
 
         assert self.run is not None
         tagged = []
@@ -193,7 +193,7 @@ class _Keeper:
                 tell(f"{photo}: no sidecar, another photo has the same name with another ending: take --xmp-name full")
             else:
                 tagged.append(photo)
-        with open_sidecars(self.name, Tally()) as written:
+        with open_sidecars(KeywordPlaces(self.name), Tally()) as written:
             for _ in written(self.run.answers(tagged)):
                 pass
 
