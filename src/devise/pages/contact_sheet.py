@@ -11,7 +11,7 @@ from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.model.rejection import why_none
 from devise.pages.frame import page, page_pieces, rendered
 from devise.search.results import Hits, shown_score
-from devise.vision.pictures import data_uri
+from devise.vision.decoding import data_uri
 
 __all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet"]
 
