@@ -9,7 +9,7 @@ from bench.machine import cores
 from bench.photos import Photos
 from devise.model.labeller import LabelRequest, LabelRun, load
 from devise.model.parts import ModelParts
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 
 __all__ = ["measure_fast"]
 

@@ -14,7 +14,7 @@ from devise.bundle.bundle import open_bundle
 from devise.model.parts import DEFAULT_BUNDLE
 from devise.ranking import top_k
 from devise.taxonomy.wordnet import Taxonomy
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 
 __all__ = ["measure_pieces"]
 

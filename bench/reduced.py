@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from devise.model.parts import ModelParts
+from devise.vision.decoding import read_picture
 from devise.vision.folders import find_pictures
-from devise.vision.pictures import read_picture
 
 __all__ = ["main"]
 

@@ -42,7 +42,7 @@ from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.temperatures import TEMPERATURES
 from devise.vision.backbone import Backbone
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 from devise.vision.pipeline import extract
 from tools import parser
 from tools.prior import logistic

@@ -50,7 +50,7 @@ from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.classifier import of_pip
 from devise.training.fast import FastConfig, make_fast
-from devise.training.targetspace import kept_words
+from devise.training.targetspace import encoded_labels, kept_words
 from devise.vision.backbone import Backbone, OpenVinoBackbone
 from devise.vision.pipeline import cores
 from devise.vision.preprocessing import Preprocessing
@@ -67,7 +67,7 @@ from tools.calibration import (
     photo_features,
     scattered_folds,
 )
-from tools.default_words import WordsConfig, encoded_labels, train_words, words_provenance
+from tools.default_words import WordsConfig, train_words, words_provenance
 from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 
 __all__ = ["LICENCES", "BuildConfig", "Inputs", "build", "main", "rebuild"]

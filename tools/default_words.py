@@ -1,22 +1,15 @@
-"""Texts of the default model: skip-gram over definitions, and its labels as a sentence encoder reads them."""
+"""Word vectors of the default model: skip-gram over definitions, of WordNet and of encyclopaedias."""
 
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import Float32
-from safetensors.numpy import load_file, save
 
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
 from devise.errors import TextError, counted
-from devise.files import atomic_write
-from devise.space.encoders import ENCODER_POLICIES, load_encoder
-from devise.space.labelspace import unit_rows
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
 from devise.text.documents import Document
@@ -28,7 +21,7 @@ from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from tools import parser
 
-__all__ = ["WordsConfig", "defining_articles", "encoded_labels", "train_words", "words_provenance"]
+__all__ = ["WordsConfig", "defining_articles", "train_words", "words_provenance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +117,6 @@ def _report(progress: SkipGramProgress) -> None:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-_BLOCK = 4096  # texts between two lines of progress
-
-
-def encoded_labels(
-    ids: Sequence[str], taxonomy: Taxonomy, encoder: str, work: Path, say: Callable[[str], None]
-) -> Float32[np.ndarray, "labels text"]:
-    """Encode "terms: definition" of each synset as unit vectors; cached in `work`.
-
-    encoder: see `devise.space.encoders.load_encoder`; 40,000 labels take it about 15 minutes on two cores.
-    """
-    synsets = [taxonomy.synset(synset_id) for synset_id in ids]
-    texts = [ENCODER_POLICIES["terms-gloss"](", ".join(one.lemmas), one.definition) for one in synsets]
-    stored = work / f"texts-{hashlib.sha256(chr(10).join([encoder, *texts]).encode()).hexdigest()[:12]}.safetensors"
-    if not stored.exists():
-        model = load_encoder(encoder)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths waste no padding
-        rows: list[Float32[np.ndarray, "block text"]] = []
-        for start in range(0, len(order), _BLOCK):
-            rows.append(model.encode([texts[place] for place in order[start : start + _BLOCK]]))
-            say(f"texts encoded: {min(start + _BLOCK, len(order)):,} of {len(order):,}")
-        vectors = np.concatenate(rows)[np.argsort(order)]
-        with atomic_write(stored, "wb") as file:
-            file.write(save({"vectors": vectors.astype(np.float32)}))
-    return unit_rows(load_file(stored)["vectors"])
 
 
 if __name__ == "__main__":  # no command: other tools use it

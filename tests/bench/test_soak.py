@@ -10,8 +10,8 @@ from PIL import Image
 from bench import soak
 from bench.hostile import hostile_pictures, post_slowly, sixteen_bit_png
 from devise.errors import PictureError
+from devise.vision.decoding import read_picture
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture
 
 REASONS = {
     "no picture": "not a picture",

@@ -15,8 +15,8 @@ from devise.errors import PictureError
 from devise.serve.engine import Engine as PlainEngine
 from devise.serve.problems import ServiceError
 from devise.serve.settings import Limits
+from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture, thumbnail
 from devise.vision.pipeline import Extracted
 from devise.vision.preprocessing import Plane, Preprocessing
 

@@ -17,7 +17,7 @@ from devise.serve.engine import Engine
 from devise.serve.photos import PhotoSearch, Thumbnails, open_photos
 from devise.serve.problems import ServiceError
 from devise.serve.settings import Limits
-from devise.vision.pictures import thumbnail
+from devise.vision.decoding import thumbnail
 from devise.vision.preprocessing import Plane, Preprocessing
 
 

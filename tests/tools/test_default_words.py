@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -9,14 +9,13 @@ import pytest
 
 from devise.errors import TextError, VectorsError
 from devise.taxonomy.synsets import Synset
-from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.taxonomy.wordnet import Taxonomy
 from devise.text.documents import Document
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_vector_store
 from devise.training.targetspace import kept_words, read_words
-from tools import default_words
-from tools.default_words import WordsConfig, defining_articles, encoded_labels, train_words, words_provenance
+from tools.default_words import WordsConfig, defining_articles, train_words, words_provenance
 
 SKIPGRAM = SkipGramConfig(dim=4, window=3, epochs=2, min_count=1, threads=1)
 
@@ -244,38 +243,3 @@ def test_words_from_a_file_and_from_a_folder_of_text_train(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(VectorsError, match=r"empty/vectors\.safetensors"):
         read_words(tmp_path / "empty")
-
-
-# The labels as an encoder reads them.
-
-
-IDS = ("n02123045", "n02391049", "n03467517", "n02129165", "n07749582")
-
-
-class Lengths:
-    """A sentence is its length and its first letter; counts the sentences it was given."""
-
-    def __init__(self) -> None:
-        self.read: list[str] = []
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        self.read += texts
-        return np.array([[len(text), ord(text[0])] for text in texts], np.float32)
-
-
-def test_in_the_order_of_the_labels_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    encoder, taxonomy, said = Lengths(), default_taxonomy(), list[str]()
-    monkeypatch.setattr(default_words, "load_encoder", lambda name: encoder)
-    monkeypatch.setattr(default_words, "_BLOCK", 2)
-    vectors = encoded_labels(IDS, taxonomy, "any", tmp_path, said.append)
-    synsets = [taxonomy.synset(synset_id) for synset_id in IDS]
-    texts = [f"{', '.join(one.lemmas)}: {one.definition}" for one in synsets]
-    expected = np.array([[len(text), ord(text[0])] for text in texts], np.float64)
-    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5)
-    assert encoder.read == sorted(texts, key=len)
-    assert said == ["texts encoded: 2 of 5", "texts encoded: 4 of 5", "texts encoded: 5 of 5"]
-    again = encoded_labels(IDS, taxonomy, "any", tmp_path, said.append)
-    np.testing.assert_array_equal(again, vectors)
-    assert len(encoder.read) == 5
-    encoded_labels(IDS, taxonomy, "another", tmp_path, said.append)
-    assert len(encoder.read) == 10

@@ -16,7 +16,7 @@ from devise.cli.app import main
 from devise.errors import TrainingError
 from devise.training import downloads
 from devise.training.downloads import DATASETS, Dataset, fetched, write_shards
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 from devise.vision.samples import find_samples
 
 

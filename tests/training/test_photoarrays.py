@@ -7,7 +7,7 @@ from PIL import Image
 
 from devise.errors import TrainingError
 from devise.training.photoarrays import PhotoArrays
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.samples import find_samples
 

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from devise.errors import PictureError, UsageError
-from devise.vision import colours, pictures
+from devise.vision import colours, decoding
+from devise.vision.decoding import read_picture
 from devise.vision.limits import MAX_PIXELS, PictureLimits, read_jpeg_header
-from devise.vision.pictures import read_picture
 
 Encode = Callable[..., bytes]
 
@@ -194,7 +194,7 @@ def test_bands_are_the_whole(mode: str, monkeypatch: pytest.MonkeyPatch, encode:
 def test_a_large_picture_is_reduced_as_far_as_its_short_side_allows(
     kind: str, monkeypatch: pytest.MonkeyPatch, encode: Encode
 ) -> None:
-    monkeypatch.setattr(pictures, "_LARGE", 1000)
+    monkeypatch.setattr(decoding, "_LARGE", 1000)
     data = encode(noise(640, 480), kind)
     assert read_picture(data, min_side=100).shape == (120, 160, 3)
     assert read_picture(data, min_side=241).shape == (480, 640, 3)
@@ -219,7 +219,7 @@ def test_jpeg_2000_is_decoded_at_a_smaller_scale(
     monkeypatch: pytest.MonkeyPatch,
     encode: Encode,
 ) -> None:
-    monkeypatch.setattr(pictures, "_LARGE", 1000)
+    monkeypatch.setattr(decoding, "_LARGE", 1000)
     image = noise(16, 12).resize(size, Image.Resampling.BICUBIC)
     data = encode(image, "JPEG2000", **options)
     pixels = read_picture(data, min_side=100)
@@ -229,7 +229,7 @@ def test_jpeg_2000_is_decoded_at_a_smaller_scale(
 
 
 def test_jpeg_2000_at_a_smaller_scale_costs_less(monkeypatch: pytest.MonkeyPatch, encode: Encode) -> None:
-    monkeypatch.setattr(pictures, "_LARGE", 1000)
+    monkeypatch.setattr(decoding, "_LARGE", 1000)
     limits = PictureLimits.of(640 * 480 // 8)
     data = encode(noise(640, 480), "JPEG2000")
     assert read_picture(data, min_side=100, limits=limits).shape == (120, 160, 3)
@@ -265,8 +265,8 @@ def test_an_error_keeps_no_picture_alive(kind: str, monkeypatch: pytest.MonkeyPa
         opened.append(weakref.ref(image))
         return plain(image, *more)  # type: ignore[arg-type]
 
-    plain = pictures._from_image
-    monkeypatch.setattr(pictures, "_from_image", seen)
+    plain = decoding._from_image
+    monkeypatch.setattr(decoding, "_from_image", seen)
     data = encode(noise(300, 200), kind)
     gc.disable()
     try:
@@ -280,11 +280,11 @@ def test_an_error_keeps_no_picture_alive(kind: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("source", [b"no picture", np.zeros((5, 5, 5), np.uint8), Image.new("L", (9, 0))])
-def test_an_error_does_not_keep_what_was_read(source: pictures.PictureSource) -> None:
+def test_an_error_does_not_keep_what_was_read(source: decoding.PictureSource) -> None:
     with pytest.raises(PictureError) as caught:
         read_picture(source, min_side=None)
     frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
-    ours = [frame for frame in frames if frame.f_code.co_filename == pictures.__file__]
+    ours = [frame for frame in frames if frame.f_code.co_filename == decoding.__file__]
     assert [frame.f_code.co_name for frame in ours] == ["read_picture"]
     assert not any(value is source for value in ours[0].f_locals.values())
 
@@ -293,7 +293,7 @@ PEAK = """
 import re, sys
 from io import BytesIO
 from PIL import Image
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 data = open(sys.argv[1], "rb").read()
 open("/proc/self/clear_refs", "w").write("5")
 hwm = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024

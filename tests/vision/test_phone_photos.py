@@ -12,9 +12,9 @@ from phonephotos import MOTION, dng, encoded, heic
 from PIL import Image, features
 
 from devise.errors import PictureError
-from devise.vision.decoder import Decoder
+from devise.vision.decoder_process import Decoder
+from devise.vision.decoding import read_picture
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture
 from devise.vision.rawfiles import is_raw
 
 EXTRA = "the extra photos: pip install 'devise-zsl[photos]'"
@@ -157,7 +157,7 @@ def test_every_cut_is_a_picture_or_one_line_and_the_libraries_are_silent(
 import sys
 from pathlib import Path
 from devise.errors import PictureError
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 for path in sys.argv[1:]:
     data = Path(path).read_bytes()
     for part in range(50):

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from devise.cli.terminal import Stream
 from devise.errors import PictureError, UsageError
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 
 __all__ = ["Protocol", "grid_rows", "pictures_in", "protocol_of", "require_pictures", "sixel", "terminal_width"]
 

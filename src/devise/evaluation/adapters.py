@@ -17,7 +17,7 @@ from devise.arrays import Scores
 from devise.errors import DeviseError, PictureError, RecordError, UsageError
 from devise.evaluation.record import SHARES, Record, Recorder, ScorerRecord
 from devise.taxonomy.wordnet import Taxonomy
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 
 __all__ = ["NameScorer", "label_names", "load_adapter", "with_others"]
 

@@ -11,8 +11,8 @@ from devise.model.candidates import choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel
+from devise.vision.decoding import data_uri
 from devise.vision.folders import Found
-from devise.vision.pictures import data_uri
 from devise.vision.pipeline import Extracted
 
 __all__ = [

@@ -29,8 +29,8 @@ from devise.ranking import ranks, top_k
 from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.evidence import Evidence
 from devise.vision.backbone import Backbone
+from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
-from devise.vision.pictures import PictureSource, is_one_picture
 from devise.vision.pipeline import Extracted, cores, extract
 
 if TYPE_CHECKING:

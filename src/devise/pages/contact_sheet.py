@@ -13,7 +13,7 @@ from devise.model.rejection import why_none
 from devise.pages.frame import page, page_pieces, percent, rendered
 from devise.search.duplicates import Copy, Duplicates
 from devise.search.results import Hits, shown_score
-from devise.vision.pictures import data_uri
+from devise.vision.decoding import data_uri
 
 __all__ = ["MOST_PHOTOS", "LabelSheet", "SheetFacts", "contact_sheet", "duplicate_sheet"]
 

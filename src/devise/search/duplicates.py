@@ -20,7 +20,7 @@ from devise.files import atomic_write, reason_of
 from devise.search.photoindex import Problem
 from devise.search.store import PhotoFact, PhotoStore, Rows
 from devise.sidecars import SidecarName, shares_stem, sidecar_of
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 from devise.vision.pipeline import cores
 
 __all__ = ["LEAST_COSINE", "LEAST_SIMILAR", "Copy", "Duplicates", "Group", "Moved", "find_duplicates", "move_copies"]

@@ -22,9 +22,9 @@ from devise.model.threads import one_thread
 from devise.search.store import Header, Known, PhotoFact, PhotoStore, Rows
 from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
+from devise.vision.decoding import picture_bytes
 from devise.vision.folders import VIDEOS, Found, find_pictures
 from devise.vision.metadata import read_metadata, sidecar_time
-from devise.vision.pictures import picture_bytes
 from devise.vision.pipeline import Extracted
 
 __all__ = [

@@ -14,7 +14,7 @@ from devise.errors import counted
 from devise.serve.problems import busy, late
 from devise.serve.settings import Limits
 from devise.vision.backbone import Backbone
-from devise.vision.decoder import Decoder, PictureReader
+from devise.vision.decoder_process import Decoder, PictureReader
 from devise.vision.pipeline import Extracted, cores
 
 __all__ = ["Engine", "Task"]

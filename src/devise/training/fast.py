@@ -10,8 +10,8 @@ from devise.bundle.manifest import Plain
 from devise.bundle.parts import BACKBONE, FAST, encode_fast
 from devise.bundle.writer import PartContent, write_bundle
 from devise.errors import PictureError, UsageError
+from devise.vision.decoding import read_picture
 from devise.vision.folders import find_pictures
-from devise.vision.pictures import read_picture
 from devise.vision.preprocessing import Plane, Preprocessing
 from devise.vision.quantised import measure_bounds
 

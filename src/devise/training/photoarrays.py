@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
 from devise.errors import PictureError
-from devise.vision.pictures import read_picture
+from devise.vision.decoding import read_picture
 from devise.vision.pipeline import cores
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.samples import Samples, check_broken

@@ -1,23 +1,27 @@
 """The target label space of a training job: a bundle's own, one of other words, or random vectors."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
+from safetensors.numpy import load_file, save
 
 from devise.arrays import LabelVectors
 from devise.bundle.bundle import Bundle
 from devise.bundle.manifest import LabelPolicyFacts
 from devise.bundle.parts import WORDS
 from devise.errors import LabelError
+from devise.files import atomic_write
 from devise.labels import Label, LabelSet
 from devise.space.embedding import random_space
+from devise.space.encoders import ENCODER_POLICIES, load_encoder
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery, refitted
 from devise.space.label_vectors import LabelPolicy, composer_for
-from devise.space.labelspace import CENTRE, Centre, centre_of, placed
+from devise.space.labelspace import CENTRE, Centre, centre_of, placed, unit_rows
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 from devise.text.skipgram import VECTORS
@@ -30,6 +34,7 @@ __all__ = [
     "RANDOM_POLICY",
     "TargetSpace",
     "bundle_space",
+    "encoded_labels",
     "kept_words",
     "random_target",
     "read_words",
@@ -166,6 +171,32 @@ def _ordered(
         [label.source for label in moved],
     )
     return TargetSpace(marked, vectors[np.array(order)], tuple(trained), policy, centre, words)
+
+
+_BLOCK = 4096  # texts between two lines of progress
+
+
+def encoded_labels(
+    ids: Sequence[str], taxonomy: Taxonomy, encoder: str, work: Path, say: Callable[[str], None]
+) -> Float32[np.ndarray, "labels text"]:
+    """Encode "terms: definition" of each synset as unit vectors; cached in `work`.
+
+    encoder: see `devise.space.encoders.load_encoder`; 40,000 labels take it about 15 minutes on two cores.
+    """
+    synsets = [taxonomy.synset(synset_id) for synset_id in ids]
+    texts = [ENCODER_POLICIES["terms-gloss"](", ".join(one.lemmas), one.definition) for one in synsets]
+    stored = work / f"texts-{hashlib.sha256(chr(10).join([encoder, *texts]).encode()).hexdigest()[:12]}.safetensors"
+    if not stored.exists():
+        model = load_encoder(encoder)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths waste no padding
+        rows: list[Float32[np.ndarray, "block text"]] = []
+        for start in range(0, len(order), _BLOCK):
+            rows.append(model.encode([texts[place] for place in order[start : start + _BLOCK]]))
+            say(f"texts encoded: {min(start + _BLOCK, len(order)):,} of {len(order):,}")
+        vectors = np.concatenate(rows)[np.argsort(order)]
+        with atomic_write(stored, "wb") as file:
+            file.write(save({"vectors": vectors.astype(np.float32)}))
+    return unit_rows(load_file(stored)["vectors"])
 
 
 def trained_kernel(base: Bundle, space: TargetSpace, classifier: Classifier) -> KernelSurgery | None:

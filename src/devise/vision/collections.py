@@ -9,8 +9,8 @@ from typing import IO, Any, cast
 
 from devise.archives import Tar
 from devise.errors import PictureError, UsageError
+from devise.vision.decoding import MAX_BYTES, picture_bytes
 from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
-from devise.vision.pictures import MAX_BYTES, picture_bytes
 
 __all__ = ["Item", "find_items", "item_bytes"]
 

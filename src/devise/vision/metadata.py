@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from devise.files import read_file
 from devise.sidecars import LARGEST_SIDECAR, SidecarName, sidecar_of
-from devise.vision.pictures import quiet_pillow
+from devise.vision.decoding import quiet_pillow
 
 __all__ = ["MOST_RATING", "PhotoMetadata", "read_metadata", "seconds_of", "sidecar_time"]
 

@@ -11,8 +11,8 @@ from jaxtyping import Float32
 
 from devise.errors import PictureError
 from devise.vision.backbone import Backbone
+from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
-from devise.vision.pictures import PictureSource, read_picture
 
 __all__ = ["Extracted", "cores", "extract", "extract_one"]
 

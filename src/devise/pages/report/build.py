@@ -26,7 +26,7 @@ from devise.pages.report.content import (
     ends_of,
 )
 from devise.taxonomy.wordnet import Taxonomy
-from devise.vision.pictures import data_uri
+from devise.vision.decoding import data_uri
 
 __all__ = [
     "Measured",

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps, features
 
 from devise.arrays import Pixels
 from devise.errors import PictureError
-from devise.vision.pictures import MAX_PIXELS, PictureSource, data_uri, is_one_picture, quiet_pillow, read_picture
+from devise.vision.decoding import MAX_PIXELS, PictureSource, data_uri, is_one_picture, quiet_pillow, read_picture
 
 Encode = Callable[..., bytes]
 KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"]

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from devise.errors import PictureError
-from devise.vision import decoder as decoders
-from devise.vision.decoder import Decoder, PictureReader
+from devise.vision import decoder_process as decoders
+from devise.vision.decoder_process import Decoder, PictureReader
+from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture, thumbnail
 from devise.vision.preprocessing import Preprocessing
 
 Encode = Callable[..., bytes]

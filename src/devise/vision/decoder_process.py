@@ -23,8 +23,8 @@ from typing import IO, Any, Protocol, runtime_checkable
 import numpy as np
 
 from devise.errors import PictureError
+from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
-from devise.vision.pictures import read_picture, thumbnail
 from devise.vision.preprocessing import Plane, Preprocessing
 
 __all__ = ["Decoder", "PictureReader", "main"]
@@ -51,7 +51,7 @@ class PictureReader(Protocol):
         """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
 
     def thumbnail(self, path: Path, side: int) -> bytes:
-        """Return a photo as a small JPEG; see `devise.vision.pictures`. The errors of `plane`."""
+        """Return a photo as a small JPEG; see `devise.vision.decoding`. The errors of `plane`."""
 
     def close(self) -> None:
         """Release its resources."""
@@ -78,7 +78,7 @@ class Decoder:
         self._ready = False
         asked = json.dumps({"limits": asdict(self._limits), "seconds": self._seconds})
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "devise.vision.decoder", asked],
+            [sys.executable, "-m", "devise.vision.decoder_process", asked],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
