@@ -185,7 +185,7 @@ def by_imagemagick(photo: bytes) -> bytes:
         (PHOTOS["plain.jpg"], b"a" * 65_503, "its XMP would have 65,503 bytes, and a JPEG takes 65,502"),
         (PHOTOS["plain.png"], b"a" * 10_000_001, "at most 10,000,000"),
         (twice(PHOTOS["plain.jpg"]), OTHER, "several XMP packets"),
-        (behind_offsets(PHOTOS["plain.jpg"]), OTHER, "behind the offsets of further pictures"),
+        (behind_offsets(PHOTOS["plain.jpg"]), OTHER, "after the offsets of further pictures"),
         (by_imagemagick(PHOTOS["plain.png"]), ONE, "ImageMagick"),
     ],
 )

@@ -49,7 +49,7 @@ def packet_in(data: bytes) -> bytes | None:
 
 
 def with_packet(data: bytes, packet: bytes | None) -> bytes:
-    """Return the photo with this packet in place of its own; None removes it.
+    """Return the photo with this packet instead of its own; None removes it.
 
     ValueError as in `packet_in`, or if the packet has no room. Before the result is returned, the packet in it and the
     rest of the photo are compared with what they should be.
@@ -125,7 +125,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def _jpeg_place(data: bytes) -> tuple[_Span | None, int, bool]:
-    """Return the packet's segment, where a new one belongs, and whether picture offsets (MPF) stand before it."""
+    """Return the packet's segment, where a new one belongs, and whether picture offsets (MPF) come before it."""
     new, leading, offsets = 2, True, False
     found: list[_Span] = []
     behind = False
@@ -152,7 +152,7 @@ def _write_jpeg(data: bytes, packet: bytes | None) -> bytes:
             raise ValueError(f"its XMP would have {len(packet):,} bytes, and a JPEG takes {_MOST_IN_JPEG:,}")
         segment = b"\xff\xe1" + (2 + len(_XAP) + len(packet)).to_bytes(2, "big") + _XAP + packet
     if behind and packet is not None and span is not None and len(segment) != span[1] - span[0]:
-        raise ValueError("its XMP stands behind the offsets of further pictures (MPF)")
+        raise ValueError("its XMP comes after the offsets of further pictures (MPF)")
     return _replace(data, span or (new, new), segment)
 
 
@@ -297,7 +297,7 @@ def _layout(data: bytes) -> _Layout:
 
 
 def _directory(data: bytes, of: _Layout) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Return tag and bytes of each entry of the first directory, and the bytes of the offset behind them."""
+    """Return tag and bytes of each entry of the first directory, and the bytes of the offset after them."""
     try:
         (start,) = of.head.unpack_from(data)
         (number,) = of.count.unpack_from(data, start)

@@ -295,7 +295,7 @@ def _replaced_inside(photo: Path, change: Callable[[bytes | None], _Outcome], ke
 
 
 def _take_over(made: Path, photo: Path, before: os.stat_result, *, keep_time: bool) -> None:
-    """Give the new file what belongs to the photo beside its bytes. _ChangedError if it is not as it was read."""
+    """Give the new file the rights, owner and attributes of the photo. _ChangedError if it is not as it was read."""
     real = real_path(photo)
     if hasattr(os, "chown") and (before.st_uid, before.st_gid) != (made.stat().st_uid, made.stat().st_gid):
         try:

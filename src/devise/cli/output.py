@@ -206,7 +206,10 @@ def _passing(take: Callable[[Answer], None], answers: Iterable[Answer]) -> Itera
 
 @dataclass(frozen=True, slots=True)
 class KeywordPlaces:
-    """Where keywords go. name: of sidecars. embed: into the photos that can hold them; keep_time: which keep theirs."""
+    """Where keywords go.
+
+    name: of sidecars. embed: into the photos if their format allows it; keep_time: with their old time.
+    """
 
     name: SidecarName = SidecarName.full
     embed: bool = False
