@@ -12,7 +12,7 @@ from PIL import Image
 
 from devise.errors import PhotoIndexError
 from devise.model.labeller import Model
-from devise.model.typed import parse_labels
+from devise.search.expression import parse_expression
 from devise.serve.engine import Engine
 from devise.serve.photos import PhotoSearch, Thumbnails, open_photos
 from devise.serve.problems import ServiceError
@@ -40,7 +40,7 @@ def test_found_by_a_word_and_shown(model: Model, index: Path):
     photos = open_photos(index, model)
     assert isinstance(photos, PhotoSearch)
     assert len(photos) == 3
-    found = photos.find(parse_labels("cat"), 2, 0.0, lambda: None)
+    found = photos.find(parse_expression("cat"), 2, 0.0, lambda: None)
     assert found.hits[0].name == "chelsea.jpg"
     assert len(found.hits) == 2
     path = photos.path(found.hits[0].photo)
