@@ -94,7 +94,9 @@ def test_under_person_are_those_a_photo_shows(packaged: Model):
 
 
 def test_a_branch_that_is_withheld_is_refused_and_says_how_to_have_it(packaged: Model):
-    with pytest.raises(UsageError, match=r"every label under 'scientist' is withheld, 124 in all .*: ask for all nouns"):
+    with pytest.raises(
+        UsageError, match=r"every label under 'scientist' is withheld, 124 in all .*: ask for all nouns"
+    ):
         choose_candidates(packaged.parts, under="scientist")
     assert SCIENTIST in choose_candidates(packaged.parts, "all-nouns", under="scientist").space.labels
 

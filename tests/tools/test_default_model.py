@@ -14,8 +14,8 @@ from devise.space.kernel import KernelConfig
 from devise.space.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.skipgram import SkipGramConfig
+from devise.training.calibration import CalibrationConfig
 from devise.training.words import WordsConfig
-from tools.calibration import CalibrationConfig
 from tools.default_model import LICENCES, BuildConfig, Inputs, build, main
 from tools.prior import FREE_LANGUAGES, PriorSources
 

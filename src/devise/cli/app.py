@@ -26,6 +26,7 @@ _COMMANDS = (
     "search",
     "serve",
     "train",
+    "build",
     "evaluate",
     "also",
     "compare",

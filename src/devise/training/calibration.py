@@ -42,7 +42,6 @@ from devise.training.targetspace import TEMPERATURES
 from devise.vision.backbone import Backbone
 from devise.vision.pictures import read_picture
 from devise.vision.pipeline import extract
-from tools.prior import logistic
 
 __all__ = [
     "CalibrationConfig",
@@ -53,6 +52,7 @@ __all__ = [
     "Surgeon",
     "calibrate",
     "left_out_folds",
+    "logistic",
     "photo_features",
 ]
 
@@ -63,6 +63,7 @@ PriorOf = Callable[[Int64[np.ndarray, "kept"]], Standing]
 """Makes the standing of every label from the trained labels at these rows of the classifier; others are not asked."""
 
 _Hits = Bool[np.ndarray, "_"]
+_STEPS = 50  # of Newton's method
 _BLOCK = 32  # photos whose scores are exponentiated at once
 
 
@@ -474,3 +475,29 @@ def _crops(paths: Iterable[Path], area: float) -> Iterator[Path | Pixels]:
         top, left = ((np.array(whole.shape[:2]) - size + 1) * place).astype(int)
         crop = whole[top : top + size[0], left : left + size[1]]
         yield np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
+
+
+def logistic(
+    rows: Float64[np.ndarray, "cases columns"],
+    target: Float64[np.ndarray, "cases"],
+    ridge: float,
+    weight: Float64[np.ndarray, "cases"] | None = None,
+) -> Float64[np.ndarray, "columns"]:
+    """Coefficients of the highest penalised likelihood, by Newton's method.
+
+    rows: the last column is the constant, which the ridge leaves alone. target: 1 or 0. weight: of each case; None is
+    1 for all.
+    """
+    penalty = ridge * np.eye(rows.shape[1])
+    penalty[-1, -1] = 0
+    weight = np.ones(len(target)) if weight is None else weight
+    found = np.zeros(rows.shape[1])
+    for _ in range(_STEPS):
+        expected = 1 / (1 + np.exp(-np.clip(rows @ found, -500, 500)))
+        gradient = rows.T @ (weight * (expected - target)) + penalty @ found
+        bend = (rows * (weight * expected * (1 - expected))[:, None]).T @ rows + penalty
+        step = np.linalg.lstsq(bend, gradient, rcond=None)[0]  # where all targets are alike the constant has no end
+        found -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return found

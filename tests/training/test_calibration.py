@@ -19,8 +19,7 @@ from devise.space.labelspace import centre_of, placed, unit_rows
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.vision.preprocessing import Preprocessing
-from tools.calibration import (
+from devise.training.calibration import (
     CalibrationConfig,
     CalibrationSet,
     Choice,
@@ -29,6 +28,7 @@ from tools.calibration import (
     left_out_folds,
     photo_features,
 )
+from devise.vision.preprocessing import Preprocessing
 
 RIDGE, CONSE_TOP, K = 0.3, 3, 3
 CONFIG = CalibrationConfig(
