@@ -105,7 +105,9 @@ def build(
     encoder: Annotated[
         bool,
         typer.Option(
-            "--encoder", help="Let the sentence encoder read all definitions for the kernel: better, 15 minutes once."
+            "--encoder",
+            help="Let the sentence encoder read all definitions for the kernel, which else takes their places in "
+            "the base model: 15 minutes once.",
         ),
     ] = False,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights, kept in the model.")] = None,

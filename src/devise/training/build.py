@@ -8,17 +8,19 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from devise.bundle.bundle import Bundle
+from devise.bundle.manifest import Provenance
 from devise.errors import LabelError, PictureError, TrainingError, UsageError, counted
 from devise.evaluation.photos import find_test_photos
 from devise.labels import Label, LabelSet
 from devise.space.embedding import random_space
 from devise.space.evidence import Classifier
-from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel, placed_by_label
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.calibration import (
@@ -41,6 +43,9 @@ from devise.vision.pipeline import cores
 __all__ = ["BuildInputs", "Built", "Checked", "build", "checked"]
 
 Say = Callable[[str], None]
+LabelText: TypeAlias = Float32[np.ndarray, "labels text"] | None
+"""Unit vectors of all labels in the second view of the kernel; None without one."""
+Views: TypeAlias = tuple[KernelConfig, LabelText] | None
 
 _MOST_DIFFERENCE = 1e-4  # of the largest logit: float32, summed in another order, differs by about 1e-6
 _MOST_HALVED = 0.05  # the same, of weights in float16
@@ -113,7 +118,7 @@ def build(source: Source, inputs: BuildInputs, out: Path, *, say: Say = print, o
     space = bundle_space(base, taxonomy, rows.ids, rows.ids)
     views = _views(base, space, inputs, taxonomy, say)
     choice = _calibrated(base, space, rows, views, backbone, inputs, taxonomy, say)
-    model = _model(source, rows, space, views, choice, found, inputs)
+    model = _model(base, source, rows, space, views, choice, found, inputs)
     return Built(write_trained(base, model, out, overwrite=overwrite), found, choice)
 
 
@@ -185,29 +190,47 @@ def _rows(source: Source, inputs: BuildInputs, taxonomy: Taxonomy, say: Say) -> 
     return _Rows(tuple(one for one in ids if one is not None), replace(old, classifier=classifier), kept)
 
 
-def _views(
-    base: Bundle, space: TargetSpace, inputs: BuildInputs, taxonomy: Taxonomy, say: Say
-) -> tuple[KernelConfig, Float32[np.ndarray, "labels text"] | None]:
-    """The kernel's configuration, and what the encoder says of the labels if it is asked."""
+def _views(base: Bundle, space: TargetSpace, inputs: BuildInputs, taxonomy: Taxonomy, say: Say) -> Views:
+    """The kernel's configuration, and a second view of the labels beside their vectors; None without kernel surgery.
+
+    That is what the encoder says of them, if it is asked. Else it is their places in the base's kernel, which was made
+    with an encoder: on Caltech's unseen classes, EfficientNet-Lite0 with them has hit@5 29.3 and hit@20 50.8, by label
+    vectors alone 27.4 and 48.8.
+    """
     own = base.kernel()
+    if inputs.encoder and (own is None or not own.config.text_share):
+        raise UsageError(f"{base.path} has no kernel made with an encoder: leave out --encoder")
     if own is None:
-        raise UsageError(f"{base.path} has no kernel surgery to start from: leave out --model")
+        say("kernel surgery: none, as in the base model")
+        return None
+    if not own.config.text_share:
+        say("kernel surgery: by label vectors alone, as the base model's")
+        return own.config, None
     if not inputs.encoder:
-        say("kernel surgery: by label vectors alone (--encoder lets a sentence encoder read the definitions too)")
-        return replace(own.config, label_share=1.0, text_share=0.0, tree_share=0.0), None
-    encoder = next((one.source for one in base.manifest.provenance if one.what == "kernel"), None)
-    if encoder is None or not own.config.text_share:
-        raise UsageError(f"the kernel of {base.path} was made without an encoder: leave out --encoder")
+        say("kernel surgery: by label vectors and the labels' places in the base model (or --encoder)")
+        return own.config, _places(base, own, space)
+    encoder = next((one.source for one in base.manifest.provenance if one.what == "kernel"), "")
     say(f"kernel surgery: by label vectors and {encoder}")
     inputs.work.mkdir(parents=True, exist_ok=True)
     return own.config, encoded_labels(space.labels.ids, taxonomy, encoder, inputs.work, say)
+
+
+def _places(base: Bundle, kernel: KernelSurgery, space: TargetSpace) -> Float32[np.ndarray, "labels rank"]:
+    """The place of each label in the base's kernel; a label that is not the base's is placed by its vector."""
+    known = {label_id: place for place, label_id in enumerate(base.labels.ids)}
+    rows = np.array([known.get(label_id, -1) for label_id in space.labels.ids])
+    places = kernel.places[rows]
+    if (rows < 0).any():
+        trained = base.label_vectors()[base.trained]
+        places[rows < 0] = placed_by_label(space.vectors[rows < 0], trained, kernel)
+    return places
 
 
 def _calibrated(
     base: Bundle,
     space: TargetSpace,
     rows: _Rows,
-    views: tuple[KernelConfig, Float32[np.ndarray, "labels text"] | None],
+    views: Views,
     backbone: OpenVinoBackbone,
     inputs: BuildInputs,
     taxonomy: Taxonomy,
@@ -236,7 +259,7 @@ def _calibrated(
             surgeon=lambda vectors, weight: image_free_surgery(vectors, weight, inputs.ridge),
             conse_top=int(base.setting("conse", "top")),
             config=_CALIBRATION if known is None else replace(_CALIBRATION, priors=(base.prior_weight(),)),
-            kernel=KernelPlan(*views, base.setting("fused", "conse")),
+            kernel=None if views is None else KernelPlan(*views, base.setting("fused", "conse")),
             prior=None if known is None else lambda kept: known,
         )
     except (LabelError, UsageError) as error:
@@ -250,16 +273,18 @@ def _calibrated(
 
 
 def _model(
+    base: Bundle,
     source: Source,
     rows: _Rows,
     space: TargetSpace,
-    views: tuple[KernelConfig, Float32[np.ndarray, "labels text"] | None],
+    views: Views,
     choice: Choice | None,
     found: Checked,
     inputs: BuildInputs,
 ) -> TrainedModel:
     """The bundle's parts in closed form from the classifier's rows."""
     weight, trained = rows.network.classifier.weight, space.positions(space.trained)
+    lent = () if inputs.encoder or views is None or views[1] is None else _lent(base)
     labels = LabelSet(Label(i, i) for i in space.trained)
     random = random_space(labels, space.dim, np.random.default_rng(inputs.seed)).vectors
     facts = {
@@ -277,10 +302,16 @@ def _model(
         {"build": facts},
         None,
         rows.network,
-        source.weights,
-        kernel=fit_kernel(views[0], space.vectors, trained, weight, text=views[1]),
+        (*source.weights, *lent),
+        kernel=None if views is None else fit_kernel(views[0], space.vectors, trained, weight, text=views[1]),
         scoring={"devise": {"ridge": inputs.ridge}} if choice is None else _scoring(choice, inputs),
     )
+
+
+def _lent(base: Bundle) -> tuple[Provenance, ...]:
+    """The base's classifier, of which the places of labels in its kernel are made."""
+    found = [one for one in base.manifest.provenance if "classifier" in one.what]
+    return tuple(replace(one, what="places of labels in the kernel") for one in found)
 
 
 def _scoring(choice: Choice, inputs: BuildInputs) -> dict[str, dict[str, float]]:
@@ -289,5 +320,5 @@ def _scoring(choice: Choice, inputs: BuildInputs) -> dict[str, dict[str, float]]
     return {
         "fused": {"confidence": rule.confidence, "penalty": rule.penalty, **asdict(rule.first)},
         "devise": {"ridge": inputs.ridge, "temperature": temperatures["devise"]},
-        **{name: {"temperature": temperatures[name]} for name in ("conse", "kernel")},
+        **{name: {"temperature": temperatures[name]} for name in ("conse", "kernel") if name in temperatures},
     }

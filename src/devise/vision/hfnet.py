@@ -99,4 +99,5 @@ def _transformers() -> Any:
         import transformers
     except ModuleNotFoundError:
         raise UsageError("this source needs transformers: pip install transformers") from None
+    transformers.utils.logging.disable_progress_bar()
     return transformers
