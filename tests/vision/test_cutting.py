@@ -190,9 +190,7 @@ def test_half_of_the_weights():
 
 
 def test_weights_in_another_file(tmp_path: Path):
-    onnx.save(
-        network(gemm), tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0
-    )
+    onnx.save(network(gemm), tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
     np.testing.assert_allclose(
         runner(cut_network(load_onnx(tmp_path / "net.onnx"), SIDE).onnx)(PIXELS), pooled(PIXELS), atol=1e-5
     )
@@ -204,7 +202,7 @@ def test_weights_in_another_file(tmp_path: Path):
     with pytest.raises(UsageError, match="its weights in another file cannot be read"):
         load_onnx(tmp_path / "net.onnx")
     (tmp_path / "net.data").unlink()
-    with pytest.raises(UsageError, match="keeps its weights in net.data, which is not beside it"):
+    with pytest.raises(UsageError, match=r"keeps its weights in net\.data, which is not beside it"):
         load_onnx(tmp_path / "net.onnx")
 
 

@@ -139,7 +139,7 @@ def cut_network(model: "onnx.ModelProto", crop: int, features: str | None = None
     weight, bias = _rows(tail, shape, layer)
     onnx = graph.piece([_INPUT], layer, shape)
     check_file(onnx)
-    used = next(node for node in prepared.graph.node if layer in node.input)
+    used = next(node for node in reversed(prepared.graph.node) if layer in node.input)
     return CutNetwork(
         onnx, graph.piece([_INPUT], logits, None), weight, bias, layer, f"{used.op_type} {used.name}".strip()
     )

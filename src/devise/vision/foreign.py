@@ -31,7 +31,7 @@ def settled_preprocessing(found: Mapping[str, Any], given: Mapping[str, Any]) ->
             f"the source does not say how pictures are prepared: give {', '.join(missing)}, or --preprocessing FILE"
         )
     try:
-        return Preprocessing(**whole)
+        return Preprocessing.from_dict(whole)
     except BundleError as error:
         raise UsageError(str(error).removesuffix(": rebuild the bundle")) from None
 
