@@ -72,7 +72,7 @@ def test_python_runs(page: str, pictures: Path, capsys: pytest.CaptureFixture[st
 
 ELSEWHERE = re.compile(
     r"[|$]|seen/|examples/|with-clip|s3:|shards/|--ray|caltech|--label-vectors"
-    r"|devise serve|text (audit|corpus|eval|policies|train) "
+    r"|devise (build|serve)|text (audit|corpus|eval|policies|train) "
 )
 """What needs a pipe, data, another model, a large text or minutes, or does not end; each has tests of its own."""
 

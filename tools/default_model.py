@@ -48,14 +48,7 @@ from devise.space.surgery import DistillationConfig, distilled_surgery, image_fr
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
 from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
-from devise.training.classifier import of_pip
-from devise.training.fast import FastConfig, make_fast
-from devise.training.targetspace import encoded_labels, kept_words
-from devise.vision.backbone import Backbone, OpenVinoBackbone
-from devise.vision.pipeline import cores
-from devise.vision.preprocessing import Preprocessing
-from tools import parser
-from tools.calibration import (
+from devise.training.calibration import (
     CalibrationConfig,
     CalibrationSet,
     Choice,
@@ -67,6 +60,13 @@ from tools.calibration import (
     photo_features,
     scattered_folds,
 )
+from devise.training.classifier import of_pip
+from devise.training.fast import FastConfig, make_fast
+from devise.training.targetspace import encoded_labels, kept_words
+from devise.vision.backbone import Backbone, OpenVinoBackbone
+from devise.vision.pipeline import cores
+from devise.vision.preprocessing import Preprocessing
+from tools import parser
 from tools.default_words import WordsConfig, train_words, words_provenance
 from tools.prior import COLUMNS, PriorSources, log_odds, noun_facts, term_counts
 

@@ -23,11 +23,11 @@ from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import default_taxonomy
+from devise.training.calibration import left_out_folds, photo_features
 from devise.training.targetspace import encoded_labels
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
 from tools import parser
-from tools.calibration import left_out_folds, photo_features
 from tools.prior import PriorSources, log_odds, noun_facts, term_counts
 from tools.tree_kernel import information_increments, tree_kernel
 

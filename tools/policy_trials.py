@@ -22,10 +22,10 @@ from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.documents import SENSE_MARK
 from devise.text.vectorfiles import read_vectors
+from devise.training.calibration import CalibrationSet, left_out_folds, photo_features
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
 from tools import parser
-from tools.calibration import CalibrationSet, left_out_folds, photo_features
 
 __all__ = ["TrialSettings", "left_out_hits", "main", "trials"]
 

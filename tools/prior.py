@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
@@ -27,6 +27,7 @@ from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
 from devise.text.tokens import tokenize
+from devise.training.calibration import logistic
 from tools import parser
 
 __all__ = [
@@ -36,7 +37,6 @@ __all__ = [
     "PriorSources",
     "familiarity",
     "log_odds",
-    "logistic",
     "noun_facts",
     "term_counts",
 ]
@@ -263,35 +263,6 @@ def _tokens(articles: Sequence[Path], joiner: PhraseJoiner) -> Iterator[str]:
     for path in articles:
         for document in open_corpus(path):
             yield from joiner.join(tokenize(document.text))
-
-
-_STEPS = 50
-
-
-def logistic(
-    rows: Float64[np.ndarray, "cases columns"],
-    target: Float64[np.ndarray, "cases"],
-    ridge: float,
-    weight: Float64[np.ndarray, "cases"] | None = None,
-) -> Float64[np.ndarray, "columns"]:
-    """Coefficients of the highest penalised likelihood, by Newton's method.
-
-    rows: the last column is the constant, which the ridge leaves alone. target: 1 or 0. weight: of each case; None is
-    1 for all.
-    """
-    penalty = ridge * np.eye(rows.shape[1])
-    penalty[-1, -1] = 0
-    weight = np.ones(len(target)) if weight is None else weight
-    found = np.zeros(rows.shape[1])
-    for _ in range(_STEPS):
-        expected = 1 / (1 + np.exp(-np.clip(rows @ found, -500, 500)))
-        gradient = rows.T @ (weight * (expected - target)) + penalty @ found
-        bend = (rows * (weight * expected * (1 - expected))[:, None]).T @ rows + penalty
-        step = np.linalg.lstsq(bend, gradient, rcond=None)[0]  # where all targets are alike the constant has no end
-        found -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return found
 
 
 if __name__ == "__main__":  # no command: other tools use it

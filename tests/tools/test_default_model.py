@@ -14,7 +14,7 @@ from devise.space.kernel import KernelConfig
 from devise.space.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.skipgram import SkipGramConfig
-from tools.calibration import CalibrationConfig
+from devise.training.calibration import CalibrationConfig
 from tools.default_model import LICENCES, BuildConfig, Inputs, build, main
 from tools.default_words import WordsConfig
 from tools.prior import FREE_LANGUAGES, PriorSources

@@ -4,7 +4,7 @@ import pytest
 from devise.labels import Label, LabelSet
 from devise.space.evidence import Classifier
 from devise.space.label_vectors import POLICIES
-from tools.calibration import CalibrationSet
+from devise.training.calibration import CalibrationSet
 from tools.policy_trials import TrialSettings, left_out_hits, main, trials
 
 CLASSES, OTHERS, DIM = 12, 8, 6

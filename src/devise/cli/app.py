@@ -28,6 +28,7 @@ _COMMANDS = (
     "watch",
     "serve",
     "train",
+    "build",
     "evaluate",
     "also",
     "compare",

@@ -144,9 +144,9 @@ def principal_axes(rows: Float32[np.ndarray, "labels features"], rank: int) -> S
 def kernel_queries(features: Features, axes: Surgery) -> Queries:
     """Place photos, at unit length. The square root reduces the dominance of a few strong features.
 
-    A feature below zero counts as zero; a network that ends in ReLU and a mean makes none.
+    A feature below zero keeps its sign; a network that ends in ReLU and a mean makes none.
     """
-    return unit_rows(np.sqrt(np.maximum(features, np.float32(0))) @ axes.T)
+    return unit_rows(np.copysign(np.sqrt(np.abs(features)), features) @ axes.T)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from devise.errors import UsageError, counted
 from devise.files import atomic_write, exact_name, read_text, reason_of, text_name
 from devise.tabletext import cell_text, shown_text
+from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
@@ -17,7 +18,7 @@ _LEFT_OUT = "-"
 _HEAD = """\
 # Class names and the synsets they mean: a name, a tab, a synset id. Text after a second tab is only for you to read.
 # Lines that begin with # are ignored. For each name with several lines, remove the # from one of them, or replace the
-# id by - to leave the class out. Then give the file again with --classes.
+# id by - to leave the class out. Then give the file again.
 """
 
 
@@ -38,18 +39,20 @@ class ClassMap:
         return {name: synset_id for name, synset_id in self.ids.items() if synset_id is not None}
 
 
-def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = None) -> ClassMap:
+def map_classes(
+    names: Sequence[str], taxonomy: Taxonomy, review: Path | None = None, option: str = "--classes"
+) -> ClassMap:
     """Map each class name to a synset: its own id, the review file's choice, or its only sense.
 
     review: read if it exists; if names stay open it is written, with their senses and all that it said before, and
     UsageError says so. A name without a letter stays open: it is some list's number, not the noun for it.
-    Two names may not mean one synset.
+    Two names may not mean one synset. option: of the review file, for the error.
     """
     told = read_review(review, taxonomy) if review is not None and review.exists() else {}
     ids: dict[str, str | None] = {}
     unclear: list[str] = []
     for name in names:
-        senses = taxonomy.find(_words(name))
+        senses = _senses(name, taxonomy)
         if name in told:
             ids[name] = told[name]
         elif _SYNSET_ID.fullmatch(name) and name in taxonomy:
@@ -61,7 +64,7 @@ def map_classes(names: Sequence[str], taxonomy: Taxonomy, review: Path | None = 
         else:
             unclear.append(name)
     if unclear:
-        raise _open(unclear, told | ids, taxonomy, review)
+        raise _open(unclear, told | ids, taxonomy, review, option)
     _refuse_twins(ids)
     return ClassMap(ids, sum(name != synset_id and name not in told for name, synset_id in ids.items()))
 
@@ -92,7 +95,7 @@ def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str],
     with atomic_write(path) as file:
         file.write(_HEAD)
         for one in unclear:
-            senses, name = taxonomy.find(_words(one)), shown_text(text_name(one))
+            senses, name = _senses(one, taxonomy), shown_text(text_name(one))
             file.write(f"\n# {name}: {counted(len(senses), 'sense')}\n" if senses else f"\n# {name}: not in WordNet\n")
             for sense in senses:
                 file.write(f"#{name}\t{sense.id}\t{', '.join(sense.lemmas)}: {sense.definition}\n")
@@ -110,12 +113,14 @@ def _require_writable(names: Sequence[str]) -> None:
             raise UsageError(f"the class {name!r} cannot be in a review file: rename it, without # at its beginning")
 
 
-def _open(unclear: Sequence[str], ids: dict[str, str | None], taxonomy: Taxonomy, review: Path | None) -> UsageError:
+def _open(
+    unclear: Sequence[str], ids: dict[str, str | None], taxonomy: Taxonomy, review: Path | None, option: str
+) -> UsageError:
     listed = ", ".join(unclear[:5]) + (", ..." if len(unclear) > 5 else "")
     names = "1 class name has" if len(unclear) == 1 else f"{len(unclear)} class names have"
     told = f"{names} several senses or none in WordNet ({listed})"
     if review is None:
-        return UsageError(f"{told}: give --classes FILE, and their senses are written there for you to choose")
+        return UsageError(f"{told}: give {option} FILE, and their senses are written there for you to choose")
     _require_writable(unclear)
     write_review(review, ids, unclear, taxonomy)
     return UsageError(f"{told}: choose in {review}, which lists them, and give it again")
@@ -126,6 +131,20 @@ def _refuse_twins(ids: dict[str, str | None]) -> None:
     for name, synset_id in ids.items():
         if synset_id is not None and first.setdefault(synset_id, name) != name:
             raise UsageError(f"{first[synset_id]!r} and {name!r} both mean {synset_id}: merge the two or leave one out")
+
+
+def _senses(name: str, taxonomy: Taxonomy) -> tuple[Synset, ...]:
+    """The senses of a name; of several terms ("tench, Tinca tinca") those that all have, or else that any has.
+
+    A term that WordNet lacks says nothing.
+    """
+    senses = taxonomy.find(_words(name))
+    if senses or "," not in name:
+        return senses
+    by_term = [found for term in name.split(",") if (found := taxonomy.find(_words(term)))]
+    known = {one.id: one for found in by_term for one in found}
+    common = [one for one in known.values() if all(one in found for found in by_term)]
+    return tuple(common or known.values())
 
 
 def _words(name: str) -> str:

@@ -31,6 +31,7 @@ from devise.bundle.parts import (
 from devise.bundle.writer import PartContent, write_bundle
 from devise.files import real_path
 from devise.space.evidence import Classifier
+from devise.space.kernel import KernelSurgery
 from devise.space.labelspace import CENTRE
 from devise.training.targetspace import TargetSpace, trained_kernel
 from devise.vision.preprocessing import Preprocessing
@@ -53,7 +54,9 @@ class TrainedModel:
     """What a job made. control: the map for random vectors, if there is one, and the seed of these.
 
     temperatures: by scorer. config: the resolved configuration and what was measured. photos: SHA-256 that names the
-    photos. weights: what a new network started from, nothing where from random numbers; None: from the base's.
+    photos, None where there were none. weights: what a new network started from, nothing where from random numbers;
+    None: from the base's. kernel: kernel surgery; None is as `trained_kernel` makes it. scoring: other settings than
+    the base's, by scorer and name.
     """
 
     space: TargetSpace
@@ -61,10 +64,12 @@ class TrainedModel:
     control: Surgery | None
     seed: int
     config: Mapping[str, object]
-    photos: str
+    photos: str | None
     network: Network | None = None
     weights: tuple[Provenance, ...] | None = None
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    kernel: KernelSurgery | None = None
+    scoring: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: bool = False) -> Bundle:
@@ -84,7 +89,9 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
     for name in (PRIOR, FAMILIARITY):
         if base.has(name):
             parts[name] = encode_prior(base.prior().of(space.labels, base.labels, base.trained))
-    kernel = trained_kernel(base, space, base.classifier() if network is None else network.classifier)
+    kernel = made.kernel
+    if kernel is None:
+        kernel = trained_kernel(base, space, base.classifier() if network is None else network.classifier)
     if kernel is not None:
         parts[KERNEL] = encode_kernel(kernel)
     if made.control is not None:
@@ -100,6 +107,8 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
         scoring["kernel"].update(kernel.config.to_dict())
     for scorer, temperature in made.temperatures.items():
         scoring.setdefault(scorer, {})["temperature"] = temperature
+    for scorer, settings in made.scoring.items():
+        scoring.setdefault(scorer, {}).update(settings)
     read = kernel is not None and kernel.config.text_share > 0  # by an encoder, whose vectors a new kernel lacks
     provenance = _provenance(tuple(one for one in old.provenance if read or one.what != "kernel"), made)
     gone = {one.licence for one in old.provenance} - {one.licence for one in provenance}
@@ -121,7 +130,9 @@ def write_trained(base: Bundle, made: TrainedModel, out: Path, *, overwrite: boo
 
 def _provenance(base: tuple[Provenance, ...], made: TrainedModel) -> tuple[Provenance, ...]:
     """A network with weights of its own was not made of the base's."""
-    photos = Provenance("training photos", "given by the user", "", "as the photos", sha256=made.photos)
+    photos: tuple[Provenance, ...] = ()
+    if made.photos is not None:
+        photos = (Provenance("training photos", "given by the user", "", "as the photos", sha256=made.photos),)
     if made.weights is None:
-        return (*base, photos)
-    return (*made.weights, *(one for one in base if "backbone" not in one.what), photos)
+        return (*base, *photos)
+    return (*made.weights, *(one for one in base if "backbone" not in one.what), *photos)

@@ -35,6 +35,7 @@ class Preprocessing:
     """Resize the short side to `resize` pixels, cut the middle `crop` x `crop`, then (x - mean) / std.
 
     mean, std: one number per channel (red, green, blue) on the scale of the stored bytes, 0 to 255.
+    squash: resize both sides to `resize`, whatever the picture's shape; many networks of transformers want this.
     The settings belong to the weights: others cost accuracy without any error, so a bundle keeps them.
 
     >>> lite2 = Preprocessing.of_lite(260)
@@ -47,6 +48,7 @@ class Preprocessing:
     interpolation: Interpolation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    squash: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
@@ -74,8 +76,8 @@ class Preprocessing:
     def from_dict(cls, stored: Mapping[str, object]) -> "Preprocessing":
         """Invert `to_dict`; BundleError on an unknown or missing key, or a value of another type."""
         names = {field.name for field in fields(cls)}
-        if set(stored) != names:
-            unknown, missing = sorted(set(stored) - names), sorted(names - set(stored))
+        unknown, missing = sorted(set(stored) - names), sorted(names - set(stored) - {"squash"})
+        if unknown or missing:
             raise BundleError(f"preprocessing has unknown keys {unknown} and lacks {missing}: rebuild the bundle")
         return cls(
             _whole("resize", stored["resize"]),
@@ -83,11 +85,13 @@ class Preprocessing:
             _filter(stored["interpolation"]),
             _triple("mean", stored["mean"]),
             _triple("std", stored["std"]),
+            _yes_or_no("squash", stored.get("squash", False)),
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """Return plain values for JSON; without `squash` where it is not wanted, as bundles before it have it."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return plain if self.squash else {name: value for name, value in plain.items() if name != "squash"}
 
     @property
     def decode_side(self) -> int:
@@ -105,6 +109,8 @@ class Preprocessing:
         >>> Preprocessing.of_lite(224).resized(640, 480)
         (341, 256)
         """
+        if self.squash:
+            return self.resize, self.resize
         scale = self.resize / min(width, height)
         return round(width * scale), round(height * scale)
 
@@ -138,6 +144,12 @@ def _mistake(name: str, wanted: str, got: object) -> BundleError:
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _mistake(name, "a whole number", value)
+    return value
+
+
+def _yes_or_no(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _mistake(name, "true or false", value)
     return value
 
 

@@ -1,6 +1,5 @@
 """Use any image network of timm as a backbone: pooled features, preprocessing, ONNX."""
 
-import math
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +12,9 @@ from torch import Tensor, nn
 from devise.errors import UsageError
 from devise.vision.efficientnet import read_weights
 from devise.vision.export import INPUT, OUTPUT
-from devise.vision.preprocessing import Interpolation, Preprocessing
+from devise.vision.foreign import of_timm, settled_preprocessing
 
-__all__ = ["TIMM", "TimmNet", "traced_onnx"]
+__all__ = ["TIMM", "TimmNet", "timm_classifier", "traced", "traced_onnx"]
 
 TIMM = "timm:"
 """Prefix of the names of these backbones."""
@@ -34,18 +33,9 @@ class TimmNet(nn.Module):
     def __init__(self, name: str, classes: int, *, pretrained: bool | Path) -> None:
         super().__init__()
         timm = _timm()
-        local: dict[str, Any] = {}
-        if isinstance(pretrained, Path):
-            read_weights(pretrained)  # timm's own errors do not name the file
-            local = {"pretrained_cfg_overlay": {"file": str(pretrained)}}
-        try:
-            self.network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), num_classes=0, **local)
-        except (RuntimeError, ValueError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
-            what = f"with {pretrained} " if local else ""
-            raise UsageError(f"timm has no network {name!r} ready {what}({reason}): see timm.list_models()") from None
+        self.network = _created(timm, name, pretrained, num_classes=0)
         self.architecture = f"{TIMM}{name}"
-        self.preprocessing = _preprocessing(timm.data.resolve_model_data_config(self.network))
+        self.preprocessing = settled_preprocessing(of_timm(timm.data.resolve_model_data_config(self.network)), {})
         self.classifier = nn.Linear(_features(self.network, self.preprocessing.crop), classes)
 
     def forward_features(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n features"]:
@@ -64,22 +54,53 @@ def traced_onnx(network: TimmNet) -> bytes:
 
     Its inputs, outputs and meaning are those of `onnx_bytes`; its bytes may change with the version of torch.
     """
-    crop = network.preprocessing.crop
     network.eval()
+    return traced(network.network, network.preprocessing.crop)
+
+
+def traced(module: nn.Module, crop: int) -> bytes:
+    """Export a module from pixels [n, 3, crop, crop] to one output as ONNX, as it answers in evaluation mode.
+
+    UsageError if torch cannot write one of its layers as ONNX.
+    """
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the older exporter (the newer needs one more package) and of fixed sizes
         path = Path(folder) / "network.onnx"
-        torch.onnx.export(
-            network.network,
-            (torch.zeros(1, 3, crop, crop),),
-            str(path),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(1, 3, crop, crop),),
+                str(path),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        except (RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(f"torch cannot write the network as ONNX ({reason}): use another network") from None
         return path.read_bytes()
+
+
+def timm_classifier(name: str, pretrained: bool | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """timm's network with its own classifier, and timm's data configuration; see `TimmNet`."""
+    timm = _timm()
+    network = _created(timm, name, pretrained)
+    return network.eval(), timm.data.resolve_model_data_config(network)
+
+
+def _created(timm: Any, name: str, pretrained: bool | Path, **more: Any) -> nn.Module:
+    if isinstance(pretrained, Path):
+        read_weights(pretrained)  # timm's own errors do not name the file
+        more |= {"pretrained_cfg_overlay": {"file": str(pretrained)}}
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), **more)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        what = f"with {pretrained} " if isinstance(pretrained, Path) else ""
+        raise UsageError(f"timm has no network {name!r} ready {what}({reason}): see timm.list_models()") from None
+    return network
 
 
 def _timm() -> Any:
@@ -102,13 +123,3 @@ def _features(network: nn.Module, crop: int) -> int:
     if features.ndim != 2:
         raise UsageError(f"the network makes features of shape {tuple(features.shape[1:])}: use one that pools them")
     return int(features.shape[1])
-
-
-def _preprocessing(config: dict[str, Any]) -> Preprocessing:
-    """Convert timm's data configuration; its mean and std are on the scale from 0 to 1."""
-    crop = int(config["input_size"][-1])
-    kind = str(config.get("interpolation", "bicubic"))
-    filters: dict[str, Interpolation] = {"bilinear": "bilinear", "lanczos": "lanczos"}
-    mean, std = (tuple(255 * float(value) for value in config[key]) for key in ("mean", "std"))
-    resize = max(crop, math.floor(crop / float(config.get("crop_pct") or 1.0)))
-    return Preprocessing(resize, crop, filters.get(kind, "bicubic"), mean, std)  # type: ignore[arg-type]  # three each

@@ -19,8 +19,7 @@ from devise.space.labelspace import centre_of, placed, unit_rows
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.vision.preprocessing import Preprocessing
-from tools.calibration import (
+from devise.training.calibration import (
     CalibrationConfig,
     CalibrationSet,
     Choice,
@@ -31,6 +30,7 @@ from tools.calibration import (
     photo_features,
     scattered_folds,
 )
+from devise.vision.preprocessing import Preprocessing
 
 RIDGE, CONSE_TOP, K = 0.3, 3, 3
 CONFIG = CalibrationConfig(
@@ -260,6 +260,14 @@ def test_the_weight_of_the_prior_is_the_likeliest_one_on_classes_left_out(slow: 
     weight, share, _ = min(losses, key=lambda tried: losses[tried])
     assert (found.prior, found.familiarity) == (weight, share if weight else 0.0)
     assert calibrated(problem).prior == 0.0
+
+
+def test_where_no_class_has_a_sister_all_that_are_left_out_count():
+    problem = made_up(1)
+    lone, every = (
+        replace(problem, scattered=replace(problem.scattered, close=np.full(9, one))) for one in (False, True)
+    )
+    assert calibrated(lone).stacking.first == calibrated(every).stacking.first
 
 
 def test_the_order_of_photos_does_not_matter():

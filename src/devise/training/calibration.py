@@ -44,8 +44,6 @@ from devise.training.temperatures import TEMPERATURES
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import read_picture
 from devise.vision.pipeline import extract
-from tools import parser
-from tools.prior import logistic
 
 __all__ = [
     "CalibrationConfig",
@@ -57,6 +55,7 @@ __all__ = [
     "Surgeon",
     "calibrate",
     "left_out_folds",
+    "logistic",
     "photo_features",
     "scattered_folds",
 ]
@@ -68,6 +67,7 @@ PriorOf = Callable[[Int64[np.ndarray, "kept"]], Standing]
 """Makes the standing of every label from the trained labels at these rows of the classifier; others are not asked."""
 
 _Hits = Bool[np.ndarray, "_"]
+_STEPS = 50  # of Newton's method
 _BLOCK = 32  # photos whose scores are exponentiated at once
 
 
@@ -116,7 +116,8 @@ class Scattered:
     """Folds of trained classes of which most sisters stay when they are left out: foreign things that look trained.
 
     folds: of each trained class. close: whether another trained class shares its first hypernym. Photos of classes
-    left out count only where one does; the classifier takes other foreign things for trained ones more seldom.
+    left out count only where one does, if any does; the classifier takes other foreign things for trained ones more
+    seldom.
     """
 
     folds: Int64[np.ndarray, "trained"]
@@ -307,11 +308,14 @@ def _best_weights(folds: Sequence[_Fold], familiar: Standing, config: Calibratio
 def _first_choice(photos: CalibrationSet, classifier: Classifier, scattered: Scattered) -> tuple[float, float]:
     """Slope and offset of `FirstChoice`: logistic regression of "the softmax is right" on its log odds."""
     odds, right, foreign = [], [], []
+    close = scattered.close[photos.truth]
+    if not close.any():  # then any class left out counts
+        close = np.ones(len(close), dtype=bool)
     for fold in range(int(scattered.folds.max()) + 1):
         kept = np.flatnonzero(scattered.folds != fold)
         shares = Classifier(classifier.weight[kept], classifier.bias[kept]).evidence(photos.features).probabilities
         left_out = scattered.folds[photos.truth] == fold
-        counted_in = ~left_out | scattered.close[photos.truth]
+        counted_in = ~left_out | close
         odds.append(log_odds(shares.max(axis=1))[counted_in])
         right.append((kept[shares.argmax(axis=1)] == photos.truth)[counted_in])
         foreign.append(left_out[counted_in])
@@ -512,5 +516,27 @@ def _crops(paths: Iterable[Path], area: float) -> Iterator[Path | Pixels]:
         yield np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
 
 
-if __name__ == "__main__":  # no command: other tools use it
-    parser("calibration", __doc__).print_help()
+def logistic(
+    rows: Float64[np.ndarray, "cases columns"],
+    target: Float64[np.ndarray, "cases"],
+    ridge: float,
+    weight: Float64[np.ndarray, "cases"] | None = None,
+) -> Float64[np.ndarray, "columns"]:
+    """Coefficients of the highest penalised likelihood, by Newton's method.
+
+    rows: the last column is the constant, which the ridge leaves alone. target: 1 or 0. weight: of each case; None is
+    1 for all.
+    """
+    penalty = ridge * np.eye(rows.shape[1])
+    penalty[-1, -1] = 0
+    weight = np.ones(len(target)) if weight is None else weight
+    found = np.zeros(rows.shape[1])
+    for _ in range(_STEPS):
+        expected = 1 / (1 + np.exp(-np.clip(rows @ found, -500, 500)))
+        gradient = rows.T @ (weight * (expected - target)) + penalty @ found
+        bend = (rows * (weight * expected * (1 - expected))[:, None]).T @ rows + penalty
+        step = np.linalg.lstsq(bend, gradient, rcond=None)[0]  # where all targets are alike the constant has no end
+        found -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return found

