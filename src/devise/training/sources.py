@@ -3,6 +3,7 @@
 Every source that is not ours becomes one ONNX graph from pixels to logits, which `devise.vision.cutting` cuts.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -112,7 +113,10 @@ def of_bundle(path: Path, asked: Request) -> Source:
         onnx, bundle.manifest.backbone.architecture, settled_preprocessing(found, asked.settings), classifier
     )
     ids = tuple(bundle.labels.ids[place] for place in bundle.trained.tolist())
-    weights = tuple(one for one in bundle.manifest.provenance if "backbone" in one.what or "photos" in one.what)
+    named = (one for one in bundle.manifest.provenance if "backbone" in one.what or "photos" in one.what)
+    digest = hashlib.sha256(onnx).hexdigest()
+    unnamed = Provenance("backbone and classifier", bundle.manifest.name, "", UNKNOWN_LICENCE, sha256=digest)
+    weights = tuple(named) or (unnamed,)
     if asked.licence is not None:
         weights = tuple(replace(one, licence=asked.licence) for one in weights)
     run = runner(onnx)
