@@ -1,4 +1,4 @@
-"""Cut a classifier in an ONNX file into a backbone and the linear layer behind its features.
+"""Cut a classifier in an ONNX file into a backbone and the linear layer after its features.
 
 The feature layer is the data input of the last matrix product (Gemm, MatMul, Conv) before the logits, or a value that
 the user names. What follows it must be linear. Its rows are not read from weights, whose layout has a dozen forms, but
@@ -65,7 +65,7 @@ class CutNetwork:
 
 
 def load_onnx(path: Path) -> "onnx.ModelProto":
-    """Read an ONNX file and the files of weights beside it that it names.
+    """Read an ONNX file and the files of weights next to it that it names.
 
     UsageError, one line, if it is none, if a file that it names is missing, or if it is too large for a bundle.
     """
@@ -89,7 +89,7 @@ def load_onnx(path: Path) -> "onnx.ModelProto":
         name = external.ExternalDataInfo(tensor).location
         file = path.parent / name
         if not file.is_file():
-            raise UsageError(f"{path} keeps its weights in {name}, which is not beside it: put it there")
+            raise UsageError(f"{path} keeps its weights in {name}, which is not next to it: put it there")
         sizes[name] = file.stat().st_size
     if model.ByteSize() + sum(sizes.values()) > _LARGEST:
         raise UsageError(
@@ -207,7 +207,7 @@ class _Graph:
         return value
 
     def features(self, logits: str) -> str:
-        """The data input of the last matrix product; UsageError if another layer stands behind it."""
+        """The data input of the last matrix product; UsageError if another layer follows it."""
         value = logits
         for _ in range(_DEPTH):
             node = self.maker.get(value)
@@ -272,7 +272,7 @@ def _shape(run: Runner) -> tuple[int, ...]:
 
 
 def _picture_sides(model: "onnx.ModelProto") -> tuple[bool, tuple[int, int]]:
-    """Whether the channels stand last, and height and width, 0 where the file leaves them open."""
+    """Whether the channels come last, and height and width, 0 where the file leaves them open."""
     from onnx import TensorProto
 
     known = {tensor.name for tensor in model.graph.initializer}

@@ -37,7 +37,7 @@ def settled_preprocessing(found: Mapping[str, Any], given: Mapping[str, Any]) ->
 
 
 def read_preprocessing(path: Path) -> Settings:
-    """Read a JSON file of ours, of timm (config.json) or of transformers (preprocessor_config.json)."""
+    """Read a JSON file of devise, of timm (config.json) or of transformers (preprocessor_config.json)."""
     try:
         stored = parse_json(read_text(path, UsageError))
     except OSError as error:
