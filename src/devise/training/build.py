@@ -191,9 +191,9 @@ def _rows(source: Source, inputs: BuildInputs, taxonomy: Taxonomy, say: Say) -> 
 
 
 def _views(base: Bundle, space: TargetSpace, inputs: BuildInputs, taxonomy: Taxonomy, say: Say) -> Views:
-    """The kernel's configuration, and a second view of the labels in addition to their vectors; None without kernel surgery.
+    """The kernel's configuration and a second view of the labels; None without kernel surgery.
 
-    That is what the encoder says of them, if it is asked. Else it is their places in the base's kernel, which was made
+    The second view is what the encoder says of the labels, if it is asked. Else it is their places in the base's kernel, which was made
     with an encoder: on Caltech's unseen classes, EfficientNet-Lite0 with them has hit@5 29.3 and hit@20 50.8, by label
     vectors alone 27.4 and 48.8.
     """
@@ -219,7 +219,7 @@ def _places(base: Bundle, kernel: KernelSurgery, space: TargetSpace) -> Float32[
     """The place of each label in the base's kernel; a label that is not the base's is placed by its vector."""
     known = {label_id: place for place, label_id in enumerate(base.labels.ids)}
     rows = np.array([known.get(label_id, -1) for label_id in space.labels.ids])
-    places = kernel.places[rows]
+    places: Float32[np.ndarray, "labels rank"] = kernel.places[rows]
     if (rows < 0).any():
         trained = base.label_vectors()[base.trained]
         places[rows < 0] = placed_by_label(space.vectors[rows < 0], trained, kernel)
