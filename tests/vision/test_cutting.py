@@ -202,7 +202,7 @@ def test_weights_in_another_file(tmp_path: Path):
     with pytest.raises(UsageError, match="its weights in another file cannot be read"):
         load_onnx(tmp_path / "net.onnx")
     (tmp_path / "net.data").unlink()
-    with pytest.raises(UsageError, match=r"keeps its weights in net\.data, which is not in its folder"):
+    with pytest.raises(UsageError, match=r"keeps its weights in net\.data, which is not next to it"):
         load_onnx(tmp_path / "net.onnx")
 
 

@@ -60,7 +60,7 @@ _CALIBRATION = CalibrationConfig(most_seen_loss=1.0)
 
 @dataclass(frozen=True, slots=True)
 class BuildInputs:
-    """What a build reads, apart from the network.
+    """What a build reads in addition to the network.
 
     base: the bundle whose labels the new one gets. work: keeps features and texts, so that a killed build resumes.
     classes: a file of the classifier's classes, "imagenet", or None for those that the source names. review: see
@@ -193,11 +193,11 @@ def _rows(source: Source, inputs: BuildInputs, taxonomy: Taxonomy, say: Say) -> 
 
 
 def _views(base: Bundle, space: TargetSpace, inputs: BuildInputs, taxonomy: Taxonomy, say: Say) -> Views:
-    """The kernel's configuration, and a second view of the labels in addition to their vectors; None without kernel surgery.
+    """The kernel's configuration and a second view of the labels; None without kernel surgery.
 
-    That is what the encoder says of them, if it is asked. Else it is their places in the base's kernel, which was made
-    with an encoder: on Caltech's unseen classes, EfficientNet-Lite0 with them has hit@5 29.3 and hit@20 50.8, by label
-    vectors alone 27.4 and 48.8.
+    The second view is what the encoder says of the labels, if it is asked. Else it is their places in the base's
+    kernel, which was made with an encoder: on Caltech's unseen classes, EfficientNet-Lite0 with them has hit@5 29.3 and
+    hit@20 50.8, by label vectors alone 27.4 and 48.8.
     """
     own = base.kernel()
     if inputs.encoder and (own is None or not own.config.text_share):

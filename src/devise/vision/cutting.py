@@ -65,7 +65,7 @@ class CutNetwork:
 
 
 def load_onnx(path: Path) -> "onnx.ModelProto":
-    """Read an ONNX file and the files of weights that it names, in the same folder.
+    """Read an ONNX file and the files of weights next to it that it names.
 
     UsageError, one line, if it is none, if a file that it names is missing, or if it is too large for a bundle.
     """
@@ -89,7 +89,7 @@ def load_onnx(path: Path) -> "onnx.ModelProto":
         name = external.ExternalDataInfo(tensor).location
         file = path.parent / name
         if not file.is_file():
-            raise UsageError(f"{path} keeps its weights in {name}, which is not in its folder: put it there")
+            raise UsageError(f"{path} keeps its weights in {name}, which is not next to it: put it there")
         sizes[name] = file.stat().st_size
     if model.ByteSize() + sum(sizes.values()) > _LARGEST:
         raise UsageError(
@@ -272,7 +272,7 @@ def _shape(run: Runner) -> tuple[int, ...]:
 
 
 def _picture_sides(model: "onnx.ModelProto") -> tuple[bool, tuple[int, int]]:
-    """Whether the channels are last, and height and width, 0 where the file leaves them open."""
+    """Whether the channels come last, and height and width, 0 where the file leaves them open."""
     from onnx import TensorProto
 
     known = {tensor.name for tensor in model.graph.initializer}

@@ -99,5 +99,6 @@ def _transformers() -> Any:
         import transformers
     except ModuleNotFoundError:
         raise UsageError("this source needs transformers: pip install transformers") from None
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging: Any = transformers.utils.logging
+    logging.disable_progress_bar()
     return transformers
