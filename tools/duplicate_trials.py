@@ -7,7 +7,6 @@ All pairs of different photos of the index are the wrong ones, but for the near-
 the wrong pairs that the thresholds accept are listed, to be looked at.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from devise.search.duplicates import LEAST_COSINE, LEAST_SIMILAR, correlations, 
 from devise.search.photoindex import index_photos
 from devise.search.store import PhotoStore, Rows
 from devise.tabletext import markdown_table
+from tools import parser
 
 PHOTOS = 300
 COSINES = (0.6, 0.7, LEAST_COSINE, 0.8, 0.9, 0.95)
@@ -31,10 +31,10 @@ _QUALITY = 90
 
 def main() -> None:
     """Print the tables; DeviseError is one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("index", type=Path, help="index of photos")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the copies and their index")
-    options = parser.parse_args()
+    given = parser("duplicate_trials", __doc__)
+    given.add_argument("index", type=Path, help="index of photos")
+    given.add_argument("--work", type=Path, required=True, help="folder for the copies and their index")
+    options = given.parse_args()
     try:
         run(options.index, options.work)
     except DeviseError as error:

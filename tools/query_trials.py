@@ -7,7 +7,6 @@ folders, with the names of the two classes: both, or one without the other. A wi
 asked of the class folders themselves.
 """
 
-import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +31,7 @@ from devise.search.search_quality import Retrieval, class_of, retrieval
 from devise.space.labelspace import LabelSpace
 from devise.tabletext import markdown_table
 from devise.taxonomy.everyday import kinds
+from tools import parser
 
 PAIRS = 24
 EACH = 5
@@ -42,10 +42,10 @@ _FEWEST = 3  # classes below a wide name
 
 def main() -> None:
     """Print the tables; DeviseError is one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("index", type=Path, help="index of class folders, which is copied")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the photos of two things and their index")
-    options = parser.parse_args()
+    given = parser("query_trials", __doc__)
+    given.add_argument("index", type=Path, help="index of class folders, which is copied")
+    given.add_argument("--work", type=Path, required=True, help="folder for the photos of two things and their index")
+    options = given.parse_args()
     try:
         run(options.index, options.work)
     except DeviseError as error:

