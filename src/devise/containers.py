@@ -303,7 +303,8 @@ def _directory(data: bytes, of: _Layout) -> tuple[list[tuple[int, bytes]], bytes
         (start,) = of.head.unpack_from(data)
         (number,) = of.count.unpack_from(data, start)
         place = start + of.count.size
-        spans = [data[place + i * of.entry.size :][: of.entry.size] for i in range(min(number, _MOST_TAGS))]
+        starts = (place + i * of.entry.size for i in range(min(number, _MOST_TAGS)))
+        spans = [data[at : at + of.entry.size] for at in starts]
         behind = data[place + number * of.entry.size :][: of.offset.size]
         entries = [(of.entry.unpack(one)[0], one) for one in spans]
     except (struct.error, OverflowError):
