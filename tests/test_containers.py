@@ -146,6 +146,42 @@ def test_a_tiff_that_another_program_wrote_behind_keeps_both():
     np.testing.assert_array_equal(frames(bare)[0], frames(photo)[0])
 
 
+@pytest.mark.parametrize("name", ["plain.tif", "big.tif"])
+def test_a_tag_that_another_program_changed_in_place_stays(name: str):
+    """As exiv2 does: the value in the last directory is overwritten, and nothing moves."""
+    photo = bytearray(with_packet(saved("TIFF", tiffinfo={274: 1}, big_tiff=name == "big.tif"), ONE))
+    form, size = ("<HHQQ", 20) if name == "big.tif" else ("<HHII", 12)
+    at = photo.rindex(struct.pack(form, 274, 3, 1, 1))
+    photo[at : at + size] = struct.pack(form, 274, 3, 1, 6)
+    for packet in (OTHER, None):
+        after = with_packet(bytes(photo), packet)
+        assert packet_in(after) == packet
+        with Image.open(io.BytesIO(after)) as image:
+            assert image.tag_v2[274] == 6
+
+
+def test_a_note_that_lies_about_the_length_cuts_nothing():
+    photo = PHOTOS["plain.tif"] + struct.pack("<QQ12s", 8, len(PHOTOS["plain.tif"]) - 900, b"devise-xmp-1")
+    bare = with_packet(with_packet(photo, ONE), None)
+    assert bare[8 : len(photo)] == photo[8:]
+    np.testing.assert_array_equal(frames(bare)[0], frames(photo)[0])
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        struct.pack("<2sHHHQ", b"II", 43, 8, 0, 1 << 63) + bytes(40),
+        struct.pack("<2sHIH", b"II", 42, 8, 0xFFFF) + struct.pack("<HHII", 65000, 4, 1, 7) * 0xFFFF + bytes(4),
+        b"II*\0devise-xmp-1",
+    ],
+    ids=["offset", "full directory", "only a mark"],
+)
+def test_numbers_of_a_tiff_that_are_out_of_range(photo: bytes):
+    assert find_packet(photo) is None
+    with pytest.raises(ValueError, match=r"damaged|no room"):
+        with_packet(photo, ONE)
+
+
 def test_a_packed_packet_of_a_png_is_read():
     import zlib
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,21 @@ def test_keywords_are_written_once_changed_and_taken_back_to_the_byte(photo: Pat
     assert photo.read_bytes() == before
     assert not clear_photo(photo)
     assert [one.name for one in photo.parent.iterdir()] == [photo.name]
+
+
+def test_keywords_that_another_program_has_packed_are_taken_back(tmp_path: Path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), "teal").save(path)
+    before = path.read_bytes()
+    assert tag_photo(path, HERON)
+    tagged = path.read_bytes()
+    body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet_in(tagged) or b"")
+    bare = with_packet(tagged, None)
+    at = bare.index(b"IDAT") - 4
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    path.write_bytes(bare[:at] + chunk + bare[at:])
+    assert clear_photo(path)
+    assert path.read_bytes() == before
 
 
 def test_what_a_person_wrote_into_the_photo_stays(photo: Path):

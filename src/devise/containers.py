@@ -27,6 +27,7 @@ _ITXT = b"XML:com.adobe.xmp\0"
 _RAW_PROFILE = b"Raw profile type xmp\0"
 _VP8X_XMP, _VP8X_ALPHA = 0x04, 0x10
 _TIFF_XMP = 700
+_MOST_TAGS = 0xFFFF  # of a directory; the 16 bits of a TIFF count no more
 _MARK = b"devise-xmp-1"
 _NOTE = struct.Struct(f"<QQ{len(_MARK)}s")  # at the end of a TIFF: where its directory was, its length, the mark
 
@@ -302,10 +303,11 @@ def _directory(data: bytes, of: _Layout) -> tuple[list[tuple[int, bytes]], bytes
         (start,) = of.head.unpack_from(data)
         (number,) = of.count.unpack_from(data, start)
         place = start + of.count.size
-        spans = [data[place + i * of.entry.size :][: of.entry.size] for i in range(min(number, 0xFFFF))]
+        starts = (place + i * of.entry.size for i in range(min(number, _MOST_TAGS)))
+        spans = [data[at : at + of.entry.size] for at in starts]
         behind = data[place + number * of.entry.size :][: of.offset.size]
         entries = [(of.entry.unpack(one)[0], one) for one in spans]
-    except struct.error:
+    except (struct.error, OverflowError):
         raise ValueError(_CUT) from None
     if len(behind) < of.offset.size or len(entries) != number:
         raise ValueError(_CUT)
@@ -327,13 +329,17 @@ def _read_tiff(data: bytes) -> bytes | None:
 
 
 def _without_block(data: bytes, of: _Layout) -> bytes:
-    """Return a TIFF as it was before the block that this module added, if it still ends with that."""
-    if not data.endswith(_MARK):
+    """Return a TIFF as it was before the block that this module added, if it still ends with that, unchanged.
+
+    Other programs change tags in place: what they wrote into the block must not go with it.
+    """
+    if not data.endswith(_MARK) or len(data) < of.head.size + _NOTE.size:
         return data
     first, length, _ = _NOTE.unpack_from(data, len(data) - _NOTE.size)
     if not of.head.size <= length <= of.head.unpack_from(data)[0] or first >= length:
         return data
-    return _headed(data[:length], of, first)
+    base = _headed(data[:length], of, first)
+    return base if _with_block(base, of, _read_tiff(data)) == data else data
 
 
 def _headed(data: bytes, of: _Layout, first: int) -> bytes:
@@ -344,14 +350,19 @@ def _headed(data: bytes, of: _Layout, first: int) -> bytes:
 def _write_tiff(data: bytes, packet: bytes | None) -> bytes:
     of = _layout(data)
     base = _without_block(data, of)
-    if _read_tiff(base) == packet:
-        return base
+    return base if _read_tiff(base) == packet else _with_block(base, of, packet)
+
+
+def _with_block(base: bytes, of: _Layout, packet: bytes | None) -> bytes:
+    """Return a TIFF with a block behind it: the packet, its first directory again, and the note."""
     entries, behind = _directory(base, of)
     (before,) = of.head.unpack_from(base)
     pieces = [base, b"\0" * (len(base) % 2)]
     at = sum(map(len, pieces))
     entries = [(tag, one) for tag, one in entries if tag != _TIFF_XMP]
     if packet is not None:
+        if len(entries) == _MOST_TAGS:
+            raise ValueError("its directory has no room for XMP")
         entries.append((_TIFF_XMP, of.entry.pack(_TIFF_XMP, 1, len(packet), at)))
         pieces += [packet, b"\0" * (len(packet) % 2)]
     at = sum(map(len, pieces))

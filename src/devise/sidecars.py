@@ -274,7 +274,7 @@ def _replaced_inside(photo: Path, change: Callable[[bytes | None], _Outcome], ke
         for _ in range(_TRIES):
             state = photo.stat()
             data = read_file(photo, _LARGEST_PHOTO)
-            if change is _cleared and _OWN.encode() not in data:
+            if change is _cleared and _OWN.encode() not in data and _OWN.encode() not in (find_packet(data) or b""):
                 return False
             outcome = change(packet_in(data))
             if outcome.packet is None and not outcome.remove:

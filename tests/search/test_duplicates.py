@@ -282,6 +282,16 @@ def test_a_link_stays(small: Model, tmp_path: Path):
     assert (folder / "b.jpg").is_symlink()
 
 
+def test_a_photo_is_not_moved_onto_itself(small: Model, doubled: tuple[Path, Path], tmp_path: Path):
+    photos, index = doubled
+    before = files(photos)
+    (tmp_path / "alias").symlink_to(photos)
+    done = move_copies(index, find_duplicates(index, outside=tmp_path / "alias"), tmp_path / "alias")
+    assert [one.reason for one in done.problems] == ["stays where it is: it is in this folder already"] * 2
+    assert files(photos) == before
+    assert (done.photos, done.sidecars, len(PhotoStore.opened(index).known())) == (0, 0, 4)
+
+
 def test_a_sidecar_of_two_photos_stays(small: Model, tmp_path: Path):
     folder = tmp_path / "photos"
     saved(folder, "a.png", scene(1))

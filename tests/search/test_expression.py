@@ -78,6 +78,16 @@ def test_photos_can_be_refused(tmp_path: Path):
             parse_expression(text, photos=False)
 
 
+def test_a_query_without_photos_does_not_tell_which_files_there_are(tmp_path: Path):
+    (tmp_path / "there").write_bytes(b"")
+    (tmp_path / "a + b").write_bytes(b"")
+    for form in ("{}", "{} + beach", "beach - 2*{}", "'{}'"):
+        asked = [parse_expression(form.format(tmp_path / name), photos=False) for name in ("there", "gone")]
+        names = [[w.name for w in (*one.words, *(w for term in one.terms for w in term.words))] for one in asked]
+        assert [name.replace("there", "gone") for name in names[0]] == names[1]
+    assert len(parse_expression(str(tmp_path / "a + b"), photos=False).terms) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "expected", "passed"),
     [

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin, TiffTags
 
 from devise.vision.metadata import PhotoMetadata, read_metadata, seconds_of, sidecar_time
 
@@ -42,6 +42,14 @@ def test_a_photo_without_any(tmp_path: Path):
 @pytest.mark.parametrize("date", ["0000:00:00 00:00:00", "    :  :     :  :  ", "2024:13:01 00:00:00", "2023:02:29 1"])
 def test_a_date_that_is_none(tmp_path: Path, date: str):
     assert read_metadata(photo(tmp_path, taken=date)).taken is None
+
+
+def test_a_rating_that_is_no_number_of_stars(tmp_path: Path):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0x4746] = float("inf")
+    tags.tagtype[0x4746] = TiffTags.DOUBLE
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.tif", tiffinfo=tags)
+    assert read_metadata(tmp_path / "a.tif") == PhotoMetadata(None, 0)
 
 
 def test_xmp_in_the_photo(tmp_path: Path):

@@ -338,6 +338,8 @@ def _move(fact: PhotoFact, target: Path, done: Moved) -> None:
         raise PictureError("a link")
     target = _free(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.samefile(source.parent, target.parent):  # by a link: it would be taken for a finished move, and deleted
+        raise PictureError("it is in this folder already")
     for name in SidecarName:
         sidecar = sidecar_of(source, name)
         alone = name == SidecarName.full or not shares_stem(source)

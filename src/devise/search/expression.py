@@ -77,21 +77,27 @@ def parse_expression(*texts: str, photos: bool = True) -> Expression:
     or in quotes. Quotes keep operators in a name. A definition after a colon goes to the end of its text.
     Without an operator, a weight or a photo, the texts list words.
 
-    photos: False refuses photos. UsageError for an operator without a term, a query with minus terms only, a weight
-    that is 0 or above 100, and for what `parse_labels` refuses.
+    photos: False refuses what ends as a photo does, and looks at no file. UsageError for an operator without a term, a
+    query with minus terms only, a weight that is 0 or above 100, and for what `parse_labels` refuses.
 
     >>> [(term.weight, term.words[0].name) for term in parse_expression("beach - person + 2*sunset").terms]
     [(1.0, 'beach'), (-1.0, 'person'), (2.0, 'sunset')]
     >>> [label.name for label in parse_expression("T-shirt, C++").words]
     ['T-shirt', 'C++']
     """
-    tokens = [token for text in texts for token in _tokens(text)]
+    tokens = [token for text in texts for token in _tokens(text, photos)]
     for _, text in _operands(tokens):
-        if (attached := _ATTACHED.search(text.partition(":")[0])) and text[0] not in _MARKS and not _is_photo(text):
+        if (
+            (attached := _ATTACHED.search(text.partition(":")[0]))
+            and text[0] not in _MARKS
+            and not _is_photo(text, photos)
+        ):
             raise UsageError(
                 f"{text[attached.start() :]}: + and - need a space on both sides; put a name with such a sign in quotes"
             )
-    if not any(isinstance(token, str) for token in tokens) and all(_is_plain(text) for _, text in _operands(tokens)):
+    if not any(isinstance(token, str) for token in tokens) and all(
+        _is_plain(text, photos) for _, text in _operands(tokens)
+    ):
         return Expression(words=parse_labels(*texts))
     terms: list[Term] = []
     sign = ""
@@ -119,13 +125,13 @@ def _operands(tokens: Sequence["str | _Operand"]) -> Iterator[tuple[int, str]]:
     yield from ((place, token.text) for place, token in enumerate(tokens) if isinstance(token, _Operand))
 
 
-def _is_plain(text: str) -> bool:
-    return not _is_photo(_bare(text)) and _WEIGHTED.fullmatch(text.strip()) is None
+def _is_plain(text: str, files: bool) -> bool:
+    return not _is_photo(_bare(text), files) and _WEIGHTED.fullmatch(text.strip()) is None
 
 
-def _tokens(text: str) -> list["str | _Operand"]:
+def _tokens(text: str, files: bool) -> list["str | _Operand"]:
     """Split a text at its operators; a whole path of a photo, and a definition, stay as they are."""
-    if _is_photo(text.strip()) and os.path.isfile(os.path.expanduser(text.strip())):
+    if files and _is_photo(text.strip(), files) and os.path.isfile(os.path.expanduser(text.strip())):
         return [_Operand(text.strip())]
     found: list[str | _Operand] = []
     begin = 0
@@ -149,7 +155,7 @@ def _term(text: str, sign: float, photos: bool) -> Term:
         weight, text = float(weighted["weight"]), weighted["rest"]
         if not 0 < weight <= _MOST_WEIGHT:
             raise UsageError(f"the weight of {text} must be above 0 and at most {_MOST_WEIGHT:g}, got {weight:g}")
-    if not _is_photo(_bare(text)):
+    if not _is_photo(_bare(text), photos):
         return Term(sign * weight, parse_labels(text))
     if not photos:
         raise UsageError(f"{text} is a file: this query takes words alone")
@@ -161,10 +167,13 @@ def _bare(text: str) -> str:
     return text[1:-1] if len(text) > 2 and text[0] == text[-1] and text[0] in _MARKS else text
 
 
-def _is_photo(text: str) -> bool:
-    """Return whether a term is a photo: it ends as one does, or is a path with a separator that leads to a file."""
+def _is_photo(text: str, files: bool) -> bool:
+    """Return whether a term is a photo: it ends as one does, or is a path with a separator that leads to a file.
+
+    files: False looks at no file, for a query from outside must not learn which files there are.
+    """
     ends = os.path.splitext(text)[1].lower() in EXTENSIONS and "\n" not in text
-    return ends or (("/" in text or os.sep in text) and os.path.isfile(os.path.expanduser(text)))
+    return ends or (files and ("/" in text or os.sep in text) and os.path.isfile(os.path.expanduser(text)))
 
 
 def understood(parts: ModelParts, asked: Expression) -> tuple[Expression, tuple[str, ...]]:

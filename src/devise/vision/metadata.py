@@ -112,7 +112,7 @@ def _seconds(date: object) -> int | None:
 def _stars(value: object) -> int | None:
     try:
         stars = int(value)  # type: ignore[call-overload]  # bytes, or what EXIF has
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return stars if -1 <= stars <= MOST_RATING else None
 
