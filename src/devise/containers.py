@@ -354,7 +354,7 @@ def _write_tiff(data: bytes, packet: bytes | None) -> bytes:
 
 
 def _with_block(base: bytes, of: _Layout, packet: bytes | None) -> bytes:
-    """Return a TIFF with a block behind it: the packet, its first directory again, and the note."""
+    """Return a TIFF with a block at its end: the packet, its first directory again, and the note."""
     entries, behind = _directory(base, of)
     (before,) = of.head.unpack_from(base)
     pieces = [base, b"\0" * (len(base) % 2)]
