@@ -25,6 +25,7 @@ PICTURES = (
     "a.jpg",
     "b.jpg",
     "photo.jpg",
+    "pool.jpg",
     "holiday.jpg",
     "photos/n02084071/one.jpg",
     "photos/n02084071/two.jpg",
@@ -71,10 +72,11 @@ def test_python_runs(page: str, pictures: Path, capsys: pytest.CaptureFixture[st
 
 
 ELSEWHERE = re.compile(
-    r"[|$]|seen/|examples/|with-clip|s3:|shards/|--ray|caltech|--label-vectors"
-    r"|devise (build|serve)|text (audit|corpus|eval|policies|train) "
+    r"[|$]|seen/|examples/|with-clip|s3:|shards/|--ray|caltech|--label-vectors|--truth xmp|--grid"
+    r"|devise (build|serve|watch)|text (audit|corpus|eval|policies|train) "
 )
-"""What needs a pipe, data, another model, a large text or minutes, or does not end; each has tests of its own."""
+"""What needs a pipe, a terminal, data, another model, a large text or minutes, or does not end; each has tests of its
+own."""
 
 
 def commands() -> list[str]:
@@ -90,9 +92,9 @@ def test_commands_are_found():
 
 @pytest.mark.parametrize("command", commands())
 def test_command_runs(command: str, pictures: Path, capsys: pytest.CaptureFixture[str]):
-    if command.startswith(("devise index", "devise search")):
+    if command.startswith(("devise index", "devise search", "devise duplicates")):
         pytest.importorskip("pyarrow")
-    if command.startswith("devise search"):
+    if command.startswith(("devise search", "devise duplicates")):
         with pytest.raises(SystemExit):
             main(["index", "photos", "--out", "my-index"])
         capsys.readouterr()
