@@ -12,6 +12,7 @@ from devise.taxonomy.hedging import (
     label_tree,
     labels_below,
     narrowing,
+    pruned,
     shares_up,
     sure_node,
     sure_nodes,
@@ -159,6 +160,26 @@ def test_as_ancestor_sets_say(forest: tuple[list[set[int]], list[int]], seed: in
     thresholds = np.array([0.3, 0.05, 0.5, 0.9, 1.0])
     one_by_one = [[sure_node(tree, row, threshold) for threshold in thresholds.tolist()] for row in shares]
     assert sure_nodes(tree, probabilities, thresholds).tolist() == one_by_one
+
+
+@given(forests(), st.data())
+def test_a_pruned_tree_is_the_tree_of_its_labels(forest: tuple[list[set[int]], list[int]], data: st.DataObject) -> None:
+    taxonomy = Taxonomy.from_synsets(
+        Synset(numbered(node), (f"word {node}",), hypernyms=tuple(map(numbered, sorted(parents))))
+        for node, parents in enumerate(forest[0], 1)
+    )
+    labels = [*map(numbered, forest[1]), "user:thing"]
+    some = data.draw(st.permutations(range(len(labels))))[: data.draw(st.integers(1, len(labels)))]
+    whole, wanted = label_tree(taxonomy, labels), label_tree(taxonomy, [labels[place] for place in some])
+    got = pruned(whole, np.array(some))
+    assert (got.ids, got.own.tolist(), got.counts.tolist()) == (wanted.ids, wanted.own.tolist(), wanted.counts.tolist())
+    assert [got.graph.up.row(node).tolist() for node in range(len(got.ids))] == [
+        wanted.graph.up.row(node).tolist() for node in range(len(wanted.ids))
+    ]
+    probabilities = np.random.default_rng(len(some)).dirichlet(np.ones(len(some)), size=2)
+    np.testing.assert_allclose(shares_up(got, probabilities), shares_up(wanted, probabilities), atol=1e-12)
+    thresholds = np.array([0.3, 0.9])
+    assert sure_nodes(got, probabilities, thresholds).tolist() == sure_nodes(wanted, probabilities, thresholds).tolist()
 
 
 def test_of_the_whole_wordnet_in_float32(wordnet: Taxonomy) -> None:

@@ -54,3 +54,16 @@ def test_a_module_that_is_there_already_is_given():
     from devise.vision.runtime import import_openvino
 
     assert import_openvino() is openvino
+
+
+def test_a_process_of_ours_imports_the_engine_without_its_conversion_tools():
+    script = """
+import sys
+from devise.vision.runtime import import_openvino, leave_out_conversion
+leave_out_conversion()
+engine = import_openvino()
+assert not any(name.startswith("openvino.tools.ovc.") for name in sys.modules)
+assert "CPU" in engine.Core().available_devices
+"""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from devise.cli.terminal import tell
 from devise.errors import DeviseError
 from devise.version import __version__
+from devise.vision.runtime import leave_out_conversion
 
 __all__ = ["app", "main"]
 
@@ -89,6 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
+    if arguments is None:
+        leave_out_conversion()
     try:
         with _told():
             for name in _wanted(sys.argv[1:] if arguments is None else arguments):

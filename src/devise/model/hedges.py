@@ -9,7 +9,7 @@ from devise.labels import LabelSet
 from devise.model.answers import Hedge, Level
 from devise.model.parts import ModelParts
 from devise.model.word_senses import Meanings
-from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node
+from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, pruned, shares_up, sure_node
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["LEAST_STANDING", "WIDTH_ALLOWED", "Hedger", "names_people_use"]
@@ -38,8 +38,15 @@ def names_people_use(
     return trained | frozenset(label for label, used in zip(labels, (standing >= least).tolist(), strict=True) if used)
 
 
-@lru_cache(maxsize=2)  # the model's own labels and others: four methods of a service need one tree, not four
-def _tree(taxonomy: Taxonomy, asked: LabelSet, kinds: tuple[tuple[str, str], ...] = ()) -> LabelTree:
+@lru_cache(maxsize=1)
+def _own_tree(taxonomy: Taxonomy, own: LabelSet) -> LabelTree:
+    return label_tree(taxonomy, own.ids)
+
+
+@lru_cache(maxsize=1)  # four methods of a service need one tree, not four
+def _asked_tree(taxonomy: Taxonomy, own: LabelSet, asked: LabelSet, kinds: tuple[tuple[str, str], ...]) -> LabelTree:
+    if not kinds and all(one in own for one in asked.ids):
+        return pruned(_own_tree(taxonomy, own), np.array([own.position(one) for one in asked.ids]))
     return label_tree(taxonomy, asked.ids, dict(kinds))
 
 
@@ -58,12 +65,14 @@ class Hedger:
     @property
     def tree(self) -> LabelTree:
         """Return the candidates and everything above them."""
-        return _tree(self._parts.taxonomy, self._asked, self._kinds)
+        parts = self._parts
+        return _asked_tree(parts.taxonomy, parts.space.labels, self._asked, self._kinds)
 
     @cached_property
     def _kinds(self) -> tuple[tuple[str, str], ...]:
         """Return the parents of labels that WordNet lacks: the genus of their definition, else of their name."""
-        strange = [self._asked[place] for place, one in enumerate(self._asked.ids) if one not in self._parts.taxonomy]
+        unknown = np.flatnonzero(self._parts.taxonomy.places(self._asked.ids) < 0)
+        strange = [self._asked[place] for place in unknown.tolist()]
         meanings = Meanings(self._parts) if strange else None
         found = [(one.id, meanings.kinds_of(one.name, one.gloss)) for one in strange if meanings is not None]
         return tuple((label_id, kinds[0]) for label_id, kinds in found if kinds)
@@ -81,7 +90,7 @@ class Hedger:
     def _allowed(self) -> Bool[np.ndarray, "nodes"]:
         """Return common names, and labels without others below them: a probable exact name is the answer."""
         parts, tree = self._parts, self.tree
-        own = _tree(parts.taxonomy, parts.space.labels)
+        own = _own_tree(parts.taxonomy, parts.space.labels)
         used = names_people_use(own, parts.familiarity, frozenset(parts.trained_ids)) - self._withheld
         allowed = np.array([one in used for one in tree.ids])
         allowed[tree.own] |= tree.counts[tree.own] == 1

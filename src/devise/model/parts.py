@@ -88,8 +88,9 @@ class ModelParts:
     @cached_property
     def withheld(self) -> Mapping[str, Reason]:
         """Return labels withheld unless requested, with reasons; trained labels are never withheld."""
-        found, trained = withheld_nouns(self.taxonomy), frozenset(self.trained_ids)
-        return {one: found[one] for one in self.space.labels.ids if one in found and one not in trained}
+        own, trained = self.space.labels, frozenset(self.trained_ids)
+        found = withheld_nouns(self.taxonomy)
+        return {one: reason for one, reason in found.items() if one in own and one not in trained}
 
     @property
     def withheld_counts(self) -> dict[Reason, int]:
@@ -108,8 +109,10 @@ class ModelParts:
     @cached_property
     def answerable_places(self) -> Int64[np.ndarray, "answerable"]:
         """Return the positions of labels that are not withheld."""
-        ids = self.space.labels.ids
-        return np.array([place for place, one in enumerate(ids) if one not in self.withheld], dtype=np.int64)
+        own = self.space.labels
+        stays = np.ones(len(own), dtype=bool)
+        stays[[own.position(one) for one in self.withheld]] = False
+        return np.flatnonzero(stays)
 
     def _answerable_vectors(self) -> LabelVectors:
         vectors: LabelVectors = self.space.vectors[self.answerable_places]

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -216,6 +217,10 @@ class Taxonomy:
     def place(self, synset_id: str) -> int:
         """Return the position of the synset in `ids`; TaxonomyError for an unknown id."""
         return self._position(synset_id)
+
+    def places(self, ids: Sequence[str]) -> Nodes:
+        """Return the positions of several ids in `ids`; -1 for an unknown one."""
+        return np.fromiter(map(self._positions.get, ids, repeat(-1)), dtype=np.int64, count=len(ids))
 
     @property
     def upward(self) -> Adjacency:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from devise.cli.terminal import tell
 from devise.errors import TrainingError, UsageError, counted
@@ -116,6 +114,9 @@ class Shown:
 @contextmanager
 def shown_progress() -> Iterator[Shown]:
     """Show bars on standard error, or one line per minute if it is not a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lines_of_progress()
