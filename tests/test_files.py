@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from devise.files import (
     atomic_write,
+    cache_folder,
     check_encoding,
     exact_name,
     read_file,
@@ -317,3 +318,10 @@ def test_no_lock_in_a_file_or_behind_a_link_that_leads_nowhere(tmp_path: Path):
     for name in ("file", "file/below", "folder"):
         with pytest.raises(OSError), sole_writer(tmp_path / name, LookupError):  # noqa: PT011
             pass
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "devise"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says the XDG specification
+    assert cache_folder() == Path.home() / ".cache" / "devise"

@@ -19,6 +19,7 @@ __all__ = [
     "DEEPEST_JSON",
     "LARGEST",
     "atomic_write",
+    "cache_folder",
     "check_encoding",
     "decode_line",
     "exact_name",
@@ -360,3 +361,9 @@ def _require_shallow(value: object) -> None:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def cache_folder() -> Path:
+    """Return $XDG_CACHE_HOME/devise, by default ~/.cache/devise: for what can be computed again."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "devise"

@@ -224,9 +224,9 @@ def test_candidates_that_are_wrong(small: Model, photo_folders: Path, tmp_path: 
 
 
 def test_folders_without_a_photo(small: Model, tmp_path: Path):
-    with pytest.raises(UsageError, match="no photo"):
+    with pytest.raises(UsageError, match="no test photos"):
         evaluate_folders(small, [])
-    with pytest.raises(UsageError, match="no folder of test photos"):
+    with pytest.raises(UsageError, match="absent does not exist"):
         evaluate_folders(small, [tmp_path / "absent"])
     (tmp_path / TABBY).mkdir()
     (tmp_path / TABBY / "a.jpg").write_bytes(b"")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from devise.errors import TaxonomyError
-from devise.taxonomy.correct_sets import CorrectSets, cache_folder, cached_correct_sets
+from devise.taxonomy.correct_sets import CorrectSets, cached_correct_sets
 from devise.taxonomy.wordnet import Taxonomy
 
 ANIMAL, DOG, TOOL, PUPPY, HOUND, KITTEN, IDEA, PLOT = (f"n{n:08d}" for n in (2, 3, 5, 6, 7, 8, 11, 13))
@@ -120,10 +120,3 @@ def test_a_folder_that_cannot_be_made_is_no_error(farm: Taxonomy, tmp_path: Path
 
 def test_no_folder_writes_nothing(farm: Taxonomy):
     assert same(cached_correct_sets(farm, *ASKED, None), farm.correct_sets(*ASKED))
-
-
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "devise" / "correct-sets"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says the XDG specification
-    assert cache_folder() == Path.home() / ".cache" / "devise" / "correct-sets"

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from devise.errors import TrainingError
+from devise.errors import PictureError, TrainingError
 from devise.files import sole_writer
-from devise.vision.featurestore import feature_store, open_store, store_key
-from devise.vision.folders import Found
+from devise.vision.featurestore import feature_store, make_room, open_store, store_key
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.samples import Samples, find_samples
 
@@ -76,7 +75,7 @@ def test_a_broken_photo_is_counted_and_skipped(tmp_path: Path):
     assert store.broken == 1
     assert store.rows.tolist() == list(range(1, 120))
     assert not store.features[0].any()
-    assert problems == ["cat/00001.bmp: not a picture of a known format"]
+    assert problems == [f"{tmp_path / 'photos' / 'cat' / '00001.bmp'}: not a picture of a known format"]
 
 
 def test_more_than_one_per_cent_broken_stops(tmp_path: Path):
@@ -92,11 +91,15 @@ def test_a_disk_that_failed_is_asked_again_while_the_store_is_not_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     samples = photos(tmp_path / "photos", 10)
+    source = Samples.source
+
+    def failed(of: Samples, row: int) -> Path | bytes:
+        if row == 3:
+            raise PictureError("no such disk")
+        return source(of, row)
+
     with monkeypatch.context() as failing:
-        failing.setattr(
-            "devise.vision.featurestore._source",
-            lambda samples, row: Found(Path("x"), "no such disk") if row == 3 else samples.source(row),
-        )
+        failing.setattr(Samples, "source", failed)
         with pytest.raises(TrainingError, match="no such disk"):
             feature_store(tmp_path, samples, MeanColour(), b"w")
     store = feature_store(tmp_path, samples, MeanColour(), b"w")
@@ -110,6 +113,21 @@ def test_a_store_that_is_not_finished_or_damaged(tmp_path: Path):
     (store.path / "features.f32").write_bytes(b"1234")
     with pytest.raises(TrainingError, match="must have 24 bytes, got 4"):
         open_store(store.path)
+
+
+def test_the_oldest_stores_make_room(tmp_path: Path):
+    samples = photos(tmp_path / "photos", 10)
+    stores = [feature_store(tmp_path / "kept", samples, MeanColour(), bytes([number])) for number in range(3)]
+    for age, store in enumerate(reversed(stores)):
+        os.utime(store.path / "state.u8", (1000 - age, 1000 - age))
+    (tmp_path / "kept" / "other").mkdir()
+    size = max(sum(one.stat().st_size for one in store.path.iterdir()) for store in stores)
+    make_room(tmp_path / "kept", 3 * size)
+    assert all(store.path.exists() for store in stores)
+    with sole_writer(stores[0].path, TrainingError):  # in use, although it is the oldest
+        make_room(tmp_path / "kept", size)
+    assert [store.path.exists() for store in stores] == [True, False, False]
+    assert (tmp_path / "kept" / "other").exists()
 
 
 def test_the_store_of_another_run_in_this_place_is_refused(tmp_path: Path):

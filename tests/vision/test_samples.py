@@ -139,7 +139,7 @@ def test_empty_class_folders_are_counted_and_named(tmp_path: Path):
     found = find_samples([tmp_path]).subset([0])
     assert found.empty == ("dog", "zebra")
     assert list(found.left_out()) == [
-        "left out 1 file: not pictures by their names",
+        "left out 1 file: not pictures by their names, or in no class folder",
         "class folders without a photo, left out: 2 (dog, zebra)",
     ]
 

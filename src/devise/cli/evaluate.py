@@ -44,8 +44,8 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="FOLDERS...",
-            help="Folders of class folders, each named by a synset id (n02084071). With --truth xmp, any photos and "
-            "folders.",
+            help="Folders of class folders, each named by a synset id (n02084071), or .tar files of such. With "
+            "--truth xmp, any photos and folders.",
         ),
     ],
     truth: Annotated[
@@ -121,9 +121,8 @@ def evaluate(
     from devise.evaluation.evaluate import EvaluationRequest, evaluate_folders
     from devise.evaluation.record import write_record
     from devise.evaluation.testsets import ProtocolFiles
-    from devise.files import atomic_write
+    from devise.files import atomic_write, cache_folder
     from devise.model.other_space import load_in_space
-    from devise.taxonomy.correct_sets import cache_folder
 
     if candidates is not None and protocol is not None:
         raise UsageError("--protocol sets the candidates: leave out --candidates")

@@ -113,7 +113,8 @@ CountsOption = Annotated[
 ]
 
 CacheOption = Annotated[
-    bool, typer.Option("--no-cache", help="Do not use the correct sets cached in the user's cache folder.")
+    bool,
+    typer.Option("--no-cache", help="Use no photo features and correct sets of earlier runs, and keep none."),
 ]
 LabelVectorsOption = Annotated[
     str | None,

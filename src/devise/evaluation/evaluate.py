@@ -53,7 +53,7 @@ class EvaluationRequest:
         synset ids, a JSON list as FILE.json#KEY: that list exactly, with vectors made for ids the model lacks.
     protocol: in place of candidates, candidates and test classes by name, see `choose_protocol`; files: what it reads.
     branch: a name or id; the trained classes at or under it are told apart among themselves too.
-    cache: a folder to keep correct sets in; None grows them.
+    cache: a folder to keep correct sets and features of photos in; None computes both anew.
     context: a row more, `CONTEXT`: fused, each photo helped by the nearest of this run.
     keywords: the truth is what people wrote as keywords, not the names of class folders; see `list_tagged_photos`.
     """
@@ -125,7 +125,7 @@ def evaluate_folders(
     chosen = _chosen(model, asked, listing.classes)
     if chosen.classes is not None:
         listing = listing.of_classes(chosen.classes, f"photos of a class outside {chosen.words}")
-    photos = gather(model, listing, on_progress)
+    photos = gather(model, listing, on_progress, asked.cache and asked.cache / "features")
     return _evaluated(model, replace(photos, problems=(*problems, *photos.problems)), chosen, asked)
 
 
@@ -173,7 +173,8 @@ def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: Evaluatio
     record = _record(model, photos, chosen, asked)
     names = sorted(set(record.truth_ids))
     ks = tuple(record.settings["hp_ks"])
-    correct = cached_correct_sets(model.parts.taxonomy, names, ks, record.labels, asked.cache)
+    cache = asked.cache and asked.cache / "correct-sets"
+    correct = cached_correct_sets(model.parts.taxonomy, names, ks, record.labels, cache)
     rates = rate_record(record, model.parts.taxonomy, correct)
     return Evaluation(
         result=rates.table(),

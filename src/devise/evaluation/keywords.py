@@ -13,6 +13,7 @@ from devise.model.parts import ModelParts
 from devise.model.word_senses import Meanings
 from devise.sidecars import SidecarError, keywords_of_person, require_xmp
 from devise.vision.folders import find_pictures
+from devise.vision.samples import whole_files
 
 __all__ = ["list_tagged_photos"]
 
@@ -65,9 +66,11 @@ def list_tagged_photos(model: Model, places: Sequence[Path]) -> tuple[Listing, t
     if problems:
         skipped["a photo whose keywords cannot be read"] = len(problems)
     heads = tuple(head for _, head in folders)
-    listing = Listing(
-        tuple(image for _, image in pairs), tuple(path for path, _ in pairs), heads, dict(sorted(skipped.items()))
+    images = tuple(image for _, image in pairs)
+    samples = whole_files(
+        [path for path, _ in pairs], [image.id for image in images], [image.truth for image in images]
     )
+    listing = Listing(images, samples, heads, dict(sorted(skipped.items())))
     return listing, tuple(problems)
 
 

@@ -1,7 +1,6 @@
-"""Test photos in class folders, one folder per class named by its synset id, and their features."""
+"""Test photos in class folders or shards, one folder per class named by its synset id, and their features."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,125 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from devise.arrays import Features
-from devise.errors import UsageError, counted
+from devise.bundle.parts import BACKBONE, FAST
+from devise.errors import TrainingError, UsageError, counted
 from devise.evaluation.record import ImageRecord
 from devise.files import real_path, text_name
 from devise.model.labeller import Model
-from devise.vision.folders import find_pictures
+from devise.version import __version__
+from devise.vision.featurestore import feature_store, make_room
+from devise.vision.samples import Samples, list_samples
 
-__all__ = [
-    "Gathered",
-    "Listing",
-    "Skipped",
-    "TestPhotos",
-    "find_test_photos",
-    "gather",
-    "list_photos",
-    "named_folders",
-]
+__all__ = ["Gathered", "Listing", "class_photos", "gather", "list_photos", "named_folders"]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
 _OTHER_NAME = "the folder's name is not a synset id"
 _UNKNOWN_ID = "the synset id is not in the taxonomy"
 _NO_PICTURE = "no picture in the class folder"
-_OF_FOLDERS = (_OTHER_NAME, _UNKNOWN_ID, _NO_PICTURE)
+_STRAY = "not in a class folder"
+_NOT_A_PICTURE = "not a picture by its name"
+_MOST_KEPT = 2 << 30  # bytes of features in the cache before a new store: some 400,000 photos
 _NAMED = 5  # folders in a list that a person reads
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file or folder that was skipped.
-
-    pictures: how many pictures were left out with it; 0 for a file that is no picture.
-    """
-
-    path: Path
-    reason: str
-    pictures: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TestPhotos:
-    """The photos of a folder with their classes, sorted by class and then in `find_pictures` order.
-
-    pairs: the path of a photo and the synset id of its class.
-    skipped: all that was left out, each with its reason.
-    """
-
-    pairs: tuple[tuple[Path, str], ...]
-    skipped: tuple[Skipped, ...]
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The photos."""
-        return tuple(path for path, _ in self.pairs)
-
-    @property
-    def truth_ids(self) -> tuple[str, ...]:
-        """The true synset of each photo."""
-        return tuple(class_id for _, class_id in self.pairs)
-
-    @property
-    def skipped_counts(self) -> dict[str, int]:
-        """Count skipped files and folders by reason, in alphabetical order; the first few folders are named."""
-        counts = Counter(one.reason for one in self.skipped)
-        return {_with_names(reason, self.skipped): count for reason, count in sorted(counts.items())}
-
-
-def _with_names(reason: str, skipped: Sequence[Skipped]) -> str:
-    if reason not in _OF_FOLDERS:
-        return reason
-    names = [text_name(one.path.name) for one in skipped if one.reason == reason]
-    return f"{reason} ({', '.join(names[:_NAMED])}{', ...' * (len(names) > _NAMED)})"
-
-
-def find_test_photos(folder: Path, known: Container[str]) -> TestPhotos:
-    """Find pictures in subfolders of `folder` that are named by a known synset id, recursively.
-
-    known: the synset ids there are, such as a taxonomy.
-
-    Other folders, folders without a picture, files that are no pictures by their name and links that lead
-    nowhere are returned as skipped. Hidden files and folders are passed over. Pictures are not opened.
-    Raises UsageError if there is no such folder, it cannot be read, or no photo is in it.
-    """
-    pairs: list[tuple[Path, str]] = []
-    skipped: list[Skipped] = []
-    for path in _listing(folder):
-        if not path.is_dir():
-            skipped.append(Skipped(path, "not in a class folder"))
-            continue
-        pictures, others = _contents(path)
-        if not _SYNSET_ID.fullmatch(path.name):
-            skipped.append(Skipped(path, _OTHER_NAME, len(pictures)))
-        elif path.name not in known:
-            skipped.append(Skipped(path, _UNKNOWN_ID, len(pictures)))
-        elif not pictures:
-            skipped += [*others, Skipped(path, _NO_PICTURE)]
-        else:
-            skipped += others
-            pairs += [(picture, path.name) for picture in pictures]
-    found = TestPhotos(tuple(pairs), tuple(skipped))
-    if not pairs:
-        why = "".join(f"; {count} skipped: {reason}" for reason, count in found.skipped_counts.items())
-        raise UsageError(f"no test photos in {folder}: expected folders named by synset id, like n02084071{why}")
-    return found
-
-
-def _listing(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise UsageError(f"no folder of test photos at {folder}: {error.strerror}") from None
-
-
-def _contents(folder: Path) -> tuple[list[Path], list[Skipped]]:
-    """List the pictures and everything else."""
-    others: list[Path] = []
-    found = list(find_pictures([folder], on_skip=others.append))
-    skipped = [Skipped(path, "not a picture by its name") for path in others]
-    skipped += [Skipped(one.path, one.problem) for one in found if one.problem is not None]
-    return [one.path for one in found if one.problem is None], sorted(skipped, key=lambda one: one.path)
-
 
 Progress = Callable[[int, int], None]
 """Called with photos done and photos in all."""
@@ -135,10 +34,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The photos of some folders. folders: their names. skipped: the number of skipped files by reason."""
+    """The photos of some folders and shards.
+
+    images: one for each of the samples. folders: names of the places. skipped: the number of skipped files by reason.
+    """
 
     images: tuple[ImageRecord, ...]
-    paths: tuple[Path, ...]
+    samples: Samples
     folders: tuple[str, ...]
     skipped: dict[str, int]
 
@@ -157,7 +59,7 @@ class Listing:
         return replace(
             self,
             images=tuple(self.images[place] for place in kept),
-            paths=tuple(self.paths[place] for place in kept),
+            samples=self.samples.subset(kept),
             skipped=_counted(self.skipped, reason, len(self.images) - len(kept)),
         )
 
@@ -181,25 +83,52 @@ class Gathered:
         return replace(self, listing=listing, features=self.features[rows])
 
 
-def list_photos(model: Model, folders: Sequence[Path]) -> Listing:
-    """List the photos in class folders named by synset; duplicate folders count once. UsageError if there are none.
+def class_photos(places: Sequence[Path], known: Container[str]) -> tuple[Samples, dict[str, int]]:
+    """List the photos in class folders named by a known synset id, in folders and `.tar` shards.
 
-    An image is named by its path under its folder; with several folders the folder's name comes first, behind a
-    number where two are called the same.
+    Return them, and the number of skipped files and folders by reason; the first few folders are named. Hidden files
+    and folders are passed over. Photos are not opened. A photo is named by its path under its place; with several
+    places the place's name comes first, behind a number where two are called the same.
+
+    known: the synset ids there are, such as a taxonomy. UsageError if no photo is left, or as `list_samples`.
     """
-    given = named_folders(folders)
-    found = [find_test_photos(folder, model.parts.taxonomy) for folder, _ in given]
-    pairs = [(path, truth) for photos in found for path, truth in photos.pairs]
-    if not pairs:
+    given = named_folders(places)
+    found = list_samples([place for place, _ in given], [head for _, head in given] if len(given) > 1 else ())
+    why: dict[str, list[str]] = {_OTHER_NAME: [], _UNKNOWN_ID: [], _NO_PICTURE: []}
+    for name in sorted({*found.class_names, *found.empty}):
+        if not _SYNSET_ID.fullmatch(name):
+            why[_OTHER_NAME].append(name)
+        elif name not in known:
+            why[_UNKNOWN_ID].append(name)
+        elif name not in found.class_names:
+            why[_NO_PICTURE].append(name)
+    left = {*why[_OTHER_NAME], *why[_UNKNOWN_ID]}
+    is_kept = np.array([name not in left for name in found.class_names], dtype=bool)
+    rows = np.flatnonzero(is_kept[found.truth]) if len(found) else found.truth
+    skipped = {_with_names(reason, names): len(names) for reason, names in why.items()}
+    skipped |= {_NOT_A_PICTURE: found.skipped, _STRAY: found.stray}
+    skipped = {reason: count for reason, count in sorted(skipped.items()) if count}
+    if not len(rows):
+        reasons = "".join(f"; {count} skipped: {reason}" for reason, count in skipped.items())
+        first = f"; {found.broken[0]}" if found.broken else ""
         raise UsageError(
-            f"no photo in class folders named by synset (n02084071) in {', '.join(map(str, folders))}: check the path"
+            f"no test photos in {', '.join(map(str, places))}: expected folders named by synset id, like n02084071"
+            f"{reasons}{first}"
         )
-    images = tuple(
-        ImageRecord(_name(path.relative_to(folder), head if len(given) > 1 else None), truth)
-        for photos, (folder, head) in zip(found, given, strict=True)
-        for path, truth in photos.pairs
-    )
-    return Listing(images, tuple(path for path, _ in pairs), tuple(head for _, head in given), _skipped(found))
+    return found.subset(rows), skipped
+
+
+def _with_names(reason: str, folders: Sequence[str]) -> str:
+    names = [text_name(one) for one in folders[:_NAMED]]
+    return f"{reason} ({', '.join(names)}{', ...' * (len(folders) > _NAMED)})"
+
+
+def list_photos(model: Model, places: Sequence[Path]) -> Listing:
+    """List the photos as `class_photos` does; duplicate places count once."""
+    samples, skipped = class_photos(places, model.parts.taxonomy)
+    classes = [samples.class_names[row] for row in samples.truth.tolist()]
+    images = tuple(map(ImageRecord, samples.names, classes))
+    return Listing(images, samples, tuple(head for _, head in named_folders(places)), skipped)
 
 
 def named_folders(folders: Sequence[Path]) -> list[tuple[Path, str]]:
@@ -210,42 +139,74 @@ def named_folders(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     return [(folder, head) for (_, folder), head in zip(given, heads, strict=True)]
 
 
-def gather(model: Model, listing: Listing, on_progress: Progress | None = None) -> Gathered:
-    """Run the network on the photos. UsageError if none can be read."""
-    rows, kept, problems, notes = [], [], [], []
-    for place, one in enumerate(model.features(listing.paths)):
-        if one.features is None:
-            problems.append(f"{listing.paths[place]}: {one.problem}")
-        else:
-            rows.append(one.features)
-            kept.append(place)
-            if one.note:
-                notes.append(f"{listing.paths[place]}: {one.note}")
-        if on_progress is not None:
-            on_progress(place + 1, len(listing.paths))
-    if not kept:
+def gather(model: Model, listing: Listing, on_progress: Progress | None = None, keep: Path | None = None) -> Gathered:
+    """Run the network on the photos. UsageError if none can be read.
+
+    keep: a folder in which the features are kept, so that the next run on the same photos reads them, and one that was
+    stopped goes on. A folder that cannot be written to is said in the notes and is no error.
+    """
+    features: dict[int, np.ndarray] | None = None
+    problems: list[str] = []
+    notes: list[str] = []
+    if keep is not None:
+        try:
+            features = _kept(model, listing.samples, keep, on_progress, problems, notes)
+        except (OSError, TrainingError) as error:
+            problems.clear()
+            notes = [f"features are not kept for the next run: {error}"]
+    if features is None:
+        features = _made(model, listing.samples, on_progress, problems, notes)
+    if not features:
         raise UsageError(
-            f"none of {counted(len(listing.paths), 'photo')} could be read; the first error: {problems[0]}"
+            f"none of {counted(len(listing.images), 'photo')} could be read; the first error: {problems[0]}"
         )
     readable = replace(
         listing,
-        images=tuple(listing.images[place] for place in kept),
-        paths=tuple(listing.paths[place] for place in kept),
+        images=tuple(listing.images[row] for row in features),
+        samples=listing.samples.subset(list(features)),
         skipped=_counted(listing.skipped, "a photo that cannot be read", len(problems)),
     )
-    return Gathered(readable, np.stack(rows), tuple(problems), tuple(notes))
+    return Gathered(readable, np.stack(list(features.values())), tuple(problems), tuple(notes))
 
 
-def _name(path: Path, head: str | None) -> str:
-    """With "/" on every system."""
-    return path.as_posix() if head is None else f"{head}/{path.as_posix()}"
+def _made(
+    model: Model, samples: Samples, on_progress: Progress | None, problems: list[str], notes: list[str]
+) -> dict[int, np.ndarray]:
+    """Return the features of each readable sample; add to problems and notes."""
+    problems += samples.broken
+    features = {}
+    for row, one in enumerate(model.features(samples.sources(range(len(samples))))):
+        if one.features is None:
+            problems.append(f"{samples.place(row)}: {one.problem}")
+        else:
+            features[row] = one.features
+            if one.note:
+                notes.append(f"{samples.place(row)}: {one.note}")
+        if on_progress is not None:
+            on_progress(row + 1, len(samples))
+    return features
 
 
-def _skipped(photos: Sequence[TestPhotos]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for found in photos:
-        counts.update(found.skipped_counts)
-    return dict(sorted(counts.items()))
+def _kept(
+    model: Model, samples: Samples, folder: Path, on_progress: Progress | None, problems: list[str], notes: list[str]
+) -> dict[int, np.ndarray]:
+    """Return the same from the store in the folder, made if it is absent: of these files, network and version."""
+    bundle, fast = model.parts.bundle, model.parts.fast
+    network = bundle.part_bytes(BACKBONE) + (bundle.part_bytes(FAST) if fast else b"")
+    changed = " ".join(str(path.stat().st_mtime_ns) for path in samples.files)
+    make_room(folder, _MOST_KEPT)
+    store = feature_store(
+        folder,
+        samples,
+        model.backbone(),
+        network,
+        on_progress=on_progress,
+        on_problem=problems.append,
+        most_broken=1.0,
+        more=(changed, __version__),
+    )
+    notes += store.notes
+    return dict(zip(store.rows.tolist(), np.array(store.features)[store.rows], strict=True))
 
 
 def _counted(skipped: dict[str, int], reason: str, count: int) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """Correct sets: the labels that count as right in hierarchical precision (Frome et al. 2013, section 4)."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CorrectSets",
-    "cache_folder",
     "cached_correct_sets",
     "grow_correct_sets",
 ]
@@ -105,13 +103,6 @@ def _grow(around: Adjacency, node: np.int64, most: int, place: Nodes) -> tuple[G
 
 
 _FORMAT = "correct sets 1"
-
-
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/devise/correct-sets, by default in ~/.cache."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
-    return base / "devise" / "correct-sets"
 
 
 def cached_correct_sets(

@@ -16,7 +16,7 @@ from jaxtyping import Float32, Int64
 from devise.bundle.bundle import Bundle
 from devise.bundle.manifest import Provenance
 from devise.errors import LabelError, PictureError, TrainingError, UsageError, counted
-from devise.evaluation.photos import find_test_photos
+from devise.evaluation.photos import class_photos
 from devise.labels import Label, LabelSet
 from devise.space.embedding import random_space
 from devise.space.evidence import Classifier
@@ -133,29 +133,26 @@ def checked(source: Source, backbone: OpenVinoBackbone, rows: _Rows, folders: Se
         _require_equal(difference, source)
         return Checked(_NOISE, difference)
     places = {one: place for place, one in enumerate(rows.ids)}
-    pairs: list[tuple[Path, str]] = []
-    for folder in folders:
-        listing = find_test_photos(folder, places)
-        pairs += listing.pairs
-        for reason, count in listing.skipped_counts.items():
-            say(f"left out {count}: {reason}")
-    chosen = [pairs[place] for place in spread(np.arange(len(pairs))).tolist()]
+    samples, skipped = class_photos(folders, places)
+    for reason, count in skipped.items():
+        say(f"left out {count}: {reason}")
     right, read = 0, 0
-    for path, synset_id in chosen:
+    for row in spread(np.arange(len(samples))).tolist():
         try:
-            pixels = read_picture(path, min_side=backbone.preprocessing.decode_side)
+            pixels = read_picture(samples.source(row), min_side=backbone.preprocessing.decode_side)
         except PictureError as error:
-            say(f"left out {path}: {error}")
+            say(f"left out {samples.place(row)}: {error}")
             continue
         plane = backbone.preprocessing.apply(pixels)[None]
         logits = source.network.classifier.logits(backbone.features(plane))
         difference = max(difference, _apart(logits, source.logits(plane)))
-        right += int(logits[0, rows.kept].argmax()) == places[synset_id]
+        truth = samples.class_names[int(samples.truth[row])]
+        right += int(logits[0, rows.kept].argmax()) == places[truth]
         read += 1
     if not read:
         raise UsageError("no photo of --check can be read: check the folders")
     _require_equal(difference, source)
-    return Checked(read, difference, 100 * right / read, len(pairs))
+    return Checked(read, difference, 100 * right / read, len(samples))
 
 
 def _apart(ours: np.ndarray, own: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from devise.arrays import Features, LabelVectors, Logits, Pixels, Scores, Surgery, Truth
 from devise.errors import LabelError, PictureError, UsageError, counted
-from devise.evaluation.photos import find_test_photos
+from devise.evaluation.photos import class_photos
 from devise.files import atomic_write, open_tensors, reason_of
 from devise.labels import Label, LabelSet
 from devise.space.embedding import (
@@ -43,7 +43,9 @@ from devise.taxonomy.wordnet import Taxonomy
 from devise.training.temperatures import TEMPERATURES
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import read_picture
+from devise.vision.folders import Found
 from devise.vision.pipeline import extract
+from devise.vision.samples import Samples
 
 __all__ = [
     "CalibrationConfig",
@@ -461,20 +463,14 @@ def photo_features(
     UsageError if there is no photo, or none can be read.
     """
     rows = {synset_id: row for row, synset_id in enumerate(trained)}
-    found = [find_test_photos(folder, rows) for folder in folders]
-    pairs = [pair for one in found for pair in one.pairs]
-    for one in found:
-        for reason, count in one.skipped_counts.items():
-            print(f"left out {count}: {reason}", file=sys.stderr)
-    if not pairs:
-        raise UsageError(f"no photo of a trained class in {', '.join(map(str, folders))}: name folders by synset")
-    listing = "\n".join(
-        [key, *([] if area == 1 else [f"{area:g}"]), *trained, *(f"{path} {path.stat().st_size}" for path, _ in pairs)]
-    )
+    samples, skipped = class_photos(folders, rows)
+    for reason, count in skipped.items():
+        print(f"left out {count}: {reason}", file=sys.stderr)
+    listing = "\n".join([key, *([] if area == 1 else [f"{area:g}"]), *trained, samples.fingerprint()])
     stored = work / f"features-{hashlib.sha256(listing.encode()).hexdigest()[:12]}.safetensors"
     if not stored.exists():
         with atomic_write(stored, "wb") as file:
-            file.write(save(_extracted(pairs, backbone, rows, area)))
+            file.write(save(_extracted(samples, backbone, rows, area)))
     try:
         with open_tensors(stored) as file:
             return CalibrationSet(file.get_tensor("features"), file.get_tensor("truth"))
@@ -482,33 +478,36 @@ def photo_features(
         raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it to make it again") from None
 
 
-def _extracted(
-    pairs: Sequence[tuple[Path, str]], backbone: Backbone, rows: dict[str, int], area: float
-) -> dict[str, Any]:
-    features, truth, unread = [], [], 0
-    sources = (path for path, _ in pairs) if area == 1 else _crops((path for path, _ in pairs), area)
-    for (path, synset_id), one in zip(pairs, extract(sources, backbone), strict=True):
+def _extracted(samples: Samples, backbone: Backbone, rows: dict[str, int], area: float) -> dict[str, Any]:
+    features, truth = [], []
+    for line in samples.broken:
+        print(f"left out {line}", file=sys.stderr)
+    sources = samples.sources(range(len(samples)))
+    for row, one in enumerate(extract(sources if area == 1 else _crops(sources, area), backbone)):
         if one.features is None:
-            unread += 1
-            print(f"left out {path}: {one.problem}", file=sys.stderr)
+            print(f"left out {samples.place(row)}: {one.problem}", file=sys.stderr)
             continue
         features.append(one.features)
-        truth.append(rows[synset_id])
+        truth.append(rows[samples.class_names[int(samples.truth[row])]])
+    unread = len(samples) + len(samples.broken) - len(truth)
     print(f"features of {counted(len(truth), 'photo')}, {unread} unreadable", file=sys.stderr)
     if not truth:
         raise UsageError(f"none of {counted(unread, 'photo')} can be read: check the folders of photos")
     return {"features": np.stack(features), "truth": np.array(truth, dtype=np.int64)}
 
 
-def _crops(paths: Iterable[Path], area: float) -> Iterator[Path | Pixels]:
-    """A crop of each photo; the path itself where it cannot be read, for `extract` to say so."""
+def _crops(sources: Iterable[Path | bytes | Found], area: float) -> Iterator[Path | bytes | Found | Pixels]:
+    """A crop of each photo; the source itself where it cannot be read, for `extract` to say so."""
     rng, side = np.random.default_rng(0), area**0.5
-    for path in paths:
+    for source in sources:
         place, mirrored = rng.random(2), rng.random() < 0.5
+        if isinstance(source, Found):
+            yield source
+            continue
         try:
-            whole = read_picture(path, min_side=None)
+            whole = read_picture(source, min_side=None)
         except PictureError:
-            yield path
+            yield source
             continue
         size = np.maximum((np.array(whole.shape[:2]) * side).astype(int), 1)
         top, left = ((np.array(whole.shape[:2]) - size + 1) * place).astype(int)

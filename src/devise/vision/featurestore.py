@@ -1,13 +1,15 @@
 """The feature store: features of a frozen backbone, computed once and read by memory map.
 
 A store is a folder: `features.f32`, raw little-endian float32, one row per sample; `state.u8`, one byte per sample
-(0 not yet, 1 done, 2 broken); `store.json`, which describes its origin and is written last. Rows are on disk before
-their states say so: a process may be killed at any time and the next one resumes.
+(0 not yet, 1 done, 2 broken); `notes.txt`, lines on harmless faults of files; `store.json`, which describes its origin
+and is written last. Rows are on disk before their states say so: a process may be killed at any time and the next one
+resumes.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import islice
@@ -17,18 +19,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from devise.errors import PictureError, TrainingError
+from devise.errors import TrainingError
 from devise.files import atomic_write, read_file, read_json, reason_of, require_regular, sole_writer
 from devise.vision.backbone import Backbone
-from devise.vision.folders import Found
 from devise.vision.pipeline import extract
-from devise.vision.samples import Samples, check_broken
+from devise.vision.samples import BROKEN_SHARE, Samples, check_broken
 
-__all__ = ["FeatureStore", "StoredFeatures", "feature_store", "open_store", "store_key"]
+__all__ = ["FeatureStore", "StoredFeatures", "feature_store", "make_room", "open_store", "store_key"]
 
 StoredFeatures = Float32[np.ndarray, "samples features"]
 
-_FEATURES, _STATE, _INDEX = "features.f32", "state.u8", "store.json"
+_FEATURES, _STATE, _NOTES, _INDEX = "features.f32", "state.u8", "notes.txt", "store.json"
 _VERSION = 1
 _BLOCK = 256  # samples between two writes
 _PENDING, _MADE, _BROKEN = 0, 1, 2
@@ -41,6 +42,7 @@ class FeatureStore:
     rows: of the samples that have features, ascending. truth: which of `class_names` each sample shows, broken ones
     too. names: of the samples. key: hash of weights, preprocessing and the list of photos.
     weights: SHA-256 of the network's file. broken: how many samples had no features, those without an entry too.
+    notes: lines on harmless faults of files.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class FeatureStore:
     class_names: tuple[str, ...]
     names: tuple[str, ...]
     broken: int
+    notes: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -59,10 +62,10 @@ class FeatureStore:
         return int(self.features.shape[1])
 
 
-def store_key(weights: bytes, backbone: Backbone, samples: Samples) -> str:
-    """Return the hexadecimal SHA-256 of the network's file, the preprocessing and the list of photos."""
+def store_key(weights: bytes, backbone: Backbone, samples: Samples, *more: str) -> str:
+    """Return the hexadecimal SHA-256 of the network's file, the preprocessing, the list of photos and more facts."""
     settings = json.dumps(asdict(backbone.preprocessing), sort_keys=True)
-    facts = (sha256(weights).hexdigest(), settings, samples.fingerprint())
+    facts = (sha256(weights).hexdigest(), settings, samples.fingerprint(), *more)
     return sha256("\n".join(facts).encode()).hexdigest()
 
 
@@ -75,23 +78,41 @@ def feature_store(
     on_progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
     workers: int | None = None,
+    most_broken: float = BROKEN_SHARE,
+    more: Sequence[str] = (),
 ) -> FeatureStore:
     """Open the store of these samples in `folder`, under its key; complete or create it if needed.
 
     weights: the file that `backbone` was made of. on_progress: samples done and samples in all. on_problem: called
-    with one line per broken sample. workers: as for `extract`. TrainingError if more than 1 % of the samples are
-    broken, or if another process makes the same store.
+    with one line per broken sample. workers: as for `extract`. more: facts that the features depend on too.
+    most_broken: TrainingError if a higher share of the samples is broken, or if another process makes the same store.
+    Above the default, what was broken is tried again each time: a disk may have failed, not the photo.
     """
-    key = store_key(weights, backbone, samples)
+    key = store_key(weights, backbone, samples, *more)
     path = folder / key[:16]
-    if not (path / _INDEX).exists():
+    if not (path / _INDEX).exists() or (most_broken > BROKEN_SHARE and open_store(path).broken):
         with sole_writer(path, TrainingError):
-            _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers)
+            _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers, most_broken)
             _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)
     store = open_store(path)
     if store.key != key:
         raise TrainingError(f"{path} is the store of another network or of other photos: remove it and extract again")
     return store
+
+
+def make_room(folder: Path, most: int) -> None:
+    """Remove the oldest stores of a folder until the others have at most `most` bytes; one in use stays."""
+    stores = [path for path in folder.glob("*") if (path / _STATE).exists()]
+    sizes = {path: sum(one.stat().st_size for one in path.iterdir()) for path in stores}
+    for path in sorted(stores, key=lambda one: (one / _STATE).stat().st_mtime_ns):
+        if sum(sizes.values()) <= most:
+            return
+        with suppress(OSError, TrainingError), sole_writer(path, TrainingError):
+            del sizes[path]
+            for name in (_INDEX, _FEATURES, _NOTES, _STATE):
+                (path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            path.rmdir()
 
 
 def open_store(path: Path) -> FeatureStore:
@@ -136,6 +157,9 @@ def _opened(path: Path, index: Mapping[str, Any]) -> FeatureStore:
         class_names=tuple(index["class_names"]),
         names=tuple(index["names"]),
         broken=int((state == _BROKEN).sum()) + int(index["broken_listing"]),
+        notes=tuple(dict.fromkeys(read_file(path / _NOTES).decode("utf-8", "surrogateescape").splitlines()))
+        if (path / _NOTES).exists()
+        else (),
     )
 
 
@@ -146,6 +170,7 @@ def _fill(
     on_progress: Callable[[int, int], None],
     on_problem: Callable[[str], None],
     workers: int | None,
+    most_broken: float,
 ) -> None:
     """Compute the features of all samples that have none yet."""
     total = len(samples) + len(samples.broken)
@@ -154,37 +179,36 @@ def _fill(
     for line in samples.broken:
         on_problem(line)
     first = samples.broken[0] if samples.broken else ""
-    check_broken(len(samples.broken), total, first)
+    check_broken(len(samples.broken), total, first, most_broken)
     todo = np.flatnonzero(state == _PENDING).tolist()
     done = len(samples) - len(todo)
     with (path / _FEATURES).open("r+b" if (path / _FEATURES).exists() else "w+b") as file:
         file.truncate(len(samples) * backbone.dim * 4)
-        results = extract((_source(samples, row) for row in todo), backbone, workers=workers)
+        results = extract(samples.sources(todo), backbone, workers=workers)
         waiting = iter(todo)
         while block := list(islice(waiting, _BLOCK)):
+            notes = []
             for row in block:
                 one = next(results)
                 if one.features is None:
                     state[row] = _BROKEN
-                    problem = f"{samples.names[row]}: {one.problem}"
+                    problem = f"{samples.place(row)}: {one.problem}"
                     first = first or problem
                     on_problem(problem)
                 else:
                     file.seek(row * backbone.dim * 4)
                     file.write(np.ascontiguousarray(one.features, "<f4").tobytes())
                     state[row] = _MADE
+                    if one.note:
+                        notes.append(f"{samples.place(row)}: {one.note}\n")
                 done += 1
                 on_progress(done, len(samples))
             _flush(file)
+            if notes:
+                with (path / _NOTES).open("a", encoding="utf-8", errors="surrogateescape") as lines:
+                    lines.writelines(notes)
             _write_state(path / _STATE, state)
-            check_broken(len(samples.broken) + int((state == _BROKEN).sum()), total, first)
-
-
-def _source(samples: Samples, row: int) -> Found | bytes | Path:
-    try:
-        return samples.source(row)
-    except PictureError as error:
-        return Found(Path(samples.names[row]), str(error))
+            check_broken(len(samples.broken) + int((state == _BROKEN).sum()), total, first, most_broken)
 
 
 def _finish(path: Path, key: str, weights: str, samples: Samples, dim: int) -> None:

@@ -6,8 +6,8 @@ over processes and resuming after a stop are then the same for shards and for fo
 
 import hashlib
 import tarfile
-from collections.abc import Container, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,9 +16,9 @@ from jaxtyping import Int64
 from devise.archives import Tar
 from devise.errors import PictureError, TrainingError, UsageError, counted
 from devise.files import real_path, text_of
-from devise.vision.folders import EXTENSIONS, find_pictures, is_hidden, is_packed, is_shard
+from devise.vision.folders import EXTENSIONS, Found, find_pictures, is_hidden, is_packed, is_shard
 
-__all__ = ["BROKEN_SHARE", "Samples", "check_broken", "find_samples"]
+__all__ = ["BROKEN_SHARE", "Samples", "check_broken", "find_samples", "list_samples", "whole_files"]
 
 BROKEN_SHARE = 0.01
 """Share of broken samples above which a run stops."""
@@ -37,7 +37,8 @@ class Samples:
     files: containing the photos. file: which of `files`. offset, size: position in it, in bytes; offset -1 is the whole
     file. names: of the photos, for people. truth: which of the sorted `class_names` each shows.
     broken: photos that are missing or have no class, one line each: broken samples without an entry.
-    skipped: number of files left out as not pictures by their names. empty: class folders without a photo.
+    skipped: number of files left out as not pictures by their names. stray: of files beside the class folders.
+    empty: class folders without a photo.
     """
 
     files: tuple[Path, ...]
@@ -49,6 +50,7 @@ class Samples:
     class_names: tuple[str, ...]
     broken: tuple[str, ...] = ()
     skipped: int = 0
+    stray: int = 0
     empty: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -56,12 +58,18 @@ class Samples:
 
     def left_out(self) -> Iterator[str]:
         """Yield lines for people on files that are not samples."""
-        if self.skipped:
-            yield f"left out {counted(self.skipped, 'file')}: not pictures by their names"
+        if self.skipped + self.stray:
+            files = counted(self.skipped + self.stray, "file")
+            yield f"left out {files}: not pictures by their names, or in no class folder"
         if self.empty:
             more = ", ..." if len(self.empty) > _NAMED else ""
             names = ", ".join(self.empty[:_NAMED])
             yield f"class folders without a photo, left out: {len(self.empty)} ({names}{more})"
+
+    def place(self, row: int) -> str:
+        """Return where the photo is, for people: a path, or its name in a shard."""
+        whole = int(self.offset[row]) == _WHOLE
+        return str(self.files[int(self.file[row])]) if whole else self.names[row]
 
     def source(self, row: int) -> Path | bytes:
         """Return the photo for `read_picture`; PictureError if its shard ends too early."""
@@ -79,13 +87,20 @@ class Samples:
             raise PictureError(f"its shard ends {size - len(data)} bytes too early")
         return data
 
+    def sources(self, rows: Iterable[int]) -> Iterator[Path | bytes | Found]:
+        """Yield these photos for `extract`, read one by one from shards."""
+        for row in rows:
+            try:
+                yield self.source(row)
+            except PictureError as error:
+                yield Found(Path(self.names[row]), str(error))
+
     def subset(self, rows: Sequence[int] | np.ndarray) -> "Samples":
         """Return the samples of these rows, in order, with all classes and the list of broken ones."""
         places = np.asarray(rows, dtype=np.int64)
         names = tuple(self.names[row] for row in places.tolist())
-        columns = (self.file[places], self.offset[places], self.size[places])
-        left = (self.broken, self.skipped, self.empty)
-        return Samples(self.files, *columns, names, self.truth[places], self.class_names, *left)
+        file, offset, size, truth = (one[places] for one in (self.file, self.offset, self.size, self.truth))
+        return replace(self, file=file, offset=offset, size=size, names=names, truth=truth)
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of names, positions, sizes and classes, and the ends of up to 2,048 photos.
@@ -114,47 +129,62 @@ class Samples:
 
 
 def find_samples(sources: Sequence[Path]) -> Samples:
-    """List all photos in folders of class folders and `.tar` shards, in order, sorted per folder.
-
-    In a shard the class of `key.jpg` is the text of `key.cls` if there is one (the WebDataset form), else its
-    folder. A duplicate source counts once. UsageError if a source does not exist, is neither form,
-    or no photo is found; TrainingError for a shard that is cut off (lost photos cannot be counted), or in which two
-    members share a name, or two photos share a key with a class (their classes are then ambiguous).
-    """
-    found = _Found()
-    for source in _once(sources):
-        if source.is_dir():
-            _list_folder(source, found)
-        elif is_shard(source.name) and source.is_file():
-            _list_shard(source, found)
-        else:
-            problem = "is neither a .tar file nor a folder" if source.exists() else "does not exist"
-            if is_packed(source.name) and source.exists():
-                problem = "is a compressed archive: unpack it first"
-            raise UsageError(f"{source} {problem}: give a folder of class folders, or .tar shards")
-    if not found.names:
+    """List all photos in folders of class folders and `.tar` shards; as `list_samples`, but UsageError for none."""
+    found = list_samples(sources)
+    if not len(found):
         first = f" ({counted(len(found.broken), 'broken one')}, the first: {found.broken[0]})" if found.broken else ""
         raise UsageError(
             f"no photo in {', '.join(map(str, sources))}{first}: expected CLASS/photo.jpg; in shards also KEY.jpg and "
             "KEY.cls"
         )
+    return found
+
+
+def list_samples(sources: Sequence[Path], heads: Sequence[str] = ()) -> Samples:
+    """List all photos in folders of class folders and `.tar` shards, in order, sorted per folder.
+
+    In a shard the class of `key.jpg` is the text of `key.cls` if there is one (the WebDataset form), else its
+    folder. A duplicate source counts once. UsageError if a source does not exist or is neither form;
+    TrainingError for a shard that is cut off (lost photos cannot be counted), or in which two
+    members share a name, or two photos share a key with a class (their classes are then ambiguous).
+
+    heads: what the names of photos begin with, per source; none is nothing for a folder and a shard's own name.
+    """
+    found = _Found()
+    for number, source in _once(sources):
+        head = heads[number] if heads else ""
+        if source.is_dir():
+            _list_folder(source, f"{head}/" if head else "", found)
+        elif is_shard(source.name) and source.is_file():
+            _list_shard(source, head or source.name, found)
+        else:
+            problem = "is neither a .tar file nor a folder" if source.exists() else "does not exist"
+            if is_packed(source.name) and source.exists():
+                problem = "is a compressed archive: unpack it first"
+            raise UsageError(f"{source} {problem}: give a folder of class folders, or .tar shards")
     return found.samples()
 
 
-def _once(sources: Sequence[Path]) -> Iterator[Path]:
+def whole_files(paths: Sequence[Path], names: Sequence[str], classes: Sequence[str]) -> Samples:
+    """Return the samples of photos whose classes are known, each a file of its own."""
+    found = _Found(list(paths), [(place, _WHOLE, path.stat().st_size) for place, path in enumerate(paths)])
+    found.names, found.classes = list(names), list(classes)
+    return found.samples()
+
+
+def _once(sources: Sequence[Path]) -> Iterator[tuple[int, Path]]:
     seen: set[Path] = set()
-    for source in sources:
+    for number, source in enumerate(sources):
         if (place := real_path(source)) not in seen:
             seen.add(place)
-            yield source
+            yield number, source
 
 
-def check_broken(broken: int, total: int, first: str) -> None:
-    """Raise TrainingError if more than 1 % of all samples are broken. first: the first one and its fault."""
-    if broken > BROKEN_SHARE * total:
+def check_broken(broken: int, total: int, first: str, most: float = BROKEN_SHARE) -> None:
+    """Raise TrainingError if a higher share of all samples is broken. first: the first one and its fault."""
+    if broken > most * total:
         raise TrainingError(
-            f"{broken} of {total} samples are broken, more than {BROKEN_SHARE:.0%}; the first: {first}: "
-            "repair or remove them"
+            f"{broken} of {total} samples are broken, more than {most:.0%}; the first: {first}: repair or remove them"
         )
 
 
@@ -168,6 +198,7 @@ class _Found:
     classes: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     skipped: int = 0
+    stray: int = 0
     empty: list[str] = field(default_factory=list)
 
     def add(self, name: str, class_name: str, offset: int, size: int) -> None:
@@ -185,13 +216,14 @@ class _Found:
         truth = np.array([rows[name] for name in self.classes], dtype=np.int64)
         file, offset, size = (np.ascontiguousarray(places[:, i]) for i in range(3))
         files, known_as, broken = tuple(self.files), tuple(self.names), tuple(self.broken)
-        return Samples(files, file, offset, size, known_as, truth, names, broken, self.skipped, tuple(self.empty))
+        empty = tuple(self.empty)
+        return Samples(files, file, offset, size, known_as, truth, names, broken, self.skipped, self.stray, empty)
 
 
-def _list_folder(root: Path, found: _Found) -> None:
+def _list_folder(root: Path, head: str, found: _Found) -> None:
     for folder in sorted(path for path in root.iterdir() if not path.name.startswith(".")):
         if not folder.is_dir():
-            found.skip(folder)
+            found.stray += 1
             continue
         before = len(found.names) + len(found.broken)
         for one in find_pictures([folder], on_skip=found.skip):
@@ -199,12 +231,12 @@ def _list_folder(root: Path, found: _Found) -> None:
                 found.broken.append(f"{one.path}: {one.problem}")
                 continue
             found.files.append(one.path)
-            found.add(one.path.relative_to(root).as_posix(), folder.name, _WHOLE, one.path.stat().st_size)
+            found.add(head + one.path.relative_to(root).as_posix(), folder.name, _WHOLE, one.path.stat().st_size)
         if len(found.names) + len(found.broken) == before:
             found.empty.append(folder.name)
 
 
-def _list_shard(path: Path, found: _Found) -> None:
+def _list_shard(path: Path, head: str, found: _Found) -> None:
     found.files.append(path)
     photos: list[tuple[PurePosixPath, int, int]] = []
     classes: dict[str, str] = {}
@@ -232,9 +264,9 @@ def _list_shard(path: Path, found: _Found) -> None:
     for name, offset, size in photos:
         key = str(name.with_suffix(""))
         if class_name := classes.get(key) or name.parent.name:
-            found.add(f"{path.name}/{name}", class_name, offset, size)
+            found.add(f"{head}/{name}", class_name, offset, size)
         else:
-            found.broken.append(f"{path.name}/{name}: no class, because it has neither a folder nor {key}.cls")
+            found.broken.append(f"{head}/{name}: no class, because it has neither a folder nor {key}.cls")
 
 
 def _without_photo(folders: Set[PurePosixPath], full: Set[PurePosixPath]) -> Iterator[str]:
