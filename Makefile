@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-all bench bench-peers docs chromium default-model taxonomy clean
+.PHONY: help setup demo check format test test-all bench bench-compare bench-peers docs chromium default-model taxonomy clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ chromium: ## Install Debian's browser for the tests of the page, where that can 
 
 bench: .venv/.all ## Speed and memory, as a table and as JSON; SOAK=60 instead sends the service hostile requests for 60 minutes
 	$(BIN)/python -m bench$(if $(SOAK),.soak --minutes $(SOAK))
+
+bench-compare: .venv/.all ## This checkout beside the commit BASE=, command by command in turn; 1 if one is surely slower than 3 %
+	$(BIN)/python -m bench.compare $(BASE)
 
 bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTOS=folders, OPEN_CLIP_WEIGHTS=file, HF_MODEL=folder
 	.venv-peers/bin/python -m bench.peers $(or $(PHOTOS),$(SHARED)/data/photos/caltech101/unseen)
