@@ -22,6 +22,7 @@ __all__ = ["Ran", "compared", "figures_of", "interval", "main"]
 SLOWER = 1.03
 """A command got slower, or needs more memory, if the interval of its ratio lies above this."""
 
+_ENOUGH = 6  # rounds, below which even the least and the greatest do not hold the median in 95 of 100 cases
 _MAIN = "from devise.cli.app import main; main()"
 
 
@@ -106,9 +107,9 @@ def figures_of(name: str, runs: Mapping[str, Sequence[Ran]]) -> list[Figure]:
     for what in ("wall", "core", "peak"):
         ratios = ratio([getattr(one, what) for one in this], [getattr(one, what) for one in base])
         low, high = interval(ratios)
-        note = "surely slower" if low > SLOWER else "surely faster" if high < 1 / SLOWER else ""
-        is_judged = what != "wall"  # other work on the machine slows the wall clock of one of them
-        limit = SLOWER if is_judged and low > SLOWER else None
+        is_slower, is_faster = (_ENOUGH <= len(ratios) and sure for sure in (low > SLOWER, high < 1 / SLOWER))
+        note = "surely slower" if is_slower else "surely faster" if is_faster else ""
+        limit = SLOWER if is_slower and what != "wall" else None  # other work slows the wall clock of one of them
         figures.append(
             Figure(name, f"{what}, this / base", median(ratios), "x", low, high, len(ratios), limit=limit, note=note)
         )

@@ -45,10 +45,16 @@ def test_commands_run_in_turn_and_one_that_the_base_lacks_is_left_out(
     base = code(tmp_path / "base", f"sys.exit(2) if sys.argv[1] == 'new' else {write}")
     this = code(tmp_path / "this", write)
     runs = compared({"base": base, "this": this}, {"new": ("new",), "old": ("{code}{run}",)}, 2)
-    assert log.read_text().split() == ["new", "base0", "this0", "base1", "this1", "this2", "base2"]
+    assert log.read_text().split() == ["base0", "this0", "base1", "this1", "this2", "base2"]
     assert list(runs) == ["old"]
     assert all(ran.peak > 2**20 and ran.wall > 0 for ran in runs["old"]["base"])
     assert "left out new" in capsys.readouterr().out
+
+
+def test_few_rounds_say_nothing_for_sure():
+    few = {"base": [Ran(1.0, 1.0, 1.0)] * 5, "this": [Ran(2.0, 2.0, 2.0)] * 5}
+    assert {one.met for one in figures_of("label", few)} == {None}
+    assert {one.note for one in figures_of("label", few)} == {""}
 
 
 def test_no_such_commit():
