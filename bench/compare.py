@@ -107,7 +107,7 @@ def figures_of(name: str, runs: Mapping[str, Sequence[Ran]]) -> list[Figure]:
     for what in ("wall", "core", "peak"):
         ratios = ratio([getattr(one, what) for one in this], [getattr(one, what) for one in base])
         low, high = interval(ratios)
-        is_slower, is_faster = (_ENOUGH <= len(ratios) and sure for sure in (low > SLOWER, high < 1 / SLOWER))
+        is_slower, is_faster = (len(ratios) >= _ENOUGH and sure for sure in (low > SLOWER, high < 1 / SLOWER))
         note = "surely slower" if is_slower else "surely faster" if is_faster else ""
         limit = SLOWER if is_slower and what != "wall" else None  # other work slows the wall clock of one of them
         figures.append(
