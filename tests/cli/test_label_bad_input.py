@@ -198,16 +198,16 @@ def test_photos_and_folders_another_user_may_not_read(label: Any, photo: Path, s
 def test_too_little_memory_for_one_photo_stops_no_other(
     label: Any, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extract_one = pipeline.extract_one
+    read_picture = pipeline.read_picture
     large = photo.with_name("large.png")
     large.write_bytes(photo.read_bytes())
 
-    def short(source: Any, backbone: Any, *told: Any) -> Any:
+    def short(source: Any, **options: Any) -> Any:
         if source == large:
             raise MemoryError
-        return extract_one(source, backbone, *told)
+        return read_picture(source, **options)
 
-    monkeypatch.setattr(pipeline, "extract_one", short)
+    monkeypatch.setattr(pipeline, "read_picture", short)
     done = label(photo.parent, photo, "--format", "json")
     assert done.code == 1
     assert f"devise: {large}: too large for the memory: make it smaller\n" in done.err

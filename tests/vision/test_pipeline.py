@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from devise.arrays import Pixels
-from devise.errors import PictureError
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.folders import Found, find_pictures
-from devise.vision.pipeline import cores, extract, extract_one
+from devise.vision.pipeline import cores, extract
 from devise.vision.preprocessing import Preprocessing
 
 
@@ -89,9 +88,10 @@ def test_only_a_few_pictures_are_held(workers: int, mean_colour: Any) -> None:
 def test_nothing_and_one(mean_colour: Any) -> None:
     assert list(extract([], mean_colour)) == []
     assert len(list(extract([flat(3)], mean_colour, workers=8))) == 1
-    assert extract_one(flat(3), mean_colour).tolist() == [3, 3, 3]
-    with pytest.raises(PictureError, match="empty"):
-        extract_one(b"", mean_colour)
+    one, broken = extract([flat(3), b""], mean_colour)
+    assert one.features.tolist() == [3, 3, 3]
+    assert one.decoding > 0 < one.network
+    assert (broken.features, broken.problem, broken.decoding, broken.network) == (None, "empty", 0, 0)
 
 
 def test_a_bug_in_the_backbone_is_raised(mean_colour: Any) -> None:

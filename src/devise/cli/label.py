@@ -36,6 +36,7 @@ from devise.tabletext import cell_text
 
 if TYPE_CHECKING:
     from devise.cli.output import KeywordPlaces, Tally
+    from devise.cli.timing import Timing
     from devise.model.answers import Answer
     from devise.model.labeller import LabelRequest, LabelRun, Model
     from devise.vision.folders import Found
@@ -204,6 +205,9 @@ def label(
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
     ] = 0,
     exclude: ExcludeOption = None,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Print what a photo costs: decoding, network, scores and output.")
+    ] = False,
     quiet: QuietOption = False,
     no_prior: NoPriorOption = False,
     lang: LangOption = None,
@@ -227,6 +231,7 @@ def label(
         open_tree,
         write_answers,
     )
+    from devise.cli.timing import Timing
     from devise.model.candidates import with_senses
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
@@ -242,6 +247,10 @@ def label(
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
+    if timing and (context or chosen == Format.parquet):
+        raise UsageError(
+            f"--timing is for one pass over photos: leave out {'--context' if context else '--format parquet'}"
+        )
     places = _keyword_places(xmp, xmp_name, embed, keep_time)
     if places is not None and sure is None:
         sure = IN_DOUBT
@@ -266,6 +275,7 @@ def label(
     if ray:
         raise UsageError("--ray needs --format parquet --output FOLDER")
     _check_outputs(("--output", output, "labels.csv"), ("--sheet", sheet, "sheet.html"), ("--tree", tree, "names.svg"))
+    clock = Timing()
     loaded = open_model()
     loaded.prepare()
     tally = Tally()
@@ -279,12 +289,12 @@ def label(
         open_sidecars(places, tally) as tagged,
     ):
         found = _found(paths, exclude or (), tally)
-        answers = _in_context(run, found) if context else _answers(loaded, run, found)
+        answers = _in_context(run, found) if context else _answers(loaded, run, found, clock)
         told = tagged(shown(drawn(answers)))
         if chosen != Format.table and sure is None:
             told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
         write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
-    for line in tally.lines():
+    for line in (*tally.lines(), *(clock.lines() if timing else ())):
         tell(line)
     if tally.failed or tally.sidecars_failed or not tally.labelled:
         raise typer.Exit(1)
@@ -339,11 +349,17 @@ def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
     return run
 
 
-def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
+def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]", clock: "Timing") -> "Iterator[Answer]":
     """Yield answers in order, scored in blocks: faster, but no longer than a person likes to wait."""
     extracted = model.features(pictures)
+    clock.started()
+    begun = monotonic()
     while block := list(_block(extracted)):
-        yield from run.answers_of(block)
+        there = monotonic()
+        answers = run.answers_of(block)
+        clock.add(block, there - begun, monotonic() - there)
+        yield from answers
+        begun = monotonic()
 
 
 def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
