@@ -5,29 +5,72 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
 
+from devise.arrays import Features, Pixels
 from devise.errors import PictureError
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
 
-__all__ = ["Extracted", "cores", "extract", "extract_one"]
+__all__ = ["Box", "Extracted", "RegionReader", "Windows", "cores", "extract", "extract_one"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of an upright picture: its left upper corner, width and height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def overlaps(self, other: "Box") -> bool:
+        """Return whether they have a pixel in common."""
+        across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return across > 0 and down > 0
+
+    def around(self, other: "Box") -> "Box":
+        """Return the smallest box that contains both."""
+        x, y = min(self.x, other.x), min(self.y, other.y)
+        right = max(self.x + self.width, other.x + other.width)
+        bottom = max(self.y + self.height, other.y + other.height)
+        return Box(x, y, right - x, bottom - y)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Parts of a picture and their features, one row per box. size: width and height of the upright picture."""
+
+    size: tuple[int, int]
+    boxes: tuple[Box, ...]
+    features: Features
+
+
+@runtime_checkable
+class RegionReader(Protocol):
+    """Computes features of parts of a picture; see `devise.vision.regions`."""
+
+    def windows(self, pixels: Pixels, size: tuple[int, int]) -> tuple[Windows, str]:
+        """Return the parts, and why there are none, or "". size: of the picture before it was reduced."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extracted:
     """The features of one picture, or its problem: exactly one of the two.
 
-    note: a harmless fault of its file, or "".
+    note: a harmless fault of its file, or "". windows: parts of it, if requested.
     """
 
     source: PictureSource
     features: Float32[np.ndarray, " features"] | None
     problem: str | None
     note: str = ""
+    windows: Windows | None = None
 
 
 def cores() -> int:
@@ -39,17 +82,26 @@ def extract_one(
     source: PictureSource, backbone: Backbone, on_note: Callable[[str], None] = lambda note: None
 ) -> Float32[np.ndarray, " features"]:
     """Return the features of one picture; PictureError if it cannot be read. on_note: see `read_picture`."""
-    preprocessing = backbone.preprocessing
-    pixels = read_picture(source, min_side=preprocessing.decode_side, on_note=on_note)
-    features: Float32[np.ndarray, " features"] = backbone.features(preprocessing.apply(pixels)[None])[0]
+    pixels = read_picture(source, min_side=backbone.preprocessing.decode_side, on_note=on_note)
+    return _features(pixels, backbone)
+
+
+def _features(pixels: Pixels, backbone: Backbone) -> Float32[np.ndarray, " features"]:
+    features: Float32[np.ndarray, " features"] = backbone.features(backbone.preprocessing.apply(pixels)[None])[0]
     return features
 
 
 def extract(
-    sources: Iterable[PictureSource | Found], backbone: Backbone, *, workers: int | None = None, ahead: int = 4
+    sources: Iterable[PictureSource | Found],
+    backbone: Backbone,
+    *,
+    regions: RegionReader | None = None,
+    workers: int | None = None,
+    ahead: int = 4,
 ) -> Iterator[Extracted]:
     """Yield one result per source, in order; an unreadable picture gives its problem and does not stop it.
 
+    regions: reads parts of each picture too.
     workers: threads, each of which takes a picture all the way from file to features; None means one more
         than there are cores, so that a core has a picture to decode while another waits for the network.
     ahead: pictures per worker that are read before the first result is fetched; memory holds no more, however many the
@@ -61,7 +113,7 @@ def extract(
     pending: deque[Future[Extracted]] = deque()
     try:
         for source in sources:
-            pending.append(pool.submit(_extracted, source, backbone))
+            pending.append(pool.submit(_extracted, source, backbone, regions))
             if len(pending) >= ahead * workers:
                 yield pending.popleft().result()
         while pending:
@@ -70,7 +122,7 @@ def extract(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _extracted(source: PictureSource | Found, backbone: Backbone) -> Extracted:
+def _extracted(source: PictureSource | Found, backbone: Backbone, regions: RegionReader | None) -> Extracted:
     problem = None
     if isinstance(source, Found):
         problem = source.problem
@@ -78,7 +130,14 @@ def _extracted(source: PictureSource | Found, backbone: Backbone) -> Extracted:
     if problem is None:
         try:
             notes: list[str] = []
-            return Extracted(source, extract_one(source, backbone, notes.append), None, "; ".join(notes))
+            if regions is None:
+                return Extracted(source, extract_one(source, backbone, notes.append), None, "; ".join(notes))
+            sizes: list[tuple[int, int]] = []
+            side = backbone.preprocessing.decode_side
+            pixels = read_picture(source, min_side=side, on_note=notes.append, on_size=lambda *size: sizes.append(size))
+            windows, why = regions.windows(pixels, sizes[0])
+            notes += [why] * bool(why)
+            return Extracted(source, _features(pixels, backbone), None, "; ".join(notes), windows)
         except PictureError as error:
             problem = str(error)
         except MemoryError:
