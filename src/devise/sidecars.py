@@ -120,15 +120,16 @@ def shares_stem(photo: Path) -> bool:
 def tag(packet: bytes | None, keywords: Sequence[Keyword], new: bytes = _EMPTY) -> bytes | None:
     """Make the keywords those that devise has in this XMP packet; its earlier ones that are not among them go.
 
-    packet: None if there is none yet; new: what it begins as then. keywords: from wide to narrow; the narrowest goes
-    into the hierarchical lists with its path, and all of them into the flat one.
+    packet: None if there is none yet; new: what it begins as then. keywords: from wide to narrow; the narrowest, that
+    of each thing in the photo, go into the hierarchical lists with their paths, and all of them into the flat one.
     None if nothing changes. SidecarError if the packet is not XMP.
     """
     if packet is None and not keywords:
         return None
     root = _parsed(new if packet is None else packet)
     named = [replace(one, path=tuple(_NOT_XML.sub("", name) for name in one.path)) for one in keywords]
-    narrow = [named[-1].path] if named else []
+    paths = [one.path for one in named]
+    narrow = [path for path in paths if not any(other[: len(path)] == path != other for other in paths)]
     wanted = (
         [one.path[-1] for one in named],
         ["|".join(name.replace("|", "-") for name in path) for path in narrow],

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from devise.cli.terminal import Stream, one_line
 from devise.files import text_name
-from devise.model.answers import Answer, Explanation, Guess, Hedge, Level, typed_places
+from devise.model.answers import Answer, Explanation, Guess, Hedge, Level, Region, typed_places
 from devise.model.labeller import LabelRequest
 from devise.model.rejection import why_none
 from devise.pages.frame import percent
@@ -51,7 +51,7 @@ def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = Fal
             return JsonLines(unicode)
         case "csv":
             sure = request.sure is not None
-            return Csv(request.explain, file.isatty(), sure, excel and unicode, request.context)
+            return Csv(request.explain, file.isatty(), sure, excel and unicode, request.context, request.regions)
     return Table(request, Console(file=cast(IO[str], file), highlight=False) if file.isatty() else None)
 
 
@@ -101,12 +101,14 @@ class Csv:
     explain: two extra columns. sure: four extra columns, with the photo's wide name in each of its rows. escaped: paths
     as the table shows them, for a terminal; else the true paths as `text_name` and `csv_text` write them. excel: start
     with a byte order mark, which marks UTF-8 for Excel. context: one extra column, how many other photos helped.
+    regions: one extra column, the photo's regions as JSON in each of its rows, in the form of `JsonLines`.
     """
 
     _COLUMNS = ("path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem")
     _EXPLAINED = ("wordnet_path", "leans_on")
     _SURE = ("sure_id", "sure_name", "sure_share", "sure_bits")
     _CONTEXT = ("context",)
+    _REGIONS = ("regions",)
 
     def __init__(
         self,
@@ -115,9 +117,11 @@ class Csv:
         sure: bool = False,
         excel: bool = False,
         context: bool = False,
+        regions: bool = False,
     ) -> None:
         self._mark = "\ufeff" if excel else ""
         more = (self._EXPLAINED if explain else ()) + (self._SURE if sure else ()) + (self._CONTEXT if context else ())
+        more += self._REGIONS if regions else ()
         self._columns = self._COLUMNS + more
         self._escaped = escaped
 
@@ -139,14 +143,15 @@ class Csv:
             cells = {"path": path, "problem": one_line(answer.problem)}
             yield [cells.get(column, "") for column in self._columns]
         if answer.rejected:
-            yield [{"path": path, "rejected": 1}.get(column, "") for column in self._columns]
+            cells = {"path": path, "rejected": "1", "regions": "".join(_regions_cells(answer))}
+            yield [cells.get(column, "") for column in self._columns]
         for rank, guess in enumerate(answer.guesses, start=1):
             label = guess.label
             facts = (label.id, label.name, f"{guess.score:.6f}", label.gloss, int(label.seen), label.source)
             why = _explained_cells(guess.explanation) if guess.explanation else ()
             wide = _hedged_cells(answer.hedge) if answer.hedge else ()
             helped = () if answer.context is None else (answer.context,)
-            yield [path, rank, *facts, 0, "", *why, *wide, *helped]
+            yield [path, rank, *facts, 0, "", *why, *wide, *helped, *_regions_cells(answer)]
 
 
 class Table:
@@ -170,13 +175,19 @@ class Table:
         if answer.problem is not None:
             return ""
         if answer.rejected:
-            return self._line(self._head(answer, ""), soft_wrap=True)
+            return self._line(self._head(answer, ""), soft_wrap=True) + self._regions(answer)
         if answer.hedge is not None and self._request.sure is not None and not self._request.explain:
-            return self._line(self._head(answer, _hedged(answer.hedge)), soft_wrap=True)
+            return self._line(self._head(answer, _hedged(answer.hedge)), soft_wrap=True) + self._regions(answer)
         before = "\n" if self._blocks and (len(answer.guesses) > 1 or self._request.explain) else ""
         self._blocks += 1
         head = self._head(answer, self._wide(answer.hedge))
-        return before + self._line(head, soft_wrap=True) + self._guesses(answer.guesses) + self._typed(answer)
+        return (
+            before
+            + self._line(head, soft_wrap=True)
+            + self._guesses(answer.guesses)
+            + self._typed(answer)
+            + self._regions(answer)
+        )
 
     def end(self) -> str:
         """Explain the star, if there was one."""
@@ -223,6 +234,16 @@ class Table:
     def _typed(self, answer: Answer) -> str:
         """Return the best few typed labels that are not among the guesses."""
         return "".join(self._below(one_line(line)) for line in typed_places(answer))
+
+    def _regions(self, answer: Answer) -> str:
+        """Return one line per region: probability, name, and the box as WIDTHxHEIGHT+X+Y."""
+        if answer.regions is None:
+            return ""
+        lines = (
+            f"{percent(one.name.share):>8}  {one_line(one.name.name).ljust(_NAMES)}  at {_shown_box(one)}\n"
+            for one in answer.regions.found
+        )
+        return "".join(lines) or f"{_INDENT}no region has a sure name\n"
 
     def _below(self, line: str) -> str:
         """Indent a line below its guess and wrap it at the terminal's edge."""
@@ -285,6 +306,20 @@ def _explained_cells(why: Explanation) -> tuple[str, str]:
     return " > ".join(why.path), leans
 
 
+def _shown_box(region: Region) -> str:
+    """Return the box in the notation of ImageMagick and X11."""
+    box = region.box
+    return f"{box.width}x{box.height}+{box.x}+{box.y}"
+
+
+def _regions_cells(answer: Answer) -> tuple[str, ...]:
+    return () if answer.regions is None else (json.dumps(_region_records(answer.regions.found)),)
+
+
+def _region_records(found: tuple[Region, ...]) -> list[dict[str, Any]]:
+    return [{**_level_record(one.name), **asdict(one.box)} for one in found]
+
+
 def _json(answer: Answer, unicode: bool) -> str:
     """Return one line; unprintable characters are escaped, bytes that are not UTF-8 as \\udcXX."""
     record = _record(answer)
@@ -295,6 +330,7 @@ def _json(answer: Answer, unicode: bool) -> str:
 def _record(answer: Answer) -> dict[str, Any]:
     hedged = {"sure": _hedge_record(answer.hedge)} if answer.hedge else {}
     context = {} if answer.context is None else {"context": answer.context}
+    regions = {} if answer.regions is None else {"regions": _region_records(answer.regions.found)}
     return {
         "path": answer.source,
         "problem": answer.problem,
@@ -303,6 +339,7 @@ def _record(answer: Answer) -> dict[str, Any]:
         "typed": [{"id": one.label.id, "name": one.label.name, "rank": one.rank} for one in answer.standings],
         **hedged,
         **context,
+        **regions,
     }
 
 

@@ -140,6 +140,14 @@ def label(
             "thing. All photos are read before the first answer.",
         ),
     ] = False,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions",
+            help="Also name several things in each photo, each with its box: parts that have a name as sure as --sure "
+            "asks, 0.7 unless you give another. Takes about twice the time.",
+        ),
+    ] = False,
     form: Annotated[
         Format | None,
         typer.Option(
@@ -256,7 +264,7 @@ def label(
         sure = IN_DOUBT
     in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
     request = LabelRequest(
-        top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context
+        top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context, regions
     )
     if chosen == Format.parquet:
         if sheet is not None or tree is not None or xmp:
@@ -351,7 +359,7 @@ def _ready(model: "Model", request: "LabelRequest", quiet: bool) -> "LabelRun":
 
 def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]", clock: "Timing") -> "Iterator[Answer]":
     """Yield answers in order, scored in blocks: faster, but no longer than a person likes to wait."""
-    extracted = model.features(pictures)
+    extracted = model.features(pictures, regions=run.request.regions)
     clock.started()
     begun = monotonic()
     while block := list(_block(extracted)):

@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from devise.cli.forms import Form
 from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted
 from devise.files import atomic_write, real_path, remove_unfinished
-from devise.model.answers import Answer
+from devise.model.answers import Answer, Level
 from devise.sidecars import (
     Keyword,
     SidecarError,
@@ -270,18 +270,25 @@ def open_sidecars(
 
 
 def keywords_of(answer: Answer) -> tuple[Keyword, ...]:
-    """The sure names of a photo that people use, from wide to narrow."""
+    """The sure names of a photo and of its regions that people use, each from wide to narrow; each path once."""
     hedge = answer.hedge
-    if hedge is None or hedge.name is None or answer.rejected:
-        return ()
-    sure = [level.id for level in hedge.way].index(hedge.name.id)
-    levels = [level for level in hedge.way[:sure] if level.common and level.bits]
+    named = [(hedge.name, hedge.way)] if hedge is not None and hedge.name is not None and not answer.rejected else []
+    named += [(region.name, region.way) for region in answer.regions.found] if answer.regions else []
+    found: dict[tuple[str, ...], Keyword] = {}
+    for name, way in named:
+        found |= {path: one for path, one in _keywords(name, way).items() if path not in found}
+    return tuple(found.values())
+
+
+def _keywords(name: Level, way: Sequence[Level]) -> dict[tuple[str, ...], Keyword]:
+    sure = [level.id for level in way].index(name.id)
+    levels = [level for level in way[:sure] if level.common and level.bits]
     path: tuple[str, ...] = ()
-    keywords = []
-    for level in (*levels, hedge.name):
+    keywords = {}
+    for level in (*levels, name):
         path = (*path, level.name.removesuffix(ENGLISH))  # a keyword is for other programs: no mark
-        keywords.append(Keyword(path, level.id, level.share))
-    return tuple(keywords)
+        keywords[path] = Keyword(path, level.id, level.share)
+    return keywords
 
 
 @contextmanager

@@ -1,10 +1,25 @@
 """Answers of the labeller for a picture."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from devise.labels import Label
 
-__all__ = ["Answer", "Explanation", "Guess", "Hedge", "Level", "Standing", "TrainedShare", "typed_places"]
+if TYPE_CHECKING:
+    from devise.vision.pipeline import Box
+
+__all__ = [
+    "Answer",
+    "Explanation",
+    "Guess",
+    "Hedge",
+    "Level",
+    "Region",
+    "Regions",
+    "Standing",
+    "TrainedShare",
+    "typed_places",
+]
 
 _TYPED = 5  # labels typed and not among the guesses, of which a photo's ranks are told
 
@@ -82,6 +97,27 @@ class Hedge:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a photo that has a sure name.
+
+    way: from the root to the name, each with its share in the part where the name is most probable.
+    """
+
+    box: "Box"
+    name: Level
+    way: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """The parts of a photo with sure names, the most probable first. width, height: of the upright photo, in pixels."""
+
+    width: int
+    height: int
+    found: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The guesses for one picture, best first, or the problem that prevented them.
 
@@ -89,6 +125,7 @@ class Answer:
     rejected: the picture shows none of the candidates by the requested rule: it has no guesses.
     standings: of every typed label that the method can rank, best first. hedge: the wider name, if requested.
         note: a harmless fault of its file, or "". context: number of other pictures that helped; None without context.
+    regions: parts of the picture with sure names; None if not requested. A rejected picture may have some.
     """
 
     source: str
@@ -99,6 +136,7 @@ class Answer:
     note: str = ""
     hedge: Hedge | None = None
     context: int | None = None
+    regions: Regions | None = None
 
 
 def typed_places(answer: Answer) -> list[str]:

@@ -96,6 +96,12 @@ class Hedger:
         allowed[tree.own] |= tree.counts[tree.own] == 1
         return allowed
 
+    def related(self, one: str, other: str) -> bool:
+        """Return whether two nodes are the same, or one is above the other."""
+        places, graph = self.tree.positions, self.tree.graph
+        nodes = places[one], places[other]
+        return any(above in graph.reach(graph.up, below) for below, above in (nodes, nodes[::-1]))
+
     def hedges(self, probabilities: Float[np.ndarray, "images ranked"], threshold: float, most: int) -> list[Hedge]:
         """Return one hedge per photo. threshold: the share that is enough. most: narrower names at most."""
         of_asked = probabilities

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from devise.arrays import Features, LabelVectors, Queries, Scores
 from devise.errors import DeviseError, LabelError, PictureError, UsageError, counted, with_addresses
 from devise.labels import Label, LabelSet
-from devise.model.answers import Answer, Guess, Hedge, Standing
+from devise.model.answers import Answer, Guess, Hedge, Regions, Standing
 from devise.model.candidates import Candidates, choose_candidates
 from devise.model.context import answers_in_context
 from devise.model.explain import Explainer
@@ -31,10 +31,11 @@ from devise.space.evidence import Evidence
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
-from devise.vision.pipeline import Extracted, cores, extract
+from devise.vision.pipeline import Extracted, Windows, cores, extract
 
 if TYPE_CHECKING:
     from devise.model.hedges import Hedger
+    from devise.vision.regions import FeatureMaps
 
 __all__ = ["LabelRequest", "LabelRun", "Model", "load"]
 
@@ -47,6 +48,7 @@ _TOP = 5
 _NARROWER = 3  # narrower names of a hedge, where `top` is not given
 _BLOCK = 64  # pictures scored at once
 _IN_CONTEXT: tuple[Method, ...] = ("fused", "kernel")  # the methods measured with context
+_SURE = 0.7  # of names of regions, where `sure` is not given
 _AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block is scored
 
 
@@ -61,6 +63,7 @@ class LabelRequest:
     explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
     in_doubt: the same only for pictures whose best guess is less probable than that.
     context: each picture is helped by those of the run that are nearest to it; see `devise.model.context`.
+    regions: the parts of each picture are named too; see `devise.model.regions`.
     """
 
     top: int | None = None
@@ -73,6 +76,7 @@ class LabelRequest:
     sure: float | None = None
     in_doubt: float | None = None
     context: bool = False
+    regions: bool = False
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
@@ -89,6 +93,10 @@ class LabelRequest:
                 raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share}")
         if self.context and self.method not in _IN_CONTEXT:
             raise UsageError(f"context needs the method {' or '.join(_IN_CONTEXT)}, got {self.method}: change one")
+        if self.regions and self.method != "fused":
+            raise UsageError(f"regions need the method fused, got {self.method}: change one")
+        if self.regions and self.context:
+            raise UsageError("regions are parts of one photo, but context uses the other photos: leave out one of them")
 
     @property
     def rejects(self) -> Reject:
@@ -110,6 +118,7 @@ class Model:
     def __init__(self, parts: ModelParts) -> None:
         self.parts = parts
         self._backbone: Backbone | None = None
+        self._feature_maps: FeatureMaps | None = None
         self._lock = threading.Lock()
 
     @property
@@ -129,6 +138,7 @@ class Model:
         reject: Reject | None = None,
         explain: bool = False,
         sure: float | None = None,
+        regions: bool = False,
     ) -> Answer:
         """Name what is in a picture.
 
@@ -138,7 +148,7 @@ class Model:
         """
         if isinstance(picture, list | tuple):
             raise UsageError("label expects one picture, got a list: use label_many")
-        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain, sure)
+        request = LabelRequest(top, method, candidates, under, _typed(labels), reject, explain, sure, regions=regions)
         answer = next(self.run(request).answers([picture]))
         if answer.problem is not None:
             raise PictureError(f"{answer.source}: {answer.problem}")
@@ -157,6 +167,7 @@ class Model:
         explain: bool = False,
         sure: float | None = None,
         context: bool = False,
+        regions: bool = False,
     ) -> Iterator[Answer]:
         """Name what is in each of many pictures, in order, in flat memory.
 
@@ -169,7 +180,9 @@ class Model:
         if not isinstance(pictures, Iterable):
             raise UsageError(f"label_many expects a list of pictures, got {type(pictures).__name__}")
         typed = _typed(labels)
-        request = LabelRequest(top, method, candidates, under, typed, reject, explain, sure, context=context)
+        request = LabelRequest(
+            top, method, candidates, under, typed, reject, explain, sure, context=context, regions=regions
+        )
         return self.run(request).answers(pictures)
 
     def run(self, request: LabelRequest) -> "LabelRun":
@@ -193,10 +206,17 @@ class Model:
         )[0]
         return query
 
-    def features(self, pictures: Iterable[Picture]) -> Iterator[Extracted]:
-        """Yield the features of each picture, in order; see `extract`."""
+    def features(self, pictures: Iterable[Picture], *, regions: bool = False) -> Iterator[Extracted]:
+        """Yield the features of each picture, in order; see `extract`. regions: those of its parts too."""
         sources = (Path(one) if isinstance(one, str | os.PathLike) else one for one in pictures)
-        return extract(sources, self.backbone(), ahead=_AHEAD)
+        return extract(sources, self.backbone(), regions=self.feature_maps() if regions else None, ahead=_AHEAD)
+
+    def feature_maps(self) -> "FeatureMaps":
+        """Return the network for parts of pictures, compiled at first use; UsageError if it has no feature map."""
+        with self._lock:
+            if self._feature_maps is None:
+                self._feature_maps = self.parts.feature_maps(streams=cores())
+            return self._feature_maps
 
     def backbone(self) -> Backbone:
         """Return the network, compiled at first use for one picture per core, and cached."""
@@ -234,9 +254,12 @@ class LabelRun:
         self.notes = candidates.notes
         self._model = model
         self._space = candidates.space
+        self._chosen = candidates
         self._scorer: Scorer = _scorer(model.parts, request.method, candidates)
         self.ranked = self._scorer.labels
         self._typed = [self.ranked.position(label_id) for label_id in candidates.typed if label_id in self.ranked]
+        if request.regions:
+            model.feature_maps()  # a network without one is refused before the first picture
         if request.method == "softmax":
             self.notes = (*self.notes, *_softmax_notes(request, self.candidates, self.ranked))
         self._top = min(request.top or _TOP, len(self.ranked))
@@ -258,7 +281,7 @@ class LabelRun:
 
         In context all pictures are read first, with a call of `on_picture` each; see `answers_in_context`.
         """
-        extracted = self._model.features(pictures)
+        extracted = self._model.features(pictures, regions=self.request.regions)
         if self.request.context:
             yield from answers_in_context(self, extracted, on_picture)
             return
@@ -288,10 +311,38 @@ class LabelRun:
         if one.problem is not None:
             return Answer(with_addresses(source), problem=one.problem)
         told_of_it = next(told)
+        regions = None if one.windows is None or not self.request.regions else self.regions_of(one.windows)
         if told_of_it is None:
-            return Answer(source, rejected=True, note=one.note)
+            return Answer(source, rejected=True, note=one.note, regions=regions)
         guesses, standings, hedge = told_of_it
-        return Answer(source, guesses, standings=standings, note=one.note, hedge=hedge)
+        return Answer(source, guesses, standings=standings, note=one.note, hedge=hedge, regions=regions)
+
+    def regions_of(self, windows: Windows) -> Regions:
+        """Name the parts of a picture by the rules of whole ones, but with less room for doubt."""
+        from devise.model.regions import part_threshold, sure_regions
+
+        if not windows.boxes:
+            return Regions(*windows.size, ())
+        evidence = self._model.parts.classifier.evidence(windows.features)
+        scores = self._scorer.scores(evidence)
+        reject = self.request.reject
+        auto = reject is None or isinstance(reject, str)
+        none = self._part_rejection.shows_none(scores, evidence, None) if auto else np.zeros(len(scores), dtype=bool)
+        best = self._shares(scores, top_k(scores, 1).scores)[:, 0]
+        if not isinstance(reject, str) and reject is not None:
+            none = best < reject
+        rows = np.flatnonzero(~none)
+        hedges: list[Hedge | None] = [None] * len(none)
+        if len(rows):
+            probabilities = scores[rows] / scores[rows].sum(axis=1, keepdims=True, dtype=np.float64)
+            threshold = part_threshold(_SURE if self.request.sure is None else self.request.sure)
+            for row, hedge in zip(rows.tolist(), self._hedger.hedges(probabilities, threshold, 0), strict=True):
+                hedges[row] = hedge
+        return Regions(*windows.size, sure_regions(windows.boxes, hedges, self._hedger.related))
+
+    @cached_property
+    def _part_rejection(self) -> Rejection:
+        return self._rejection or Rejection(self._model.parts, self._chosen, self.ranked.ids)
 
     def _told(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Told]:
         evidence = self._model.parts.classifier.evidence(features)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int64
@@ -21,6 +22,9 @@ from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
 from devise.taxonomy.wordnet import ENGLISH, taxonomy_in
 from devise.text.vectors import WordTable
 from devise.vision.backbone import OpenVinoBackbone
+
+if TYPE_CHECKING:
+    from devise.vision.regions import FeatureMaps
 
 __all__ = ["DEFAULT_BUNDLE", "ModelParts"]
 
@@ -209,6 +213,13 @@ class ModelParts:
                 "build the bundle again"
             )
         return found
+
+    def feature_maps(self, *, streams: int = 1) -> "FeatureMaps":
+        """Compile the network for parts of pictures; see `FeatureMaps`."""
+        from devise.vision.regions import FeatureMaps
+
+        preprocessing = self.bundle.preprocessing()
+        return FeatureMaps(self.bundle.part_bytes(BACKBONE), preprocessing, streams=streams, bounds=self._bounds)
 
     def setting(self, scorer: str, name: str) -> float:
         """Return a stored number of a scorer; BundleError if absent."""

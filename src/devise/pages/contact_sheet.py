@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from devise.errors import PictureError, counted
 from devise.model.answers import Answer, typed_places
@@ -145,7 +145,7 @@ class LabelSheet:
         alone = self._facts.request.candidates == "typed"  # then the next names say as much
         return rendered(
             "card.html",
-            photo=_photo(answer.source, "" if answer.rejected else names[0]),
+            photo=_photo(answer.source, "" if answer.rejected else names[0]) | {"regions": answer.regions},
             answer=answer,
             facts=self._facts,
             names=names,
@@ -153,10 +153,15 @@ class LabelSheet:
         )
 
 
-def _photo(source: str, called: str) -> dict[str, str]:
+def _photo(source: str, called: str) -> dict[str, Any]:
     """Return a photo for the templates. called: alternative text of the picture, if it has a name."""
     path = Path(source)
-    photo = {"file": path.name, "folder": "" if path.parent == Path() else str(path.parent), "called": called}
+    photo: dict[str, Any] = {
+        "regions": None,
+        "file": path.name,
+        "folder": "" if path.parent == Path() else str(path.parent),
+        "called": called,
+    }
     try:
         return photo | {"picture": data_uri(path, _SIDE), "problem": ""}
     except PictureError as error:

@@ -82,7 +82,9 @@ def _asked(request: LabelRequest, *, withholds: bool) -> dict[str, object]:
         asked["withheld"] = True
     elif request.candidates == "all-nouns":
         asked["candidates"] = "all"
-    return {key: value for key, value in asked.items() if value or key not in ("sure", "in_doubt", "context")}
+    return {
+        key: value for key, value in asked.items() if value or key not in ("sure", "in_doubt", "context", "regions")
+    }
 
 
 def done_names(folder: Path) -> set[str]:
@@ -127,7 +129,7 @@ def label_chunk(
     mark = hashlib.sha256("\0".join(names).encode()).hexdigest()
     part = folder / f"part-{mark[:24]}.parquet"
     with atomic_write(part, "wb") as file:
-        table = _table(names, answers, hedged=run.request.sure is not None)
+        table = _table(names, answers, hedged=run.request.sure is not None, regions=run.request.regions)
         import_pyarrow().parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
     return [(item, one.problem) for item, one in zip(items, answers, strict=True) if one.problem is not None]
 
@@ -139,7 +141,7 @@ def _source(item: Item) -> bytes | Found:
         return Found(Path(item.place), str(error))
 
 
-def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool) -> "pa.Table":
+def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool, regions: bool = False) -> "pa.Table":
     pa = import_pyarrow()
     guess = pa.struct([("id", pa.string()), ("name", pa.string()), ("score", pa.float32())])
     guesses = [[{"id": g.label.id, "name": g.label.name, "score": g.score} for g in one.guesses] for one in answers]
@@ -153,8 +155,20 @@ def _table(names: Sequence[str], answers: Sequence[Answer], *, hedged: bool) -> 
             "rejected": pa.array([one.rejected for one in answers], pa.bool_()),
             "guesses": pa.array(guesses, pa.list_(guess)),
             **({"sure": pa.array(sure, level)} if hedged else {}),
+            **({"regions": _regions_column(answers, level)} if regions else {}),
         }
     )
+
+
+def _regions_column(answers: Sequence[Answer], level: "pa.DataType") -> "pa.Array":
+    """Return a list of names with their boxes per photo; null for a photo that could not be read."""
+    pa = import_pyarrow()
+    region = pa.struct([*level, *((side, pa.int32()) for side in ("x", "y", "width", "height"))])
+    rows = [
+        None if one.regions is None else [{**asdict(r.name), **asdict(r.box)} for r in one.regions.found]
+        for one in answers
+    ]
+    return pa.array(rows, pa.list_(region))
 
 
 def _tables(folder: Path, columns: list[str]) -> Iterator["pa.Table"]:

@@ -74,6 +74,7 @@ class Client:
         explain: bool = False,
         standings: bool = False,
         sure: float | None = None,
+        regions: bool = False,
     ) -> LabelAnswer:
         """Name what is in a picture; picture: the bytes of a file. See `LabelOptions` for the rest."""
         options: dict[str, Any] = {
@@ -83,6 +84,7 @@ class Client:
             "own": own,
             "explain": explain,
             "standings": standings,
+            "regions": regions,
         }
         if under is not None:
             options["under"] = under

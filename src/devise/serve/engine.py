@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from devise.errors import counted
 from devise.serve.problems import busy, late
@@ -17,8 +17,12 @@ from devise.vision.backbone import Backbone
 from devise.vision.decoder_process import Decoder, PictureReader
 from devise.vision.pipeline import Extracted, cores
 
+if TYPE_CHECKING:
+    from devise.vision.regions import FeatureMaps
+
 __all__ = ["Engine", "Task"]
 
+_REGIONS_COST = 4  # pictures that one with regions counts for: its map takes up to four passes
 _LINGER = 0.1  # seconds a block waits for more pictures while others stand in the queue
 
 
@@ -38,8 +42,14 @@ class _Job:
     tasks: tuple[Task, ...]
     deadline: float
     done: "Future[Any]"
+    regions: bool = False
     extracted: Extracted | None = None
     results: list[Any] = field(default_factory=list)
+
+    @property
+    def weight(self) -> int:
+        """Return the number of pictures that it counts for."""
+        return _REGIONS_COST if self.regions else 1
 
 
 class Engine:
@@ -57,9 +67,11 @@ class Engine:
         *,
         workers: int | None = None,
         reader: Callable[[], PictureReader] | None = None,
+        maps: "Callable[[], FeatureMaps] | None" = None,
         on_block: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._backbone = backbone
+        self._maps = maps
         self._limits = limits
         self._workers = workers or cores()
         self._queue: queue.Queue[_Job | None] = queue.Queue()
@@ -90,13 +102,14 @@ class Engine:
             seconds = ceil(self._waiting * self._pace / self._workers)
             raise busy(f"the queue is full ({counted(self._waiting, 'picture')}): try again", max(1, seconds))
 
-    def submit(self, data: bytes, tasks: tuple[Task, ...]) -> "Future[tuple[Any, ...]]":
+    def submit(self, data: bytes, tasks: tuple[Task, ...], *, regions: bool = False) -> "Future[tuple[Any, ...]]":
         """Return a future of one result per task; it may raise PictureError or ServiceError 429.
 
-        data: the bytes of a picture file. ServiceError 429 at once if the queue is full, or later if the picture waited
-        too long. A future that is cancelled before a worker starts it costs nothing more.
+        data: the bytes of a picture file. regions: the tasks need the parts of the picture too. ServiceError 429 at
+        once if the queue is full, or later if the picture waited too long. A future that is cancelled before a worker
+        starts it costs nothing more.
         """
-        return self._put(data, tasks)
+        return self._put(data, tasks, regions)
 
     def thumbnail(self, path: Path, side: int) -> "Future[bytes]":
         """Shrink a photo to a JPEG with a longer side of at most `side` pixels; the errors of `submit`."""
@@ -107,12 +120,12 @@ class Engine:
         for one in self._readers:
             one.start()
 
-    def _put(self, picture: bytes | tuple[Path, int], tasks: tuple[Task, ...]) -> "Future[Any]":
-        job = _Job(picture, tasks, monotonic() + self._limits.seconds, Future())
+    def _put(self, picture: bytes | tuple[Path, int], tasks: tuple[Task, ...], regions: bool = False) -> "Future[Any]":
+        job = _Job(picture, tasks, monotonic() + self._limits.seconds, Future(), regions)
         with self._admission:
             assert not self._closed, "the engine is closed"
             self.refuse_if_full()
-            self._waiting += 1
+            self._waiting += job.weight
         self._queue.put(job)
         return job.done
 
@@ -132,7 +145,7 @@ class Engine:
     def _work(self, reader: PictureReader) -> None:
         while (job := self._queue.get()) is not None:
             with self._admission:
-                self._waiting -= 1
+                self._waiting -= job.weight
             if job.done.set_running_or_notify_cancel():
                 begun = monotonic()
                 self._take(job, reader)
@@ -147,8 +160,7 @@ class Engine:
             if isinstance(job.picture, tuple):
                 job.done.set_result(reader.thumbnail(*job.picture))
                 return
-            plane = reader.plane(job.picture, self._backbone.preprocessing)
-            job.extracted = Extracted(b"", self._backbone.features(plane[None])[0], None)
+            job.extracted = self._extracted(job.picture, reader, job.regions)
         except TimeoutError:
             job.done.set_exception(busy("the machine is too busy to decode the picture: try again", 5))
         except Exception as error:
@@ -156,6 +168,15 @@ class Engine:
             job.done.set_exception(error.with_traceback(None))
         else:
             self._ready.put(job)
+
+    def _extracted(self, picture: bytes, reader: PictureReader, regions: bool) -> Extracted:
+        if not regions:
+            plane = reader.plane(picture, self._backbone.preprocessing)
+            return Extracted(b"", self._backbone.features(plane[None])[0], None)
+        assert self._maps is not None, "an engine of a model"
+        plane, whole, size = reader.planes(picture, self._backbone.preprocessing)
+        windows, why = self._maps().windows_of(whole, size)
+        return Extracted(b"", self._backbone.features(plane[None])[0], None, why, windows)
 
     def _score(self) -> None:
         while (job := self._ready.get()) is not None:

@@ -13,14 +13,25 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from devise.errors import DeviseError, PictureError, UsageError, counted
-from devise.model.answers import Answer, Guess
+from devise.model.answers import Answer, Guess, Level, Regions
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel, parse_labels
 from devise.serve.catalogue import only_known
 from devise.serve.engine import Task
 from devise.serve.problems import ServiceError, late
 from devise.serve.runs import CandidateSet, SetKey
-from devise.serve.schema import Embedding, LabelAnswer, LabelOptions, Lean, MethodAnswer, Named, OwnLabelRank, WideName
+from devise.serve.schema import (
+    Embedding,
+    LabelAnswer,
+    LabelOptions,
+    Lean,
+    MethodAnswer,
+    Named,
+    OwnLabelRank,
+    PartName,
+    Parts,
+    WideName,
+)
 from devise.serve.service import Service
 from devise.text.phrases import term_key
 
@@ -57,10 +68,14 @@ def picture_routes(service: Service) -> APIRouter:
         service.engine.refuse_if_full()
         async with service.bodies.upload(request) as upload:
             wanted = _with_form(options, upload.fields)
+            if wanted.regions:
+                if "fused" not in wanted.method:
+                    raise UsageError("regions need the method fused: add it, or leave regions out")
+                await run_in_threadpool(service.model.feature_maps)  # compiled at the first request
             typed = _typed(service, wanted)
             async with service.runs.lease(SetKey(wanted.candidates, wanted.under, typed)) as chosen:
                 plan = _plan(chosen, wanted)
-                submitted = service.engine.submit(upload.taken(), tuple(plan.tasks))
+                submitted = service.engine.submit(upload.taken(), tuple(plan.tasks), regions=wanted.regions)
                 found = await _answered(service, request, submitted)
                 if found is None:
                     return Response(status_code=499)
@@ -131,7 +146,8 @@ class _Plan:
         for method in dict.fromkeys(wanted.method):
             try:
                 reject = None if wanted.reject == "auto" and method != "fused" else wanted.reject
-                run = chosen.run(method, wanted.top, wanted.explain, wanted.sure, reject)
+                regions = wanted.regions and method == "fused"
+                run = chosen.run(method, wanted.top, wanted.explain, wanted.sure, reject, regions)
             except DeviseError as error:
                 self._parts.append(MethodAnswer(method=method, problem=str(error)))
                 continue
@@ -149,6 +165,8 @@ class _Plan:
                 continue
             method, ranked = part
             answer: Answer = next(left)
+            if wanted.regions and answer.note and answer.note not in self.notes:
+                self.notes.append(answer.note)
             found.append(
                 MethodAnswer(
                     method=method,
@@ -157,6 +175,7 @@ class _Plan:
                     guesses=[_named(guess) for guess in answer.guesses],
                     standings=list(self._own_ranks(answer)) if wanted.standings else [],
                     sure=WideName(**asdict(answer.hedge)) if answer.hedge else None,
+                    regions=_parts(answer.regions) if answer.regions else None,
                 )
             )
         return found
@@ -210,6 +229,15 @@ async def _left(request: Request) -> None:
     """Return when the client closes the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _parts(regions: Regions) -> Parts:
+    found = [PartName(**asdict(one.box), **_facts(one.name)) for one in regions.found]
+    return Parts(width=regions.width, height=regions.height, found=found)
+
+
+def _facts(level: Level) -> dict[str, Any]:
+    return {"id": level.id, "name": level.name, "share": level.share, "bits": level.bits}
 
 
 def _named(guess: Guess) -> Named:

@@ -40,14 +40,22 @@ class CandidateSet:
     _runs: "OrderedDict[LabelRequest, LabelRun]" = field(default_factory=OrderedDict)
 
     def run(
-        self, method: Method, top: int, explain: bool, sure: float | None = None, reject: Reject | None = None
+        self,
+        method: Method,
+        top: int,
+        explain: bool,
+        sure: float | None = None,
+        reject: Reject | None = None,
+        regions: bool = False,
     ) -> LabelRun:
         """Prepare a run of at most `top` guesses. UsageError if the method can rank no label."""
         labels = self.chosen.space.labels
         ranked = int(labels.seen.sum()) if method == "softmax" else len(labels)
         key = self.key
         wanted = min(top, ranked) or top
-        request = LabelRequest(wanted, method, key.candidates, key.under, key.typed, reject, explain, sure)
+        request = LabelRequest(
+            wanted, method, key.candidates, key.under, key.typed, reject, explain, sure, regions=regions
+        )
         run = self._runs.pop(request, None) or LabelRun(self.model, request, self.chosen)
         self._runs[request] = run
         if len(self._runs) > _RUNS:

@@ -64,7 +64,9 @@ class Service:
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.limits)
         self.runs = Runs(self.model, self.limits.sets, self.limits.seconds)
-        self.engine = Engine(self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe)
+        self.engine = Engine(
+            self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe, maps=self.model.feature_maps
+        )
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self.embedder = Embedder(self.model)
         self._making = threading.RLock()

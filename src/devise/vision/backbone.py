@@ -17,7 +17,7 @@ from devise.vision.preprocessing import Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
 from devise.vision.runtime import import_openvino, infer
 
-__all__ = ["Backbone", "OpenVinoBackbone", "Planes"]
+__all__ = ["Backbone", "OpenVinoBackbone", "Planes", "read_network", "runtime_settings"]
 
 Planes = Float32[np.ndarray, "images 3 crop crop"]
 """Preprocessed pictures, as `Preprocessing.apply` makes each."""
@@ -65,30 +65,13 @@ class OpenVinoBackbone:
         threads: int | None = None,
         bounds: Bounds | None = None,
     ) -> None:
-        openvino = import_openvino()
-
-        core = openvino.Core()
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": streams}
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
+        core = import_openvino().Core()
+        network = read_network(core, onnx, bounds)
         try:
-            data = onnx if isinstance(onnx, bytes) else read_file(onnx)
-        except OSError as error:
-            raise BundleError(f"backbone network cannot be read ({reason_of(error)}): rebuild the bundle") from None
-        check_file(data)
-        try:
-            network = core.read_model(data)
-            sides = list(network.input(0).partial_shape)[1:]
-            network.reshape([1, *sides])
-            check_graph(network)
-            if bounds is not None:
-                require_int8(core)
-                quantise(network, bounds, narrow=sums_are_narrow())
-            self._compiled = core.compile_model(network, "CPU", settings)
+            self._compiled = core.compile_model(network, "CPU", runtime_settings(streams, threads))
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise BundleError(f"backbone network cannot be read by OpenVINO ({reason}): rebuild the bundle") from None
-        taken = [str(side) for side in sides]
+            raise _unreadable(error) from None
+        taken = [str(side) for side in list(network.input(0).partial_shape)[1:]]
         if taken != ["3", str(preprocessing.crop), str(preprocessing.crop)]:
             raise BundleError(
                 f"backbone network takes pictures of {'x'.join(taken)}, its preprocessing makes"
@@ -123,3 +106,38 @@ class OpenVinoBackbone:
         if not np.isfinite(features).all():
             raise BundleError("backbone network makes features that are not finite: get or rebuild the bundle")
         return features
+
+
+def read_network(core: Any, onnx: Path | bytes, bounds: Bounds | None) -> Any:
+    """Return the checked graph for one picture, in 8-bit integers with `bounds`; the errors of `OpenVinoBackbone`.
+
+    core: of OpenVINO.
+    """
+    try:
+        data = onnx if isinstance(onnx, bytes) else read_file(onnx)
+    except OSError as error:
+        raise BundleError(f"backbone network cannot be read ({reason_of(error)}): rebuild the bundle") from None
+    check_file(data)
+    try:
+        network = core.read_model(data)
+        network.reshape([1, *list(network.input(0).partial_shape)[1:]])
+        check_graph(network)
+        if bounds is not None:
+            require_int8(core)
+            quantise(network, bounds, narrow=sums_are_narrow())
+    except RuntimeError as error:
+        raise _unreadable(error) from None
+    return network
+
+
+def runtime_settings(streams: int, threads: int | None = None) -> dict[str, Any]:
+    """Return OpenVINO's settings; see `OpenVinoBackbone`."""
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": streams}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    return settings
+
+
+def _unreadable(error: RuntimeError) -> BundleError:
+    reason = str(error).strip().splitlines()[-1]
+    return BundleError(f"backbone network cannot be read by OpenVINO ({reason}): rebuild the bundle")

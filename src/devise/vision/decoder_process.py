@@ -18,26 +18,30 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from devise.errors import PictureError
 from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
-from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.preprocessing import Plane, Preprocessing, WholePlane
 
 __all__ = ["Decoder", "PictureReader", "main"]
 
 _SLACK = 128_000_000  # bytes beside the picture: its output, the library's tables
 _PATIENCE = 3  # seconds of the clock for one of the processor: others use it too
 _HEAD = struct.Struct(">BQ")  # whether it went well, and the bytes that follow
+_SIDES = struct.Struct(">4I")  # width and height of the plane, then those of the picture
 _READY = b"ready"
 _MALLOC = {  # large blocks go back to the system when they are freed
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "1048576",
     "MALLOC_TRIM_THRESHOLD_": "1048576",
 }
+
+
+Planes: TypeAlias = tuple[Plane, WholePlane, tuple[int, int]]
 
 
 @runtime_checkable
@@ -49,6 +53,9 @@ class PictureReader(Protocol):
 
     def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
         """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
+
+    def planes(self, data: bytes, preprocessing: Preprocessing) -> Planes:
+        """Return the input for the middle of a picture, that for the whole, and its width and height in pixels."""
 
     def thumbnail(self, path: Path, side: int) -> bytes:
         """Return a photo as a small JPEG; see `devise.vision.decoding`. The errors of `plane`."""
@@ -96,6 +103,16 @@ class Decoder:
         side = preprocessing.crop
         plane: Plane = np.frombuffer(answer, np.float32).reshape(3, side, side)
         return plane
+
+    def planes(self, data: bytes, preprocessing: Preprocessing) -> Planes:
+        """See `PictureReader`."""
+        asked = {"preprocessing": preprocessing.to_dict(), "whole": True, "size": len(data)}
+        answer = self._ask(asked, data)
+        wide, high, width, height = _SIDES.unpack_from(answer)
+        side = preprocessing.crop
+        values = np.frombuffer(answer, np.float32, offset=_SIDES.size)
+        middle, whole = values[: 3 * side * side], values[3 * side * side :]
+        return middle.reshape(3, side, side), whole.reshape(3, high, wide), (width, height)
 
     def thumbnail(self, path: Path, side: int) -> bytes:
         """See `PictureReader`."""
@@ -212,7 +229,15 @@ def _answer(told: Mapping[str, Any], data: bytes, limits: PictureLimits) -> byte
     if "path" in told:
         return thumbnail(Path(told["path"]), told["side"], limits=limits)
     preprocessing = Preprocessing.from_dict(told["preprocessing"])
-    return preprocessing.apply(read_picture(data, min_side=preprocessing.decode_side, limits=limits)).tobytes()
+    sizes: list[tuple[int, int]] = []
+    pixels = read_picture(
+        data, min_side=preprocessing.decode_side, limits=limits, on_size=lambda *size: sizes.append(size)
+    )
+    middle = preprocessing.apply(pixels).tobytes()
+    if "whole" not in told:
+        return middle
+    whole = preprocessing.whole(pixels)
+    return _SIDES.pack(whole.shape[2], whole.shape[1], *sizes[0]) + middle + whole.tobytes()
 
 
 def _bound_memory(limits: PictureLimits) -> None:

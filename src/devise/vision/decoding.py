@@ -15,7 +15,7 @@ from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import PIL
@@ -143,6 +143,9 @@ PictureSource = (
 )
 """A path, the bytes of a file, an open file, or a decoded picture."""
 
+_Sizes: TypeAlias = list[tuple[int, int]]
+"""Width and height as stored, that of the file first."""
+
 _FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
 _LARGE = 16_000_000  # pixels from which on other formats than JPEG are reduced too, for their memory's sake
 _DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's words for pixels that are lost
@@ -190,6 +193,7 @@ def read_picture(
     min_side: int | None,
     limits: PictureLimits | None = None,
     on_note: Callable[[str], None] = lambda note: None,
+    on_size: Callable[[int, int], None] = lambda width, height: None,
 ) -> Pixels:
     """Read the picture, upright, in sRGB; of an animation, the first frame.
 
@@ -197,19 +201,24 @@ def read_picture(
         be reduced by a whole number, as long as its short side keeps this many pixels; None keeps every pixel.
     limits: of the picture; None means `PictureLimits.usual`.
     on_note: called with a harmless fault of the file: a JPEG or PNG without its end marker.
+    on_size: called with the width and height that the upright picture has without reduction.
 
     Arrays are [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] (straight transparency), of uint8 or of floats in
     [0, 1]. Raises PictureError, whose line says why and not which file: empty, cut off, damaged, no picture,
     over a limit, not a regular file, not readable. Never blocks on a pipe, never returns half a picture.
     """
     limits = limits or PictureLimits.usual()
+    stored: list[tuple[int, int]] = []
     try:
         with quiet_pillow():
             if isinstance(source, Image.Image):
-                return _from_image(source, min_side, limits)
-            if isinstance(source, ArrayLike):
-                return _from_array(_array_of(source), limits)
-            return _from_bytes(_bytes_of(source, limits), min_side, limits, on_note)
+                pixels = _from_image(source, min_side, limits, stored)
+            elif isinstance(source, ArrayLike):
+                pixels = _from_array(_array_of(source), limits, stored)
+            else:
+                pixels = _from_bytes(_bytes_of(source, limits), min_side, limits, on_note, stored)
+        on_size(*_turned(stored[0], pixels.shape[:2]))
+        return pixels
     except PictureError as error:
         problem = str(error)
     except MemoryError:
@@ -219,6 +228,12 @@ def read_picture(
     # Raised here, a new one: the traceback of the other holds the frames of the decoders, and so the picture's pixels.
     del source
     raise PictureError(problem)
+
+
+def _turned(stored: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the stored width and height, exchanged if the upright picture lies the other way."""
+    width, height = stored
+    return (height, width) if (width - height) * (shape[1] - shape[0]) < 0 else (width, height)
 
 
 def is_one_picture(pictures: object) -> bool:
@@ -278,29 +293,32 @@ def picture_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
         os.close(handle)
 
 
-def _from_bytes(data: bytes, min_side: int | None, limits: PictureLimits, on_note: Callable[[str], None]) -> Pixels:
+def _from_bytes(
+    data: bytes, min_side: int | None, limits: PictureLimits, on_note: Callable[[str], None], stored: _Sizes
+) -> Pixels:
+    """Read a file. stored: gets its width and height first, as the file has them."""
     if not data:
         raise PictureError("empty")
     if data.startswith(b"\xff\xd8\xff"):
         try:
-            return _from_jpeg(data, min_side, limits)
+            return _from_jpeg(data, min_side, limits, stored)
         except OSError as error:
             if "truncated" not in str(error) or not _lacks_its_end_only(data):
                 raise
         on_note(_NO_END)
-        return _from_jpeg(data + _END, min_side, limits)
+        return _from_jpeg(data + _END, min_side, limits, stored)
     check_head(data)
     if is_raw(data):
-        return _from_raw(data, min_side, limits)
+        return _from_raw(data, min_side, limits, stored)
     formats = [name for name in _FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
     try:
         image = Image.open(BytesIO(data), formats=formats)
     except UnidentifiedImageError:
         if _is_heic(data):
-            return _from_heic(data, min_side, limits)
+            return _from_heic(data, min_side, limits, stored)
         raise PictureError(_unidentified(data, formats)) from None
     with image:
-        pixels = _from_image(image, min_side, limits)
+        pixels = _from_image(image, min_side, limits, stored)
     if data.startswith(b"\x89PNG") and b"IEND" not in data:
         on_note(_NO_END)
     return pixels
@@ -332,7 +350,8 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
     return f"{other}, not a picture" if other else "not a picture of a known format"
 
 
-def _from_image(image: Image.Image, min_side: int | None, limits: PictureLimits) -> Pixels:
+def _from_image(image: Image.Image, min_side: int | None, limits: PictureLimits, stored: _Sizes) -> Pixels:
+    stored.append(image.size)
     factor = _factor(image.size, min_side)
     steps = halvings(image, factor) if factor > 1 else 0
     limits.check_image(image, 1 << steps)
@@ -349,7 +368,7 @@ def _factor(size: tuple[int, int], min_side: int | None) -> int:
     return max(1, min(size) // min_side)
 
 
-def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
+def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits, stored: _Sizes) -> Pixels:
     """Decode by simplejpeg; by Pillow if simplejpeg cannot (CMYK) or finds a possibly harmless fault."""
     from PIL.JpegImagePlugin import JpegImageFile
 
@@ -363,12 +382,13 @@ def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixe
     with image:
         if header is None:
             raise PictureError("cut off or damaged (no scan of a picture in it)")
+        stored.append(image.size)
         pixels = _fast_jpeg(data, image, min_side or 0, limits)
         if pixels is not None:
             return upright(pixels, orientation_of(image))
         if min_side:
             image.draft(None, (min_side, min_side))
-        return _from_image(image, min_side, limits)
+        return _from_image(image, min_side, limits, stored)
 
 
 def _fast_jpeg(data: bytes, header: Image.Image, min_side: int, limits: PictureLimits) -> Pixels | None:
@@ -430,7 +450,7 @@ def _is_heic(data: bytes) -> bool:
     return bool(brands & _HEIC_BRANDS) and not brands & {b"avif", b"avis"}
 
 
-def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
+def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits, stored: _Sizes) -> Pixels:
     try:
         import pillow_heif
     except ModuleNotFoundError:
@@ -443,24 +463,25 @@ def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixe
     except (EOFError, LookupError, OSError, RuntimeError, SyntaxError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise PictureError(f"cut off or damaged ({reason if 0 < len(reason) <= _LONGEST_REASON else 'HEIC'})") from None
-    return _from_image(image, min_side, limits)
+    return _from_image(image, min_side, limits, stored)
 
 
-def _from_raw(data: bytes, min_side: int | None, limits: PictureLimits) -> Pixels:
+def _from_raw(data: bytes, min_side: int | None, limits: PictureLimits, stored: _Sizes) -> Pixels:
     """Read the preview in a raw file; what its own EXIF data says of its orientation comes first."""
     preview, orientation = preview_of(data)
     if not isinstance(preview, bytes):
-        return upright(_from_array(preview, limits), orientation)
-    pixels = _from_jpeg(preview, min_side, limits)
+        return upright(_from_array(preview, limits, stored), orientation)
+    pixels = _from_jpeg(preview, min_side, limits, stored)
     with Image.open(BytesIO(preview), formats=["JPEG"]) as image:
         return pixels if has_orientation(image) else upright(pixels, orientation)
 
 
-def _from_array(array: NDArray[Any], limits: PictureLimits) -> Pixels:
+def _from_array(array: NDArray[Any], limits: PictureLimits, stored: _Sizes) -> Pixels:
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if not grey and not (array.ndim == 3 and array.shape[2] in (3, 4)):
         raise PictureError(f"an array must be [h, w], [h, w, 3] or [h, w, 4], got {list(array.shape)}{_cure(array)}")
-    limits.check_size((array.shape[1], array.shape[0]))
+    stored.append((array.shape[1], array.shape[0]))
+    limits.check_size(stored[0])
     if array.dtype.kind == "f":
         array = bytes_of_unit(array)
     if array.dtype != np.uint8:

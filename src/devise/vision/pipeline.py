@@ -6,16 +6,58 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
 
+from devise.arrays import Features, Pixels
 from devise.errors import PictureError
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
 
-__all__ = ["Extracted", "cores", "extract"]
+__all__ = ["Box", "Extracted", "RegionReader", "Windows", "cores", "extract"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of an upright picture: its left upper corner, width and height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def overlaps(self, other: "Box") -> bool:
+        """Return whether they have a pixel in common."""
+        across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return across > 0 and down > 0
+
+    def around(self, other: "Box") -> "Box":
+        """Return the smallest box that contains both."""
+        x, y = min(self.x, other.x), min(self.y, other.y)
+        right = max(self.x + self.width, other.x + other.width)
+        bottom = max(self.y + self.height, other.y + other.height)
+        return Box(x, y, right - x, bottom - y)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Parts of a picture and their features, one row per box. size: width and height of the upright picture."""
+
+    size: tuple[int, int]
+    boxes: tuple[Box, ...]
+    features: Features
+
+
+@runtime_checkable
+class RegionReader(Protocol):
+    """Computes features of parts of a picture; see `devise.vision.regions`."""
+
+    def windows(self, pixels: Pixels, size: tuple[int, int]) -> tuple[Windows, str]:
+        """Return the parts, and why there are none, or "". size: of the picture before it was reduced."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +65,7 @@ class Extracted:
     """The features of one picture, or its problem: exactly one of the two.
 
     note: a harmless fault of its file, or "". decoding, network: seconds from its bytes to pixels of the right size,
-        and from those to features, on the wall of the thread that did it.
+        and from those to features, on the wall of the thread that did it. windows: parts of it, if requested.
     """
 
     source: PictureSource
@@ -32,6 +74,7 @@ class Extracted:
     note: str = ""
     decoding: float = 0.0
     network: float = 0.0
+    windows: Windows | None = None
 
 
 def cores() -> int:
@@ -40,10 +83,16 @@ def cores() -> int:
 
 
 def extract(
-    sources: Iterable[PictureSource | Found], backbone: Backbone, *, workers: int | None = None, ahead: int = 4
+    sources: Iterable[PictureSource | Found],
+    backbone: Backbone,
+    *,
+    regions: RegionReader | None = None,
+    workers: int | None = None,
+    ahead: int = 4,
 ) -> Iterator[Extracted]:
     """Yield one result per source, in order; an unreadable picture gives its problem and does not stop it.
 
+    regions: reads parts of each picture too.
     workers: threads, each of which takes a picture all the way from file to features; None means one more
         than there are cores, so that a core has a picture to decode while another waits for the network.
     ahead: pictures per worker that are read before the first result is fetched; memory holds no more, however many the
@@ -55,7 +104,7 @@ def extract(
     pending: deque[Future[Extracted]] = deque()
     try:
         for source in sources:
-            pending.append(pool.submit(_extracted, source, backbone))
+            pending.append(pool.submit(_extracted, source, backbone, regions))
             if len(pending) >= ahead * workers:
                 yield pending.popleft().result()
         while pending:
@@ -64,21 +113,25 @@ def extract(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _extracted(source: PictureSource | Found, backbone: Backbone) -> Extracted:
+def _extracted(source: PictureSource | Found, backbone: Backbone, regions: RegionReader | None) -> Extracted:
     problem = None
     if isinstance(source, Found):
         problem = source.problem
         source = source.path
     if problem is None:
-        preprocessing, notes = backbone.preprocessing, list[str]()
+        preprocessing, notes, sizes = backbone.preprocessing, list[str](), list[tuple[int, int]]()
         try:
             begun = perf_counter()
-            pixels = read_picture(source, min_side=preprocessing.decode_side, on_note=notes.append)
+            side = preprocessing.decode_side
+            pixels = read_picture(source, min_side=side, on_note=notes.append, on_size=lambda *size: sizes.append(size))
             planes = preprocessing.apply(pixels)[None]
             decoded = perf_counter()
-            features = backbone.features(planes)[0]
+            features, windows = backbone.features(planes)[0], None
+            if regions is not None:
+                windows, why = regions.windows(pixels, sizes[0])
+                notes += [why] * bool(why)
             took = (decoded - begun, perf_counter() - decoded)
-            return Extracted(source, features, None, "; ".join(notes), *took)
+            return Extracted(source, features, None, "; ".join(notes), *took, windows)
         except PictureError as error:
             problem = str(error)
         except MemoryError:

@@ -12,13 +12,19 @@ from PIL import Image
 from devise.arrays import Pixels
 from devise.errors import BundleError
 
-__all__ = ["Interpolation", "Plane", "Preprocessing"]
+__all__ = ["LONGEST", "Interpolation", "Plane", "Preprocessing", "WholePlane"]
 
 Interpolation = Literal["bicubic", "bilinear", "lanczos"]
 """Pillow's filters of these names, which widen with the scale when a picture shrinks (no aliasing)."""
 
 Plane = Float32[np.ndarray, "3 crop crop"]
 """One picture as a backbone takes it: channels first, normalised."""
+
+WholePlane = Float32[np.ndarray, "3 _high _wide"]
+"""A whole picture in the same form."""
+
+LONGEST = 4
+"""Largest width / height, or the reverse, of a picture that is looked at part by part: it bounds the cost."""
 
 _FILTERS: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -27,6 +33,7 @@ _FILTERS: dict[str, Image.Resampling] = {
 }
 _LARGEST = 2048  # pixels of the short side; the largest networks of timm take 1024
 _FARTHEST = 1e4  # of bytes, which are at most 255
+_STRIDE = 32  # pixels per cell of the last feature map of most networks
 _ELONGATED = 8  # times as long as wide: from here on only the middle is resized
 
 
@@ -131,7 +138,36 @@ class Preprocessing:
             across, down = width / wide, height / high
             box = (middle[0] * across, middle[1] * down, middle[2] * across, middle[3] * down)
             cut = image.resize((self.crop, self.crop), kind, box=box)
-        plane = np.empty((3, self.crop, self.crop), np.float32)
+        return self._normalised(cut)
+
+    def whole(self, pixels: Pixels) -> WholePlane:
+        """Return the input for a whole picture, its short side about `crop` pixels, the other at most LONGEST times.
+
+        Both sides are `crop` plus a multiple of 32 pixels: with others, the paddings that a network stores for `crop`
+        would be off by a pixel. So it is stretched by 6 % at most.
+        """
+        height, width = pixels.shape[:2]
+        short = min(width, height)
+        ratios = [min(side / short, LONGEST) for side in (width, height)]
+        wide, high = (self.crop + _STRIDE * round((ratio - 1) * self.crop / _STRIDE) for ratio in ratios)
+        return self.stretched(pixels, wide, high)
+
+    def why_no_parts(self, size: tuple[int, int]) -> str:
+        """Return why a picture of this width and height is not looked at part by part, or ""."""
+        short, long = sorted(size)
+        shown = f"{size[0]} x {size[1]} pixels"
+        if 2 * short < self.crop:
+            return f"no regions: {shown} are too small, the short side needs {-(-self.crop // 2)}"
+        if long > LONGEST * short:
+            return f"no regions: {shown} are more than {LONGEST} times as long as wide"
+        return ""
+
+    def stretched(self, pixels: Pixels, width: int, height: int) -> WholePlane:
+        """Return the whole picture, resized to this size, as the network's input."""
+        return self._normalised(Image.fromarray(pixels).resize((width, height), _FILTERS[self.interpolation]))
+
+    def _normalised(self, cut: Image.Image) -> WholePlane:
+        plane = np.empty((3, cut.height, cut.width), np.float32)
         np.subtract(np.asarray(cut).transpose(2, 0, 1), np.array(self.mean, np.float32)[:, None, None], out=plane)
         plane /= np.array(self.std, np.float32)[:, None, None]
         return plane

@@ -41,6 +41,7 @@ export function startLabel() {
   at("options").addEventListener("submit", (event) => { event.preventDefault(); name(); });
   at("options").addEventListener("reset", () => setTimeout(name));
   at("candidates").addEventListener("change", name);
+  at("regions").addEventListener("change", name);
   at("under").addEventListener("input", suggest);
   at("compare").addEventListener("toggle", () => { if (at("compare").open && !at("columns").children.length) name(); });
   at("whole").addEventListener("click", () => only({ id: "", name: "" }));
@@ -107,6 +108,7 @@ async function name(anyway = false) {
   at("status").textContent = "Naming the photo …";
   const query = question(at("compare").open ? METHODS.map(([method]) => method) : [MAIN]);
   if (anyway === true) query.set("reject", 0);
+  if (at("regions").checked) query.set("regions", true);
   const body = new FormData();
   body.append("file", photo.file);
   try {
@@ -132,7 +134,7 @@ function main(answer) {
 function showAnswer(answer) {
   const best = said(main(answer)), under = at("under").value.trim();
   at("answer").hidden = at("compare").hidden = false;
-  at("answer-body").replaceChildren(...shownAnswer(main(answer), "h2", only, () => name(true)), ranks(main(answer)));
+  at("answer-body").replaceChildren(...shownAnswer(main(answer), "h2", only, () => name(true)), ranks(main(answer)), parts(main(answer).regions));
   show(at("whole"), under && `Only kinds of ${under}: show all again`);
   at("columns").replaceChildren(...(answer.answers.length > 1 ? answer.answers.map(column) : []));
   at("compare-legend").replaceChildren(answer.answers.length > 1 ? legend(answer.answers.flatMap((one) => one.guesses)) : "");
@@ -142,7 +144,31 @@ function showAnswer(answer) {
     `${best ? `${best.name}. ${sureness(best.score)}, ${percent(best.score)}. ` : main(answer).rejected ? "None of these. " : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;
 }
 
+/** The list of regions; their boxes are drawn over the photo. regions: null without the option. */
+function parts(regions) {
+  drawBoxes(regions);
+  if (!regions) return "";
+  if (!regions.found.length) return make("p", { class: "soft small" }, "No part of the photo has a sure name.");
+  return make("ul", { class: "ranks", "aria-label": "Things in the photo" }, ...regions.found.map((one) =>
+    make("li", {}, make("span", {}, one.name), make("span", { class: "score" }, percent(one.share)))));
+}
+
+function drawBoxes(regions) {
+  const svg = at("boxes"), size = regions ? Math.max(regions.width, regions.height) / 20 : 0;
+  const shape = (tag, attributes, text = "") => {
+    const element = document.createElementNS(svg.namespaceURI, tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.textContent = text;
+    return element;
+  };
+  svg.setAttribute("viewBox", `0 0 ${regions?.width ?? 1} ${regions?.height ?? 1}`);
+  svg.replaceChildren(...(regions?.found ?? []).flatMap(({ name, x, y, width, height }) => [
+    shape("rect", { x, y, width, height }),
+    shape("text", { x: x + width / 2, y: y + height / 2, "font-size": size, "text-anchor": "middle" }, name)]));
+}
+
 function empty() {
+  drawBoxes(null);
   at("answer").hidden = at("compare").hidden = true;
   at("notes").replaceChildren();
   at("columns").replaceChildren();
