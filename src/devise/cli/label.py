@@ -259,7 +259,7 @@ def label(
         label_in_parts(
             open_model(),
             request,
-            PartsJob(tuple(paths), output, ray, model, tuple(exclude or ())),
+            PartsJob(tuple(paths), output, ray, model, tuple(exclude or ()), lang),
             ready=partial(_ready, quiet=quiet),
         )
         return
