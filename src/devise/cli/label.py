@@ -19,6 +19,7 @@ from devise.cli.options import (
     ExcelOption,
     ExcludeOption,
     FastOption,
+    FramesOption,
     LangOption,
     MaxPixelsOption,
     ModelOption,
@@ -26,6 +27,8 @@ from devise.cli.options import (
     QuietOption,
     RejectOption,
     SenseOption,
+    VideoOption,
+    frames_of,
     parse_reject,
 )
 from devise.cli.terminal import tell
@@ -203,6 +206,8 @@ def label(
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
     ] = 0,
+    video: VideoOption = False,
+    frames: FramesOption = None,
     exclude: ExcludeOption = None,
     quiet: QuietOption = False,
     no_prior: NoPriorOption = False,
@@ -249,7 +254,10 @@ def label(
     request = LabelRequest(
         top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context
     )
+    tally = Tally(frames=frames_of(video, frames))
     if chosen == Format.parquet:
+        if video:
+            raise UsageError("--format parquet takes no videos: leave out --video, or use --format csv or jsonl")
         if sheet is not None or tree is not None or xmp:
             raise UsageError(
                 "--format parquet has no page and no sidecars: leave out --sheet, --tree and --xmp, or use --format csv"
@@ -268,7 +276,6 @@ def label(
     _check_outputs(("--output", output, "labels.csv"), ("--sheet", sheet, "sheet.html"), ("--tree", tree, "names.svg"))
     loaded = open_model()
     loaded.prepare()
-    tally = Tally()
 
     run = _ready(loaded, request, quiet)
     run.prepare()
@@ -390,6 +397,7 @@ def _found(paths: list[str], exclude: Sequence[str], tally: "Tally") -> Iterator
         lambda folder: tell(f"{folder}: no picture in this folder"),
         exclude=exclude,
         on_exclude=tally.leave_out,
+        frames=tally.frames,
     )
 
 

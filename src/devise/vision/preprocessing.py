@@ -20,6 +20,9 @@ Interpolation = Literal["bicubic", "bilinear", "lanczos"]
 Plane = Float32[np.ndarray, "3 crop crop"]
 """One picture as a backbone takes it: channels first, normalised."""
 
+Planes = Float32[np.ndarray, "images 3 crop crop"]
+"""Preprocessed pictures, as `Preprocessing.apply` makes each."""
+
 _FILTERS: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
