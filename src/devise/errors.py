@@ -4,6 +4,7 @@ import re
 
 __all__ = [
     "PHOTOS_EXTRA",
+    "VIDEO_EXTRA",
     "BundleError",
     "DeviseError",
     "LabelError",
@@ -23,6 +24,9 @@ __all__ = [
 
 PHOTOS_EXTRA = "the extra photos: pip install 'devise-zsl[photos]'"
 """What is missing where XMP, HEIC or raw files cannot be read."""
+
+VIDEO_EXTRA = "the extra video: pip install 'devise-zsl[video]'"
+"""What is missing where videos cannot be read."""
 
 _ADDRESS = re.compile(r"(?<![\w/.-])(https?|ftps?|s3|gs|gcs|az|hf|hdfs|file):/(?=[^/\s])", re.IGNORECASE)
 

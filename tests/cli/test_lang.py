@@ -1,7 +1,10 @@
 """`--lang`: nouns shown and understood in another language, with the same answers as in English."""
 
 import json
+import pickle
+from contextlib import chdir
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from PIL import Image
 from devise.cli.app import main
 from devise.cli.output import keywords_of
 from devise.model.labeller import load
+from devise.search import ray_job
 from devise.taxonomy.wordnet import ENGLISH, taxonomy_in
 
 
@@ -86,8 +90,44 @@ def test_parts_of_another_language_are_not_mixed(
     assert devise(*parts, "--lang", "fr") == 0
     assert devise(*parts) == 2
     assert "contains labels of another language" in capsys.readouterr().err
-    assert devise(*parts, "--lang", "fr", "--ray", 2) == 2
-    assert "--lang does not work with --ray" in capsys.readouterr().err
+
+
+class _Data:
+    """What the job asks of ray.data, in this process."""
+
+    ActorPoolStrategy = dict
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+
+    @classmethod
+    def from_items(cls, rows: list[dict[str, Any]], **_: object) -> "_Data":
+        return cls(rows)
+
+    def map_batches(self, worker: Any, *, fn_constructor_args: tuple[Any, ...], **_: object) -> "_Data":
+        with chdir("/"):  # a worker is elsewhere
+            made = worker(*pickle.loads(pickle.dumps(fn_constructor_args)))
+            for row in self._rows:
+                made({"items": [row["items"]]})
+        return self
+
+    def materialize(self) -> None: ...
+
+
+@pytest.mark.parametrize("options", [("--lang", "fr", "--no-prior"), ("--lang", "own.tsv")])
+def test_a_cluster_labels_as_one_process_does(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(ray_job, "_ray", lambda: SimpleNamespace(data=_Data))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.tsv").write_text("n00001740\tDing\nn00017222\tPflanze\n", encoding="utf-8")
+    for ray, folder in ((0, "plain"), (2, "cluster")):
+        parts = ("label", photo, "-f", "parquet", "-o", folder, "--sure", 0.01, *options)
+        assert devise(*parts, *(("--ray", ray) if ray else ())) == 0
+    plain, cluster = (parquet.read_table(tmp_path / folder).to_pylist() for folder in ("plain", "cluster"))
+    assert plain == cluster
+    assert plain[0]["guesses"]
 
 
 def test_keywords_carry_no_mark(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def phone(scene: Image.Image, tmp_path: Path) -> Path:
 def test_all_are_named_and_the_video_is_counted(label, phone: Path):
     pytest.importorskip("rawpy", reason="needs rawpy (the extra photos)")
     done = label(phone, "-k", 1, "-f", "csv")
-    told = ["devise: left out 1 video", "devise: left out 1 file: not a picture by its name"]
+    told = ["devise: left out 1 video: --video names it", "devise: left out 1 file: not a picture by its name"]
     assert (done.code, done.err.splitlines()) == (0, told)
     names = {line.split(",")[3] for line in done.out.splitlines()[1:]}
     assert (len(done.out.splitlines()), len(names)) == (4, 1)
@@ -59,7 +59,7 @@ def test_a_missing_package_is_said_once_and_its_photos_are_counted(
     err = capsys.readouterr().err.splitlines()
     assert err[:2] == told
     assert err[2:] == [
-        "devise: left out 1 video",
+        "devise: left out 1 video: --video names it",
         "devise: left out 1 file: not a picture by its name",
         "devise: 4 photos could not be read",
     ]

@@ -144,3 +144,39 @@ def test_a_synset_without_a_name_is_english_and_marked() -> None:
 
 def test_without_a_language_the_taxonomy_is_the_packaged_one() -> None:
     assert taxonomy_in(None) is default_taxonomy()
+
+
+def test_a_word_is_shown_before_what_is_none() -> None:
+    """Here "de" joins the words of 2,000 names, no long name begins with "tv", and nouns with one name are longer."""
+    joined = {f"n{number:08d}": (f"tete de rang{number}",) for number in range(2000)}
+    names = {
+        "n1": ("vtt", "VTT", "velo tout terrain", "velo de montagne"),
+        "n2": ("tva", "cuve"),
+        "n3": ("de", "lombric"),
+        "n4": ("ai", "aigle"),
+        "n5": ("cd", "CD", "cadmium"),
+        "n6": ("fax", "FAX"),
+        "n7": ("nu", "nudite"),
+        "n8": ("nu",),
+        "n9": ("al",),
+        "n10": ("GPS", "Global Positioning System"),
+    }
+    found = LanguageNames("xyz", "", names | joined, by_program=True)
+    english = {"n1": "mountain bike;all-terrain bike", "n5": "compact disk;CD", "n6": "facsimile;fax"}
+    english["n10"] = "Global Positioning System;GPS"
+    shown = {one: found.shown(one, english.get(one, "thing").split(";")) for one in names}
+    assert {one: listed[0] for one, listed in shown.items()} == {
+        **{"n1": "velo tout terrain", "n2": "cuve", "n3": "lombric", "n4": "aigle", "n5": "CD"},
+        **{"n6": "fax", "n7": "nu", "n8": "nu", "n9": "al", "n10": "GPS"},
+    }
+    assert all(sorted(listed) == sorted(names[one]) for one, listed in shown.items())
+    own = LanguageNames("own.tsv", "", names | joined)
+    assert own.shown("n2", ["tub"]) == ("tva", "cuve"), "a person has ordered them"
+    assert found.shown("n99", ["thing"]) == ()
+
+
+def test_short_words_stay_where_a_language_has_many() -> None:
+    danish, french = taxonomy_in("da"), taxonomy_in("fr")
+    assert danish.synset("n07886849").translations[0] == "øl"
+    assert french.synset("n04493381").translations[0] == "cuve"
+    assert "n04493381" in [one.id for one in french.find("tva")], "all names are still understood"

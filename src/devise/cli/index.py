@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcludeOption, FastOption, MaxPixelsOption, ModelOption
+from devise.cli.options import (
+    ExcludeOption,
+    FastOption,
+    FramesOption,
+    MaxPixelsOption,
+    ModelOption,
+    VideoOption,
+    frames_of,
+)
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 
@@ -39,6 +47,8 @@ def index(
             show_default=False,
         ),
     ] = None,
+    video: VideoOption = False,
+    frames: FramesOption = None,
     exclude: ExcludeOption = None,
     fast: FastOption = False,
     max_pixels: MaxPixelsOption = None,
@@ -58,6 +68,7 @@ def index(
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
     from devise.search.photoindex import index_photos
 
+    taken = frames_of(video, frames)
     if "" in photos:
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
     console = Console(stderr=True, soft_wrap=True)
@@ -72,6 +83,7 @@ def index(
             rehash=rehash,
             emptied=forget,
             exclude=exclude or (),
+            frames=taken,
             on_progress=lambda count: progress.update(task, advance=count),
         )
     problems = Problems()
@@ -92,7 +104,7 @@ def index(
         )
     for line in (
         *_stale_lines(done.stale, out),
-        *skipped_lines(done.skipped, done.videos),
+        *skipped_lines(done.skipped, done.videos, live=video),
         *excluded_lines(done.excluded),
     ):
         tell(line)

@@ -19,6 +19,7 @@ from devise.cli.options import (
     ExcelOption,
     ExcludeOption,
     FastOption,
+    FramesOption,
     LangOption,
     MaxPixelsOption,
     ModelOption,
@@ -26,6 +27,8 @@ from devise.cli.options import (
     QuietOption,
     RejectOption,
     SenseOption,
+    VideoOption,
+    frames_of,
     parse_reject,
 )
 from devise.cli.terminal import tell
@@ -212,6 +215,8 @@ def label(
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
     ] = 0,
+    video: VideoOption = False,
+    frames: FramesOption = None,
     exclude: ExcludeOption = None,
     timing: Annotated[
         bool, typer.Option("--timing", help="Print what a photo costs: decoding, network, scores and output.")
@@ -253,12 +258,8 @@ def label(
     typed = with_senses(taxonomy_in(lang), parse_labels(*labels) if labels else (), sense or ())
     open_model = partial(load, model, fast=fast, prior=not no_prior, language=lang)
     chosen = form.value if form else _form_of(output)
-    if excel and chosen != Format.csv:
-        raise UsageError("--excel is for CSV: give --format csv too")
-    if timing and (context or chosen == Format.parquet):
-        raise UsageError(
-            f"--timing is for one pass over photos: leave out {'--context' if context else '--format parquet'}"
-        )
+    pages = sheet is not None or tree is not None or xmp
+    _check_form(chosen, excel=excel, timing=timing, context=context, video=video, pages=pages)
     places = _keyword_places(xmp, xmp_name, embed, keep_time)
     if places is not None and sure is None:
         sure = IN_DOUBT
@@ -266,17 +267,14 @@ def label(
     request = LabelRequest(
         top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context, regions
     )
+    tally = Tally(frames=frames_of(video, frames))
     if chosen == Format.parquet:
-        if sheet is not None or tree is not None or xmp:
-            raise UsageError(
-                "--format parquet has no page and no sidecars: leave out --sheet, --tree and --xmp, or use --format csv"
-            )
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
             open_model(),
             request,
-            PartsJob(tuple(paths), output, ray, model, tuple(exclude or ())),
+            PartsJob(tuple(paths), output, ray, model, tuple(exclude or ()), lang),
             ready=partial(_ready, quiet=quiet),
         )
         return
@@ -286,7 +284,6 @@ def label(
     clock = Timing()
     loaded = open_model()
     loaded.prepare()
-    tally = Tally()
 
     run = _ready(loaded, request, quiet)
     run.prepare()
@@ -306,6 +303,22 @@ def label(
         tell(line)
     if tally.failed or tally.sidecars_failed or not tally.labelled:
         raise typer.Exit(1)
+
+
+def _check_form(form: str, *, excel: bool, timing: bool, context: bool, video: bool, pages: bool) -> None:
+    """Raise UsageError for options that do not go with the form of the output, or with each other."""
+    in_parts = form == Format.parquet
+    if excel and form != Format.csv:
+        raise UsageError("--excel is for CSV: give --format csv too")
+    if timing and (context or in_parts):
+        other = "--context" if context else "--format parquet"
+        raise UsageError(f"--timing is for one pass over photos: leave out {other}")
+    if in_parts and video:
+        raise UsageError("--format parquet takes no videos: leave out --video, or use --format csv or jsonl")
+    if in_parts and pages:
+        raise UsageError(
+            "--format parquet has no page and no sidecars: leave out --sheet, --tree and --xmp, or use --format csv"
+        )
 
 
 def _keyword_places(xmp: bool, name: SidecarName | None, embed: bool, keep_time: bool) -> "KeywordPlaces | None":
@@ -414,6 +427,7 @@ def _found(paths: list[str], exclude: Sequence[str], tally: "Tally") -> Iterator
         lambda folder: tell(f"{folder}: no picture in this folder"),
         exclude=exclude,
         on_exclude=tally.leave_out,
+        frames=tally.frames,
     )
 
 

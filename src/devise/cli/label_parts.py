@@ -15,6 +15,7 @@ from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.search.label_parts import chunks, done_names, label_chunk, problems_in, writing_parts
+from devise.taxonomy.languages import code_of
 from devise.vision.collections import find_items
 
 __all__ = ["PartsJob", "label_in_parts"]
@@ -25,6 +26,7 @@ class PartsJob:
     """places: paths, folders, .tar shards, URLs. output: folder of the parts. ray: workers of a cluster, 0 for none.
 
     bundle: the model's directory, which each worker of a cluster opens itself. exclude: see `find_pictures`.
+    language: a code, or a file of names.
     """
 
     places: tuple[str, ...]
@@ -32,6 +34,7 @@ class PartsJob:
     ray: int
     bundle: Path | None
     exclude: tuple[str, ...] = ()
+    language: str | None = None
 
 
 def label_in_parts(
@@ -54,10 +57,6 @@ def label_in_parts(
         raise UsageError(
             "--format parquet does not read a list from standard input: give photos, folders, shards or URLs"
         )
-    if job.ray and not model.parts.with_prior:
-        raise UsageError("--no-prior does not work with --ray: leave out one of them")
-    if job.ray and model.parts.taxonomy.language is not None:
-        raise UsageError("--lang does not work with --ray: leave out one of them")
     run = ready(model, request)
     work = _on_cluster if job.ray else _here
     places = tuple(place if "://" in place else os.path.abspath(place) for place in job.places)
@@ -103,9 +102,18 @@ def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tup
     """The same."""
     from devise.search.ray_job import ClusterJob, label_on_cluster
 
+    language = job.language
     found = label_on_cluster(
         ClusterJob(
-            job.places, folder.absolute(), run.request, job.bundle, job.ray, fast=model.parts.fast, exclude=job.exclude
+            job.places,
+            folder.absolute(),
+            run.request,
+            job.bundle,
+            job.ray,
+            fast=model.parts.fast,
+            exclude=job.exclude,
+            prior=model.parts.with_prior,
+            language=language if language is None or code_of(language) else os.path.abspath(language),
         )
     )
     return found.photos, found.now, found.skipped

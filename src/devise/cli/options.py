@@ -16,6 +16,7 @@ __all__ = [
     "ExcelOption",
     "ExcludeOption",
     "FastOption",
+    "FramesOption",
     "LabelPolicyOption",
     "LabelVectorsOption",
     "LangOption",
@@ -27,6 +28,8 @@ __all__ = [
     "RejectOption",
     "SenseOption",
     "SplitsOption",
+    "VideoOption",
+    "frames_of",
     "parse_reject",
 ]
 
@@ -98,6 +101,36 @@ MaxPixelsOption = Annotated[
         callback=_set_max_pixels,
     ),
 ]
+
+VideoOption = Annotated[
+    bool,
+    typer.Option(
+        "--video",
+        help="Name videos too, each by a few frames. The video of a live photo belongs to its photo. Needs the extra "
+        "video: pip install 'devise-zsl[video]'.",
+    ),
+]
+FramesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--frames",
+        metavar="N",
+        min=1,
+        max=100,
+        help="With --video: frames per video, spread over its length. [default: 5]",
+        show_default=False,
+    ),
+]
+
+
+def frames_of(video: bool, frames: int | None) -> int:
+    """Return the frames to read per video, 0 for no videos; UsageError if a number needs --video."""
+    from devise.vision.videos import FRAMES
+
+    if frames is not None and not video:
+        raise UsageError("--frames is for videos: give --video too")
+    return (frames or FRAMES) if video else 0
+
 
 SplitsOption = Annotated[
     Path | None,

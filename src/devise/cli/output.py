@@ -33,7 +33,7 @@ from devise.sidecars import (
     takes_keywords,
 )
 from devise.taxonomy.wordnet import ENGLISH
-from devise.vision.folders import EXTENSIONS, IGNORE_FILE, VIDEOS
+from devise.vision.folders import EXTENSIONS, IGNORE_FILE, is_video
 
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
@@ -62,7 +62,7 @@ IN_DOUBT = 0.7
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of pictures by outcome, and of files that are not pictures."""
+    """Counts of pictures by outcome, and of files that are not pictures. frames: per video, 0 names none."""
 
     labelled: int = 0
     rejected: int = 0
@@ -71,11 +71,12 @@ class Tally:
     videos: int = 0
     excluded: int = 0
     sidecars_failed: int = 0
+    frames: int = 0
     problems: Problems = field(default_factory=Problems)
 
     def skip(self, path: Path) -> None:
         """Count a file that is not a picture by its name."""
-        video = path.suffix.lower() in VIDEOS
+        video = is_video(path)
         self.videos += video
         self.skipped += not video
 
@@ -92,17 +93,22 @@ class Tally:
         """Yield the closing lines for the user; none if all went well."""
         yield from self.problems.lines()
         if self.failed and self.pictures > 1:
-            yield f"{self.failed:,} of {counted(self.pictures, 'photo')} could not be read"
+            both = f"{self.pictures:,} photos and videos" if self.frames else counted(self.pictures, "photo")
+            yield f"{self.failed:,} of {both} could not be read"
         if self.rejected and self.pictures > 1:
             yield f"{self.rejected:,} of {counted(self.labelled, 'labelled photo')} got 'none of these'"
-        yield from skipped_lines(self.skipped, self.videos)
+        yield from skipped_lines(self.skipped, self.videos, live=bool(self.frames))
         yield from excluded_lines(self.excluded)
 
 
-def skipped_lines(files: int, videos: int = 0) -> Iterator[str]:
-    """Yield a line on each kind of files that are not pictures, if there are any."""
-    if videos:
-        yield f"left out {counted(videos, 'video')}"
+def skipped_lines(files: int, videos: int = 0, *, live: bool = False) -> Iterator[str]:
+    """Yield a line on each kind of files that are not pictures, if there are any. live: videos of live photos."""
+    if videos and live:
+        yield f"left out {counted(videos, 'video')}: {'it belongs to a' if videos == 1 else 'they belong to'} live " + (
+            "photo" if videos == 1 else "photos"
+        )
+    elif videos:
+        yield f"left out {counted(videos, 'video')}: --video names {'it' if videos == 1 else 'them'}"
     if files:
         kept = "not a picture by its name" if files == 1 else "not pictures by their names"
         yield f"left out {counted(files, 'file')}: {kept}"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from devise.errors import PHOTOS_EXTRA, counted, shortened
+from devise.errors import PHOTOS_EXTRA, VIDEO_EXTRA, counted, shortened
 
 __all__ = ["Problems", "Stream", "one_line", "tell"]
 
@@ -52,16 +52,18 @@ class Problems:
     """Problems of photos: each is printed as it comes, but a missing package only once, at the end, with a count."""
 
     def __init__(self) -> None:
-        self._missing: Counter[str] = Counter()
+        self._missing: Counter[tuple[str, str]] = Counter()
 
     def tell(self, line: str) -> None:
         """Print a photo and its problem, or count it."""
-        if line.endswith(PHOTOS_EXTRA):
-            self._missing[line.rpartition(": ")[0].rpartition(": ")[2]] += 1
+        if line.endswith((PHOTOS_EXTRA, VIDEO_EXTRA)):
+            _, needs, cure = line.rsplit(": ", 2)
+            self._missing[needs, cure] += 1
         else:
             tell(line)
 
     def lines(self) -> Iterator[str]:
         """Yield a line per missing package."""
-        for needs, count in self._missing.items():
-            yield f"{counted(count, 'photo')} not read: {needs}: {PHOTOS_EXTRA.partition(': ')[2]}"
+        for (needs, cure), count in self._missing.items():
+            noun = "video" if VIDEO_EXTRA.endswith(cure) else "photo"
+            yield f"{counted(count, noun)} not read: {needs}: {cure}"

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from devise.cli.terminal import Stream
 from devise.errors import PictureError, UsageError
-from devise.vision.decoding import read_picture
+from devise.vision.decoding import read_picture, video_thumbnail
+from devise.vision.folders import is_video
 
 __all__ = ["Protocol", "grid_rows", "pictures_in", "protocol_of", "require_pictures", "sixel", "terminal_width"]
 
@@ -104,7 +105,10 @@ def _letters(row: Image.Image, columns: int, pixels: int) -> int:
 
 def _small(path: Path) -> Image.Image:
     try:
-        photo = Image.fromarray(read_picture(path, min_side=_CELL))
+        if is_video(path):
+            photo: Image.Image = Image.open(BytesIO(video_thumbnail(path, _CELL)))
+        else:
+            photo = Image.fromarray(read_picture(path, min_side=_CELL))
     except PictureError:
         return Image.new("RGB", (_CELL - 2 * _FRAME,) * 2, "grey")
     photo.thumbnail((_CELL - 2 * _FRAME,) * 2)

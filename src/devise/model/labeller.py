@@ -27,7 +27,7 @@ from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
 from devise.space.embedding import PlacingScorer, Scorer
-from devise.space.evidence import Evidence
+from devise.space.evidence import Evidence, Probabilities
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from devise.model.hedges import Hedger
     from devise.vision.regions import FeatureMaps
 
-__all__ = ["LabelRequest", "LabelRun", "Model", "load"]
+__all__ = ["LabelRequest", "LabelRun", "Model", "load", "surest_frame"]
 
 Picture: TypeAlias = str | PictureSource | Found
 _Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
@@ -209,7 +209,8 @@ class Model:
     def features(self, pictures: Iterable[Picture], *, regions: bool = False) -> Iterator[Extracted]:
         """Yield the features of each picture, in order; see `extract`. regions: those of its parts too."""
         sources = (Path(one) if isinstance(one, str | os.PathLike) else one for one in pictures)
-        return extract(sources, self.backbone(), regions=self.feature_maps() if regions else None, ahead=_AHEAD)
+        maps = self.feature_maps() if regions else None
+        return extract(sources, self.backbone(), regions=maps, ahead=_AHEAD, joined=self._joined)
 
     def feature_maps(self) -> "FeatureMaps":
         """Return the network for parts of pictures, compiled at first use; UsageError if it has no feature map."""
@@ -217,6 +218,12 @@ class Model:
             if self._feature_maps is None:
                 self._feature_maps = self.parts.feature_maps(streams=cores())
             return self._feature_maps
+
+    def _joined(self, frames: Features) -> Float32[np.ndarray, " features"]:
+        row: Float32[np.ndarray, " features"] = frames[
+            surest_frame(self.parts.classifier.evidence(frames).probabilities)
+        ]
+        return row
 
     def backbone(self) -> Backbone:
         """Return the network, compiled at first use for one picture per core, and cached."""
@@ -457,6 +464,18 @@ def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
     if labels is not None and not isinstance(labels, str):
         raise UsageError(f"labels must be one text, as in 'kick scooter; zedonk: part zebra', got {labels!r}")
     return parse_labels(labels) if labels is not None else ()
+
+
+def surest_frame(probabilities: Probabilities) -> int:
+    """Return the frame of a video that shows best what its frames show: the first class of their mean.
+
+    probabilities: of the classes, a row per frame. On videos made of photos this is right as often as the mean of the
+    probabilities of all labels (tools/video_trials.py), and an index can keep it.
+
+    >>> surest_frame(np.array([[0.5, 0.5, 0], [0.1, 0.9, 0], [0, 0, 1]], dtype=np.float32))
+    1
+    """
+    return int(probabilities[:, probabilities.mean(axis=0).argmax()].argmax())
 
 
 def load(

@@ -21,6 +21,7 @@ from devise.search.photoindex import Problem
 from devise.search.store import PhotoFact, PhotoStore, Rows
 from devise.sidecars import SidecarName, shares_stem, sidecar_of
 from devise.vision.decoding import read_picture
+from devise.vision.folders import is_video
 from devise.vision.pipeline import cores
 
 __all__ = [
@@ -96,6 +97,7 @@ def find_duplicates(
 
     similar: least correlation, in (0, 1]. same_bytes: only group photos with the same content. outside: leave out
     photos below this folder. on_photo: called for each photo that was compared with all others.
+    Of videos only those with the same bytes are grouped.
     PhotoIndexError if there is no index; UsageError for a threshold out of range. A photo that is missing, changed
     since it was indexed, or unreadable is a problem and in no group.
     """
@@ -123,7 +125,9 @@ class _Grouping:
         for place, fact in enumerate(rows.facts):
             same.setdefault(fact.sha256, []).append(place)
         self._first = np.array([self._join(places) for places in same.values()], dtype=np.int64)
-        self._first = self._first[self._first >= 0]
+        self._first = np.array(
+            [one for one in self._first.tolist() if one >= 0 and not is_video(rows.facts[one].path)], dtype=np.int64
+        )
         self._vectors = rows.vectors[self._first]
 
     def _join(self, places: list[int]) -> int:

@@ -1,7 +1,8 @@
-"""Index photos: read new and changed ones, recognise moved ones, remove deleted ones."""
+"""Index photos and videos: read new and changed ones, recognise moved ones, remove deleted ones."""
 
 import hashlib
 import os
+import stat
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ import numpy as np
 from devise.arrays import Features
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import MANIFEST_FILE
-from devise.errors import PHOTOS_EXTRA, PictureError, UsageError
+from devise.errors import PHOTOS_EXTRA, VIDEO_EXTRA, PictureError, UsageError
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import make_scorer
@@ -23,7 +24,7 @@ from devise.search.store import Header, Known, PhotoFact, PhotoStore, Rows
 from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
 from devise.vision.decoding import picture_bytes
-from devise.vision.folders import VIDEOS, Found, find_pictures
+from devise.vision.folders import Found, find_pictures, is_video
 from devise.vision.metadata import read_metadata, sidecar_time
 from devise.vision.pipeline import Extracted
 
@@ -158,6 +159,7 @@ def index_photos(
     rehash: bool = False,
     emptied: bool = False,
     exclude: Sequence[str] = (),
+    frames: int = 0,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Indexed:
     """Update the index with these photos and folders; create it if missing.
@@ -166,7 +168,8 @@ def index_photos(
     and time it had is taken for unchanged; rehash: its content is compared too. Killed at any moment, all photos
     that were written until then (every few seconds) are there; the next call does the rest.
     emptied: folders that are empty or absent are really so. exclude: see `find_pictures`; what is excluded leaves the
-    index. on_progress: called with the number of photos done.
+    index. frames: index videos too, by so many frames; 0 leaves those of the index that still exist as they are.
+    on_progress: called with the number of photos done.
     A photo that cannot be read is a problem and stops nothing.
 
     PhotoIndexError if the index is damaged, in use or another model's. UsageError if a path does not exist, or if no
@@ -177,7 +180,7 @@ def index_photos(
         raise UsageError(f"no such file or folder: {missing[0]}")
     store = PhotoStore.created(index, header_of(model.parts))
     with store.writing():
-        run = _Run(model, store, rehash, on_progress, exclude)
+        run = _Run(model, store, rehash, on_progress, exclude, frames)
         try:
             run.work([path for path in paths if path not in missing])
         finally:
@@ -197,12 +200,14 @@ class _Run:
         rehash: bool,
         on_progress: Callable[[int], None],
         exclude: Sequence[str],
+        frames: int,
     ) -> None:
         self.done = Indexed()
         self._model = model
         self._store = store
         self._rehash = rehash
         self._exclude = exclude
+        self._frames = frames
         self._on_progress = on_progress
         self._known = store.known()
         self._contents = {known.fact.sha256: known for known in self._known.values()}
@@ -243,7 +248,14 @@ class _Run:
     def forget(self, paths: Sequence[Path], emptied: bool) -> None:
         """Remove photos below `paths` that were not found from the index."""
         roots = {os.path.abspath(path) for path in paths}
-        lost = [p for p in self._known if p not in self._seen and _below(p, roots) and not _below(p, self._unread)]
+        lost = [
+            path
+            for path in self._known
+            if path not in self._seen
+            and _below(path, roots)
+            and not _below(path, self._unread)
+            and (self._frames or not (is_video(path) and os.path.lexists(path)))
+        ]
         for root in roots if not emptied else ():
             here = sum(_below(path, {root}) for path in lost)
             if here and not any(_below(path, {root}) for path in self._seen):
@@ -264,7 +276,9 @@ class _Run:
 
     def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
         """Yield the bytes of photos that must go through the network; handle all others directly."""
-        for found in find_pictures(paths, on_skip=self._skip, exclude=self._exclude, on_exclude=self._leave_out):
+        for found in find_pictures(
+            paths, on_skip=self._skip, exclude=self._exclude, on_exclude=self._leave_out, frames=self._frames
+        ):
             path = os.path.abspath(found.path)
             if path in self._seen:
                 continue
@@ -274,9 +288,9 @@ class _Run:
                 yield Found(Path(path), found.problem)
                 continue
             self._seen.add(path)
-            yield from self._read(path)
+            yield from self._read(path, found.frames)
 
-    def _read(self, path: str) -> Iterator[bytes | Found]:
+    def _read(self, path: str, frames: int) -> Iterator[bytes | Found]:
         known = self._known.get(path)
         fact = PhotoFact(path, 0, 0, b"")
         try:
@@ -293,18 +307,21 @@ class _Run:
             if known is not None and same:
                 self._reuse(replace(fact, sha256=known.fact.sha256), known)
                 return
-            data = picture_bytes(Path(path))
+            if frames and not stat.S_ISREG(state.st_mode):
+                raise PictureError("not a regular file")
+            data = b"" if frames else picture_bytes(Path(path))
+            sha256 = bytes.fromhex(file_sha256(Path(path))) if frames else hashlib.sha256(data).digest()
         except (PictureError, OSError) as error:
             self._waiting.append(fact)
             yield Found(
                 Path(path), str(error) if isinstance(error, PictureError) else f"cannot be read ({error.strerror})"
             )
             return
-        fact = replace(fact, sha256=hashlib.sha256(data).digest())
+        fact = replace(fact, sha256=sha256)
         source = self._contents.get(fact.sha256)
         if source is None:
             self._waiting.append(fact)
-            yield data
+            yield Found(Path(path), frames=frames) if frames else data
         else:
             self._reuse(fact, source)
 
@@ -352,13 +369,13 @@ class _Run:
     def _fail(self, path: str, reason: str) -> None:
         """Remove a photo that is now damaged from the index; keep one that access problems or a lost package hide."""
         self.done.problems.append(Problem(path, reason))
-        if reason.endswith(PHOTOS_EXTRA):
+        if reason.endswith((PHOTOS_EXTRA, VIDEO_EXTRA)):
             return
         if path in self._known and path in self._seen and os.access(path, os.R_OK):
             self._rows.append(Rows.gone([path], self._store.header.dim, self._store.header.best))
 
     def _skip(self, path: Path) -> None:
-        video = path.suffix.lower() in VIDEOS
+        video = is_video(path)
         self.done.videos += video
         self.done.skipped += not video
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import DeviseError, counted
-from devise.model.labeller import LabelRequest, load
+from devise.model.labeller import LabelRequest, Model, load
 from devise.search.label_parts import CHUNK, chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.vision.collections import Item, find_items
 
@@ -20,7 +20,8 @@ class ClusterJob:
 
     places: paths, folders, .tar shards, URLs; every worker must reach them by these names, and `folder` too.
     bundle: a model's directory, None for the one in the package. workers: processes with one core each.
-    chunk: photos per part. fast: the network in 8-bit integers. exclude: see `find_pictures`.
+    chunk: photos per part. exclude: see `find_pictures`. fast, prior, language: see `load`; every worker must reach a
+    file of names by its name.
     """
 
     places: tuple[str, ...]
@@ -31,6 +32,12 @@ class ClusterJob:
     chunk: int = CHUNK
     fast: bool = False
     exclude: tuple[str, ...] = ()
+    prior: bool = True
+    language: str | None = None
+
+    def model(self) -> Model:
+        """Load the model."""
+        return load(self.bundle, fast=self.fast, prior=self.prior, language=self.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
     DeviseError if photos are missing at the end, or if Ray is not installed.
     """
     ray = _ray()
-    with writing_parts(job.folder, load(job.bundle, fast=job.fast), job.request):
+    with writing_parts(job.folder, job.model(), job.request):
         return _on_cluster(ray, job)
 
 
@@ -82,7 +89,7 @@ class _Worker:
 
     def __init__(self, job: ClusterJob) -> None:
         self._job = job
-        self._run = load(job.bundle, fast=job.fast).run(job.request)
+        self._run = job.model().run(job.request)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
         """Label the chunks of the batch; return the number of unreadable photos per chunk."""

@@ -176,7 +176,7 @@ class Engine:
         assert self._maps is not None, "an engine of a model"
         plane, whole, size = reader.planes(picture, self._backbone.preprocessing)
         windows, why = self._maps().windows_of(whole, size)
-        return Extracted(b"", self._backbone.features(plane[None])[0], None, why, windows)
+        return Extracted(b"", self._backbone.features(plane[None])[0], None, why, windows=windows)
 
     def _score(self) -> None:
         while (job := self._ready.get()) is not None:

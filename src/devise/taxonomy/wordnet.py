@@ -156,7 +156,8 @@ class Taxonomy:
         """Return the names in the taxonomy's language, the one to show first; empty for English."""
         if self.language is None:
             return ()
-        return self.language.names.get(synset_id) or (self.terms(synset_id)[0] + ENGLISH,)
+        english = self.terms(synset_id)
+        return self.language.shown(synset_id, english) or (english[0] + ENGLISH,)
 
     def terms(self, synset_id: str) -> tuple[str, ...]:
         """The terms of a synset, without the rest of it; TaxonomyError for an unknown id."""

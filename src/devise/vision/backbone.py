@@ -6,21 +6,17 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
 
 from devise.arrays import Features
 from devise.errors import BundleError
 from devise.files import read_file, reason_of
 from devise.vision.bounds import Bounds
 from devise.vision.networkfile import check_file, check_graph
-from devise.vision.preprocessing import Preprocessing
+from devise.vision.preprocessing import Planes, Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
 from devise.vision.runtime import import_openvino, infer
 
 __all__ = ["Backbone", "OpenVinoBackbone", "Planes", "read_network", "runtime_settings"]
-
-Planes = Float32[np.ndarray, "images 3 crop crop"]
-"""Preprocessed pictures, as `Preprocessing.apply` makes each."""
 
 
 @runtime_checkable

@@ -25,9 +25,13 @@ import numpy as np
 from devise.errors import PictureError
 from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
-from devise.vision.preprocessing import Plane, Preprocessing, WholePlane
+from devise.vision.preprocessing import Plane, Planes, Preprocessing, WholePlane
+from devise.vision.videos import read_frames
 
-__all__ = ["Decoder", "PictureReader", "main"]
+__all__ = ["VIDEO_SECONDS", "Decoder", "PictureReader", "main"]
+
+VIDEO_SECONDS = 60
+"""Processor time for the frames of one video. A minute of 4K without key frames takes half of it."""
 
 _SLACK = 128_000_000  # bytes beside the picture: its output, the library's tables
 _PATIENCE = 3  # seconds of the clock for one of the processor: others use it too
@@ -41,7 +45,7 @@ _MALLOC = {  # large blocks go back to the system when they are freed
 }
 
 
-Planes: TypeAlias = tuple[Plane, WholePlane, tuple[int, int]]
+Parts: TypeAlias = tuple[Plane, WholePlane, tuple[int, int]]
 
 
 @runtime_checkable
@@ -54,7 +58,7 @@ class PictureReader(Protocol):
     def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
         """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
 
-    def planes(self, data: bytes, preprocessing: Preprocessing) -> Planes:
+    def planes(self, data: bytes, preprocessing: Preprocessing) -> Parts:
         """Return the input for the middle of a picture, that for the whole, and its width and height in pixels."""
 
     def thumbnail(self, path: Path, side: int) -> bytes:
@@ -104,7 +108,7 @@ class Decoder:
         plane: Plane = np.frombuffer(answer, np.float32).reshape(3, side, side)
         return plane
 
-    def planes(self, data: bytes, preprocessing: Preprocessing) -> Planes:
+    def planes(self, data: bytes, preprocessing: Preprocessing) -> Parts:
         """See `PictureReader`."""
         asked = {"preprocessing": preprocessing.to_dict(), "whole": True, "size": len(data)}
         answer = self._ask(asked, data)
@@ -118,9 +122,21 @@ class Decoder:
         """See `PictureReader`."""
         return self._ask({"path": os.fspath(path), "side": side, "size": 0})
 
+    def frames(self, path: Path, count: int, preprocessing: Preprocessing) -> Planes:
+        """Return the network's input for so many frames of a video; the errors of `plane`, and see `read_frames`."""
+        asked = {"path": os.fspath(path), "frames": count, "preprocessing": preprocessing.to_dict(), "size": 0}
+        side = preprocessing.crop
+        planes: Planes = np.frombuffer(self._ask(asked), np.float32).reshape(count, 3, side, side)
+        return planes
+
     def close(self) -> None:
         """End the process."""
         self._end()
+
+    def kill(self) -> None:
+        """End the process at once, from any thread: a picture that is being read cannot be read."""
+        if (process := self._process) is not None:
+            process.kill()
 
     def _ask(self, asked: Mapping[str, object], data: bytes = b"") -> bytes:
         self.start()
@@ -226,9 +242,12 @@ def main(arguments: list[str]) -> None:
 
 
 def _answer(told: Mapping[str, Any], data: bytes, limits: PictureLimits) -> bytes:
-    if "path" in told:
+    if "side" in told:
         return thumbnail(Path(told["path"]), told["side"], limits=limits)
     preprocessing = Preprocessing.from_dict(told["preprocessing"])
+    if "frames" in told:
+        frames = read_frames(Path(told["path"]), told["frames"], min_side=preprocessing.decode_side, limits=limits)
+        return b"".join(preprocessing.apply(frame).tobytes() for frame in frames)
     sizes: list[tuple[int, int]] = []
     pixels = read_picture(
         data, min_side=preprocessing.decode_side, limits=limits, on_size=lambda *size: sizes.append(size)

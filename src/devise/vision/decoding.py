@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from devise.arrays import Pixels
 from devise.errors import PHOTOS_EXTRA, PictureError
 from devise.vision.colours import bytes_of_unit, has_orientation, on_white, orientation_of, to_srgb, upright
-from devise.vision.folders import absent
+from devise.vision.folders import absent, is_video
 from devise.vision.limits import (
     MAX_BYTES,
     MAX_JPEG_PIXELS,
@@ -36,6 +36,7 @@ from devise.vision.limits import (
     read_jpeg_header,
 )
 from devise.vision.rawfiles import is_raw, preview_of
+from devise.vision.videos import read_frames
 
 __all__ = [
     "MAX_BYTES",
@@ -50,6 +51,7 @@ __all__ = [
     "quiet_pillow",
     "read_picture",
     "thumbnail",
+    "video_thumbnail",
 ]
 
 
@@ -510,16 +512,40 @@ def _reason(error: Exception) -> str:
 
 
 def data_uri(path: Path, side: int, quality: int = 82) -> str:
-    """Return the `thumbnail` as a data URI."""
-    return f"data:image/jpeg;base64,{b64encode(thumbnail(path, side, quality)).decode('ascii')}"
+    """Return the `thumbnail` as a data URI; that of a video is made by another process."""
+    small = video_thumbnail(path, side) if is_video(path) else thumbnail(path, side, quality)
+    return f"data:image/jpeg;base64,{b64encode(small).decode('ascii')}"
+
+
+def video_thumbnail(path: Path, side: int) -> bytes:
+    """Return the `thumbnail` of a video, made by another process; PictureError if it cannot be read."""
+    reader, lock = _video_reader()
+    with lock:
+        try:
+            small: bytes = reader.thumbnail(path, side)
+        except TimeoutError:
+            raise PictureError("takes too long to decode") from None
+    return small
+
+
+@cache
+def _video_reader() -> tuple[Any, threading.Lock]:
+    """Return a process that reads videos, and the lock of it; it ends with this process."""
+    from devise.vision.decoder_process import VIDEO_SECONDS, Decoder  # which needs this module
+
+    return Decoder(PictureLimits.usual(), VIDEO_SECONDS), threading.Lock()
 
 
 def thumbnail(path: Path, side: int, quality: int = 82, *, limits: PictureLimits | None = None) -> bytes:
-    """Return the picture as a JPEG without metadata, its longer side at most `side` pixels.
+    """Return the picture, or the middle frame of a video, as a JPEG without metadata.
 
-    limits: see `read_picture`. PictureError if it cannot be read.
+    side: pixels of its longer side at most. limits: see `read_picture`. PictureError if it cannot be read.
     """
-    image = Image.fromarray(read_picture(path, min_side=side, limits=limits))
+    if is_video(path):
+        (pixels,) = read_frames(path, 1, min_side=side, limits=limits or PictureLimits.usual())
+    else:
+        pixels = read_picture(path, min_side=side, limits=limits)
+    image = Image.fromarray(pixels)
     image.thumbnail((side, side))
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)

@@ -1,4 +1,4 @@
-"""Find pictures in files and folders, one by one in a fixed order."""
+"""Find pictures and videos in files and folders, one by one in a fixed order."""
 
 import os
 import re
@@ -26,6 +26,7 @@ __all__ = [
     "is_hidden",
     "is_packed",
     "is_shard",
+    "is_video",
 ]
 
 EXTENSIONS = frozenset(
@@ -35,8 +36,10 @@ EXTENSIONS = frozenset(
 )
 """Suffixes of picture files in folders, in any letter case."""
 
-VIDEOS = frozenset({".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm"})
-"""Suffixes of videos: not read, but counted by themselves. A phone puts one next to each live photo."""
+VIDEOS = frozenset({".3g2", ".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm"})
+"""Suffixes of videos, in any letter case."""
+
+_LIVE = frozenset({".mov", ".mp4"})  # of the video that a phone puts next to each live photo
 
 SYSTEM_FOLDERS = frozenset(
     {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
@@ -70,10 +73,14 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A picture to read, or a path without one; then `problem` says why."""
+    """A picture to read, or a path without one; then `problem` says why.
+
+    frames: of a video, how many to read; 0 for a picture.
+    """
 
     path: Path
     problem: str | None = None
+    frames: int = 0
 
 
 def find_pictures(
@@ -83,6 +90,7 @@ def find_pictures(
     *,
     exclude: Sequence[str] = (),
     on_exclude: Callable[[Path], None] | None = None,
+    frames: int = 0,
 ) -> Iterator[Found]:
     """Yield given files, and pictures in folders and subfolders, sorted by name per folder.
 
@@ -95,6 +103,9 @@ def find_pictures(
     exclude: patterns like those of .gitignore, relative to each folder of `paths`. What they match is left out, what
     a `.deviseignore` in a folder matches, and SYSTEM_FOLDERS. `on_exclude` is called with each file and folder that
     is left out for one of these reasons; without it, `on_skip` is. UsageError for a malformed pattern.
+
+    frames: yield videos too, with so many frames to read; 0 passes them over. A video in a folder that has the name of
+    a photo there belongs to a live photo: it is passed over too.
     """
     entered: set[tuple[int, int]] = set()
     patterns = _compiled(exclude, "--exclude") if exclude else None
@@ -103,13 +114,13 @@ def find_pictures(
         if os.path.isdir(path):
             fresh, empty = len(entered), True
             rules = () if patterns is None else ((path, patterns),)
-            for found in _walk(path, entered, on_skip, rules, on_exclude):
+            for found in _walk(path, entered, on_skip, rules, on_exclude, frames):
                 empty = False
                 yield found
             if empty and len(entered) > fresh and on_empty is not None:
                 on_empty(path)
         else:
-            yield _file(path)
+            yield _file(path, frames if is_video(path) else 0)
 
 
 def is_found(path: Path, root: Path, exclude: Sequence[str] = ()) -> bool:
@@ -167,6 +178,11 @@ def is_hidden(member: PurePosixPath) -> bool:
     return any(part.startswith(".") for part in member.parts)
 
 
+def is_video(path: str | Path) -> bool:
+    """Return whether the name is that of a video."""
+    return os.path.splitext(path)[1].lower() in VIDEOS
+
+
 def is_shard(name: str) -> bool:
     """Return whether the name is that of a shard, whose photos can be read one by one."""
     return name.lower().endswith(".tar")
@@ -194,11 +210,12 @@ def _walk(
     on_skip: Callable[[Path], None] | None,
     rules: _Rules,
     on_exclude: Callable[[Path], None] | None,
+    frames: int,
 ) -> Iterator[Found]:
     """Walk depth first, with an explicit stack: a tree may be deeper than Python's recursion."""
-    waiting = [(iter([root]), rules)]
+    waiting: list[tuple[Iterator[Path], _Rules, frozenset[str]]] = [(iter([root]), rules, frozenset())]
     while waiting:
-        listing, rules = waiting[-1]
+        listing, rules, photos = waiting[-1]
         path = next(listing, None)
         if path is None:
             waiting.pop()
@@ -209,13 +226,17 @@ def _walk(
                 on_exclude(path)
         elif is_folder:
             try:
-                waiting.append((iter(_listing(path, entered)), (*rules, *_own_rules(path))))
+                inside = _listing(path, entered)
+                named = frozenset(one.stem for one in inside if frames and one.suffix.lower() in EXTENSIONS)
+                waiting.append((iter(inside), (*rules, *_own_rules(path)), named))
             except OSError as error:
                 yield Found(path, f"the folder cannot be read ({error.strerror})")
             except UsageError as error:
                 yield Found(path, f"left out: {error}")
         elif path.suffix.lower() in EXTENSIONS:
             yield _file(path)
+        elif frames and is_video(path) and not (path.suffix.lower() in _LIVE and path.stem in photos):
+            yield _file(path, frames)
         elif on_skip is not None and path.suffix.lower() != ".xmp":  # a sidecar belongs to a photo
             on_skip(path)
 
@@ -256,7 +277,7 @@ def _is_excluded(path: Path, rules: _Rules, *, is_folder: bool) -> bool:
     return False
 
 
-def _file(path: Path) -> Found:
+def _file(path: Path, frames: int = 0) -> Found:
     try:
         path.stat()
     except (OSError, ValueError) as error:
@@ -266,4 +287,4 @@ def _file(path: Path) -> Found:
         return Found(path, absent(path) if missing else f"cannot be read ({getattr(error, 'strerror', error)})")
     if is_shard(path.name) or is_packed(path.name):
         return Found(path, "an archive, not a picture: unpack it, or let label --format parquet read a .tar")
-    return Found(path)
+    return Found(path, frames=frames)

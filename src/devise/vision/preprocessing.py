@@ -25,6 +25,8 @@ WholePlane = Float32[np.ndarray, "3 _high _wide"]
 
 LONGEST = 4
 """Largest width / height, or the reverse, of a picture that is looked at part by part: it bounds the cost."""
+Planes = Float32[np.ndarray, "images 3 crop crop"]
+"""Preprocessed pictures, as `Preprocessing.apply` makes each."""
 
 _FILTERS: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
