@@ -13,6 +13,7 @@ from devise.cli.app import app
 from devise.cli.options import (
     CacheOption,
     CountsOption,
+    DeviceOption,
     DistilOption,
     FastOption,
     LabelPolicyOption,
@@ -21,7 +22,9 @@ from devise.cli.options import (
     ModelOption,
     NoPriorOption,
     OnBadOption,
+    PrecisionOption,
     SplitsOption,
+    chosen_place,
 )
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError
@@ -109,6 +112,8 @@ def evaluate(
     distil: DistilOption = False,
     no_prior: NoPriorOption = False,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -134,6 +139,7 @@ def evaluate(
     for option, path in (("--json", json_file), ("--images", images)):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"{option} needs a file in an existing folder, got {path}")
+    place = chosen_place(device, precision, fast=fast)
     files = ProtocolFiles(splits, counts)
     cache = None if no_cache else cache_folder()
     tagged = truth == Truth.xmp
@@ -150,6 +156,7 @@ def evaluate(
                 distil=distil,
                 fast=fast,
                 prior=not no_prior,
+                place=place,
                 on_bad=on_bad,
                 say=tell,
             ),

@@ -16,6 +16,7 @@ import typer
 from devise.cli.app import app
 from devise.cli.options import (
     AllNounsOption,
+    DeviceOption,
     ExcelOption,
     ExcludeOption,
     FastOption,
@@ -23,9 +24,11 @@ from devise.cli.options import (
     MaxPixelsOption,
     ModelOption,
     NoPriorOption,
+    PrecisionOption,
     QuietOption,
     RejectOption,
     SenseOption,
+    chosen_place,
     parse_reject,
 )
 from devise.cli.terminal import tell
@@ -208,6 +211,8 @@ def label(
     no_prior: NoPriorOption = False,
     lang: LangOption = None,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -238,7 +243,10 @@ def label(
         raise UsageError(f"--all-nouns sets the candidates: leave out --candidates {candidates}")
     candidates = "all-nouns" if all_nouns else candidates
     typed = with_senses(taxonomy_in(lang), parse_labels(*labels) if labels else (), sense or ())
-    open_model = partial(load, model, fast=fast, prior=not no_prior, language=lang)
+    place = chosen_place(device, precision, fast=fast)
+    open_model = partial(
+        load, model, fast=fast, prior=not no_prior, language=lang, device=place.device, precision=place.precision
+    )
     chosen = form.value if form else _form_of(output)
     if excel and chosen != Format.csv:
         raise UsageError("--excel is for CSV: give --format csv too")

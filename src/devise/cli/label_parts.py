@@ -105,7 +105,14 @@ def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tup
 
     found = label_on_cluster(
         ClusterJob(
-            job.places, folder.absolute(), run.request, job.bundle, job.ray, fast=model.parts.fast, exclude=job.exclude
+            job.places,
+            folder.absolute(),
+            run.request,
+            job.bundle,
+            job.ray,
+            fast=model.parts.fast,
+            exclude=job.exclude,
+            place=model.parts.place,
         )
     )
     return found.photos, found.now, found.skipped

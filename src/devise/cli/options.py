@@ -6,12 +6,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from devise.cli.terminal import tell
 from devise.errors import UsageError
+from devise.vision.runtime import Device, Placement, Precision, settled
 
 __all__ = [
     "AllNounsOption",
     "CacheOption",
     "CountsOption",
+    "DeviceOption",
     "DistilOption",
     "ExcelOption",
     "ExcludeOption",
@@ -23,10 +26,12 @@ __all__ = [
     "ModelOption",
     "NoPriorOption",
     "OnBadOption",
+    "PrecisionOption",
     "QuietOption",
     "RejectOption",
     "SenseOption",
     "SplitsOption",
+    "chosen_place",
     "parse_reject",
 ]
 
@@ -66,6 +71,33 @@ FastOption = Annotated[
     bool,
     typer.Option("--fast", help="Run the network in 8-bit integers: several times faster, slightly less accurate."),
 ]
+
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        help="Where the network runs: cpu; gpu or npu, by OpenVINO; cuda, by ONNX Runtime (extra cuda); auto, the gpu "
+        "if there is one, else the cpu. devise info lists what is here.",
+    ),
+]
+
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        help="Numbers in which the network multiplies: f32; bf16, faster and less exact, on a CPU that has it; auto, "
+        "bf16 if the CPU has it.",
+    ),
+]
+
+
+def chosen_place(device: Device, precision: Precision, *, fast: bool) -> Placement:
+    """Return where the network runs, and print what auto chose; UsageError for what is not here."""
+    place, note = settled(Placement(device, precision), fast=fast)
+    if note:
+        tell(note)
+    return place
+
 
 LangOption = Annotated[
     str | None,

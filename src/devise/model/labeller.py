@@ -32,6 +32,7 @@ from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
 from devise.vision.pipeline import Extracted, cores, extract
+from devise.vision.runtime import Device, Placement, Precision
 
 if TYPE_CHECKING:
     from devise.model.hedges import Hedger
@@ -409,12 +410,22 @@ def _typed(labels: str | None) -> tuple[TypedLabel, ...]:
 
 
 def load(
-    path: str | Path | None = None, *, fast: bool = False, prior: bool = True, language: str | None = None
+    path: str | Path | None = None,
+    *,
+    fast: bool = False,
+    prior: bool = True,
+    language: str | None = None,
+    device: Device = "cpu",
+    precision: Precision = "f32",
 ) -> Model:
     """Load the model in a bundle directory; None is the one in the package.
 
     fast: run its network in 8-bit integers, slightly less accurate; BundleError if the bundle has no part for that.
     prior: False ranks by similarity alone, without preference for nouns that people photograph.
     language: show and understand nouns in it: "fr" and the like, or a file, see `devise.taxonomy.languages`.
+    device: auto, cpu, gpu, npu or cuda; precision: auto, f32 or bf16. See `devise.vision.runtime`; UsageError for what
+    is not here.
     """
-    return Model(ModelParts.open(None if path is None else Path(path), fast=fast, prior=prior, language=language))
+    place = Placement(device, precision)
+    bundle = None if path is None else Path(path)
+    return Model(ModelParts.open(bundle, fast=fast, prior=prior, language=language, place=place))

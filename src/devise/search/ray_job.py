@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import DeviseError, counted
-from devise.model.labeller import LabelRequest, load
+from devise.model.labeller import LabelRequest, Model, load
 from devise.search.label_parts import CHUNK, chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.vision.collections import Item, find_items
+from devise.vision.runtime import ON_CPU, Placement
 
 __all__ = ["ClusterJob", "ClusterLabelled", "label_on_cluster"]
 
@@ -21,6 +22,7 @@ class ClusterJob:
     places: paths, folders, .tar shards, URLs; every worker must reach them by these names, and `folder` too.
     bundle: a model's directory, None for the one in the package. workers: processes with one core each.
     chunk: photos per part. fast: the network in 8-bit integers. exclude: see `find_pictures`.
+    place: device and precision of every worker; workers share the GPUs that Ray knows of.
     """
 
     places: tuple[str, ...]
@@ -31,6 +33,7 @@ class ClusterJob:
     chunk: int = CHUNK
     fast: bool = False
     exclude: tuple[str, ...] = ()
+    place: Placement = ON_CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
     DeviseError if photos are missing at the end, or if Ray is not installed.
     """
     ray = _ray()
-    with writing_parts(job.folder, load(job.bundle, fast=job.fast), job.request):
+    with writing_parts(job.folder, _model(job), job.request):
         return _on_cluster(ray, job)
 
 
@@ -62,12 +65,14 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     asked = sum(map(len, waiting))
     if waiting:
         rows = [{"items": [asdict(item) for item in chunk]} for chunk in waiting]
+        workers = min(job.workers, len(rows))
         labelled = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Worker,
             fn_constructor_args=(job,),
             batch_size=1,
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=min(job.workers, len(rows))),
+            num_gpus=_gpu_share(ray, job.place, workers),
+            compute=ray.data.ActorPoolStrategy(size=workers),
         )
         labelled.materialize()
     after = done_names(job.folder)
@@ -77,12 +82,29 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     return ClusterLabelled(len(after), asked, problems_in(job.folder), len(skipped))
 
 
+def _model(job: ClusterJob) -> Model:
+    return load(job.bundle, fast=job.fast, device=job.place.device, precision=job.place.precision)
+
+
+def _gpu_share(ray: Any, place: Placement, workers: int) -> float | None:
+    """The GPUs that Ray reserves per worker, at most one; None for other devices.
+
+    Without them, Ray hides all NVIDIA GPUs from a worker. DeviseError if the cluster has none.
+    """
+    if place.device not in ("gpu", "cuda"):
+        return None
+    gpus = float(ray.cluster_resources().get("GPU", 0))
+    if not gpus:
+        raise DeviseError(f"the Ray cluster has no GPU for --device {place.device}: start it with --num-gpus")
+    return min(1.0, int(1000 * gpus / workers) / 1000)
+
+
 class _Worker:
     """An actor in a worker process; it reads the model once."""
 
     def __init__(self, job: ClusterJob) -> None:
         self._job = job
-        self._run = load(job.bundle, fast=job.fast).run(job.request)
+        self._run = _model(job).run(job.request)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
         """Label the chunks of the batch; return the number of unreadable photos per chunk."""
