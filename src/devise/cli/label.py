@@ -22,12 +22,14 @@ from devise.cli.options import (
     FastOption,
     LangOption,
     MaxPixelsOption,
-    ModelOption,
+    ModelsOption,
     NoPriorOption,
     PrecisionOption,
     QuietOption,
     RejectOption,
     SenseOption,
+    WeightsOption,
+    bundles_of,
     chosen_place,
     parse_reject,
 )
@@ -214,7 +216,8 @@ def label(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
-    model: ModelOption = None,
+    weights: WeightsOption = None,
+    model: ModelsOption = None,
 ) -> None:
     """Name what is in photos.
 
@@ -233,6 +236,7 @@ def label(
         write_answers,
     )
     from devise.model.candidates import with_senses
+    from devise.model.ensemble import load_ensemble
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
     from devise.taxonomy.wordnet import taxonomy_in
@@ -243,13 +247,14 @@ def label(
         raise UsageError(f"--all-nouns sets the candidates: leave out --candidates {candidates}")
     candidates = "all-nouns" if all_nouns else candidates
     typed = with_senses(taxonomy_in(lang), parse_labels(*labels) if labels else (), sense or ())
-    place = chosen_place(device, precision, fast=fast)
-    open_model = partial(
-        load, model, fast=fast, prior=not no_prior, language=lang, device=place.device, precision=place.precision
-    )
     chosen = form.value if form else _form_of(output)
-    if excel and chosen != Format.csv:
-        raise UsageError("--excel is for CSV: give --format csv too")
+    place = chosen_place(device, precision, fast=fast)
+    bundles = bundles_of(model, weights)
+    _check_form(chosen, len(bundles), excel=excel)
+    opener = partial(load, bundles[0]) if len(bundles) == 1 else partial(load_ensemble, bundles, weights)
+    open_model = partial(
+        opener, fast=fast, prior=not no_prior, language=lang, device=place.device, precision=place.precision
+    )
     places = _keyword_places(xmp, xmp_name, embed, keep_time)
     if places is not None and sure is None:
         sure = IN_DOUBT
@@ -267,7 +272,7 @@ def label(
         label_in_parts(
             open_model(),
             request,
-            PartsJob(tuple(paths), output, ray, model, tuple(exclude or ())),
+            PartsJob(tuple(paths), output, ray, bundles[0], tuple(exclude or ())),
             ready=partial(_ready, quiet=quiet),
         )
         return
@@ -296,6 +301,13 @@ def label(
         tell(line)
     if tally.failed or tally.sidecars_failed or not tally.labelled:
         raise typer.Exit(1)
+
+
+def _check_form(form: str, models: int, *, excel: bool) -> None:
+    if excel and form != Format.csv:
+        raise UsageError("--excel is for CSV: give --format csv too")
+    if models > 1 and form == Format.parquet:
+        raise UsageError("--format parquet takes one model: give another format")
 
 
 def _keyword_places(xmp: bool, name: SidecarName | None, embed: bool, keep_time: bool) -> "KeywordPlaces | None":

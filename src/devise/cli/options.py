@@ -24,6 +24,7 @@ __all__ = [
     "LangOption",
     "MaxPixelsOption",
     "ModelOption",
+    "ModelsOption",
     "NoPriorOption",
     "OnBadOption",
     "PrecisionOption",
@@ -31,6 +32,8 @@ __all__ = [
     "RejectOption",
     "SenseOption",
     "SplitsOption",
+    "WeightsOption",
+    "bundles_of",
     "chosen_place",
     "parse_reject",
 ]
@@ -41,6 +44,35 @@ ModelOption = Annotated[
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
     ),
 ]
+
+ModelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--model",
+        help="Directory of a model bundle; given twice or more, the models name each photo together. default is the "
+        "model in the package. [default: the model in the package]",
+        show_default=False,
+    ),
+]
+
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of several models, made by devise train ensemble. [default: equal]",
+        show_default=False,
+    ),
+]
+
+
+def bundles_of(models: list[Path] | None, weights: Path | None = None) -> list[Path | None]:
+    """Return the bundle of each --model, None for the one in the package; UsageError for weights of one model."""
+    found = [None if str(one) == "default" and not one.exists() else one for one in models or ()] or [None]
+    if weights is not None and len(found) == 1:
+        raise UsageError("--weights is for several models: give --model twice or more")
+    return found
+
 
 AllNounsOption = Annotated[
     bool,

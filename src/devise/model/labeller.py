@@ -21,7 +21,7 @@ from devise.model.candidates import Candidates, choose_candidates
 from devise.model.context import answers_in_context
 from devise.model.explain import Explainer
 from devise.model.parts import ModelParts
-from devise.model.rejection import Reject, Rejection
+from devise.model.rejection import JoinedRejection, Reject, Rejection
 from devise.model.scorers import METHODS, KindScorer, Method, make_scorer, temperature_of
 from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
@@ -37,7 +37,7 @@ from devise.vision.runtime import Device, Placement, Precision
 if TYPE_CHECKING:
     from devise.model.hedges import Hedger
 
-__all__ = ["LabelRequest", "LabelRun", "Model", "load"]
+__all__ = ["LabelRequest", "LabelRun", "Model", "Picture", "load"]
 
 Picture: TypeAlias = str | PictureSource | Found
 _Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
@@ -117,6 +117,16 @@ class Model:
     def labels(self) -> LabelSet:
         """Return all labels of the model; their glosses are empty, `labelled` adds them."""
         return self.parts.space.labels
+
+    @property
+    def name(self) -> str:
+        """Return the name with the options that change scores."""
+        return self.parts.name
+
+    @property
+    def dim(self) -> int:
+        """Return the number of features per picture."""
+        return self.parts.bundle.manifest.backbone.features
 
     def label(
         self,
@@ -208,12 +218,16 @@ class Model:
 
     def prepare(self) -> None:
         """Compile the network in the background; an error is raised at first use."""
+        threading.Thread(target=self.compile_quietly, name="devise-compile", daemon=True).start()
 
-        def compiled() -> None:
-            with suppress(DeviseError):
-                self.backbone()
+    def compile_quietly(self) -> None:
+        """Compile the network; an error is raised at first use."""
+        with suppress(DeviseError):
+            self.backbone()
 
-        threading.Thread(target=compiled, name="devise-compile", daemon=True).start()
+    def evidence(self, features: Features) -> Evidence:
+        """Return what scorers take, from the features of pictures."""
+        return self.parts.classifier.evidence(features)
 
     def labelled(self, label: Label) -> Label:
         """Return the label with its gloss from the taxonomy."""
@@ -242,7 +256,9 @@ class LabelRun:
             self.notes = (*self.notes, *_softmax_notes(request, self.candidates, self.ranked))
         self._top = min(request.top or _TOP, len(self.ranked))
         auto = request.rejects == "auto"
-        self._rejection = Rejection(model.parts, candidates, self.ranked.ids) if auto else None
+        self._rejection: Rejection | JoinedRejection | None = None
+        if auto:
+            self._rejection = Rejection(model.parts, candidates, self.ranked.ids)
         self._temperature = np.float32(
             temperature_of(model.parts, request.method) if request.method != "softmax" else 1.0
         )
@@ -252,7 +268,7 @@ class LabelRun:
 
         Data that only a picture in doubt needs is not loaded: there may be none.
         """
-        self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32), blank=True)
+        self._told(np.zeros((1, self._model.dim), np.float32), blank=True)
 
     def answers(self, pictures: Iterable[Picture], on_picture: Callable[[], None] = lambda: None) -> Iterator[Answer]:
         """Yield one answer per picture, in order, at most two blocks late; broken pictures do not stop it.
@@ -273,7 +289,7 @@ class LabelRun:
     def queries(self, features: Features) -> Queries:
         """Return positions of pictures in the label space, by a method that places them."""
         assert isinstance(self._scorer, PlacingScorer), f"the method {self.request.method} does not place pictures"
-        return self._scorer.queries(self._model.parts.classifier.evidence(features))
+        return self._scorer.queries(self._model.evidence(features))
 
     def answers_of(self, block: Sequence[Extracted], first: int = 0, queries: Queries | None = None) -> list[Answer]:
         """Return answers for pictures of known features. first: the number of the first in its batch.
@@ -295,7 +311,7 @@ class LabelRun:
         return Answer(source, guesses, standings=standings, note=one.note, hedge=hedge)
 
     def _told(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Told]:
-        evidence = self._model.parts.classifier.evidence(features)
+        evidence = self._model.evidence(features)
         if queries is None:
             scores = self._scorer.scores(evidence)
         else:

@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +19,7 @@ from devise.vision.preprocessing import Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
 from devise.vision.runtime import CUDA_PROVIDER, ON_CPU, Placement, import_openvino, infer, openvino_settings
 
-__all__ = ["Backbone", "OnnxRuntimeBackbone", "OpenVinoBackbone", "Planes"]
+__all__ = ["Backbone", "JoinedBackbones", "OnnxRuntimeBackbone", "OpenVinoBackbone", "Planes"]
 
 Planes = Float32[np.ndarray, "images 3 crop crop"]
 """Preprocessed pictures, as `Preprocessing.apply` makes each."""
@@ -146,6 +148,13 @@ class OnnxRuntimeBackbone:
         for row, plane in zip(features, planes, strict=True):
             row[:] = self._session.run(None, {self._input: np.ascontiguousarray(plane[None])})[0][0]
         return _finite(features)
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedBackbones:
+    """Networks that look at the same pictures, each with its own preprocessing."""
+
+    members: Sequence[Backbone]
 
 
 def _file_bytes(onnx: Path | bytes) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.errors import PictureError
-from devise.vision.backbone import Backbone
+from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
 
@@ -36,17 +36,26 @@ def cores() -> int:
 
 
 def extract_one(
-    source: PictureSource, backbone: Backbone, on_note: Callable[[str], None] = lambda note: None
+    source: PictureSource, backbone: Backbone | JoinedBackbones, on_note: Callable[[str], None] = lambda note: None
 ) -> Float32[np.ndarray, " features"]:
-    """Return the features of one picture; PictureError if it cannot be read. on_note: see `read_picture`."""
-    preprocessing = backbone.preprocessing
-    pixels = read_picture(source, min_side=preprocessing.decode_side, on_note=on_note)
-    features: Float32[np.ndarray, " features"] = backbone.features(preprocessing.apply(pixels)[None])[0]
+    """Return the features of one picture, those of several networks one after the other; it is decoded once.
+
+    PictureError if it cannot be read. on_note: see `read_picture`.
+    """
+    members = backbone.members if isinstance(backbone, JoinedBackbones) else (backbone,)
+    side = max(one.preprocessing.decode_side for one in members)
+    pixels = read_picture(source, min_side=side, on_note=on_note)
+    found = [one.features(one.preprocessing.apply(pixels)[None])[0] for one in members]
+    features: Float32[np.ndarray, " features"] = found[0] if len(found) == 1 else np.concatenate(found)
     return features
 
 
 def extract(
-    sources: Iterable[PictureSource | Found], backbone: Backbone, *, workers: int | None = None, ahead: int = 4
+    sources: Iterable[PictureSource | Found],
+    backbone: Backbone | JoinedBackbones,
+    *,
+    workers: int | None = None,
+    ahead: int = 4,
 ) -> Iterator[Extracted]:
     """Yield one result per source, in order; an unreadable picture gives its problem and does not stop it.
 
@@ -70,7 +79,7 @@ def extract(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _extracted(source: PictureSource | Found, backbone: Backbone) -> Extracted:
+def _extracted(source: PictureSource | Found, backbone: Backbone | JoinedBackbones) -> Extracted:
     problem = None
     if isinstance(source, Found):
         problem = source.problem
