@@ -49,7 +49,7 @@ ModelsOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--model",
-        help="Directory of a model bundle; given twice or more, the models name each photo together. default is the "
+        help="Directory of a model bundle; if repeated, the models name each photo together. default is the "
         "model in the package. [default: the model in the package]",
         show_default=False,
     ),
