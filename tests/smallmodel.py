@@ -82,7 +82,7 @@ def mean_colour_network() -> bytes:
     return bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
 
 
-def write_small_bundle(path: Path, **fused: float) -> None:
+def write_small_bundle(path: Path, *, seed: int | None = None, **fused: float) -> None:
     """Labels composed from random word vectors, surgery without a picture: the steps of the default model."""
     rng = np.random.default_rng(20)
     taxonomy = default_taxonomy()
@@ -92,6 +92,8 @@ def write_small_bundle(path: Path, **fused: float) -> None:
     rows = [list(LABELS).index(label_id) for label_id in TRAINED]
     centre = centre_of(composed.vectors[rows])
     placed_vectors = placed(composed.vectors, centre)
+    if seed is not None:  # the same labels, another classifier
+        rng = np.random.default_rng(seed)
     classifier = Classifier(
         (2 * rng.standard_normal((len(TRAINED), 3))).astype(np.float32),
         rng.standard_normal(len(TRAINED), dtype=np.float32),
@@ -141,6 +143,20 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("labeller") / "small"
     write_small_bundle(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def other_small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the small model with another classifier."""
+    path = tmp_path_factory.mktemp("ensemble") / "other"
+    write_small_bundle(path, seed=21, temperature=0.2)
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_small(other_small_bundle: Path) -> Model:
+    """The small model with another classifier."""
+    return load(other_small_bundle)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from devise.model.labeller import LabelRequest
 from devise.search import ray_job
 from devise.search.label_parts import done_names
 from devise.search.ray_job import ClusterJob, ClusterLabelled, label_on_cluster
+from devise.vision.runtime import Placement
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -104,3 +107,25 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_numbers_that_travelled_come_back():
     assert [ray_job._plain(value) for value in (None, "a", float("nan"), np.int64(3), 4.0)] == [None, "a", None, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "workers", "share"),
+    [("cpu", 0, 2, None), ("cuda", 4, 2, 1.0), ("cuda", 1, 3, 0.333), ("gpu", 2, 4, 0.5), ("npu", 0, 2, None)],
+)
+def test_workers_share_the_gpus_of_the_cluster(device: Any, gpus: int, workers: int, share: float | None):
+    ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 8.0, "GPU": float(gpus)})
+    assert ray_job._gpu_share(ray, Placement(device), workers) == share
+
+
+def test_a_cluster_without_a_gpu_is_refused():
+    ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 8.0})
+    with pytest.raises(DeviseError, match="the Ray cluster has no GPU for --device cuda"):
+        ray_job._gpu_share(ray, Placement("cuda"), 2)
+
+
+def test_workers_open_the_model_where_the_job_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray_job, "load", lambda bundle, **more: asked.append(more))
+    ray_job._model(ClusterJob((), tmp_path, LabelRequest(), fast=False, place=Placement("cuda", "f32")))
+    assert asked == [{"fast": False, "device": "cuda", "precision": "f32"}]

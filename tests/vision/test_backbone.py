@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from devise.arrays import Pixels
-from devise.errors import BundleError
-from devise.vision.backbone import Backbone, OpenVinoBackbone
+from devise.errors import BundleError, UsageError
+from devise.vision.backbone import Backbone, OnnxRuntimeBackbone, OpenVinoBackbone
 from devise.vision.efficientnet import EfficientNetLite
 from devise.vision.preprocessing import Preprocessing
+from devise.vision.runtime import Placement, here
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,75 @@ def test_a_missing_network(lite0: EfficientNetLite, tmp_path: Path) -> None:
 def test_preprocessing_of_another_size(lite0_onnx: bytes) -> None:
     with pytest.raises(BundleError, match=r"3x224x224, its preprocessing makes 3x260x260"):
         OpenVinoBackbone(lite0_onnx, Preprocessing.of_lite(260))
+
+
+TOLERANCE = 1e-4  # of the largest feature, as the docs say of every device in float32
+
+
+def test_onnx_runtime_makes_the_features_of_openvino(
+    lite0: EfficientNetLite, lite0_onnx: bytes, lite0_backbone: OpenVinoBackbone, planes: np.ndarray
+) -> None:
+    """The code of --device cuda, on the CPU."""
+    pytest.importorskip("onnxruntime")
+    twin: Backbone = OnnxRuntimeBackbone(lite0_onnx, lite0.preprocessing, provider="CPUExecutionProvider")
+    assert twin.dim == 1280
+    assert twin.features(planes[:0]).shape == (0, 1280)
+    expected = lite0_backbone.features(planes)
+    assert np.abs(twin.features(planes) - expected).max() < TOLERANCE * expected.max()
+    assert (twin.features(planes[::-1]) == twin.features(planes)[::-1]).all()
+
+
+def test_onnx_runtime_refuses_the_networks_that_openvino_refuses(lite0: EfficientNetLite, lite0_onnx: bytes) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(BundleError, match="cannot be read by OpenVINO"):
+        OnnxRuntimeBackbone(lite0_onnx[:1000], lite0.preprocessing, provider="CPUExecutionProvider")
+    with pytest.raises(BundleError, match=r"its preprocessing makes 3x260x260"):
+        OnnxRuntimeBackbone(lite0_onnx, Preprocessing.of_lite(260), provider="CPUExecutionProvider")
+
+
+def test_cuda_that_does_not_start(lite0: EfficientNetLite, lite0_onnx: bytes) -> None:
+    """A provider that cannot start is left out by ONNX Runtime, which then runs on the CPU without an error."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("CUDA is here")
+    with pytest.raises(UsageError, match="--device cuda cannot start"):
+        OnnxRuntimeBackbone(lite0_onnx, lite0.preprocessing)
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu"])
+def test_a_device_that_cannot_compile_the_network(lite0: EfficientNetLite, lite0_onnx: bytes, device: str) -> None:
+    if device in {one.device for one in here()}:
+        pytest.skip(f"{device} is here")
+    with pytest.raises(BundleError, match=f"cannot run on --device {device} .*give --device cpu") as caught:
+        OpenVinoBackbone(lite0_onnx, lite0.preprocessing, place=Placement(device))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_other_devices_make_the_features_of_the_cpu(
+    lite0: EfficientNetLite, lite0_onnx: bytes, lite0_backbone: OpenVinoBackbone, planes: np.ndarray
+) -> None:
+    others = [one.device for one in here() if one.device in ("gpu", "cuda")]
+    if not others:
+        pytest.skip("this machine has no GPU")
+    expected = lite0_backbone.features(planes)
+    for device in others:
+        made: Backbone = (
+            OnnxRuntimeBackbone(lite0_onnx, lite0.preprocessing)
+            if device == "cuda"
+            else OpenVinoBackbone(lite0_onnx, lite0.preprocessing, place=Placement(device))
+        )
+        assert np.abs(made.features(planes) - expected).max() < TOLERANCE * expected.max()
+
+
+def test_bf16_costs_little(
+    lite0: EfficientNetLite, lite0_onnx: bytes, lite0_backbone: OpenVinoBackbone, planes: np.ndarray
+) -> None:
+    if "BF16" not in here()[0].capabilities:
+        pytest.skip("this processor has no bf16")
+    half = OpenVinoBackbone(lite0_onnx, lite0.preprocessing, place=Placement("cpu", "bf16"))
+    assert half.executed_types()["bf16"]
+    found, expected = (
+        one / np.linalg.norm(one, axis=1, keepdims=True)
+        for one in (half.features(planes), lite0_backbone.features(planes))
+    )
+    assert ((found * expected).sum(axis=1) > 0.99).all()

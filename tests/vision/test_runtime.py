@@ -3,9 +3,16 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from devise.errors import UsageError
+from devise.vision import runtime
+from devise.vision.runtime import Placement, here, openvino_settings, settled
 
 SOURCE = Path(__file__).parents[2] / "src"
 IMPORT = """
@@ -67,3 +74,96 @@ assert "CPU" in engine.Core().available_devices
 """
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+
+
+GPU = {"FULL_DEVICE_NAME": "a GPU", "OPTIMIZATION_CAPABILITIES": ["FP32", "FP16"]}
+CPU = {"FULL_DEVICE_NAME": "a CPU ", "OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"]}
+CPU_BF16 = CPU | {"OPTIMIZATION_CAPABILITIES": ["FP32", "BF16", "INT8"]}
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """OpenVINO as it would be on another machine."""
+
+    def pretend(**devices: dict[str, Any]) -> None:
+        core = SimpleNamespace(
+            available_devices=[one.replace("_", ".") for one in devices],
+            get_property=lambda name, key: devices[name.replace(".", "_")][key],
+        )
+        monkeypatch.setattr(runtime, "import_openvino", lambda: SimpleNamespace(Core=lambda: core))
+        monkeypatch.setattr(runtime, "_cuda", lambda: ())
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("asked", "fast", "placed", "note"),
+    [
+        (("cpu", "f32"), False, ("cpu", "f32"), ""),
+        (("gpu", "f32"), False, ("gpu", "f32"), ""),
+        (("auto", "f32"), False, ("gpu", "f32"), "device: gpu (a GPU), f32"),
+        (("auto", "f32"), True, ("cpu", "f32"), "device: cpu (a CPU), 8-bit integers"),
+        (("auto", "bf16"), False, ("cpu", "bf16"), "device: cpu (a CPU), bf16"),
+        (("cpu", "auto"), False, ("cpu", "bf16"), "device: cpu (a CPU), bf16"),
+        (("cpu", "auto"), True, ("cpu", "f32"), "device: cpu (a CPU), 8-bit integers"),
+        (("cpu", "bf16"), False, ("cpu", "bf16"), ""),
+        (("gpu", "auto"), False, ("gpu", "f32"), "device: gpu (a GPU), f32"),
+    ],
+)
+def test_what_a_placement_becomes(
+    machine: Callable[..., None], asked: tuple[Any, Any], fast: bool, placed: tuple[str, str], note: str
+):
+    machine(CPU=CPU_BF16, GPU_0=GPU, GPU_1=GPU, GNA=GPU)
+    found, told = settled(Placement(*asked), fast=fast)
+    assert (found.device, found.precision) == placed
+    assert told == note
+    assert settled(found, fast=fast) == (found, "")
+
+
+def test_a_processor_without_bf16_stays_in_float32_and_says_so(machine: Callable[..., None]):
+    machine(CPU=CPU)
+    assert settled(Placement("auto", "auto")) == (Placement(), "device: cpu (a CPU), f32; it has no bf16")
+    with pytest.raises(UsageError, match="a CPU has no bf16: leave it out"):
+        settled(Placement("cpu", "bf16"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "fast", "message"),
+    [
+        (("npu", "f32"), False, r"--device npu is not here: this machine has cpu \(a CPU\), gpu \(a GPU\)$"),
+        (("cuda", "f32"), False, r"not here \(it needs pip install 'devise-zsl\[cuda\]' and NVIDIA's driver\): this"),
+        (("gpu", "bf16"), False, "for a CPU with bf16, and gpu runs in f32"),
+        (("gpu", "f32"), True, "--fast runs in 8-bit integers on the CPU"),
+        (("cpu", "bf16"), True, "--fast runs in 8-bit integers on the CPU"),
+    ],
+)
+def test_what_is_not_here_is_refused(machine: Callable[..., None], asked: tuple[Any, Any], fast: bool, message: str):
+    machine(CPU=CPU_BF16, GPU=GPU)
+    with pytest.raises(UsageError, match=message):
+        settled(Placement(*asked), fast=fast)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UsageError, match="device must be one of auto, cpu, gpu, npu, cuda, got 'tpu'"):
+        Placement("tpu")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="precision must be one of auto, f32, bf16, got 'f16'"):
+        Placement("cpu", "f16")  # type: ignore[arg-type]
+
+
+def test_settings_of_each_device():
+    assert openvino_settings(Placement(), 2, 3) == {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "NUM_STREAMS": 2,
+        "INFERENCE_NUM_THREADS": 3,
+    }
+    assert openvino_settings(Placement("cpu", "bf16"), 1, None)["INFERENCE_PRECISION_HINT"] == "bf16"
+    assert openvino_settings(Placement("gpu"), 2, 3) == {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "THROUGHPUT",
+    }
+    assert openvino_settings(Placement("npu"), 1, None) == {"PERFORMANCE_HINT": "LATENCY"}
+
+
+def test_the_devices_of_this_machine_begin_with_its_cpu():
+    assert here()[0].device == "cpu"
+    assert "FP32" in here()[0].capabilities

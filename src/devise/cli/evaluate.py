@@ -1,9 +1,12 @@
 """devise evaluate: measure how good the labels are, on photos with known labels."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,18 +16,28 @@ from devise.cli.app import app
 from devise.cli.options import (
     CacheOption,
     CountsOption,
+    DeviceOption,
     DistilOption,
     FastOption,
     LabelPolicyOption,
     LabelVectorsOption,
     MaxPixelsOption,
-    ModelOption,
+    ModelsOption,
     NoPriorOption,
     OnBadOption,
+    PrecisionOption,
     SplitsOption,
+    WeightsOption,
+    bundles_of,
+    chosen_place,
 )
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError
+
+if TYPE_CHECKING:
+    from devise.model.labeller import Model
+    from devise.text.vectorfiles import OnBad
+    from devise.vision.runtime import Placement
 
 __all__ = ["Truth", "evaluate"]
 
@@ -36,6 +49,41 @@ class Truth(StrEnum):
 
     folders = "folders"
     xmp = "xmp"
+
+
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """Another label space: the options of these names."""
+
+    label_vectors: str | None
+    label_policy: str | None
+    distil: bool
+    on_bad: "OnBad"
+
+
+def _opener(
+    bundles: Sequence[Path | None],
+    weights: Path | None,
+    space: _Space,
+    place: "Placement",
+    settings: Mapping[str, Any],
+    *,
+    context: bool,
+) -> "Callable[[], Model]":
+    """Return what opens the model or the ensemble; UsageError for options that only one model has."""
+    from devise.model.ensemble import load_ensemble
+    from devise.model.other_space import load_in_space
+
+    vectors, policy = space.label_vectors, space.label_policy
+    if len(bundles) == 1:
+        rest: dict[str, Any] = {"place": place, "on_bad": space.on_bad, "say": tell, **settings}
+        return partial(load_in_space, bundles[0], vectors, policy, distil=space.distil, **rest)
+    if vectors is not None or policy is not None or context:
+        raise UsageError(
+            "several models are joined in their own spaces: leave out --label-vectors, --label-policy and --context, "
+            "or give one model"
+        )
+    return partial(load_ensemble, bundles, weights, device=place.device, precision=place.precision, **settings)
 
 
 @app.command(no_args_is_help=True)
@@ -109,8 +157,11 @@ def evaluate(
     distil: DistilOption = False,
     no_prior: NoPriorOption = False,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
-    model: ModelOption = None,
+    weights: WeightsOption = None,
+    model: ModelsOption = None,
 ) -> None:
     """Measure flat hit@k, hierarchical precision@k and more for every scorer, random embeddings and chance.
 
@@ -122,7 +173,6 @@ def evaluate(
     from devise.evaluation.record import write_record
     from devise.evaluation.testsets import ProtocolFiles
     from devise.files import atomic_write, cache_folder
-    from devise.model.other_space import load_in_space
 
     if candidates is not None and protocol is not None:
         raise UsageError("--protocol sets the candidates: leave out --candidates")
@@ -133,25 +183,20 @@ def evaluate(
     for option, path in (("--json", json_file), ("--images", images)):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"{option} needs a file in an existing folder, got {path}")
+    place = chosen_place(device, precision, fast=fast)
     files = ProtocolFiles(splits, counts)
     cache = None if no_cache else cache_folder()
     tagged = truth == Truth.xmp
     wanted = candidates or ("all" if tagged else _CANDIDATES)
     request = EvaluationRequest(wanted, protocol, files, branch, cache, context, tagged)
+    space = _Space(label_vectors, label_policy, distil, on_bad)
+    settings = {"fast": fast, "prior": not no_prior}
+    opened = _opener(bundles_of(model, weights), weights, space, place, settings, context=context)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("photos", total=None)
         found = evaluate_folders(
-            load_in_space(
-                model,
-                label_vectors,
-                label_policy,
-                distil=distil,
-                fast=fast,
-                prior=not no_prior,
-                on_bad=on_bad,
-                say=tell,
-            ),
+            opened(),
             folders,
             request=request,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),

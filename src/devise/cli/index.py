@@ -10,12 +10,15 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import (
+    DeviceOption,
     ExcludeOption,
     FastOption,
     FramesOption,
     MaxPixelsOption,
     ModelOption,
+    PrecisionOption,
     VideoOption,
+    chosen_place,
     frames_of,
 )
 from devise.cli.terminal import Problems, tell
@@ -51,6 +54,8 @@ def index(
     frames: FramesOption = None,
     exclude: ExcludeOption = None,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -73,7 +78,8 @@ def index(
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
     console = Console(stderr=True, soft_wrap=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
-    loaded = load(model, fast=fast)
+    place = chosen_place(device, precision, fast=fast)
+    loaded = load(model, fast=fast, device=place.device, precision=place.precision)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         done = index_photos(

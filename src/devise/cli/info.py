@@ -21,7 +21,8 @@ def info(
 ) -> None:
     """Show the model: labels, network, scoring, calibration, parts, origins, licences.
 
-    If the model has a fast form, also show how --fast multiplies on this processor.
+    Also show the devices of this machine for --device, and how --fast multiplies on this processor if the model has
+    a fast form.
 
     Exits with 1 if --verify finds a fault.
     """
@@ -31,6 +32,7 @@ def info(
     from devise.bundle.parts import BACKBONE, FAST
     from devise.cli.info_output import print_info
     from devise.model.parts import DEFAULT_BUNDLE, ModelParts
+    from devise.vision.runtime import here
 
     bundle = open_bundle(DEFAULT_BUNDLE if model is None else model)
     if verify:
@@ -40,6 +42,7 @@ def info(
         if BACKBONE in {part.name for part in bundle.manifest.parts}:
             try_network(bundle.path)
     described = describe(bundle) | {"withheld": ModelParts(bundle).withheld_counts}
+    described["devices"] = [one.to_dict() for one in here()]
     if FAST in {part.name for part in bundle.manifest.parts}:
         from devise.vision.quantised import products_here
 

@@ -42,6 +42,7 @@ _FAST = {
     "narrow": "narrow: this processor adds 8-bit products in 16 bits, so the weights are rounded in larger steps",
     "none": "none: OpenVINO has no 8-bit arithmetic for this processor",
 }
+_NUMBERS = {"FP32": "f32", "BF16": "bf16", "FP16": "16-bit floats", "INT8": "8-bit integers"}
 _POLICY = frozenset(
     ("name", "terms", "term_weight", "gloss_weight", "parents_weight", "parts_weight", "head_weight", "rarity")
 )
@@ -53,6 +54,7 @@ def print_info(bundle: Bundle, described: Mapping[str, Any], *, verified: bool) 
     sections: list[tuple[str, _Rows]] = [
         (manifest.name, _identity(manifest, described, verified)),
         ("pictures", _pictures(bundle, described)),
+        ("devices", _devices(described["devices"])),
         ("labels", _labels(manifest, described)),
         ("scoring", iter(scoring_in_words(manifest.scoring).items())),
         ("calibration", calibration_in_words(manifest.config)),
@@ -155,6 +157,14 @@ def _pictures(bundle: Bundle, described: Mapping[str, Any]) -> _Rows:
         f"(byte - {_channels(steps.mean)}) / {_channels(steps.std)}",
     )
     yield "--fast here", _FAST[described["fast_here"]] if "fast_here" in described else "the model has no fast form"
+
+
+def _devices(machines: Sequence[Mapping[str, Any]]) -> _Rows:
+    for one in machines:
+        known = one["capabilities"]
+        numbers = [name for key, name in _NUMBERS.items() if key in known]
+        lacks = ", no bf16" if one["device"] == "cpu" and "BF16" not in known else ""
+        yield f"--device {one['device']}", f"{one['name']}: {', '.join(numbers)}{lacks}"
 
 
 def _channels(numbers: Sequence[float]) -> str:

@@ -16,18 +16,23 @@ import typer
 from devise.cli.app import app
 from devise.cli.options import (
     AllNounsOption,
+    DeviceOption,
     ExcelOption,
     ExcludeOption,
     FastOption,
     FramesOption,
     LangOption,
     MaxPixelsOption,
-    ModelOption,
+    ModelsOption,
     NoPriorOption,
+    PrecisionOption,
     QuietOption,
     RejectOption,
     SenseOption,
     VideoOption,
+    WeightsOption,
+    bundles_of,
+    chosen_place,
     frames_of,
     parse_reject,
 )
@@ -225,8 +230,11 @@ def label(
     no_prior: NoPriorOption = False,
     lang: LangOption = None,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
-    model: ModelOption = None,
+    weights: WeightsOption = None,
+    model: ModelsOption = None,
 ) -> None:
     """Name what is in photos.
 
@@ -246,6 +254,7 @@ def label(
     )
     from devise.cli.timing import Timing
     from devise.model.candidates import with_senses
+    from devise.model.ensemble import load_ensemble
     from devise.model.labeller import LabelRequest, load
     from devise.model.typed import parse_labels
     from devise.taxonomy.wordnet import taxonomy_in
@@ -256,10 +265,17 @@ def label(
         raise UsageError(f"--all-nouns sets the candidates: leave out --candidates {candidates}")
     candidates = "all-nouns" if all_nouns else candidates
     typed = with_senses(taxonomy_in(lang), parse_labels(*labels) if labels else (), sense or ())
-    open_model = partial(load, model, fast=fast, prior=not no_prior, language=lang)
     chosen = form.value if form else _form_of(output)
+    place = chosen_place(device, precision, fast=fast)
+    bundles = bundles_of(model, weights)
     pages = sheet is not None or tree is not None or xmp
-    _check_form(chosen, excel=excel, timing=timing, context=context, video=video, pages=pages)
+    _check_form(
+        chosen, len(bundles), excel=excel, timing=timing, context=context, video=video, regions=regions, pages=pages
+    )
+    opener = partial(load, bundles[0]) if len(bundles) == 1 else partial(load_ensemble, bundles, weights)
+    open_model = partial(
+        opener, fast=fast, prior=not no_prior, language=lang, device=place.device, precision=place.precision
+    )
     places = _keyword_places(xmp, xmp_name, embed, keep_time)
     if places is not None and sure is None:
         sure = IN_DOUBT
@@ -274,7 +290,7 @@ def label(
         label_in_parts(
             open_model(),
             request,
-            PartsJob(tuple(paths), output, ray, model, tuple(exclude or ()), lang),
+            PartsJob(tuple(paths), output, ray, bundles[0], tuple(exclude or ()), lang),
             ready=partial(_ready, quiet=quiet),
         )
         return
@@ -305,7 +321,9 @@ def label(
         raise typer.Exit(1)
 
 
-def _check_form(form: str, *, excel: bool, timing: bool, context: bool, video: bool, pages: bool) -> None:
+def _check_form(
+    form: str, models: int, *, excel: bool, timing: bool, context: bool, video: bool, regions: bool, pages: bool
+) -> None:
     """Raise UsageError for options that do not go with the form of the output, or with each other."""
     in_parts = form == Format.parquet
     if excel and form != Format.csv:
@@ -319,6 +337,10 @@ def _check_form(form: str, *, excel: bool, timing: bool, context: bool, video: b
         raise UsageError(
             "--format parquet has no page and no sidecars: leave out --sheet, --tree and --xmp, or use --format csv"
         )
+    if models > 1 and in_parts:
+        raise UsageError("--format parquet takes one model: give another format")
+    if models > 1 and (video or regions):
+        raise UsageError(f"{'--video' if video else '--regions'} takes one model: give --model once")
 
 
 def _keyword_places(xmp: bool, name: SidecarName | None, embed: bool, keep_time: bool) -> "KeywordPlaces | None":

@@ -114,6 +114,7 @@ def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tup
             exclude=job.exclude,
             prior=model.parts.with_prior,
             language=language if language is None or code_of(language) else os.path.abspath(language),
+            place=model.parts.place,
         )
     )
     return found.photos, found.now, found.skipped

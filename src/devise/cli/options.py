@@ -6,12 +6,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from devise.cli.terminal import tell
 from devise.errors import UsageError
+from devise.vision.runtime import Device, Placement, Precision, settled
 
 __all__ = [
     "AllNounsOption",
     "CacheOption",
     "CountsOption",
+    "DeviceOption",
     "DistilOption",
     "ExcelOption",
     "ExcludeOption",
@@ -22,13 +25,18 @@ __all__ = [
     "LangOption",
     "MaxPixelsOption",
     "ModelOption",
+    "ModelsOption",
     "NoPriorOption",
     "OnBadOption",
+    "PrecisionOption",
     "QuietOption",
     "RejectOption",
     "SenseOption",
     "SplitsOption",
     "VideoOption",
+    "WeightsOption",
+    "bundles_of",
+    "chosen_place",
     "frames_of",
     "parse_reject",
 ]
@@ -39,6 +47,35 @@ ModelOption = Annotated[
         "--model", help="Directory of a model bundle. [default: the model in the package]", show_default=False
     ),
 ]
+
+ModelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--model",
+        help="Directory of a model bundle; if repeated, the models name each photo together. default is the "
+        "model in the package. [default: the model in the package]",
+        show_default=False,
+    ),
+]
+
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of several models, made by devise train ensemble. [default: equal]",
+        show_default=False,
+    ),
+]
+
+
+def bundles_of(models: list[Path] | None, weights: Path | None = None) -> list[Path | None]:
+    """Return the bundle of each --model, None for the one in the package; UsageError for weights of one model."""
+    found = [None if str(one) == "default" and not one.exists() else one for one in models or ()] or [None]
+    if weights is not None and len(found) == 1:
+        raise UsageError("--weights is for several models: give --model twice or more")
+    return found
+
 
 AllNounsOption = Annotated[
     bool,
@@ -69,6 +106,33 @@ FastOption = Annotated[
     bool,
     typer.Option("--fast", help="Run the network in 8-bit integers: several times faster, slightly less accurate."),
 ]
+
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        help="Where the network runs: cpu; gpu or npu, by OpenVINO; cuda, by ONNX Runtime (extra cuda); auto, the gpu "
+        "if there is one, else the cpu. devise info lists what is here.",
+    ),
+]
+
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        help="Numbers in which the network multiplies: f32; bf16, faster and less exact, on a CPU that has it; auto, "
+        "bf16 if the CPU has it.",
+    ),
+]
+
+
+def chosen_place(device: Device, precision: Precision, *, fast: bool) -> Placement:
+    """Return where the network runs, and print what auto chose; UsageError for what is not here."""
+    place, note = settled(Placement(device, precision), fast=fast)
+    if note:
+        tell(note)
+    return place
+
 
 LangOption = Annotated[
     str | None,

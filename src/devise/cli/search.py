@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +14,17 @@ import typer
 from devise.cli.app import app
 from devise.cli.options import (
     AllNounsOption,
+    DeviceOption,
     ExcelOption,
     FastOption,
     LangOption,
     MaxPixelsOption,
     ModelOption,
+    PrecisionOption,
     QuietOption,
     RejectOption,
     SenseOption,
+    chosen_place,
     parse_reject,
 )
 from devise.cli.terminal import tell
@@ -124,6 +128,8 @@ def search(
     quiet: QuietOption = False,
     lang: LangOption = None,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -145,6 +151,8 @@ def search(
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
 
+    place = chosen_place(device, precision, fast=fast)
+    opened = partial(load, model, fast=fast, device=place.device, precision=place.precision)
     if evaluate:
         given: dict[str, object] = {
             "words": words,
@@ -164,7 +172,7 @@ def search(
         given |= {"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang}
         given |= {"--since": since, "--until": until, "--in": folders, "--rating": rating is not None}
         _require_unset(given)
-        loaded = load(model, fast=fast)
+        loaded = opened()
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
         return
     if excel and form != Form.csv:
@@ -188,7 +196,7 @@ def search(
     if grid and form != Form.table:
         raise UsageError("--grid goes with the table: leave out --format")
     protocol = require_pictures(sys.stdout, os.environ) if grid else None
-    loaded = load(model, fast=fast, language=lang)
+    loaded = opened(language=lang)
     found = open_search(loaded, index, all_nouns=all_nouns).find(wanted, top)
     tell_notes(() if quiet else (*filter(None, [loaded.parts.language_note]), *found.notes))
     if not found.exact:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import FastOption, LangOption, ModelOption
+from devise.cli.options import DeviceOption, FastOption, LangOption, ModelOption, PrecisionOption, chosen_place
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import text_of
@@ -56,6 +56,8 @@ def serve(
     ] = 10.0,
     lang: LangOption = None,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     model: ModelOption = None,
 ) -> None:
     """Serve the model: a web page at /, an API at /v1 (described by /openapi.json).
@@ -89,7 +91,8 @@ def serve(
         decode_seconds=decode_seconds,
     )
     listening = bound(host, port, public=token is not None or open_to_all)
-    loaded = load(model, fast=fast, language=lang)
+    place = chosen_place(device, precision, fast=fast)
+    loaded = load(model, fast=fast, language=lang, device=place.device, precision=place.precision)
     if loaded.parts.language_note:
         tell(loaded.parts.language_note)
     photos = open_photos(index, loaded) if index is not None else None

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcludeOption, FastOption, LangOption, MaxPixelsOption, ModelOption
+from devise.cli.options import (
+    DeviceOption,
+    ExcludeOption,
+    FastOption,
+    LangOption,
+    MaxPixelsOption,
+    ModelOption,
+    PrecisionOption,
+    chosen_place,
+)
 from devise.cli.terminal import tell
 from devise.errors import PhotoIndexError, UsageError, counted
 from devise.sidecars import SidecarName, require_xmp, shares_stem
@@ -55,6 +64,8 @@ def watch(
     exclude: ExcludeOption = None,
     lang: LangOption = None,
     fast: FastOption = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     max_pixels: MaxPixelsOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -73,7 +84,8 @@ def watch(
         raise UsageError(f"{missing} is not a folder: devise watch takes folders of photos")
     roots = [Path(os.path.abspath(path)) for path in photos]
     request = LabelRequest(sure=sure)
-    loaded = load(model, fast=fast, language=lang)
+    place = chosen_place(device, precision, fast=fast)
+    loaded = load(model, fast=fast, language=lang, device=place.device, precision=place.precision)
     run = loaded.run(request) if xmp else None
     keeper = _Keeper(loaded, index, tuple(roots), tuple(exclude or ()), run, xmp_name)
     pending = Pending(wait)

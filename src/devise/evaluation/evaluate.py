@@ -19,6 +19,7 @@ from devise.evaluation.testsets import Protocol, ProtocolFiles, choose_protocol
 from devise.model.candidatefile import read_candidates
 from devise.model.candidates import synset_space
 from devise.model.context import in_context, neighbours_of
+from devise.model.ensemble import Ensemble
 from devise.model.labeller import Model
 from devise.model.scorers import Row, make_scorer, rows_of, temperature_of
 from devise.ranking import TIE_RULE, top_k
@@ -28,6 +29,7 @@ from devise.taxonomy.correct_sets import cached_correct_sets
 
 __all__ = [
     "CONTEXT",
+    "ENSEMBLE",
     "KEYWORDS",
     "Evaluation",
     "EvaluationRequest",
@@ -41,7 +43,10 @@ KEYWORDS = "keywords in XMP that devise did not write"
 CONTEXT = "context"
 """The name of the transductive row."""
 
-_HELPED: Row = "fused"  # the method of that row
+ENSEMBLE = "ensemble"
+"""The name of the row of several models together."""
+
+_HELPED: Row = "fused"  # the method of these rows
 _BLOCK = 64  # photos scored at once
 
 
@@ -189,6 +194,59 @@ def _evaluated(model: Model, photos: Gathered, chosen: _Chosen, asked: Evaluatio
     )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Row:
+    """A row of the tables. moved: the photos' places in the label space, instead of those from their features."""
+
+    model: Model
+    row: Row
+    features: Features
+    moved: Queries | None = None
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models whose scores it needs."""
+        return self.model.models if isinstance(self.model, Ensemble) else (self.model,)
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of the method, as in `LabelRun`; None for rows without probabilities."""
+        if isinstance(self.model, Ensemble):
+            return 1.0
+        if self.row == "softmax":
+            return SHARES
+        return None if self.row == "random" else temperature_of(self.model.parts, self.row)
+
+    def scorer(self, space: Callable[[Model], LabelSpace]) -> Scorer:
+        """Return the scorer. space: the labels to rank, of each model."""
+        scorers = [make_scorer(one.parts, self.row, space(one)) for one in self.models]
+        return self.model.joined(scorers) if isinstance(self.model, Ensemble) else scorers[0]
+
+    def scores(self, scorer: Scorer) -> Iterator[Scores]:
+        """Score all photos, in blocks."""
+        for start in range(0, len(self.features), _BLOCK):
+            evidence = self.model.evidence(self.features[start : start + _BLOCK])
+            if self.moved is None:
+                yield scorer.scores(evidence)
+            else:
+                assert isinstance(scorer, PlacingScorer)
+                yield scorer.scores_of(self.moved[start : start + _BLOCK], evidence)
+
+
+def _rows(model: Model, features: Features, asked: EvaluationRequest) -> dict[str, _Row]:
+    """All rows of a model. Of an ensemble: those of the first model, `fused` of the others, and `ENSEMBLE`."""
+    if isinstance(model, Ensemble):
+        first, *others = zip(model.models, model.split(features), strict=True)
+        rows = _rows(*first, asked)
+        rows |= {f"{_HELPED} {number}": _Row(one, _HELPED, part) for number, (one, part) in enumerate(others, start=2)}
+        return rows | {ENSEMBLE: _Row(model, _HELPED, features)}
+    known = [row for row in rows_of(model.parts) if row != CHANCE]
+    if model.parts.random_surgery is None:
+        known.remove("random")
+    rows = {row: _Row(model, row, features) for row in known}
+    return rows | {CONTEXT: _Row(model, _HELPED, features, _moved(model, features))} if asked.context else rows
+
+
 def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRequest) -> Record:
     parts, space = model.parts, chosen.space
     labels = tuple(dict.fromkeys([*space.labels.ids, *parts.trained_ids]))
@@ -196,18 +254,17 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
     recorder = Recorder(labels, frozenset(parts.trained_ids), truth, parts.taxonomy)
     branch = None if asked.branch is None else _branch(model, asked.branch)
     scorers: dict[str, ScorerRecord] = {}
-    told: dict[str, tuple[Row, Queries | None]] = {row: (row, None) for row in rows_of(parts)}
-    if asked.context:
-        told[CONTEXT] = (_HELPED, _moved(model, photos.features))
-    for name, (row, moved) in told.items():
-        if row == CHANCE or (row == "random" and parts.random_surgery is None):
-            continue
-        scorer = make_scorer(parts, row, space)
+    spaces = {id(parts): space}
+    for name, one in _rows(model, photos.features, asked).items():
+        for each in one.models:
+            if id(each.parts) not in spaces:
+                spaces[id(each.parts)] = _chosen(each, asked, photos.listing.classes).space
+        scorer = one.scorer(lambda each: spaces[id(each.parts)])
         scorers[name] = recorder.record(
             scorer.labels.ids,
-            _scores(model, scorer, photos.features, moved),
-            temperature=_temperature(model, row),
-            branch=None if branch is None else _in_branch(model, row, branch, labels, photos.features, moved),
+            one.scores(scorer),
+            temperature=one.temperature,
+            branch=None if branch is None else _in_branch(one, branch, labels),
         )
     settings = EvaluationSettings(ties=TIE_RULE, label_policy=_policy(model), graph=parts.taxonomy.graph_hash)
     return Record(
@@ -217,7 +274,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
         images=photos.listing.images,
         scorers=scorers,
         facts={
-            "model": parts.name,
+            "model": model.name,
             "protocol": chosen.words,
             "folders": list(photos.listing.folders),
             **({"truth": KEYWORDS} if asked.keywords else {}),
@@ -233,13 +290,6 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
 def _policy(model: Model) -> str:
     name = model.parts.label_policy
     return f"label vectors: {name}; a label without a vector is ranked last"
-
-
-def _temperature(model: Model, row: Row) -> float | None:
-    """Return the temperature of a method, as in `LabelRun`; None for rows without probabilities."""
-    if row == "softmax":
-        return SHARES
-    return None if row == "random" else temperature_of(model.parts, row)
 
 
 def _branch(model: Model, name: str) -> Branch:
@@ -259,26 +309,13 @@ def _branch(model: Model, name: str) -> Branch:
     return found
 
 
-def _in_branch(
-    model: Model, row: Row, branch: Branch, labels: Sequence[str], features: Features, moved: Queries | None
-) -> Int64[np.ndarray, "images"]:
+def _in_branch(row: _Row, branch: Branch, labels: Sequence[str]) -> Int64[np.ndarray, "images"]:
     """Return the best label of each photo among the branch's labels only."""
-    scorer = make_scorer(model.parts, row, synset_space(model.parts, branch.labels))
-    best = np.concatenate([top_k(block, 1).positions[:, 0] for block in _scores(model, scorer, features, moved)])
+    scorer = row.scorer(lambda one: synset_space(one.parts, branch.labels))
+    best = np.concatenate([top_k(block, 1).positions[:, 0] for block in row.scores(scorer)])
     where = {label: place for place, label in enumerate(labels)}
     places = np.array([where[label] for label in scorer.labels.ids], dtype=np.int64)
     return np.asarray(places[best])
-
-
-def _scores(model: Model, scorer: Scorer, features: Features, moved: Queries | None) -> Iterator[Scores]:
-    """Score photos. moved: their places in the label space, instead of those from their features."""
-    for start in range(0, len(features), _BLOCK):
-        evidence = model.parts.classifier.evidence(features[start : start + _BLOCK])
-        if moved is None:
-            yield scorer.scores(evidence)
-        else:
-            assert isinstance(scorer, PlacingScorer)
-            yield scorer.scores_of(moved[start : start + _BLOCK], evidence)
 
 
 def _moved(model: Model, features: Features) -> Queries:

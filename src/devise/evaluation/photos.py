@@ -148,7 +148,7 @@ def gather(model: Model, listing: Listing, on_progress: Progress | None = None, 
     features: dict[int, np.ndarray] | None = None
     problems: list[str] = []
     notes: list[str] = []
-    if keep is not None:
+    if keep is not None and type(model) is Model:  # an ensemble decodes each photo once for all its networks
         try:
             features = _kept(model, listing.samples, keep, on_progress, problems, notes)
         except (OSError, TrainingError) as error:
@@ -193,6 +193,7 @@ def _kept(
     """Return the same from the store in the folder, made if it is absent: of these files, network and version."""
     bundle, fast = model.parts.bundle, model.parts.fast
     network = bundle.part_bytes(BACKBONE) + (bundle.part_bytes(FAST) if fast else b"")
+    place = model.parts.place
     changed = " ".join(str(path.stat().st_mtime_ns) for path in samples.files)
     make_room(folder, _MOST_KEPT)
     store = feature_store(
@@ -203,7 +204,7 @@ def _kept(
         on_progress=on_progress,
         on_problem=problems.append,
         most_broken=1.0,
-        more=(changed, __version__),
+        more=(changed, __version__, place.device, place.precision),
     )
     notes += store.notes
     return dict(zip(store.rows.tolist(), np.array(store.features)[store.rows], strict=True))

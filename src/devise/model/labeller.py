@@ -21,7 +21,7 @@ from devise.model.candidates import Candidates, choose_candidates
 from devise.model.context import answers_in_context
 from devise.model.explain import Explainer
 from devise.model.parts import ModelParts
-from devise.model.rejection import Reject, Rejection
+from devise.model.rejection import JoinedRejection, Reject, Rejection
 from devise.model.scorers import METHODS, KindScorer, Method, make_scorer, temperature_of
 from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
@@ -32,12 +32,13 @@ from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
 from devise.vision.pipeline import Extracted, Windows, cores, extract
+from devise.vision.runtime import Device, Placement, Precision
 
 if TYPE_CHECKING:
     from devise.model.hedges import Hedger
     from devise.vision.regions import FeatureMaps
 
-__all__ = ["LabelRequest", "LabelRun", "Model", "load", "surest_frame"]
+__all__ = ["LabelRequest", "LabelRun", "Model", "Picture", "load", "surest_frame"]
 
 Picture: TypeAlias = str | PictureSource | Found
 _Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
@@ -125,6 +126,16 @@ class Model:
     def labels(self) -> LabelSet:
         """Return all labels of the model; their glosses are empty, `labelled` adds them."""
         return self.parts.space.labels
+
+    @property
+    def name(self) -> str:
+        """Return the name with the options that change scores."""
+        return self.parts.name
+
+    @property
+    def dim(self) -> int:
+        """Return the number of features per picture."""
+        return self.parts.bundle.manifest.backbone.features
 
     def label(
         self,
@@ -234,12 +245,16 @@ class Model:
 
     def prepare(self) -> None:
         """Compile the network in the background; an error is raised at first use."""
+        threading.Thread(target=self.compile_quietly, name="devise-compile", daemon=True).start()
 
-        def compiled() -> None:
-            with suppress(DeviseError):
-                self.backbone()
+    def compile_quietly(self) -> None:
+        """Compile the network; an error is raised at first use."""
+        with suppress(DeviseError):
+            self.backbone()
 
-        threading.Thread(target=compiled, name="devise-compile", daemon=True).start()
+    def evidence(self, features: Features) -> Evidence:
+        """Return what scorers take, from the features of pictures."""
+        return self.parts.classifier.evidence(features)
 
     def labelled(self, label: Label) -> Label:
         """Return the label with its gloss from the taxonomy."""
@@ -271,7 +286,9 @@ class LabelRun:
             self.notes = (*self.notes, *_softmax_notes(request, self.candidates, self.ranked))
         self._top = min(request.top or _TOP, len(self.ranked))
         auto = request.rejects == "auto"
-        self._rejection = Rejection(model.parts, candidates, self.ranked.ids) if auto else None
+        self._rejection: Rejection | JoinedRejection | None = None
+        if auto:
+            self._rejection = Rejection(model.parts, candidates, self.ranked.ids)
         self._temperature = np.float32(
             temperature_of(model.parts, request.method) if request.method != "softmax" else 1.0
         )
@@ -281,7 +298,7 @@ class LabelRun:
 
         Data that only a picture in doubt needs is not loaded: there may be none.
         """
-        self._told(np.zeros((1, self._model.parts.classifier.weight.shape[1]), np.float32), blank=True)
+        self._told(np.zeros((1, self._model.dim), np.float32), blank=True)
 
     def answers(self, pictures: Iterable[Picture], on_picture: Callable[[], None] = lambda: None) -> Iterator[Answer]:
         """Yield one answer per picture, in order, at most two blocks late; broken pictures do not stop it.
@@ -302,7 +319,7 @@ class LabelRun:
     def queries(self, features: Features) -> Queries:
         """Return positions of pictures in the label space, by a method that places them."""
         assert isinstance(self._scorer, PlacingScorer), f"the method {self.request.method} does not place pictures"
-        return self._scorer.queries(self._model.parts.classifier.evidence(features))
+        return self._scorer.queries(self._model.evidence(features))
 
     def answers_of(self, block: Sequence[Extracted], first: int = 0, queries: Queries | None = None) -> list[Answer]:
         """Return answers for pictures of known features. first: the number of the first in its batch.
@@ -349,10 +366,12 @@ class LabelRun:
 
     @cached_property
     def _part_rejection(self) -> Rejection:
-        return self._rejection or Rejection(self._model.parts, self._chosen, self.ranked.ids)
+        if isinstance(self._rejection, Rejection):
+            return self._rejection
+        return Rejection(self._model.parts, self._chosen, self.ranked.ids)
 
     def _told(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Told]:
-        evidence = self._model.parts.classifier.evidence(features)
+        evidence = self._model.evidence(features)
         if queries is None:
             scores = self._scorer.scores(evidence)
         else:
@@ -479,12 +498,22 @@ def surest_frame(probabilities: Probabilities) -> int:
 
 
 def load(
-    path: str | Path | None = None, *, fast: bool = False, prior: bool = True, language: str | None = None
+    path: str | Path | None = None,
+    *,
+    fast: bool = False,
+    prior: bool = True,
+    language: str | None = None,
+    device: Device = "cpu",
+    precision: Precision = "f32",
 ) -> Model:
     """Load the model in a bundle directory; None is the one in the package.
 
     fast: run its network in 8-bit integers, slightly less accurate; BundleError if the bundle has no part for that.
     prior: False ranks by similarity alone, without preference for nouns that people photograph.
     language: show and understand nouns in it: "fr" and the like, or a file, see `devise.taxonomy.languages`.
+    device: auto, cpu, gpu, npu or cuda; precision: auto, f32 or bf16. See `devise.vision.runtime`; UsageError for what
+    is not here.
     """
-    return Model(ModelParts.open(None if path is None else Path(path), fast=fast, prior=prior, language=language))
+    place = Placement(device, precision)
+    bundle = None if path is None else Path(path)
+    return Model(ModelParts.open(bundle, fast=fast, prior=prior, language=language, place=place))

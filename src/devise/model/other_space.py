@@ -29,6 +29,7 @@ from devise.space.surgery import DistillationConfig, distilled_surgery, image_fr
 from devise.text.documents import SENSE_MARK
 from devise.text.vectorfiles import OnBad, read_vectors
 from devise.text.vectors import WordTable
+from devise.vision.runtime import ON_CPU, Placement
 
 __all__ = [
     "MODEL_WORDS",
@@ -74,7 +75,7 @@ class _OtherParts(ModelParts):
     """A model's parts with another label space and everything that depends on it."""
 
     def __init__(self, own: ModelParts, other: OtherSpace, settings: SurgerySettings) -> None:
-        super().__init__(own.bundle, fast=own.fast, prior=own.with_prior)
+        super().__init__(own.bundle, fast=own.fast, prior=own.with_prior, place=own.place)
         self._own = own
         self._other = other
         self._settings = settings
@@ -157,6 +158,7 @@ def open_in_space(
     distil: bool = False,
     fast: bool = False,
     prior: bool = True,
+    place: Placement = ON_CPU,
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda note: None,
 ) -> ModelParts:
@@ -164,8 +166,9 @@ def open_in_space(
 
     vectors, policy, on_bad, say: see `open_composer`; a policy alone is for the model's own words, and with neither the
     parts are the model's own. distil: whether the map is distilled too, which takes minutes. fast, prior: see `load`.
+    place: where the network runs.
     """
-    parts = ModelParts.open(path, fast=fast, prior=prior)
+    parts = ModelParts.open(path, fast=fast, prior=prior, place=place)
     if vectors is None and policy is None:
         return parts
     settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
@@ -181,11 +184,14 @@ def load_in_space(
     distil: bool = False,
     fast: bool = False,
     prior: bool = True,
+    place: Placement = ON_CPU,
     on_bad: OnBad = "error",
     say: Callable[[str], None] = lambda note: None,
 ) -> Model:
     """Open the model of `open_in_space`; raise early if no trained label has a vector."""
-    parts = open_in_space(path, vectors, policy, distil=distil, fast=fast, prior=prior, on_bad=on_bad, say=say)
+    parts = open_in_space(
+        path, vectors, policy, distil=distil, fast=fast, prior=prior, place=place, on_bad=on_bad, say=say
+    )
     _ = parts.surgery
     return Model(parts)
 

@@ -21,7 +21,8 @@ from devise.space.prior import Familiarity, Prior, Standing
 from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
 from devise.taxonomy.wordnet import ENGLISH, taxonomy_in
 from devise.text.vectors import WordTable
-from devise.vision.backbone import OpenVinoBackbone
+from devise.vision.backbone import Backbone, OnnxRuntimeBackbone, OpenVinoBackbone
+from devise.vision.runtime import ON_CPU, Placement, settled
 
 if TYPE_CHECKING:
     from devise.vision.regions import FeatureMaps
@@ -38,11 +39,21 @@ class ModelParts:
     fast: the network runs in 8-bit integers; BundleError if the bundle keeps nothing for that.
     prior: whether `fused` expects more of nouns that people photograph; without, it ranks by likeness alone.
     language: of the names of nouns, which are shown, and understood where labels are typed; see `taxonomy_in`.
+    place: where the network runs; UsageError if it cannot run there.
     """
 
-    def __init__(self, bundle: Bundle, *, fast: bool = False, prior: bool = True, language: str | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        fast: bool = False,
+        prior: bool = True,
+        language: str | None = None,
+        place: Placement = ON_CPU,
+    ) -> None:
         self.bundle = bundle
         self.fast = fast
+        self.place, _ = settled(place, fast=fast)
         self.with_prior = prior
         self._bounds = bundle.fast() if fast else None
         self.taxonomy = taxonomy_in(language)
@@ -56,15 +67,20 @@ class ModelParts:
         fast: bool = False,
         prior: bool = True,
         language: str | None = None,
+        place: Placement = ON_CPU,
     ) -> "ModelParts":
         """Open the model at `path`; None is the one in the package. BundleError if it is not a bundle."""
         bundle = open_bundle(DEFAULT_BUNDLE if path is None else path)
-        return cls(bundle, fast=fast, prior=prior, language=language)
+        return cls(bundle, fast=fast, prior=prior, language=language, place=place)
 
     @property
     def name(self) -> str:
-        """Return the model's name with the options that change scores."""
-        return f"{self.bundle.manifest.name}{' --fast' * self.fast}{' --no-prior' * (not self.with_prior)}"
+        """Return the model's name with the options that change scores.
+
+        Another device is no such option: in float32 its features are those of the CPU but for the order of sums.
+        """
+        precise = " --precision bf16" * (self.place.precision == "bf16")
+        return f"{self.bundle.manifest.name}{' --fast' * self.fast}{precise}{' --no-prior' * (not self.with_prior)}"
 
     @cached_property
     def space(self) -> LabelSpace:
@@ -201,11 +217,14 @@ class ModelParts:
         """Return the composer for labels without vectors."""
         return composer_for(self.words, self.taxonomy, self.policy)
 
-    def backbone(self, *, streams: int = 1) -> OpenVinoBackbone:
+    def backbone(self, *, streams: int = 1) -> Backbone:
         """Compile the network; `streams`: see `OpenVinoBackbone`."""
-        found = OpenVinoBackbone(
-            self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing(), streams=streams, bounds=self._bounds
-        )
+        onnx, preprocessing = self.bundle.part_bytes(BACKBONE), self.bundle.preprocessing()
+        found: Backbone
+        if self.place.device == "cuda":
+            found = OnnxRuntimeBackbone(onnx, preprocessing)
+        else:
+            found = OpenVinoBackbone(onnx, preprocessing, streams=streams, bounds=self._bounds, place=self.place)
         features = self.bundle.manifest.backbone.features
         if found.dim != features:
             raise BundleError(

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 
 from devise.arrays import Queries, Scores
 from devise.labels import LabelSet
 from devise.model.candidates import Candidates
 from devise.model.parts import ModelParts
 from devise.model.scorers import label_prior, make_scorer
-from devise.space.embedding import PlacingScorer
-from devise.space.evidence import Evidence, log_sum_exp
+from devise.space.embedding import PlacingScorer, Scorer
+from devise.space.evidence import Evidence, JoinedEvidence, log_sum_exp
 from devise.space.labelspace import LabelSpace
 
-__all__ = ["Reject", "Rejection", "log_expected", "why_none"]
+__all__ = ["JoinedRejection", "Reject", "Rejection", "log_expected", "why_none"]
 
 Reject: TypeAlias = float | Literal["auto"]
 """Threshold of the best score, in [0, 1], below which the answer is "none of these"; or "auto", see `Rejection`."""
@@ -78,15 +78,42 @@ class Rejection:
 
     def shows_none(self, scores: Scores, evidence: Evidence, queries: Queries | None) -> Bool[np.ndarray, "images"]:
         """Return whether each picture is rejected. scores: of the candidates. queries: positions, if moved."""
-        best = scores.argmax(axis=1)
+        none: Bool[np.ndarray, "images"] = self.gains(scores, evidence, queries, scores.argmax(axis=1)) <= 0
+        return none
+
+    def gains(
+        self, scores: Scores, evidence: Evidence, queries: Queries | None, chosen: Int64[np.ndarray, "images"]
+    ) -> Float[np.ndarray, "images"]:
+        """Return how much more probable each picture makes a candidate, as a logarithm. chosen: one per picture."""
         logs = scores / self._temperature
         total = log_sum_exp(logs) if self._whole is None else log_sum_exp(self._of_all(evidence, queries))
         if self._foreign:
             total = np.logaddexp(total, log_sum_exp(logs[:, self._foreign]))
-        none: Bool[np.ndarray, "images"] = logs[np.arange(len(best)), best] - total <= self._expected[best]
-        return none
+        gained: Float[np.ndarray, "images"] = logs[np.arange(len(chosen)), chosen] - total - self._expected[chosen]
+        return gained
 
     def _of_all(self, evidence: Evidence, queries: Queries | None) -> Scores:
         assert isinstance(self._whole, PlacingScorer)
         scores = self._whole.scores(evidence) if queries is None else self._whole.scores_of(queries, evidence)
         return scores / self._temperature
+
+
+class JoinedRejection:
+    """The same for an ensemble: the gains of its models, weighted as their scores are.
+
+    members, scorers, weights: one per model.
+    """
+
+    def __init__(self, members: Sequence[Rejection], scorers: Sequence[Scorer], weights: Sequence[float]) -> None:
+        self._members = tuple(zip(members, scorers, weights, strict=True))
+
+    def shows_none(self, scores: Scores, evidence: Evidence, queries: Queries | None) -> Bool[np.ndarray, "images"]:
+        """Return whether each picture is rejected. scores: of the candidates, joined. queries: None."""
+        assert queries is None
+        assert isinstance(evidence, JoinedEvidence)
+        chosen, total = scores.argmax(axis=1), np.zeros(len(scores))
+        for (one, scorer, weight), seen in zip(self._members, evidence.members, strict=True):
+            if weight:
+                total += weight * one.gains(scorer.scores(seen), seen, None, chosen)
+        none: Bool[np.ndarray, "images"] = total <= 0
+        return none

@@ -10,6 +10,7 @@ from devise.errors import DeviseError, counted
 from devise.model.labeller import LabelRequest, Model, load
 from devise.search.label_parts import CHUNK, chunks, done_names, label_chunk, problems_in, writing_parts
 from devise.vision.collections import Item, find_items
+from devise.vision.runtime import ON_CPU, Placement
 
 __all__ = ["ClusterJob", "ClusterLabelled", "label_on_cluster"]
 
@@ -21,7 +22,7 @@ class ClusterJob:
     places: paths, folders, .tar shards, URLs; every worker must reach them by these names, and `folder` too.
     bundle: a model's directory, None for the one in the package. workers: processes with one core each.
     chunk: photos per part. exclude: see `find_pictures`. fast, prior, language: see `load`; every worker must reach a
-    file of names by its name.
+    file of names by its name. place: device and precision of every worker; workers share the GPUs that Ray knows of.
     """
 
     places: tuple[str, ...]
@@ -34,10 +35,18 @@ class ClusterJob:
     exclude: tuple[str, ...] = ()
     prior: bool = True
     language: str | None = None
+    place: Placement = ON_CPU
 
     def model(self) -> Model:
         """Load the model."""
-        return load(self.bundle, fast=self.fast, prior=self.prior, language=self.language)
+        return load(
+            self.bundle,
+            fast=self.fast,
+            prior=self.prior,
+            language=self.language,
+            device=self.place.device,
+            precision=self.place.precision,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +78,14 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     asked = sum(map(len, waiting))
     if waiting:
         rows = [{"items": [asdict(item) for item in chunk]} for chunk in waiting]
+        workers = min(job.workers, len(rows))
         labelled = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Worker,
             fn_constructor_args=(job,),
             batch_size=1,
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=min(job.workers, len(rows))),
+            num_gpus=_gpu_share(ray, job.place, workers),
+            compute=ray.data.ActorPoolStrategy(size=workers),
         )
         labelled.materialize()
     after = done_names(job.folder)
@@ -82,6 +93,19 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
         missing = len(before) + asked - len(after)
         raise DeviseError(f"{missing} of {counted(asked, 'photo')} without labels: run the job again to label them")
     return ClusterLabelled(len(after), asked, problems_in(job.folder), len(skipped))
+
+
+def _gpu_share(ray: Any, place: Placement, workers: int) -> float | None:
+    """The GPUs that Ray reserves per worker, at most one; None for other devices.
+
+    Without them, Ray hides all NVIDIA GPUs from a worker. DeviseError if the cluster has none.
+    """
+    if place.device not in ("gpu", "cuda"):
+        return None
+    gpus = float(ray.cluster_resources().get("GPU", 0))
+    if not gpus:
+        raise DeviseError(f"the Ray cluster has no GPU for --device {place.device}: start it with --num-gpus")
+    return min(1.0, int(1000 * gpus / workers) / 1000)
 
 
 class _Worker:

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, Int64
 from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
 from devise.errors import UsageError
 from devise.labels import LabelSet
-from devise.space.evidence import Evidence, Probabilities, log_sum_exp
+from devise.space.evidence import Evidence, JoinedEvidence, Probabilities, log_sum_exp
 from devise.space.kernel import kernel_queries
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.space.prior import LabelPrior
@@ -25,6 +25,7 @@ __all__ = [
     "DeviseScorer",
     "FirstChoice",
     "FusedScorer",
+    "JoinedScorer",
     "KernelScorer",
     "PlacingScorer",
     "Scorer",
@@ -345,6 +346,36 @@ class FusedScorer:
             columns = self.trained[ranked]
             scores[:, columns] = self.stacking.stacked(scores[:, columns], evidence.probabilities[:, ranked])
         return scores
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedScorer:
+    """The weighted sum of the scores of several models, which rank the same labels.
+
+    members: one per evidence of a `JoinedEvidence`. weights: one per member, 0 or more. With a model's weight divided
+    by its temperature, scores are log probabilities up to a constant per picture: a product of experts.
+    """
+
+    members: tuple[Scorer, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def labels(self) -> LabelSet:
+        """What it ranks."""
+        return self.members[0].labels
+
+    def scores(self, evidence: Evidence) -> Scores:
+        """The sum; a member of weight 0 is left out."""
+        assert isinstance(evidence, JoinedEvidence)
+        total: Scores | None = None
+        for member, weight, seen in zip(self.members, self.weights, evidence.members, strict=True):
+            if not weight:
+                continue
+            scores = member.scores(seen)
+            scores *= np.float32(weight)
+            total = scores if total is None else np.add(total, scores, out=total)
+        assert total is not None
+        return total
 
 
 def random_space(labels: LabelSet, dim: int, rng: np.random.Generator) -> LabelSpace:

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Float64
 
 from devise.arrays import Features, Logits
 
-__all__ = ["Classifier", "Evidence", "Probabilities", "log_sum_exp", "softmax"]
+__all__ = ["Classifier", "Evidence", "JoinedEvidence", "Probabilities", "log_sum_exp", "softmax"]
 
 Probabilities = Float32[np.ndarray, "images trained"]
 """Rows sum to 1."""
@@ -48,6 +48,13 @@ class Evidence:
 
     def __len__(self) -> int:
         return len(self.features)
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedEvidence(Evidence):
+    """The same pictures as the networks of an ensemble see them; features and logits are those of the first."""
+
+    members: tuple[Evidence, ...]
 
 
 def softmax(logits: Float32[np.ndarray, "images labels"]) -> Float32[np.ndarray, "images labels"]:

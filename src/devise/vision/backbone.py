@@ -2,21 +2,23 @@
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from devise.arrays import Features
-from devise.errors import BundleError
+from devise.errors import BundleError, UsageError
 from devise.files import read_file, reason_of
 from devise.vision.bounds import Bounds
 from devise.vision.networkfile import check_file, check_graph
 from devise.vision.preprocessing import Planes, Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
-from devise.vision.runtime import import_openvino, infer
+from devise.vision.runtime import CUDA_PROVIDER, ON_CPU, Placement, import_openvino, infer, openvino_settings
 
-__all__ = ["Backbone", "OpenVinoBackbone", "Planes", "read_network", "runtime_settings"]
+__all__ = ["Backbone", "JoinedBackbones", "OnnxRuntimeBackbone", "OpenVinoBackbone", "Planes", "read_network"]
 
 
 @runtime_checkable
@@ -36,12 +38,12 @@ class Backbone(Protocol):
 
 
 class OpenVinoBackbone:
-    """An ONNX network run by OpenVINO on the CPU, in float32 or in 8-bit integers.
+    """An ONNX network run by OpenVINO, in float32, bfloat16 or 8-bit integers.
 
     OpenVINO's own choice on newer CPUs is bfloat16, which moves logits by as much as 0.34: float32 is asked
-    for instead. The network is compiled for exactly one picture per run: with EfficientNet-Lite2, two
-    cores and two streams, a batch of any size took about 1.1 times the core time per picture, batches of 4 to 16
-    1.2 to 1.3 times; a batch of 2 was not measurably different.
+    for unless the caller asks for another. The network is compiled for exactly one picture per run: with
+    EfficientNet-Lite2, two cores and two streams, a batch of any size took about 1.1 times the core time per picture,
+    batches of 4 to 16 1.2 to 1.3 times; a batch of 2 was not measurably different.
 
     The network may come from anywhere: see `devise.vision.networkfile` for what is refused with a BundleError.
 
@@ -50,6 +52,7 @@ class OpenVinoBackbone:
         picture soonest, one per core labels a folder fastest.
     threads: CPU threads in all; None means one per core.
     bounds: run in 8-bit integers, with these; see `devise.vision.quantised`. UsageError on a CPU that cannot.
+    place: where it runs, as `settled` returns it; not cuda.
     """
 
     def __init__(
@@ -60,22 +63,21 @@ class OpenVinoBackbone:
         streams: int = 1,
         threads: int | None = None,
         bounds: Bounds | None = None,
+        place: Placement = ON_CPU,
     ) -> None:
         core = import_openvino().Core()
         network = read_network(core, onnx, bounds)
+        sides = list(network.input(0).partial_shape)[1:]
         try:
-            self._compiled = core.compile_model(network, "CPU", runtime_settings(streams, threads))
+            settings = openvino_settings(place, streams, threads)
+            self._compiled = core.compile_model(network, place.device.upper(), settings)
         except RuntimeError as error:
+            if place.device != "cpu":
+                raise BundleError(
+                    f"backbone network cannot run on --device {place.device} ({_last_line(error)}): give --device cpu"
+                ) from None
             raise _unreadable(error) from None
-        taken = [str(side) for side in list(network.input(0).partial_shape)[1:]]
-        if taken != ["3", str(preprocessing.crop), str(preprocessing.crop)]:
-            raise BundleError(
-                f"backbone network takes pictures of {'x'.join(taken)}, its preprocessing makes"
-                f" 3x{preprocessing.crop}x{preprocessing.crop}: rebuild the bundle"
-            )
-        made = list(self._compiled.output(0).shape)
-        if len(made) != 2 or made[0] != 1 or not made[1]:
-            raise BundleError(f"backbone network makes features of shape {made}, not [1, features]: rebuild the bundle")
+        _check_sides(sides, preprocessing, list(self._compiled.output(0).shape))
         self.preprocessing = preprocessing
         self._requests = threading.local()
 
@@ -99,9 +101,62 @@ class OpenVinoBackbone:
         for row, plane in zip(features, planes, strict=True):
             infer(request, plane[None])
             row[:] = request.get_output_tensor(0).data[0]
-        if not np.isfinite(features).all():
-            raise BundleError("backbone network makes features that are not finite: get or rebuild the bundle")
-        return features
+        return _finite(features)
+
+
+class OnnxRuntimeBackbone:
+    """The same ONNX network run by ONNX Runtime in float32: on a GPU by CUDA, or on the CPU.
+
+    The features are those of `OpenVinoBackbone` within 1e-4 of the largest. provider: ONNX Runtime's name of the
+    device. UsageError if ONNX Runtime cannot start it; else as `OpenVinoBackbone`.
+    """
+
+    def __init__(self, onnx: Path | bytes, preprocessing: Preprocessing, *, provider: str = CUDA_PROVIDER) -> None:
+        import onnxruntime
+
+        data = _file_bytes(onnx)
+        network = read_network(import_openvino().Core(), data, None)
+        sides = list(network.input(0).partial_shape)[1:]
+        _check_sides(sides, preprocessing, [int(side) for side in network.output(0).shape])
+        missing = UsageError(
+            "--device cuda cannot start: ONNX Runtime does not find CUDA's libraries or the driver; give another device"
+        )
+        if provider not in onnxruntime.get_available_providers():
+            raise missing
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # CUDA's own choice on newer GPUs is TF32, which has 10 bits of fraction
+        own = {"use_tf32": "0"} if provider == CUDA_PROVIDER else {}
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=[(provider, own)])
+        except Exception as error:  # of many classes, none of which ONNX Runtime makes public
+            raise BundleError(f"backbone network cannot be read by ONNX Runtime ({_last_line(error)})") from None
+        if provider not in self._session.get_providers():  # it fell back to the CPU
+            raise missing
+        self.dim = int(network.output(0).shape[1])
+        self.preprocessing = preprocessing
+        self._input = self._session.get_inputs()[0].name
+
+    def features(self, planes: Planes) -> Features:
+        """Return one row per picture, in a new array. Thread-safe."""
+        features = np.empty((len(planes), self.dim), np.float32)
+        for row, plane in zip(features, planes, strict=True):
+            row[:] = self._session.run(None, {self._input: np.ascontiguousarray(plane[None])})[0][0]
+        return _finite(features)
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedBackbones:
+    """Networks that look at the same pictures, each with its own preprocessing."""
+
+    members: Sequence[Backbone]
+
+
+def _file_bytes(onnx: Path | bytes) -> bytes:
+    try:
+        return onnx if isinstance(onnx, bytes) else read_file(onnx)
+    except OSError as error:
+        raise BundleError(f"backbone network cannot be read ({reason_of(error)}): rebuild the bundle") from None
 
 
 def read_network(core: Any, onnx: Path | bytes, bounds: Bounds | None) -> Any:
@@ -109,10 +164,7 @@ def read_network(core: Any, onnx: Path | bytes, bounds: Bounds | None) -> Any:
 
     core: of OpenVINO.
     """
-    try:
-        data = onnx if isinstance(onnx, bytes) else read_file(onnx)
-    except OSError as error:
-        raise BundleError(f"backbone network cannot be read ({reason_of(error)}): rebuild the bundle") from None
+    data = _file_bytes(onnx)
     check_file(data)
     try:
         network = core.read_model(data)
@@ -126,14 +178,26 @@ def read_network(core: Any, onnx: Path | bytes, bounds: Bounds | None) -> Any:
     return network
 
 
-def runtime_settings(streams: int, threads: int | None = None) -> dict[str, Any]:
-    """Return OpenVINO's settings; see `OpenVinoBackbone`."""
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": streams}
-    if threads is not None:
-        settings["INFERENCE_NUM_THREADS"] = threads
-    return settings
+def _check_sides(sides: list[Any], preprocessing: Preprocessing, made: list[int]) -> None:
+    taken = [str(side) for side in sides]
+    if taken != ["3", str(preprocessing.crop), str(preprocessing.crop)]:
+        raise BundleError(
+            f"backbone network takes pictures of {'x'.join(taken)}, its preprocessing makes"
+            f" 3x{preprocessing.crop}x{preprocessing.crop}: rebuild the bundle"
+        )
+    if len(made) != 2 or made[0] != 1 or not made[1]:
+        raise BundleError(f"backbone network makes features of shape {made}, not [1, features]: rebuild the bundle")
 
 
-def _unreadable(error: RuntimeError) -> BundleError:
-    reason = str(error).strip().splitlines()[-1]
-    return BundleError(f"backbone network cannot be read by OpenVINO ({reason}): rebuild the bundle")
+def _unreadable(error: Exception) -> BundleError:
+    return BundleError(f"backbone network cannot be read by OpenVINO ({_last_line(error)}): rebuild the bundle")
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
+
+
+def _finite(features: Features) -> Features:
+    if not np.isfinite(features).all():
+        raise BundleError("backbone network makes features that are not finite: get or rebuild the bundle")
+    return features

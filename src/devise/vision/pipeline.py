@@ -14,7 +14,7 @@ from jaxtyping import Float32
 
 from devise.arrays import Features, Pixels
 from devise.errors import PictureError
-from devise.vision.backbone import Backbone
+from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
 
@@ -131,7 +131,7 @@ class _VideoReaders:
 
 def extract(
     sources: Iterable[PictureSource | Found],
-    backbone: Backbone,
+    backbone: Backbone | JoinedBackbones,
     *,
     regions: RegionReader | None = None,
     workers: int | None = None,
@@ -165,24 +165,30 @@ def extract(
 
 
 def _extracted(
-    source: PictureSource | Found, backbone: Backbone, regions: RegionReader | None, videos: _VideoReaders
+    source: PictureSource | Found,
+    backbone: Backbone | JoinedBackbones,
+    regions: RegionReader | None,
+    videos: _VideoReaders,
 ) -> Extracted:
     problem, frames = None, 0
     if isinstance(source, Found):
         problem, frames = source.problem, source.frames
         source = source.path
     if problem is None:
-        preprocessing, notes, sizes = backbone.preprocessing, list[str](), list[tuple[int, int]]()
+        members = backbone.members if isinstance(backbone, JoinedBackbones) else (backbone,)
+        notes, sizes = list[str](), list[tuple[int, int]]()
         try:
             if frames:
-                assert isinstance(source, Path)
+                assert isinstance(source, Path), "a video is a file"
+                assert not isinstance(backbone, JoinedBackbones), "videos take one model"
                 return Extracted(source, videos.features(source, frames, backbone), None)
             begun = perf_counter()
-            side = preprocessing.decode_side
+            side = max(one.preprocessing.decode_side for one in members)
             pixels = read_picture(source, min_side=side, on_note=notes.append, on_size=lambda *size: sizes.append(size))
-            planes = preprocessing.apply(pixels)[None]
+            planes = [one.preprocessing.apply(pixels)[None] for one in members]
             decoded = perf_counter()
-            features, windows = backbone.features(planes)[0], None
+            found = [one.features(plane)[0] for one, plane in zip(members, planes, strict=True)]
+            features, windows = found[0] if len(found) == 1 else np.concatenate(found), None
             if regions is not None:
                 windows, why = regions.windows(pixels, sizes[0])
                 notes += [why] * bool(why)

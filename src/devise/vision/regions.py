@@ -15,11 +15,11 @@ from jaxtyping import Float32
 
 from devise.arrays import Pixels
 from devise.errors import BundleError, UsageError
-from devise.vision.backbone import read_network, runtime_settings
+from devise.vision.backbone import read_network
 from devise.vision.bounds import Bounds
 from devise.vision.pipeline import Box, Windows
 from devise.vision.preprocessing import Preprocessing, WholePlane
-from devise.vision.runtime import import_openvino, infer
+from devise.vision.runtime import ON_CPU, import_openvino, infer, openvino_settings
 
 __all__ = ["FeatureMaps", "window_boxes"]
 
@@ -60,7 +60,7 @@ class FeatureMaps:
         try:
             whole = openvino.Model([_map_of(network)], network.get_parameters(), "map")
             whole.reshape([1, 3, -1, -1])
-            self._compiled = core.compile_model(whole, "CPU", runtime_settings(streams))
+            self._compiled = core.compile_model(whole, "CPU", openvino_settings(ON_CPU, streams, None))
         except RuntimeError:
             raise _unfit() from None
         self._requests = threading.local()

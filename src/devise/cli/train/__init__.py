@@ -8,7 +8,7 @@ from devise.cli.app import app
 
 __all__ = ["train"]
 
-_COMMANDS = ("classifier", "fast", "fetch", "finetune", "surgery")
+_COMMANDS = ("classifier", "ensemble", "fast", "fetch", "finetune", "surgery")
 
 train = typer.Typer(
     no_args_is_help=True,
