@@ -67,6 +67,10 @@ def test_an_accepted_name_is_the_persons_and_a_rejected_one_stays_away():
     assert values(tag(left, HERON))["subject"] == ["egret", "animal", "bird"]
 
 
+def test_a_new_sidecar_has_one_description():
+    assert (corrected(None, BIRD, NO_HERON) or b"").count(b"<rdf:Description") == 1
+
+
 def test_a_name_of_devise_that_is_accepted_is_not_taken_back():
     packet = corrected(tag(None, HERON), BIRD)
     left, _ = clear(packet or b"")

@@ -220,6 +220,9 @@ def correct(
     root = _parsed(_EMPTY if packet is None else packet)
     before = _corrected(root)
     kept = dict(before)
+    if _property(root, _CORRECTIONS) is None:  # first, so that all lists get into one description
+        etree = _etree()
+        etree.SubElement(etree.SubElement(_own_description(root), _CORRECTIONS), f"{{{_RDF}}}Bag")
     for one_id in undone:
         if (earlier := kept.pop(one_id, None)) is not None:
             _undo(root, earlier, kept.values())
@@ -237,8 +240,10 @@ def correct(
         return packet, False
     if len(kept) > MOST_CORRECTIONS:
         raise SidecarError(f"{MOST_CORRECTIONS} corrections, which is the limit: undo one first")
-    _remove(root, _CORRECTIONS, _values(root, _CORRECTIONS))
+    _drop(*_items(root, _CORRECTIONS))
     _append(root, _CORRECTIONS, "Bag", [one.text for one in kept.values()])
+    if not kept:
+        _drop(_property(root, _CORRECTIONS))
     return (None if not _tidy(root) and root.get(_TOOLKIT) == _MADE_BY else _written(root, packet)), True
 
 
