@@ -577,7 +577,7 @@ class _Corrected(Correction):
 
 
 def _corrected(root: "etree._Element") -> dict[str, _Corrected]:
-    """Return the recorded corrections by id; what is no record is passed over."""
+    """Return the recorded corrections by id; other values are passed over."""
     found = filter(None, map(_CORRECTED.fullmatch, _values(root, _CORRECTIONS)))
     return {one[1]: _Corrected(tuple(one[4].split("|")), one[1], Verdict(one[2]), int(one[3])) for one in found}
 

@@ -5,12 +5,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
-from devise.labels import LabelSet
+from devise.labels import Label, LabelSet
 from devise.model.answers import Hedge, Level
 from devise.model.parts import ModelParts
 from devise.model.word_senses import Meanings
 from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, shares_up, sure_node
-from devise.taxonomy.wordnet import Taxonomy
+from devise.taxonomy.wordnet import ENGLISH, Taxonomy
 
 __all__ = ["LEAST_STANDING", "WIDTH_ALLOWED", "Hedger", "names_people_use"]
 
@@ -38,7 +38,7 @@ def names_people_use(
     return trained | frozenset(label for label, used in zip(labels, (standing >= least).tolist(), strict=True) if used)
 
 
-@lru_cache(maxsize=2)  # the model's own labels and others: four methods of a service need one tree, not four
+@lru_cache(maxsize=8)  # of a service: four methods need one tree, not four, and each language has its own
 def _tree(taxonomy: Taxonomy, asked: LabelSet, kinds: tuple[tuple[str, str], ...] = ()) -> LabelTree:
     return label_tree(taxonomy, asked.ids, dict(kinds))
 
@@ -86,6 +86,18 @@ class Hedger:
         allowed = np.array([one in used for one in tree.ids])
         allowed[tree.own] |= tree.counts[tree.own] == 1
         return allowed
+
+    def usual_path(self, label: Label) -> tuple[str, ...]:
+        """Return the names above a label that people use, from wide to narrow, and its own: those of its keyword."""
+        taxonomy, tree, above = self._parts.taxonomy, self.tree, label.id
+        if label.id not in taxonomy:
+            above = next(iter(Meanings(self._parts).kinds_of(label.name, label.gloss)), "")
+        found = []
+        for one in taxonomy.hypernym_paths(above)[0] if above in taxonomy else ():
+            node = tree.positions.get(one)
+            if one != label.id and node is not None and self._allowed[node] and self._bits[node]:
+                found.append(taxonomy.synset(one).name.removesuffix(ENGLISH))
+        return (*found, label.name.removesuffix(ENGLISH))
 
     def hedges(self, probabilities: Float[np.ndarray, "images ranked"], threshold: float, most: int) -> list[Hedge]:
         """Return one hedge per photo. threshold: the share that is enough. most: narrower names at most."""
