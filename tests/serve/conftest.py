@@ -18,10 +18,12 @@ pytest.importorskip("fastapi", reason="the service is an extra: pip install 'dev
 import httpx
 import uvicorn
 
+from devise.labels import Label
 from devise.meaning.senses import ask
 from devise.model.labeller import Model, load
 from devise.model.parts import DEFAULT_BUNDLE
 from devise.search.expression import Expression
+from devise.search.results import Filters
 from devise.serve.client import Client
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_photos
@@ -61,7 +63,27 @@ class FolderOfThree(PhotoSearch):
     def __len__(self) -> int:
         return len(self.NAMES)
 
-    def find(self, asked: Expression, top: int, reject: float | str = 0.0, check: object = None) -> PhotosFound:
+    @property
+    def root(self) -> str:
+        return str(self._folder)
+
+    def in_language(self, model: Model) -> PhotoSearch:
+        return self
+
+    def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
+        return range(len(self)), ()
+
+    def labels_of(self, photos: Sequence[int]) -> Sequence[Label | None]:
+        return [None] * len(photos)
+
+    def find(
+        self,
+        asked: Expression,
+        top: int,
+        reject: float | str = 0.0,
+        check: object = None,
+        filters: Filters = Filters(),  # noqa: B008
+    ) -> PhotosFound:
         cosines = self._vectors @ ask(self._parts, asked.words[0].name).vector
         return PhotosFound(
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
@@ -126,7 +148,7 @@ def running() -> Callable[..., AbstractContextManager[Served]]:
 def served(model: Model, photo_index: PhotoSearch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One service for all tests that leave it as it was."""
     own = OwnLabels(tmp_path_factory.mktemp("own") / "labels.sqlite", 1000)
-    with _running(Service(model, own, photo_index)) as found:
+    with _running(Service(model, own, {"three": photo_index})) as found:
         yield found
 
 
@@ -144,7 +166,7 @@ def indexed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     index_photos(model, [folder / "photos"], folder / "index")
     (folder / "photos" / "rocket.jpg").unlink()
     own = OwnLabels(folder / "labels.sqlite", 1000)
-    with _running(Service(model, own, open_photos(folder / "index", model))) as found:
+    with _running(Service(model, own, {"index": open_photos(folder / "index", model)})) as found:
         yield found
 
 

@@ -58,7 +58,8 @@ def picture_routes(service: Service) -> APIRouter:
         async with service.bodies.upload(request) as upload:
             wanted = _with_form(options, upload.fields)
             typed = _typed(service, wanted)
-            async with service.runs.lease(SetKey(wanted.candidates, wanted.under, typed)) as chosen:
+            service.speaking(wanted.lang)  # refused before a set is made
+            async with service.runs.lease(SetKey(wanted.candidates, wanted.under, typed, wanted.lang)) as chosen:
                 plan = _plan(chosen, wanted)
                 submitted = service.engine.submit(upload.taken(), tuple(plan.tasks))
                 found = await _answered(service, request, submitted)
