@@ -26,7 +26,7 @@ from devise.search.expression import Expression
 from devise.search.results import Filters
 from devise.serve.client import Client
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_photos
+from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_indexes, open_photos
 from devise.serve.server import address, bound, serve
 from devise.serve.service import Service
 from devise.serve.settings import Limits
@@ -168,6 +168,47 @@ def indexed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     own = OwnLabels(folder / "labels.sqlite", 1000)
     with _running(Service(model, own, {"index": open_photos(folder / "index", model)})) as found:
         yield found
+
+
+TAKEN = {"cats/chelsea.jpg": "2023:05:01 10:00:00", "cups/coffee.jpg": "2024:06:01 10:00:00"}
+
+
+@pytest.fixture(scope="session")
+def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos/cats/chelsea.jpg of 2023 and photos/cups/coffee.jpg of 2024, the index `all` of both and `cups` of one."""
+    pytest.importorskip("pyarrow", reason="the index is an extra: pip install 'devise-zsl[search]'")
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the photos")
+    from devise.search.photoindex import index_photos
+
+    place = tmp_path_factory.mktemp("collection")
+    for name, taken in TAKEN.items():
+        photo = place / "photos" / name
+        photo.parent.mkdir(parents=True)
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[36867] = taken
+        Image.fromarray(getattr(data, photo.stem)()).save(photo, exif=exif)
+    index_photos(model, [place / "photos"], place / "all")
+    index_photos(model, [place / "photos" / "cups"], place / "cups")
+    return place
+
+
+@pytest.fixture(scope="session")
+def collection(model: Model, folder: Path) -> Iterator[Served]:
+    """A service with two indexes and three languages that keeps corrections."""
+    pytest.importorskip("lxml", reason="sidecars are an extra: pip install 'devise-zsl[photos]'")
+    languages = {"en": model, "fr": model.in_language("fr"), "ar": model.in_language("ar")}
+    indexes = open_indexes([folder / "all", folder / "cups"], model)
+    service = Service(model, OwnLabels(None, 9), indexes, languages=languages, corrections=True)
+    with _running(service) as found:
+        yield found
+
+
+@pytest.fixture
+def photos_corrected(folder: Path) -> Iterator[Path]:
+    """The photos of the collection, whose sidecars are removed after the test."""
+    yield folder / "photos"
+    for one in (folder / "photos").rglob("*.xmp"):
+        one.unlink()
 
 
 @pytest.fixture
