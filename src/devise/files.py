@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -24,6 +25,7 @@ __all__ = [
     "decode_line",
     "exact_name",
     "locked",
+    "new_folder",
     "open_tensors",
     "parse_json",
     "read_file",
@@ -136,6 +138,31 @@ def sole_writer(folder: Path, error: type[Exception], name: str = ".lock") -> It
                     one.rmdir()
     finally:
         os.close(handle)
+
+
+@contextmanager
+def new_folder(out: Path, error: type[Exception]) -> Iterator[Path]:
+    """Make a folder whole or not at all: yield an empty one next to `out`, which becomes `out` if the block ends well.
+
+    `error`, in one line, if `out` is there and not an empty folder, if its parent is missing, or if another process
+    makes it. What a killed process left is removed.
+    """
+    if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise error(f"{out} exists already: give a folder that is new or empty")
+    parent = out.absolute().parent
+    if not parent.is_dir():
+        raise error(f"{out} needs a folder that exists: create {out.parent} first")
+    with sole_writer(parent, error, f".{out.name}.lock"):
+        stage = parent / f".{out.name}.part"
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir()
+        try:
+            yield stage
+            if out.is_dir():
+                out.rmdir()
+            stage.rename(out)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _lock_of(folder: Path, name: str, made: dict[Path, None]) -> tuple[int, bool]:

@@ -4,12 +4,15 @@ Keywords go into three lists: `dc:subject` (single names), `lr:hierarchicalSubje
 `digiKam:TagsList` ("animal/bird/heron"). What devise adds to each is recorded in properties of its own, so that it can
 be taken back. A keyword that a person wrote is never recorded, and so never removed. A recorded keyword that is missing
 from its list was removed by a person: it is not added again.
+
+`devise:corrections` records what a person said of names: an accepted name is a keyword of that person, although devise
+may have recorded it before; a rejected one is taken out, and not added again.
 """
 
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -25,16 +28,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST_SIDECAR",
+    "MOST_CORRECTIONS",
+    "Correction",
     "Keyword",
     "SidecarError",
     "SidecarName",
+    "Verdict",
     "clear",
     "clear_photo",
     "clear_sidecar",
+    "correct",
+    "correct_sidecar",
+    "corrections_of",
     "keywords_of_person",
     "names_in_sidecar",
     "require_xmp",
     "shares_stem",
+    "sidecar_in_use",
     "sidecar_of",
     "tag",
     "tag_photo",
@@ -62,6 +72,7 @@ _LISTS = (
 """Of each list: its name, the container it is made with, and the property that records what devise added to it."""
 
 _LABELS = f"{{{_OWN}}}labels"
+_CORRECTIONS = f"{{{_OWN}}}corrections"
 _CONTAINERS = tuple(f"{{{_RDF}}}{name}" for name in ("Bag", "Seq", "Alt"))
 _TOOLKIT = f"{{{_X}}}xmptk"
 _MADE_BY = "devise"
@@ -72,6 +83,9 @@ _INSIDE = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n' + 
 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _RECORDED = re.compile(r"(.+?) ([01]\.\d{3}) (.*)", re.DOTALL)  # id, probability, name
+_CORRECTED = re.compile(r"(\S+) (accepted|rejected) ([0-7]) (.+)", re.DOTALL)  # id, verdict, changed lists, path
+MOST_CORRECTIONS = 100
+"""Of one photo."""
 _MOST_ELEMENTS = 100_000  # of one sidecar; those of edits with many steps and masks have some 10,000
 _TRIES = 5
 _RESTLESS = "another program keeps changing it: run again when it has ended"
@@ -100,6 +114,27 @@ class Keyword:
     probability: float
 
 
+class Verdict(StrEnum):
+    """What a person said of a name: the photo shows it, or not."""
+
+    accepted = "accepted"
+    rejected = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A name of a photo that a person accepted or rejected; path, id: see `Keyword`."""
+
+    path: tuple[str, ...]
+    id: str
+    verdict: Verdict
+
+    @property
+    def name(self) -> str:
+        """Return the name itself."""
+        return self.path[-1]
+
+
 def sidecar_of(photo: Path, name: SidecarName = SidecarName.full) -> Path:
     """Return where the sidecar of a photo is.
 
@@ -107,6 +142,12 @@ def sidecar_of(photo: Path, name: SidecarName = SidecarName.full) -> Path:
     ('a/cat.jpg.xmp', 'a/cat.xmp')
     """
     return photo.with_name(f"{photo.name if name == SidecarName.full else photo.stem}.xmp")
+
+
+def sidecar_in_use(photo: Path) -> Path:
+    """Return the sidecar that the photo has: photo.jpg.xmp, or photo.xmp if there is only that and it is not shared."""
+    full, stem = (sidecar_of(photo, name) for name in (SidecarName.full, SidecarName.stem))
+    return stem if not full.exists() and stem.exists() and not shares_stem(photo) else full
 
 
 def shares_stem(photo: Path) -> bool:
@@ -122,22 +163,23 @@ def tag(packet: bytes | None, keywords: Sequence[Keyword], new: bytes = _EMPTY) 
 
     packet: None if there is none yet; new: what it begins as then. keywords: from wide to narrow; the narrowest, that
     of each thing in the photo, go into the hierarchical lists with their paths, and all of them into the flat one.
-    None if nothing changes. SidecarError if the packet is not XMP.
+    Those that a person rejected are left out. None if nothing changes. SidecarError if the packet is not XMP.
     """
     if packet is None and not keywords:
         return None
     root = _parsed(new if packet is None else packet)
-    named = [replace(one, path=tuple(_NOT_XML.sub("", name) for name in one.path)) for one in keywords]
+    corrected = _corrected(root)
+    named = [
+        replace(one, path=tuple(_NOT_XML.sub("", name) for name in one.path))
+        for one in keywords
+        if one.id not in corrected or corrected[one.id].verdict != Verdict.rejected
+    ]
     paths = [one.path for one in named]
-    narrow = [path for path in paths if not any(other[: len(path)] == path != other for other in paths)]
-    wanted = (
-        [one.path[-1] for one in named],
-        ["|".join(name.replace("|", "-") for name in path) for path in narrow],
-        ["/".join(name.replace("/", "-") for name in path) for path in narrow],
-    )
+    narrow = [_entries(path) for path in paths if not any(other[: len(path)] == path != other for other in paths)]
+    wanted = ([path[-1] for path in paths], [bars for _, bars, _ in narrow], [slashes for *_, slashes in narrow])
     changed = _describe(root, named)
-    for (name, kind, record), values in zip(_LISTS, wanted, strict=True):
-        changed |= _renew(root, name, kind, record, list(dict.fromkeys(values)))
+    for (name, kind, record), values, accepted in zip(_LISTS, wanted, _accepted(corrected.values()), strict=True):
+        changed |= _renew(root, name, kind, record, list(dict.fromkeys(values)), accepted)
     if not changed:
         return None
     _tidy(root)
@@ -152,12 +194,88 @@ def clear(packet: bytes) -> tuple[bytes | None, bool]:
     """
     root = _parsed(packet)
     changed = _describe(root, ())
-    for name, _, record in _LISTS:
-        ours = _values(root, record)
+    for (name, _, record), accepted in zip(_LISTS, _accepted(_corrected(root).values()), strict=True):
+        ours = set(_values(root, record)) - accepted
         changed |= _remove(root, record, ours) | _remove(root, name, ours)
     if not changed:
         return packet, False
     return (None if not _tidy(root) and root.get(_TOOLKIT) == _MADE_BY else _written(root, packet)), True
+
+
+def correct(
+    packet: bytes | None, corrections: Sequence[Correction], undone: Collection[str] = ()
+) -> tuple[bytes | None, bool]:
+    """Record corrections in this XMP packet, and bring its keywords up to date.
+
+    An accepted name goes into all lists and is the person's from now on: `clear` and `tag` leave it. A rejected one
+    goes out of them, whoever wrote it; `tag` does not add it again. The last verdict on a name counts.
+    packet: None if there is none yet. undone: ids of names whose correction is taken back: the lists are as before it.
+    Returns the packet and whether it changed; it is None if devise made it and nothing else is in it. SidecarError if
+    it is not XMP, or would have over MOST_CORRECTIONS corrections.
+
+    >>> cat = Correction(("animal", "cat"), "n02121620", Verdict.accepted)
+    >>> made, _ = correct(None, [cat])
+    >>> correct(made, [], ["n02121620"])
+    (None, True)
+    """
+    root = _parsed(_EMPTY if packet is None else packet)
+    before = _corrected(root)
+    kept = dict(before)
+    if _property(root, _CORRECTIONS) is None:  # first, so that all lists get into one description
+        etree = _etree()
+        etree.SubElement(etree.SubElement(_own_description(root), _CORRECTIONS), f"{{{_RDF}}}Bag")
+    for one_id in undone:
+        if (earlier := kept.pop(one_id, None)) is not None:
+            _undo(root, earlier, kept.values())
+    for one in corrections:
+        earlier = kept.get(one.id)
+        if earlier is not None and earlier.verdict == one.verdict:
+            continue
+        if earlier is not None:
+            _undo(root, kept.pop(one.id), kept.values())
+        path = tuple(filter(None, (_NOT_XML.sub("", name).replace("|", "-") for name in one.path)))
+        if not path:
+            raise SidecarError("a name of characters that XML does not allow: give another")
+        kept[one.id] = _carry_out(root, replace(one, path=path), kept.values())
+    if kept == before:
+        return packet, False
+    if len(kept) > MOST_CORRECTIONS:
+        raise SidecarError(f"{MOST_CORRECTIONS} corrections, which is the limit: undo one first")
+    _drop(*_items(root, _CORRECTIONS))
+    _append(root, _CORRECTIONS, "Bag", [one.text for one in kept.values()])
+    if not kept:
+        _drop(_property(root, _CORRECTIONS))
+    return (None if not _tidy(root) and root.get(_TOOLKIT) == _MADE_BY else _written(root, packet)), True
+
+
+def correct_sidecar(path: Path, corrections: Sequence[Correction], undone: Collection[str] = ()) -> bool:
+    """Record corrections in a sidecar, whole or not at all; whether its file changed. See `correct`.
+
+    SidecarError as in `tag_sidecar`.
+    """
+
+    def change(packet: bytes | None) -> _Outcome:
+        left, changed = correct(packet, corrections, undone)
+        return _Outcome(left if changed else None, remove=changed and left is None)
+
+    return _replaced(path, change)
+
+
+def corrections_of(photo: Path) -> tuple[Correction, ...]:
+    """Return what a person said of names of a photo, from its sidecars; the first verdict on a name counts.
+
+    SidecarError, which names the file, if a sidecar is not XMP or cannot be read.
+    """
+    found: dict[str, Correction] = {}
+    for name in SidecarName:
+        path = sidecar_of(photo, name)
+        with _named(path):
+            packet = _read(path)
+            if packet is None or _OWN.encode() not in packet or (name == SidecarName.stem and shares_stem(photo)):
+                continue
+            for one in _corrected(_parsed(packet)).values():
+                found.setdefault(one.id, Correction(one.path, one.id, one.verdict))
+    return tuple(found.values())
 
 
 def tag_sidecar(path: Path, keywords: Sequence[Keyword]) -> bool:
@@ -219,8 +337,9 @@ def keywords_of_person(photo: Path) -> tuple[tuple[str, ...], ...]:
             if packet is None:
                 continue
             root = _parsed(packet)
-            for (name, _, record), separator in zip(_LISTS, ("", "|", "/"), strict=True):
-                ours = set(_values(root, record))
+            accepted = _accepted(_corrected(root).values())
+            for (name, _, record), separator, yours in zip(_LISTS, ("", "|", "/"), accepted, strict=True):
+                ours = set(_values(root, record)) - yours
                 theirs = (value for value in _values(root, name) if value not in ours)
                 paths = (value.split(separator) if separator else [value] for value in theirs)
                 named = (tuple(filter(None, map(str.strip, path))) for path in paths)
@@ -402,11 +521,16 @@ def _values(root: "etree._Element", name: str) -> list[str]:
     return [_value(item) for item in _items(root, name)]
 
 
-def _renew(root: "etree._Element", name: str, kind: str, record: str, wanted: Sequence[str]) -> bool:
-    """Bring a list and the record of what devise added to it up to date; whether either changed."""
-    recorded, present = _values(root, record), set(_values(root, name))
+def _renew(
+    root: "etree._Element", name: str, kind: str, record: str, wanted: Sequence[str], accepted: Collection[str]
+) -> bool:
+    """Bring a list and the record of what devise added to it up to date; whether either changed.
+
+    accepted: values that are a person's now: neither removed nor added again.
+    """
+    recorded, present = [one for one in _values(root, record) if one not in accepted], set(_values(root, name))
     removed = [value for value in recorded if value not in present]
-    fresh = [value for value in wanted if value not in present and value not in removed]
+    fresh = [value for value in wanted if value not in present and value not in removed and value not in accepted]
     ours = list(dict.fromkeys([*(value for value in wanted if value in recorded or value in fresh), *removed]))
     if set(ours) == set(recorded) and not fresh:
         return False
@@ -440,6 +564,69 @@ def _append(root: "etree._Element", name: str, kind: str, values: Sequence[str])
         container = etree.SubElement(element, f"{{{_RDF}}}{kind}")
     for value in values:
         etree.SubElement(container, f"{{{_RDF}}}li").text = value
+
+
+@dataclass(frozen=True, slots=True)
+class _Corrected(Correction):
+    """A correction as recorded. lists: bits of the lists, of _LISTS, that had to be changed for it."""
+
+    lists: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"{self.id} {self.verdict} {self.lists} {'|'.join(self.path)}"
+
+
+def _corrected(root: "etree._Element") -> dict[str, _Corrected]:
+    """Return the recorded corrections by id; other values are passed over."""
+    found = filter(None, map(_CORRECTED.fullmatch, _values(root, _CORRECTIONS)))
+    return {one[1]: _Corrected(tuple(one[4].split("|")), one[1], Verdict(one[2]), int(one[3])) for one in found}
+
+
+def _entries(path: Sequence[str]) -> tuple[str, str, str]:
+    """Return a name as each of _LISTS has it."""
+    return path[-1], "|".join(one.replace("|", "-") for one in path), "/".join(one.replace("/", "-") for one in path)
+
+
+def _accepted(corrections: Iterable[Correction]) -> tuple[set[str], set[str], set[str]]:
+    """Return the accepted names as each of _LISTS has them."""
+    flat, bars, slashes = set[str](), set[str](), set[str]()
+    for one in corrections:
+        if one.verdict == Verdict.accepted:
+            for values, value in zip((flat, bars, slashes), _entries(one.path), strict=True):
+                values.add(value)
+    return flat, bars, slashes
+
+
+def _carry_out(root: "etree._Element", asked: Correction, others: Iterable[Correction]) -> _Corrected:
+    """Add an accepted name to the lists, or remove a rejected one that no other correction accepts."""
+    lists, path = 0, asked.path
+    if asked.verdict == Verdict.rejected:  # as devise wrote it, which may be below other names
+        written = (tuple(one.split("|")) for one in _values(root, _LISTS[1][2]))
+        path = next((one for one in written if one[-1] == path[-1]), path)
+    for bit, ((name, kind, _), value, kept) in enumerate(zip(_LISTS, _entries(path), _accepted(others), strict=True)):
+        present = value in _values(root, name)
+        if asked.verdict == Verdict.accepted and not present:
+            _append(root, name, kind, [value])
+        elif asked.verdict == Verdict.rejected and present and value not in kept:
+            _remove(root, name, [value])
+        else:
+            continue
+        lists |= 1 << bit
+    return _Corrected(path, asked.id, asked.verdict, lists)
+
+
+def _undo(root: "etree._Element", done: _Corrected, others: Iterable[Correction]) -> None:
+    """Bring the lists back to what they were before a correction."""
+    for bit, ((name, kind, _), value, kept) in enumerate(
+        zip(_LISTS, _entries(done.path), _accepted(others), strict=True)
+    ):
+        if not done.lists & 1 << bit:
+            continue
+        if done.verdict == Verdict.accepted and value not in kept:
+            _remove(root, name, [value])
+        elif done.verdict == Verdict.rejected and value not in _values(root, name):
+            _append(root, name, kind, [value])
 
 
 def _own_description(root: "etree._Element") -> "etree._Element":

@@ -18,13 +18,15 @@ pytest.importorskip("fastapi", reason="the service is an extra: pip install 'dev
 import httpx
 import uvicorn
 
+from devise.labels import Label
 from devise.meaning.senses import ask
 from devise.model.labeller import Model, load
 from devise.model.parts import DEFAULT_BUNDLE
 from devise.search.expression import Expression
+from devise.search.results import Filters
 from devise.serve.client import Client
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_photos
+from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_indexes, open_photos
 from devise.serve.server import address, bound, serve
 from devise.serve.service import Service
 from devise.serve.settings import Limits
@@ -61,7 +63,27 @@ class FolderOfThree(PhotoSearch):
     def __len__(self) -> int:
         return len(self.NAMES)
 
-    def find(self, asked: Expression, top: int, reject: float | str = 0.0, check: object = None) -> PhotosFound:
+    @property
+    def root(self) -> str:
+        return str(self._folder)
+
+    def in_language(self, model: Model) -> PhotoSearch:
+        return self
+
+    def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
+        return range(len(self)), ()
+
+    def labels_of(self, photos: Sequence[int]) -> Sequence[Label | None]:
+        return [None] * len(photos)
+
+    def find(
+        self,
+        asked: Expression,
+        top: int,
+        reject: float | str = 0.0,
+        check: object = None,
+        filters: Filters = Filters(),  # noqa: B008
+    ) -> PhotosFound:
         cosines = self._vectors @ ask(self._parts, asked.words[0].name).vector
         return PhotosFound(
             [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
@@ -126,7 +148,7 @@ def running() -> Callable[..., AbstractContextManager[Served]]:
 def served(model: Model, photo_index: PhotoSearch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One service for all tests that leave it as it was."""
     own = OwnLabels(tmp_path_factory.mktemp("own") / "labels.sqlite", 1000)
-    with _running(Service(model, own, photo_index)) as found:
+    with _running(Service(model, own, {"three": photo_index})) as found:
         yield found
 
 
@@ -144,8 +166,49 @@ def indexed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     index_photos(model, [folder / "photos"], folder / "index")
     (folder / "photos" / "rocket.jpg").unlink()
     own = OwnLabels(folder / "labels.sqlite", 1000)
-    with _running(Service(model, own, open_photos(folder / "index", model))) as found:
+    with _running(Service(model, own, {"index": open_photos(folder / "index", model)})) as found:
         yield found
+
+
+TAKEN = {"cats/chelsea.jpg": "2023:05:01 10:00:00", "cups/coffee.jpg": "2024:06:01 10:00:00"}
+
+
+@pytest.fixture(scope="session")
+def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos/cats/chelsea.jpg of 2023 and photos/cups/coffee.jpg of 2024, the index `all` of both and `cups` of one."""
+    pytest.importorskip("pyarrow", reason="the index is an extra: pip install 'devise-zsl[search]'")
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the photos")
+    from devise.search.photoindex import index_photos
+
+    place = tmp_path_factory.mktemp("collection")
+    for name, taken in TAKEN.items():
+        photo = place / "photos" / name
+        photo.parent.mkdir(parents=True)
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[36867] = taken
+        Image.fromarray(getattr(data, photo.stem)()).save(photo, exif=exif)
+    index_photos(model, [place / "photos"], place / "all")
+    index_photos(model, [place / "photos" / "cups"], place / "cups")
+    return place
+
+
+@pytest.fixture(scope="session")
+def collection(model: Model, folder: Path) -> Iterator[Served]:
+    """A service with two indexes and three languages that keeps corrections."""
+    pytest.importorskip("lxml", reason="sidecars are an extra: pip install 'devise-zsl[photos]'")
+    languages = {"en": model, "fr": model.in_language("fr"), "ar": model.in_language("ar")}
+    indexes = open_indexes([folder / "all", folder / "cups"], model)
+    service = Service(model, OwnLabels(None, 9), indexes, languages=languages, corrections=True)
+    with _running(service) as found:
+        yield found
+
+
+@pytest.fixture
+def photos_corrected(folder: Path) -> Iterator[Path]:
+    """The photos of the collection, whose sidecars are removed after the test."""
+    yield folder / "photos"
+    for one in (folder / "photos").rglob("*.xmp"):
+        one.unlink()
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_a_search_has_the_time_of_a_request(indexed, monkeypatch, deaf: bool):
     service, may_end, ended = indexed.service, threading.Event(), threading.Semaphore(0)
     find = service.photos.find
 
-    def endless(labels, top, reject, check):
+    def endless(labels, top, reject, check, *filters):
         assert threading.current_thread().daemon  # so that it does not keep the process alive
         try:
             while not may_end.wait(0.01):

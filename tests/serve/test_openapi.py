@@ -26,7 +26,7 @@ CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance,
 @pytest.fixture(scope="module")
 def asked(running, model, photo_index):
     """A service that made-up requests may fill with labels."""
-    with running(Service(model, OwnLabels(None, 50), photo_index)) as found:
+    with running(Service(model, OwnLabels(None, 50), {"three": photo_index})) as found:
         yield found
 
 
@@ -46,6 +46,8 @@ OPERATIONS = (
     "GET /v1/search",
     "GET /v1/photos",
     "GET /v1/photos/{photo}",
+    "GET /v1/options",
+    "PUT /v1/corrections",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
@@ -83,6 +85,8 @@ def test_it_describes_every_call_with_examples(served):
         "/v1/search",
         "/v1/photos",
         "/v1/photos/{photo}",
+        "/v1/options",
+        "/v1/corrections",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -63,6 +63,23 @@ def test_killed_and_started_again_it_has_every_label(begin: Begin, tmp_path: Pat
         assert client.label(photo).answers[0].candidates == 30_956 + 25
 
 
+def test_a_collection_in_several_languages(begin: Begin, folder: Path, tmp_path: Path):
+    options = ["--index", folder / "all", "--index", folder / "cups", "--lang", "fr", "--corrections"]
+    _, url = begin("--labels-db", tmp_path / "own.sqlite", *options)
+    with Client(url) as client:
+        offered = client.options()
+        assert ([one.name for one in offered.indexes], offered.languages) == (["all", "cups"], ["fr", "en"])
+        assert offered.corrections
+        assert client.search("expresso", index="cups").hits[0].label == "expresso"
+
+
+def test_corrections_need_an_index(tmp_path: Path):
+    command = [sys.executable, "-m", "devise", "serve", "--corrections"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "devise: --corrections is for photos of an index: give --index too\n")
+
+
 def children(process: int) -> set[int]:
     return {int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
 

@@ -194,13 +194,14 @@ def test_mistakes_are_told(served, photo: bytes, query: dict[str, object], messa
     [
         (
             "GET /v1/search?q=cat&sens=n02121620",
-            "query.sens: unknown parameter, expected q, sense, like, top",
+            "query.sens: unknown parameter, expected q, sense, like, top, reject, since, until, in, rating, index, ",
         ),
         ("GET /v1/search?q=cat&q=dog", "query.q: duplicate parameter (2 times)"),
         ("GET /v1/photos?count=3", "query.count: "),
         ("GET /v1/photos/0?size=9", "query.size: "),
         ("GET /v1/labels?query=cat", "query.query: "),
-        ("GET /v1/map?x", "expected none"),
+        ("GET /v1/map?x", "expected lang"),
+        ("GET /v1/options?x", "expected none"),
         ("PUT /v1/labels?x=1", "query.x: "),
         ("DELETE /v1/labels?name=zedonk&name=hinny", "query.name: duplicate parameter (2 times)"),
         ("POST /v1/embed?top=3", "query.top: "),
@@ -580,7 +581,7 @@ def test_logs_say_nothing_of_the_picture_or_the_labels(served, photo: bytes, cap
 
 def test_candidate_sets_are_bounded_and_kept(model: Model):
     async def work() -> None:
-        runs = Runs(model, 2, 2.0)
+        runs = Runs(lambda _: model, 2, 2.0)
         zedonk, scooter = SetKey(typed=parse_labels(ZEDONK)), SetKey(typed=parse_labels("kick scooter"))
         async with runs.lease(zedonk) as first:
             async with runs.lease(zedonk) as again:
@@ -609,7 +610,7 @@ def test_candidate_sets_are_bounded_and_kept(model: Model):
 
 def test_lists_wait_for_their_turn(model: Model):
     async def work() -> list[int]:
-        runs = Runs(model, 1, 120.0)
+        runs = Runs(lambda _: model, 1, 120.0)
 
         async def use(key: SetKey) -> int:
             async with runs.lease(key) as found:

@@ -21,6 +21,7 @@ __all__ = ["app", "main"]
 _COMMANDS = (
     "label",
     "unlabel",
+    "corrections",
     "labels",
     "info",
     "index",

@@ -147,7 +147,7 @@ def search(
     from devise.model.labeller import load
     from devise.search.expression import Expression, parse_expression
     from devise.search.nearest_photos import open_search
-    from devise.search.results import Filters
+    from devise.search.results import filters_of
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
 
@@ -188,7 +188,7 @@ def search(
         by=by.value,
         exact=exact,
         reject=parse_reject(reject) or 0.0,
-        filters=Filters(_date("--since", since), _date("--until", until, end=True), tuple(folders or ()), rating),
+        filters=filters_of(since, until, folders or (), rating, prefix="--"),
     )
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
@@ -241,13 +241,3 @@ def _viewer() -> list[str]:
     if sys.platform == "win32":
         return ["cmd", "/c", "start", ""]
     raise UsageError("--open found no viewer (xdg-open): leave it out and open the page of --sheet FILE yourself")
-
-
-def _date(option: str, text: str | None, *, end: bool = False) -> int | None:
-    """Parse a date; UsageError, which names the option, if it is none. end: the last second of it."""
-    from devise.vision.metadata import seconds_of
-
-    seconds = None if text is None else seconds_of(text, end=end)
-    if text is not None and seconds is None:
-        raise UsageError(f"{option} takes a date such as 2024, 2024-05 or 2024-05-31, got {text!r}")
-    return seconds

@@ -3,15 +3,19 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import DeviceOption, FastOption, LangOption, ModelOption, PrecisionOption, chosen_place
+from devise.cli.options import DeviceOption, FastOption, ModelOption, PrecisionOption, chosen_place
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import text_of
+from devise.sidecars import require_xmp
+
+if TYPE_CHECKING:
+    from devise.model.labeller import Model
 
 __all__ = ["serve"]
 
@@ -25,8 +29,21 @@ def serve(
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8000,
     index: Annotated[
-        Path | None, typer.Option(help="Photo index to search, made by devise index; enables search.")
+        list[Path] | None,
+        typer.Option(
+            help="Photo index to search, made by devise index; enables search. May be repeated: the page and "
+            "requests choose one by the name of its folder.",
+            show_default=False,
+        ),
     ] = None,
+    corrections: Annotated[
+        bool,
+        typer.Option(
+            "--corrections",
+            help="Let users of the page accept and reject the names of photos of the index: this writes XMP sidecars "
+            "next to the photos. devise corrections exports them.",
+        ),
+    ] = False,
     labels_db: Annotated[
         Path | None,
         typer.Option(help="File that stores your own labels. [default: in your data folder]", show_default=False),
@@ -54,7 +71,16 @@ def serve(
     decode_seconds: Annotated[
         float, typer.Option(help="Limit of processor time for decoding one picture, in seconds.")
     ] = 10.0,
-    lang: LangOption = None,
+    lang: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lang",
+            metavar="CODE|FILE",
+            help="Show and understand nouns in another language (docs/languages.md). May be repeated: the page and "
+            "requests choose one, or English; the first is the default.",
+            show_default=False,
+        ),
+    ] = None,
     fast: FastOption = False,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "f32",
@@ -75,8 +101,9 @@ def serve(
             raise
         raise UsageError(f"the service needs {error.name}: pip install 'devise-zsl[serve]'") from None
     from devise.model.labeller import load
+    from devise.serve.languages import open_languages
     from devise.serve.own_labels import OwnLabels
-    from devise.serve.photos import open_photos
+    from devise.serve.photos import open_indexes
     from devise.serve.service import Service
     from devise.serve.settings import Limits
     from devise.serve.telemetry import log_to_stderr
@@ -90,17 +117,31 @@ def serve(
         seconds=seconds,
         decode_seconds=decode_seconds,
     )
+    if corrections:
+        if not index:
+            raise UsageError("--corrections is for photos of an index: give --index too")
+        require_xmp()
     listening = bound(host, port, public=token is not None or open_to_all)
     place = chosen_place(device, precision, fast=fast)
-    loaded = load(model, fast=fast, language=lang, device=place.device, precision=place.precision)
-    if loaded.parts.language_note:
-        tell(loaded.parts.language_note)
-    photos = open_photos(index, loaded) if index is not None else None
-    service = Service(loaded, OwnLabels(_labels_file(labels_db), max_labels), photos, limits)
+
+    def loading(language: str | None) -> "Model":
+        return load(model, fast=fast, language=language, device=place.device, precision=place.precision)
+
+    languages = open_languages(loading, lang or ())
+    for one in languages.values():
+        if one.parts.language_note:
+            tell(one.parts.language_note)
+    loaded = next(iter(languages.values()))
+    indexes = open_indexes(index or (), loaded)
+    own = OwnLabels(_labels_file(labels_db), max_labels)
+    service = Service(loaded, own, indexes, limits, languages, corrections)
     service.warm()
     log_to_stderr()
     if token is None and not is_loopback(listening):
-        tell("--open: everybody who can reach this machine can use the service and see the photos of its index")
+        change = ", and change the keywords in their sidecars" if corrections else ""
+        tell(
+            "--open: everybody who can reach this machine can use the service and see the photos of its index" + change
+        )
     tell(f"serving at {address(listening)} (Ctrl-C stops)")
     run(service, listening, token=token, hosts=allowed_host or ())
     print("devise: stopped; every accepted request was answered", file=sys.stderr)

@@ -5,7 +5,6 @@ Li, Andreeto, Ranzato and Perona 2022, Caltech 101 (1.0), https://doi.org/10.220
 
 import lzma
 import re
-import shutil
 import tarfile
 import zipfile
 import zlib
@@ -19,7 +18,7 @@ from typing import IO
 
 from devise.archives import Tar
 from devise.errors import DeviseError, UsageError
-from devise.files import reason_of, sole_writer
+from devise.files import new_folder, reason_of
 
 __all__ = ["CaltechClass", "caltech_classes", "write_caltech101"]
 
@@ -59,20 +58,16 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
 
     archive: `caltech-101.zip`, or the `101_ObjectCategories.tar.gz` in it. out: a folder that is not there yet or is
     empty; it appears when it is whole. Nothing is written anywhere else, whatever the archive's members are called.
-    UsageError for paths that cannot be; DeviseError if the archive is another, is damaged, or lacks photos, or if
-    another process writes the same folder.
+    UsageError for paths that cannot be, or if another process writes the same folder; DeviseError if the archive is
+    another, is damaged, or lacks photos.
     """
     classes = caltech_classes() if classes is None else classes
     wanted = {one.folder: one for one in classes}
     if not archive.is_file():
         told = "is a folder: give the archive itself" if archive.is_dir() else "is not a file"
         raise UsageError(f"{archive} {told}, caltech-101.zip or 101_ObjectCategories.tar.gz")
-    if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UsageError(f"{out} exists already: give a folder that is new or empty")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"{out} needs a folder that exists: create {out.parent} first")
     found: Counter[str] = Counter()
-    with sole_writer(out.absolute().parent, DeviseError, f".{out.name}.lock"), _stage(out) as stage:
+    with new_folder(out, UsageError) as stage:
         for folder, number, data in _photos(archive, wanted):
             one = wanted[folder]
             place = stage / one.set / one.id / f"{folder}_image_{number:04}.jpg"
@@ -82,25 +77,10 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
             place.write_bytes(data)
             found[folder] += 1
         _check_whole(archive, classes, found)
-        if out.is_dir():
-            out.rmdir()
-        stage.rename(out)
     counts: Counter[str] = Counter()
     for one in classes:
         counts[one.set] += found[one.folder]
     return dict(counts)
-
-
-@contextmanager
-def _stage(out: Path) -> Iterator[Path]:
-    """Make a new folder next to `out`, which is removed after the block if it was not renamed."""
-    stage = out.absolute().parent / f".{out.name}.part"
-    shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
-    stage.mkdir()
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
 
 
 def _check_whole(archive: Path, classes: Sequence[CaltechClass], found: Counter[str]) -> None:

@@ -5,12 +5,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
-from devise.labels import LabelSet
+from devise.labels import Label, LabelSet
 from devise.model.answers import Hedge, Level
 from devise.model.parts import ModelParts
 from devise.model.word_senses import Meanings
 from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, pruned, shares_up, sure_node
-from devise.taxonomy.wordnet import Taxonomy
+from devise.taxonomy.wordnet import ENGLISH, Taxonomy
 
 __all__ = ["LEAST_STANDING", "WIDTH_ALLOWED", "Hedger", "names_people_use"]
 
@@ -38,12 +38,12 @@ def names_people_use(
     return trained | frozenset(label for label, used in zip(labels, (standing >= least).tolist(), strict=True) if used)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)  # of a service: each language has its own
 def _own_tree(taxonomy: Taxonomy, own: LabelSet) -> LabelTree:
     return label_tree(taxonomy, own.ids)
 
 
-@lru_cache(maxsize=1)  # four methods of a service need one tree, not four
+@lru_cache(maxsize=8)  # of a service: four methods need one tree, not four, and each language has its own
 def _asked_tree(taxonomy: Taxonomy, own: LabelSet, asked: LabelSet, kinds: tuple[tuple[str, str], ...]) -> LabelTree:
     if not kinds and all(one in own for one in asked.ids):
         return pruned(_own_tree(taxonomy, own), np.array([own.position(one) for one in asked.ids]))
@@ -101,6 +101,18 @@ class Hedger:
         places, graph = self.tree.positions, self.tree.graph
         nodes = places[one], places[other]
         return any(above in graph.reach(graph.up, below) for below, above in (nodes, nodes[::-1]))
+
+    def usual_path(self, label: Label) -> tuple[str, ...]:
+        """Return the names above a label that people use, from wide to narrow, and its own: those of its keyword."""
+        taxonomy, tree, above = self._parts.taxonomy, self.tree, label.id
+        if label.id not in taxonomy:
+            above = next(iter(Meanings(self._parts).kinds_of(label.name, label.gloss)), "")
+        found = []
+        for one in taxonomy.hypernym_paths(above)[0] if above in taxonomy else ():
+            node = tree.positions.get(one)
+            if one != label.id and node is not None and self._allowed[node] and self._bits[node]:
+                found.append(taxonomy.synset(one).name.removesuffix(ENGLISH))
+        return (*found, label.name.removesuffix(ENGLISH))
 
     def hedges(self, probabilities: Float[np.ndarray, "images ranked"], threshold: float, most: int) -> list[Hedge]:
         """Return one hedge per photo. threshold: the share that is enough. most: narrower names at most."""

@@ -122,6 +122,12 @@ class Model:
         self._feature_maps: FeatureMaps | None = None
         self._lock = threading.Lock()
 
+    def in_language(self, language: str | None) -> "Model":
+        """Return the same model with names in another language, see `load`; None is English. They share memory."""
+        other = Model(self.parts.in_language(language))
+        other._backbone = self.backbone()
+        return other
+
     @property
     def labels(self) -> LabelSet:
         """Return all labels of the model; their glosses are empty, `labelled` adds them."""

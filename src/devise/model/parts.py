@@ -1,5 +1,6 @@
 """The parts of a model for the labeller, each read from the bundle at first use."""
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,6 +14,7 @@ from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError
+from devise.labels import LabelSet
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
 from devise.space.label_vectors import Composer, LabelPolicy, composer_for
@@ -56,6 +58,7 @@ class ModelParts:
         self.place, _ = settled(place, fast=fast)
         self.with_prior = prior
         self._bounds = bundle.fast() if fast else None
+        self._shared: ModelParts | None = None  # whose words this one takes, for it is the same in another language
         self.taxonomy = taxonomy_in(language)
         """The nouns of WordNet 3.0, with names in the model's language."""
 
@@ -73,6 +76,22 @@ class ModelParts:
         bundle = open_bundle(DEFAULT_BUNDLE if path is None else path)
         return cls(bundle, fast=fast, prior=prior, language=language, place=place)
 
+    def in_language(self, language: str | None) -> "ModelParts":
+        """Return the same parts with names in another language; None is English. All that is large is shared."""
+        _ = self.classifier, self.kernel, self.trained_ids, self.withheld, self.answerable_places, self._prior
+        other = copy.copy(self)
+        other.taxonomy, other._shared = taxonomy_in(language), self
+        for name in ("space", "answerable", "placed", "composer"):  # which have names in them
+            other.__dict__.pop(name, None)
+        labels = other._named(self.bundle.labels)
+        other.__dict__["space"] = DeferredSpace(labels, lambda: self.space.vectors)
+        other.__dict__["answerable"] = (
+            DeferredSpace(labels.subset(self.answerable_places.tolist()), lambda: self.answerable.vectors)
+            if self.withheld
+            else other.space
+        )
+        return other
+
     @property
     def name(self) -> str:
         """Return the model's name with the options that change scores.
@@ -85,10 +104,13 @@ class ModelParts:
     @cached_property
     def space(self) -> LabelSpace:
         """Return all labels of the model and their vectors; glosses are empty."""
-        labels, taxonomy = self.bundle.labels, self.taxonomy
-        if taxonomy.language is not None:
-            labels = labels.renamed({one: taxonomy.translations(one)[0] for one in labels.ids if one in taxonomy})
-        return DeferredSpace(labels, self.bundle.label_vectors)
+        return DeferredSpace(self._named(self.bundle.labels), self.bundle.label_vectors)
+
+    def _named(self, labels: LabelSet) -> LabelSet:
+        taxonomy = self.taxonomy
+        if taxonomy.language is None:
+            return labels
+        return labels.renamed({one: taxonomy.translations(one)[0] for one in labels.ids if one in taxonomy})
 
     @property
     def language_note(self) -> str:
@@ -205,7 +227,7 @@ class ModelParts:
     @cached_property
     def words(self) -> WordTable:
         """Return the words that labels are composed from."""
-        return self.bundle.words()
+        return self.bundle.words() if self._shared is None else self._shared.words
 
     @cached_property
     def policy(self) -> LabelPolicy:

@@ -1,5 +1,6 @@
 """Search an index of photos by nouns, by a WordNet subtree, or by a photo."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -109,6 +110,17 @@ class PhotoSearch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def in_language(self, model: Model) -> "PhotoSearch":
+        """Return the same search with the names of another model, which differs in nothing else; they share memory."""
+        _ = self._vectors, self._by_class
+        other = copy.copy(self)
+        other._model = model
+        return other
+
+    def passing(self, filters: Filters) -> tuple[Int64[np.ndarray, "some"], tuple[str, ...]]:
+        """Return the positions of photos that pass, and notes on those that lack a date or rating."""
+        return _passing(self.rows.facts, filters)
 
     def find(self, wanted: Wanted | str, top: int = 20, *, check: Callable[[], None] = _go_on) -> Hits:
         """Return the best `top` photos, or all if there are fewer.
@@ -430,7 +442,7 @@ def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.nda
         raise PhotoIndexError("the index has no dates and ratings: run devise index again, which only reads these")
     keep = np.ones(len(facts), dtype=bool)
     if filters.folders:
-        inside = folder_filter(filters.folders)
+        inside = folder_filter(filters.folders, filters.below)
         keep &= [inside(fact.path) for fact in facts]
     notes = [f"{counted(unread, 'photo')} left out, of unknown date and rating: run devise index again"] * bool(unread)
     if dated:

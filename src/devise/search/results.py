@@ -1,5 +1,6 @@
 """Queries to an index of photos, and their results."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,9 +9,20 @@ from devise.labels import Label
 from devise.model.labeller import Picture
 from devise.model.rejection import Reject
 from devise.model.typed import TypedLabel
-from devise.vision.metadata import MOST_RATING
+from devise.vision.metadata import MOST_RATING, seconds_of
 
-__all__ = ["LEAST_LIKE", "Filters", "Hit", "Hits", "Likeness", "Term", "Wanted", "likeness", "shown_score"]
+__all__ = [
+    "LEAST_LIKE",
+    "Filters",
+    "Hit",
+    "Hits",
+    "Likeness",
+    "Term",
+    "Wanted",
+    "filters_of",
+    "likeness",
+    "shown_score",
+]
 
 Likeness = Literal["very like", "quite like", "somewhat like", "hardly like"]
 """Similarity of a photo to the query, in words."""
@@ -46,19 +58,49 @@ class Filters:
 
     since, until: seconds since 1970 by the camera's clock, both included; see `devise.vision.metadata.seconds_of`.
     folders: patterns as in .gitignore, or paths; a photo in any of these folders, or with such a name, is searched.
-    rating: least number of stars.
+    rating: least number of stars. below: patterns are of paths below this folder, see `folder_filter`.
     """
 
     since: int | None = None
     until: int | None = None
     folders: tuple[str, ...] = ()
     rating: int | None = None
+    below: str | None = None
 
     def __post_init__(self) -> None:
         if self.rating is not None and not 1 <= self.rating <= MOST_RATING:
             raise UsageError(f"a rating is a number of stars from 1 to {MOST_RATING}, got {self.rating}")
         if self.since is not None and self.until is not None and self.since > self.until:
             raise UsageError("since must not be after until: exchange them")
+
+
+def filters_of(
+    since: str | None,
+    until: str | None,
+    folders: Sequence[str],
+    rating: int | None,
+    *,
+    below: str | None = None,
+    prefix: str = "",
+) -> Filters:
+    """Read filters as people write them: dates are 2024, 2024-05 or 2024-05-31, both included.
+
+    prefix: of the names in errors. UsageError for what is no date.
+
+    >>> filters_of("2024", "2024-05", ["rome"], 3).rating
+    3
+    """
+    return Filters(
+        _date(f"{prefix}since", since), _date(f"{prefix}until", until, end=True), tuple(folders), rating, below
+    )
+
+
+def _date(name: str, text: str | None, *, end: bool = False) -> int | None:
+    """Parse a date; UsageError if it is none. end: the last second of it."""
+    seconds = None if text is None else seconds_of(text, end=end)
+    if text is not None and seconds is None:
+        raise UsageError(f"{name} takes a date such as 2024, 2024-05 or 2024-05-31, got {text!r}")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from devise.errors import DeviseError, PictureError
 from devise.serve.bodies import TextBodies
 from devise.serve.catalogue import label_routes, search_routes
+from devise.serve.corrections import correction_routes
 from devise.serve.guard import Guard, failure
 from devise.serve.pictures import picture_routes
 from devise.serve.problems import ServiceError
@@ -32,9 +33,10 @@ Every failure is `{"error": {"code": ..., "message": ...}}`. 429 and 503 say in 
 _MEANING = {
     400: "Malformed request.",
     401: "Missing or wrong token.",
+    403: "Not allowed: a request of another web site, or corrections that this service does not keep.",
     404: "Not found.",
     408: "The body did not arrive in time.",
-    409: "The store of labels is full.",
+    409: "The store of labels is full, or the sidecar of a photo cannot be changed.",
     413: "The body is too large.",
     422: "Invalid parameter, label or picture.",
     429: "The queue is full: retry after `Retry-After` seconds.",
@@ -77,6 +79,7 @@ def make_app(
     app.include_router(picture_routes(service))
     app.include_router(label_routes(service))
     app.include_router(search_routes(service))
+    app.include_router(correction_routes(service))
     for file in sorted((files("devise.serve") / "page").iterdir(), key=lambda one: one.name):
         path = "/" if file.name == "index.html" else f"/page/{file.name}"
         _add_file(app, path, file.read_bytes(), _TYPES[f".{file.name.rpartition('.')[2]}"])

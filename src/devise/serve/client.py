@@ -10,7 +10,19 @@ from pydantic import BaseModel
 from devise.errors import DeviseError, PictureError, UsageError
 from devise.model.rejection import Reject
 from devise.model.scorers import Method
-from devise.serve.schema import Embedding, Health, Hits, LabelAnswer, LabelList, OwnLabel, OwnLabelKept, PhotoList
+from devise.serve.schema import (
+    Corrected,
+    CorrectionAsked,
+    Embedding,
+    Health,
+    Hits,
+    LabelAnswer,
+    LabelList,
+    Options,
+    OwnLabel,
+    OwnLabelKept,
+    PhotoList,
+)
 
 __all__ = ["Client", "RefusedError"]
 
@@ -107,19 +119,54 @@ class Client:
         like: int | None = None,
         top: int = 24,
         reject: Reject = "auto",
+        since: str | None = None,
+        until: str | None = None,
+        folders: Sequence[str] = (),
+        rating: int | None = None,
+        index: str | None = None,
+        lang: str | None = None,
     ) -> Hits:
-        """Find photos of the service's index nearest to words, or to one of its photos.
+        """Find photos of an index of the service nearest to words, or to one of its photos.
 
         sense: id of the noun's intended sense. like: number of the photo, instead of words.
-        reject: see `Wanted`.
+        reject: see `Wanted`. since, until, folders, rating: see `filters_of`. index, lang: of `options`.
         """
-        asked = {"q": words or None, "sense": sense, "like": like, "top": top, "reject": reject}
+        asked: dict[str, Any] = {
+            "q": words or None,
+            "sense": sense,
+            "like": like,
+            "top": top,
+            "reject": reject,
+            "since": since,
+        }
+        asked |= {"until": until, "in": list(folders) or None, "rating": rating, "index": index, "lang": lang}
         params = {name: value for name, value in asked.items() if value is not None}
         return self._asked(Hits, "GET", "/v1/search", params=params)
 
-    def photos(self, *, top: int = 8) -> PhotoList:
-        """Return photos spread over the service's index."""
-        return self._asked(PhotoList, "GET", "/v1/photos", params={"top": top})
+    def photos(self, *, top: int = 8, first: int | None = None, index: str | None = None) -> PhotoList:
+        """Return photos spread over an index of the service, or those from number `first` on."""
+        asked: dict[str, Any] = {"top": top, "first": first, "index": index}
+        params = {name: value for name, value in asked.items() if value is not None}
+        return self._asked(PhotoList, "GET", "/v1/photos", params=params)
+
+    def correct(
+        self,
+        photo: int,
+        verdict: Literal["accept", "reject", "undo"],
+        name: str,
+        *,
+        instead_of: str | None = None,
+        index: str | None = None,
+        lang: str | None = None,
+    ) -> Corrected:
+        """Accept or reject a name of a photo; it is in the photo's sidecar when this returns. See `CorrectionAsked`."""
+        body = CorrectionAsked(photo=photo, name=name, verdict=verdict, instead_of=instead_of, index=index)
+        params = {} if lang is None else {"lang": lang}
+        return self._asked(Corrected, "PUT", "/v1/corrections", json=body.model_dump(), params=params)
+
+    def options(self) -> Options:
+        """Return the indexes and languages of the service, and whether it keeps corrections."""
+        return self._asked(Options, "GET", "/v1/options")
 
     def find_labels(self, query: str = "", *, top: int = 20) -> LabelList:
         """Look up labels by name, and list the users' own labels."""

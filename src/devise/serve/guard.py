@@ -31,6 +31,8 @@ _HEADERS = {
 }
 
 
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_FOREIGN = ServiceError(403, "origin", "a page of another web site may not send this request")
 _UNCLEAR = ServiceError(400, "http", "both Content-Length and Transfer-Encoding: send one of them")
 
 
@@ -50,6 +52,7 @@ class Guard:
     whether any IP address is allowed too, for a service with several addresses: DNS rebinding works only with names.
     closing: whether the service is stopping; then every answer also closes its connection, so that clients move on.
     With the names of the loopback, a web site whose name points to this machine (DNS rebinding) is refused.
+    403 for a request that may change something and that a page of another web site made its browser send.
     """
 
     app: ASGIApp
@@ -77,6 +80,8 @@ class Guard:
         headers = Headers(scope=scope)
         unclear = "content-length" in headers and "transfer-encoding" in headers
         problem = _UNCLEAR if unclear else self._problem(str(scope["path"]), headers)
+        if problem is None and scope.get("method", "GET") not in _SAFE and _is_foreign(headers):
+            problem = _FOREIGN
         if problem is None:
             await self.app(scope, receive, guarded)
         else:
@@ -117,6 +122,20 @@ async def refuse(problem: ServiceError, send: Send) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Return whether a browser says that another site's page sent the request; other clients say nothing.
+
+    >>> _is_foreign(Headers({"sec-fetch-site": "cross-site"})), _is_foreign(Headers({"sec-fetch-site": "same-origin"}))
+    (True, False)
+    >>> _is_foreign(Headers({"origin": "https://a.example", "host": "b.example"})), _is_foreign(Headers({}))
+    (True, False)
+    """
+    if (site := headers.get("sec-fetch-site")) is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and origin.rpartition("//")[2].lower() != headers.get("host", "").lower()
 
 
 def _same(given: str, token: str) -> bool:

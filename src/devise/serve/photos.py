@@ -1,6 +1,7 @@
 """The photo index of the service, and thumbnails of its photos."""
 
 import asyncio
+import copy
 import logging
 import os
 import tempfile
@@ -8,22 +9,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, runtime_checkable
 
-from devise.errors import PictureError
+import numpy as np
+
+from devise.errors import PictureError, UsageError
 from devise.files import text_name
 from devise.labels import Label
 from devise.model.labeller import Model
 from devise.model.rejection import Reject
 from devise.search.expression import Expression
 from devise.search.query import PhotoSearch as IndexSearch
-from devise.search.results import Hits
+from devise.search.results import Filters, Hits
 from devise.serve.engine import Engine
 from devise.serve.problems import late
 
-__all__ = ["PhotoHit", "PhotoSearch", "PhotosFound", "Thumbnails", "open_photos"]
+__all__ = ["PhotoHit", "PhotoSearch", "PhotosFound", "Thumbnails", "open_indexes", "open_photos"]
 
 _LOG = logging.getLogger("devise.serve")
 _SIDE = 320  # pixels of a thumbnail's longer side
 _KEPT_BYTES = 256_000_000  # of thumbnails on the disk: some 15,000
+
+_NO_FILTERS = Filters()
 
 _State = tuple[Path, int, int, int]
 """Key of a thumbnail: path, bytes, time of change in nanoseconds, longer side in pixels."""
@@ -43,10 +48,11 @@ class PhotoHit(NamedTuple):
 
 
 class PhotosFound(NamedTuple):
-    """Photos best first, and notes on how the words were read."""
+    """Photos best first, notes on how the words were read, and the number of photos searched, None for all."""
 
     hits: Sequence[PhotoHit]
     notes: Sequence[str] = ()
+    searched: int | None = None
 
 
 @runtime_checkable
@@ -56,11 +62,31 @@ class PhotoSearch(Protocol):
     def __len__(self) -> int:
         """Number of photos in the index."""
 
-    def find(self, asked: Expression, top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
+    @property
+    def root(self) -> str:
+        """Return the common folder of all photos."""
+
+    def in_language(self, model: Model) -> "PhotoSearch":
+        """Return the same index with the names of a model that differs in nothing else."""
+
+    def find(
+        self,
+        asked: Expression,
+        top: int,
+        reject: Reject,
+        check: Callable[[], None],
+        filters: Filters = _NO_FILTERS,
+    ) -> PhotosFound:
         """Return at most `top` photos of any of these nouns or other words, or of these terms.
 
         check: called again and again; what it raises ends the search. DeviseError if the words are unknown.
         """
+
+    def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
+        """Return the numbers of the photos that pass, in the order of their paths, and notes."""
+
+    def labels_of(self, photos: Sequence[int]) -> Sequence[Label | None]:
+        """Return the top label of each of these photos, None if unknown. They must be in the index."""
 
     def like(self, photo: int, top: int) -> PhotosFound:
         """Return at most `top` other photos, most similar first. The photo must be in the index."""
@@ -79,6 +105,28 @@ def open_photos(index: Path, model: Model) -> PhotoSearch:
     return _Indexed(open_search(model, index, often=True))
 
 
+def open_indexes(indexes: Sequence[Path], model: Model) -> dict[str, PhotoSearch]:
+    """Open indexes by the names of their folders, of which as much counts as tells them apart; see `open_photos`.
+
+    UsageError for one that is given twice.
+    """
+    places = [index.resolve() for index in indexes]
+    if twice := next((index for index, place in zip(indexes, places, strict=True) if places.count(place) > 1), None):
+        raise UsageError(f"duplicate index {twice}: give each once")
+    names = ["/".join(place.parts[-depth:]) for place, depth in zip(places, _depths(places), strict=True)]
+    return {text_name(name): open_photos(index, model) for name, index in zip(names, indexes, strict=True)}
+
+
+def _depths(places: Sequence[Path]) -> list[int]:
+    """Return how many of its last folders tell each place from the others."""
+    return [
+        next(
+            n for n in range(1, len(one.parts) + 1) if [other.parts[-n:] for other in places].count(one.parts[-n:]) == 1
+        )
+        for one in places
+    ]
+
+
 class _Indexed:
     """An index made by `devise index`. A photo's number is its position; only indexed paths are ever opened."""
 
@@ -86,23 +134,42 @@ class _Indexed:
         self._search = search
         self._numbers = {fact.path: number for number, fact in enumerate(search.rows.facts)}
         folders = {os.path.dirname(path) for path in self._numbers}
-        self._folder = os.path.commonpath(folders) if folders else ""
+        self.root = os.path.commonpath(folders) if folders else ""
 
     def __len__(self) -> int:
         return len(self._search)
 
-    def find(self, asked: Expression, top: int, reject: Reject, check: Callable[[], None]) -> PhotosFound:
-        return self._told(self._search.find(asked.wanted(reject=reject), top, check=check))
+    def in_language(self, model: Model) -> "_Indexed":
+        other = copy.copy(self)
+        other._search = self._search.in_language(model)
+        return other
+
+    def find(
+        self,
+        asked: Expression,
+        top: int,
+        reject: Reject,
+        check: Callable[[], None],
+        filters: Filters = _NO_FILTERS,
+    ) -> PhotosFound:
+        return self._told(self._search.find(asked.wanted(reject=reject, filters=filters), top, check=check))
+
+    def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
+        places, notes = self._search.passing(filters)
+        return places.tolist(), notes
+
+    def labels_of(self, photos: Sequence[int]) -> Sequence[Label | None]:
+        return self._search.labels_of(np.array(photos, dtype=np.int64))
 
     def like(self, photo: int, top: int) -> PhotosFound:
         return self._told(self._search.like(photo, top))
 
     def _told(self, found: Hits) -> PhotosFound:
         hits = [PhotoHit(self._numbers[hit.path], Path(hit.path).name, hit.score, hit.label) for hit in found.hits]
-        return PhotosFound(hits, found.notes)
+        return PhotosFound(hits, found.notes, found.photos)
 
     def shown_path(self, photo: int) -> str:
-        return text_name(os.path.relpath(self._search.rows.facts[photo].path, self._folder))
+        return text_name(os.path.relpath(self._search.rows.facts[photo].path, self.root))
 
     def path(self, photo: int) -> Path | None:
         return Path(self._search.rows.facts[photo].path) if 0 <= photo < len(self) else None

@@ -73,7 +73,8 @@ def picture_routes(service: Service) -> APIRouter:
                     raise UsageError("regions need the method fused: add it, or leave regions out")
                 await run_in_threadpool(service.model.feature_maps)  # compiled at the first request
             typed = _typed(service, wanted)
-            async with service.runs.lease(SetKey(wanted.candidates, wanted.under, typed)) as chosen:
+            service.speaking(wanted.lang)  # refused before a set is made
+            async with service.runs.lease(SetKey(wanted.candidates, wanted.under, typed, wanted.lang)) as chosen:
                 plan = _plan(chosen, wanted)
                 submitted = service.engine.submit(upload.taken(), tuple(plan.tasks), regions=wanted.regions)
                 found = await _answered(service, request, submitted)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,11 +22,12 @@ _RUNS = 12  # kept for one candidate set
 
 
 class SetKey(NamedTuple):
-    """Options that choose the candidates; see `choose_candidates`."""
+    """Options that choose the candidates, see `choose_candidates`, and the language of their names."""
 
     candidates: str = "all"
     under: str | None = None
     typed: tuple[TypedLabel, ...] = ()
+    language: str | None = None
 
 
 @dataclass(eq=False)
@@ -66,11 +67,11 @@ class CandidateSet:
 class Runs:
     """Candidate sets, least recently used dropped first. Belongs to one event loop; a thread makes the sets.
 
-    most: sets at once, in use or cached; further requests wait, at most `seconds`.
+    models: of the languages. most: sets at once, in use or cached; further requests wait, at most `seconds`.
     """
 
-    def __init__(self, model: Model, most: int, seconds: float) -> None:
-        self._model = model
+    def __init__(self, models: Callable[[str | None], Model], most: int, seconds: float) -> None:
+        self._models = models
         self._most = most
         self._seconds = seconds
         self._sets: OrderedDict[SetKey, asyncio.Future[CandidateSet]] = OrderedDict()
@@ -91,11 +92,11 @@ class Runs:
             async with self._freed:
                 self._freed.notify_all()
 
-    async def typed(self, label: TypedLabel) -> Candidates:
+    async def typed(self, label: TypedLabel, language: str | None = None) -> Candidates:
         """Return one typed label alone, to see how it is read. ServiceError 429 if that takes longer than `seconds`."""
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._made("typed", None, (label,))
+                return await self._made(SetKey("typed", None, (label,), language))
         except TimeoutError:
             raise busy("lists of labels of other requests take long: try again", 2) from None
 
@@ -135,19 +136,18 @@ class Runs:
 
     async def _make(self, key: SetKey) -> CandidateSet:
         try:
-            chosen = await self._made(*key)
-            return CandidateSet(self._model, key, chosen)
+            return CandidateSet(self._models(key.language), key, await self._made(key))
         except BaseException:
             del self._sets[key]
             async with self._freed:
                 self._freed.notify_all()
             raise
 
-    async def _made(self, candidates: str, under: str | None, typed: tuple[TypedLabel, ...]) -> Candidates:
-        if candidates not in OWN_CANDIDATES:
-            raise UsageError(f"candidates must be one of {', '.join(OWN_CANDIDATES)}, got {candidates!r}")
+    async def _made(self, key: SetKey) -> Candidates:
+        if key.candidates not in OWN_CANDIDATES:
+            raise UsageError(f"candidates must be one of {', '.join(OWN_CANDIDATES)}, got {key.candidates!r}")
 
         def make() -> Candidates:
-            return choose_candidates(self._model.parts, candidates, under=under, typed=typed)
+            return choose_candidates(self._models(key.language).parts, key.candidates, under=key.under, typed=key.typed)
 
         return await asyncio.get_running_loop().run_in_executor(self._maker, make)

@@ -6,14 +6,18 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from devise.model.scorers import Method
 from devise.search.results import Likeness
+from devise.sidecars import Verdict
 
 __all__ = [
+    "Corrected",
+    "CorrectionAsked",
     "Embedding",
     "Failure",
     "FailureBody",
     "Health",
     "Hit",
     "Hits",
+    "IndexItem",
     "LabelAnswer",
     "LabelItem",
     "LabelList",
@@ -22,6 +26,7 @@ __all__ = [
     "Lean",
     "MethodAnswer",
     "Named",
+    "Options",
     "OwnLabel",
     "OwnLabelKept",
     "OwnLabelRank",
@@ -29,6 +34,7 @@ __all__ = [
     "Parts",
     "PhotoItem",
     "PhotoList",
+    "Said",
     "Sense",
     "WideLevel",
     "WideName",
@@ -98,6 +104,9 @@ class LabelOptions(_Strict):
             "The picture counts as four in the queue."
         ),
     ] = False
+    lang: Annotated[
+        Text | None, Field(description="Language of names, one of GET /v1/options. Default: the first of these.")
+    ] = None
 
 
 class Lean(BaseModel):
@@ -253,31 +262,88 @@ class LabelList(BaseModel):
     total: int
 
 
+class Said(BaseModel):
+    """A name of a photo that a person accepted or rejected."""
+
+    id: Annotated[str, Field(examples=["n02124075"])]
+    name: str
+    verdict: Verdict
+
+
 class PhotoItem(BaseModel):
-    """A photo of the index. path: below the common folder of all photos. thumbnail: URL of a small JPEG."""
+    """A photo of the index.
+
+    path: below the common folder of all photos. thumbnail: URL of a small JPEG. label, label_id: the photo's top label,
+    "" if unknown. corrections: what a person said of its names; empty if the service does not keep that.
+    """
 
     photo: int
     name: str
     path: str
     thumbnail: str
+    label: str = ""
+    label_id: str = ""
+    corrections: list[Said] = []
 
 
 class PhotoList(BaseModel):
-    """Some photos of the index, which has `total`."""
+    """Some of the `total` photos of the index, or of those that pass the filters. notes: on the filters."""
 
     photos: list[PhotoItem]
     total: int
+    notes: list[str] = []
+
+
+class CorrectionAsked(_Strict):
+    """What a person says of a name of a photo; see PUT /v1/corrections."""
+
+    photo: Annotated[int, Field(ge=0, le=2**31, description="Number of a photo of the index.")]
+    name: Annotated[Text, Field(min_length=1, description="A noun, or the id of one.", examples=["tabby"])]
+    verdict: Annotated[
+        Literal["accept", "reject", "undo"],
+        Field(description="The photo shows it; it does not; or nothing is said of it any more."),
+    ]
+    instead_of: Annotated[
+        Text | None,
+        Field(
+            description="With accept: id of the label that the name replaces. It is rejected, unless the name is a "
+            "kind of it."
+        ),
+    ] = None
+    index: Annotated[Text | None, Field(description="Name of the index. Default: the first one.")] = None
+
+
+class Corrected(BaseModel):
+    """The corrections of a photo after a change. notes: how the name was read."""
+
+    photo: int
+    corrections: list[Said]
+    notes: list[str] = []
+
+
+class IndexItem(BaseModel):
+    """A photo index of the service."""
+
+    name: str
+    photos: int
+
+
+class Options(BaseModel):
+    """What a request can choose: an index, a language. corrections: whether corrections are kept."""
+
+    indexes: list[IndexItem]
+    languages: Annotated[list[str], Field(examples=[["fr", "ar", "en"]])]
+    corrections: bool
 
 
 class Hit(PhotoItem):
     """A photo that was found.
 
-    score: higher is better. likeness: the score in words. label: the photo's top label, "" if unknown.
+    score: higher is better. likeness: the score in words.
     """
 
     score: float
     likeness: Likeness
-    label: str = ""
 
 
 class Sense(BaseModel):
@@ -294,7 +360,7 @@ class Sense(BaseModel):
 
 
 class Hits(BaseModel):
-    """Photos nearest to a word, or to a photo, best first. photos: in the index. notes: how the word was read.
+    """Photos nearest to a word, or to a photo, best first. photos: searched. notes: how the word was read.
 
     taken: the sense searched for; null if WordNet has no such word. others: its other visible senses, most probable
     first. kinds: labels of the photos found, below the sense searched for.

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from devise.errors import DeviseError
+from devise.model.hedges import Hedger
 from devise.model.labeller import Model
 from devise.model.scorers import make_scorer
 from devise.serve.bodies import Bodies
@@ -20,7 +21,7 @@ from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import PhotoSearch, Thumbnails
-from devise.serve.problems import busy
+from devise.serve.problems import ServiceError, busy
 from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
 from devise.serve.settings import Limits
@@ -52,24 +53,34 @@ class Embedder:
 
 @dataclass(eq=False)
 class Service:
-    """A model, the users' labels and optionally a photo index; `close` ends its threads."""
+    """A model, the users' labels and photo indexes by name; `close` ends its threads.
+
+    languages: the model by the code of the language it speaks, the first of them `model`; empty: `model` alone.
+    corrections: whether what people say of names is kept next to the photos.
+    """
 
     model: Model
     own: OwnLabels
-    photos: PhotoSearch | None = None
+    indexes: Mapping[str, PhotoSearch] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    languages: Mapping[str, Model] = field(default_factory=dict)
+    corrections: bool = False
     draining: bool = False
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.limits)
-        self.runs = Runs(self.model, self.limits.sets, self.limits.seconds)
+        self.runs = Runs(self.speaking, self.limits.sets, self.limits.seconds)
         self.engine = Engine(
             self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe, maps=self.model.feature_maps
         )
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self.embedder = Embedder(self.model)
         self._making = threading.RLock()
+        self._translated: dict[tuple[str, str], PhotoSearch] = {}
+        self._hedgers: dict[Model, Hedger] = {}
+        self._names: dict[Model, tuple[str, ...]] = {}
+        self._maps: dict[Model, bytes] = {}
         self._searches = asyncio.Semaphore(cores())
         for name, what, value in (
             ("queue_pictures", "Pictures waiting for a core.", lambda: float(self.engine.waiting)),
@@ -115,18 +126,51 @@ class Service:
             return self._plane
 
     @property
-    def label_map(self) -> bytes:
-        """Return a `LabelMap` as JSON, made once."""
+    def photos(self) -> PhotoSearch | None:
+        """Return the first index, None without one."""
+        return next(iter(self.indexes.values()), None)
+
+    def speaking(self, language: str | None) -> Model:
+        """Return the model with names in a language; None is the first. ServiceError 404 for one it has not."""
+        if language is None:
+            return self.model
+        if language not in self.languages:
+            known = ", ".join(self.languages) or "one only"
+            raise ServiceError(404, "language", f"no language {language!r} in this service: it has {known}")
+        return self.languages[language]
+
+    def index(self, name: str | None, language: str | None) -> PhotoSearch:
+        """Return an index by name; None is the first. ServiceError 404 for one that the service was not given."""
+        if not self.indexes:
+            raise ServiceError(404, "no_index", "this service has no photo index, so there is nothing to search")
+        name = next(iter(self.indexes)) if name is None else name
+        if name not in self.indexes:
+            raise ServiceError(404, "no_index", f"no index {name!r} in this service: it has {', '.join(self.indexes)}")
+        model = self.speaking(language)
+        if language is None or model is self.model:
+            return self.indexes[name]
+        if (name, language) not in self._translated:
+            self._translated[name, language] = self.indexes[name].in_language(model)
+        return self._translated[name, language]
+
+    def hedger(self, model: Model) -> Hedger:
+        """Return what knows the names above a label, for a model of one language; made once."""
         with self._making:
-            return self._label_map
+            return self._hedgers.setdefault(model, Hedger(model.parts, model.labels, model.labels))
+
+    def label_map(self, model: Model) -> bytes:
+        """Return a `LabelMap` as JSON, made once for each language."""
+        with self._making:
+            if model not in self._maps:
+                self._maps[model] = self._label_map(model)
+            return self._maps[model]
 
     @cached_property
     def _plane(self) -> Plane:
         return Plane(self.model.parts)
 
-    @cached_property
-    def _label_map(self) -> bytes:
-        plane, parts = self.plane, self.model.parts
+    def _label_map(self, model: Model) -> bytes:
+        plane, parts = self.plane, model.parts
         shown, labels = parts.answerable_places, parts.answerable.labels
         points = plane.places(parts.placed.vectors[shown]).astype(float).round(1)
         columns = LabelMap(
@@ -140,10 +184,11 @@ class Service:
         )
         return columns.model_dump_json().encode()
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Return the labels' names in lower case, for look-ups."""
-        return tuple(label.name.lower() for label in self.model.labels)
+    def names(self, model: Model) -> tuple[str, ...]:
+        """Return the labels' names in lower case, for look-ups; made once for each language."""
+        if model not in self._names:
+            self._names[model] = tuple(label.name.lower() for label in model.labels)
+        return self._names[model]
 
     def warm(self) -> Any:
         """Do the set-up that the first request would wait for."""

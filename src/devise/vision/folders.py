@@ -145,26 +145,29 @@ def is_found(path: Path, root: Path, exclude: Sequence[str] = ()) -> bool:
     return not _is_excluded(path, rules, is_folder=False)
 
 
-def folder_filter(patterns: Sequence[str]) -> Callable[[str], bool]:
+def folder_filter(patterns: Sequence[str], below: str | None = None) -> Callable[[str], bool]:
     """Return a function that says whether an absolute path is in a folder, or has a name, that a pattern describes.
 
     Patterns are those of .gitignore: "2024" is a folder or file of that name anywhere, "2024/rome" such a folder in
     such a folder. A pattern that is the path of a folder, absolute or from the current one, means that folder.
-    UsageError for a malformed pattern.
+    below: a folder; patterns are then of paths below it, and no folder is looked at, for patterns from outside must not
+    learn which there are. UsageError for a malformed pattern.
 
     >>> folder_filter(["rome"])("/photos/rome/a.jpg"), folder_filter(["2024/*"])("/photos/2023/a.jpg")
     (True, False)
+    >>> folder_filter(["photos"], "/photos")("/photos/rome/a.jpg")
+    False
     """
     anywhere = []
     for pattern in patterns:
-        if os.path.isdir(pattern) and ("/" in pattern.rstrip("/") or pattern in (".", "..")):
+        if below is None and os.path.isdir(pattern) and ("/" in pattern.rstrip("/") or pattern in (".", "..")):
             anywhere.append(_literal(os.path.abspath(pattern)) + "/")
         else:
             anywhere.append(pattern if pattern.startswith(("/", "!", "**/")) else f"**/{pattern}")
     matched = _compiled(anywhere, "the pattern")
 
     def inside(path: str) -> bool:
-        return bool(matched.match_file(path.lstrip("/")))
+        return bool(matched.match_file(path.lstrip("/") if below is None else os.path.relpath(path, below)))
 
     return inside
 

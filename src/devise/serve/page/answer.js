@@ -1,6 +1,6 @@
 // Show an answer: one big name, its certainty, its wider names, then the next names.
 
-import { make, percent } from "./calls.js";
+import { make, named, percent } from "./calls.js";
 
 export const SURE = 0.7;  // as on the command line: below it, a wider name is shown instead
 const WORDS = [[0.9, "Very sure"], [0.7, "Fairly sure"], [0.4, "Not sure"], [0, "A guess"]];
@@ -37,7 +37,7 @@ export function shownAnswer(answer, heading, onWider, onAnyway) {
   const { first } = best, rest = best.wide ? answer.guesses.slice(0, 4) : answer.guesses.slice(1, 5);
   const gloss = best.wide ? `The kind of ${best.name} is less certain; the most probable kinds are below.` : sentence(first.gloss);
   return [
-    make(heading, { class: "big" }, best.name, " ", best.wide ? "" : mark(first)),
+    make(heading, { class: "big" }, named("span", {}, best.name), " ", best.wide ? "" : mark(first)),
     make("p", { class: "sure" }, make("b", {}, sureness(best.score)), ` · ${percent(best.score)}`),
     bar(best.score),
     gloss ? make("p", { class: "meaning" }, gloss) : "",
@@ -56,7 +56,7 @@ export function shownAnswer(answer, heading, onWider, onAnyway) {
 export function guess(one) {
   return make("li", {}, make("details", {},
     make("summary", {},
-      make("span", { class: "line" }, make("span", { class: "name" }, one.name, " ", mark(one)), make("span", { class: "score" }, percent(one.score))),
+      make("span", { class: "line" }, make("span", { class: "name" }, named("span", {}, one.name), " ", mark(one)), make("span", { class: "score" }, percent(one.score))),
       bar(one.score),
       one.gloss ? make("span", { class: "gloss" }, sentence(one.gloss)) : ""),
     reasons(one)));
@@ -89,9 +89,11 @@ function bar(score) {
 
 function reasons(one) {
   return make("div", { class: "more" },
-    one.path.length ? make("p", { class: "path" }, one.path.slice(0, -1).join(" › "), " › ", make("b", {}, one.path.at(-1))) : "",
+    one.path.length ? make("p", { class: "path" }, ...one.path.slice(0, -1).flatMap((name) => [named("span", {}, name), " › "]),
+      named("b", {}, one.path.at(-1))) : "",
     make("p", {}, make("span", { class: "soft" }, "Looks like photos of: "),
-      one.leans_on.map((lean) => `${lean.name} ${Math.round(100 * lean.share)} %`).join(", ") || "no trained label"),
+      ...(one.leans_on.length ? one.leans_on.flatMap((lean, place) =>
+        [place ? ", " : "", named("span", {}, lean.name), ` ${Math.round(100 * lean.share)} %`]) : ["no trained label"])),
     make("p", { class: "soft" }, `${one.id}; vector from its ${one.source}`));
 }
 
@@ -103,5 +105,5 @@ function trail(sure, best, onWider) {
     make("p", { class: "soft small" }, "From wide to narrow. Click a name to see only its kinds."),
     make("ol", {}, ...levels.map((level) => make("li", {}, make("button", { type: "button", title: `Only kinds of ${level.name}`,
       "aria-current": level.id === best.id ? "true" : null, onclick: () => onWider(level) },
-      level.name, " ", make("span", { class: "soft" }, percent(level.share)))))));
+      named("span", {}, level.name), " ", make("span", { class: "soft" }, percent(level.share)))))));
 }

@@ -1,9 +1,11 @@
 // The three pages in one: the address chooses the page.
 
 import { count, json } from "./calls.js";
+import { startKeys } from "./keys.js";
 import { startLabel } from "./label.js";
 import { showMap, startMap } from "./map.js";
-import { startSearch } from "./search.js";
+import { startOptions } from "./options.js";
+import { showSearch, startSearch } from "./search.js";
 
 const PAGES = ["label", "search", "space"];
 
@@ -16,11 +18,14 @@ function turn(focus) {
   }
   if (focus) document.getElementById("main").focus({ preventScroll: true });
   if (wanted === "space") showMap();
+  if (wanted === "search") showSearch();
 }
 
 startLabel();
 startSearch();
 startMap();
+startKeys();
+startOptions();
 addEventListener("hashchange", () => { if (location.hash !== "#main") turn(true); });
 turn(false);
 json("/healthz").then((health) => {

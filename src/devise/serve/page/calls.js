@@ -1,6 +1,12 @@
 // Requests to the service: the token, waiting while it is busy, errors as sentences.
 
 const TRIES = 4;
+const SPEAKING = /^\/v1\/(label|labels|search|photos|map|corrections)(\?|$)/, INDEXED = /^\/v1\/(search|photos)(\?|$)/;
+const RIGHT_TO_LEFT = /^\P{L}*[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
+const ENGLISH = / \(en\)$/;  // after a name that the language lacks
+
+/** What requests ask for; empty: what the service does by itself. */
+export const choice = { lang: "", index: "" };
 let token = sessionStorage.getItem("devise-token") ?? "";
 
 export class Failure extends Error {
@@ -36,11 +42,18 @@ async function once(path, options) {
   const headers = new Headers(options.headers);
   if (token) headers.set("authorization", `Bearer ${token}`);
   try {
-    return await fetch(path, { ...options, headers });
+    return await fetch(chosen(path), { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The service does not respond. Is it still running?", "unreachable");
   }
+}
+
+function chosen(path) {
+  const query = new URLSearchParams();
+  if (choice.lang && SPEAKING.test(path)) query.set("lang", choice.lang);
+  if (choice.index && INDEXED.test(path)) query.set("index", choice.index);
+  return query.size ? `${path}${path.includes("?") ? "&" : "?"}${query}` : path;
 }
 
 async function told(answer) {
@@ -89,6 +102,17 @@ export function make(tag, attributes = {}, ...children) {
   }
   element.append(...children.filter((child) => child !== null && child !== ""));
   return element;
+}
+
+/** An element for a name, with its language and direction. */
+export function named(tag, attributes, name, ...more) {
+  const lang = !choice.lang || choice.lang === "en" || ENGLISH.test(name) ? "en" : /^[a-z]{2,3}$/.test(choice.lang) && choice.lang;
+  return make(tag, { lang, dir: RIGHT_TO_LEFT.test(name) ? "rtl" : "ltr", ...attributes }, name, ...more);
+}
+
+/** A name inside a sentence: one that is written from right to left does not turn its neighbours. */
+export function isolated(name) {
+  return RIGHT_TO_LEFT.test(name) ? `\u2068${name}\u2069` : name;
 }
 
 export function percent(score) {

@@ -49,6 +49,7 @@ export function startLabel() {
   startSamples(take, (error) => show(at("error"), error.message));
   startOwn(name, standing);
   startCamera();
+  document.addEventListener("language", () => name());
 }
 
 /** One photo is named at once, many in a list; skipped: number of files that are not pictures by their names. */

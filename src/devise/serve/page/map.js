@@ -1,6 +1,6 @@
 // The page of the label space: labels and the photo as points on a canvas.
 
-import { count, json, make, show } from "./calls.js";
+import { count, isolated, json, make, show } from "./calls.js";
 import { photo } from "./label.js";
 
 const COLOURS = ["#d1495b", "#3a8f4d", "#7b5ea7", "#e08e2b", "#c65aa5", "#2b7bba", "#8a6d3b", "#5b8ea6", "#2aa198", "#8d8d8d"];
@@ -25,6 +25,12 @@ export function startMap() {
   });
   canvas.addEventListener("pointerleave", () => { hovered = -1; draw(); });
   canvas.addEventListener("keydown", keys);
+  document.addEventListener("language", () => {
+    labels = null;
+    marked = -1;
+    near = [];
+    if (!at("page-space").hidden) showMap();
+  });
   new ResizeObserver(draw).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
@@ -83,7 +89,7 @@ async function find(text) {
     if (shown.length) frame(shown);
     const { name, gloss, path } = found[0];
     at("space-status").textContent =
-      `${name}: ${gloss}. ${path.join(" › ")}. Nearest in meaning: ${nearest.map((one) => one.name).join(", ")}.`;
+      `${isolated(name)}: ${gloss}. ${path.map(isolated).join(" › ")}. Nearest in meaning: ${nearest.map((one) => isolated(one.name)).join(", ")}.`;
     draw();
   } catch (error) {
     show(at("space-error"), error.message);

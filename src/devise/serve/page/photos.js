@@ -16,7 +16,7 @@ export function small(photo) {
 
 /** The photo as a file, its longer side at most 1280 pixels. */
 export async function large(photo, signal) {
-  const answer = await call(`${photo.thumbnail}?side=1280`, { signal });
+  const answer = await call(`${photo.thumbnail}${photo.thumbnail.includes("?") ? "&" : "?"}side=1280`, { signal });
   return new File([await answer.blob()], photo.name, { type: "image/jpeg" });
 }
 
