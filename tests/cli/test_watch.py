@@ -1,5 +1,6 @@
 """devise watch, as a process: photos that come and go, its own sidecars, signals."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,12 +9,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from devise.cli import watch
+from devise.errors import PhotoIndexError
 from devise.search.store import PhotoStore
+from devise.search.watching import Pending
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("watchfiles", reason="devise watch is an extra: pip install 'devise-zsl[watch]'")
@@ -108,6 +113,57 @@ def test_the_last_photo_of_a_folder_stays_in_the_index(tmp_path: Path):
     with watching(photos, "--index", index) as process:
         assert "connect the drive again" in until(process, "no photo found")
         assert process.wait() == 2
+
+
+def test_a_folder_that_vanishes_and_comes_back(tmp_path: Path):
+    """Once as it was, and once another one: a drive that is mounted again. The first photo is about to be looked at."""
+    photos, away, index = tmp_path / "photos", tmp_path / "away", tmp_path / "index"
+    photo(photos / "a.png", 1)
+    with watching(photos, "--index", index, "--xmp", "--sure", "0.01") as process:
+        until(process, "watching")
+        photos.rename(away)
+        until(process, f"{photos} is missing: its photos stay in the index until it is back")
+        photo(away / "b.png", 2)
+        away.rename(photos)
+        back = until(process, "watching")
+        assert ("2 photos; 1 new" in back, "gone" in back) == (True, False)
+        photos.rename(away)
+        until(process, "is missing")
+        photos.mkdir()
+        assert "connect the drive again" in until(process, "watching")
+        for number in range(3):
+            photo(photos / f"{number}.png", 7 + number)
+        until(process, "new")
+        process.send_signal(signal.SIGTERM)
+        until(process, "stopped")
+    with watching(photos, "--index", index) as process:
+        until(process, "watching")
+    assert names(index) == ["0.png", "1.png", "2.png"]
+
+
+def test_what_cannot_be_written_is_tried_again_and_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "index/part")
+    outcomes = iter([full, full, PhotoIndexError("another process is writing to it"), full, None, None])
+    asked: list[list[str]] = []
+
+    def update(paths: list[str]) -> None:
+        asked.append(paths)
+        if outcome := next(outcomes):
+            raise outcome
+
+    monkeypatch.setattr(watch, "_RETRY", 0.0)
+    path = str(photo(tmp_path / "a.png", 1))
+    keeper = SimpleNamespace(exclude=(), roots=(tmp_path,), update=update)
+    there = {tmp_path: (tmp_path.stat().st_dev, tmp_path.stat().st_ino)}
+    watch._follow(iter([[(1, path)], *[[]] * 5]), Pending(0.0), keeper, there)  # type: ignore[arg-type]
+    assert asked == [[path]] * 5
+    assert capsys.readouterr().err.splitlines() == [
+        "devise: index/part: No space left on device; tried again",
+        "devise: another process is writing to it; tried again",
+        "devise: index/part: No space left on device; tried again",
+    ]
 
 
 def test_folders_only(tmp_path: Path):

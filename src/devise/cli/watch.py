@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -25,18 +25,23 @@ from devise.cli.options import (
     chosen_place,
 )
 from devise.cli.terminal import tell
-from devise.errors import PhotoIndexError, UsageError, counted
+from devise.errors import DeviseError, PhotoIndexError, UsageError, counted
+from devise.files import reason_of
 from devise.sidecars import SidecarName, require_xmp, shares_stem
 
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
     from devise.search.photoindex import Indexed
+    from devise.search.watching import Pending
 
 __all__ = ["watch"]
 
 _TOGETHER = 256  # photos whose sidecars are written before they enter the index
 _LOOK_MS = 500  # between two looks at the photos that wait
 _POLL_MS = 10_000
+_RETRY = 10.0  # seconds until what could not be written is tried again
+
+_Identity = tuple[int, int] | None
 
 
 @app.command(no_args_is_help=True)
@@ -75,7 +80,7 @@ def watch(
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.model.labeller import LabelRequest, load
-    from devise.search.watching import Pending, path_changes
+    from devise.search.watching import Pending
 
     changes = _watcher()
     if xmp:
@@ -89,31 +94,78 @@ def watch(
     run = loaded.run(request) if xmp else None
     keeper = _Keeper(loaded, index, tuple(roots), tuple(exclude or ()), run, xmp_name)
     pending = Pending(wait)
+    begun = False
     with _stoppable() as stop, suppress(KeyboardInterrupt):
-        batches = changes(
-            *roots,
-            watch_filter=None,
-            step=100,
-            rust_timeout=_LOOK_MS,
-            yield_on_timeout=True,
-            stop_event=stop,
-            force_polling=poll or None,
-            poll_delay_ms=_POLL_MS,
-            ignore_permission_denied=True,
-        )
-        next(batches, None)  # from now on nothing is missed
-        keeper.catch_up()
-        tell(f"watching {', '.join(map(str, photos))} (Ctrl-C ends it)")
-        for batch in batches:
-            now = monotonic()
-            pending.add(path_changes((path for _, path in batch), roots, keeper.exclude), now)
-            if ready := pending.ready(now):
+        while not stop.is_set():
+            there = {root: _identity(root) for root in roots if root.is_dir()}
+            for root in roots:
+                if root not in there:
+                    tell(f"{root} is missing: its photos stay in the index until it is back")
+            if there:
+                batches = changes(
+                    *there,
+                    watch_filter=None,
+                    step=100,
+                    rust_timeout=_LOOK_MS,
+                    yield_on_timeout=True,
+                    stop_event=stop,
+                    force_polling=poll or None,
+                    poll_delay_ms=_POLL_MS,
+                    ignore_permission_denied=True,
+                )
+                next(batches, None)  # from now on nothing is missed
                 try:
-                    keeper.update(ready)
-                except PhotoIndexError as error:
-                    tell(f"{error}; tried again")
-                    pending.add(ready, monotonic())
+                    keeper.catch_up(list(there))
+                except (DeviseError, OSError) as error:
+                    if not begun:
+                        raise
+                    tell(_named(error))
+                tell(f"watching {', '.join(map(str, photos))} (Ctrl-C ends it)")
+                begun = True
+            else:
+                batches = iter(lambda: stop.wait(_LOOK_MS / 1000) or (), True)
+            _follow(batches, pending, keeper, there)
     tell("stopped")
+
+
+def _follow(batches: "Iterator[Any]", pending: "Pending", keeper: "_Keeper", there: "Mapping[Path, _Identity]") -> None:
+    """Index what changes, until a folder is missing, or another folder or drive has its name.
+
+    What cannot be written now is tried again; each reason is said once.
+    """
+    from devise.search.watching import path_changes
+
+    said, not_before = "", 0.0
+    for batch in batches:
+        now = monotonic()
+        pending.add(path_changes((path for _, path in batch), list(there), keeper.exclude), now)
+        if any(_identity(root) != there.get(root) for root in keeper.roots):
+            return
+        if now < not_before or not (ready := pending.ready(now)):
+            continue
+        try:
+            keeper.update(ready)
+            said = ""
+        except (PhotoIndexError, OSError) as error:
+            if (reason := _named(error)) != said:
+                tell(f"{reason}; tried again")
+            said, not_before = reason, monotonic() + _RETRY
+            pending.add(ready, monotonic())
+
+
+def _named(error: Exception) -> str:
+    """Return an error in one line, with the file that it is about."""
+    place = error.filename if isinstance(error, OSError) else None
+    return f"{place}: {reason_of(error)}" if place else str(error)
+
+
+def _identity(folder: Path) -> "_Identity":
+    """Return the drive and number of a folder; None if it is missing."""
+    try:
+        state = folder.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _watcher() -> Callable[..., Iterator[Any]]:
@@ -152,14 +204,14 @@ class _Keeper:
     run: "LabelRun | None"
     name: SidecarName
 
-    def catch_up(self) -> None:
-        """Do what has changed since the last time, and report it."""
+    def catch_up(self, roots: Sequence[Path]) -> None:
+        """Do what has changed below these folders since the last time, and report it."""
         from devise.search.photoindex import index_photos
         from devise.vision.folders import find_pictures
 
         if self.run is not None:
-            self._named(one.path for one in find_pictures(self.roots, exclude=self.exclude) if one.problem is None)
-        self._report(index_photos(self.model, self.roots, self.index, exclude=self.exclude), always=True)
+            self._named(one.path for one in find_pictures(roots, exclude=self.exclude) if one.problem is None)
+        self._report(index_photos(self.model, roots, self.index, exclude=self.exclude), always=True)
 
     def update(self, paths: "list[str]") -> None:
         """Do what these photos and missing paths need; report what has changed."""
@@ -168,18 +220,23 @@ class _Keeper:
         there = [Path(path) for path in paths if os.path.isfile(path)]
         if self.run is not None:
             self._named(there)
-        gone = [Path(path) for path in paths if not os.path.lexists(path) and not self._is_absent(path)]
+        lost = [Path(path) for path in paths if not os.path.lexists(path)]
+        absent = [
+            root for root in self.roots if any(path.is_relative_to(root) for path in lost) and self._is_absent(root)
+        ]
+        gone = [path for path in lost if not any(path.is_relative_to(root) for root in absent)]
         if there or gone:
             self._report(index_photos(self.model, [*there, *gone], self.index, emptied=True), always=False)
 
-    def _is_absent(self, path: str) -> bool:
-        """Return whether the folder of a missing path has no photo left: its drive may be missing."""
+    def _is_absent(self, root: Path) -> bool:
+        """Return whether a folder has no photo left, and report it: its drive may be missing."""
         from devise.vision.folders import find_pictures
 
-        root = next((one for one in self.roots if Path(path).is_relative_to(one)), None)
-        if root is None or next(find_pictures([root], exclude=self.exclude), None) is not None:
+        if not root.is_dir():
+            return True
+        if any(found.problem is None for found in find_pictures([root], exclude=self.exclude)):
             return False
-        tell(f"{root}: no photo left; {path} stays in the index: devise index {root} --forget removes it")
+        tell(f"{root}: no photo left; what was there stays in the index: devise index {root} --forget removes it")
         return True
 
     def _named(self, paths: "Iterable[Path]") -> None:
