@@ -104,7 +104,7 @@ def test_command_runs(command: str, pictures: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out or any(pictures.glob("*.csv")) or any(pictures.glob("*.json"))
 
 
-@pytest.mark.parametrize("name", ["unseen", "search"])
+@pytest.mark.parametrize("name", ["unseen", "search", "regions"])
 def test_the_pictures_of_the_readme_say_what_the_model_says(name: str):
     """Their comment is what is written on them; another processor may change a score by a point."""
     for package in ("skimage", "sklearn", "pyarrow"):
@@ -116,6 +116,13 @@ def test_the_pictures_of_the_readme_say_what_the_model_says(name: str):
     spec.loader.exec_module(script)
     with Image.open(ROOT / "docs" / "pictures" / f"{name}.jpg") as picture:
         drawn = json.loads(picture.info["comment"])
+    if name == "regions":
+        found = script.regions_found()
+        assert [(one["name"], one["box"]) for one in found] == [(one["name"], one["box"]) for one in drawn]
+        assert all(
+            one["share"] == pytest.approx(other["share"], abs=0.02) for one, other in zip(found, drawn, strict=True)
+        )
+        return
     now = script.unseen_answers() if name == "unseen" else script.searched()
     assert [one["photo"] for one in now] == [one["photo"] for one in drawn]
     for one, other in zip(now, drawn, strict=True):

@@ -1,6 +1,6 @@
-"""The two pictures of the README: right answers that the softmax cannot give, and five searches.
+"""Pictures of the README (answers that the softmax cannot give, five searches) and of docs/collection.md (regions).
 
-It writes docs/pictures/unseen.jpg and docs/pictures/search.jpg.
+It writes docs/pictures/unseen.jpg, search.jpg and regions.jpg.
 The photos are inside the packages scikit-image and scikit-learn. The comment of each picture is what is
 written on it, as JSON: a test works that out again and compares, so that a picture of another model is noticed.
 """
@@ -13,18 +13,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import devise
 from devise.cli.app import main as command
 from devise.cli.demo_photos import SAMPLES, SHEET, sample_folder
 from tools import parser
 
-__all__ = ["PICTURES", "main", "searched", "unseen_answers"]
+__all__ = ["PICTURES", "main", "regions_found", "searched", "unseen_answers"]
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 UNSEEN = ("rocket.jpg", "china.jpg")  # right on the demo's sheet, and no trained class is one or, for the pagoda, near
 WORDS = ("animal", "drink", "vehicle", "building", "plant")
+TOGETHER = ("chelsea.png", "coffee.png", "motorcycle_left.png")  # side by side in one picture
+CELL = 320
 WIDTH, GAP, SCALE = 820, 12, 2
 INK, SOFT, LINE, BLUE, RUST = "#1c1b19", "#5c5952", "#dcd9d0", "#2f5f9e", "#b4530b"
 Answers = list[dict[str, Any]]
@@ -61,6 +63,28 @@ def searched() -> Answers:
         {"word": word, "photo": Path(hit["path"]).name, "score": round(hit["score"], 2)}
         for word, hit in zip(WORDS, found, strict=True)
     ]
+
+
+def regions_found() -> Answers:
+    """The regions of three photos side by side, as `devise label --regions` names them."""
+    found = devise.load().label(_together(), regions=True).regions
+    assert found is not None
+    return [
+        {
+            "name": one.name.name,
+            "share": round(one.name.share, 2),
+            "box": [one.box.x, one.box.y, one.box.width, one.box.height],
+        }
+        for one in found.found
+    ]
+
+
+def _together() -> Image.Image:
+    page = Image.new("RGB", (CELL * len(TOGETHER), CELL))
+    for number, name in enumerate(TOGETHER):
+        path = next(path for path in photos() if path.name == name)
+        page.paste(ImageOps.fit(Image.open(path).convert("RGB"), (CELL, CELL)), (CELL * number, 0))
+    return page
 
 
 def _rows(answer: devise.Answer) -> list[list[Any]]:
@@ -103,6 +127,19 @@ def draw_search(told: Answers) -> Image.Image:
     return page
 
 
+def draw_regions(told: Answers) -> Image.Image:
+    """The three photos with the boxes and their names."""
+    page = _together()
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(20)
+    for one in told:
+        x, y, width, height = one["box"]
+        draw.rectangle([x + 1, y + 1, x + width - 2, y + height - 2], outline="#ffd84d", width=3)
+        text = f"{one['name']} {100 * one['share']:.0f} %"
+        place = (x + width / 2, y + height / 2)
+        draw.text(place, text, fill="white", font=font, anchor="mm", stroke_width=3, stroke_fill="black")
+    return page
+
+
 def _column(draw: ImageDraw.ImageDraw, x: int, y: int, title: str, rows: Sequence[Sequence[Any]]) -> None:
     _text(draw, x, y + 14, title, INK, 14)
     for number, (name, score, seen) in enumerate(rows):
@@ -134,7 +171,12 @@ def _text(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str,
 def main() -> None:
     """Work out the answers, write the pictures."""
     parser("readme_pictures", __doc__).parse_args()
-    for name, told, draw in (("unseen", unseen_answers(), draw_unseen), ("search", searched(), draw_search)):
+    made = (
+        ("unseen", unseen_answers(), draw_unseen),
+        ("search", searched(), draw_search),
+        ("regions", regions_found(), draw_regions),
+    )
+    for name, told, draw in made:
         written = json.dumps(told)
         draw(told).save(PICTURES / f"{name}.jpg", quality=65, optimize=True, progressive=True, comment=written.encode())
         print(f"{name}.jpg: {written}")

@@ -120,6 +120,24 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
     engine.close()
 
 
+def test_a_picture_with_regions_waits_as_four():
+    backbone, red = FirstPixel(), Red()
+    backbone.open.clear()
+    engine = Engine(backbone, Limits(queue=5), workers=1)
+    held = engine.submit(png(1), (red,))
+    assert backbone.begun.acquire(timeout=60)
+    waiting = [engine.submit(png(2), (red,), regions=True), engine.submit(png(3), (red,))]
+    assert engine.waiting == 5
+    with pytest.raises(ServiceError, match="the queue is full"):
+        engine.submit(png(4), (red,))
+    for future in waiting:
+        future.cancel()
+    backbone.open.set()
+    assert held.result(60) == (1.0,)
+    engine.close()
+    assert engine.waiting == 0
+
+
 def test_a_bad_picture_fails_alone():
     engine, red = Engine(FirstPixel(), Limits(), workers=2), Red()
     found = [engine.submit(b"no picture" if value == 3 else png(value), (red,)) for value in range(8)]

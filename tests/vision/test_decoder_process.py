@@ -42,6 +42,16 @@ def test_it_reads_as_this_process_does(decoder: Decoder, tmp_path: Path, encode:
         assert decoder.thumbnail(tmp_path / "a", 50) == thumbnail(tmp_path / "a", 50)
 
 
+def test_it_reads_a_whole_picture_with_its_size(decoder: Decoder, encode: Encode) -> None:
+    for size, kind in (((300, 200), "JPEG"), ((64, 90), "PNG")):
+        data = encode(noise(*size), kind)
+        pixels = read_picture(data, min_side=SMALL.decode_side)
+        middle, whole, told = decoder.planes(data, SMALL)
+        assert told == size
+        assert (middle == SMALL.apply(pixels)).all()
+        assert (whole == SMALL.whole(pixels)).all()
+
+
 def test_what_cannot_be_read_is_told_and_the_next_picture_is_read(decoder: Decoder, tmp_path: Path, encode: Encode):
     decoder.start()
     good, process = encode(noise(60, 40), "PNG"), decoder.pid

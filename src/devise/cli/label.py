@@ -153,7 +153,7 @@ def label(
         typer.Option(
             "--regions",
             help="Also name several things in each photo, each with its box: parts that have a name as sure as --sure "
-            "asks, 0.7 unless you give another. Takes about twice the time.",
+            "asks, 0.7 unless you give another. Takes three times as long.",
         ),
     ] = False,
     form: Annotated[

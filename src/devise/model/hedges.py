@@ -61,6 +61,7 @@ class Hedger:
         self._parts = parts
         self._asked = asked
         self._ranked = ranked
+        self._ways_up: dict[str, frozenset[str]] = {}
 
     @property
     def tree(self) -> LabelTree:
@@ -98,9 +99,15 @@ class Hedger:
 
     def related(self, one: str, other: str) -> bool:
         """Return whether two nodes are the same, or one is above the other."""
-        places, graph = self.tree.positions, self.tree.graph
-        nodes = places[one], places[other]
-        return any(above in graph.reach(graph.up, below) for below, above in (nodes, nodes[::-1]))
+        return one in self._above(other) or other in self._above(one)
+
+    def _above(self, one: str) -> frozenset[str]:
+        """Return the ids of a node and of all above it."""
+        if one not in self._ways_up:
+            tree = self.tree
+            up = tree.graph.reach(tree.graph.up, tree.positions[one])
+            self._ways_up[one] = frozenset(tree.ids[node] for node in up.tolist())
+        return self._ways_up[one]
 
     def usual_path(self, label: Label) -> tuple[str, ...]:
         """Return the names above a label that people use, from wide to narrow, and its own: those of its keyword."""

@@ -96,12 +96,13 @@ class Client:
             "own": own,
             "explain": explain,
             "standings": standings,
-            "regions": regions,
         }
         if under is not None:
             options["under"] = under
         if sure is not None:
             options["sure"] = sure
+        if regions:
+            options["regions"] = True
         if reject is not None:
             options["reject"] = reject
         form = {"labels": labels} if labels else {}  # not in the address, which must stay short
