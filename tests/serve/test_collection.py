@@ -235,7 +235,9 @@ def test_a_sidecar_that_cannot_be_changed_stays_and_the_reason_names_no_folder(
     sidecar.write_bytes(b"no XML")
     status, code, message = refusal(client, 0, "accept", "cat")
     assert (status, code) == (409, "sidecar")
-    assert re.fullmatch(r"cats/chelsea\.jpg\.xmp cannot be changed: not XML \(.*\): it is left as it is", message)
+    assert re.fullmatch(
+        r"the sidecar cats/chelsea\.jpg\.xmp cannot be changed: not XML \(.*\): it is left as it is", message
+    )
     assert sidecar.read_bytes() == b"no XML"
     assert client.photos(first=0).photos[0].corrections == []
     sidecar.unlink()
@@ -245,7 +247,7 @@ def test_a_sidecar_that_cannot_be_changed_stays_and_the_reason_names_no_folder(
             raise reason
 
         monkeypatch.setattr(sidecars, "atomic_write", fail)
-        told = f"cats/chelsea.jpg.xmp cannot be changed: {reason.strerror}"
+        told = f"the sidecar cats/chelsea.jpg.xmp cannot be changed: {reason.strerror}"
         assert refusal(client, 0, "accept", "cat") == (409, "sidecar", told)
         assert os.listdir(sidecar.parent) == ["chelsea.jpg"]
 

@@ -73,7 +73,7 @@ def test_a_collection_in_several_languages(begin: Begin, folder: Path, tmp_path:
         assert client.search("expresso", index="cups").hits[0].label == "expresso"
 
 
-def test_corrections_need_an_index(tmp_path: Path):
+def test_corrections_need_an_index():
     command = [sys.executable, "-m", "devise", "serve", "--corrections"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -199,7 +199,7 @@ def search_routes(service: Service) -> APIRouter:
             raise UsageError("give either words as q, optionally with a sense, or a photo as like")
         if like is not None:
             require_photo(shelf.photos, like)
-            if filters != shelf.filters(None, None, (), None):
+            if filters != shelf.no_filters:
                 raise UsageError("filters go with words: leave out like, or the filters")
 
         def found(check: Callable[[], None]) -> Hits:
@@ -210,7 +210,7 @@ def search_routes(service: Service) -> APIRouter:
         return await service.searched(found)
 
     @routes.get("/photos", response_model=PhotoList, summary="Photos of the index")
-    def some(
+    async def some(
         top: Top = 8,
         first: Annotated[
             int | None,
@@ -225,17 +225,10 @@ def search_routes(service: Service) -> APIRouter:
     ) -> Any:
         """Return photos spread over the index, the same each time, or from `first` on; 404 without a photo index."""
         shelf = _Shelf(service, index, lang)
-        numbers, notes = shelf.photos.passing(shelf.filters(since, until, folders, rating))
-        count = min(top, len(numbers))
-        places = (
-            range(first, min(first + top, len(numbers)))
-            if first is not None
-            else [len(numbers) * i // count for i in range(count)]
-        )
-        chosen = [numbers[place] for place in places]
-        labels = shelf.photos.labels_of(chosen)
-        photos = [shelf.photo(photo, label) for photo, label in zip(chosen, labels, strict=True)]
-        return PhotoList(photos=photos, total=len(numbers), notes=list(notes))
+        filters = shelf.filters(since, until, folders, rating)
+        if filters == shelf.no_filters:
+            return await run_in_threadpool(_listed, shelf, filters, first, top)
+        return await service.searched(lambda _: _listed(shelf, filters, first, top))
 
     @routes.get("/photos/{photo}", response_class=Response, summary="A small JPEG of a photo of the index")
     async def photo(
@@ -275,6 +268,11 @@ class _Shelf:
             raise UsageError(f"at most {_STARS} * are allowed in a pattern of folders: leave some out")
         return filters_of(since, until, folders, rating, below=self.photos.root)
 
+    @property
+    def no_filters(self) -> Filters:
+        """Return the filters of a request without any."""
+        return self.filters(None, None, (), None)
+
     def photo(self, photo: int, label: Label | None) -> PhotoItem:
         """Return a photo as it is shown."""
         path = self.photos.shown_path(photo)
@@ -313,6 +311,18 @@ def said_of(model: Model, corrections: Sequence[Correction]) -> list[Said]:
         Said(id=one.id, name=taxonomy.synset(one.id).name if one.id in taxonomy else one.name, verdict=one.verdict)
         for one in corrections
     ]
+
+
+def _listed(shelf: _Shelf, filters: Filters, first: int | None, top: int) -> PhotoList:
+    """Return photos that pass, from one on, or spread over them."""
+    numbers, notes = shelf.photos.passing(filters)
+    count = min(top, len(numbers))
+    spread = [len(numbers) * i // count for i in range(count)]
+    places = spread if first is None else range(first, min(first + top, len(numbers)))
+    chosen = [numbers[place] for place in places]
+    labels = shelf.photos.labels_of(chosen)
+    photos = [shelf.photo(photo, label) for photo, label in zip(chosen, labels, strict=True)]
+    return PhotoList(photos=photos, total=len(numbers), notes=list(notes))
 
 
 def _by_photo(shelf: _Shelf, like: int, top: int) -> Hits:

@@ -127,7 +127,7 @@ def _changed(
     except SidecarError as error:
         reason = str(error).rpartition(".xmp: ")[2]
         shown = text_name(os.path.relpath(sidecar, photos.root))
-        raise ServiceError(409, "sidecar", f"{shown} cannot be changed: {reason}") from None
+        raise ServiceError(409, "sidecar", f"the sidecar {shown} cannot be changed: {reason}") from None
 
 
 def _refuse_links(sidecar: Path, root: str) -> None:

@@ -106,7 +106,7 @@ def open_photos(index: Path, model: Model) -> PhotoSearch:
 
 
 def open_indexes(indexes: Sequence[Path], model: Model) -> dict[str, PhotoSearch]:
-    """Open indexes by the names of their folders, of which as much counts as tells them apart; see `open_photos`.
+    """Open indexes by the names of their folders, with those above until the names differ; see `open_photos`.
 
     UsageError for one that is given twice.
     """
@@ -118,7 +118,7 @@ def open_indexes(indexes: Sequence[Path], model: Model) -> dict[str, PhotoSearch
 
 
 def _depths(places: Sequence[Path]) -> list[int]:
-    """Return how many of its last folders tell each place from the others."""
+    """Return how many of the last folders of each place no other one has."""
     return [
         next(
             n for n in range(1, len(one.parts) + 1) if [other.parts[-n:] for other in places].count(one.parts[-n:]) == 1

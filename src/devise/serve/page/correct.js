@@ -69,7 +69,7 @@ async function change(photo, verdict, label, redraw) {
   try {
     await put(photo, { verdict, name: label.id }, redraw);
   } catch (error) {
-    show(problem, `${photo.name}: ${error.message}`);
+    show(problem, error.message.includes(photo.name) ? error.message : `${photo.name}: ${error.message}`);
   }
 }
 
