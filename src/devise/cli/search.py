@@ -145,6 +145,8 @@ def search(
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
 
+    if excel and form != Form.csv:
+        raise UsageError("--excel is for CSV: give --format csv too")
     if evaluate:
         given: dict[str, object] = {
             "words": words,
@@ -158,17 +160,13 @@ def search(
             "--by": by != By.probability,
             "--reject": reject != _REJECT,
             "--top": top != _TOP,
-            "--format": form != Form.table,
-            "--excel": excel,
         }
         given |= {"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang}
         given |= {"--since": since, "--until": until, "--in": folders, "--rating": rating is not None}
         _require_unset(given)
         loaded = load(model, fast=fast)
-        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
+        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index)), form.value, excel=excel))
         return
-    if excel and form != Form.csv:
-        raise UsageError("--excel is for CSV: give --format csv too")
     if not words and under is None and like is None:
         raise UsageError("nothing to search for: give WORDS, --under NAME or --like PHOTO, or --evaluate")
     typed = parse_expression(*words) if words else Expression()
