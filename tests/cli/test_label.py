@@ -316,7 +316,7 @@ def test_more_labels_than_there_are_is_all_of_them(label: Any, photo: Path, opti
 def test_what_a_word_was_taken_for_is_one_line(label: Any, photo: Path) -> None:
     options = (photo, "--candidates", "typed", "--format", "json")
     done = label(*options, "--labels", "mug")
-    assert done.err == "devise: mug: drinking vessel, 1 other meaning\n"
+    assert done.err == "devise: mug: drinking vessel, 1 other meaning and 2 not for photos\n"
     assert json.loads(done.out)[0]["guesses"][0]["id"] == "n03797390"
     assert label(*options, "--labels", "mug", "--quiet").err == ""
     other = label(*options, "--labels", "mug", "--sense", "n09921409")

@@ -173,11 +173,20 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
     code, out, _ = devise("search", index, "--evaluate")
     assert code == 0
     assert "| probability | 1 others | 1.000 | 1.000 |" in out  # all photos are of the one class
+    found = json.loads(devise("search", index, "--evaluate", "--format", "json")[1])
+    assert (found["photos"], [row["ordered_by"] for row in found["orders"]]) == (3, ["name", "probability", "cosine"])
+    row = found["orders"][1]
+    assert (row["trained"], row["classes"], row["mean_average_precision"], row["precision_at_5"]) == (False, 1, 1, 1)
+    lines = devise("search", index, "--evaluate", "--format", "csv")[1].splitlines()
+    assert (lines[0].split(",")[:3], lines[2].split(",")[:4]) == (
+        ["ordered_by", "trained", "classes"],
+        ["probability", "False", "1", "1.0"],
+    )
+    assert len(devise("search", index, "--evaluate", "--format", "jsonl")[1].splitlines()) == 3
     for idle in (
         ("dog",),
         ("--under", "dog"),
         ("--sense", "n02084071"),
-        ("--format", "json"),
         ("--top", "3"),
         ("--exact",),
     ):

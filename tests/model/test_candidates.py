@@ -116,7 +116,7 @@ def test_typed_label_that_wordnet_knows_is_its_synset(choose: Choose, small: Mod
     assert horse.gloss.startswith("solid-hoofed")
     wanted = placed(small.parts.composer.synset(HORSE).vector[None], small.parts.centre)[0]
     np.testing.assert_array_equal(found.space.vectors[1], wanted)
-    assert found.notes == ("horse: equine, 3 other meanings",)
+    assert found.notes == ("horse: equine, 3 other meanings and 1 not for photos",)
 
 
 def test_typed_label_with_several_senses_is_the_commonest_visible_one(choose: Choose, small: Model):

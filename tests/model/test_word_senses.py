@@ -86,8 +86,8 @@ def test_what_was_taken_is_one_short_line(meanings: Meanings):
     assert mug is not None
     assert plane is not None
     assert zebra is not None
-    assert mug.note == "mug: drinking vessel, 1 other meaning"
-    assert plane.note == "plane: airplane, 2 other meanings"
+    assert mug.note == "mug: drinking vessel, 1 other meaning and 2 not for photos"
+    assert plane.note == "plane: airplane, 2 other meanings and 2 not for photos"
     assert zebra.note == ""
 
 

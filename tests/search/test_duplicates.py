@@ -209,6 +209,7 @@ def test_copies_are_moved_with_their_sidecars(small: Model, doubled: tuple[Path,
     aside = tmp_path / "aside"
     (aside / "b").mkdir(parents=True)
     (aside / "b" / "two.jpg").write_bytes(b"another photo")
+    (aside / "b" / ".one.jpg.0123456789abcdef.part").write_bytes(b"of a copy that was killed")
     done = move_copies(index, find_duplicates(index), aside)
     assert (done.photos, done.sidecars, done.problems) == (2, 2, [])
     after = files(aside)

@@ -64,11 +64,25 @@ def test_a_file_is_known_by_its_ending_or_its_folder(tmp_path: Path):
         ("beach -person", "-person: \\+ and - need a space on both sides"),
         ("0*beach + dog", "above 0 and at most 100"),
         ("101*beach + dog", "above 0 and at most 100"),
+        ("2*", "^2\\*: a weight is one number above 0 and at most 100 before a term, as in 2\\*beach"),
+        ("1e9*cat", "^1e9\\*cat: a weight is one number"),
+        ("beach + 2 *", "^2 \\*: a weight is one number"),
+        ("lion, 2*cat", "^2\\*cat: a weight is one number"),
+        ("2*3*cat", "^3\\*cat: a weight is one number"),
+        ("-2*cat", "^-2\\*cat: a weight is one number"),
+        ("1234567*cat", "put a name with \\* in quotes"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(text: str, message: str):
     with pytest.raises(UsageError, match=message):
         parse_expression(text)
+
+
+def test_a_star_in_a_name_is_no_weight():
+    for text, name in (("'2*'", "2*"), ('"1e9*cat"', "1e9*cat"), ("M*A*S*H", "M*A*S*H"), ("7 up", "7 up")):
+        (label,) = parse_expression(text).words
+        assert label.name == name
+    assert parse_expression("cat: a 2*thing").words[0].definition == "a 2*thing"
 
 
 def test_photos_can_be_refused(tmp_path: Path):

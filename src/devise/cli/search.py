@@ -153,6 +153,8 @@ def search(
 
     place = chosen_place(device, precision, fast=fast)
     opened = partial(load, model, fast=fast, device=place.device, precision=place.precision)
+    if excel and form != Form.csv:
+        raise UsageError("--excel is for CSV: give --format csv too")
     if evaluate:
         given: dict[str, object] = {
             "words": words,
@@ -166,17 +168,13 @@ def search(
             "--by": by != By.probability,
             "--reject": reject != _REJECT,
             "--top": top != _TOP,
-            "--format": form != Form.table,
-            "--excel": excel,
         }
         given |= {"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang}
         given |= {"--since": since, "--until": until, "--in": folders, "--rating": rating is not None}
         _require_unset(given)
         loaded = opened()
-        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index))))
+        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index)), form.value, excel=excel))
         return
-    if excel and form != Form.csv:
-        raise UsageError("--excel is for CSV: give --format csv too")
     if not words and under is None and like is None:
         raise UsageError("nothing to search for: give WORDS, --under NAME or --like PHOTO, or --evaluate")
     typed = parse_expression(*words) if words else Expression()

@@ -1,6 +1,7 @@
 """Output formats of the photos found."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +17,14 @@ from devise.tabletext import csv_text, markdown_table
 __all__ = ["quality", "written"]
 
 _COLUMNS = ("rank", "score", "path", "id", "name")
+_MEASURES = (
+    *("ordered_by", "trained", "classes", "mean_average_precision", "precision_at_5", "precision_at_10"),
+    *("found_of_the_right", "found_of_the_others"),
+)
+_QUALITY_HEAD = [
+    *("ordered by", "classes", "mean average precision", "precision@5", "precision@10"),
+    *("found of the right, %", "of the others, %"),
+]
 
 
 def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> str:
@@ -31,20 +40,35 @@ def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> s
     return "\ufeff" * excel + csv_text([_COLUMNS, *rows])
 
 
-def quality(found: Quality) -> str:
-    """Return a Markdown table: mean average precision, precision@5, precision@10, share found."""
-    scores = ("mean average precision", "precision@5", "precision@10")
-    rows = [["ordered by", "classes", *scores, "found of the right, %", "of the others, %"]]
-    for trained, name in ((True, "trained on"), (False, "others")):
+def quality(found: Quality, form: str = "table", *, excel: bool = False) -> str:
+    """Return how good a search is: a Markdown table, or its unrounded numbers as json, jsonl or csv.
+
+    excel: see `written`.
+    """
+    rows = list(_quality_rows(found))
+    if form == "json":
+        return json.dumps({"photos": found.photos, "orders": rows}, indent=1) + "\n"
+    if form == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows)
+    if form == "csv":
+        return "\ufeff" * excel + csv_text([_MEASURES, *(list(row.values()) for row in rows)])
+    table = [_QUALITY_HEAD]
+    for order, trained, classes, *means, kept, wrong in (row.values() for row in rows):
+        group = f"{classes} {'trained on' if trained else 'others'}"
+        table.append(
+            [str(order), group, *(f"{one:.3f}" for one in means), *(f"{100 * one:.1f}" for one in (kept, wrong))]
+        )
+    return f"{markdown_table(table, left=2)}\n{counted(found.photos, 'photo')}, one word per class\n"
+
+
+def _quality_rows(found: Quality) -> Iterator[dict[str, Any]]:
+    """Yield the means of each order and group of classes under the names of `_MEASURES`."""
+    for trained in (True, False):
         for by in ORDERS:
-            mean = found.mean(by, trained)
-            if mean is not None:
+            if (mean := found.mean(by, trained)) is not None:
                 count = sum((row.trained, row.by) == (trained, by) for row in found.classes)
                 means = (mean.average_precision, mean.precision_at_5, mean.precision_at_10)
-                kept, wrong = found.found(by, trained)
-                cells = [*(f"{one:.3f}" for one in means), f"{100 * kept:.1f}", f"{100 * wrong:.1f}"]
-                rows.append([by, f"{count} {name}", *cells])
-    return f"{markdown_table(rows, left=2)}\n{counted(found.photos, 'photo')}, one word per class\n"
+                yield dict(zip(_MEASURES, (by, trained, count, *means, *found.found(by, trained)), strict=True))
 
 
 def _record(rank: int, hit: Hit) -> dict[str, Any]:

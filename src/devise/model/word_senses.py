@@ -103,14 +103,17 @@ class Meaning:
     def note(self) -> str:
         """Describe the chosen sense in one line; empty if there was no choice.
 
-        >>> Meaning("mug", (Synset("n03797390", ("mug",)),), "drinking vessel", others=2).note
-        'mug: drinking vessel, 2 other meanings'
+        >>> mugs = tuple(Synset(f"n0379739{number}", ("mug",)) for number in range(4))
+        >>> Meaning("mug", mugs, "drinking vessel", others=2).note
+        'mug: drinking vessel, 2 other meanings and 1 not for photos'
         """
         if not self.others:
             return ""
         plain = normalise(self.word) == self.chosen.name.lower()
         meant = (self.kind if plain else self.chosen.name) or self.chosen.definition
-        return f"{self.word}: {meant}, {self.others} other meaning{'' if self.others == 1 else 's'}"
+        unseen = len(self.senses) - 1 - self.others
+        more = f" and {unseen} not for photos" if unseen > 0 else ""
+        return f"{self.word}: {meant}, {self.others} other meaning{'' if self.others == 1 else 's'}{more}"
 
 
 class Meanings:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from PIL import Image
 
 from devise.errors import PictureError, UsageError
-from devise.files import atomic_write, reason_of
+from devise.files import atomic_write, reason_of, remove_unfinished
 from devise.search.photoindex import Problem
 from devise.search.store import PhotoFact, PhotoStore, Rows
 from devise.sidecars import SidecarName, shares_stem, sidecar_of
@@ -310,6 +310,7 @@ def move_copies(index: Path, found: Duplicates, folder: Path) -> Moved:
     """
     store = PhotoStore.opened(index)
     done, gone = Moved(), []
+    cleared: set[Path] = set()
     folders = [os.path.dirname(one.path) for group in found.groups for one in _facts_of(group)]
     root = os.path.commonpath(folders) if folders else ""
     with store.writing():
@@ -319,7 +320,11 @@ def move_copies(index: Path, found: Duplicates, folder: Path) -> Moved:
                     try:
                         _unchanged(group.kept)
                         _unchanged(copy.fact)
-                        _move(copy.fact, folder / os.path.relpath(copy.fact.path, root), done)
+                        target = folder / os.path.relpath(copy.fact.path, root)
+                        if target.parent not in cleared:
+                            remove_unfinished(target.parent)
+                            cleared.add(target.parent)
+                        _move(copy.fact, target, done)
                     except (PictureError, OSError) as error:
                         reason = str(error) if isinstance(error, PictureError) else reason_of(error)
                         done.problems.append(Problem(copy.fact.path, f"stays where it is: {reason}"))

@@ -22,6 +22,7 @@ _QUOTED = r"\"[^\"\n]+\"(?=\s|$)|'[^'\n]+'(?=\s|$)"
 _TOKEN = re.compile(rf"(?P<quoted>(?:(?<=\s)|^)(?:[\d.]+\s*\*\s*)?(?:{_QUOTED}))|(?:(?<=\s)|^)(?P<sign>[+−-])(?=\s|$)")
 _MARKS = "\"'"
 _WEIGHTED = re.compile(r"(?P<weight>\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})\s*\*\s*(?P<rest>\S.*)", re.DOTALL)
+_NUMBERED = re.compile(r"\s*[+−-]?(?:\d[\w.+-]*|\.\d[\w.]*)\s*\*")  # what looks like a weight
 _ATTACHED = re.compile(r"(?<=\s)[+−-](?=[\w.\"'])")
 _MOST_WEIGHT = 100.0
 _LONGEST = 5  # words of a name
@@ -75,7 +76,8 @@ def parse_expression(*texts: str, photos: bool = True) -> Expression:
     weight: "2*beach + sunset". A term may list words, any of which count: "lion, tiger + water". A term is a photo if
     it ends as a picture does (pool.jpg), or is the path of a file; a file whose name contains an operator stands alone
     or in quotes. Quotes keep operators in a name. A definition after a colon goes to the end of its text.
-    Without an operator, a weight or a photo, the texts list words.
+    Without an operator, a weight or a photo, the texts list words. A number and * that are not a weight, as in "2*" and
+    "1e9*cat", are refused; in quotes they are a name.
 
     photos: False refuses what ends as a photo does, and looks at no file. UsageError for an operator without a term, a
     query with minus terms only, a weight that is 0 or above 100, and for what `parse_labels` refuses.
@@ -95,6 +97,7 @@ def parse_expression(*texts: str, photos: bool = True) -> Expression:
             raise UsageError(
                 f"{text[attached.start() :]}: + and - need a space on both sides; put a name with such a sign in quotes"
             )
+        _check_weight(text, photos)
     if not any(isinstance(token, str) for token in tokens) and all(
         _is_plain(text, photos) for _, text in _operands(tokens)
     ):
@@ -147,6 +150,19 @@ def _tokens(text: str, files: bool) -> list["str | _Operand"]:
         begin = token.end()
     rest = text[begin:].strip()
     return [*found, _Operand(rest)] if rest or not found else found
+
+
+def _check_weight(text: str, photos: bool) -> None:
+    """Raise UsageError for a number and * that are not a weight before a word or a photo."""
+    if _is_photo(_bare(text), photos):
+        return
+    weighted = _WEIGHTED.fullmatch(text.strip())
+    listed = re.split("[,;，；،؛]", (weighted["rest"] if weighted else text).partition(":")[0])
+    if wrong := next((part.strip() for part in listed if _NUMBERED.match(part)), None):
+        raise UsageError(
+            f"{wrong}: a weight is one number above 0 and at most {_MOST_WEIGHT:g} before a term, as in 2*beach; put a "
+            "name with * in quotes"
+        )
 
 
 def _term(text: str, sign: float, photos: bool) -> Term:
