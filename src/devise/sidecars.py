@@ -42,6 +42,7 @@ __all__ = [
     "corrections_of",
     "keywords_of_person",
     "names_in_sidecar",
+    "not_rejected",
     "require_xmp",
     "shares_stem",
     "sidecar_in_use",
@@ -276,6 +277,15 @@ def corrections_of(photo: Path) -> tuple[Correction, ...]:
             for one in _corrected(_parsed(packet)).values():
                 found.setdefault(one.id, Correction(one.path, one.id, one.verdict))
     return tuple(found.values())
+
+
+def not_rejected(photo: Path, keywords: Sequence[Keyword]) -> tuple[Keyword, ...]:
+    """Return the keywords without those that a person rejected for this photo, in whichever of its sidecars.
+
+    SidecarError as in `corrections_of`.
+    """
+    rejected = {one.id for one in corrections_of(photo) if one.verdict == Verdict.rejected} if keywords else set()
+    return tuple(one for one in keywords if one.id not in rejected)
 
 
 def tag_sidecar(path: Path, keywords: Sequence[Keyword]) -> bool:

@@ -1,5 +1,6 @@
 """devise label --xmp and devise unlabel: keywords in sidecars, the same on every run, and taken back."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 from devise.cli.app import main
 from devise.cli.output import keywords_of
 from devise.model.answers import Answer, Hedge, Level
-from devise.sidecars import Keyword
+from devise.sidecars import Correction, Keyword, Verdict, correct_sidecar
 
 ENTITY = Level("n00001740", "entity", 1.0, 0.0, True)
 WHOLE = Level("n00003553", "whole", 0.99, 0.6, False)
@@ -72,6 +73,19 @@ def test_a_sidecar_that_is_no_xml_is_left_and_the_others_are_written(label, unla
     assert broken.read_text() == "no xml"
     code, out, _ = unlabel(scenes)
     assert (code, out) == (1, "keywords taken back from 2 of 3 sidecars, 1 failed\n")
+
+
+@pytest.mark.parametrize("options", [("--xmp",), ("--xmp", "--embed"), ("--xmp", "--lang", "fr")])
+def test_a_rejected_name_stays_away(label, scene: Image.Image, tmp_path: Path, options: tuple[str, ...]):
+    """Rejected in photo.xmp, it comes neither into another sidecar, nor into the photo, nor in another language."""
+    scene.save(tmp_path / "scene.png")
+    label(tmp_path, "--xmp", "--sure", 0.01)
+    (written,) = tmp_path.glob("*.xmp")
+    name, synset = re.findall(r"(n\d{8}) [\d.]+ ([^<]+)", written.read_text())[-1][::-1]
+    written.unlink()
+    correct_sidecar(tmp_path / "scene.xmp", [Correction((name,), synset, Verdict.rejected)])
+    label(tmp_path, *options, "--sure", 0.01)
+    assert not [one for one in tmp_path.glob("scene.png*") if synset.encode() in one.read_bytes()]
 
 
 def test_two_photos_do_not_share_a_sidecar(label, unlabel, scenes: Path):

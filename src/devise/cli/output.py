@@ -27,6 +27,7 @@ from devise.sidecars import (
     Keyword,
     SidecarError,
     SidecarName,
+    not_rejected,
     sidecar_of,
     tag_photo,
     tag_sidecar,
@@ -248,6 +249,7 @@ def open_sidecars(
             remove_unfinished(path.parent)
             folders.add(path.parent)
         try:
+            keywords = not_rejected(photo, keywords)
             if inside:
                 changed = tag_photo(photo, keywords, keep_time=places.keep_time)
             else:
