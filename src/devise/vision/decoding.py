@@ -233,7 +233,7 @@ def read_picture(
 
 
 def _turned(stored: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the stored width and height, exchanged if the upright picture is turned by 90 degrees."""
+    """Return the stored width and height, exchanged if the picture was turned by 90 degrees."""
     width, height = stored
     return (height, width) if (width - height) * (shape[1] - shape[0]) < 0 else (width, height)
 

@@ -1,9 +1,9 @@
 """Parts of a picture: windows of the last feature map of the network, from one pass over the whole picture.
 
 A convolutional network ends in the mean of a map: 9 x 9 cells for a picture of 260 pixels, one per 32 pixels. The
-mean over some of the cells is, nearly, what the network makes of that part of the picture. All parts cost one pass,
-and on pictures made of several photos they name more of them than crops that are enlarged and passed one by one
-(`tools.region_trials`): a cell also sees what is around it.
+mean over some of the cells is, nearly, what the network makes of that part of the picture. All parts cost one pass.
+On pictures made of photos of trained classes they name as many of these as crops that are enlarged and passed one by
+one, more of them exactly, at a tenth of the passes; on other classes crops do better (`tools.region_trials`).
 """
 
 import threading
