@@ -11,7 +11,7 @@ from videofiles import STEP, ramp, turned, write_sound, write_video
 
 from devise.arrays import Pixels
 from devise.errors import PictureError
-from devise.vision import videos
+from devise.vision import decoder_process, videos
 from devise.vision.decoder_process import Decoder
 from devise.vision.decoding import data_uri, thumbnail
 from devise.vision.folders import Found
@@ -151,6 +151,22 @@ def test_the_features_of_a_video_are_the_mean_of_its_frames(tmp_path: Path, mean
     assert (photo.problem, broken.problem) == (None, "empty")
     (middle,) = frames_of(path, 1, min_side=how.decode_side)
     np.testing.assert_allclose(one.features, mean_colour.features(how.apply(middle)[None])[0], rtol=1e-6)
+
+
+def test_a_crash_of_the_decoder_loses_one_video(tmp_path: Path, mean_colour: Any, monkeypatch: pytest.MonkeyPatch):
+    exchange = decoder_process._exchange
+
+    def crashing(process: Any, asked: Any, data: bytes) -> tuple[bool, bytes]:
+        if asked["path"].endswith("b.mp4"):
+            process.kill()
+            process.wait()
+        return exchange(process, asked, data)
+
+    monkeypatch.setattr(decoder_process, "_exchange", crashing)
+    paths = [write_video(tmp_path / f"{name}.mp4", ramp(10)) for name in "abc"]
+    found = list(extract([Found(path, frames=2) for path in paths], mean_colour, workers=1))
+    why = "cannot be decoded (the decoder crashed): save it again"
+    assert [one.problem for one in found] == [None, why, None]
 
 
 def test_a_cover_is_no_video(tmp_path: Path):
