@@ -150,7 +150,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     classes.write_text(f"{TABBY}\nzebra\n{GUITAR}\n")
     refused("has no kernel made with an encoder: leave out --encoder", *source, *HOW, "--encoder")
     refused("no value 'other'", *source, *HOW, "--features", "other")
-    monkeypatch.setattr("devise.training.build._MOST_DIFFERENCE", -1.0)
+    monkeypatch.setattr("devise.training.sources.EXACT", -1.0)
     refused("the logits differ by", *source, *HOW, code=1)
     monkeypatch.undo()
 

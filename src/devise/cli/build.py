@@ -13,7 +13,7 @@ from devise.errors import TrainingError, UsageError, counted
 
 __all__ = ["build"]
 
-_SOURCES = ("--onnx", "--lite", "--timm", "--torchvision", "--hf", "--bundle")
+_SOURCES = ("--onnx", "--lite", "--timm", "--torchvision", "--hf", "--tflite", "--bundle")
 
 
 @app.command(no_args_is_help=True)
@@ -36,6 +36,9 @@ def build(
     hf: Annotated[
         Path | None,
         typer.Option("--hf", metavar="FOLDER", help="Source: an image classifier of transformers (safetensors)."),
+    ] = None,
+    tflite: Annotated[
+        Path | None, typer.Option("--tflite", metavar="FILE", help="Source: a classifier as a TFLite file.")
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Source: another model, such as devise train writes.")
@@ -132,7 +135,7 @@ def build(
     from devise.training.build import build as build_model
 
     given = {"--onnx": onnx, "--lite": lite, "--timm": timm, "--torchvision": torchvision, "--hf": hf,
-             "--bundle": bundle}  # fmt: skip
+             "--tflite": tflite, "--bundle": bundle}  # fmt: skip
     chosen = [name for name, value in given.items() if value is not None]
     if len(chosen) != 1:
         raise UsageError(f"give one source of {', '.join(_SOURCES)}, got {', '.join(chosen) or 'none'}")
@@ -177,8 +180,6 @@ def _source(
     from devise.training.classlists import IMAGENET, read_class_list
 
     asked = sources.Request(settings, features, half, licence)
-    if kind == "--onnx":
-        return sources.of_onnx(value, asked)
     if kind == "--lite":
         return sources.of_lite(value if str(value).startswith("lite") else f"lite{value}", asked)
     if kind == "--timm":
@@ -188,9 +189,8 @@ def _source(
             raise UsageError("--torchvision needs --weights FILE")
         rows = None if classes in (None, IMAGENET) else len(read_class_list(Path(str(classes))))
         return sources.of_torchvision(value, weights, asked, rows)
-    if kind == "--hf":
-        return sources.of_hf(value, asked)
-    return sources.of_bundle(value, asked)
+    of_path = {"--onnx": sources.of_onnx, "--tflite": sources.of_tflite, "--hf": sources.of_hf}
+    return of_path.get(kind, sources.of_bundle)(value, asked)
 
 
 def _told(source: Any) -> list[str]:

@@ -49,8 +49,6 @@ LabelText: TypeAlias = Float32[np.ndarray, "labels text"] | None
 """Unit vectors of all labels in the second view of the kernel; None without one."""
 Views: TypeAlias = tuple[KernelConfig, LabelText] | None
 
-_MOST_DIFFERENCE = 1e-4  # of the largest logit: float32, summed in another order, differs by about 1e-6
-_MOST_HALVED = 0.05  # the same, of weights in float16
 _NOISE = 2  # pictures
 _FEWEST_CLASSES = 40  # with photos; fewer cannot be left out by fourths and say something
 _SEEN_AREA = 0.6  # of each photo, as in the default model's calibration
@@ -163,11 +161,10 @@ def _apart(ours: np.ndarray, own: np.ndarray) -> float:
 
 
 def _require_equal(difference: float, source: Source) -> None:
-    most = _MOST_DIFFERENCE if source.exact else _MOST_HALVED
-    if not difference <= most:
+    if not difference <= source.most:
         raise TrainingError(
-            f"the logits differ by {difference:.1e} of the largest from those of {source.by}, more than {most:g}: "
-            "nothing was written; name the feature layer with --features, or build without --half"
+            f"the logits differ by {difference:.1e} of the largest from those of {source.by}, more than "
+            f"{source.most:g}: nothing was written; name the feature layer with --features, or build without --half"
         )
 
 

@@ -11,7 +11,15 @@ from devise.model.parts import DEFAULT_BUNDLE
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.classes import map_classes
 
-__all__ = ["IMAGENET", "imagenet_ids", "in_imagenets_order", "names_of_json", "read_class_list", "row_ids"]
+__all__ = [
+    "IMAGENET",
+    "id_or_name",
+    "imagenet_ids",
+    "in_imagenets_order",
+    "names_of_json",
+    "read_class_list",
+    "row_ids",
+]
 
 IMAGENET = "imagenet"
 """As a class list: ImageNet's 1,000 in their order, which is that of their ids."""
@@ -39,7 +47,7 @@ def read_class_list(path: Path) -> tuple[str, ...]:
     for number, line in enumerate(lines, start=1):
         if not line:
             raise UsageError(f"{path}, line {number}: empty: every line is one row of the classifier")
-    return tuple(map(_id_or_name, lines))
+    return tuple(map(id_or_name, lines))
 
 
 def names_of_json(stored: object, path: Path) -> tuple[str, ...]:
@@ -60,7 +68,7 @@ def names_of_json(stored: object, path: Path) -> tuple[str, ...]:
     for number, first in enumerate(firsts):
         if not isinstance(first, str) or not first.strip():
             raise UsageError(f"{path}, row {number}: {first!r} is not a class: give a name or a synset id")
-    return tuple(_id_or_name(str(first).strip()) for first in firsts)
+    return tuple(id_or_name(str(first).strip()) for first in firsts)
 
 
 def row_ids(
@@ -108,6 +116,7 @@ def in_imagenets_order(names: Sequence[str], taxonomy: Taxonomy, imagenet: Seque
     return agree >= _MOST_AGREE * len(names)
 
 
-def _id_or_name(line: str) -> str:
+def id_or_name(line: str) -> str:
+    """Return the synset id that a line of a class list begins with, or the whole line."""
     found = _ID_FIRST.match(line)
     return found[1] if found else line

@@ -19,7 +19,7 @@ from devise.bundle.manifest import Provenance
 from devise.bundle.parts import BACKBONE
 from devise.errors import UsageError
 from devise.space.evidence import Classifier
-from devise.training.classlists import imagenet_ids, names_of_json
+from devise.training.classlists import id_or_name, imagenet_ids, names_of_json
 from devise.training.output import Network
 from devise.vision.cutting import cut_network, halved, load_onnx, network_side, runner
 from devise.vision.foreign import Settings, of_processor, of_timm, settled_preprocessing
@@ -27,10 +27,13 @@ from devise.vision.foreign import Settings, of_processor, of_timm, settled_prepr
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["UNKNOWN_LICENCE", "Request", "Source", "of_bundle", "of_hf", "of_lite", "of_onnx", "of_timm_name",
-           "of_torchvision"]  # fmt: skip
+__all__ = ["EXACT", "UNKNOWN_LICENCE", "Request", "Source", "of_bundle", "of_hf", "of_lite", "of_onnx",
+           "of_tflite", "of_timm_name", "of_torchvision"]  # fmt: skip
 
 UNKNOWN_LICENCE = "unknown: ask who made the weights"
+EXACT = 1e-4
+"""float32, summed in another order, differs by about 1e-6."""
+_HALVED = 0.05  # the same, of weights in float16
 
 Planes = Float32[np.ndarray, "images 3 crop crop"]
 OwnLogits = Callable[[Planes], Logits]
@@ -56,7 +59,7 @@ class Source:
 
     classes: of the rows, where the source names them: ids or names. logits: by the network as it was before it was
     cut, from preprocessed pictures; by: the program that computes them. layer: the features, for people.
-    weights: where they come from. exact: whether the weights are kept as they were, not rounded to float16.
+    weights: where they come from. most: how far the cut network's logits may be from these, as a share of the largest.
     """
 
     network: Network
@@ -65,7 +68,7 @@ class Source:
     by: str
     layer: str
     weights: tuple[Provenance, ...]
-    exact: bool = True
+    most: float = EXACT
 
 
 def of_onnx(path: Path, asked: Request) -> Source:
@@ -99,7 +102,7 @@ def of_lite(variant: str, asked: Request) -> Source:
     named = of_pip("backbone and classifier", variant)
     weights = named if asked.licence is None else replace(named, licence=asked.licence)
     return Source(
-        network, imagenet_ids(), _by_torch(module), "torch", "the mean of the last map", (weights,), not asked.half
+        network, imagenet_ids(), _by_torch(module), "torch", "the mean of the last map", (weights,), _most(asked)
     )
 
 
@@ -163,6 +166,23 @@ def of_hf(folder: Path, asked: Request) -> Source:
     return _traced(module, f"hf:{kind}", found, asked, weights, names, "transformers")
 
 
+def of_tflite(path: Path, asked: Request) -> Source:
+    """A classifier in a TFLite file; a quantised one keeps its weights and loses its rounding."""
+    _require("onnx", "train")
+    from devise.vision.tflitenet import read_tflite
+
+    read = read_tflite(path)
+    weights = Provenance("backbone and classifier", path.name, "", _licence(asked), sha256=file_sha256(path))
+    classes = None if read.classes is None else tuple(map(id_or_name, read.classes))
+    made = _cut(read.model, f"tflite:{path.stem}", read.found, asked, weights, classes)
+    by = f"OpenVINO on the file, without rounding {read.rounded} values" if read.rounded else "OpenVINO on the file"
+    return replace(made, logits=read.logits, by=by)
+
+
+def _most(asked: Request) -> float:
+    return _HALVED if asked.half else EXACT
+
+
 def _require(package: str, extra: str) -> None:
     """Raise UsageError if a package is not installed."""
     if find_spec(package) is None:
@@ -203,7 +223,7 @@ def _cut(
     network = Network(onnx, architecture, preprocessing, Classifier(cut.weight, cut.bias))
     layer = f"{cut.layer} ({cut.weight.shape[1]:,} numbers), before {cut.node}"
     logits, by = _by_onnx(cut.whole)
-    return Source(network, classes, logits, by, layer, (weights,), not asked.half)
+    return Source(network, classes, logits, by, layer, (weights,), _most(asked))
 
 
 def _by_onnx(whole: bytes) -> tuple[OwnLogits, str]:
