@@ -134,7 +134,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
         assert sorted(tmp_path.iterdir()) == before
 
     source = ("--onnx", net, "--classes", classes)
-    refused("give one source of --onnx, --lite, --timm, --torchvision, --hf, --bundle, got none")
+    refused("give one source of --onnx, --lite, --timm, --torchvision, --hf, --tflite, --bundle, got none")
     refused("got --onnx, --lite", *source, "--lite", 0)
     refused("--weights is for --timm and --torchvision, not for --onnx", *source, "--weights", net)
     refused("--torchvision needs --weights FILE", "--torchvision", "resnet50")
@@ -163,3 +163,16 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     out.mkdir()
     (out / "file").write_text("mine")
     refused("exists already: choose another path", *source, *HOW, code=1)
+
+
+def test_photos_of_too_few_classes_keep_the_rule_of_the_base(
+    run: Run, net: Path, classes: Path, photos: Path, small_bundle: Path, tmp_path: Path
+):
+    out = tmp_path / "mine"
+    made = run("build", "--onnx", net, "--classes", classes, *HOW, "--model", small_bundle, "--out", out,
+               "--photos", photos)  # fmt: skip
+    assert made.code == 0, made.err
+    assert "features of 6 photos, 0 unreadable" in made.err
+    assert "for 3 classes with photos are too few to leave some out (40)" in made.err
+    new, old = open_bundle(out), open_bundle(small_bundle)
+    assert new.manifest.scoring["fused"] == old.manifest.scoring["fused"]

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from devise.errors import DeviseError, UsageError
-from devise.space.embedding import StackingRule
-from devise.space.evidence import Classifier
+from devise.space.embedding import FirstChoice, StackingRule
+from devise.space.evidence import Classifier, softmax
 from devise.space.kernel import KernelConfig
 from devise.space.labelspace import centre_of, placed, unit_rows
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
+from devise.training import calibration
 from devise.training.calibration import (
     CalibrationConfig,
     CalibrationSet,
@@ -624,3 +625,28 @@ def test_whole_photos_and_crops_are_kept_apart(photos: Path, tmp_path: Path):
     for area in (1.0, 0.5):
         photo_features([photos], MeanColour(), "k", [TABBY, ZEBRA], work, area)
     assert len(list(work.iterdir())) == 2
+
+
+def test_a_grid_finds_what_each_rule_finds_alone():
+    """The fast way over all rules against the plain one, on photos of classes kept and left out."""
+    rng = np.random.default_rng(0)
+    images, labels, trained = 60, 300, 80
+    config = CalibrationConfig(penalties=(0.0, 0.2, 0.8), confidences=(0.2, 1.6), temperatures=(0.01, 0.05, 0.3))
+    truth = rng.integers(0, 100, images)
+    cosines = rng.normal(0, 0.15, (images, labels)).astype(np.float32)
+    cosines[np.arange(images), truth] += 0.35
+    logits = rng.normal(0, 2, (images, trained)).astype(np.float32)
+    known = truth < trained
+    logits[known, truth[known]] += rng.choice([0, 4, 9], int(known.sum()))
+    fold = calibration._Fold(
+        {"fused": cosines}, None, softmax(logits), np.arange(trained), truth, ~known, np.ones(1, dtype=bool)
+    )
+    one = calibration._summary(fold, "fused", config)
+    for confidence in config.confidences:
+        grid = calibration._Grid(one, confidence, config)
+        for penalty, temperature in product(config.penalties, config.temperatures):
+            rule = StackingRule(penalty, confidence, FirstChoice(1.3, 0.2, temperature))
+            found, expected = grid.outcome(rule), calibration._outcome(one, rule, config)
+            assert (np.minimum(found.above, config.k) == np.minimum(expected.above, config.k)).all()
+            np.testing.assert_allclose(found.surprise, expected.surprise, rtol=1e-5, atol=1e-4)
+            np.testing.assert_allclose(found.sure, expected.sure, atol=1e-5)

@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ class _Summary:
 
     trained: cosines of the trained labels. own: the true label's cosine. column: of the true label among the trained,
     or -1. rivals: the k best cosines among the labels that are not trained. above: how many of those score above the
-    true label. mass: log of the sum over them of exp(cosine / temperature), a column per temperature.
+    true label. cosines, others: of every label, and which labels are not trained.
     """
 
     fold: _Fold
@@ -182,7 +183,18 @@ class _Summary:
     column: Truth
     rivals: Float32[np.ndarray, "images k"]
     above: Truth
-    mass: Float64[np.ndarray, "images temperatures"]
+    cosines: Scores
+    others: Bool[np.ndarray, "labels"]
+
+    @cached_property
+    def _masses(self) -> dict[float, Float64[np.ndarray, "images"]]:
+        return {}
+
+    def mass(self, temperature: float) -> Float64[np.ndarray, "images"]:
+        """Return the log of the sum over labels that are not trained of exp(cosine / temperature)."""
+        if temperature not in self._masses:
+            self._masses[temperature] = _log_mass(self.cosines[:, self.others], temperature)
+        return self._masses[temperature]
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,9 +269,12 @@ def calibrate(
     only = _percent([one.above[one.fold.unseen] < config.k for one in by_name["fused"]])
     slope, offset = _first_choice(photos, classifier, scattered)
     choices = []
+    grids = {
+        confidence: [_Grid(one, confidence, config) for one in by_name["fused"]] for confidence in config.confidences
+    }
     for penalty, confidence, temperature in product(config.penalties, config.confidences, config.temperatures):
         rule = StackingRule(penalty, confidence, FirstChoice(slope, offset, temperature))
-        outcomes = [_outcome(one, rule, config) for one in by_name["fused"]]
+        outcomes = [grid.outcome(rule) for grid in grids[confidence]]
         if _share(outcomes, made, False, lambda found: found.above < 1) >= softmax - config.most_seen_loss:
             choices.append((_harmonic(outcomes, made, config.k), -_loss(outcomes, made), rule))
     if not choices:
@@ -334,12 +349,11 @@ def _summary(fold: _Fold, name: str, config: CalibrationConfig) -> _Summary:
     others = np.ones(cosines.shape[1], dtype=bool)
     others[fold.trained] = False
     rivals = cosines[:, others]
-    mass = np.stack([_log_mass(rivals, temperature) for temperature in config.temperatures], axis=1)
     above = (rivals > own).sum(axis=1).astype(np.int64)
     column = np.full(cosines.shape[1], -1)
     column[fold.trained] = np.arange(len(fold.trained))
     best = -np.partition(-rivals, min(config.k, rivals.shape[1]) - 1, axis=1)[:, : config.k]
-    return _Summary(fold, cosines[:, fold.trained], own[:, 0], column[fold.truth], best, above, mass)
+    return _Summary(fold, cosines[:, fold.trained], own[:, 0], column[fold.truth], best, above, cosines, others)
 
 
 def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: float | None = None) -> _Outcome:
@@ -348,7 +362,7 @@ def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: f
     assert temperature is not None
     shares, images = one.fold.probabilities, np.arange(len(one.own))
     stacked, choice = rule.stacked(one.trained, shares), shares.argmax(axis=1)
-    mass = one.mass[:, config.temperatures.index(temperature)]
+    mass = one.mass(temperature)
     if rule.first is not None:
         stacked[images, choice] = -np.inf
         rest = np.logaddexp(_log_mass(stacked, temperature), mass)
@@ -363,6 +377,54 @@ def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: f
     above = others + (stacked > own[:, None]).sum(axis=1)
     sure = np.exp(stacked[images, choice] / temperature - total)
     return _Outcome(above.astype(np.int64), total - own / temperature, sure)
+
+
+class _Grid:
+    """Outcomes of all rules of one confidence, as `_outcome` finds them, at a hundredth of its cost per rule.
+
+    A penalty moves all trained labels alike, so it changes neither their order nor, but for a factor, their mass: the
+    k best of them and their mass are found once. Of labels above the true one only whether there are k is known.
+    """
+
+    def __init__(self, one: _Summary, confidence: float, config: CalibrationConfig) -> None:
+        self._one, self._config = one, config
+        self._images = np.arange(len(one.own))
+        self._shares = one.fold.probabilities
+        self._choice = self._shares.argmax(axis=1)
+        self._highest = self._shares.max(axis=1)
+        rule = StackingRule(0.0, confidence)
+        stacked = rule.stacked(one.trained, self._shares)
+        stacked[self._images, self._choice] = -np.inf
+        most = min(config.k, stacked.shape[1])
+        best = np.argpartition(-stacked, most - 1, axis=1)[:, :most]
+        self._best = tuple(np.take_along_axis(values, best, axis=1) for values in (one.trained, self._shares))
+        self._is_choice = best == self._choice[:, None]
+        self._trained = one.column >= 0
+        self._own = tuple(values[self._images, one.column] for values in (one.trained, self._shares))
+        own = stacked[self._images, one.column]
+        self._others = (stacked > own[:, None]).sum(axis=1)  # above a true label that is trained
+        self._mass = [_log_mass(stacked, temperature) for temperature in config.temperatures]
+
+    def outcome(self, rule: StackingRule) -> _Outcome:
+        """Return what `_outcome` returns for a rule with a first choice and this confidence."""
+        one, first = self._one, rule.first
+        assert first is not None
+        place = self._config.temperatures.index(first.temperature)
+        mass = one.mass(first.temperature)
+        rest = np.logaddexp(self._mass[place] - rule.penalty / first.temperature, mass)
+        log_first = rest + first.log_odds(self._highest)
+        total = np.logaddexp(rest, log_first)
+        score = (first.temperature * log_first).astype(one.trained.dtype)
+        best = rule.stacked(*self._best)
+        best[self._is_choice] = -np.inf
+        chosen = one.column == self._choice
+        own = np.where(self._trained, rule.stacked(*(values[:, None] for values in self._own))[:, 0], one.own)
+        own[chosen] = score[chosen]
+        others = np.where(self._trained, (one.rivals > own[:, None]).sum(axis=1), one.above)
+        by_rank = self._trained & ~chosen
+        above = others + np.where(by_rank, self._others, (best > own[:, None]).sum(axis=1)) + (score > own)
+        sure = np.exp(score / first.temperature - total)
+        return _Outcome(above.astype(np.int64), total - own / first.temperature, sure)
 
 
 def _share(
@@ -387,13 +449,22 @@ def _loss(outcomes: Sequence[_Outcome], folds: Sequence[_Fold]) -> float:
 
 
 def _best_temperature(summaries: Sequence[_Summary], config: CalibrationConfig) -> float:
-    """Find the most likely temperature of a scorer that treats trained labels like all others."""
+    """Find the most likely temperature of a scorer that treats trained labels like all others.
+
+    The loss is convex in 1 / temperature, so that the loss of two neighbours tells on which side the best one is: 5
+    losses of 20 temperatures are enough, and only their masses are computed.
+    """
     folds, rule = [one.fold for one in summaries], StackingRule(0.0, 0.0)
 
-    def loss(temperature: float) -> float:
-        return _loss([_outcome(one, rule, config, temperature) for one in summaries], folds)
+    @cache
+    def loss(place: int) -> float:
+        return _loss([_outcome(one, rule, config, config.temperatures[place]) for one in summaries], folds)
 
-    return min(config.temperatures, key=loss)
+    low, high = 0, len(config.temperatures) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if loss(middle) <= loss(middle + 1) else (middle + 1, high)
+    return config.temperatures[low]
 
 
 def _log_mass(scores: Scores, temperature: float) -> Float64[np.ndarray, "images"]:

@@ -128,7 +128,7 @@ def _own(network: Any) -> Callable[[Any], Logits]:
 
 
 def _labels(path: Path) -> tuple[str, ...] | None:
-    """The label file that TFLite's metadata packs behind the network."""
+    """The label file that TFLite's metadata packs after the network."""
     if not zipfile.is_zipfile(path):
         return None
     try:
