@@ -349,7 +349,7 @@ class LabelRun:
 
     def regions_of(self, windows: Windows) -> Regions:
         """Name the parts of a picture by the rules of whole ones, but with less room for doubt."""
-        from devise.model.regions import part_threshold, sure_regions
+        from devise.model.regions import sure_regions
 
         if not windows.boxes:
             return Regions(*windows.size, ())
@@ -365,7 +365,7 @@ class LabelRun:
         hedges: list[Hedge | None] = [None] * len(none)
         if len(rows):
             probabilities = scores[rows] / scores[rows].sum(axis=1, keepdims=True, dtype=np.float64)
-            threshold = part_threshold(_SURE if self.request.sure is None else self.request.sure)
+            threshold = _SURE if self.request.sure is None else self.request.sure
             for row, hedge in zip(rows.tolist(), self._hedger.hedges(probabilities, threshold, 0), strict=True):
                 hedges[row] = hedge
         return Regions(*windows.size, sure_regions(windows.boxes, hedges, self._hedger.related))

@@ -6,20 +6,7 @@ from dataclasses import replace
 from devise.model.answers import Hedge, Region
 from devise.vision.pipeline import Box
 
-__all__ = ["merged", "part_threshold", "sure_regions"]
-
-
-def part_threshold(sure: float) -> float:
-    """Return the share that the name of a part needs, for names of whole photos that need `sure`.
-
-    A photo has 9 parts or more, and each is a chance to be wrong; the probabilities were calibrated on whole photos.
-    On pictures made of several photos, 0.9 found 60 % of these with 0.21 wrong names a picture, 0.97 57 % with 0.14
-    (`tools.region_trials`, the classes chosen on).
-
-    >>> round(part_threshold(0.7), 6)
-    0.9
-    """
-    return 1 - (1 - sure) / 3
+__all__ = ["merged", "sure_regions"]
 
 
 def sure_regions(
