@@ -80,7 +80,7 @@ def cards(page: str) -> list[str]:
 
 def test_each_photo_has_its_names_their_scores_and_the_mark_of_unseen_ones(photo: str) -> None:
     (card,) = cards(page_of(answer(photo)))
-    assert card.startswith('<img alt="tabby" src="data:image/jpeg;base64,')
+    assert card.startswith('<div class="seen"><img alt="tabby" src="data:image/jpeg;base64,')
     first, others = card.split('<ul class="next"')
     assert f'<span>tabby</span> <span class="score">62.5 %</span>{""}' in first
     assert "width:62.5%" in first

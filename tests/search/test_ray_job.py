@@ -127,5 +127,7 @@ def test_a_cluster_without_a_gpu_is_refused():
 def test_workers_open_the_model_where_the_job_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(ray_job, "load", lambda bundle, **more: asked.append(more))
-    ray_job._model(ClusterJob((), tmp_path, LabelRequest(), fast=False, place=Placement("cuda", "f32")))
-    assert asked == [{"fast": False, "device": "cuda", "precision": "f32"}]
+    ClusterJob((), tmp_path, LabelRequest(), fast=False, place=Placement("cuda", "f32")).model()
+    assert asked == [
+        {"fast": False, "prior": True, "language": None, "device": "cuda", "precision": "f32"},
+    ]

@@ -328,7 +328,7 @@ def test_a_picture_that_waits_for_its_turn_too_long_is_429_in_time(start, photo:
     """Though no worker comes free: the two are held up by other pictures."""
     served = start()
     served.service.limits = Limits(seconds=0.05)  # not that of the body, which has the others
-    monkeypatch.setattr(served.service.engine, "submit", lambda data, tasks: Future())
+    monkeypatch.setattr(served.service.engine, "submit", lambda data, tasks, regions: Future())
     with served.http() as http:
         answer = http.post("/v1/label", content=photo)
     assert (answer.status_code, answer.json()["error"]["message"]) == (
