@@ -114,6 +114,7 @@ class _Data:
     def materialize(self) -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("--lang", "fr", "--no-prior"), ("--lang", "own.tsv")])
 def test_a_cluster_labels_as_one_process_does(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]

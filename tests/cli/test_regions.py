@@ -73,6 +73,7 @@ def test_a_rejected_photo_keeps_its_regions(label: Any, pair: Path) -> None:
     assert "none of these" in label(*options).out
 
 
+@pytest.mark.slow
 def test_parts_have_a_column_and_resume(label: Any, pair: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     folder = tmp_path / "parts"
@@ -92,6 +93,7 @@ def test_parts_have_a_column_and_resume(label: Any, pair: Path, tmp_path: Path) 
     assert "contains labels of another request" in other.err
 
 
+@pytest.mark.slow
 def test_boxes_are_on_the_page(label: Any, pair: Path, tmp_path: Path) -> None:
     (answer,) = json.loads(label(pair, "--regions", "-f", "json", "--sheet", tmp_path / "page.html").out)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
