@@ -189,11 +189,13 @@ FramesOption = Annotated[
 
 def frames_of(video: bool, frames: int | None) -> int:
     """Return the frames to read per video, 0 for no videos; UsageError if a number needs --video."""
-    from devise.vision.videos import FRAMES
-
     if frames is not None and not video:
         raise UsageError("--frames is for videos: give --video too")
-    return (frames or FRAMES) if video else 0
+    if not video:
+        return 0
+    from devise.vision.videos import FRAMES
+
+    return frames or FRAMES
 
 
 SplitsOption = Annotated[

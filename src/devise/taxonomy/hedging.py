@@ -76,6 +76,13 @@ class _Runs:
     ends: Nodes
     first: Nodes
 
+    @cached_property
+    def single(self) -> tuple[Nodes, Nodes]:
+        """Places in `inner` of nodes with one label at or below them, and the position of that label."""
+        lengths = np.add.reduceat(self.ends - self.starts, self.first) if len(self.first) else self.first
+        places = np.flatnonzero(lengths == 1)
+        return places, self.labels[self.starts[self.first[places]]]
+
 
 def label_tree(taxonomy: Taxonomy, labels: Sequence[str], parents: Mapping[str, str] | None = None) -> LabelTree:
     """The nodes at or above the labels.
@@ -124,9 +131,15 @@ def pruned(tree: LabelTree, labels: Nodes) -> LabelTree:
     starts, ends = before[runs.starts], before[runs.ends]
     full = np.flatnonzero(starts < ends)
     of_node = np.repeat(runs.inner, np.diff(runs.first, append=len(starts)))[full]
+    starts, ends = starts[full], ends[full]
+    # Runs that meet become one: nodes above the same labels then have the same sums, to the last bit.
+    opens = np.flatnonzero(
+        (np.diff(of_node, prepend=-1) != 0) | (starts != np.concatenate([[-1], ends[:-1]])[: len(starts)])
+    )
+    closes = np.append(opens[1:], len(starts))[: len(opens)] - 1
     inner = runs.inner[counts[runs.inner] > 0]
-    first = np.searchsorted(of_node, inner)
-    kept = _Runs(walk[walk >= 0], moved[inner], starts[full], ends[full], first)
+    first = np.searchsorted(of_node[opens], inner)
+    kept = _Runs(walk[walk >= 0], moved[inner], starts[opens], ends[closes], first)
     ids = tuple([tree.ids[node] for node in nodes.tolist()])
     return LabelTree(ids, moved[tree.own[labels]], counts[nodes], graph, kept)
 
@@ -318,4 +331,7 @@ def _inner_sums(runs: _Runs, values: Float[np.ndarray, "labels"]) -> Float64[np.
         return np.zeros(0)
     running = np.zeros(len(values) + 1)
     np.cumsum(values[runs.labels], out=running[1:])
-    return np.add.reduceat(running[runs.ends] - running[runs.starts], runs.first)
+    sums: Float64[np.ndarray, "inner"] = np.add.reduceat(running[runs.ends] - running[runs.starts], runs.first)
+    places, labels = runs.single
+    sums[places] = values[labels]  # exactly, or rounding would choose between a label and the only noun above it
+    return sums
