@@ -70,7 +70,7 @@ def test_names_from_a_file_of_ones_own(label: Any, photo: Path, tmp_path: Path) 
     done = label(photo, "-f", "json", "--lang", own)
     assert answer_of(done.out)["guesses"][0]["name"] == "Ding"
     assert "own.tsv: names for 1 of 39,990 labels" in done.err
-    assert "1 lines are of no noun" in done.err
+    assert "; 1 line left out: not a noun of WordNet 3.0" in done.err
 
 
 @pytest.mark.parametrize("language", ["xx", "de", "", "."])

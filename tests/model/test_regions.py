@@ -1,5 +1,6 @@
 """Regions: several things in a photo, each once, with its box."""
 
+import copy
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from devise.model.answers import Hedge, Level, Region
 from devise.model.labeller import LabelRequest, Model
 from devise.model.regions import merged, sure_regions
 from devise.vision.pipeline import Box
+from devise.vision.runtime import Placement
 
 PARENTS = {"cat": "animal", "dog": "animal", "animal": "entity", "cup": "entity", "entity": ""}
 
@@ -117,6 +119,14 @@ def test_only_the_fused_scorer_alone_names_regions():
         LabelRequest(method="conse", regions=True)
     with pytest.raises(UsageError, match="regions are parts of one photo, but context uses the other photos"):
         LabelRequest(context=True, regions=True)
+
+
+@pytest.mark.parametrize("place", [Placement("cuda", "f32"), Placement("cpu", "bf16")])
+def test_another_device_is_refused_rather_than_left_aside(packaged: Model, place: Placement):
+    parts = copy.copy(packaged.parts)
+    parts.place = place
+    with pytest.raises(UsageError, match="regions are named on the CPU in float32: leave out --device and --precision"):
+        parts.feature_maps()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from devise.arrays import LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
-from devise.errors import BundleError
+from devise.errors import BundleError, UsageError, counted
 from devise.labels import LabelSet
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
@@ -121,7 +121,8 @@ class ModelParts:
         named, labels = language.names, self.space.labels
         known = sum(one in named for one in labels.ids)
         trained = sum(one in named for one in self.trained_ids)
-        skipped = f"; {language.skipped:,} lines are of no noun of WordNet 3.0" if language.skipped else ""
+        lines = counted(language.skipped, "line")
+        skipped = f"; {lines} left out: not a noun of WordNet 3.0" if language.skipped else ""
         return (
             f"{language.source}: names for {known:,} of {len(labels):,} labels, {trained:,} of "
             f"{len(self.trained_ids):,} trained ones; the others are English, marked {ENGLISH.strip()}{skipped}"
@@ -256,9 +257,11 @@ class ModelParts:
         return found
 
     def feature_maps(self, *, streams: int = 1) -> "FeatureMaps":
-        """Compile the network for parts of pictures; see `FeatureMaps`."""
+        """Compile the network for parts of pictures; see `FeatureMaps`. UsageError for another device than the CPU."""
         from devise.vision.regions import FeatureMaps
 
+        if self.place != ON_CPU:
+            raise UsageError("regions are named on the CPU in float32: leave out --device and --precision")
         preprocessing = self.bundle.preprocessing()
         return FeatureMaps(self.bundle.part_bytes(BACKBONE), preprocessing, streams=streams, bounds=self._bounds)
 
