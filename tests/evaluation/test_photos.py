@@ -134,3 +134,15 @@ def test_a_cache_that_cannot_be_written_to_is_said(tmp_path: Path, model: Model)
     assert len(found.features) == 4
     assert len(found.notes) == 1
     assert found.notes[0].startswith("features are not kept for the next run: ")
+
+
+def test_a_lower_limit_of_pixels_holds_for_kept_features_too(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, keep = colours(tmp_path / "photos"), tmp_path / "cache"
+    Image.new("RGB", (600, 500)).save(folder / LION / "wide.png")
+    assert len(gather(model, list_photos(model, [folder]), keep=keep).features) == 5
+    monkeypatch.setenv("DEVISE_MAX_PIXELS", "100000")
+    found = gather(model, list_photos(model, [folder]), keep=keep)
+    assert len(found.features) == 4
+    assert found.problems[0].startswith(str(folder / LION / "wide.png"))

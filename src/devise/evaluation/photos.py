@@ -15,6 +15,7 @@ from devise.files import real_path, text_name
 from devise.model.labeller import Model
 from devise.version import __version__
 from devise.vision.featurestore import feature_store, make_room
+from devise.vision.limits import PictureLimits
 from devise.vision.samples import Samples, list_samples
 
 __all__ = ["Gathered", "Listing", "class_photos", "gather", "list_photos", "named_folders"]
@@ -204,7 +205,7 @@ def _kept(
         on_progress=on_progress,
         on_problem=problems.append,
         most_broken=1.0,
-        more=(changed, __version__, place.device, place.precision),
+        more=(changed, __version__, place.device, place.precision, str(PictureLimits.usual())),
     )
     notes += store.notes
     return dict(zip(store.rows.tolist(), np.array(store.features)[store.rows], strict=True))
