@@ -43,12 +43,12 @@ def demo(
     from devise.cli.demo_output import (
         SHEET_PAGE,
         print_comparison,
-        progress,
         write_keywords,
         write_report,
         write_sheet,
     )
     from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
+    from devise.cli.progress import showing
     from devise.model.comparison import add_labels, compare
     from devise.model.labeller import load
     from devise.model.typed import parse_labels
@@ -61,8 +61,8 @@ def demo(
     own = own_photos(photos or ())
     shipped = samples(needed=not own, meant=labels is None)
     loaded = load(model)
-    with progress(len(own) + len(shipped)) as step:
-        records, extracted = compare(loaded, [*own, *shipped], top=top, on_photo=step)
+    with showing(total=len(own) + len(shipped)) as bar:
+        records, extracted = compare(loaded, [*own, *shipped], top=top, on_photo=bar.step)
         added = add_labels(loaded, extracted, typed)
     facts = (loaded.parts.bundle.manifest.name, len(loaded.labels), len(loaded.parts.trained_ids))
     print_comparison(records, added)

@@ -76,7 +76,8 @@ def duplicates(
     The first photo of a group is the largest file; all others of the group are similar to it. Without --move, nothing
     is changed. Exits with 1 if a photo could not be compared or moved.
     """
-    from devise.cli.output import check_output, counting
+    from devise.cli.output import check_output
+    from devise.cli.progress import counting
     from devise.pages.contact_sheet import duplicate_sheet
     from devise.search.duplicates import LEAST_SIMILAR, find_duplicates, move_copies
 

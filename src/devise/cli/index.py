@@ -65,10 +65,8 @@ def index(
     what is done. Exits with 1 if a photo could not be read; the others are in the index.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from devise.cli.output import excluded_lines, skipped_lines
+    from devise.cli.progress import counting
     from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
     from devise.search.photoindex import index_photos
@@ -76,12 +74,9 @@ def index(
     taken = frames_of(video, frames)
     if "" in photos:
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
-    console = Console(stderr=True, soft_wrap=True)
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
     place = chosen_place(device, precision, fast=fast)
     loaded = load(model, fast=fast, device=place.device, precision=place.precision)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
+    with counting() as advance:
         done = index_photos(
             loaded,
             [Path(path) for path in photos],
@@ -90,7 +85,7 @@ def index(
             emptied=forget,
             exclude=exclude or (),
             frames=taken,
-            on_progress=lambda count: progress.update(task, advance=count),
+            on_progress=advance,
         )
     problems = Problems()
     for problem in (*done.problems, *done.notes):

@@ -407,7 +407,7 @@ def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]", clock
 
 def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
     """Yield answers in order; read all photos first, so that a refusal comes before any output."""
-    from devise.cli.output import counting
+    from devise.cli.progress import counting
 
     with counting("photos read") as advance:
         answers = run.answers(pictures, advance)
