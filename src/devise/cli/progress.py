@@ -1,5 +1,6 @@
 """Bars and counters on standard error; nothing is shown where that is not a terminal."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Bar:
 def showing(what: str = "photos", total: int | None = None) -> Iterator[Bar]:
     """Show a bar while the block runs."""
     console = Console(stderr=True, soft_wrap=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+    with Progress(console=console, transient=True, disable=not _on_terminal()) as shown:
         yield Bar(shown, shown.add_task(what, total=total))
 
 
@@ -43,7 +44,12 @@ def counting(what: str = "photos", *, hidden: bool = False) -> Iterator[Callable
     """Show a counter while the block runs; yield the function that adds 1, or as many as it is given."""
     console = Console(stderr=True, soft_wrap=True)
     columns = (SpinnerColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeElapsedColumn())
-    hidden |= not console.is_terminal
+    hidden |= not _on_terminal()
     with Progress(*columns, console=console, disable=hidden, redirect_stdout=False, transient=True) as shown:
         task = shown.add_task("", total=None)
         yield lambda more=1: shown.advance(task, more)
+
+
+def _on_terminal() -> bool:
+    """Return whether standard error is a terminal; unlike rich, also where FORCE_COLOR says that it is one."""
+    return sys.stderr is not None and sys.stderr.isatty()
