@@ -52,7 +52,7 @@ model.parts.space  # noqa: B018
 done("read the label vectors")
 model.parts.taxonomy  # noqa: B018
 done("read the taxonomy")
-model.labelled(model.labels[0])
+model.parts.labelled(model.labels[0])
 done("read the glosses")
 request = LabelRequest()
 run = model.run(request)

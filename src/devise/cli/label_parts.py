@@ -74,17 +74,12 @@ def label_in_parts(
 
 def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
     """Return the photos in the folder, those labelled in this run, and the files left out."""
-    with writing_parts(folder, model, run.request):
-        return _labelled(run, job, folder)
-
-
-def _labelled(run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
-    done = done_names(folder)
     skipped: list[str] = []
     excluded: list[Path] = []
     problems = Problems()
     now = 0
-    with counting() as advance:
+    with writing_parts(folder, model, run.request), counting() as advance:
+        done = done_names(folder)
         for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done):
             for item, problem in label_chunk(run, chunk, folder, lambda _: advance(), tell):
                 problems.tell(f"{item.name}: {problem}")

@@ -163,15 +163,14 @@ def search(
             "--sense": sense,
             "--under": under,
             "--like": like,
-        }
-        given |= {
             "--by": by != By.probability,
             "--reject": reject != _REJECT,
             "--top": top != _TOP,
+            **{"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang},
+            **{"--since": since, "--until": until, "--in": folders, "--rating": rating is not None},
         }
-        given |= {"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang}
-        given |= {"--since": since, "--until": until, "--in": folders, "--rating": rating is not None}
-        _require_unset(given)
+        if idle := [name for name, value in given.items() if value not in (None, False)]:
+            raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
         loaded = opened()
         sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index)), form.value, excel=excel))
         return
@@ -224,11 +223,6 @@ def _write_page(found: "Hits", asked: str, target: Path, viewer: list[str] | Non
     if viewer is not None:
         null = subprocess.DEVNULL
         subprocess.Popen([*viewer, str(target)], stdin=null, stdout=null, stderr=null, start_new_session=True)
-
-
-def _require_unset(given: dict[str, object]) -> None:
-    if idle := [name for name, value in given.items() if value not in (None, False)]:
-        raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
 
 
 def _viewer() -> list[str]:

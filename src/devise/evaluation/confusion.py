@@ -109,9 +109,10 @@ class _Counts:
 
     def branch(self, top: str) -> Subtree:
         path = [top]
-        while len(below := self.below.get(path[-1], set())) == 1 and not self._stops(path[-1]):
+        while len(below := self.below.get(node := path[-1], ())) == 1 and not (
+            node in self.classes or node in self.flows
+        ):
             path.append(next(iter(below)))
-        node = path[-1]
         flows = sorted(self.flows.get(node, Counter()).items(), key=lambda one: (-one[1], one[0]))
         return Subtree(
             tuple(synset for synset in path if synset != _TOP),
@@ -121,9 +122,6 @@ class _Counts:
             tuple(Flow(source, target, photos) for (source, target), photos in flows),
             tuple(self.branch(child) for child in sorted(below, key=lambda child: (-self.photos[child], child))),
         )
-
-    def _stops(self, node: str) -> bool:
-        return node in self.classes or node in self.flows
 
 
 def _common(truth: tuple[str, ...], guess: tuple[str, ...]) -> Iterable[str]:

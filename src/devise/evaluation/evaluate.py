@@ -266,7 +266,8 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
             temperature=one.temperature,
             branch=None if branch is None else _in_branch(one, branch, labels),
         )
-    settings = EvaluationSettings(ties=TIE_RULE, label_policy=_policy(model), graph=parts.taxonomy.graph_hash)
+    policy = f"label vectors: {parts.label_policy}; a label without a vector is ranked last"
+    settings = EvaluationSettings(ties=TIE_RULE, label_policy=policy, graph=parts.taxonomy.graph_hash)
     return Record(
         settings={key: list(of) if isinstance(of, tuple) else of for key, of in asdict(settings).items()},
         candidates=space.labels.ids,
@@ -285,11 +286,6 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
         branch=branch,
         hedging=recorder.hedging,
     )
-
-
-def _policy(model: Model) -> str:
-    name = model.parts.label_policy
-    return f"label vectors: {name}; a label without a vector is ranked last"
 
 
 def _branch(model: Model, name: str) -> Branch:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -169,7 +169,7 @@ def nearest_labels(parts: ModelParts, asked: Asked, top: int, *, all_nouns: bool
     trained = parts.space.subset(parts.trained)
     every = parts.space if all_nouns else parts.answerable
     found = (neighbours(space, asked.vector, top, asked.chosen.id) for space in (every, trained))
-    return Nearest(*(tuple(Neighbour(_glossed(parts, n.label), n.cosine) for n in near) for near in found))
+    return Nearest(*(tuple(Neighbour(parts.labelled(n.label), n.cosine) for n in near) for near in found))
 
 
 def neighbours(
@@ -254,7 +254,8 @@ def contrasting_pairs(parts: ModelParts, count: int) -> ContrastingPairs:
     if not len(pairs.visual_cosines):
         raise LabelError("pairs need two trained labels with vectors, this model has fewer")
     visual, semantic = pairs.visual_cosines, pairs.semantic_cosines
-    kin = [{label_id, *_parents(parts, label_id)} for label_id in parts.trained_ids]
+    known = parts.taxonomy
+    kin = [{one, *(known.parents(one) if one in known else ())} for one in parts.trained_ids]
     kinds = ((visual, semantic), (semantic, visual))
     chosen = (_apart(_ordered(high, low), pairs.places, kin, count) for high, low in kinds)
     return ContrastingPairs(*(tuple(_told(parts, pairs, *rows) for rows in kind) for kind in chosen))
@@ -283,7 +284,7 @@ def _apart(
 
 def _told(parts: ModelParts, pairs: TrainedPairs, row: int, other: int) -> ContrastingPair:
     ids = parts.trained_ids[row], parts.trained_ids[other]
-    one, two = (_glossed(parts, parts.space.labels[parts.space.labels.position(label_id)]) for label_id in ids)
+    one, two = (parts.labelled(parts.space.labels[parts.space.labels.position(label_id)]) for label_id in ids)
     semantic = pairs.semantic_of(float(pairs.semantic[row, other]))
     return ContrastingPair(one, two, pairs.visual_of(row, other), semantic, *_tree(parts, *ids))
 
@@ -295,17 +296,6 @@ def _tree(parts: ModelParts, one: str, other: str) -> tuple[int | None, Synset |
         return None, None
     ancestor = taxonomy.lowest_common_ancestor(one, other)
     return taxonomy.distance(one, other), None if ancestor is None else taxonomy.synset(ancestor)
-
-
-def _glossed(parts: ModelParts, label: Label) -> Label:
-    """Return the label with its definition from the taxonomy."""
-    if label.gloss or label.id not in parts.taxonomy:
-        return label
-    return replace(label, gloss=parts.taxonomy.synset(label.id).definition)
-
-
-def _parents(parts: ModelParts, label_id: str) -> tuple[str, ...]:
-    return parts.taxonomy.parents(label_id) if label_id in parts.taxonomy else ()
 
 
 def _similarity(cosine: float, pairs: _Cosines) -> Similarity:

@@ -99,7 +99,8 @@ def answers_in_context(
                 with one_thread():  # the other cores read pictures
                     points.append(run.queries(features))
             for one in block:
-                taken.append(_without_content(one))
+                source = one.source if isinstance(one.source, Path) else b""  # the pixels are needed no more
+                taken.append(replace(one, features=None, source=source))
                 on_picture()
         queries = _moved(np.concatenate(points) if points else np.zeros((0, 1), np.float32), taken)
         spool.rewind()
@@ -122,11 +123,6 @@ def _moved(queries: Queries, taken: Sequence[Extracted]) -> Queries:
         others = f" ({len(broken):,} cannot be read, the first: {broken[0]})" if broken else ""
         raise UsageError(f"context needs at least 2 photos that can be read, got 1{others}: leave it out")
     return in_context(queries) if len(queries) else queries
-
-
-def _without_content(one: Extracted) -> Extracted:
-    """Drop the features, and the pixels of a picture that has only a number as its name."""
-    return replace(one, features=None, source=one.source if isinstance(one.source, Path) else b"")
 
 
 class FeatureSpool:

@@ -262,13 +262,6 @@ class Model:
         """Return what scorers take, from the features of pictures."""
         return self.parts.classifier.evidence(features)
 
-    def labelled(self, label: Label) -> Label:
-        """Return the label with its gloss from the taxonomy."""
-        if label.gloss or label.id not in self.parts.taxonomy:
-            return label
-        gloss = self.parts.taxonomy.synset(label.id).definition
-        return Label(label.id, label.name, gloss, label.seen, label.source)
-
 
 class LabelRun:
     """A prepared request for any number of pictures; see `Model.run`.
@@ -414,7 +407,7 @@ class LabelRun:
     def _standings(self, scores: Scores) -> list[tuple[Standing, ...]]:
         if not self._typed:
             return [()] * len(scores)
-        labels = [self._model.labelled(self.ranked[position]) for position in self._typed]
+        labels = [self._model.parts.labelled(self.ranked[position]) for position in self._typed]
         return [
             tuple(sorted(map(Standing, labels, row), key=lambda standing: standing.rank))
             for row in ranks(scores, self._typed).tolist()
@@ -432,7 +425,7 @@ class LabelRun:
         ]
 
     def _guess(self, position: int, share: float, image: int, explainer: Explainer | None) -> Guess:
-        label = self._model.labelled(self.ranked[position])
+        label = self._model.parts.labelled(self.ranked[position])
         if explainer is None:
             return Guess(label, share)
         return Guess(label, share, explainer.explanation(image, label, self._vector(label)))

@@ -3,6 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import Surgery
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError, UsageError, counted
-from devise.labels import LabelSet
+from devise.labels import Label, LabelSet
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
 from devise.space.label_vectors import Composer, LabelPolicy, composer_for
@@ -112,6 +113,12 @@ class ModelParts:
             return labels
         return labels.renamed({one: taxonomy.translations(one)[0] for one in labels.ids if one in taxonomy})
 
+    def labelled(self, label: Label) -> Label:
+        """Return the label with its gloss from the taxonomy."""
+        if label.gloss or label.id not in self.taxonomy:
+            return label
+        return replace(label, gloss=self.taxonomy.synset(label.id).definition)
+
     @property
     def language_note(self) -> str:
         """Return how many of the labels have names in the model's language; empty for English."""
@@ -147,7 +154,8 @@ class ModelParts:
         own = self.space
         if not self.withheld:
             return own
-        return DeferredSpace(own.labels.subset(self.answerable_places.tolist()), self._answerable_vectors)
+        places = self.answerable_places
+        return DeferredSpace(own.labels.subset(places.tolist()), lambda: own.vectors[places])
 
     @cached_property
     def answerable_places(self) -> Int64[np.ndarray, "answerable"]:
@@ -156,10 +164,6 @@ class ModelParts:
         stays = np.ones(len(own), dtype=bool)
         stays[[own.position(one) for one in self.withheld]] = False
         return np.flatnonzero(stays)
-
-    def _answerable_vectors(self) -> LabelVectors:
-        vectors: LabelVectors = self.space.vectors[self.answerable_places]
-        return vectors
 
     @cached_property
     def classifier(self) -> Classifier:

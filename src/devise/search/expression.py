@@ -98,8 +98,8 @@ def parse_expression(*texts: str, photos: bool = True) -> Expression:
                 f"{text[attached.start() :]}: + and - need a space on both sides; put a name with such a sign in quotes"
             )
         _check_weight(text, photos)
-    if not any(isinstance(token, str) for token in tokens) and all(
-        _is_plain(text, photos) for _, text in _operands(tokens)
+    if not any(isinstance(token, str) for token in tokens) and not any(
+        _is_photo(_bare(text), photos) or _WEIGHTED.fullmatch(text.strip()) for _, text in _operands(tokens)
     ):
         return Expression(words=parse_labels(*texts))
     terms: list[Term] = []
@@ -126,10 +126,6 @@ class _Operand:
 
 def _operands(tokens: Sequence["str | _Operand"]) -> Iterator[tuple[int, str]]:
     yield from ((place, token.text) for place, token in enumerate(tokens) if isinstance(token, _Operand))
-
-
-def _is_plain(text: str, files: bool) -> bool:
-    return not _is_photo(_bare(text), files) and _WEIGHTED.fullmatch(text.strip()) is None
 
 
 def _tokens(text: str, files: bool) -> list["str | _Operand"]:

@@ -312,7 +312,10 @@ class PhotoSearch:
             cosines: PhotoScores = coarse.products(query.point[None])[0] if coarse else self._vectors @ query.point
             return cosines
         if not query.probable:
-            nearness = [self._highest_cosine(space, coarse, query.check) for space in query.spaces]
+            nearness = [
+                np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse, query.check)])
+                for space in query.spaces
+            ]
             lowest: PhotoScores = np.min(nearness, axis=0)
             return lowest
         if query.is_sum:
@@ -349,10 +352,6 @@ class PhotoSearch:
         scores[space.without_vector] = -np.inf
         yield slice(0, len(self)), scores.T
 
-    def _highest_cosine(self, space: LabelSpace, coarse: Coarse | None, check: Callable[[], None]) -> PhotoScores:
-        """Return the scores of each photo with the labels only."""
-        return np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse, check)])
-
     def _foreign(self, space: LabelSpace) -> list[int]:
         """Return the columns of labels that the model lacks."""
         return [i for i, label in enumerate(space.labels) if label.id not in self._model.labels]
@@ -384,7 +383,7 @@ class PhotoSearch:
             asked = zip(places.tolist(), named, strict=True)
             self._rename([place for place, one in asked if labels.ids[one] in withheld and place not in self._renamed])
             named = [self._renamed.get(place, one) for place, one in zip(places.tolist(), named, strict=True)]
-        return [self._model.labelled(labels[position]) for position in named]
+        return [self._model.parts.labelled(labels[position]) for position in named]
 
     def _rename(self, places: list[int]) -> None:
         """Find the most probable label that is not withheld for each of these photos."""

@@ -128,7 +128,7 @@ def label_routes(service: Service) -> APIRouter:
         except UsageError as error:
             raise ServiceError(409, "too_many", str(error)) from None
         response.status_code = 201 if created else 200
-        made = model.labelled(chosen.space.labels[0])
+        made = model.parts.labelled(chosen.space.labels[0])
         return OwnLabelKept(
             id=made.id,
             name=typed.name,
@@ -466,7 +466,7 @@ def _nearest(model: Model, label_id: str, near: int) -> list[LabelItem]:
 
 
 def _item(model: Model, place: int) -> LabelItem:
-    label, taxonomy = model.labelled(model.labels[place]), model.parts.taxonomy
+    label, taxonomy = model.parts.labelled(model.labels[place]), model.parts.taxonomy
     path = (
         [taxonomy.synset(above).name for above in taxonomy.hypernym_paths(label.id)[0]] if label.id in taxonomy else []
     )

@@ -10,7 +10,6 @@ import numpy as np
 from devise.arrays import LabelVectors
 from devise.errors import LabelError, TextError
 from devise.labels import VECTOR_SOURCES, VectorSource
-from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.documents import SENSE_MARK, sense_tag
 from devise.text.phrases import JOINT, PhraseJoiner, term_key
@@ -155,7 +154,7 @@ class LabelComposer:
             synset = self._taxonomy.synset(synset_id)
             parents = (*synset.hypernyms, *synset.instance_hypernyms) if self.policy.parents_weight else ()
             tag = self._words.get(sense_tag(synset_id)) if self.policy.tags else None
-            terms = _terms_of(synset, self.policy)
+            terms = synset.lemmas[: self.policy.terms or None]  # 0: all
             self._memory[synset_id] = self._compose(terms, synset.definition, parents, tag)
         return self._memory[synset_id]
 
@@ -237,10 +236,6 @@ class LabelComposer:
         frequencies = counts / counts.sum()
         weights: np.ndarray = (self.policy.rarity / (self.policy.rarity + frequencies)).astype(np.float32)
         return weights
-
-
-def _terms_of(synset: Synset, policy: LabelPolicy) -> tuple[str, ...]:
-    return synset.lemmas[: policy.terms] if policy.terms else synset.lemmas
 
 
 def _unit(vector: WordVector) -> WordVector:

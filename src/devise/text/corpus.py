@@ -212,7 +212,8 @@ class TextFiles:
 
     def check(self) -> None:
         """Raise TextError if a file is missing or of an unknown type, or if no file has glosses to tag."""
-        if self.sense_tags and (self.tokenised or not any(_has_nouns(path) for path in self.paths)):
+        nouns = any(path.name == NOUN_FILE or (path / NOUN_FILE).is_file() for path in self.paths)
+        if self.sense_tags and (self.tokenised or not nouns):
             raise TextError("sense tags need WordNet's glosses: give its folder or data.noun, not tokenised text")
         for path in self.paths:
             if self.tokenised and not path.is_file():
@@ -248,10 +249,6 @@ def read_phrases(path: Path) -> tuple[str, ...]:
     """Read one phrase per line, ignoring blank lines. TextError names a line that is not UTF-8."""
     lines = (decoded(raw, path, number, TextError).strip() for number, raw in numbered_lines(path, TextError))
     return tuple(filter(None, lines))
-
-
-def _has_nouns(path: Path) -> bool:
-    return path.name == NOUN_FILE or (path / NOUN_FILE).is_file()
 
 
 def _hash(path: Path) -> str:

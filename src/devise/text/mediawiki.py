@@ -291,8 +291,4 @@ def _tidy(text: str) -> str:
     if "(" in text or "[" in text:
         text = _EMPTY.sub("", _ENDED.sub(r"\1", _OPENED.sub(r"\1", _DOUBLED.sub(r"\1", text))))
     lines = (_BEFORE_POINT.sub(r"\1", _INNER_GAP.sub(" ", line)).strip() for line in text.split("\n"))
-    return "\n".join(line for line in lines if _has_word(line))
-
-
-def _has_word(line: str) -> bool:
-    return any(map(str.isalnum, line))
+    return "\n".join(line for line in lines if any(map(str.isalnum, line)))

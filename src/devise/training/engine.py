@@ -120,7 +120,7 @@ def train(
     """
     together = processes or Processes()
     order = sampler or Sampler(len(task), config.batch, config.seed, together.rank, together.world)
-    run = _Run(task, config, work, together, order, report or _unheard)
+    run = _Run(task, config, work, together, order, report or (lambda *_: None))
     work.mkdir(parents=True, exist_ok=True)
     with _until_told(together) as told, _board(tensorboard, together) as board:
         run.go(told, board)
@@ -149,7 +149,8 @@ class _Run:
         self.network = together.wrapped(task.module)
 
     def go(self, told: Callable[[], bool], board: Any) -> None:
-        while self.progress.epoch < self.config.epochs and not self._tired():
+        patience = self.config.patience or math.inf
+        while self.progress.epoch < self.config.epochs and self.progress.stale < patience:
             began, done = time.monotonic(), self.progress.step
             self._epoch(told)
             seconds = time.monotonic() - began
@@ -169,9 +170,6 @@ class _Run:
             self.task.module.load_state_dict(self.average)
         at = self.progress.best_epoch if self.progress.measures else self.progress.epoch - 1
         return Outcome(self.progress.measures, at + 1, self.progress.epoch)
-
-    def _tired(self) -> bool:
-        return bool(self.config.patience and self.progress.stale >= self.config.patience)
 
     def _epoch(self, told: Callable[[], bool]) -> None:
         progress = self.progress
@@ -194,7 +192,9 @@ class _Run:
     def _step(self, batch: Batch) -> float:
         config, device = self.config, self.together.device.type
         done = (batch.epoch * self.order.steps + batch.step) / self.order.steps
-        _set_rates(self.optimizer, self.task.groups(), config.rate * _rate_share(config, done, self.order.steps))
+        rate = config.rate * _rate_share(config, done, self.order.steps)
+        for group, own in zip(self.optimizer.param_groups, self.task.groups(), strict=True):
+            group["lr"] = rate * own.share
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(batch.torch_seed)
             with torch.autocast(device, torch.bfloat16) if config.bf16 else nullcontext():
@@ -207,16 +207,12 @@ class _Run:
         if config.clip:
             nn.utils.clip_grad_norm_(self.task.module.parameters(), config.clip)
         self.optimizer.step()
-        if batch.step == self.order.steps - 1:
-            self._require_finite_weights(batch)
+        last = batch.step == self.order.steps - 1  # of the epoch: what comes next measures the weights and keeps them
+        if last and not all(bool(torch.isfinite(tensor).all()) for tensor in self.task.module.parameters()):
+            raise TrainingError(self._not_finite(batch, "weights are no longer finite"))
         if self.average is not None:
             _blend(self.average, self.task.module.state_dict(), config.ema, batch.epoch * self.order.steps + batch.step)
         return value
-
-    def _require_finite_weights(self, batch: Batch) -> None:
-        """Check the weights after the last step of an epoch, before they are measured and kept."""
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.task.module.parameters()):
-            raise TrainingError(self._not_finite(batch, "weights are no longer finite"))
 
     def _not_finite(self, batch: Batch, what: str) -> str:
         names = ", ".join(self.task.name(int(row)) for row in batch.rows[:_NAMED])
@@ -315,10 +311,6 @@ def _board(folder: Path | None, together: Processes) -> Iterator[Any]:
         yield board
 
 
-def _unheard(epoch: int, step: int, steps: int, loss: float) -> None:
-    """Ignore all reports."""
-
-
 def _make_optimizer(config: RunConfig, groups: Sequence[Group]) -> torch.optim.Optimizer:
     """Build the optimiser over the groups, each with its share of the rate."""
     settings: list[dict[str, Any]] = [
@@ -354,12 +346,6 @@ def _rate_share(config: RunConfig, epoch: float, steps: int) -> float:
     left = config.epochs - config.warmup
     done = min((epoch - config.warmup) / left, 1.0) if left > 0 else 1.0
     return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, groups: Sequence[Group], rate: float) -> None:
-    """Give every group its share of the rate."""
-    for group, own in zip(optimizer.param_groups, groups, strict=True):
-        group["lr"] = rate * own.share
 
 
 _VERSION = 1

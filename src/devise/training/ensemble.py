@@ -97,7 +97,8 @@ def choose_weights(
         for name, mix, took in zip(names, mixes, times, strict=True)
     )
     choice = EnsembleChoice(tuple(weights.tolist()), rows, len(truth), len(photos.listing.classes), photos.problems)
-    told = {"photos": choice.photos, "classes": choice.classes, "rows": [_facts(row) for row in rows]}
+    kept = [{key: of for key, of in asdict(row).items() if key != "milliseconds"} for row in rows]  # equal every run
+    told = {"photos": choice.photos, "classes": choice.classes, "rows": kept}
     write_weights(out, models, choice.weights, told)
     return choice
 
@@ -180,10 +181,3 @@ def _halves(listing: Listing) -> Int64[np.ndarray, "images"]:
 def _some(listing: Listing, places: Int64[np.ndarray, "some"]) -> Listing:
     images = tuple(listing.images[place] for place in places.tolist())
     return replace(listing, images=images, samples=listing.samples.subset(places))
-
-
-def _facts(row: EnsembleRow) -> dict[str, object]:
-    """Without times, which differ from run to run."""
-    stored = asdict(row)
-    del stored["milliseconds"]
-    return stored

@@ -40,7 +40,7 @@ def all_negatives_loss(projected: _Projected, vectors: _Vectors, truth: _Truth, 
 
     projected: M v. vectors: one row a label. truth: the row of each picture's label.
     """
-    return _hinge(projected, vectors, truth, margin, _keep_all)
+    return _hinge(projected, vectors, truth, margin, lambda hinges: None)
 
 
 def hardest_loss(projected: _Projected, vectors: _Vectors, truth: _Truth, margin: float, k: int) -> _Scalar:
@@ -89,10 +89,6 @@ def softmax_dot_loss(projected: _Projected, vectors: _Vectors, truth: _Truth) ->
 def l2_loss(projected: _Projected, vectors: _Vectors, truth: _Truth) -> _Scalar:
     """Squared distance to the own label: the loss that the paper found about half as accurate (section 3.3)."""
     return (projected - vectors[truth]).square().sum(dim=1).mean()
-
-
-def _keep_all(hinges: Tensor) -> None:
-    """Every label counts."""
 
 
 def _hinge(projected: Tensor, vectors: Tensor, truth: Tensor, margin: float, keep: Callable[[Tensor], None]) -> Tensor:

@@ -203,11 +203,13 @@ def _fill(
                         notes.append(f"{samples.place(row)}: {one.note}\n")
                 done += 1
                 on_progress(done, len(samples))
-            _flush(file)
+            file.flush()
+            os.fsync(file.fileno())
             if notes:
                 with (path / _NOTES).open("a", encoding="utf-8", errors="surrogateescape") as lines:
                     lines.writelines(notes)
-            _write_state(path / _STATE, state)
+            with atomic_write(path / _STATE, "wb") as states:
+                states.write(state.tobytes())
             check_broken(len(samples.broken) + int((state == _BROKEN).sum()), total, first, most_broken)
 
 
@@ -229,16 +231,6 @@ def _finish(path: Path, key: str, weights: str, samples: Samples, dim: int) -> N
 def _state(path: Path, count: int) -> UInt8[np.ndarray, "samples"]:
     data = read_file(path) if path.exists() else b""
     return np.frombuffer(data.ljust(count, b"\0")[:count], dtype=np.uint8).copy()
-
-
-def _write_state(path: Path, state: UInt8[np.ndarray, "samples"]) -> None:
-    with atomic_write(path, "wb") as file:
-        file.write(state.tobytes())
-
-
-def _flush(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> Any:

@@ -161,7 +161,7 @@ def folder_filter(patterns: Sequence[str], below: str | None = None) -> Callable
     anywhere = []
     for pattern in patterns:
         if below is None and os.path.isdir(pattern) and ("/" in pattern.rstrip("/") or pattern in (".", "..")):
-            anywhere.append(_literal(os.path.abspath(pattern)) + "/")
+            anywhere.append(re.sub(r"([\\*?\[!#])", r"\\\1", os.path.abspath(pattern)) + "/")
         else:
             anywhere.append(pattern if pattern.startswith(("/", "!", "**/")) else f"**/{pattern}")
     matched = _compiled(anywhere, "the pattern")
@@ -170,10 +170,6 @@ def folder_filter(patterns: Sequence[str], below: str | None = None) -> Callable
         return bool(matched.match_file(path.lstrip("/") if below is None else os.path.relpath(path, below)))
 
     return inside
-
-
-def _literal(path: str) -> str:
-    return re.sub(r"([\\*?\[!#])", r"\\\1", path)
 
 
 def is_hidden(member: PurePosixPath) -> bool:

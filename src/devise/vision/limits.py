@@ -94,7 +94,7 @@ class PictureLimits:
         if width < 1 or height < 1:
             raise PictureError("no pixels")
         if width * height > limit:
-            raise PictureError(f"{width} x {height} pixels, over the limit of {_mega(limit)}: {self.cure}")
+            raise PictureError(f"{width} x {height} pixels, over the limit of {limit / 1e6:g} megapixels: {self.cure}")
 
     def check_image(self, image: Image.Image, scale: int = 1) -> None:
         """Raise PictureError if decoding an opened image costs too much. scale: divisor of each side."""
@@ -263,7 +263,3 @@ def _levels(image: Image.Image) -> int:
             return head[at + 9]
         at += 2 + max(2, int.from_bytes(head[at + 2 : at + 4], "big"))
     return 0
-
-
-def _mega(pixels: int) -> str:
-    return f"{pixels / 1e6:g} megapixels"

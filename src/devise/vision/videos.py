@@ -94,7 +94,8 @@ def _opened(av: Any, path: Path) -> Any:
 
 def _stream_of(video: Any, limits: PictureLimits) -> Any:
     """Return the first stream of pictures that is not a cover; one thread decodes it: others read other videos."""
-    streams = [one for one in video.streams.video if not _is_cover(one)]
+    kinds = ((one, str(getattr(one.disposition, "name", "")).lower()) for one in video.streams.video)
+    streams = [one for one, kind in kinds if "attached_pic" not in kind]
     if not streams:
         raise PictureError("no pictures in it" + ", only sound" * bool(video.streams.audio))
     stream = streams[0]
@@ -104,10 +105,6 @@ def _stream_of(video: Any, limits: PictureLimits) -> Any:
     stream.codec_context.thread_count = 1
     stream.thread_type = "NONE"
     return stream
-
-
-def _is_cover(stream: Any) -> bool:
-    return "attached_pic" in str(getattr(stream.disposition, "name", "")).lower()
 
 
 def _spread(video: Any, stream: Any, scout: Any, count: int) -> Iterator[Any]:

@@ -197,7 +197,7 @@ def carried_out(
             processes=together,
             report=shown.step if together.first else None,
             on_photos=shown.photos if together.first else None,
-            say=tell if together.first else _say_nothing,
+            say=tell if together.first else lambda line: None,
             overwrite=overwrite,
             tensorboard=tensorboard,
         )
@@ -209,7 +209,3 @@ def carried_out(
         gain = "" if before is None else f"{before:.1f} before, {value:.1f} after, gain {value - before:+.1f}"
         print(f"{name} on held-out photos: {gain or f'{value:.1f}'}")
     print(f"model in {out}")
-
-
-def _say_nothing(line: str) -> None:
-    """Print nothing: used by all processes except the first."""

@@ -226,7 +226,9 @@ def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
 def _card(measured: Measured, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
     truth = measured.truth[place]
     synset, above = names.taxonomy.synset(truth), names.taxonomy.ancestors(truth)
-    titles = {asked.model: f"Our model ({asked.model})", asked.beside: _beside(asked.beside, measured.trained)}
+    softmax = f"Softmax over {counted(len(measured.trained), 'label')}"
+    beside = softmax if asked.beside == "softmax" else asked.beside
+    titles = {asked.model: f"Our model ({asked.model})", asked.beside: beside}
     sides = []
     for scorer, title in titles.items():
         sure = measured.confidences[scorer][place] if scorer in measured.confidences else None
@@ -246,10 +248,6 @@ def _card(measured: Measured, place: int, names: Names, path: Path | None, asked
         truth in measured.trained or not names.mixed,
         tuple(sides),
     )
-
-
-def _beside(scorer: str, trained: frozenset[str]) -> str:
-    return f"Softmax over {counted(len(trained), 'label')}" if scorer == "softmax" else scorer
 
 
 def _picture(path: Path | None) -> str:

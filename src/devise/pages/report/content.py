@@ -268,9 +268,10 @@ def measure_tables(results: Results) -> Iterator[Table]:
         for (side, title), of in zip(_SIDES.items(), counts, strict=True):
             note = f"{counted(of.images, 'photo')} of {counted(of.classes, 'class')}; {_NOTE}"
             yield _best(_table(title, note, over_photos, {f"{side} {name}": name for name in names}))
-    others = {name: name for row in summary.measures.values() for name in row if _is_other(name)}
+    others = dict.fromkeys(name for row in summary.measures.values() for name in row)
+    shown = [name for name in others if name == "branch hit@1" or not ("hit@" in name or "hp@" in name)]
     for title, note, wider in (("Ranks, errors and scores", _OTHERS, False), ("Wider names", _WIDER, True)):
-        if columns := {name: name for name in others if name.startswith(_OF_WIDER) == wider}:
+        if columns := {name: name for name in shown if name.startswith(_OF_WIDER) == wider}:
             yield _table(title, f"{whole}; {note}", summary.measures, columns)
 
 
@@ -332,7 +333,3 @@ def _highest(texts: Sequence[str]) -> str | None:
     numbers = [(float(text), text) for text in texts if text != "-"]
     value, text = max(numbers, default=(0.0, ""))
     return text if value > 0 and len(numbers) > 1 else None
-
-
-def _is_other(name: str) -> bool:
-    return name == "branch hit@1" or not ("hit@" in name or "hp@" in name)
