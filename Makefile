@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SHARED ?= ../shared
 PHOTOS ?=
+WORDNET ?= $(firstword $(wildcard /usr/share/wordnet) build/wordnet/usr/share/wordnet)
 SOAK ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -50,19 +51,25 @@ bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTO
 docs: .venv/.all ## Build the documentation into build/docs; a warning is an error
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/docs
 
-default-model: .venv/.all ## Build src/devise/default_model again; SHARED= says where text and photos are, KEEP=1 keeps the word vectors
+default-model: .venv/.all $(WORDNET) ## Build src/devise/default_model again; SHARED= says where text and photos are, KEEP=1 keeps the word vectors
 	mkdir -p build/default-model
 	$(BIN)/python -m tools.default_model --out src/devise/default_model --work build/default-model \
-		--articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
+		--wordnet $(WORDNET) --articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
 		--photos $(SHARED)/data/photos/ilsvrc-one-per-class $(SHARED)/data/photos/ilsvrc-five-per-class \
 		--bounds $(SHARED)/data/photos/ilsvrc-one-per-class --splits $(SHARED)/data/splits/imagenet-testsets.json \
 		--languages $(SHARED)/data/languages $(if $(KEEP),--keep)
 
-taxonomy: .venv/.all ## Pack WordNet's nouns again, from Debian's wordnet-base
-	$(BIN)/python -m tools.pack_wordnet /usr/share/wordnet --out src/devise/taxonomy/wordnet-3.0-nouns.bin
+taxonomy: .venv/.all $(WORDNET) ## Pack WordNet's nouns again, from Debian's wordnet-base
+	$(BIN)/python -m tools.pack_wordnet $(WORDNET) --out src/devise/taxonomy/wordnet-3.0-nouns.bin
 
 clean: ## Remove what was made, .venv too
 	rm -rf .venv .venv-peers build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Debian's package, unpacked here where it is not installed: no rights of root are needed.
+build/wordnet/usr/share/wordnet:
+	mkdir -p build/wordnet
+	cd build/wordnet && { apt-get download -qq wordnet-base || { apt-get update -qq && apt-get download -qq wordnet-base; }; } \
+		&& dpkg -x wordnet-base_*.deb .
 
 # The labelling install is a part of the whole one: no torch, no numba.
 .venv/.labelling: pyproject.toml constraints.txt
