@@ -15,7 +15,7 @@ __all__ = ["ROOT", "cores", "facts", "load"]
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 
-_PACKAGES = ("jaxtyping", "numpy", "openvino", "pillow", "rich", "safetensors", "simplejpeg", "typer")
+_PACKAGES = ("numpy", "openvino", "pillow", "rich", "safetensors", "simplejpeg", "typer")
 _SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
 
 

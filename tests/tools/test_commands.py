@@ -20,5 +20,7 @@ def test_a_tool_is_called_by_its_module(name: str):
 def test_a_tool_runs_after_all_of_it_is_defined(name: str):
     """Run as a program, a module sees only what stands above its last lines."""
     tree = ast.parse((Path(tools.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
-    runs = [at for at, node in enumerate(tree.body) if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)]
+    runs = [
+        at for at, node in enumerate(tree.body) if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+    ]
     assert runs in ([], [len(tree.body) - 1])

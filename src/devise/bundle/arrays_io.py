@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Shaped
 
+from devise.arrays import Float32, Shaped
 from devise.errors import BundleError, VectorsError
 from devise.files import reason_of
 from devise.text.vectorstore import QuantizedRows, quantize_rows

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import Float32, LabelVectors, Surgery
 from devise.bundle.arrays_io import (
     Array,
     Stored,

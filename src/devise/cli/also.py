@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from devise.cli.app import app
+from devise.cli.progress import counter
 from devise.errors import UsageError
 
 __all__ = ["also"]
@@ -50,10 +49,8 @@ def also(
         raise UsageError("two scorers have the same name: give each its own name")
     find, record, taxonomy = finder(photos), read_record(record_file), default_taxonomy()
     others = {name: load_adapter(spec) for name, _, spec in named}
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("photos", total=len(record.images))
-        made = with_others(record, others, taxonomy, find, on_photo=lambda more: progress.advance(task, more))
+    with counter(total=len(record.images)) as advance:
+        made = with_others(record, others, taxonomy, find, on_photo=advance)
     write_record(made, out)
     table = evaluate_record(made, taxonomy)
     print_rows(cells(table))

@@ -7,6 +7,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import ModelOption
+from devise.cli.progress import counter
 from devise.errors import UsageError
 
 __all__ = ["demo"]
@@ -43,7 +44,6 @@ def demo(
     from devise.cli.demo_output import (
         SHEET_PAGE,
         print_comparison,
-        progress,
         write_keywords,
         write_report,
         write_sheet,
@@ -61,8 +61,8 @@ def demo(
     own = own_photos(photos or ())
     shipped = samples(needed=not own, meant=labels is None)
     loaded = load(model)
-    with progress(len(own) + len(shipped)) as step:
-        records, extracted = compare(loaded, [*own, *shipped], top=top, on_photo=step)
+    with counter(total=len(own) + len(shipped)) as advance:
+        records, extracted = compare(loaded, [*own, *shipped], top=top, on_photo=advance)
         added = add_labels(loaded, extracted, typed)
     facts = (loaded.parts.bundle.manifest.name, len(loaded.labels), len(loaded.parts.trained_ids))
     print_comparison(records, added)

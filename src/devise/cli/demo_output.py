@@ -1,12 +1,10 @@
 """What devise demo prints and writes."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -27,7 +25,6 @@ __all__ = [
     "REPORT",
     "SHEET_PAGE",
     "print_comparison",
-    "progress",
     "write_keywords",
     "write_report",
     "write_sheet",
@@ -91,15 +88,6 @@ def write_keywords(model: Model, photos: Sequence[Extracted], folder: Path) -> N
     path = folder / sidecar_of(Path(photo)).name
     tag_sidecar(path, keywords)
     print(f"The keywords of one photo, as {printable(str(path))} has them: {', '.join(names_in_sidecar(path))}")
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on a terminal; yield the function that advances it by one photo."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("photos", total=total)
-        yield lambda: bar.advance(task)
 
 
 def print_comparison(records: Sequence[PhotoRecord], added: Added) -> None:

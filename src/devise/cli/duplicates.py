@@ -11,6 +11,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import ExcelOption, MaxPixelsOption
+from devise.cli.progress import counter
 from devise.cli.terminal import one_line, tell
 from devise.errors import UsageError, counted
 from devise.files import atomic_write, text_name
@@ -76,7 +77,7 @@ def duplicates(
     The first photo of a group is the largest file; all others of the group are similar to it. Without --move, nothing
     is changed. Exits with 1 if a photo could not be compared or moved.
     """
-    from devise.cli.output import check_output, counting
+    from devise.cli.output import check_output
     from devise.pages.contact_sheet import duplicate_sheet
     from devise.search.duplicates import LEAST_SIMILAR, find_duplicates, move_copies
 
@@ -88,7 +89,7 @@ def duplicates(
         check_output(sheet, "--sheet", "sheet.html")
     if move is not None and os.path.lexists(move) and not move.is_dir():
         raise UsageError(f"--move needs a folder, but {move} is a file")
-    with counting("photos compared") as advance:
+    with counter("photos compared") as advance:
         found = find_duplicates(
             index,
             similar=LEAST_SIMILAR if similar is None else similar,

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from devise.cli.app import app
 from devise.cli.options import (
@@ -31,6 +29,7 @@ from devise.cli.options import (
     bundles_of,
     chosen_place,
 )
+from devise.cli.progress import bar
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError
 
@@ -192,14 +191,12 @@ def evaluate(
     space = _Space(label_vectors, label_policy, distil, on_bad)
     settings = {"fast": fast, "prior": not no_prior}
     opened = _opener(bundles_of(model, weights), weights, space, place, settings, context=context)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("photos", total=None)
+    with bar() as move:
         found = evaluate_folders(
             opened(),
             folders,
             request=request,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=move,
         )
     problems = Problems()
     for problem in (*found.problems, *found.notes):

@@ -21,6 +21,7 @@ from devise.cli.options import (
     chosen_place,
     frames_of,
 )
+from devise.cli.progress import counter
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 
@@ -65,9 +66,6 @@ def index(
     what is done. Exits with 1 if a photo could not be read; the others are in the index.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from devise.cli.output import excluded_lines, skipped_lines
     from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
@@ -76,12 +74,9 @@ def index(
     taken = frames_of(video, frames)
     if "" in photos:
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
-    console = Console(stderr=True, soft_wrap=True)
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
     place = chosen_place(device, precision, fast=fast)
     loaded = load(model, fast=fast, device=place.device, precision=place.precision)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
+    with counter() as advance:
         done = index_photos(
             loaded,
             [Path(path) for path in photos],
@@ -90,7 +85,7 @@ def index(
             emptied=forget,
             exclude=exclude or (),
             frames=taken,
-            on_progress=lambda count: progress.update(task, advance=count),
+            on_progress=advance,
         )
     problems = Problems()
     for problem in (*done.problems, *done.notes):

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from devise.cli.output import excluded_lines, skipped_lines
+from devise.cli.progress import counter
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
@@ -85,12 +84,9 @@ def _labelled(run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int
     excluded: list[Path] = []
     problems = Problems()
     now = 0
-    console = Console(stderr=True, soft_wrap=True)
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} photos"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
+    with counter() as advance:
         for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done):
-            for item, problem in label_chunk(run, chunk, folder, lambda _: progress.update(task, advance=1), tell):
+            for item, problem in label_chunk(run, chunk, folder, lambda _: advance(), tell):
                 problems.tell(f"{item.name}: {problem}")
             now += len(chunk)
     for line in (*problems.lines(), *excluded_lines(len(excluded))):

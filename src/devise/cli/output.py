@@ -15,10 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from devise.cli.forms import Form
+from devise.cli.progress import counter
 from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted
 from devise.files import atomic_write, real_path, remove_unfinished
@@ -45,7 +43,6 @@ __all__ = [
     "Output",
     "Tally",
     "check_output",
-    "counting",
     "excluded_lines",
     "keywords_of",
     "open_output",
@@ -451,8 +448,7 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
     """Write all answers and count them; problems go to standard error as they come."""
     output.write(form.begin())
     try:
-        with _progress(output.file) as progress:
-            task = progress.add_task("", total=None)
+        with counter(hidden=output.file.isatty()) as advance:
             for answer in answers:
                 if told := answer.problem or answer.note:
                     tally.problems.tell(f"{answer.source}: {told}")
@@ -460,33 +456,8 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
                 tally.failed += answer.problem is not None
                 tally.labelled += answer.problem is None
                 tally.rejected += answer.rejected
-                progress.update(task, advance=1)
+                advance()
     except KeyboardInterrupt:
         output.write(form.end())
         raise
     output.write(form.end())
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[], None]]:
-    """Show a counter on a terminal; yield the function to call once per photo."""
-    with _counter(what, shown=sys.stderr is not None and sys.stderr.isatty()) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda: progress.update(task, advance=1)
-
-
-def _progress(target: Stream) -> Progress:
-    """Show a counter on a terminal, if the answers go elsewhere."""
-    return _counter("photos", shown=sys.stderr is not None and sys.stderr.isatty() and not target.isatty())
-
-
-def _counter(what: str, *, shown: bool) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn(f"{{task.completed:,}} {what}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True, soft_wrap=True),
-        disable=not shown,
-        redirect_stdout=False,
-        transient=True,
-    )

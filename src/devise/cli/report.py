@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from devise.cli.app import app
 from devise.cli.options import ExcelOption
+from devise.cli.progress import counter
 from devise.errors import UsageError, counted
 
 __all__ = ["report"]
@@ -56,12 +55,8 @@ def report(
     options = ReportOptions(model, beside, cards, title=title)
     find = finder(photos or ())
     record, taxonomy = read_record(record_file), default_taxonomy()
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("photos", total=min(cards, len(record.images)))
-        content = build_content(
-            measured_of(record, taxonomy), taxonomy, find, options, on_photo=lambda: progress.advance(task)
-        )
+    with counter(total=min(cards, len(record.images))) as advance:
+        content = build_content(measured_of(record, taxonomy), taxonomy, find, options, on_photo=advance)
     page = report_html(content)
     with atomic_write(out) as file:
         file.write(page)

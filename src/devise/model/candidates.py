@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
+from devise.arrays import Int64
 from devise.errors import LabelError, UsageError, counted
 from devise.files import read_text
 from devise.labels import Label, LabelSet

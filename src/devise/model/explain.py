@@ -1,8 +1,8 @@
 """Explain guesses: the path in the taxonomy, and the trained labels that a guess leans on."""
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.labels import Label
 from devise.model.answers import Explanation, TrainedShare
 from devise.model.parts import ModelParts

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Features, LabelVectors, Queries, Scores
+from devise.arrays import Features, Float32, LabelVectors, Queries, Scores
 from devise.errors import DeviseError, LabelError, PictureError, UsageError, counted, with_addresses
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Regions, Standing

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import Int64, LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError, UsageError, counted

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import Queries, Scores
+from devise.arrays import Int64, Queries, Scores
 from devise.errors import BundleError, UsageError
 from devise.labels import LabelSet
 from devise.model.candidates import Kinds

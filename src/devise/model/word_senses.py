@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.bundle.parts import WORDS
 from devise.model.parts import ModelParts
 from devise.space.labelspace import placed

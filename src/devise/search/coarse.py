@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int64
 
+from devise.arrays import Float16, Float32, Int64
 from devise.ranking import top_k
 from devise.vision.runtime import import_openvino
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
 from PIL import Image
 
+from devise.arrays import Bool, Float32, Int64, UInt8
 from devise.errors import PictureError, UsageError
 from devise.files import atomic_write, reason_of, remove_unfinished
 from devise.search.photoindex import Problem

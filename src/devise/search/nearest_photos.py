@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from devise.arrays import Float32, Int64
 from devise.errors import PhotoIndexError
 from devise.files import atomic_write, read_file, read_json, reason_of
 from devise.model.labeller import Model

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
 
-from devise.arrays import Scores
+from devise.arrays import Bool, Float32, Int64, Scores
 from devise.errors import PhotoIndexError, PictureError, UsageError, counted
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of

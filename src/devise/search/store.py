@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int32, Int64, UInt16
 
+from devise.arrays import Float16, Float32, Int32, Int64, UInt16
 from devise.errors import PhotoIndexError, UsageError
 from devise.files import atomic_write, read_json, reason_of, require_regular, sole_writer, text_name
 from devise.vision.metadata import MOST_RATING

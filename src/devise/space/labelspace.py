@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
-from devise.arrays import LabelVectors, Queries, Scores
+from devise.arrays import Float32, Int64, LabelVectors, Queries, Scores
 from devise.errors import LabelError
 from devise.labels import LabelSet
 

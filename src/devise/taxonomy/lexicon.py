@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
+from devise.arrays import UInt8
 from devise.taxonomy.morphology import base_forms, normalise
 
 __all__ = ["Lexicon", "NameIndex", "Reading"]

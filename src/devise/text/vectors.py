@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
-from devise.arrays import WordVectors
+from devise.arrays import Float32, Int64, WordVectors
 from devise.errors import VectorsError, counted
 
 __all__ = ["Neighbours", "WordCounts", "WordTable", "WordVector", "check_writable"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int8, Shaped
 
+from devise.arrays import Float32, Int8, Shaped
 from devise.errors import VectorsError, counted
 from devise.files import atomic_write, open_tensors, parse_json, reason_of
 from devise.text.vectors import WordTable, check_writable

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
 from safetensors.numpy import save
 
-from devise.arrays import Features, LabelVectors, Logits, Pixels, Scores, Surgery, Truth
+from devise.arrays import Bool, Features, Float32, Float64, Int64, LabelVectors, Logits, Pixels, Scores, Surgery, Truth
 from devise.errors import LabelError, PictureError, UsageError, counted
 from devise.evaluation.photos import class_photos
 from devise.files import atomic_write, open_tensors, reason_of

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from devise.arrays import Features, Truth
+from devise.arrays import Features, Int64, Truth
 from devise.bundle.bundle import Bundle, file_sha256
 from devise.bundle.manifest import Provenance
 from devise.errors import UsageError, counted

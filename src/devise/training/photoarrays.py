@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
 
+from devise.arrays import Bool, Int64, UInt8
 from devise.errors import PictureError
 from devise.vision.decoding import read_picture
 from devise.vision.pipeline import cores

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import Surgery, Truth
+from devise.arrays import Int64, Surgery, Truth
 from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import TrainingError, UsageError, counted

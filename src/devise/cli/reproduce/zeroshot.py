@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from devise.cli.options import ExcelOption, ModelOption
+from devise.cli.progress import bar
 from devise.cli.reproduce import reproduce
 from devise.errors import UsageError
 
@@ -54,14 +53,12 @@ def zeroshot(
         raise UsageError("--excel is for CSV: give --csv too")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("photos", total=None)
+    with bar() as move:
         found = reproduce_zero_shot(
             load(model),
             folders,
             splits,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=move,
         )
     for problem in found.problems:
         print(f"devise: {problem}", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption
+from devise.cli.progress import bar
 from devise.cli.terminal import tell
 from devise.cli.text import text
 
@@ -41,9 +42,6 @@ def audit(
     """
     import json
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from devise.cli.text.audit_output import print_audit
     from devise.errors import UsageError
     from devise.evaluation.audit import LabelSpaceConfig, audit_label_space
@@ -53,14 +51,12 @@ def audit(
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("vectors", total=None)
+    with bar("vectors") as move:
         found = audit_label_space(
             parts,
             classes,
             LabelSpaceConfig(pairs=pairs, worst=worst, seed=seed),
-            lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+            lambda what, done, total: move(done, total, what),
         )
     print_audit(found, seed)
     if json_file is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.options import LabelVectorsOption, ModelOption, OnBadOption
+from devise.cli.progress import bar
 from devise.cli.terminal import tell
 from devise.cli.text import text
 
@@ -55,9 +56,6 @@ def policies(
     import json
     import sys
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from devise.cli.text.policies_output import print_policies
     from devise.errors import UsageError
     from devise.evaluation.audit import LabelSpaceConfig
@@ -70,9 +68,7 @@ def policies(
         raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
     parts = ModelParts.open(model)
     asked = fitting_policies(parts, label_vectors, on_bad) if names is None else tuple(map(str.strip, names.split(",")))
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("vectors", total=None)
+    with bar("vectors") as move:
         found = compare_policies(
             parts,
             asked,
@@ -82,7 +78,7 @@ def policies(
             config=LabelSpaceConfig(pairs=pairs, seed=seed),
             on_bad=on_bad,
             say=tell,
-            on_progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+            on_progress=lambda what, done, total: move(done, total, what),
         )
     for problem in found.problems:
         print(f"devise: {problem}", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from devise.cli.options import bundles_of
+from devise.cli.progress import bar
 from devise.cli.terminal import tell
 from devise.cli.train import train
 from devise.errors import UsageError, counted
@@ -33,9 +34,6 @@ def ensemble(
     Up to 500 photos are used. The row of chosen weights is measured on each half of the classes with the weights of the
     other half. Exits with 1 if a photo could not be read; the others are used.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from devise.cli.evaluation_output import print_rows
     from devise.model.labeller import load
     from devise.training.ensemble import choose_weights
@@ -43,12 +41,8 @@ def ensemble(
     if not out.absolute().parent.is_dir() or out.is_dir():
         raise UsageError(f"--out needs a file in an existing folder, got {out}")
     loaded = [load(path) for path in bundles_of(models)]
-    console = Console(stderr=True, soft_wrap=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("photos", total=None)
-        made = choose_weights(
-            loaded, photos, out, on_progress=lambda done, total: progress.update(task, completed=done, total=total)
-        )
+    with bar() as move:
+        made = choose_weights(loaded, photos, out, on_progress=move)
     for problem in made.problems:
         tell(problem)
     rows = [

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from devise.cli.progress import bar
 from devise.cli.terminal import tell
 from devise.cli.train import train
 from devise.errors import counted
@@ -27,17 +28,10 @@ def fast(
 
     Then --fast works with the model. Exits with 1 if a photo could not be read; the others are used.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from devise.training.fast import FastConfig, add_fast
 
-    console = Console(stderr=True, soft_wrap=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("photos", total=None)
-        bundle, made = add_fast(
-            model, photos, FastConfig(most), lambda done, total: progress.update(task, completed=done, total=total)
-        )
+    with bar() as move:
+        bundle, made = add_fast(model, photos, FastConfig(most), move)
     for problem in made.problems:
         tell(problem)
     part = bundle.manifest.part("fast.safetensors")
