@@ -115,3 +115,10 @@ def test_lists_of_phrases(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\n")
     with pytest.raises(TextError, match="line 1 is not UTF-8"):
         read_phrases(path)
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3), max_size=6), st.text("abc ", max_size=9))
+def test_terms_join_as_their_names_do(names: list[list[str]], text: str) -> None:
+    by_name, by_term = PhraseJoiner(map(" ".join, names)), PhraseJoiner.of_terms(map(JOINT.join, names))
+    assert by_term.join(text.split()) == by_name.join(text.split())
+    assert (len(by_term), by_term.longest) == (len(by_name), by_name.longest)

@@ -190,10 +190,9 @@ class Bundle:
         with self._naming(WORDS):
             table = read_vector_store(path, only=only)
             dim = self.manifest.label_space.dim
-            if table.vectors.shape[1] != dim:
+            if table.dim != dim:
                 raise BundleError(
-                    f"word vectors must be {dim} long as label vectors are, got {table.vectors.shape[1]}: "
-                    "build the bundle again"
+                    f"word vectors must be {dim} long as label vectors are, got {table.dim}: build the bundle again"
                 )
             return table
 

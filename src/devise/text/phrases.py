@@ -62,10 +62,19 @@ class PhraseJoiner:
     __slots__ = ("_longest", "_root", "_size")
 
     def __init__(self, phrases: Iterable[str]) -> None:
+        self._grow(map(tokenize, phrases))
+
+    @classmethod
+    def of_terms(cls, terms: Iterable[str]) -> "PhraseJoiner":
+        """Return the joiner of terms as `term_key` writes them, in less than half the time."""
+        made = cls.__new__(cls)
+        made._grow(term.split(JOINT) for term in terms)
+        return made
+
+    def _grow(self, phrases: Iterable[list[str]]) -> None:
         root: _Node = {}
         size = longest = 0
-        for phrase in phrases:
-            words = tokenize(phrase)
+        for words in phrases:
             if len(words) < 2:
                 continue
             node = root
