@@ -20,7 +20,7 @@ class Explainer:
     def __init__(self, parts: ModelParts, evidence: Evidence) -> None:
         self._parts = parts
         self._evidence = evidence
-        self._trained = parts.space.vectors[parts.trained]
+        self._trained = parts.space.rows(parts.trained)
 
     def explanation(self, image: int, label: Label, vector: Float32[np.ndarray, " dim"]) -> Explanation:
         """Explain one guess for the image at this row. vector: of the label, unit length."""

@@ -440,7 +440,7 @@ class LabelRun:
 
     def _vector(self, label: Label) -> Float32[np.ndarray, " dim"]:
         space = self._model.parts.space if label.id in self._model.labels else self._space
-        vector: Float32[np.ndarray, " dim"] = space.vectors[space.labels.position(label.id)]
+        vector: Float32[np.ndarray, " dim"] = space.rows(np.array([space.labels.position(label.id)]))[0]
         return vector
 
     def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from devise.space.labelspace import CENTRE, Centre, DeferredSpace, LabelSpace
 from devise.space.prior import Familiarity, Prior, Standing
 from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
 from devise.taxonomy.wordnet import ENGLISH, taxonomy_in
-from devise.text.vectors import WordTable
+from devise.text.vectors import QuantizedRows, WordTable, decoded
 from devise.vision.backbone import Backbone, OnnxRuntimeBackbone, OpenVinoBackbone
 from devise.vision.runtime import ON_CPU, Placement, settled
 
@@ -83,11 +83,9 @@ class ModelParts:
         for name in ("space", "answerable", "placed", "composer"):  # which have names in them
             other.__dict__.pop(name, None)
         labels = other._named(self.bundle.labels)
-        other.__dict__["space"] = DeferredSpace(labels, lambda: self.space.vectors)
+        other.__dict__["space"] = self.space.named(labels)
         other.__dict__["answerable"] = (
-            DeferredSpace(labels.subset(self.answerable_places.tolist()), lambda: self.answerable.vectors)
-            if self.withheld
-            else other.space
+            self.answerable.named(labels.subset(self.answerable_places.tolist())) if self.withheld else other.space
         )
         return other
 
@@ -103,7 +101,14 @@ class ModelParts:
     @cached_property
     def space(self) -> LabelSpace:
         """Return all labels of the model and their vectors; glosses are empty."""
-        return DeferredSpace(self._named(self.bundle.labels), self.bundle.label_vectors)
+        return DeferredSpace(self._named(self.bundle.labels), self._label_vectors)
+
+    def _label_vectors(self, positions: Int64[np.ndarray, "some"]) -> LabelVectors:
+        return decoded(self._stored[positions])
+
+    @cached_property
+    def _stored(self) -> LabelVectors | QuantizedRows:
+        return self.bundle.stored_label_vectors()
 
     def _named(self, labels: LabelSet) -> LabelSet:
         taxonomy = self.taxonomy
@@ -146,7 +151,7 @@ class ModelParts:
         own = self.space
         if not self.withheld:
             return own
-        return DeferredSpace(own.labels.subset(self.answerable_places.tolist()), self._answerable_vectors)
+        return own.subset(self.answerable_places)
 
     @cached_property
     def answerable_places(self) -> Int64[np.ndarray, "answerable"]:
@@ -155,10 +160,6 @@ class ModelParts:
         stays = np.ones(len(own), dtype=bool)
         stays[[own.position(one) for one in self.withheld]] = False
         return np.flatnonzero(stays)
-
-    def _answerable_vectors(self) -> LabelVectors:
-        vectors: LabelVectors = self.space.vectors[self.answerable_places]
-        return vectors
 
     @cached_property
     def classifier(self) -> Classifier:

@@ -9,7 +9,7 @@ import numpy as np
 from devise.arrays import Float32, Int8, Int64, WordVectors
 from devise.errors import VectorsError, counted
 
-__all__ = ["Neighbours", "QuantizedRows", "WordCounts", "WordTable", "WordVector", "check_writable"]
+__all__ = ["Neighbours", "QuantizedRows", "WordCounts", "WordTable", "WordVector", "check_writable", "decoded"]
 
 WordCounts = Int64[np.ndarray, "_"]
 """How often each word stands in the corpus; `WordTable` checks that there is one a word."""
@@ -39,13 +39,16 @@ class QuantizedRows:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, rows: slice) -> "QuantizedRows":
+    def __getitem__(self, rows: slice | Int64[np.ndarray, "some"]) -> "QuantizedRows":
         return QuantizedRows(self.codes[rows], self.scales[rows])
 
-    def decoded(self) -> WordVectors:
-        """Return the rows as float32."""
-        decoded: WordVectors = np.multiply(self.codes, self.scales[:, None], dtype=np.float32)
-        return decoded
+
+def decoded(rows: WordVectors | QuantizedRows) -> WordVectors:
+    """Return the rows as float32, in one pass and without a copy beside the result."""
+    if not isinstance(rows, QuantizedRows):
+        return rows
+    values: WordVectors = np.multiply(rows.codes, rows.scales[:, None], dtype=np.float32)
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,7 @@ class WordTable:
     @cached_property
     def vectors(self) -> WordVectors:
         """All rows, as float32."""
-        return self.rows.decoded() if isinstance(self.rows, QuantizedRows) else self.rows
+        return decoded(self.rows)
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -120,8 +123,7 @@ class WordTable:
         position = self._positions.get(word)
         if position is None:
             return None
-        rows = self.rows[position : position + 1]
-        vector: WordVector = (rows.decoded() if isinstance(rows, QuantizedRows) else rows)[0]
+        vector: WordVector = decoded(self.rows[position : position + 1])[0]
         return vector
 
     def unit(self) -> WordVectors:
