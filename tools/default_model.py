@@ -49,18 +49,17 @@ from devise.text.skipgram import SkipGramConfig
 from devise.text.vectorstore import write_vector_store
 from devise.training.calibration import (
     CalibrationConfig,
-    CalibrationSet,
     Choice,
     KernelPlan,
     PriorOf,
     Surgeon,
     calibrate,
     left_out_folds,
-    photo_features,
     scattered_folds,
 )
 from devise.training.classifier import of_pip
 from devise.training.fast import FastConfig, make_fast
+from devise.training.photofeatures import PhotoFeatures, photo_features
 from devise.training.targetspace import encoded_labels, kept_words
 from devise.vision.backbone import Backbone, OpenVinoBackbone
 from devise.vision.pipeline import cores
@@ -317,7 +316,7 @@ def _calibrated(
     softmax = base.classifier.logits(found.features).argmax(axis=1)
     _say(f"calibration: the softmax is right for {100 * (softmax == found.truth).mean():.1f} % of the cropped photos")
     choice = calibrate(
-        CalibrationSet(found.features, found.truth),
+        PhotoFeatures(found.features, found.truth),
         base.classifier,
         base.raw,
         left_out_folds(inputs.trained, default_taxonomy(), config.calibration.folds),

@@ -23,7 +23,8 @@ from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.calibration import left_out_folds, photo_features
+from devise.training.calibration import left_out_folds
+from devise.training.photofeatures import photo_features
 from devise.training.targetspace import encoded_labels
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores

@@ -21,7 +21,8 @@ from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.documents import SENSE_MARK
 from devise.text.vectorfiles import read_vectors
-from devise.training.calibration import CalibrationSet, left_out_folds, photo_features
+from devise.training.calibration import left_out_folds
+from devise.training.photofeatures import PhotoFeatures, photo_features
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.pipeline import cores
 from tools import parser
@@ -43,7 +44,7 @@ class TrialSettings:
 
 
 def left_out_hits(
-    photos: CalibrationSet,
+    photos: PhotoFeatures,
     classifier: Classifier,
     labels: LabelSet,
     raw: LabelVectors,

@@ -38,6 +38,7 @@ __all__ = [
     "sole_writer",
     "text_name",
     "text_of",
+    "write_json",
 ]
 
 DEEPEST_JSON = 64
@@ -214,6 +215,12 @@ def read_file(path: Path, most: int = LARGEST) -> bytes:
 def read_json(path: Path, most: int = LARGEST, **hooks: Any) -> Any:
     """The value in a JSON file: OSError as `read_file` raises it, ValueError as `parse_json` does."""
     return parse_json(read_file(path, most), **hooks)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all; equal values give equal bytes."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def parse_json(data: bytes | str, **hooks: Any) -> Any:

@@ -4,7 +4,7 @@ import pytest
 from devise.labels import Label, LabelSet
 from devise.space.evidence import Classifier
 from devise.space.label_vectors import POLICIES
-from devise.training.calibration import CalibrationSet
+from devise.training.photofeatures import PhotoFeatures
 from tools.policy_trials import TrialSettings, left_out_hits, main, trials
 
 CLASSES, OTHERS, DIM = 12, 8, 6
@@ -24,7 +24,7 @@ def labels() -> LabelSet:
 
 def hits(raw: np.ndarray, labels: LabelSet, ks: tuple[int, ...], towards: np.ndarray) -> tuple[float, ...]:
     """Photos of each class look as `towards` says; the classifier knows what its own classes look like."""
-    photos = CalibrationSet(towards.astype(np.float32), np.arange(CLASSES))
+    photos = PhotoFeatures(towards.astype(np.float32), np.arange(CLASSES))
     classifier = Classifier(10 * raw[:CLASSES], np.zeros(CLASSES, np.float32))
     return left_out_hits(photos, classifier, labels, raw, FOLDS, TrialSettings(0.01, 3, folds=3, ks=ks))
 

@@ -14,8 +14,8 @@ torch: Any = pytest.importorskip("torch")
 from PIL import Image  # noqa: E402
 
 from devise.training.batches import Batch  # noqa: E402
-from devise.training.classifier import ClassifierConfig, ClassifierTask, Pictures, make_network  # noqa: E402
-from devise.training.photoarrays import PhotoArrays  # noqa: E402
+from devise.training.classifier import ClassifierConfig, ClassifierTask, make_network  # noqa: E402
+from devise.training.photos import PhotoArrays, Pictures  # noqa: E402
 
 
 def test_pictures_grow_to_the_whole_crop():

@@ -44,7 +44,7 @@ def task(root: Path, config: SurgeryConfig, vectors: np.ndarray) -> SurgeryTask:
     held = held_out(truth, 0.2, 0)
     start = 0.1 * rng.standard_normal((vectors.shape[1], 6), dtype=np.float32)  # at zero a cosine has no slope
     head = SurgeryHead(start, vectors, tuned=config.labels == "tuned")
-    return SurgeryTask(FeatureRows(store), truth, (np.flatnonzero(~held), np.flatnonzero(held)), head, config, "x")
+    return SurgeryTask(FeatureRows(store), truth, held, head, config, "x")
 
 
 def vectors() -> np.ndarray:

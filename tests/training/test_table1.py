@@ -36,7 +36,7 @@ def photos(path: Path, count: int, seed: int, ids: tuple[str, ...] = IDS) -> Lab
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, len(ids), count)
     features = np.eye(6)[truth] * 4 + rng.standard_normal((count, 6)) * 0.5 + 1
-    return LabelledFeatures(FeatureRows(store(path, features)), truth, ids, f"{path.name} {seed}", 0)
+    return LabelledFeatures(FeatureRows(store(path, features)), truth, ids, f"{path.name} {seed}")
 
 
 def vectors(seed: int) -> np.ndarray:

@@ -39,7 +39,9 @@ class _Noise:
         made = torch.Generator().manual_seed(1)
         self.planes, self.truth = torch.randn(count, 3, 16, 16, generator=made), torch.arange(count) % 4
 
-    def varied(self, rows: np.ndarray, batch: Batch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def varied(
+        self, rows: np.ndarray, batch: Batch, device: torch.device, side: None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         noise = torch.from_numpy(batch.uniform(1))[:, :, None, None]
         return self.planes[rows] + noise, self.truth[rows]
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.progress import counter
+from devise.cli.options import check_place
+from devise.cli.progress import showing
 from devise.errors import UsageError
 
 __all__ = ["also"]
@@ -40,8 +41,7 @@ def also(
     from devise.pages.report.measured import finder
     from devise.taxonomy.wordnet import default_taxonomy
 
-    if not out.absolute().parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out needs a file in an existing folder, got {out}")
+    check_place("--out", out)
     named = [one.partition("=") for one in scorers]
     if wrong := next((one for one, (name, _, spec) in zip(scorers, named, strict=True) if not (name and spec)), None):
         raise UsageError(f"--scorer needs NAME=MODULE:ATTRIBUTE, got {wrong!r}")
@@ -49,8 +49,8 @@ def also(
         raise UsageError("two scorers have the same name: give each its own name")
     find, record, taxonomy = finder(photos), read_record(record_file), default_taxonomy()
     others = {name: load_adapter(spec) for name, _, spec in named}
-    with counter(total=len(record.images)) as advance:
-        made = with_others(record, others, taxonomy, find, on_photo=advance)
+    with showing(total=len(record.images)) as bar:
+        made = with_others(record, others, taxonomy, find, on_photo=bar.step)
     write_record(made, out)
     table = evaluate_record(made, taxonomy)
     print_rows(cells(table))

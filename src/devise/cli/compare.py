@@ -1,6 +1,5 @@
 """devise compare: compare two evaluations of the same photos."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devise.cli.app import app
+from devise.cli.options import check_place
 from devise.cli.terminal import one_line
 from devise.errors import UsageError, counted
 
@@ -46,13 +46,12 @@ def compare(
     from devise.evaluation.hedging import hedging_cells
     from devise.evaluation.record import read_record
     from devise.evaluation.summary import absent_measures
-    from devise.files import atomic_write
+    from devise.files import write_json
     from devise.taxonomy.wordnet import default_taxonomy
 
     if against is not None and scorer is None:
         raise UsageError("--against needs --scorer: it names the scorer of SECOND to compare --scorer with")
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
+    check_place("--json", json_file)
     taxonomy = default_taxonomy()
     records = read_record(first), read_record(second)
     found = compare_records(*records, taxonomy, scorer=scorer, against=against)
@@ -72,8 +71,7 @@ def compare(
             _print_changes(kind, getattr(one, kind), show, taxonomy)
         print()
     if json_file is not None:
-        with atomic_write(json_file) as file:
-            file.write(json.dumps([asdict(one) for one in found], indent=1, sort_keys=True) + "\n")
+        write_json(json_file, [asdict(one) for one in found])
 
 
 def _cells(one: "Comparison") -> Sequence[Sequence[str]]:

@@ -7,7 +7,6 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import ModelOption
-from devise.cli.progress import counter
 from devise.errors import UsageError
 
 __all__ = ["demo"]
@@ -49,6 +48,7 @@ def demo(
         write_sheet,
     )
     from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
+    from devise.cli.progress import showing
     from devise.model.comparison import add_labels, compare
     from devise.model.labeller import load
     from devise.model.typed import parse_labels
@@ -61,8 +61,8 @@ def demo(
     own = own_photos(photos or ())
     shipped = samples(needed=not own, meant=labels is None)
     loaded = load(model)
-    with counter(total=len(own) + len(shipped)) as advance:
-        records, extracted = compare(loaded, [*own, *shipped], top=top, on_photo=advance)
+    with showing(total=len(own) + len(shipped)) as bar:
+        records, extracted = compare(loaded, [*own, *shipped], top=top, on_photo=bar.step)
         added = add_labels(loaded, extracted, typed)
     facts = (loaded.parts.bundle.manifest.name, len(loaded.labels), len(loaded.parts.trained_ids))
     print_comparison(records, added)

@@ -11,7 +11,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import ExcelOption, MaxPixelsOption
-from devise.cli.progress import counter
+from devise.cli.progress import counting
 from devise.cli.terminal import one_line, tell
 from devise.errors import UsageError, counted
 from devise.files import atomic_write, text_name
@@ -89,7 +89,7 @@ def duplicates(
         check_output(sheet, "--sheet", "sheet.html")
     if move is not None and os.path.lexists(move) and not move.is_dir():
         raise UsageError(f"--move needs a folder, but {move} is a file")
-    with counter("photos compared") as advance:
+    with counting("photos compared") as advance:
         found = find_duplicates(
             index,
             similar=LEAST_SIMILAR if similar is None else similar,

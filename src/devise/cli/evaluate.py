@@ -1,6 +1,5 @@
 """devise evaluate: measure how good the labels are, on photos with known labels."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,9 +26,10 @@ from devise.cli.options import (
     SplitsOption,
     WeightsOption,
     bundles_of,
+    check_place,
     chosen_place,
 )
-from devise.cli.progress import bar
+from devise.cli.progress import showing
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError
 
@@ -171,7 +171,7 @@ def evaluate(
     from devise.evaluation.evaluate import EvaluationRequest, evaluate_folders
     from devise.evaluation.record import write_record
     from devise.evaluation.testsets import ProtocolFiles
-    from devise.files import atomic_write, cache_folder
+    from devise.files import cache_folder, write_json
 
     if candidates is not None and protocol is not None:
         raise UsageError("--protocol sets the candidates: leave out --candidates")
@@ -179,9 +179,8 @@ def evaluate(
         raise UsageError("--distil needs another label space: give --label-vectors or --label-policy too")
     if protocol is None and (splits is not None or counts is not None):
         raise UsageError("--splits and --counts need --protocol NAME")
-    for option, path in (("--json", json_file), ("--images", images)):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{option} needs a file in an existing folder, got {path}")
+    check_place("--json", json_file)
+    check_place("--images", images)
     place = chosen_place(device, precision, fast=fast)
     files = ProtocolFiles(splits, counts)
     cache = None if no_cache else cache_folder()
@@ -191,13 +190,8 @@ def evaluate(
     space = _Space(label_vectors, label_policy, distil, on_bad)
     settings = {"fast": fast, "prior": not no_prior}
     opened = _opener(bundles_of(model, weights), weights, space, place, settings, context=context)
-    with bar() as move:
-        found = evaluate_folders(
-            opened(),
-            folders,
-            request=request,
-            on_progress=move,
-        )
+    with showing() as bar:
+        found = evaluate_folders(opened(), folders, request=request, on_progress=bar.at)
     problems = Problems()
     for problem in (*found.problems, *found.notes):
         problems.tell(problem)
@@ -205,8 +199,7 @@ def evaluate(
         tell(line)
     print_evaluation(found, markdown=markdown, per_class=per_class, measures=measures)
     if json_file is not None:
-        with atomic_write(json_file) as file:
-            file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
+        write_json(json_file, found.to_dict())
     if images is not None:
         write_record(found.record, images)
     if found.problems:

@@ -21,7 +21,6 @@ from devise.cli.options import (
     chosen_place,
     frames_of,
 )
-from devise.cli.progress import counter
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 
@@ -67,6 +66,7 @@ def index(
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.output import excluded_lines, skipped_lines
+    from devise.cli.progress import counting
     from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
     from devise.search.photoindex import index_photos
@@ -76,7 +76,7 @@ def index(
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
     place = chosen_place(device, precision, fast=fast)
     loaded = load(model, fast=fast, device=place.device, precision=place.precision)
-    with counter() as advance:
+    with counting() as advance:
         done = index_photos(
             loaded,
             [Path(path) for path in photos],

@@ -36,7 +36,7 @@ from devise.cli.options import (
     frames_of,
     parse_reject,
 )
-from devise.cli.progress import counter
+from devise.cli.progress import counting
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name, real_path
@@ -408,8 +408,7 @@ def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]", clock
 
 def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
     """Yield answers in order; read all photos first, so that a refusal comes before any output."""
-
-    with counter("photos read") as advance:
+    with counting("photos read") as advance:
         answers = run.answers(pictures, advance)
         first = tuple(islice(answers, 1))
     return _saying(first, answers)

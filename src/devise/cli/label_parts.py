@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from devise.cli.output import excluded_lines, skipped_lines
-from devise.cli.progress import counter
+from devise.cli.progress import counting
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
@@ -84,7 +84,7 @@ def _labelled(run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int
     excluded: list[Path] = []
     problems = Problems()
     now = 0
-    with counter() as advance:
+    with counting() as advance:
         for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done):
             for item, problem in label_chunk(run, chunk, folder, lambda _: advance(), tell):
                 problems.tell(f"{item.name}: {problem}")

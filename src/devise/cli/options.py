@@ -36,6 +36,7 @@ __all__ = [
     "VideoOption",
     "WeightsOption",
     "bundles_of",
+    "check_place",
     "chosen_place",
     "frames_of",
     "parse_reject",
@@ -132,6 +133,12 @@ def chosen_place(device: Device, precision: Precision, *, fast: bool) -> Placeme
     if note:
         tell(note)
     return place
+
+
+def check_place(option: str, path: Path | None) -> None:
+    """Raise UsageError unless this option's file can be in its folder; None is no file."""
+    if path is not None and (not path.absolute().parent.is_dir() or path.is_dir()):
+        raise UsageError(f"{option} needs a file in an existing folder, got {path}")
 
 
 LangOption = Annotated[

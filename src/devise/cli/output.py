@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from devise.cli.forms import Form
-from devise.cli.progress import counter
+from devise.cli.progress import counting
 from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted
 from devise.files import atomic_write, real_path, remove_unfinished
@@ -448,7 +448,7 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
     """Write all answers and count them; problems go to standard error as they come."""
     output.write(form.begin())
     try:
-        with counter(hidden=output.file.isatty()) as advance:
+        with counting(hidden=output.file.isatty()) as advance:
             for answer in answers:
                 if told := answer.problem or answer.note:
                     tally.problems.tell(f"{answer.source}: {told}")

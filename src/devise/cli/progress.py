@@ -1,35 +1,42 @@
-"""Progress on a terminal, none elsewhere: a bar for work whose size is known, a counter for the rest.
+"""Bars and counters on standard error; nothing is shown where that is not a terminal.
 
 rich is imported at first use, so that `--help` and answers to a pipe do not load it.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
+    from rich.progress import Progress, ProgressColumn, TaskID
 
-__all__ = ["Advance", "Move", "bar", "counter", "progress"]
-
-
-class Move(Protocol):
-    """Callback: what is done, of how much (None: as before), and the name of the work (None: as before)."""
-
-    def __call__(self, done: int, total: int | None = None, what: str | None = None, /) -> None:
-        """Move the bar."""
+__all__ = ["Bar", "counting", "progress", "showing"]
 
 
-class Advance(Protocol):
-    """Callback: how much more is done."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar, moved by what the work reports."""
 
-    def __call__(self, count: int = 1, /) -> None:
-        """Add to the count."""
+    shown: "Progress"
+    task: "TaskID"
+
+    def step(self, more: int = 1) -> None:
+        """Move on by this many photos."""
+        self.shown.advance(self.task, more)
+
+    def at(self, done: int, total: int | None) -> None:
+        """Show how many of all are done."""
+        self.shown.update(self.task, completed=done, total=total)
+
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Show the same of a part of the work, by name."""
+        self.shown.update(self.task, description=what, completed=done, total=total)
 
 
 def progress(*columns: "ProgressColumn") -> "Progress":
-    """Return rich's progress on standard error, which is removed at the end and hidden without a terminal."""
+    """Return rich's progress, which is removed at the end and hidden without a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -39,22 +46,20 @@ def progress(*columns: "ProgressColumn") -> "Progress":
 
 
 @contextmanager
-def bar(what: str = "photos") -> Iterator[Move]:
-    """Show a bar; yield the function that moves it."""
+def showing(what: str = "photos", total: int | None = None) -> Iterator[Bar]:
+    """Show a bar while the block runs."""
     with progress() as shown:
-        task = shown.add_task(what, total=None)
-        yield lambda done, total=None, what=None: shown.update(task, completed=done, total=total, description=what)
+        yield Bar(shown, shown.add_task(what, total=total))
 
 
 @contextmanager
-def counter(what: str = "photos", total: int | None = None, *, hidden: bool = False) -> Iterator[Advance]:
-    """Show a counter, or a bar if there is a total; yield the function that adds to it. hidden: never show it."""
+def counting(what: str = "photos", *, hidden: bool = False) -> Iterator[Callable[..., None]]:
+    """Show a counter while the block runs; yield the function that adds 1, or as many as it is given."""
     if hidden or sys.stderr is None or not sys.stderr.isatty():
-        yield lambda count=1: None
+        yield lambda more=1: None
         return
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    counted = (SpinnerColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeElapsedColumn())
-    with progress(*(counted if total is None else ())) as shown:
-        task = shown.add_task(what, total=total)
-        yield lambda count=1: shown.advance(task, count)
+    with progress(SpinnerColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeElapsedColumn()) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda more=1: shown.advance(task, more)

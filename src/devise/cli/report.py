@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption
-from devise.cli.progress import counter
+from devise.cli.options import ExcelOption, check_place
+from devise.cli.progress import showing
 from devise.errors import UsageError, counted
 
 __all__ = ["report"]
@@ -46,8 +46,7 @@ def report(
     from devise.pages.report.measured import finder, measured_of
     from devise.taxonomy.wordnet import default_taxonomy
 
-    if not out.absolute().parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out needs a file in an existing folder, got {out}")
+    check_place("--out", out)
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UsageError(f"--figures needs a folder, got the file {figures}")
     if excel and figures is None:
@@ -55,8 +54,8 @@ def report(
     options = ReportOptions(model, beside, cards, title=title)
     find = finder(photos or ())
     record, taxonomy = read_record(record_file), default_taxonomy()
-    with counter(total=min(cards, len(record.images))) as advance:
-        content = build_content(measured_of(record, taxonomy), taxonomy, find, options, on_photo=advance)
+    with showing(total=min(cards, len(record.images))) as bar:
+        content = build_content(measured_of(record, taxonomy), taxonomy, find, options, on_photo=bar.step)
     page = report_html(content)
     with atomic_write(out) as file:
         file.write(page)

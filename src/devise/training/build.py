@@ -25,16 +25,15 @@ from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.calibration import (
     CalibrationConfig,
-    CalibrationSet,
     Choice,
     KernelPlan,
     calibrate,
     left_out_folds,
-    photo_features,
     scattered_folds,
 )
 from devise.training.classlists import IMAGENET, imagenet_ids, read_class_list, row_ids
 from devise.training.output import Network, TrainedModel, write_trained
+from devise.training.photofeatures import PhotoFeatures, photo_features
 from devise.training.sources import Source
 from devise.training.targetspace import TargetSpace, bundle_space, encoded_labels
 from devise.training.temperatures import open_base, spread
@@ -248,7 +247,7 @@ def _calibrated(
     known = base.prior().of(space.labels, base.labels, base.trained).standing
     try:
         choice = calibrate(
-            CalibrationSet(photos.features[chosen], truth),
+            PhotoFeatures(photos.features[chosen], truth),
             rows.network.classifier,
             space.vectors,
             left_out_folds(rows.ids, taxonomy, _CALIBRATION.folds),

@@ -7,24 +7,17 @@ trained ones. How sure the first choice is, is fitted on harder cases: classes l
 (`Scattered`). No photo of a class that is a zero-shot test class is needed.
 """
 
-import hashlib
-import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
-from devise.arrays import Bool, Features, Float32, Float64, Int64, LabelVectors, Logits, Pixels, Scores, Surgery, Truth
-from devise.errors import LabelError, PictureError, UsageError, counted
-from devise.evaluation.photos import class_photos
-from devise.files import atomic_write, open_tensors, reason_of
+from devise.arrays import Bool, Float32, Float64, Int64, LabelVectors, Logits, Scores, Surgery, Truth
+from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
 from devise.space.embedding import (
     ConseScorer,
@@ -40,16 +33,11 @@ from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace, centre_of, placed
 from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
+from devise.training.photofeatures import PhotoFeatures
 from devise.training.temperatures import TEMPERATURES
-from devise.vision.backbone import Backbone
-from devise.vision.decoding import read_picture
-from devise.vision.folders import Found
-from devise.vision.pipeline import extract
-from devise.vision.samples import Samples
 
 __all__ = [
     "CalibrationConfig",
-    "CalibrationSet",
     "Choice",
     "KernelPlan",
     "PriorOf",
@@ -58,7 +46,6 @@ __all__ = [
     "calibrate",
     "left_out_folds",
     "logistic",
-    "photo_features",
     "scattered_folds",
 ]
 
@@ -90,14 +77,6 @@ class CalibrationConfig:
     temperatures: tuple[float, ...] = TEMPERATURES[:20]
     most_seen_loss: float = 1.0
     k: int = 5
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CalibrationSet:
-    """Features of photos of trained classes, and the classifier row of each photo."""
-
-    features: Features
-    truth: Truth
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -226,7 +205,7 @@ def _family(synset_id: str, taxonomy: Taxonomy) -> str:
 
 
 def calibrate(
-    photos: CalibrationSet,
+    photos: PhotoFeatures,
     classifier: Classifier,
     raw: LabelVectors,
     folds: np.ndarray,
@@ -321,7 +300,7 @@ def _best_weights(folds: Sequence[_Fold], familiar: Standing, config: Calibratio
     return min(tried)[1:]
 
 
-def _first_choice(photos: CalibrationSet, classifier: Classifier, scattered: Scattered) -> tuple[float, float]:
+def _first_choice(photos: PhotoFeatures, classifier: Classifier, scattered: Scattered) -> tuple[float, float]:
     """Slope and offset of `FirstChoice`: logistic regression of "the softmax is right" on its log odds."""
     odds, right, foreign = [], [], []
     close = scattered.close[photos.truth]
@@ -480,7 +459,7 @@ def _percent(hits: Sequence[_Hits]) -> float:
 
 
 def _folds(
-    photos: CalibrationSet,
+    photos: PhotoFeatures,
     classifier: Classifier,
     raw: LabelVectors,
     folds: np.ndarray,
@@ -518,71 +497,6 @@ def _folds(
             unseen,
             (kept[evidence.logits.argmax(axis=1)] == photos.truth)[~unseen],
         )
-
-
-def photo_features(
-    folders: Sequence[Path], backbone: Backbone, key: str, trained: Sequence[str], work: Path, area: float = 1.0
-) -> CalibrationSet:
-    """Features of all photos in class folders named by trained synsets.
-
-    area: share of each photo that is seen, in (0, 1]: below 1 a crop at a random place, mirrored by chance, always the
-        same for the same list. A network is surer of photos that it was trained on than of new ones; crops make up
-        for it.
-    key: names the backbone; features are read from `work` again if it, the trained classes, the files and their
-        sizes are the same.
-    UsageError if there is no photo, or none can be read.
-    """
-    rows = {synset_id: row for row, synset_id in enumerate(trained)}
-    samples, skipped = class_photos(folders, rows)
-    for reason, count in skipped.items():
-        print(f"left out {count}: {reason}", file=sys.stderr)
-    listing = "\n".join([key, *([] if area == 1 else [f"{area:g}"]), *trained, samples.fingerprint()])
-    stored = work / f"features-{hashlib.sha256(listing.encode()).hexdigest()[:12]}.safetensors"
-    if not stored.exists():
-        with atomic_write(stored, "wb") as file:
-            file.write(save(_extracted(samples, backbone, rows, area)))
-    try:
-        with open_tensors(stored) as file:
-            return CalibrationSet(file.get_tensor("features"), file.get_tensor("truth"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it to make it again") from None
-
-
-def _extracted(samples: Samples, backbone: Backbone, rows: dict[str, int], area: float) -> dict[str, Any]:
-    features, truth = [], []
-    for line in samples.broken:
-        print(f"left out {line}", file=sys.stderr)
-    sources = samples.sources(range(len(samples)))
-    for row, one in enumerate(extract(sources if area == 1 else _crops(sources, area), backbone)):
-        if one.features is None:
-            print(f"left out {samples.place(row)}: {one.problem}", file=sys.stderr)
-            continue
-        features.append(one.features)
-        truth.append(rows[samples.class_names[int(samples.truth[row])]])
-    unread = len(samples) + len(samples.broken) - len(truth)
-    print(f"features of {counted(len(truth), 'photo')}, {unread} unreadable", file=sys.stderr)
-    if not truth:
-        raise UsageError(f"none of {counted(unread, 'photo')} can be read: check the folders of photos")
-    return {"features": np.stack(features), "truth": np.array(truth, dtype=np.int64)}
-
-
-def _crops(sources: Iterable[Path | bytes | Found], area: float) -> Iterator[Path | bytes | Found | Pixels]:
-    """A crop of each photo; the source itself where it cannot be read, for `extract` to say so."""
-    rng, side = np.random.default_rng(0), area**0.5
-    for source in sources:
-        place, mirrored = rng.random(2), rng.random() < 0.5
-        if isinstance(source, Found):
-            yield source
-            continue
-        try:
-            whole = read_picture(source, min_side=None)
-        except PictureError:
-            yield source
-            continue
-        size = np.maximum((np.array(whole.shape[:2]) * side).astype(int), 1)
-        top, left = ((np.array(whole.shape[:2]) - size + 1) * place).astype(int)
-        crop = whole[top : top + size[0], left : left + size[1]]
-        yield np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
 
 
 def logistic(

@@ -1,17 +1,20 @@
 """Class names to synsets, without guessing: names with several senses go to a review file for a person."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from devise.arrays import Int64, Truth
 from devise.errors import UsageError, counted
 from devise.files import atomic_write, exact_name, read_text, reason_of, text_name
 from devise.tabletext import cell_text, shown_text
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 
-__all__ = ["ClassMap", "map_classes", "read_review", "write_review"]
+__all__ = ["ClassMap", "kept_photos", "map_classes", "read_review", "write_review"]
 
 _SYNSET_ID = re.compile(r"n\d{8}", re.ASCII)
 _LEFT_OUT = "-"
@@ -67,6 +70,27 @@ def map_classes(
         raise _open(unclear, told | ids, taxonomy, review, option)
     _refuse_twins(ids)
     return ClassMap(ids, sum(name != synset_id and name not in told for name, synset_id in ids.items()))
+
+
+def kept_photos(
+    names: Sequence[str], truth: Truth, taxonomy: Taxonomy, review: Path | None, say: Callable[[str], None]
+) -> tuple[tuple[str, ...], Truth, Int64[np.ndarray, "kept"]]:
+    """Map the classes of photos to synsets, and leave out the photos of classes that are left out.
+
+    names: of the classes. truth: which of them each photo shows. review: see `map_classes`. say: hears what was decided
+    and left out. Returns the synset ids, ascending; which of them each photo shows; and which photos these are.
+    """
+    mapped = map_classes(names, taxonomy, review)
+    kept = mapped.kept
+    ids = tuple(sorted(kept.values()))
+    places = np.array([ids.index(kept[name]) if name in kept else -1 for name in names], dtype=np.int64)
+    shown = places[truth]
+    inside = np.flatnonzero(shown >= 0)
+    if mapped.named:
+        say(f"{mapped.named} class names have one sense in WordNet and were taken for it")
+    if left := len(shown) - len(inside):
+        say(f"left out {counted(left, 'photo')} of {counted(len(mapped.ids) - len(kept), 'class')}")
+    return ids, shown[inside], inside
 
 
 def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from devise.bundle.bundle import Bundle
 from devise.errors import TrainingError, TrainingStoppedError
 from devise.files import atomic_write, open_tensors, parse_json, reason_of
 from devise.training.batches import Batch, Sampler
@@ -27,6 +28,7 @@ __all__ = [
     "Progress",
     "Reporter",
     "Task",
+    "TrainingResult",
     "load_checkpoint",
     "load_model",
     "save_checkpoint",
@@ -85,6 +87,20 @@ class Outcome:
     measures: Mapping[str, float]
     epoch: int
     epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a job wrote, of how many photos and classes, measured on the photos held out.
+
+    before: what the model measured at the start, where it is compared.
+    """
+
+    bundle: Bundle
+    photos: int
+    classes: int
+    outcome: Outcome
+    before: Mapping[str, float] = field(default_factory=dict)
 
 
 def train(

@@ -16,16 +16,23 @@ from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, decode_surgery
 from devise.errors import UsageError
 from devise.space.evidence import Classifier
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.augment import Augmentation
 from devise.training.batches import Batch
-from devise.training.classifier import ClassifierInputs, Pictures, find_labelled, hits_at, plain_features
-from devise.training.config import OptimizerName, RunConfig, at_least, below_one, recorded
+from devise.training.classifier import ClassifierInputs, find_labelled
+from devise.training.config import OptimizerName, at_least, recorded
 from devise.training.distributed import Processes
-from devise.training.engine import Group, Outcome, Reporter, train
+from devise.training.engine import Group, Outcome, Reporter, TrainingResult, train
 from devise.training.losses import LossName
 from devise.training.output import Network, TrainedModel, write_trained
-from devise.training.photoarrays import PhotoArrays
-from devise.training.surgery import RankingLoss, held_out, tell_if_none_is_held
+from devise.training.photos import (
+    PhotosConfig,
+    PhotoTask,
+    Pictures,
+    Split,
+    classifier_of,
+    plain_features,
+    split_pictures,
+)
+from devise.training.surgery import RankingLoss
 from devise.training.targetspace import bundle_space
 from devise.training.temperatures import best_temperatures, open_base, spread
 from devise.vision.efficientnet import EfficientNetLite
@@ -34,22 +41,19 @@ from devise.vision.smallnet import SmallNet
 
 __all__ = [
     "FinetuneConfig",
-    "FinetuneResult",
     "FinetuneTask",
     "Tuned",
     "run_finetune",
 ]
 
-_MEASURED = 64
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinetuneConfig(RunConfig):
+class FinetuneConfig(PhotosConfig):
     """Fine-tuning.
 
     rate: of the map. backbone_share: the network's learning rate, as a share of it. softmax_share: the same of the
     classifier, which follows the network by cross-entropy over the classes with photos; its gradient does not
-    reach the network. The rest: see `SurgeryConfig` and `ClassifierConfig`.
+    reach the network. loss, margin, k, temperature: see `RankingLoss`.
     """
 
     epochs: int = 3
@@ -63,24 +67,12 @@ class FinetuneConfig(RunConfig):
     margin: float = 0.1
     k: int = 10
     temperature: float = 0.05
-    least_area: float = 0.35
-    jitter: float = 0.3
-    flips: bool = True
-    holdout: float = 0.05
-    held_gb: float = 4.0
 
     def __post_init__(self) -> None:
         super(FinetuneConfig, self).__post_init__()
-        below_one(self, "holdout")
-        at_least(self, 0, "held_gb", "margin", "softmax_share")
-        _ = self.augmentation  # refuses what is out of range
+        at_least(self, 0, "margin", "softmax_share")
         if self.backbone_share < 0 or self.temperature <= 0:
             raise UsageError("backbone_share must be 0 or more and temperature above 0")
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """How photos are varied."""
-        return Augmentation(self.least_area, jitter=self.jitter, flips=self.flips)
 
     @property
     def ranking(self) -> RankingLoss:
@@ -115,26 +107,22 @@ class Tuned(nn.Module):
         return self
 
 
-class FinetuneTask:
-    """Fine-tuning on augmented photos, for the engine. columns: of each class, its row of the classifier."""
+class FinetuneTask(PhotoTask):
+    """Fine-tuning on augmented photos. columns: of each class, its row of the classifier."""
+
+    module: Tuned
 
     def __init__(
         self,
         pictures: Pictures,
-        split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]],
+        split: Split,
         module: Tuned,
         columns: Int64[np.ndarray, "classes"],
         config: FinetuneConfig,
         data: str,
     ) -> None:
-        self.module: Tuned = module
-        self.identity = hashlib.sha256(data.encode()).hexdigest()
-        self._pictures, self._config = pictures, config
-        self._train, self._held = split
-        self._columns = torch.from_numpy(columns)
-
-    def __len__(self) -> int:
-        return len(self._train)
+        super().__init__(pictures, split, module, data)
+        self._config, self._columns = config, torch.from_numpy(columns)
 
     def groups(self) -> Sequence[Group]:
         """The map, the network, the classifier."""
@@ -150,7 +138,7 @@ class FinetuneTask:
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """The ranking loss, and the classifier's own."""
-        planes, truth = self._pictures.varied(self._train[batch.rows], batch, self.module.map.device)
+        planes, truth = self.varied(batch)
         projected, logits = network(planes)
         known = self._columns[truth.cpu()].to(logits.device)
         seen = self._columns[self._columns >= 0].sort().values.to(logits.device)
@@ -163,31 +151,11 @@ class FinetuneTask:
         loss: Tensor = ranking + functional.cross_entropy(logits[inside][:, seen].float(), own)
         return loss
 
-    def measures(self) -> dict[str, float]:
-        """hit@1 and hit@5 in per cent, by cosine among the classes with photos, on the photos held out."""
-        found = []
-        for start in range(0, len(self._held), _MEASURED):
-            planes, truth = self._pictures.plain(self._held[start : start + _MEASURED], self.module.map.device)
-            projected, _ = self.module(planes)
-            found.append(hits_at(projected @ self.module.vectors.T, truth))
-        if not found:
-            return {}
-        return {f"hit@{k}": 100 * float(torch.cat([hits[k] for hits in found]).float().mean()) for k in (1, 5)}
-
-    def name(self, row: int) -> str:
-        """The photo."""
-        return self._pictures.arrays.samples.names[int(self._train[row])]
-
-
-@dataclass(frozen=True, slots=True)
-class FinetuneResult:
-    """Measures on the photos held out. before: with the network as it was, and the map that was trained on it."""
-
-    bundle: Bundle
-    photos: int
-    classes: int
-    before: dict[str, float]
-    outcome: Outcome
+    def scores(self, planes: Tensor) -> Tensor:
+        """Cosines with the classes with photos."""
+        projected, _ = self.module(planes)
+        cosines: Tensor = projected @ self.module.vectors.T
+        return cosines
 
 
 def run_finetune(
@@ -201,7 +169,7 @@ def run_finetune(
     say: Callable[[str], None] = print,
     overwrite: bool = False,
     tensorboard: Path | None = None,
-) -> FinetuneResult:
+) -> TrainingResult:
     """Fine-tune network, map and classifier of `inputs.base`, and write the bundle.
 
     The map for random label vectors stays as it was: the control row of a table is then of a frozen network.
@@ -213,21 +181,18 @@ def run_finetune(
     space = bundle_space(base, taxonomy, ids, trained)
     facts = base.manifest.backbone
     network = restored_network(base.part_bytes(BACKBONE), facts.architecture, len(trained), facts.features)
-    arrays = PhotoArrays(samples, base.preprocessing(), int(config.held_gb * 2**30), say, on_photos)
-    pictures = Pictures(arrays, truth, base.preprocessing(), config.augmentation)
-    good = arrays.good()
-    held = held_out(truth[good], config.holdout, config.seed)
-    tell_if_none_is_held(held, config.holdout, say)
+    pictures, split = split_pictures(samples, truth, base.preprocessing(), config, say, on_photos)
+    photos = sum(map(len, split))
     module = Tuned(network, base.surgery_map(), space.rows(ids), base.classifier())
     row_of = {label_id: row for row, label_id in enumerate(trained)}
     columns = np.array([row_of.get(label_id, -1) for label_id in ids], dtype=np.int64)
     data = f"{samples.fingerprint()} {' '.join(ids)} {base.manifest.to_json()}"
-    task = FinetuneTask(pictures, (good[~held], good[held]), module, columns, config, data)
+    task = FinetuneTask(pictures, split, module, columns, config, data)
     before = _before(task, together)
     outcome = train(task, config, inputs.work / "finetune", processes=together, report=report, tensorboard=tensorboard)
     if together.first:
         tuned, surgery = _network(module, base), module.map.detach().cpu().numpy()
-        chosen = spread(good[held] if held.any() else good)
+        chosen = spread(split[1] if len(split[1]) else split[0])
         features, classes = plain_features(module.network, pictures, chosen)
         shown = space.positions(ids)[classes]
         made = TrainedModel(
@@ -235,21 +200,19 @@ def run_finetune(
             surgery,
             _control(base),
             _seed(base),
-            {"finetune": recorded(config), "held_out": dict(outcome.measures), "before": before, "photos": len(good)},
+            {"finetune": recorded(config), "held_out": dict(outcome.measures), "before": before, "photos": photos},
             hashlib.sha256(samples.fingerprint().encode()).hexdigest(),
             tuned,
             temperatures=best_temperatures(base, space, surgery, tuned.classifier, features, shown),
         )
         base = write_trained(base, made, out, overwrite=overwrite)
         _tell_if_worse(before, outcome, say)
-    return FinetuneResult(base, len(good), len(ids), before, outcome)
+    return TrainingResult(base, photos, len(ids), outcome, before)
 
 
 def _network(module: Tuned, base: Bundle) -> Network:
     network = module.network.eval().cpu().float()
-    layer = network.classifier
-    classifier = Classifier(layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
-    return Network(onnx_bytes(network, half=False), network.architecture, base.preprocessing(), classifier)
+    return Network(onnx_bytes(network, half=False), network.architecture, base.preprocessing(), classifier_of(network))
 
 
 def _tell_if_worse(before: dict[str, float], outcome: Outcome, say: Callable[[str], None]) -> None:
@@ -262,9 +225,7 @@ def _tell_if_worse(before: dict[str, float], outcome: Outcome, say: Callable[[st
 
 
 def _control(base: Bundle) -> Surgery | None:
-    if RANDOM_SURGERY not in {part.name for part in base.manifest.parts}:
-        return None
-    return decode_surgery(base.part_bytes(RANDOM_SURGERY), base.manifest).map
+    return decode_surgery(base.part_bytes(RANDOM_SURGERY), base.manifest).map if base.has(RANDOM_SURGERY) else None
 
 
 def _before(task: FinetuneTask, together: Processes) -> dict[str, float]:

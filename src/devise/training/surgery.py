@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from devise.arrays import Bool, Float32, Int64, LabelVectors, Surgery, Truth
 from devise.errors import TrainingError, UsageError
-from devise.training.batches import Batch
+from devise.training.batches import Batch, Sampler
 from devise.training.config import OptimizerName, RunConfig, at_least, below_one
 from devise.training.engine import Group
 from devise.training.losses import (
@@ -220,15 +220,15 @@ class SurgeryHead(nn.Module):
 class SurgeryTask:
     """Surgery on the photos of a feature store, for the engine.
 
-    rows, truth: of all photos, and which of `vectors` each shows. split: numbers of those trained on and held out.
-    data: names photos and start.
+    rows, truth: of all photos, and which of `vectors` each shows. held: which of them are held out. data: names photos
+    and start.
     """
 
     def __init__(
         self,
         rows: FeatureRows,
         truth: Truth,
-        split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]],
+        held: Bool[np.ndarray, "photos"],
         module: SurgeryHead,
         config: SurgeryConfig,
         data: str,
@@ -238,11 +238,16 @@ class SurgeryTask:
         self.module: SurgeryHead = module
         self.identity = hashlib.sha256(f"{data} {tuple(module.vectors.shape)}".encode()).hexdigest()
         self._rows, self._truth, self._config = rows, truth, config
-        self._train, self._held = split
+        self._train, self._held = np.flatnonzero(~held), np.flatnonzero(held)
         self._anchor = module.vectors.detach().clone()
 
     def __len__(self) -> int:
         return len(self._train)
+
+    def sampler(self, rank: int = 0, world: int = 1) -> Sampler:
+        """Return the order in which the engine takes the photos: blocks of neighbours where the store is streamed."""
+        block, group = block_and_group(self._rows)
+        return Sampler(len(self), self._config.batch, self._config.seed, rank, world, block, group)
 
     def groups(self) -> Sequence[Group]:
         """The map, the offset if there is one, and the label vectors if they are tuned; only the map decays."""

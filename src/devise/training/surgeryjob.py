@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from devise.arrays import Int64, Surgery, Truth
+from devise.arrays import Surgery, Truth
 from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import TrainingError, UsageError, counted
@@ -16,18 +16,16 @@ from devise.space.embedding import random_space
 from devise.space.label_vectors import LabelPolicy
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.training.batches import Sampler
-from devise.training.classes import map_classes
+from devise.training.classes import kept_photos
 from devise.training.config import recorded
 from devise.training.distributed import Processes
-from devise.training.engine import Outcome, Reporter, train
+from devise.training.engine import Outcome, Reporter, TrainingResult, train
 from devise.training.output import TrainedModel, write_trained
 from devise.training.surgery import (
     FeatureRows,
     SurgeryConfig,
     SurgeryHead,
     SurgeryTask,
-    block_and_group,
     held_out,
     tell_if_none_is_held,
 )
@@ -42,7 +40,6 @@ __all__ = [
     "LabelledFeatures",
     "Say",
     "SurgeryInputs",
-    "SurgeryResult",
     "fit_map",
     "labelled_features",
     "make_store",
@@ -79,18 +76,6 @@ class LabelledFeatures:
     truth: Truth
     ids: tuple[str, ...]
     key: str
-    left_out: int
-
-
-@dataclass(frozen=True, slots=True)
-class SurgeryResult:
-    """The results, measured on the held-out photos by cosine among the classes with photos."""
-
-    bundle: Bundle
-    photos: int
-    classes: int
-    before: dict[str, float]
-    outcome: Outcome
 
 
 def run_surgery(
@@ -104,7 +89,7 @@ def run_surgery(
     say: Say = print,
     overwrite: bool = False,
     tensorboard: Path | None = None,
-) -> SurgeryResult:
+) -> TrainingResult:
     """Train the map, and the control's, and write the bundle; only the first process writes."""
     together = processes or Processes()
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
@@ -116,9 +101,7 @@ def run_surgery(
     start = _start(config, base, space, photos.rows)
     tell_if_none_is_held(held_out(photos.truth, config.holdout, config.seed), config.holdout, say)
     work = inputs.work / "surgery"
-    head, before, outcome = fit_map(
-        photos, space.rows(photos.ids), start, config, work, together, report, tensorboard=tensorboard
-    )
+    head, before, outcome = fit_map(photos, space.rows(photos.ids), start, config, work, together, report, tensorboard)
     surgery = head.surgery()
     if head.tuned:
         space = _tuned(space, photos.ids, head)
@@ -135,7 +118,7 @@ def run_surgery(
         temperatures=_temperatures(base, photos, space, surgery, config),
     )
     bundle = write_trained(base, made, out, overwrite=overwrite) if together.first else base
-    return SurgeryResult(bundle, len(photos.truth), len(photos.ids), before, outcome)
+    return TrainingResult(bundle, len(photos.truth), len(photos.ids), outcome, before)
 
 
 def make_store(
@@ -164,23 +147,13 @@ def make_store(
 
 def labelled_features(store: FeatureStore, taxonomy: Taxonomy, review: Path | None, say: Say) -> LabelledFeatures:
     """The photos whose class is not left out, and the synset of each."""
-    mapped = map_classes(store.class_names, taxonomy, review)
-    kept = mapped.kept
-    names = sorted(kept, key=lambda name: kept[name])
-    places = np.array([names.index(name) if name in kept else -1 for name in store.class_names], dtype=np.int64)
-    truth = places[store.truth[store.rows]]
-    inside = np.flatnonzero(truth >= 0)
+    ids, truth, inside = kept_photos(store.class_names, store.truth[store.rows], taxonomy, review, say)
     if not len(inside):
         raise UsageError("every class was left out: keep at least one")
-    if mapped.named:
-        say(f"{mapped.named} class names have one sense in WordNet and were taken for it")
-    if left := len(truth) - len(inside):
-        say(f"left out {counted(left, 'photo')} of {counted(len(mapped.ids) - len(kept), 'class')}")
     if store.broken:
         say(f"left out {counted(store.broken, 'broken photo')}")
     rows = FeatureRows(replace(store, rows=store.rows[inside]))
-    ids = tuple(kept[name] for name in names)
-    return LabelledFeatures(rows, truth[inside], ids, f"{store.key} {' '.join(ids)}", left)
+    return LabelledFeatures(rows, truth, ids, f"{store.key} {' '.join(ids)}")
 
 
 def fit_map(
@@ -191,20 +164,15 @@ def fit_map(
     work: Path,
     together: Processes,
     report: Reporter | None = None,
-    *,
-    split: tuple[Int64[np.ndarray, "train"], Int64[np.ndarray, "held"]] | None = None,
     tensorboard: Path | None = None,
 ) -> tuple[SurgeryHead, dict[str, float], Outcome]:
     """The trained head, what the start measured on the photos held out, and the outcome."""
-    if split is None:
-        held = held_out(photos.truth, config.holdout, config.seed)
-        split = (np.flatnonzero(~held), np.flatnonzero(held))
+    held = held_out(photos.truth, config.holdout, config.seed)
     head = SurgeryHead(start, vectors, tuned=config.labels == "tuned")
     digest = hashlib.sha256(start.tobytes() + vectors.tobytes()).hexdigest()
-    task = SurgeryTask(photos.rows, photos.truth, split, head, config, f"{photos.key} {digest}")
+    task = SurgeryTask(photos.rows, photos.truth, held, head, config, f"{photos.key} {digest}")
     before = _measured(task)
-    block, group = block_and_group(photos.rows)
-    sampler = Sampler(len(task), config.batch, config.seed, together.rank, together.world, block, group)
+    sampler = task.sampler(together.rank, together.world)
     outcome = train(task, config, work, processes=together, sampler=sampler, report=report, tensorboard=tensorboard)
     return head, before, outcome
 

@@ -8,14 +8,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from devise.arrays import LabelVectors, Scores, Truth
+from devise.arrays import LabelVectors, Scores
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.errors import UsageError, counted
 from devise.evaluation.tables import CHANCE, EvaluationSettings, RankedIds, rate_rankings
@@ -25,12 +25,11 @@ from devise.space.embedding import random_space
 from devise.space.label_vectors import LabelPolicy
 from devise.tabletext import csv_text, markdown_table
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
-from devise.training.batches import Sampler
 from devise.training.classes import map_classes
 from devise.training.config import resolve
 from devise.training.engine import train
 from devise.training.losses import LossName
-from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, block_and_group, held_out
+from devise.training.surgery import SurgeryConfig, SurgeryHead, SurgeryTask, held_out
 from devise.training.surgeryjob import LabelledFeatures, SurgeryInputs, labelled_features, make_store, random_start
 from devise.training.targetspace import bundle_space, read_words, words_space
 from devise.vision.samples import find_samples
@@ -233,13 +232,10 @@ class _Job:
             head = SurgeryHead(random_start(vectors.shape[1], photos.rows, seed), vectors, tuned=False)
         job = resolve(SurgeryConfig, None, budget | dict(settings))
         held = held_out(photos.truth, holdout, 0)
-        split = (np.flatnonzero(~held), np.flatnonzero(held))
         digest = hashlib.sha256(head.surgery().tobytes() + head.label_vectors().tobytes()).hexdigest()
         key = f"{photos.key} {self.spec.key} {seed} {holdout} {digest}"
-        task = SurgeryTask(photos.rows, photos.truth, split, head, job, key)
-        block, group = block_and_group(photos.rows)
-        sampler = Sampler(len(task), job.batch, seed, block=block, group=group)
-        outcome = train(task, job, work, sampler=sampler)
+        task = SurgeryTask(photos.rows, photos.truth, held, head, job, key)
+        outcome = train(task, job, work, sampler=task.sampler())
         return head, float(np.mean(list(outcome.measures.values()))) if outcome.measures else 0.0
 
 
@@ -264,7 +260,7 @@ def _measured(
         ]
     )
     ranked = RankedIds(test.ids, top_k(scores, min(20, len(test.ids))).positions)
-    truth_ids = [test.ids[row] for row in _listed(test.truth)]
+    truth_ids = [test.ids[row] for row in test.truth.tolist()]
     settings = EvaluationSettings(hit_ks=(1, 2, 5, 10), hp_ks=(2, 5, 10, 20), ties=TIE_RULE)
     result = rate_rankings({"row": ranked}, truth_ids, test.ids, test.ids, taxonomy, settings=settings).table()
     rows = {row.scorer: row.per_image for row in result.rows}
@@ -290,10 +286,6 @@ def _row(spec: RowSpec, found: Sequence[Mapping[str, float]], chosen: _Searched)
 
 def _known(means: Mapping[str, float | None]) -> dict[str, float]:
     return {measure: value for measure, value in means.items() if value is not None}
-
-
-def _listed(truth: Truth) -> list[int]:
-    return [int(row) for row in truth]
 
 
 _PAPER_DIMS = (500, 1000)
@@ -439,27 +431,8 @@ def as_csv(table: Table1) -> str:
 
 def as_json(table: Table1) -> str:
     """Everything; measures in [0, 1]."""
-    rows = [
-        {
-            "model": row.name,
-            "dim": row.dim,
-            "means": dict(row.means),
-            "spreads": dict(row.spreads),
-            "chosen": dict(row.chosen),
-            "held_out": row.held_out,
-        }
-        for row in table.rows
-    ]
-    facts = {
-        "train_photos": table.train_photos,
-        "test_photos": table.test_photos,
-        "classes": table.classes,
-        "seeds": table.seeds,
-        "epochs": table.epochs,
-        "tried": table.tried,
-        "graph": table.graph,
-        "notes": list(table.notes),
-    }
+    facts = asdict(table)
+    rows = [{"model": row.pop("name"), **row} for row in facts.pop("rows")]
     return json.dumps({**facts, "rows": rows, "ratios": ratios(table)}, indent=1, sort_keys=True) + "\n"
 
 

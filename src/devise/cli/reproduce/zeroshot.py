@@ -1,6 +1,5 @@
 """devise reproduce zeroshot: print the paper's zero-shot tables for folders of photos."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devise.cli.options import ExcelOption, ModelOption
-from devise.cli.progress import bar
+from devise.cli.options import ExcelOption, ModelOption, check_place
+from devise.cli.progress import showing
 from devise.cli.reproduce import reproduce
+from devise.cli.terminal import tell
 from devise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,29 +44,22 @@ def zeroshot(
     not be read.
     """
     from devise.evaluation.zeroshot import reproduce_zero_shot
-    from devise.files import atomic_write
+    from devise.files import write_json
     from devise.model.labeller import load
 
     if markdown + latex + csv > 1:
         raise UsageError("--markdown, --latex and --csv exclude each other: give one of them")
     if excel and not csv:
         raise UsageError("--excel is for CSV: give --csv too")
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
-    with bar() as move:
-        found = reproduce_zero_shot(
-            load(model),
-            folders,
-            splits,
-            on_progress=move,
-        )
+    check_place("--json", json_file)
+    with showing() as bar:
+        found = reproduce_zero_shot(load(model), folders, splits, on_progress=bar.at)
     for problem in found.problems:
-        print(f"devise: {problem}", file=sys.stderr)
+        tell(problem)
     print("\ufeff" * excel, end="")
     _print(found, "markdown" if markdown else "latex" if latex else "csv" if csv else "table")
     if json_file is not None:
-        with atomic_write(json_file) as file:
-            file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
+        write_json(json_file, found.to_dict())
     if found.problems:
         raise typer.Exit(1)
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption
-from devise.cli.progress import bar
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption, check_place
+from devise.cli.progress import showing
 from devise.cli.terminal import tell
 from devise.cli.text import text
 
@@ -40,25 +40,15 @@ def audit(
 
     Example: devise text audit --classes imagenet-testsets.json#all --json audit.json
     """
-    import json
-
     from devise.cli.text.audit_output import print_audit
-    from devise.errors import UsageError
     from devise.evaluation.audit import LabelSpaceConfig, audit_label_space
-    from devise.files import atomic_write
+    from devise.files import write_json
     from devise.model.other_space import open_in_space
 
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
+    check_place("--json", json_file)
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
-    with bar("vectors") as move:
-        found = audit_label_space(
-            parts,
-            classes,
-            LabelSpaceConfig(pairs=pairs, worst=worst, seed=seed),
-            lambda what, done, total: move(done, total, what),
-        )
+    with showing("vectors") as bar:
+        found = audit_label_space(parts, classes, LabelSpaceConfig(pairs=pairs, worst=worst, seed=seed), bar.stage)
     print_audit(found, seed)
     if json_file is not None:
-        with atomic_write(json_file) as file:
-            file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
+        write_json(json_file, found.to_dict())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption
+from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption, check_place
 from devise.cli.terminal import tell
 from devise.cli.text import text
 
@@ -39,8 +39,6 @@ def plot(
 
     Needs the extra: pip install 'devise-zsl[plots]'. Example: devise text plot --out map.html --under animal
     """
-    import sys
-
     from devise.errors import UsageError
     from devise.files import atomic_write
     from devise.meaning.atlas import METHODS, label_map, offset_picture
@@ -50,8 +48,7 @@ def plot(
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"--out must end in .png or .html, got {out}")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"--out needs a file in an existing folder, got {out}")
+    check_place("--out", out)
     if method not in METHODS:
         raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}")
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
@@ -61,9 +58,9 @@ def plot(
         chosen = choose_candidates(parts, candidates, under=under)
         picture = label_map(chosen.space, parts.taxonomy, method=method, most=most, colours=branches, seed=seed)
         for note in chosen.notes:
-            print(f"devise: {note}", file=sys.stderr)
+            tell(note)
     for missing in picture.left_out:
-        print(f"devise: left out: {missing}", file=sys.stderr)
+        tell(f"left out: {missing}")
     data = picture_png(picture) if out.suffix.lower() == ".png" else picture_html(picture).encode()
     with atomic_write(out, "wb") as file:
         file.write(data)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import LabelVectorsOption, ModelOption, OnBadOption
-from devise.cli.progress import bar
+from devise.cli.options import LabelVectorsOption, ModelOption, OnBadOption, check_place
+from devise.cli.progress import showing
 from devise.cli.terminal import tell
 from devise.cli.text import text
 
@@ -53,22 +53,17 @@ def policies(
 
     Surgery is solved in closed form per policy. Example: devise text policies --candidates imagenet-testsets.json#all
     """
-    import json
-    import sys
-
     from devise.cli.text.policies_output import print_policies
-    from devise.errors import UsageError
     from devise.evaluation.audit import LabelSpaceConfig
     from devise.evaluation.policytable import compare_policies
-    from devise.files import atomic_write
+    from devise.files import write_json
     from devise.model.other_space import fitting_policies
     from devise.model.parts import ModelParts
 
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"--json needs a file in an existing folder, got {json_file}")
+    check_place("--json", json_file)
     parts = ModelParts.open(model)
     asked = fitting_policies(parts, label_vectors, on_bad) if names is None else tuple(map(str.strip, names.split(",")))
-    with bar("vectors") as move:
+    with showing("vectors") as bar:
         found = compare_policies(
             parts,
             asked,
@@ -78,13 +73,12 @@ def policies(
             config=LabelSpaceConfig(pairs=pairs, seed=seed),
             on_bad=on_bad,
             say=tell,
-            on_progress=lambda what, done, total: move(done, total, what),
+            on_progress=bar.stage,
         )
     for problem in found.problems:
-        print(f"devise: {problem}", file=sys.stderr)
+        tell(problem)
     print_policies(found, markdown=markdown)
     if json_file is not None:
-        with atomic_write(json_file) as file:
-            file.write(json.dumps(found.to_dict(), indent=1, sort_keys=True) + "\n")
+        write_json(json_file, found.to_dict())
     if found.problems:
         raise typer.Exit(1)

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.options import bundles_of
-from devise.cli.progress import bar
+from devise.cli.options import bundles_of, check_place
+from devise.cli.progress import showing
 from devise.cli.terminal import tell
 from devise.cli.train import train
-from devise.errors import UsageError, counted
+from devise.errors import counted
 
 __all__ = ["ensemble"]
 
@@ -38,11 +38,10 @@ def ensemble(
     from devise.model.labeller import load
     from devise.training.ensemble import choose_weights
 
-    if not out.absolute().parent.is_dir() or out.is_dir():
-        raise UsageError(f"--out needs a file in an existing folder, got {out}")
+    check_place("--out", out)
     loaded = [load(path) for path in bundles_of(models)]
-    with bar() as move:
-        made = choose_weights(loaded, photos, out, on_progress=move)
+    with showing() as bar:
+        made = choose_weights(loaded, photos, out, on_progress=bar.at)
     for problem in made.problems:
         tell(problem)
     rows = [

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from devise.cli.progress import bar
+from devise.cli.progress import showing
 from devise.cli.terminal import tell
 from devise.cli.train import train
 from devise.errors import counted
@@ -30,8 +30,8 @@ def fast(
     """
     from devise.training.fast import FastConfig, add_fast
 
-    with bar() as move:
-        bundle, made = add_fast(model, photos, FastConfig(most), move)
+    with showing() as bar:
+        bundle, made = add_fast(model, photos, FastConfig(most), bar.at)
     for problem in made.problems:
         tell(problem)
     part = bundle.manifest.part("fast.safetensors")

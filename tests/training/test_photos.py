@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from devise.errors import TrainingError
-from devise.training.photoarrays import PhotoArrays
+from devise.training.photos import PhotoArrays
 from devise.vision.decoding import read_picture
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.samples import find_samples
