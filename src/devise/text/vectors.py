@@ -44,7 +44,7 @@ class QuantizedRows:
 
 
 def decoded(rows: WordVectors | QuantizedRows) -> WordVectors:
-    """Return the rows as float32, in one pass and without a copy beside the result."""
+    """Return the rows as float32, in one pass and without a further copy."""
     if not isinstance(rows, QuantizedRows):
         return rows
     values: WordVectors = np.multiply(rows.codes, rows.scales[:, None], dtype=np.float32)
