@@ -68,7 +68,7 @@ def index(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from devise.cli.output import excluded_lines, skipped_lines
+    from devise.cli.output import excluded_lines, problem_line, skipped_lines
     from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
     from devise.search.photoindex import index_photos
@@ -94,7 +94,7 @@ def index(
         )
     problems = Problems()
     for problem in (*done.problems, *done.notes):
-        problems.tell(f"{problem.path}: {problem.reason}")
+        problems.tell(problem_line(problem.path, problem.reason))
     for line in problems.lines():
         tell(line)
     print(f"{out}: {counted(done.photos, 'photo')}; {changes_of(done)}")
