@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from devise.errors import PhotoIndexError
 from devise.model.labeller import LabelRequest, Model
 from devise.search.store import PhotoStore
 from devise.search.watching import Pending, Unwritten
-from devise.sidecars import SidecarName
+from devise.sidecars import SidecarName, sidecar_of
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("watchfiles", reason="devise watch is an extra: pip install 'devise-zsl[watch]'")
@@ -190,15 +191,50 @@ def test_a_sidecar_that_could_not_be_written_is_written_when_it_can_be(tmp_path:
     assert [path.is_file() for path in blocked] == [True, True, False]
 
 
+def keeper_of(model: Model, photos: Path, index: Path) -> watch._Keeper:
+    waiting = Unwritten.opened(index / ".unwritten.json", 60.0)
+    run = model.run(LabelRequest(sure=0.01))
+    return watch._Keeper(model, index, (photos,), (), run, SidecarName.full, waiting)
+
+
+def test_a_photo_that_comes_or_changes_while_others_are_named_gets_its_sidecar_first(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    photos, index = tmp_path / "photos", tmp_path / "index"
+    early, changed, late = (photo(photos / f"{name}.png", number) for number, name in enumerate("abc"))
+    late.unlink()
+    keeper = keeper_of(small, photos, index)
+    write, name = watch._Keeper._write_sidecars, watch._Keeper._named
+
+    def written(self: watch._Keeper, *arguments: Any) -> None:
+        write(self, *arguments)
+        photo(changed, 11)
+        os.utime(changed, (1, 1))
+
+    def named(self: watch._Keeper, paths: Iterator[Path]) -> None:
+        name(self, paths)
+        photo(late, 2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch._Keeper, "_write_sidecars", written)
+        patch.setattr(watch._Keeper, "_named", named)
+        keeper.catch_up([photos])
+    assert names(index) == ["a.png"]  # the other two have events, which are looked at next
+    sidecar_of(changed).unlink()
+    keeper.update([str(changed), str(late)])
+    assert names(index) == ["a.png", "b.png", "c.png"]
+    assert all(sidecar_of(one).is_file() for one in (early, changed, late))
+
+
 def test_one_sidecar_is_tried_again_and_then_the_others(
     small: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    index, request = tmp_path / "index", LabelRequest(sure=0.01)
+    index = tmp_path / "index"
     blocked = [Path(f"{photo(tmp_path / 'photos' / f'{name}.png', number)}.xmp") for number, name in enumerate("abc")]
     for path in blocked:
         path.mkdir()
-    waiting = Unwritten.opened(index / ".unwritten.json", 60.0)
-    keeper = watch._Keeper(small, index, (tmp_path / "photos",), (), small.run(request), SidecarName.full, waiting)
+    keeper = keeper_of(small, tmp_path / "photos", index)
+    waiting = keeper.unwritten
     keeper.catch_up([tmp_path / "photos"])
     assert len(waiting.paths) == 3
     capsys.readouterr()

@@ -221,7 +221,13 @@ class _Keeper:
 
         if self.run is not None:
             self._named(one.path for one in find_pictures(roots, exclude=self.exclude) if one.problem is None)
-        self._report(index_photos(self.model, roots, self.index, exclude=self.exclude), always=True)
+        done = index_photos(self.model, roots, self.index, exclude=self.exclude, states=self._named_before)
+        self._report(done, always=True)
+
+    @property
+    def _named_before(self) -> "Mapping[str, tuple[int, int]] | None":
+        """Return the states in which photos may enter the index now: none, if each needs its sidecar first."""
+        return None if self.run is None else {}
 
     def update(self, paths: "list[str]") -> None:
         """Do what these photos and missing paths need; report what has changed."""
@@ -236,7 +242,10 @@ class _Keeper:
         ]
         gone = [path for path in lost if not any(path.is_relative_to(root) for root in absent)]
         if there or gone:
-            self._report(index_photos(self.model, [*there, *gone], self.index, emptied=True), always=False)
+            some = [*there, *gone]
+            self._report(
+                index_photos(self.model, some, self.index, emptied=True, states=self._named_before), always=False
+            )
 
     def _is_absent(self, root: Path) -> bool:
         """Return whether a folder has no photo left, and report it: its drive may be missing."""
@@ -268,11 +277,11 @@ class _Keeper:
 
     def _name(self, photos: "list[Path]", report: Callable[[str], None] = tell) -> None:
         from devise.search.photoindex import index_photos
+        from devise.search.watching import state_of
 
+        states = {str(photo): state for photo in photos if (state := state_of(str(photo))) is not None}
         self._write_sidecars(photos, report)
-        done = index_photos(self.model, photos, self.index, emptied=True)
-        done.problems.clear()  # the pass over all photos reports them
-        self._report(done, always=False)
+        self._report(index_photos(self.model, photos, self.index, emptied=True, states=states), always=False)
 
     def _write_sidecars(self, photos: "list[Path]", report: Callable[[str], None]) -> None:
         from devise.cli.output import KeywordPlaces, Tally, open_sidecars

@@ -14,7 +14,7 @@ from devise.search.photoindex import header_of
 from devise.search.store import PhotoStore
 from devise.vision.folders import Found, find_pictures, is_found
 
-__all__ = ["Pending", "Unwritten", "changed_photos", "path_changes", "photo_of"]
+__all__ = ["Pending", "Unwritten", "changed_photos", "path_changes", "photo_of", "state_of"]
 
 _State = tuple[int, int] | None
 """Size and time of change of a file; None if there is none."""
@@ -30,13 +30,13 @@ class Pending:
     def add(self, paths: Iterable[str], now: float) -> None:
         """Take paths that have changed; each waits from now on."""
         for path in paths:
-            self._since[path] = (_state_of(path), now)
+            self._since[path] = (state_of(path), now)
 
     def ready(self, now: float) -> list[str]:
         """Return and forget the paths whose files have stayed as they are; a file that grows waits again."""
         ready = []
         for path, (before, since) in list(self._since.items()):
-            if (state := _state_of(path)) != before:
+            if (state := state_of(path)) != before:
                 self._since[path] = (state, now)
             elif now - since >= self.seconds:
                 ready.append(path)
@@ -92,7 +92,7 @@ def _listed(file: Path) -> dict[str, None]:
     return dict.fromkeys(map(exact_name, names))
 
 
-def _state_of(path: str) -> _State:
+def state_of(path: str) -> _State:
     """Return size and time of a file or folder; None if it is absent."""
     try:
         state = os.stat(path)
@@ -155,6 +155,6 @@ def changed_photos(
     for one in found:
         path = os.path.abspath(one.path)
         fact = known[path].fact if path in known else None
-        state = _state_of(path)
+        state = state_of(path)
         if one.problem is None and (path in again or fact is None or state != (fact.size, fact.mtime_ns)):
             yield Path(path)
