@@ -318,7 +318,7 @@ def label(
         write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in (*tally.lines(), *(clock.lines() if timing else ())):
         tell(line)
-    if tally.failed or tally.sidecars_failed or not tally.labelled:
+    if tally.failed or tally.unwritten or not tally.labelled:
         raise typer.Exit(1)
 
 
