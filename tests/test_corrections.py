@@ -11,22 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from devise.sidecars import (
-    MOST_CORRECTIONS,
-    Correction,
-    Keyword,
-    SidecarError,
-    Verdict,
-    clear,
-    correct,
-    correct_sidecar,
-    corrections_of,
-    keywords_of_person,
-    sidecar_in_use,
-    sidecar_of,
-    tag,
-    tag_sidecar,
-)
+from devise.sidecars import correct_sidecar, corrections_of, keywords_of_person, sidecar_in_use, sidecar_of, tag_sidecar
+from devise.xmp import MOST_CORRECTIONS, Correction, Keyword, SidecarError, Verdict, clear, correct, tag
 from tests.test_sidecars import A_PERSONS, HERON, LISTS, RDF, values
 
 OWN = "{http://devise-zsl/ns/1.0/}"
@@ -158,7 +144,8 @@ def test_a_sidecar_of_corrections_alone_comes_and_goes(tmp_path: Path):
 _BUSY = """
 import sys
 from pathlib import Path
-from devise.sidecars import Correction, Verdict, correct_sidecar
+from devise.sidecars import correct_sidecar
+from devise.xmp import Correction, Verdict
 path, turn = Path(sys.argv[1]), 0
 while True:
     one = Correction(("animal", "bird", "heron"), "n02007558", list(Verdict)[turn % 2])

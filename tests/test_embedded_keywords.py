@@ -16,7 +16,8 @@ from test_sidecars import A_PERSONS, CAT, HERON, meaning, values
 from devise import sidecars
 from devise.containers import packet_in, with_packet
 from devise.files import remove_unfinished
-from devise.sidecars import SidecarError, clear_photo, tag_photo, takes_keywords
+from devise.sidecars import clear_photo, tag_photo, takes_keywords
+from devise.xmp import SidecarError
 
 HERON_LISTS = {
     "subject": ["animal", "bird", "heron"],
@@ -158,7 +159,8 @@ def test_a_kill_leaves_the_photo_and_the_next_run_cleans_up(jpeg: Path, step: st
     owner, name = step.rsplit(".", 1)
     code = f"""
 import os, pathlib, shutil, signal
-from devise.sidecars import Keyword, tag_photo
+from devise.sidecars import tag_photo
+from devise.xmp import Keyword
 {owner}.{name} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
 tag_photo(pathlib.Path({str(jpeg)!r}), [Keyword(("animal",), "n00015388", 0.9)])
 """

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from devise import sidecars
-from devise.sidecars import Keyword, SidecarError, SidecarName, clear, clear_sidecar, sidecar_of, tag, tag_sidecar
+from devise.sidecars import SidecarName, clear_sidecar, sidecar_of, tag_sidecar
+from devise.xmp import Keyword, SidecarError, clear, tag
 
 RDF, DC = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}", "{http://purl.org/dc/elements/1.1/}"
 LISTS = {

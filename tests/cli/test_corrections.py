@@ -9,8 +9,9 @@ from PIL import Image
 pytest.importorskip("lxml", reason="sidecars are an extra: pip install 'devise-zsl[photos]'")
 
 from devise.cli.app import main
-from devise.sidecars import Correction, Verdict, correct_sidecar, sidecar_of
+from devise.sidecars import correct_sidecar, sidecar_of
 from devise.vision.samples import find_samples
+from devise.xmp import Correction, Verdict
 
 CAT = Correction(("animal", "cat"), "n02121620", Verdict.accepted)
 EGYPTIAN = Correction(("animal", "cat", "Egyptian cat"), "n02124075", Verdict.accepted)

@@ -12,7 +12,8 @@ from devise.cli.app import main
 from devise.evaluation.keywords import list_tagged_photos
 from devise.model import labeller
 from devise.model.labeller import Model, load
-from devise.sidecars import Keyword, SidecarName, keywords_of_person, sidecar_of, tag_photo, tag_sidecar
+from devise.sidecars import SidecarName, keywords_of_person, sidecar_of, tag_photo, tag_sidecar
+from devise.xmp import Keyword
 
 Run = Callable[..., tuple[int, str, str]]
 CRANE_BIRD, CRANE_LIFT, HERON, COFFEE = "n02012849", "n03126707", "n02008041", "n07929519"

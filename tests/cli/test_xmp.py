@@ -10,7 +10,8 @@ from PIL import Image
 from devise.cli.app import main
 from devise.cli.output import keywords_of
 from devise.model.answers import Answer, Hedge, Level
-from devise.sidecars import Correction, Keyword, Verdict, correct_sidecar
+from devise.sidecars import correct_sidecar
+from devise.xmp import Correction, Keyword, Verdict
 
 ENTITY = Level("n00001740", "entity", 1.0, 0.0, True)
 WHOLE = Level("n00003553", "whole", 0.99, 0.6, False)

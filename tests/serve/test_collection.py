@@ -19,7 +19,8 @@ from devise.serve.languages import open_languages
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import open_indexes
 from devise.serve.service import Service
-from devise.sidecars import Verdict, corrections_of, names_in_sidecar, sidecar_of
+from devise.sidecars import corrections_of, names_in_sidecar, sidecar_of
+from devise.xmp import Verdict
 
 EGYPTIAN = "n02124075"
 

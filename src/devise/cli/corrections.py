@@ -15,8 +15,9 @@ from devise.cli.options import ExcludeOption
 from devise.cli.terminal import one_line, tell
 from devise.errors import DeviseError, UsageError, counted
 from devise.files import new_folder, real_path, text_name
-from devise.sidecars import Correction, SidecarError, Verdict, corrections_of, require_xmp
+from devise.sidecars import corrections_of
 from devise.vision.folders import find_pictures
+from devise.xmp import Correction, SidecarError, Verdict, require_xmp
 
 if TYPE_CHECKING:
     from devise.taxonomy.wordnet import Taxonomy

@@ -1,6 +1,5 @@
 """What devise demo prints and writes."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from rich.text import Text
 
 from devise.cli.demo_photos import SHEET, SHEET_REJECT, sheet_photos
 from devise.cli.output import IN_DOUBT, keywords_of, open_sheet
+from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
 from devise.files import atomic_write
 from devise.model.comparison import Added, PhotoRecord
@@ -17,9 +17,10 @@ from devise.model.labeller import LabelRequest, Model
 from devise.model.typed import parse_labels
 from devise.pages.frame import percent, printable
 from devise.pages.gallery import TITLES, typed_summary
-from devise.sidecars import names_in_sidecar, require_xmp, sidecar_of, tag_sidecar
+from devise.sidecars import names_in_sidecar, sidecar_of, tag_sidecar
 from devise.vision.folders import Found
 from devise.vision.pipeline import Extracted
+from devise.xmp import require_xmp
 
 __all__ = [
     "REPORT",
@@ -78,7 +79,7 @@ def write_keywords(model: Model, photos: Sequence[Extracted], folder: Path) -> N
     try:
         require_xmp()
     except UsageError as error:
-        print(f"devise: {error}", file=sys.stderr)
+        tell(str(error))
         return
     answers = model.run(LabelRequest(sure=IN_DOUBT)).answers_of(photos)
     named = [(keywords, answer.source) for answer in answers if (keywords := keywords_of(answer))]
@@ -107,7 +108,7 @@ def print_comparison(records: Sequence[PhotoRecord], added: Added) -> None:
 def _print_photo(console: Console, record: PhotoRecord) -> None:
     name = printable(record.name)
     if record.problem is not None:
-        print(f"devise: {name}: {record.problem}", file=sys.stderr)
+        tell(f"{name}: {record.problem}")
         return
     console.print(f"{name}: {record.shows}" if record.shows else name, style="bold", soft_wrap=True)
     table = Table(box=None, pad_edge=False, expand=True, header_style="underline")

@@ -1,11 +1,11 @@
 """The photos of devise demo: the user's own, and those in scikit-image and scikit-learn."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from devise.cli.terminal import tell
 from devise.errors import UsageError
 from devise.model.comparison import Photo
 from devise.vision.folders import Found, find_pictures
@@ -151,11 +151,11 @@ def samples(*, needed: bool, meant: bool) -> list[Photo]:
         hint = "the sample photos are in scikit-image: pip install 'devise-zsl[demo]'"
         if needed:
             raise UsageError(f"{hint}, or give your own photos")
-        _say(f"shown without samples: {hint}")
+        tell(f"shown without samples: {hint}")
         return []
     photos, lacking = sample_photos(folder, meant=meant)
     if lacking:
-        _say(f"this version of scikit-image lacks {len(lacking)} of {len(SAMPLES)} samples: {', '.join(lacking)}")
+        tell(f"this version of scikit-image lacks {len(lacking)} of {len(SAMPLES)} samples: {', '.join(lacking)}")
     if needed and not photos:
         raise UsageError("this version of scikit-image has none of the sample photos: give your own photos")
     return photos
@@ -166,11 +166,7 @@ def own_photos(paths: Sequence[Path]) -> list[Photo]:
     skipped: list[Path] = []
     photos = [Photo(found, str(found.path)) for found in find_pictures(paths, skipped.append)]
     if skipped:
-        _say(f"files left out, not pictures by their names: {len(skipped)}")
+        tell(f"files left out, not pictures by their names: {len(skipped)}")
     if paths and not photos:
-        _say("no picture in the given paths: give photos or folders of photos")
+        tell("no picture in the given paths: give photos or folders of photos")
     return photos
-
-
-def _say(line: str) -> None:
-    print(f"devise: {line}", file=sys.stderr)

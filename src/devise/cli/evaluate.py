@@ -71,12 +71,19 @@ def _opener(
 ) -> "Callable[[], Model]":
     """Return what opens the model or the ensemble; UsageError for options that only one model has."""
     from devise.model.ensemble import load_ensemble
-    from devise.model.other_space import load_in_space
+    from devise.model.labeller import Model
+    from devise.model.other_space import open_in_space
 
     vectors, policy = space.label_vectors, space.label_policy
     if len(bundles) == 1:
-        rest: dict[str, Any] = {"place": place, "on_bad": space.on_bad, "say": tell, **settings}
-        return partial(load_in_space, bundles[0], vectors, policy, distil=space.distil, **rest)
+
+        def opened() -> Model:
+            rest = {"place": place, "on_bad": space.on_bad, "say": tell, "distil": space.distil, **settings}
+            parts = open_in_space(bundles[0], vectors, policy, **rest)
+            _ = parts.surgery  # LabelError now, before any photo is read, if no trained label has a vector
+            return Model(parts)
+
+        return opened
     if vectors is not None or policy is not None or context:
         raise UsageError(
             "several models are joined in their own spaces: leave out --label-vectors, --label-policy and --context, "

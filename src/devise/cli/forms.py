@@ -1,10 +1,11 @@
 """Output formats of answers: JSON, JSON lines and CSV for programs, a table for people."""
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import IO, Any, Protocol, cast, runtime_checkable
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.padding import Padding
@@ -27,18 +28,20 @@ _LEAST = 8  # columns, below which a definition is not begun
 _STAR = " *"
 
 
-@runtime_checkable
-class Form(Protocol):
+class Form(ABC):
     """Format answers as text, one complete piece at a time."""
 
     def begin(self) -> str:
         """Return the text before the first answer."""
+        return ""
 
+    @abstractmethod
     def one(self, answer: Answer) -> str:
         """Return one complete answer."""
 
     def end(self) -> str:
         """Return the text after the last answer, even after an interrupt."""
+        return ""
 
 
 def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = False) -> Form:
@@ -55,26 +58,18 @@ def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = Fal
     return Table(request, Console(file=cast(IO[str], file), highlight=False) if file.isatty() else None)
 
 
-class JsonLines:
+class JsonLines(Form):
     """Write one JSON object per picture and line, all with the same keys."""
 
     def __init__(self, unicode: bool = True) -> None:
         self._unicode = unicode
 
-    def begin(self) -> str:
-        """Nothing."""
-        return ""
-
     def one(self, answer: Answer) -> str:
         """Return one complete answer."""
         return _json(answer, self._unicode) + "\n"
 
-    def end(self) -> str:
-        """Nothing."""
-        return ""
 
-
-class Json:
+class Json(Form):
     """Write one JSON list with one object per picture, as in `JsonLines`."""
 
     def __init__(self, unicode: bool = True) -> None:
@@ -95,7 +90,7 @@ class Json:
         return "\n]\n"
 
 
-class Csv:
+class Csv(Form):
     """Write one row per guess; an unreadable picture has one row that says why.
 
     explain: two extra columns. sure: four extra columns, with the photo's wide name in each of its rows. escaped: paths
@@ -133,10 +128,6 @@ class Csv:
         """Return all rows of one answer."""
         return csv_text(self._rows(answer))
 
-    def end(self) -> str:
-        """Nothing."""
-        return ""
-
     def _rows(self, answer: Answer) -> Iterator[list[object]]:
         path = one_line(answer.source) if self._escaped else text_name(answer.source)
         if answer.problem is not None:
@@ -154,7 +145,7 @@ class Csv:
             yield [path, rank, *facts, 0, "", *why, *wide, *helped, *_regions_cells(answer)]
 
 
-class Table:
+class Table(Form):
     """Write one block per picture, for people.
 
     console: the terminal, to whose width lines are cut; None writes whole lines without colours.
@@ -165,10 +156,6 @@ class Table:
         self._console = console
         self._blocks = 0
         self._starred = False
-
-    def begin(self) -> str:
-        """Nothing."""
-        return ""
 
     def one(self, answer: Answer) -> str:
         """Return one block; nothing for an unreadable picture, which standard error reports."""

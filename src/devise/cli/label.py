@@ -40,8 +40,9 @@ from devise.cli.progress import counting
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name, real_path
-from devise.sidecars import SidecarName, require_xmp
+from devise.sidecars import SidecarName
 from devise.tabletext import cell_text
+from devise.xmp import require_xmp
 
 if TYPE_CHECKING:
     from devise.cli.output import KeywordPlaces, Tally

@@ -1,6 +1,5 @@
 """devise labels: look up labels of the model, and compare two."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import AllNounsOption, LangOption, ModelOption
+from devise.cli.terminal import tell
 from devise.errors import counted
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ def labels(
 
     Examples: devise labels 'snow leopard'; devise labels mouse --sense n03793489; devise labels guitar harp.
     """
-    from devise.cli.terminal import tell
     from devise.errors import UsageError
     from devise.model.parts import ModelParts
 
@@ -110,7 +109,7 @@ def _draw(parts: "ModelParts", names: list[str], sense: str | None, top: int, pa
     leaves = [Leaf(taxonomy.hypernym_paths(one)[0]) for one in ids]
     with atomic_write(path) as file:
         file.write(drawn(taxonomy, leaves, {}, " and ".join(names)))
-    print(f"devise: tree of {counted(len(ids), 'name')}: {path.absolute()}", file=sys.stderr)
+    tell(f"tree of {counted(len(ids), 'name')}: {path.absolute()}")
 
 
 def _look_up(parts: "ModelParts", name: str, sense: str | None, top: int, *, all_nouns: bool, as_json: bool) -> None:
@@ -134,7 +133,7 @@ def _compare(parts: "ModelParts", name: str, other: str, as_json: bool) -> None:
     both = ask(parts, name), ask(parts, other)
     found = relation(parts, *both)
     if parts.taxonomy.find(f"{name} {other}"):
-        print(f"devise: these are two names; write '{name} {other}' in quotes for one name", file=sys.stderr)
+        tell(f"these are two names; write '{name} {other}' in quotes for one name")
     if as_json:
         output.print_json(output.relation_record(both, found))
     else:

@@ -78,7 +78,7 @@ def lookup_record(asked: Asked, nearest: Nearest) -> dict[str, Any]:
         "name": asked.name,
         "in_wordnet": asked.in_wordnet,
         "notes": list(asked.notes),
-        "senses": [_sense_record(sense) for sense in asked.senses],
+        "senses": [asdict(sense) for sense in asked.senses],
         "chosen": asked.chosen.id,
         "nearest": [_neighbour_record(one) for one in nearest.labels],
         "nearest_trained": [_neighbour_record(one) for one in nearest.trained],
@@ -148,8 +148,8 @@ def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
     """Return a record for JSON; a missing similarity is null."""
     return {
         "notes": [note for asked in both for note in asked.notes],
-        "one": _sense_record(found.one),
-        "other": _sense_record(found.other),
+        "one": asdict(found.one),
+        "other": asdict(found.other),
         "visual": _similarity_record(found.visual),
         "visual_is_predicted": found.predicted,
         "semantic": _similarity_record(found.semantic),
@@ -294,10 +294,6 @@ def counts_record(name: str, counts: _Counts, withheld: Mapping[Reason, int]) ->
 
 
 # Pieces.
-
-
-def _sense_record(sense: Sense) -> dict[str, Any]:
-    return asdict(sense) | {"terms": list(sense.terms), "path": list(sense.path)}
 
 
 def _neighbour_record(one: Neighbour) -> dict[str, Any]:

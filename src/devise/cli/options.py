@@ -136,7 +136,7 @@ def chosen_place(device: Device, precision: Precision, *, fast: bool) -> Placeme
 
 
 def check_place(option: str, path: Path | None) -> None:
-    """Raise UsageError unless this option's file can be in its folder; None passes."""
+    """Raise UsageError unless this option's file can be in its folder; None writes nothing."""
     if path is not None and (not path.absolute().parent.is_dir() or path.is_dir()):
         raise UsageError(f"{option} needs a file in an existing folder, got {path}")
 

@@ -21,18 +21,10 @@ from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted
 from devise.files import atomic_write, real_path, remove_unfinished
 from devise.model.answers import Answer, Level
-from devise.sidecars import (
-    Keyword,
-    SidecarError,
-    SidecarName,
-    not_rejected,
-    sidecar_of,
-    tag_photo,
-    tag_sidecar,
-    takes_keywords,
-)
+from devise.sidecars import SidecarName, not_rejected, sidecar_of, tag_photo, tag_sidecar, takes_keywords
 from devise.taxonomy.wordnet import ENGLISH
 from devise.vision.folders import EXTENSIONS, IGNORE_FILE, is_video
+from devise.xmp import Keyword, SidecarError
 
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model

@@ -40,8 +40,8 @@ def progress(*columns: "ProgressColumn") -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
+    hidden = not _on_terminal()
     console = Console(stderr=True, soft_wrap=True)
-    hidden = sys.stderr is None or not console.is_terminal
     return Progress(*columns, console=console, disable=hidden, redirect_stdout=False, transient=True)
 
 
@@ -55,7 +55,7 @@ def showing(what: str = "photos", total: int | None = None) -> Iterator[Bar]:
 @contextmanager
 def counting(what: str = "photos", *, hidden: bool = False) -> Iterator[Callable[..., None]]:
     """Show a counter while the block runs; yield the function that adds 1, or as many as it is given."""
-    if hidden or sys.stderr is None or not sys.stderr.isatty():
+    if hidden or not _on_terminal():
         yield lambda more=1: None
         return
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -63,3 +63,8 @@ def counting(what: str = "photos", *, hidden: bool = False) -> Iterator[Callable
     with progress(SpinnerColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeElapsedColumn()) as shown:
         task = shown.add_task("", total=None)
         yield lambda more=1: shown.advance(task, more)
+
+
+def _on_terminal() -> bool:
+    """Return whether standard error is a terminal; rich also takes FORCE_COLOR for one."""
+    return sys.stderr is not None and sys.stderr.isatty()

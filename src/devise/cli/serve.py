@@ -13,7 +13,7 @@ from devise.cli.options import DeviceOption, FastOption, ModelOption, PrecisionO
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import text_of
-from devise.sidecars import require_xmp
+from devise.xmp import require_xmp
 
 if TYPE_CHECKING:
     from devise.model.labeller import Model

@@ -10,16 +10,9 @@ from devise.cli.app import app
 from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
 from devise.files import remove_unfinished
-from devise.sidecars import (
-    SidecarError,
-    SidecarName,
-    clear_photo,
-    clear_sidecar,
-    require_xmp,
-    sidecar_of,
-    takes_keywords,
-)
+from devise.sidecars import SidecarName, clear_photo, clear_sidecar, sidecar_of, takes_keywords
 from devise.vision.folders import find_pictures
+from devise.xmp import SidecarError, require_xmp
 
 __all__ = ["unlabel"]
 

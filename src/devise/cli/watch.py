@@ -27,7 +27,8 @@ from devise.cli.options import (
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, PhotoIndexError, UsageError, counted
 from devise.files import reason_of
-from devise.sidecars import SidecarName, require_xmp, shares_stem
+from devise.sidecars import SidecarName, shares_stem
+from devise.xmp import require_xmp
 
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model

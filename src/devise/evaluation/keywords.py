@@ -11,9 +11,10 @@ from devise.evaluation.record import ImageRecord
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.word_senses import Meanings
-from devise.sidecars import SidecarError, keywords_of_person, require_xmp
+from devise.sidecars import keywords_of_person
 from devise.vision.folders import find_pictures
 from devise.vision.samples import whole_files
+from devise.xmp import SidecarError, require_xmp
 
 __all__ = ["list_tagged_photos"]
 

@@ -360,13 +360,7 @@ class LabelRun:
         best = self._shares(scores, top_k(scores, 1).scores)[:, 0]
         if not isinstance(reject, str) and reject is not None:
             none = best < reject
-        rows = np.flatnonzero(~none)
-        hedges: list[Hedge | None] = [None] * len(none)
-        if len(rows):
-            probabilities = scores[rows] / scores[rows].sum(axis=1, keepdims=True, dtype=np.float64)
-            threshold = _SURE if self.request.sure is None else self.request.sure
-            for row, hedge in zip(rows.tolist(), self._hedger.hedges(probabilities, threshold, 0), strict=True):
-                hedges[row] = hedge
+        hedges = self._hedged(scores, ~none, _SURE if self.request.sure is None else self.request.sure, 0)
         return Regions(*windows.size, sure_regions(windows.boxes, hedges, self._hedger.related))
 
     @cached_property
@@ -400,13 +394,17 @@ class LabelRun:
 
     def _hedges(self, best: np.ndarray, weights: Scores) -> list[Hedge | None]:
         """Return hedges. best: score of each picture's first guess. weights: scores as `_shares` leaves them."""
+        most = _NARROWER if self.request.top is None else self._top
+        if self.request.sure is not None:
+            return self._hedged(weights, np.ones(len(weights), dtype=bool), self.request.sure, most)
+        threshold = self.request.in_doubt
+        return [None] * len(weights) if threshold is None else self._hedged(weights, best < threshold, threshold, most)
+
+    def _hedged(self, weights: Scores, asked: np.ndarray, threshold: float, most: int) -> list[Hedge | None]:
+        """Return the hedges of the rows that are asked for, None for the others. most: narrower names of each."""
         hedges: list[Hedge | None] = [None] * len(weights)
-        threshold = self.request.in_doubt if self.request.sure is None else self.request.sure
-        if threshold is None:
-            return hedges
-        rows = np.flatnonzero(best < threshold) if self.request.sure is None else np.arange(len(weights))
+        rows = np.flatnonzero(asked)
         if len(rows):
-            most = _NARROWER if self.request.top is None else self._top
             probabilities = weights[rows] / weights[rows].sum(axis=1, keepdims=True, dtype=np.float64)
             for row, hedge in zip(rows.tolist(), self._hedger.hedges(probabilities, threshold, most), strict=True):
                 hedges[row] = hedge

@@ -18,7 +18,6 @@ from devise.arrays import LabelVectors, Surgery
 from devise.bundle.parts import SurgeryMap
 from devise.errors import UsageError, counted
 from devise.labels import LabelSet
-from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.space.embedding import random_space
 from devise.space.encoders import ENCODER_POLICIES, ENCODERS, EncodedComposer, load_encoder
@@ -36,7 +35,6 @@ __all__ = [
     "OtherSpace",
     "SurgerySettings",
     "fitting_policies",
-    "load_in_space",
     "open_composer",
     "open_in_space",
     "with_label_space",
@@ -174,26 +172,6 @@ def open_in_space(
     settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
     other = open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad, say=say)
     return with_label_space(parts, other, settings)
-
-
-def load_in_space(
-    path: Path | None,
-    vectors: str | None = None,
-    policy: str | None = None,
-    *,
-    distil: bool = False,
-    fast: bool = False,
-    prior: bool = True,
-    place: Placement = ON_CPU,
-    on_bad: OnBad = "error",
-    say: Callable[[str], None] = lambda note: None,
-) -> Model:
-    """Open the model of `open_in_space`; raise early if no trained label has a vector."""
-    parts = open_in_space(
-        path, vectors, policy, distil=distil, fast=fast, prior=prior, place=place, on_bad=on_bad, say=say
-    )
-    _ = parts.surgery
-    return Model(parts)
 
 
 def open_composer(

@@ -40,8 +40,9 @@ from devise.serve.schema import (
     Text,
 )
 from devise.serve.service import Service
-from devise.sidecars import Correction, SidecarError, corrections_of
+from devise.sidecars import corrections_of
 from devise.taxonomy.everyday import kinds
+from devise.xmp import Correction, SidecarError
 
 __all__ = ["Lang", "label_routes", "only_known", "require_photo", "said_of", "search_routes"]
 

@@ -21,7 +21,8 @@ from devise.serve.photos import PhotoSearch
 from devise.serve.problems import ServiceError, busy
 from devise.serve.schema import Corrected, CorrectionAsked
 from devise.serve.service import Service
-from devise.sidecars import Correction, SidecarError, Verdict, correct_sidecar, corrections_of, sidecar_in_use
+from devise.sidecars import correct_sidecar, corrections_of, sidecar_in_use
+from devise.xmp import Correction, SidecarError, Verdict
 
 __all__ = ["correction_routes"]
 

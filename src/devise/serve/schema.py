@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from devise.model.scorers import Method
 from devise.search.results import Likeness
-from devise.sidecars import Verdict
+from devise.xmp import Verdict
 
 __all__ = [
     "Corrected",

@@ -231,7 +231,7 @@ def split_pictures(
     say: Callable[[str], None],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Pictures, Split]:
-    """Decode the photos, and set some of the readable ones aside."""
+    """Decode the photos, and set some of the readable ones aside to measure on."""
     arrays = PhotoArrays(samples, preprocessing, int(config.held_gb * 2**30), say, on_progress)
     good = arrays.good()
     held = held_out(truth[good], config.holdout, config.seed)

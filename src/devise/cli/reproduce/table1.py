@@ -7,6 +7,7 @@ import typer
 
 from devise.cli.options import ModelOption
 from devise.cli.reproduce import reproduce
+from devise.cli.terminal import tell
 from devise.cli.train import options
 from devise.errors import TrainingError, UsageError
 
@@ -57,7 +58,7 @@ def table1(
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out needs a folder, got the file {out}")
     with sole_writer(place, TrainingError), sole_writer(out, TrainingError), options.shown_progress() as shown:
-        found = run_table1(asked, inputs, on_photos=shown.photos, say=options.say)
+        found = run_table1(asked, inputs, on_photos=shown.photos, say=tell)
         forms = {"md": report.as_markdown, "tex": report.as_latex, "csv": report.as_csv, "json": report.as_json}
         for ending, form in forms.items():
             with atomic_write(out / f"table1.{ending}") as file:

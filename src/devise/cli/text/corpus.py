@@ -1,6 +1,5 @@
 """devise text corpus: make one file of clean text from dumps, dictionaries and other texts."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -60,9 +59,10 @@ def corpus(
     """
     from devise.text.corpus import parse_source
     from devise.text.gathering import GatherConfig, gather_corpus
+    from devise.vision.pipeline import cores
 
     wanted = form or _form_of(out)
-    config = GatherConfig(wanted, _phrases(wanted, phrases, phrase_list or []), workers or _cores())
+    config = GatherConfig(wanted, _phrases(wanted, phrases, phrase_list or []), workers or cores())
     try:
         with _progress() as shown:
             task = shown.add_task("", total=None, documents=0, speed="")
@@ -106,10 +106,6 @@ def _phrases(form: "CorpusForm", nouns: bool, lists: list[Path]) -> tuple[str, .
         return ()
     listed = [phrase for path in lists for phrase in read_phrases(path)]
     return (*(default_taxonomy().lemma_names() if nouns else ()), *listed)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _progress() -> "Progress":

@@ -84,6 +84,7 @@ def train(
     """
     from devise.text.corpus import CorpusTally, TextFiles
     from devise.text.skipgram import VECTORS, SkipGramConfig, train_in_folder
+    from devise.vision.pipeline import cores
 
     if not every > 0:
         raise UsageError(f"--checkpoint-every must be above 0, got {every:g}")
@@ -95,7 +96,7 @@ def train(
         sample=sample,
         hierarchical_softmax=negative == 0 if hs is None else hs,
         negative=negative,
-        threads=_cores() if threads is None else threads,
+        threads=cores() if threads is None else threads,
         seed=seed,
         alpha=alpha,
         min_alpha=min(alpha, 1e-4),
@@ -127,12 +128,6 @@ def _phrases(nouns: bool, file: Path | None) -> tuple[str, ...] | None:
     if not nouns and file is None:
         return None
     return (*(Taxonomy.load().lemma_names() if nouns else ()), *(read_phrases(file) if file is not None else ()))
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

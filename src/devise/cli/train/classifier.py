@@ -54,11 +54,4 @@ def classifier(
     asked = options.settled(ClassifierConfig, config, settings, flags)
     place = options.default_work(out, work)
     inputs = ClassifierInputs(DEFAULT_BUNDLE if model is None else model, place, tuple(photos), classes)
-    result = options.carried_out(
-        run_classifier, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard
-    )
-    if result is not None:
-        counts = (result.photos, result.classes)
-        options.print_outcome(
-            counts, result.outcome.epoch, result.outcome.measures, out, lambda name, value: f"{value:.1f}"
-        )
+    options.carried_out(run_classifier, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard)

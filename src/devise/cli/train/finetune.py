@@ -47,13 +47,4 @@ def finetune(
     asked = options.settled(FinetuneConfig, config, settings, flags)
     place = options.default_work(out, work)
     inputs = ClassifierInputs(DEFAULT_BUNDLE if model is None else model, place, tuple(photos), classes)
-    result = options.carried_out(
-        run_finetune, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard
-    )
-    if result is not None:
-        counts = (result.photos, result.classes)
-        before = result.before
-        options.print_outcome(
-            counts, result.outcome.epoch, result.outcome.measures, out,
-            lambda name, value: f"{before[name]:.1f} before, {value:.1f} after, gain {value - before[name]:+.1f}",
-        )  # fmt: skip
+    options.carried_out(run_finetune, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard)

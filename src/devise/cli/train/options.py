@@ -6,13 +6,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
 from devise.cli.terminal import tell
 from devise.errors import TrainingError, UsageError, counted
 from devise.files import real_path, sole_writer
+
+if TYPE_CHECKING:
+    from devise.training.engine import TrainingResult
 
 __all__ = [
     "Bf16Option",
@@ -33,15 +36,12 @@ __all__ = [
     "default_work",
     "epochs_option",
     "lines_of_progress",
-    "print_outcome",
     "require_torch",
-    "say",
     "settled",
     "shown_progress",
 ]
 
 _Job = TypeVar("_Job")
-_Result = TypeVar("_Result")
 _LINE_SECONDS = 60.0
 
 PhotosOption = Annotated[
@@ -143,7 +143,7 @@ def lines_of_progress(clock: Callable[[], float] = time.monotonic) -> Shown:
         nonlocal last
         if clock() - last >= _LINE_SECONDS:
             last = clock()
-            say(line)
+            tell(line)
 
     return Shown(
         lambda done, total: tell_now_and_then(f"{done} of {counted(total, 'photo')}"),
@@ -161,18 +161,13 @@ def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, fla
     return resolve(kind, file, parse_settings(settings or []) | given)
 
 
-def say(line: str) -> None:
-    """Print a line on standard error."""
-    tell(line)
-
-
 class _Inputs(Protocol):
     @property
     def work(self) -> Path: ...
 
 
 def carried_out(
-    job: Callable[..., _Result],
+    job: "Callable[..., TrainingResult]",
     config: object,
     inputs: _Inputs,
     out: Path,
@@ -180,8 +175,8 @@ def carried_out(
     device: str,
     overwrite: bool,
     tensorboard: Path | None,
-) -> _Result | None:
-    """Run the job with progress shown; return None in all processes except the first.
+) -> None:
+    """Run the job with progress shown, and print its closing lines in the first process.
 
     job: a function like `run_surgery`, which takes config, inputs and out, and the keywords below. TrainingError if
     another process trains in the folder `inputs.work`.
@@ -194,7 +189,7 @@ def carried_out(
         if together.first:
             held.enter_context(sole_writer(inputs.work, TrainingError))
         if together.first and together.lacks_bf16 and getattr(config, "bf16", False):
-            say("this processor has no bfloat16 instructions: training is faster without --bf16")
+            tell("this processor has no bfloat16 instructions: training is faster without --bf16")
         result = job(
             config,
             inputs,
@@ -202,20 +197,17 @@ def carried_out(
             processes=together,
             report=shown.step if together.first else None,
             on_photos=shown.photos if together.first else None,
-            say=say if together.first else _say_nothing,
+            say=tell if together.first else _say_nothing,
             overwrite=overwrite,
             tensorboard=tensorboard,
         )
-    return result if together.first else None
-
-
-def print_outcome(
-    counts: tuple[int, int], epoch: int, measures: Mapping[str, float], out: Path, in_words: Callable[[str, float], str]
-) -> None:
-    """Print the closing lines. counts: photos, classes. in_words: formats a metric's name and value."""
-    print(f"{counted(counts[0], 'photo')} of {counted(counts[1], 'class')}; best epoch {epoch}")
-    for name, value in measures.items():
-        print(f"{name} on held-out photos: {in_words(name, value)}")
+    if not together.first:
+        return
+    print(f"{counted(result.photos, 'photo')} of {counted(result.classes, 'class')}; best epoch {result.outcome.epoch}")
+    for name, value in result.outcome.measures.items():
+        before = result.before.get(name)
+        gain = "" if before is None else f"{before:.1f} before, {value:.1f} after, gain {value - before:+.1f}"
+        print(f"{name} on held-out photos: {gain or f'{value:.1f}'}")
     print(f"model in {out}")
 
 

@@ -67,13 +67,4 @@ def surgery(
     place = options.default_work(out, work)
     base = DEFAULT_BUNDLE if model is None else model
     inputs = SurgeryInputs(base, place, store or place / "features", tuple(photos or ()), features, classes, vectors)
-    result = options.carried_out(
-        run_surgery, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard
-    )
-    if result is not None:
-        counts = (result.photos, result.classes)
-        before = result.before
-        options.print_outcome(
-            counts, result.outcome.epoch, result.outcome.measures, out,
-            lambda name, value: f"{before[name]:.1f} before, {value:.1f} after",
-        )  # fmt: skip
+    options.carried_out(run_surgery, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard)
