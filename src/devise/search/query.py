@@ -20,8 +20,9 @@ from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.expression import Expression, parse_expression, understood
+from devise.search.photofacts import FactColumns, PhotoFact
 from devise.search.results import Filters, Hit, Hits, Wanted
-from devise.search.store import PhotoFact, Rows
+from devise.search.store import Rows
 from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
@@ -436,29 +437,29 @@ def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.nda
 
     PhotoIndexError if no fact of any photo is known.
     """
+    columns = FactColumns.made(facts)
     dated, rated = filters.since is not None or filters.until is not None, filters.rating is not None
-    unread = sum(fact.rating is None for fact in facts) if dated or rated else 0
-    if unread == len(facts) > 0:
+    read, has_date = columns.read(), columns.dated()
+    unread = int(np.count_nonzero(~read)) if dated or rated else 0
+    if unread == len(columns) > 0:
         raise PhotoIndexError("the index has no dates and ratings: run devise index again, which only reads these")
-    keep = np.ones(len(facts), dtype=bool)
+    keep = np.ones(len(columns), dtype=bool)
     if filters.folders:
         inside = folder_filter(filters.folders, filters.below)
-        keep &= [inside(fact.path) for fact in facts]
+        keep &= np.fromiter(map(inside, columns.paths()), bool, len(columns))
     notes = [f"{counted(unread, 'photo')} left out, of unknown date and rating: run devise index again"] * bool(unread)
     if dated:
-        without = sum(
-            keep[place] and fact.rating is not None and fact.taken is None for place, fact in enumerate(facts)
-        )
+        without = int(np.count_nonzero(keep & read & ~has_date))
         notes += [f"{counted(without, 'photo')} without a date left out"] * bool(without)
-        since, until = filters.since, filters.until
-        keep &= [
-            fact.taken is not None and (since is None or since <= fact.taken) and (until is None or fact.taken <= until)
-            for fact in facts
-        ]
+        keep &= has_date
+        if filters.since is not None:
+            keep &= columns.taken >= filters.since
+        if filters.until is not None:
+            keep &= columns.taken <= filters.until
     if filters.rating is not None:
-        without = sum(keep[place] and fact.rating == 0 for place, fact in enumerate(facts))
+        without = int(np.count_nonzero(keep & (columns.ratings == 0)))
         notes += [f"{counted(without, 'photo')} without a rating left out"] * bool(without)
-        keep &= [(fact.rating or 0) >= filters.rating for fact in facts]
+        keep &= columns.ratings >= filters.rating
     return np.flatnonzero(keep), tuple(notes)
 
 
