@@ -28,11 +28,13 @@ from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
 from devise.vision.folders import folder_filter
 
-__all__ = ["NearPhotos", "PhotoScores", "PhotoSearch"]
+__all__ = ["CANDIDATES", "NearPhotos", "PhotoScores", "PhotoSearch"]
 
 PhotoScores = Float32[np.ndarray, "photos"]
 _BLOCK_BYTES = 32 * 2**20
-_AT_LEAST = 200  # photos that an approximate search looks at for each label
+CANDIDATES = 200
+"""Photos that an approximate search scores exactly for each label, at least."""
+
 _COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
 _FEW_LABELS = 64  # of more labels all photos are looked at
 _TOGETHER = 64  # photos that are named at once
@@ -269,7 +271,7 @@ class PhotoSearch:
         """Return the candidate photos of an approximate search; None for all."""
         if self._near is None or not query.probable or query.is_sum:
             return None
-        count = min(len(self), max(_AT_LEAST, 10 * top))
+        count = min(len(self), max(CANDIDATES, 10 * top))
         if query.point is not None:
             return self._near.near_point(query.point, count)
         labels = sum(len(space.labels) for space in query.spaces)
