@@ -4,11 +4,17 @@ SHARED ?= ../shared
 PHOTOS ?=
 WORDNET ?= $(firstword $(wildcard /usr/share/wordnet) build/wordnet/usr/share/wordnet)
 SOAK ?=
+OUT ?=
+AVX2 ?=
+# What keeps each library from AVX-512 on a processor that has it: OpenVINO, numba, numpy, torch, faiss.
+ONLY_AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+crc32,+cx16,+cx8,+f16c,+fma,+fsgsbase,+fxsr,+lzcnt,+mmx,+movbe,+pclmul,+popcnt,+rdrnd,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave,+xsaveopt \
+	OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" ATEN_CPU_CAPABILITY=avx2 \
+	MKL_ENABLE_INSTRUCTIONS=AVX2 FAISS_SIMD_LEVEL=AVX2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-all bench bench-compare bench-peers docs chromium default-model taxonomy clean
+.PHONY: help setup demo check format test test-all bench bench-page bench-compare bench-peers docs chromium default-model taxonomy clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,8 +45,11 @@ chromium: ## Install Debian's browser for the tests of the page, where that can 
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "no chromium: the browser tests are skipped (as root: apt-get install chromium)"
 
-bench: .venv/.all ## Speed and memory, as a table and as JSON; SOAK=60 instead sends the service hostile requests for 60 minutes
-	$(BIN)/python -m bench$(if $(SOAK),.soak --minutes $(SOAK))
+bench: .venv/.all ## Speed and memory, 15 minutes, into OUT=file.json; AVX2=1 without AVX-512; SOAK=60 instead sends hostile requests for 60 minutes
+	$(if $(AVX2),$(ONLY_AVX2)) $(BIN)/python -m bench$(if $(SOAK),.soak --minutes $(SOAK))$(if $(OUT), --json $(OUT))
+
+bench-page: .venv/.all ## Make docs/benchmarks.md from bench/avx512.json and bench/avx2.json
+	$(BIN)/python -m bench.page
 
 bench-compare: .venv/.all ## This checkout beside the commit BASE=, command by command in turn; 1 if one is surely slower than 3 %
 	$(BIN)/python -m bench.compare $(BASE)
