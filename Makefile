@@ -2,12 +2,19 @@
 PYTHON ?= python3
 SHARED ?= ../shared
 PHOTOS ?=
+WORDNET ?= $(firstword $(wildcard /usr/share/wordnet) build/wordnet/usr/share/wordnet)
 SOAK ?=
+OUT ?=
+AVX2 ?=
+# What keeps each library from AVX-512 on a processor that has it: OpenVINO, numba, numpy, torch, faiss.
+ONLY_AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+crc32,+cx16,+cx8,+f16c,+fma,+fsgsbase,+fxsr,+lzcnt,+mmx,+movbe,+pclmul,+popcnt,+rdrnd,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave,+xsaveopt \
+	OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" ATEN_CPU_CAPABILITY=avx2 \
+	MKL_ENABLE_INSTRUCTIONS=AVX2 FAISS_SIMD_LEVEL=AVX2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-all bench bench-compare bench-peers docs chromium default-model taxonomy clean
+.PHONY: help setup demo check format test test-all bench bench-page bench-compare bench-peers docs chromium default-model taxonomy clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,8 +45,11 @@ chromium: ## Install Debian's browser for the tests of the page, where that can 
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "no chromium: the browser tests are skipped (as root: apt-get install chromium)"
 
-bench: .venv/.all ## Speed and memory, as a table and as JSON; SOAK=60 instead sends the service hostile requests for 60 minutes
-	$(BIN)/python -m bench$(if $(SOAK),.soak --minutes $(SOAK))
+bench: .venv/.all ## Speed and memory, 15 minutes, into OUT=file.json; AVX2=1 without AVX-512; SOAK=60 instead sends hostile requests for 60 minutes
+	$(if $(AVX2),$(ONLY_AVX2)) $(BIN)/python -m bench$(if $(SOAK),.soak --minutes $(SOAK))$(if $(OUT), --json $(OUT))
+
+bench-page: .venv/.all ## Make docs/benchmarks.md from bench/avx512.json and bench/avx2.json
+	$(BIN)/python -m bench.page
 
 bench-compare: .venv/.all ## This checkout beside the commit BASE=, command by command in turn; 1 if one is surely slower than 3 %
 	$(BIN)/python -m bench.compare $(BASE)
@@ -50,19 +60,25 @@ bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTO
 docs: .venv/.all ## Build the documentation into build/docs; a warning is an error
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/docs
 
-default-model: .venv/.all ## Build src/devise/default_model again; SHARED= says where text and photos are, KEEP=1 keeps the word vectors
+default-model: .venv/.all $(WORDNET) ## Build src/devise/default_model again; SHARED= says where text and photos are, KEEP=1 keeps the word vectors
 	mkdir -p build/default-model
 	$(BIN)/python -m tools.default_model --out src/devise/default_model --work build/default-model \
-		--articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
+		--wordnet $(WORDNET) --articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
 		--photos $(SHARED)/data/photos/ilsvrc-one-per-class $(SHARED)/data/photos/ilsvrc-five-per-class \
 		--bounds $(SHARED)/data/photos/ilsvrc-one-per-class --splits $(SHARED)/data/splits/imagenet-testsets.json \
 		--languages $(SHARED)/data/languages $(if $(KEEP),--keep)
 
-taxonomy: .venv/.all ## Pack WordNet's nouns again, from Debian's wordnet-base
-	$(BIN)/python -m tools.pack_wordnet /usr/share/wordnet --out src/devise/taxonomy/wordnet-3.0-nouns.bin
+taxonomy: .venv/.all $(WORDNET) ## Pack WordNet's nouns again, from Debian's wordnet-base
+	$(BIN)/python -m tools.pack_wordnet $(WORDNET) --out src/devise/taxonomy/wordnet-3.0-nouns.bin
 
 clean: ## Remove what was made, .venv too
 	rm -rf .venv .venv-peers build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Debian's package, unpacked here where it is not installed: no rights of root are needed.
+build/wordnet/usr/share/wordnet:
+	mkdir -p build/wordnet
+	cd build/wordnet && { apt-get download -qq wordnet-base || { apt-get update -qq && apt-get download -qq wordnet-base; }; } \
+		&& dpkg -x wordnet-base_*.deb .
 
 # The labelling install is a part of the whole one: no torch, no numba.
 .venv/.labelling: pyproject.toml constraints.txt

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Figure", "Reading", "interleaved", "median", "ratio", "spread", "table", "timed"]
+__all__ = ["Figure", "Reading", "interleaved", "median", "number", "ratio", "spread", "table", "timed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class Figure:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self) | {"met": self.met}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "Figure":
+        """What `to_dict` gave; `met` follows from the rest."""
+        return cls(**{name: value for name, value in stored.items() if name != "met"})
 
 
 def median(values: Iterable[float]) -> float:
@@ -128,17 +133,17 @@ def _cells(figure: Figure) -> tuple[str, str, str, str]:
     """What it is, its value, its range, its target."""
     runs = ""
     if figure.runs > 1 and figure.low is not None and figure.high is not None:
-        runs = f"{_number(figure.low)} to {_number(figure.high)}, {figure.runs} runs"
+        runs = f"{number(figure.low)} to {number(figure.high)}, {figure.runs} runs"
     target = ""
     if figure.limit is not None:
-        target = f"{'>=' if figure.at_least else '<='} {_number(figure.limit)} {'met' if figure.met else 'MISSED'}"
-    return figure.what, f"{_number(figure.value)} {figure.unit}".strip(), runs, target
+        target = f"{'>=' if figure.at_least else '<='} {number(figure.limit)} {'met' if figure.met else 'MISSED'}"
+    return figure.what, f"{number(figure.value)} {figure.unit}".strip(), runs, target
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits that count, without an exponent.
 
-    >>> _number(1234.5), _number(12.345), _number(0.012345)
+    >>> number(1234.5), number(12.345), number(0.012345)
     ('1234', '12.3', '0.0123')
     """
     size = abs(value)

@@ -4,19 +4,21 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "cores", "facts", "load"]
+__all__ = ["ROOT", "cores", "facts", "instructions", "load"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 
-_PACKAGES = ("jaxtyping", "numpy", "openvino", "pillow", "rich", "safetensors", "simplejpeg", "typer")
+_PACKAGES = ("numpy", "openvino", "pillow", "rich", "safetensors", "simplejpeg", "typer")
 _SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
+_WITHHELD = ("ONEDNN_MAX_CPU_ISA", "NUMBA_CPU_FEATURES", "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "FAISS_SIMD_LEVEL")
+"""By which libraries are kept from instructions that the processor has; `make bench AVX2=1` sets them all."""
 
 
 def facts(more: Sequence[str] = ()) -> dict[str, Any]:
@@ -30,7 +32,8 @@ def facts(more: Sequence[str] = ()) -> dict[str, Any]:
         "system": platform.platform(),
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in (*_PACKAGES, *more)},
-        "environment": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
+        "instructions": instructions(_flags(), os.environ),
+        "environment": {name: os.environ[name] for name in (*_SETTINGS, *_WITHHELD) if name in os.environ},
         "commit": _commit(),
     }
 
@@ -45,14 +48,40 @@ def load() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
-def _cpu() -> str:
-    """The model, and its numbers where the name alone says little."""
+def instructions(flags: Container[str], environment: Mapping[str, str]) -> str:
+    """The widest vector instructions that the libraries use, for the heading of a column.
+
+    >>> instructions({"avx2", "avx512f", "avx512_vnni"}, {})
+    'AVX-512 with VNNI'
+    >>> instructions({"avx2", "avx512f"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    'AVX2, AVX-512 switched off'
+    """
+    if "avx512f" not in flags:
+        return ("AVX2 with VNNI" if "avx_vnni" in flags else "AVX2") if "avx2" in flags else platform.machine()
+    if environment.get("ONEDNN_MAX_CPU_ISA") == "AVX2":
+        return "AVX2, AVX-512 switched off"
+    return "AVX-512 with VNNI" if "avx512_vnni" in flags else "AVX-512"
+
+
+def _flags() -> list[str]:
+    return _cpuinfo().get("flags", "").split()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What the system says of the first core; nothing where it has no such file."""
     path = Path("/proc/cpuinfo")
     if not path.is_file():
-        return platform.processor() or platform.machine()
+        return {}
     first = path.read_text(encoding="utf-8").split("\n\n")[0]
     lines = (line.partition(":") for line in first.splitlines())
-    known = {key.strip(): value.strip() for key, _, value in lines}
+    return {key.strip(): value.strip() for key, _, value in lines}
+
+
+def _cpu() -> str:
+    """The model, and its numbers where the name alone says little."""
+    known = _cpuinfo()
+    if not known:
+        return platform.processor() or platform.machine()
     name = known.get("model name", platform.machine())
     return f"{name} (family {known.get('cpu family', '?')}, model {known.get('model', '?')})"
 

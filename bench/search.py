@@ -10,10 +10,11 @@ from bench.photos import Photos
 from devise.model.labeller import Model, load
 from devise.model.typed import parse_labels
 from devise.search.nearest_photos import open_search
+from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import index_photos
 from devise.search.query import PhotoSearch
 from devise.search.results import Wanted
-from devise.search.store import PhotoFact, Rows
+from devise.search.store import Rows
 
 __all__ = ["measure_search", "synthetic_rows"]
 

@@ -32,7 +32,10 @@ _WARM_WORDS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class SkipGramCase:
-    """What all train on: the first `words` words of the texts, once, hierarchical softmax."""
+    """What all train on: the first `words` words of the texts, once, hierarchical softmax.
+
+    judged: what the vectors know is measured too, by word pairs and analogies.
+    """
 
     texts: tuple[Path, ...]
     words: int
@@ -42,6 +45,7 @@ class SkipGramCase:
     sample: float = 1e-3
     threads: int = 2
     seed: int = 1
+    judged: bool = False
 
     def settings(self) -> dict[str, Any]:
         names = ("dim", "window", "min_count", "sample", "threads", "seed")
@@ -53,6 +57,8 @@ def measure_skipgram(case: SkipGramCase, scratch: Path) -> list[Figure]:
     section = f"Skip-gram, {case.words / 1e6:g} M words, {case.dim}-D, hs, window {case.window}, {case.threads} threads"
     shared = Path(os.environ.get("DEVISE_SHARED", ROOT.parent / "shared")) / "data"
     texts = case.texts or tuple(shared / "text" / name for name in _TEXTS)
+    if missing := [text for text in texts if not text.is_file()]:
+        return [Figure(section, "not measured", 0, "", note=f"no text {missing[0]}: give --text FILES")]
     tokens, few = scratch / "tokens.txt", scratch / "few.txt"
     sentences = list(_first(texts, _WARM_WORDS))
     write_tokens(few, sentences)
@@ -78,7 +84,7 @@ def measure_skipgram(case: SkipGramCase, scratch: Path) -> list[Figure]:
         if "updates" in found:
             reached = 6 * case.dim * found["updates"] / found["training"] / 1e9
             figures.append(Figure(section, f"{name}: arithmetic", reached, "GFLOP/s"))
-        figures += _quality(section, name, table, shared / "similarity")
+        figures += _quality(section, name, table, shared / "similarity" if case.judged else None)
     figures.append(Figure.of(section, "numpy's product of matrices, all cores", peaks, "GFLOP/s"))
     arithmetic = [figure.value for figure in figures if figure.what == "ours: arithmetic"]
     if arithmetic:
@@ -124,9 +130,9 @@ def _trained(name: str, tokens: Path, case: SkipGramCase, scratch: Path) -> dict
     return found | {"whole": whole}
 
 
-def _quality(section: str, name: str, table: WordTable, folder: Path) -> list[Figure]:
+def _quality(section: str, name: str, table: WordTable, folder: Path | None) -> list[Figure]:
     figures = [Figure(section, f"{name}: vocabulary", len(table), "words")]
-    if not folder.is_dir():
+    if folder is None or not folder.is_dir():
         return figures
     for one in _SETS:
         judged = judge_pairs(table, read_pairs(folder / f"{one}.txt"))

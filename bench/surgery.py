@@ -170,6 +170,6 @@ def _streaming(scratch: Path, stored: int) -> list[Figure]:
     shutil.rmtree(folder)
     note = f"{count:,} of ImageNet's {_WHOLE:,} rows, {count * _FEATURES * 4 / 1e9:.1f} GB, written in {wrote:.0f} s"
     return [
-        Figure(_STREAM, "rows read, in training order", median([rate]), "a second", note=note),
+        Figure(_STREAM, "rows read, in training order", median([rate]), "rows/s", note=note),
         Figure(_STREAM, "peak memory of the process", peak / 1e6, "MB", limit=_MEMORY),
     ]

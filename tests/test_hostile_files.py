@@ -34,7 +34,8 @@ from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.model.labeller import LabelRequest, Model
 from devise.search import label_parts
-from devise.search.store import Header, PhotoFact, PhotoStore, Rows
+from devise.search.photofacts import PhotoFact
+from devise.search.store import Header, PhotoStore, Rows
 from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.space.prior import Prior
 from devise.text import gathering, skipgram

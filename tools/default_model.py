@@ -9,9 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import Float32, Int64, LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, file_sha256, open_bundle
 from devise.bundle.label_table import encode_label_table
 from devise.bundle.manifest import BackboneFacts, LabelPolicyFacts, LabelSpaceFacts, Manifest, Provenance

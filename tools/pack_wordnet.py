@@ -51,10 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 _HYPERNYM, _INSTANCE = "@", "@i"
 
 
@@ -140,3 +136,7 @@ def _exceptions(path: Path) -> dict[str, tuple[str, ...]]:
             raise TaxonomyError(f"{path} line {number} is not a plural and its singulars")
         exceptions[plural] = tuple(bases)
     return exceptions
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import LabelVectors
+from devise.arrays import Int64, LabelVectors
 from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError, counted

@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
 
+from devise.arrays import Bool, Float32, Int64
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
 from devise.errors import TrainingError, UsageError

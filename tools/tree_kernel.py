@@ -7,8 +7,8 @@ information content (Resnik 1995) minus that of its best informed parent; the ke
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from devise.arrays import Float32, Int64
 from devise.errors import TaxonomyError
 from devise.taxonomy.wordnet import Taxonomy
 from tools import parser

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, Real
 
-from devise.arrays import LabelVectors, Queries, Ranking, Scores
+from devise.arrays import Float32, Float64, Int64, LabelVectors, Queries, Ranking, Real, Scores
 from devise.errors import UsageError, VectorsError, counted
 
 __all__ = ["TIE_RULE", "LabelBias", "Matches", "average_ranks", "nearest", "ranks", "skewness", "spearman", "top_k"]

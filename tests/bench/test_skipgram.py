@@ -30,7 +30,7 @@ def test_a_program_that_is_missing_is_named(tmp_path: Path, monkeypatch):
 @pytest.mark.slow
 def test_all_programs_are_measured(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("DEVISE_SHARED", str(tmp_path / "nothing"))
-    case = SkipGramCase((corpus(tmp_path, "a.txt"),), 1000, dim=16, window=3, min_count=1, threads=1)
+    case = SkipGramCase((corpus(tmp_path, "a.txt"),), 1000, dim=16, window=3, min_count=1, threads=1, judged=True)
     figures = {figure.what: figure for figure in measure_skipgram(case, tmp_path)}
     assert figures["ours: training alone"].value > 0
     assert figures["ours: arithmetic"].value > 0

@@ -25,6 +25,7 @@ from devise.bundle.parts import (
 from devise.errors import BundleError
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, KernelSurgery
+from devise.text.vectors import decoded
 
 
 def test_classifier_round_trip(model: Any) -> None:
@@ -48,7 +49,7 @@ def test_surgery_round_trip(model: Any) -> None:
 def test_label_vectors_in_8_bits_keep_length_and_zeros(model: Any) -> None:
     vectors = model.label_vectors.copy()
     vectors[2] = 0
-    read = decode_label_vectors(encode_label_vectors(vectors), model.manifest)
+    read = decoded(decode_label_vectors(encode_label_vectors(vectors), model.manifest))
     assert np.array_equal(read[2], np.zeros(4, np.float32))
     lengths = np.linalg.norm(read.astype(np.float64), axis=1)
     np.testing.assert_allclose(np.delete(lengths, 2), 1, atol=2e-7)  # float32 rounding
@@ -63,14 +64,14 @@ def test_codes_are_what_the_vectors_are_made_of(model: Any) -> None:
     assert stored["vectors"].dtype == np.int8
     rows = zip(stored["vectors"], stored["scales"], strict=True)
     by_hand = [[int(code) * float(scale) for code in row] for row, scale in rows]
-    np.testing.assert_allclose(decode_label_vectors(data, model.manifest), by_hand, rtol=1e-7)
+    np.testing.assert_allclose(decoded(decode_label_vectors(data, model.manifest)), by_hand, rtol=1e-7)
 
 
 @pytest.mark.parametrize("rows", [1, 511, 512, 513, 1300])
 def test_blocks_of_rows_leave_none_out(model: Any, rows: int) -> None:
     vectors = np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)
     manifest = replace(model.manifest, label_space=LabelSpaceFacts(rows, 0, 4))
-    read = decode_label_vectors(encode_label_vectors(vectors), manifest)
+    read = decoded(decode_label_vectors(encode_label_vectors(vectors), manifest))
     assert (np.abs(read - vectors).max(axis=1) <= np.abs(vectors).max(axis=1) / 127).all()
     lengths = np.linalg.norm(vectors, axis=1)
     np.testing.assert_allclose(np.linalg.norm(read, axis=1), lengths, rtol=1e-6)  # float32 rounding

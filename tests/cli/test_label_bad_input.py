@@ -543,6 +543,15 @@ def test_a_pipe_as_output_is_written_to_and_stays_one(label: Any, photo: Path) -
 
 
 @POSIX
+def test_what_a_killed_run_left_beside_the_output_goes(label: Any, photo: Path, tmp_path: Path) -> None:
+    left = [tmp_path / name for name in (".labels.csv.0123456789abcdef.part", ".page.html.0123456789abcdef.part")]
+    yours = tmp_path / ".notes.part"
+    for path in (*left, yours):
+        path.write_text("half")
+    assert label(photo, "-o", tmp_path / "labels.csv").code == 0
+    assert [path.exists() for path in (*left, yours)] == [False, False, True]
+
+
 def test_a_link_as_output_is_followed(label: Any, photo: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "kept.csv").write_text("old")

@@ -37,7 +37,7 @@ def test_all_are_named_and_the_video_is_counted(label, phone: Path):
 
 def test_a_video_by_name_is_no_picture(label, phone: Path):
     done = label(phone / "IMG_1.MOV")
-    assert (done.code, done.err) == (1, f"devise: {phone / 'IMG_1.MOV'}: a video, not a picture\n")
+    assert (done.code, done.err) == (1, f"devise: {phone / 'IMG_1.MOV'}: a video, not a picture: --video names it\n")
 
 
 def test_a_missing_package_is_said_once_and_its_photos_are_counted(

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ from PIL import Image
 
 from devise.cli import watch
 from devise.errors import PhotoIndexError
+from devise.model.labeller import LabelRequest, Model
 from devise.search.store import PhotoStore
-from devise.search.watching import Pending
+from devise.search.watching import Pending, Unwritten
+from devise.sidecars import SidecarName, sidecar_of
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("watchfiles", reason="devise watch is an extra: pip install 'devise-zsl[watch]'")
@@ -155,7 +159,7 @@ def test_what_cannot_be_written_is_tried_again_and_said_once(
 
     monkeypatch.setattr(watch, "_RETRY", 0.0)
     path = str(photo(tmp_path / "a.png", 1))
-    keeper = SimpleNamespace(exclude=(), roots=(tmp_path,), update=update)
+    keeper = SimpleNamespace(exclude=(), roots=(tmp_path,), update=update, retry=lambda now: None)
     there = {tmp_path: (tmp_path.stat().st_dev, tmp_path.stat().st_ino)}
     watch._follow(iter([[(1, path)], *[[]] * 5]), Pending(0.0), keeper, there)  # type: ignore[arg-type]
     assert asked == [[path]] * 5
@@ -164,6 +168,86 @@ def test_what_cannot_be_written_is_tried_again_and_said_once(
         "devise: another process is writing to it; tried again",
         "devise: index/part: No space left on device; tried again",
     ]
+
+
+def test_a_sidecar_that_could_not_be_written_is_written_when_it_can_be(tmp_path: Path):
+    """At an event, and at the next start: the photo is in the index meanwhile."""
+    photos, index = tmp_path / "photos", tmp_path / "index"
+    blocked = [photos / f"{name}.png.xmp" for name in "abc"]
+    for number, path in enumerate(blocked):
+        photo(path.with_suffix(""), number)
+        path.mkdir()
+    with watching(photos, "--index", index, "--xmp", "--sure", "0.01") as process:
+        assert "it is a folder" in until(process, "watching")
+        assert names(index) == ["a.png", "b.png", "c.png"]
+        blocked[0].rmdir()
+        until(process, "1 sidecar written")
+        process.kill()
+    assert [path.is_file() for path in blocked] == [True, False, False]
+    blocked[1].rmdir()
+    with watching(photos, "--index", index, "--xmp", "--sure", "0.01") as process:
+        said = until(process, "watching")
+        assert ("1 sidecar written" in said, "1 failed" in said) == (True, True)
+    assert [path.is_file() for path in blocked] == [True, True, False]
+
+
+def keeper_of(model: Model, photos: Path, index: Path) -> watch._Keeper:
+    waiting = Unwritten.opened(index / ".unwritten.json", 60.0)
+    run = model.run(LabelRequest(sure=0.01))
+    return watch._Keeper(model, index, (photos,), (), run, SidecarName.full, waiting)
+
+
+def test_a_photo_that_comes_or_changes_while_others_are_named_gets_its_sidecar_first(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    photos, index = tmp_path / "photos", tmp_path / "index"
+    early, changed, late = (photo(photos / f"{name}.png", number) for number, name in enumerate("abc"))
+    late.unlink()
+    keeper = keeper_of(small, photos, index)
+    write, name = watch._Keeper._write_sidecars, watch._Keeper._named
+
+    def written(self: watch._Keeper, *arguments: Any) -> None:
+        write(self, *arguments)
+        photo(changed, 11)
+        os.utime(changed, (1, 1))
+
+    def named(self: watch._Keeper, paths: Iterator[Path]) -> None:
+        name(self, paths)
+        photo(late, 2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch._Keeper, "_write_sidecars", written)
+        patch.setattr(watch._Keeper, "_named", named)
+        keeper.catch_up([photos])
+    assert names(index) == ["a.png"]  # the other two have events, which are looked at next
+    sidecar_of(changed).unlink()
+    keeper.update([str(changed), str(late)])
+    assert names(index) == ["a.png", "b.png", "c.png"]
+    assert all(sidecar_of(one).is_file() for one in (early, changed, late))
+
+
+def test_one_sidecar_is_tried_again_and_then_the_others(
+    small: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    index = tmp_path / "index"
+    blocked = [Path(f"{photo(tmp_path / 'photos' / f'{name}.png', number)}.xmp") for number, name in enumerate("abc")]
+    for path in blocked:
+        path.mkdir()
+    keeper = keeper_of(small, tmp_path / "photos", index)
+    waiting = keeper.unwritten
+    keeper.catch_up([tmp_path / "photos"])
+    assert len(waiting.paths) == 3
+    capsys.readouterr()
+    blocked[2].rmdir()
+    keeper.retry(monotonic() + 60.0)  # of a.png, in vain
+    assert (capsys.readouterr().err, blocked[2].exists()) == ("", False)
+    keeper.retry(monotonic())  # too early
+    assert next(iter(waiting.paths)).endswith("b.png")
+    blocked[1].rmdir()
+    keeper.retry(monotonic() + 60.0)
+    assert [path.is_file() for path in blocked] == [False, True, True]
+    assert [Path(path).name for path in waiting.paths] == ["a.png"]
+    assert "1 sidecar written, 0 unchanged, 1 failed" in capsys.readouterr().err
 
 
 def test_folders_only(tmp_path: Path):

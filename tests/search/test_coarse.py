@@ -82,3 +82,12 @@ def test_what_is_certainly_lower_is_left_out():
     assert may_be_first(scores, np.full(5, 0.0, np.float32), 2).tolist() == [1, 3]
     assert may_be_first(np.array([-np.inf, 1], np.float32), np.zeros(2, np.float32), 1).tolist() == [1]
     assert may_be_first(np.array([-np.inf, -np.inf], np.float32), np.zeros(2, np.float32), 1).tolist() == [0, 1]
+
+
+def test_rows_whose_true_score_may_be_above_are_kept():
+    rng = np.random.default_rng(3)
+    scores, slack = rng.standard_normal(500).astype(np.float32), np.full(500, 0.1, np.float32)
+    for above in (0.0, 0.7):
+        true = scores + rng.uniform(-0.1, 0.1 + above, 500)
+        best = np.argsort(-true)[:20]
+        assert set(best) <= set(may_be_first(scores, slack, 20, above))

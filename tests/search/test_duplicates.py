@@ -14,8 +14,9 @@ from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
 from devise.search import duplicates
 from devise.search.duplicates import Group, correlations, find_duplicates, move_copies, small_views
+from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import header_of, index_photos
-from devise.search.store import PhotoFact, PhotoStore, Rows
+from devise.search.store import PhotoStore, Rows
 
 pytest.importorskip("pyarrow")
 

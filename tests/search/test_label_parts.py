@@ -16,7 +16,7 @@ from PIL import Image
 from devise.cli.label_parts import PartsJob, label_in_parts
 from devise.errors import DeviseError, UsageError
 from devise.model.labeller import LabelRequest, Model
-from devise.search.label_parts import chunks, done_names, label_chunk, open_parts, problems_in
+from devise.search.label_parts import chunks, done_in, label_chunk, open_parts
 from devise.vision.collections import find_items
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -39,7 +39,7 @@ def label_all(model: Model, photos: Path, folder: Path, size: int = 2) -> int:
     """How many photos were labelled now."""
     open_parts(folder, model, REQUEST)
     run, now = model.run(REQUEST), 0
-    for chunk in chunks(find_items([str(photos)]), done_names(folder), size):
+    for chunk in chunks(find_items([str(photos)]), done_in(folder).names, size):
         label_chunk(run, chunk, folder)
         now += len(chunk)
     return now
@@ -60,7 +60,7 @@ def test_the_parts_say_what_label_many_says(small: Model, photos: Path, tmp_path
         expected = [{"id": g.label.id, "name": g.label.name, "score": pytest.approx(g.score)} for g in answer.guesses]
         assert row["guesses"] == expected
     assert not answers
-    assert problems_in(tmp_path / "out") == 1
+    assert done_in(tmp_path / "out").problems == 1
 
 
 def test_a_second_run_does_what_is_new_only(small: Model, photos: Path, tmp_path: Path):
@@ -92,7 +92,7 @@ def test_a_damaged_part_is_named(small: Model, photos: Path, tmp_path: Path):
     part = next((tmp_path / "out").glob("part-*"))
     part.write_bytes(part.read_bytes()[:50])
     with pytest.raises(DeviseError, match=r"part-\w+.parquet: is damaged .*: remove it"):
-        done_names(tmp_path / "out")
+        done_in(tmp_path / "out")
     part.unlink()
     assert 0 < label_all(small, photos, tmp_path / "out") <= 2
 
@@ -221,9 +221,12 @@ def test_damaged_facts_are_told(text: str, small: Model, tmp_path: Path):
 
 def test_a_part_without_a_photos_name_is_named(tmp_path: Path):
     pa = pytest.importorskip("pyarrow")
-    parquet.write_table(pa.table({"photo": pa.array([None, "a"], pa.string())}), tmp_path / "part-0.parquet")
+    parquet.write_table(
+        pa.table({name: pa.array([None, "a"], pa.string()) for name in ("photo", "problem")}),
+        tmp_path / "part-0.parquet",
+    )
     with pytest.raises(DeviseError, match=r"part-0.parquet: is damaged \(column photo lacks values\)"):
-        done_names(tmp_path)
+        done_in(tmp_path)
 
 
 def test_folders_of_before_nouns_were_withheld_continue_with_all_nouns_alone(small: Model, tmp_path: Path):
@@ -248,9 +251,10 @@ def test_a_text_stored_once_for_very_many_rows_is_refused(
     """Of 240 kB, 2 million rows took 6 GB."""
     pa = pytest.importorskip("pyarrow")
     photos = pa.array(["x" * 1000]).take(pa.array([0] * 20_000))
-    parquet.write_table(pa.table({"photo": photos}), tmp_path / "part-a.parquet", compression="zstd")
-    assert done_names(tmp_path) == {"x" * 1000}
+    table = pa.table({"photo": photos, "problem": pa.nulls(20_000, pa.string())})
+    parquet.write_table(table, tmp_path / "part-a.parquet", compression="zstd")
+    assert done_in(tmp_path).names == {"x" * 1000}
     monkeypatch.setattr("devise.search.store._RATIO", 1)
     monkeypatch.setattr(f"devise.search.store.{limit}", 10_000)
     with pytest.raises(DeviseError, match=rf"part-a.parquet: is damaged \(.*{told}"):
-        done_names(tmp_path)
+        done_in(tmp_path)

@@ -16,8 +16,9 @@ from PIL import Image
 from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
 from devise.search import photoindex
+from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import Indexed, PhotoSide, header_of, index_photos
-from devise.search.store import PhotoFact, PhotoStore, Rows
+from devise.search.store import PhotoStore, Rows
 
 pytest.importorskip("pyarrow")
 

@@ -16,10 +16,11 @@ from devise.model.typed import TypedLabel, parse_labels
 from devise.pages.contact_sheet import contact_sheet
 from devise.search.expression import parse_expression
 from devise.search.nearest_photos import open_search, refresh_nearest
+from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import PhotoSide, index_photos
 from devise.search.query import PhotoSearch
 from devise.search.results import Hit, Hits, Term, Wanted
-from devise.search.store import PhotoFact, Rows
+from devise.search.store import Rows
 
 pytest.importorskip("pyarrow")
 
@@ -278,6 +279,26 @@ def test_approximate_search_finds_what_exact_search_finds(small: Model, photos: 
     assert "nearest.faiss: is damaged" in damaged.notes[0]
     assert refresh_nearest(small, tmp_path / "index", 10, above=100) is None
     assert open_search(small, tmp_path / "index").find(words("zebra")).exact
+
+
+def test_rows_kept_in_one_file_give_the_same_answers(small: Model, tmp_path: Path, many: Rows):
+    from devise.search.photoindex import header_of
+    from devise.search.store import PhotoStore
+
+    index = tmp_path / "index"
+    PhotoStore.created(index, header_of(small.parts)).append(many)
+    before = open_search(small, index).find(words("zebra"), top=10)
+    assert refresh_nearest(small, index, len(many), kept_above=100) is None
+    assert (index / "rows.bin").is_file()
+    assert open_search(small, index).find(words("zebra"), top=10) == before
+    (index / "rows.bin").write_bytes(b"no rows")
+    found = open_search(small, index).find(words("zebra"), top=10)
+    assert found.hits == before.hits
+    assert "rows.bin: is damaged" in found.notes[0]
+    refresh_nearest(small, index, len(many), kept_above=100)
+    assert open_search(small, index).find(words("zebra"), top=10) == before
+    refresh_nearest(small, index, len(many))
+    assert not (index / "rows.bin").exists()
 
 
 def test_the_contact_sheet_is_one_page_that_loads_nothing(search: PhotoSearch, photos: Path):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from devise.errors import PhotoIndexError, UsageError
 from devise.search import store as store_module
-from devise.search.store import Header, PhotoFact, PhotoStore, Rows, fingerprint, from_table, to_table
+from devise.search.photofacts import PhotoFact
+from devise.search.store import Header, PhotoStore, Rows, fingerprint, from_table, to_table
 
 pytest.importorskip("pyarrow")
 
@@ -357,3 +359,39 @@ def test_a_part_with_numbers_that_make_no_sense_is_named(store: PhotoStore, colu
     store.append(rows)
     with pytest.raises(PhotoIndexError, match=r"part-00000001.parquet: .*not finite"):
         store.rows()
+
+
+def test_kept_rows_are_those_of_the_parts(store: PhotoStore, monkeypatch: pytest.MonkeyPatch):
+    write(store, some_rows("b", "a\udcff"))
+    write(store, some_rows("c", "b", seed=1))
+    write(store, Rows.gone(["/p/c"], 3, 2))
+    gathered = store.rows()
+    assert not store.keeps()
+    store.keep(gathered)
+    assert store.keeps()
+    with monkeypatch.context() as patch:
+        patch.setattr(PhotoStore, "_gathered", lambda *_: pytest.fail("the parts were read"))
+        assert same(store.rows(), gathered)
+        copied = store.path.with_name("copied")
+        shutil.copytree(store.path, copied)  # with other times
+        assert same(PhotoStore.opened(copied).rows(), gathered)
+    write(store, some_rows("d", seed=2))
+    assert not store.keeps()
+    assert [fact.path for fact in store.rows().facts] == ["/p/a\udcff", "/p/b", "/p/d"]
+    store.keep(store.rows())
+    store.forget_kept()
+    assert store.rows_and_note()[1] == ""
+
+
+def test_damaged_kept_rows_are_read_from_the_parts(store: PhotoStore):
+    write(store, some_rows("a", "b"))
+    gathered = store.rows()
+    store.keep(gathered)
+    file = store.path / "rows.bin"
+    whole = bytearray(file.read_bytes())
+    whole[-3] ^= 1
+    file.write_bytes(whole)
+    rows, note = store.rows_and_note()
+    assert same(rows, gathered)
+    assert "rows.bin: is damaged (the sha256 of shares differs)" in note
+    assert not store.keeps()

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 from smallmodel import write_small_bundle
 
-from devise.errors import UsageError
+from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
 from devise.search.photoindex import index_photos
-from devise.search.watching import Pending, changed_photos, path_changes, photo_of
+from devise.search.watching import Pending, Unwritten, changed_photos, path_changes, photo_of
 from devise.vision.folders import Found, find_pictures, is_found
 
 pytest.importorskip("pyarrow")
@@ -35,6 +35,24 @@ def test_an_event_begins_the_wait_again_and_a_missing_file_waits_too(tmp_path: P
     pending.add([str(tmp_path / "gone.jpg")], 1.0)
     assert pending.ready(2.5) == []
     assert pending.ready(3.0) == [str(tmp_path / "gone.jpg")]
+
+
+def test_what_could_not_be_written_is_due_one_by_one_and_outlives_the_process(tmp_path: Path):
+    file = tmp_path / "waiting.json"
+    waiting, other = (Unwritten.opened(file, 60.0) for _ in range(2))
+    assert waiting.due(99.0) is None
+    waiting.tried(["a", "b", "c"], ["a", "c"], 100.0)
+    other.tried(["/\udcff"], ["/\udcff"], 100.0)  # of another process, of a name that is not UTF-8
+    assert (waiting.due(159.0), waiting.due(160.0)) == (None, "a")
+    waiting.tried(["a"], ["a"], 160.0)
+    assert (waiting.due(219.0), waiting.due(220.0)) == (None, "c")  # the other one first
+    waiting.tried(["c"], [], 220.0)
+    assert list(waiting.paths) == ["a"]
+    assert set(Unwritten.opened(file, 60.0).paths) == {"a", "/\udcff"}
+    for text in ("[1]", "{}", "["):
+        file.write_text(text)
+        with pytest.raises(PhotoIndexError, match=r"is damaged .*: remove it"):
+            Unwritten.opened(file, 60.0)
 
 
 @pytest.fixture

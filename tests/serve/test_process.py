@@ -153,6 +153,8 @@ def test_a_token_from_the_environment(begin: Begin, tmp_path: Path):
     ("arguments", "code", "message"),
     [
         (("--token-file", "nowhere"), 1, "nowhere cannot be read"),
+        (("--allowed-origin", "photos.lan"), 2, "give scheme and name of the page, such as http://photos.lan"),
+        (("--allowed-origin", "http://photos.lan/page"), 2, "give scheme and name of the page"),
         (("--host", "256.1.1.1"), 2, "cannot listen on 256.1.1.1"),
         (("--host", "0.0.0.0"), 2, "--host 0.0.0.0 lets other machines use the service: give a token"),
         (("--host", "::"), 2, "or --open to serve everybody"),

@@ -476,6 +476,36 @@ def test_hosts_of_a_service_that_others_reach(host: str, status: int):
     assert statuses[0] == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://photos.lan"}, 200),
+        ({"origin": "http://Photos.lan", "sec-fetch-site": "same-origin"}, 200),
+        ({"origin": "http://photos.lan", "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "http://photos.lan:81"}, 403),
+        ({"origin": "https://photos.lan"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost"}, 200),
+    ],
+)
+def test_the_page_behind_a_proxy_that_changes_host(headers: dict[str, str], status: int):
+    """A browser sends no Sec-Fetch-Site to http://photos.lan."""
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+
+    statuses = []
+
+    async def send(message: dict[str, object]) -> None:
+        statuses.append(message.get("status"))
+
+    sent = [(name.encode(), value.encode()) for name, value in {"host": "localhost", **headers}.items()]
+    scope = {"type": "http", "method": "PUT", "path": "/v1/corrections", "headers": sent}
+    guard = Guard(app, hosts={"localhost"}, origins={"http://photos.lan"})
+    asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]
+    assert statuses[0] == status
+
+
 def test_every_answer_carries_the_headers(served):
     with served.http() as http:
         for path in ("/", "/healthz", "/v1/labels", "/nowhere"):

@@ -48,16 +48,6 @@ def test_no_phrase_that_stands_at_a_scan_position_is_missed(tokens: list[str], p
         position += len(words)
 
 
-@given(PHRASES)
-def test_holds_the_phrases_of_several_words_once(phrases: list[list[str]]) -> None:
-    several = {JOINT.join(phrase) for phrase in phrases if len(phrase) > 1}
-    joiner = PhraseJoiner(map(" ".join, phrases))
-    assert len(joiner) == len(several)
-    assert all(key in joiner for key in several)
-    assert all(key not in joiner for key in ("a", "a_", "_a", "", "a__b", "d_c_b_a_d", 7))
-    assert joiner.longest == max((key.count(JOINT) + 1 for key in several), default=0)
-
-
 def test_long_phrase_that_breaks_off_leaves_the_shorter_one() -> None:
     joiner = PhraseJoiner(["New York", "new york city hall", "City of London"])
     assert joiner.join(["new", "york", "city", "of", "london"]) == ["new_york", "city_of_london"]
@@ -93,7 +83,6 @@ HOSTILE = [["a"] * length + ["b"] for length in range(1, LONGEST_PHRASE)]
 def test_hostile_phrases_cost_no_more_than_their_length_a_token(count: int) -> None:
     """Every phrase begins at every token and none ends: the most that joining can be made to do."""
     joiner = PhraseJoiner(map(" ".join, HOSTILE))
-    assert joiner.longest == LONGEST_PHRASE
     tokens = CountingTokens(["a"] * count)
     assert joiner.join(tokens) == list(tokens)
     assert count < tokens.looks <= LONGEST_PHRASE * count
@@ -115,3 +104,9 @@ def test_lists_of_phrases(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\n")
     with pytest.raises(TextError, match="line 1 is not UTF-8"):
         read_phrases(path)
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3), max_size=6), st.text("abc ", max_size=9))
+def test_terms_join_as_their_names_do(names: list[list[str]], text: str) -> None:
+    by_name, by_term = PhraseJoiner(map(" ".join, names)), PhraseJoiner.of_terms(map(JOINT.join, names))
+    assert by_term.join(text.split()) == by_name.join(text.split())

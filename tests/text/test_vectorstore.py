@@ -15,10 +15,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from devise.errors import VectorsError
 from devise.text import vectorstore
-from devise.text.vectors import WordTable
+from devise.text.vectors import QuantizedRows, WordTable, decoded
 from devise.text.vectorstore import (
     Precision,
-    dequantize_rows,
     quantize_rows,
     read_vector_store,
     write_tensors,
@@ -214,7 +213,7 @@ def test_every_value_is_within_half_a_step(rows: np.ndarray) -> None:
 @given(MATRICES)
 def test_coding_again_changes_no_code(rows: np.ndarray) -> None:
     quantized = quantize_rows(rows * np.float32(1e-3))
-    back = dequantize_rows(quantized.codes, quantized.scales)
+    back = decoded(quantized)
     assert back.dtype == np.float32
     normal = quantized.scales > 1e-30  # below, the scale itself has too few digits
     np.testing.assert_array_equal(quantize_rows(back).codes[normal], quantized.codes[normal])
@@ -243,3 +242,16 @@ def test_value_that_is_not_finite_names_the_row(bad: float) -> None:
     rows[2, 1] = bad
     with pytest.raises(VectorsError, match="row 2 contains a value that is not finite"):
         quantize_rows(rows)
+
+
+def test_one_word_is_decoded_without_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "words.safetensors"
+    rows = np.array([[127.0, -63.5], [0.5, 0.25]], dtype=np.float32)
+    write_vector_store(path, WordTable(("a", "b"), rows), precision="int8")
+    read = read_vector_store(path)
+    assert isinstance(read.rows, QuantizedRows)
+    one = read.get("b")
+    assert "vectors" not in vars(read)
+    np.testing.assert_array_equal(one, read.vectors[1])
+    assert read.dim == 2
+    assert read.get("c") is None

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Shaped
 
+from devise.arrays import Float32, Shaped
 from devise.errors import BundleError, VectorsError
 from devise.files import reason_of
-from devise.text.vectorstore import QuantizedRows, quantize_rows
+from devise.text.vectors import QuantizedRows, decoded
+from devise.text.vectorstore import quantize_rows
 
 __all__ = [
     "Array",
@@ -97,16 +98,17 @@ def matrix_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int], *,
     array = _shaped(arrays, name, shape)
     if array.dtype != np.int8:
         return _widened(array, name, checked)
-    codes = codes_of(arrays, name, shape)
-    # One pass and no copy beside the result: a cold process has 48 MB to touch for 40,000 labels.
-    rows: Matrix = np.multiply(codes.codes, codes.scales[:, None])
-    return rows
+    return decoded(codes_of(arrays, name, shape))
 
 
-def places_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> Matrix:
-    """As `matrix_of`; BundleError too if every row is zeros: then no label has a place, and none is the nearest."""
-    rows = matrix_of(arrays, name, shape)
-    if not rows.any():
+def places_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, int]) -> Matrix | QuantizedRows:
+    """As `matrix_of`, but 8-bit codes stay codes: a cold process would have 48 MB to touch for 40,000 labels.
+
+    BundleError too if every row is zeros: then no label has a place, and none is the nearest.
+    """
+    is_coded = name in arrays and arrays[name].dtype == np.int8
+    rows = codes_of(arrays, name, shape) if is_coded else matrix_of(arrays, name, shape)
+    if not (rows.codes.any() and rows.scales.any() if isinstance(rows, QuantizedRows) else rows.any()):
         raise BundleError(f"array {name} contains only zeros: get or build the bundle again")
     return rows
 

@@ -41,6 +41,7 @@ from devise.space.embedding import FirstChoice, StackingRule
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
 from devise.space.prior import Prior
+from devise.text.vectors import QuantizedRows, decoded
 from devise.vision.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -128,6 +129,10 @@ class Bundle:
 
     def label_vectors(self) -> LabelVectors:
         """The label vectors, one row per label, in label order."""
+        return decoded(self.stored_label_vectors())
+
+    def stored_label_vectors(self) -> LabelVectors | QuantizedRows:
+        """The label vectors as they are stored."""
         data = self.part_bytes(LABEL_VECTORS)
         with self._naming(LABEL_VECTORS):
             return decode_label_vectors(data, self.manifest)
@@ -190,10 +195,9 @@ class Bundle:
         with self._naming(WORDS):
             table = read_vector_store(path, only=only)
             dim = self.manifest.label_space.dim
-            if table.vectors.shape[1] != dim:
+            if table.dim != dim:
                 raise BundleError(
-                    f"word vectors must be {dim} long as label vectors are, got {table.vectors.shape[1]}: "
-                    "build the bundle again"
+                    f"word vectors must be {dim} long as label vectors are, got {table.dim}: build the bundle again"
                 )
             return table
 

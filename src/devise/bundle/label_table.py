@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from jaxtyping import Int64
 
+from devise.arrays import Int64
 from devise.bundle.strict_json import dump_json, parse_json, record, sequence, text
 from devise.errors import BundleError, LabelError
 from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource

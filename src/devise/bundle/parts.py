@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import Float32, LabelVectors, Surgery
 from devise.bundle.arrays_io import (
     Array,
     Stored,
@@ -23,6 +22,7 @@ from devise.errors import BundleError, UsageError
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.space.prior import Prior
+from devise.text.vectors import QuantizedRows, decoded
 from devise.vision.bounds import Bounds
 
 __all__ = [
@@ -133,8 +133,11 @@ def encode_label_vectors(vectors: LabelVectors, stored: Stored | None = None) ->
     return to_bytes({"vectors": rows.codes, "scales": rows.scales})
 
 
-def decode_label_vectors(data: bytes, manifest: Manifest) -> LabelVectors:
-    """The inverse of `encode_label_vectors`; BundleError if a shape is not the manifest's or all rows are zeros."""
+def decode_label_vectors(data: bytes, manifest: Manifest) -> LabelVectors | QuantizedRows:
+    """The inverse of `encode_label_vectors`, still in 8 bits if they are stored so.
+
+    BundleError if a shape is not the manifest's or all rows are zeros.
+    """
     space = manifest.label_space
     return places_of(_only(from_bytes(data), {"vectors", "scales"}), "vectors", (space.labels, space.dim))
 
@@ -164,7 +167,7 @@ def decode_kernel(data: bytes, manifest: Manifest) -> KernelSurgery:
     rank = len(axes) if axes is not None and axes.ndim == 2 else config.rank
     return KernelSurgery(
         config,
-        places_of(arrays, "places", (space.labels, rank)),
+        decoded(places_of(arrays, "places", (space.labels, rank))),
         matrix_of(arrays, "axes", (rank, manifest.backbone.features)),
         matrix_of(arrays, "by_label", (space.trained, rank)),
     )

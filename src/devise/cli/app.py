@@ -18,28 +18,29 @@ from devise.vision.runtime import leave_out_conversion
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (
-    "label",
-    "unlabel",
-    "corrections",
-    "labels",
-    "info",
-    "index",
-    "search",
-    "duplicates",
-    "watch",
-    "serve",
-    "train",
-    "build",
-    "evaluate",
-    "also",
-    "compare",
-    "report",
-    "reproduce",
-    "data",
-    "demo",
-    "text",
-)
+_COMMANDS = {
+    "label": "Name what is in photos.",
+    "unlabel": "Remove the keywords that label --xmp wrote.",
+    "labels": "Look up a name: its senses and nearest labels.",
+    "info": "Show the model: labels, network, scoring, licences.",
+    "index": "Make photos searchable.",
+    "search": "Find photos in an index.",
+    "duplicates": "List, link or move near-duplicates in an index.",
+    "watch": "Index photos as they come, change and go.",
+    "serve": "Serve the model: a web page and an API.",
+    "corrections": "List or export accepted and rejected names.",
+    "train": "Train a model from labelled photos.",
+    "build": "Make a model of a classifier trained elsewhere.",
+    "evaluate": "Measure hit@k, hierarchical precision@k and more.",
+    "also": "Score the photos of a record with other models.",
+    "compare": "Print the differences of two evaluations.",
+    "report": "Write an evaluation as one HTML file.",
+    "reproduce": "Reprint the tables of the DeViSE paper.",
+    "data": "Arrange public photos for devise evaluate.",
+    "demo": "Compare all methods on real photos.",
+    "text": "Train, measure and inspect word vectors.",
+}
+"""The commands in the order of `devise --help`, with their lines there."""
 
 _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141
@@ -57,15 +58,19 @@ class _Commands(TyperGroup):
             return result
 
 
-app = typer.Typer(
-    name="devise",
-    cls=_Commands,
-    help="Name what is in any photo with any noun, including nouns without training photos. Works offline.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # which would take [brackets] in a help text for a style, and leave them out
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def _program() -> typer.Typer:
+    return typer.Typer(
+        name="devise",
+        cls=_Commands,
+        help="Name what is in any photo with any noun, including nouns without training photos. Works offline.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # which would take [brackets] in a help text for a style, and leave them out
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+app = _program()
 
 
 def _version(asked: bool) -> bool:
@@ -95,9 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
         leave_out_conversion()
     try:
         with _told():
-            for name in _wanted(sys.argv[1:] if arguments is None else arguments):
-                import_module(f"devise.cli.{name}")
-        app(args=arguments, prog_name="devise")
+            program = _loaded(sys.argv[1:] if arguments is None else arguments)
+        program(args=arguments, prog_name="devise")
     except SystemExit as stop:
         if arguments is None and (stop.code == _STOPPED or sys.argv[1:2] == ["label"]):
             _flushed_or_silent()
@@ -105,9 +109,22 @@ def main(arguments: list[str] | None = None) -> None:
         raise
 
 
-def _wanted(arguments: list[str]) -> tuple[str, ...]:
-    """Return the commands to load: the requested one, or all for a help text or an error."""
-    return (arguments[0],) if arguments and arguments[0] in _COMMANDS else _COMMANDS
+def _loaded(arguments: list[str]) -> typer.Typer:
+    """Return the program with the requested command, or with all for a shell's completion or an error."""
+    if arguments in ([], ["--help"], ["-h"]) and "_DEVISE_COMPLETE" not in os.environ:
+        return _overview()
+    for name in [arguments[0]] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
+        import_module(f"devise.cli.{name}")
+    return app
+
+
+def _overview() -> typer.Typer:
+    """Return the program for `devise --help` alone, without loading a command."""
+    overview = _program()
+    overview.callback()(_root)
+    for name, line in _COMMANDS.items():
+        overview.command(name, help=line)(_root)
+    return overview
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import typer
 
 from devise.cli.app import app
 from devise.cli.options import ExcelOption, MaxPixelsOption
+from devise.cli.progress import counting
 from devise.cli.terminal import one_line, tell
 from devise.errors import UsageError, counted
 from devise.files import atomic_write, text_name
@@ -77,7 +78,6 @@ def duplicates(
     is changed. Exits with 1 if a photo could not be compared or moved.
     """
     from devise.cli.output import check_output
-    from devise.cli.progress import counting
     from devise.pages.contact_sheet import duplicate_sheet
     from devise.search.duplicates import LEAST_SIMILAR, find_duplicates, move_copies
 

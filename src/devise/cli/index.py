@@ -65,7 +65,7 @@ def index(
     what is done. Exits with 1 if a photo could not be read; the others are in the index.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from devise.cli.output import excluded_lines, skipped_lines
+    from devise.cli.output import excluded_lines, problem_line, skipped_lines
     from devise.cli.progress import counting
     from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
@@ -89,7 +89,7 @@ def index(
         )
     problems = Problems()
     for problem in (*done.problems, *done.notes):
-        problems.tell(f"{problem.path}: {problem.reason}")
+        problems.tell(problem_line(problem.path, problem.reason))
     for line in problems.lines():
         tell(line)
     print(f"{out}: {counted(done.photos, 'photo')}; {changes_of(done)}")

@@ -36,6 +36,7 @@ from devise.cli.options import (
     frames_of,
     parse_reject,
 )
+from devise.cli.progress import counting
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import check_encoding, exact_name, real_path
@@ -318,7 +319,7 @@ def label(
         write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in (*tally.lines(), *(clock.lines() if timing else ())):
         tell(line)
-    if tally.failed or tally.sidecars_failed or not tally.labelled:
+    if tally.failed or tally.unwritten or not tally.labelled:
         raise typer.Exit(1)
 
 
@@ -408,8 +409,6 @@ def _answers(model: "Model", run: "LabelRun", pictures: "Iterable[Found]", clock
 
 def _in_context(run: "LabelRun", pictures: "Iterable[Found]") -> "Iterator[Answer]":
     """Yield answers in order; read all photos first, so that a refusal comes before any output."""
-    from devise.cli.progress import counting
-
     with counting("photos read") as advance:
         answers = run.answers(pictures, advance)
         first = tuple(islice(answers, 1))

@@ -13,7 +13,8 @@ from devise.cli.progress import counting
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
-from devise.search.label_parts import chunks, done_names, label_chunk, problems_in, writing_parts
+from devise.search.label_parts import chunks, done_in, label_chunk, writing_parts
+from devise.search.ray_job import ClusterJob, ClusterLabelled, label_on_cluster
 from devise.taxonomy.languages import code_of
 from devise.vision.collections import find_items
 
@@ -59,42 +60,37 @@ def label_in_parts(
     run = ready(model, request)
     work = _on_cluster if job.ray else _here
     places = tuple(place if "://" in place else os.path.abspath(place) for place in job.places)
-    before = problems_in(job.output) if job.output.is_dir() else 0
-    photos, now, skipped = work(model, run, replace(job, places=places), job.output)
-    failed = problems_in(job.output)
-    labelled = now - (failed - before)  # a photo that cannot be read is in the parts, and has no label
-    sys.stdout.write(f"{job.output}: {counted(photos, 'photo')}, {labelled:,} of them labelled in this run\n")
-    for line in skipped_lines(skipped):
+    done = work(model, run, replace(job, places=places), job.output)
+    labelled = done.now - done.failed_now  # a photo that cannot be read is in the parts, and has no label
+    sys.stdout.write(f"{job.output}: {counted(done.photos, 'photo')}, {labelled:,} of them labelled in this run\n")
+    for line in skipped_lines(done.skipped):
         tell(line)
-    if failed:
-        tell(f"{counted(failed, 'photo')} could not be read: column problem says why")
-    if failed or not photos:
+    if done.failed:
+        tell(f"{counted(done.failed, 'photo')} could not be read: column problem says why")
+    if done.failed or not done.photos:
         raise typer.Exit(1)
 
 
-def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
-    """Return the photos in the folder, those labelled in this run, and the files left out."""
+def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> ClusterLabelled:
     skipped: list[str] = []
     excluded: list[Path] = []
     problems = Problems()
-    now = 0
+    now = failed = 0
     with writing_parts(folder, model, run.request), counting() as advance:
-        done = done_names(folder)
-        for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done):
+        done = done_in(folder)
+        for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done.names):
             for item, problem in label_chunk(run, chunk, folder, lambda _: advance(), tell):
                 problems.tell(f"{item.name}: {problem}")
+                failed += 1
             now += len(chunk)
     for line in (*problems.lines(), *excluded_lines(len(excluded))):
         tell(line)
-    return len(done) + now, now, len(skipped)
+    return ClusterLabelled(len(done.names) + now, now, done.problems + failed, failed, len(skipped))
 
 
-def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tuple[int, int, int]:
-    """The same."""
-    from devise.search.ray_job import ClusterJob, label_on_cluster
-
+def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> ClusterLabelled:
     language = job.language
-    found = label_on_cluster(
+    return label_on_cluster(
         ClusterJob(
             job.places,
             folder.absolute(),
@@ -108,4 +104,3 @@ def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> tup
             place=model.parts.place,
         )
     )
-    return found.photos, found.now, found.skipped

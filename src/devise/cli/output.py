@@ -41,6 +41,7 @@ __all__ = [
     "open_sheet",
     "open_sidecars",
     "open_tree",
+    "problem_line",
     "skipped_lines",
     "tell_notes",
     "write_answers",
@@ -52,7 +53,10 @@ IN_DOUBT = 0.7
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of pictures by outcome, and of files that are not pictures. frames: per video, 0 names none."""
+    """Counts of pictures by outcome, and of files that are not pictures. frames: per video, 0 names none.
+
+    unwritten: photos whose keywords could not be written.
+    """
 
     labelled: int = 0
     rejected: int = 0
@@ -60,9 +64,9 @@ class Tally:
     skipped: int = 0
     videos: int = 0
     excluded: int = 0
-    sidecars_failed: int = 0
     frames: int = 0
     problems: Problems = field(default_factory=Problems)
+    unwritten: list[str] = field(default_factory=list)
 
     def skip(self, path: Path) -> None:
         """Count a file that is not a picture by its name."""
@@ -104,6 +108,15 @@ def skipped_lines(files: int, videos: int = 0, *, live: bool = False) -> Iterato
         yield f"left out {counted(files, 'file')}: {kept}"
 
 
+def problem_line(path: str, reason: str) -> str:
+    """Return a photo with its problem; of a video that was given by name, with the option that names it.
+
+    >>> problem_line("clip.mp4", "a video, not a picture"), problem_line("a.jpg", "a video, not a picture")
+    ('clip.mp4: a video, not a picture: --video names it', 'a.jpg: a video, not a picture')
+    """
+    return f"{path}: {reason}" + ": --video names it" * (reason.startswith("a video, ") and is_video(path))
+
+
 def excluded_lines(count: int) -> Iterator[str]:
     """Yield a line on the files and folders that `find_pictures` excluded, if there are any."""
     if count:
@@ -115,7 +128,7 @@ def excluded_lines(count: int) -> Iterator[str]:
 
 
 def check_output(path: Path, option: str = "--output", example: str = "labels.csv") -> None:
-    """Refuse a path that cannot be written, before the model is loaded.
+    """Refuse a path that cannot be written, before the model is loaded; remove what killed runs left next to it.
 
     option, example: the option that took the path, and an example of a valid name. Only --output may be a pipe or a
     device. UsageError if another path would help; DeviseError if the system does not let a file be created.
@@ -130,8 +143,9 @@ def check_output(path: Path, option: str = "--output", example: str = "labels.cs
         raise UsageError(f"{option} {path} needs an existing folder: make {path.parent} first")
     if path.suffix.lower() in EXTENSIONS:
         raise UsageError(f"{option} {path} has the name of a picture: give another name, such as {example}")
-    with _named(str(path)), TemporaryFile(dir=real_path(path).parent):
-        pass
+    folder = real_path(path).parent
+    with _named(str(path)), TemporaryFile(dir=folder):
+        remove_unfinished(folder)
 
 
 @contextmanager
@@ -214,11 +228,12 @@ class KeywordPlaces:
 
 @contextmanager
 def open_sidecars(
-    places: KeywordPlaces | None, tally: Tally
+    places: KeywordPlaces | None, tally: Tally, report: Callable[[str], None] = tell
 ) -> Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]:
     """Write the sure names of each photo whose answer passes through as keywords, before the answer is shown.
 
     places: None writes none. A sidecar or photo that cannot be changed is reported and counted; the others are written.
+    report: prints a line.
     """
     if places is None:
         yield iter
@@ -246,8 +261,8 @@ def open_sidecars(
                     raise SidecarError(f"{path} is the sidecar of {other} and {answer.source}: take --xmp-name full")
                 changed = tag_sidecar(path, keywords)
         except SidecarError as error:
-            tally.sidecars_failed += 1
-            tell(str(error))
+            tally.unwritten.append(answer.source)
+            report(str(error))
             return
         photos += changed and inside
         sidecars += changed and not inside
@@ -262,8 +277,8 @@ def open_sidecars(
         )
         counts = [f"{' and '.join(written)} written", f"{unchanged:,} unchanged"]
         counts += [f"{counted(unnamed, 'photo')} without a sure name"] * bool(unnamed)
-        counts += [f"{tally.sidecars_failed:,} failed"] * bool(tally.sidecars_failed)
-        tell(f"keywords: {', '.join(counts)}")
+        counts += [f"{len(tally.unwritten):,} failed"] * bool(tally.unwritten)
+        report(f"keywords: {', '.join(counts)}")
 
 
 def keywords_of(answer: Answer) -> tuple[Keyword, ...]:
@@ -443,7 +458,7 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
         with counting(hidden=output.file.isatty()) as advance:
             for answer in answers:
                 if told := answer.problem or answer.note:
-                    tally.problems.tell(f"{answer.source}: {told}")
+                    tally.problems.tell(problem_line(answer.source, told))
                 output.write(form.one(answer))
                 tally.failed += answer.problem is not None
                 tally.labelled += answer.problem is None

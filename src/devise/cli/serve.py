@@ -1,6 +1,7 @@
 """devise serve: label pictures over HTTP and in a browser."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +59,14 @@ def serve(
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="Host name to allow in 'Host', in addition to localhost; may be repeated.")
     ] = None,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address under which browsers see the page, such as http://photos.lan, if a proxy changes 'Host'; may "
+            "be repeated.",
+        ),
+    ] = None,
     queue: Annotated[int, typer.Option(help="Most pictures in the queue; further ones get 429.")] = 64,
     max_megabytes: Annotated[int, typer.Option(help="Largest picture file of a request, in megabytes.")] = 20,
     max_megapixels: Annotated[
@@ -93,6 +102,7 @@ def serve(
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a picture a core keeps them all busy already
     token = _token(token_file)
+    origins = [_origin(address) for address in allowed_origin or ()]
     try:
         from devise.serve.server import address, bound, is_loopback
         from devise.serve.server import serve as run
@@ -143,7 +153,7 @@ def serve(
             "--open: everybody who can reach this machine can use the service and see the photos of its index" + change
         )
     tell(f"serving at {address(listening)} (Ctrl-C stops)")
-    run(service, listening, token=token, hosts=allowed_host or ())
+    run(service, listening, token=token, hosts=allowed_host or (), origins=origins)
     print("devise: stopped; every accepted request was answered", file=sys.stderr)
 
 
@@ -166,6 +176,18 @@ def _token(file: Path | None) -> str | None:
     if not token or not token.isascii() or any(c.isspace() for c in token):
         raise UsageError(f"{where} must contain one word of printable ASCII: write a token into it")
     return token
+
+
+def _origin(address: str) -> str:
+    """Return the address of a page as browsers send it in `Origin`; UsageError if it is another kind of address.
+
+    >>> _origin("https://Photos.lan/"), _origin("http://photos.lan:8080")
+    ('https://photos.lan', 'http://photos.lan:8080')
+    """
+    origin = address.lower().removesuffix("/")
+    if not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[^\s/?#@:\[\]*]+)(:[0-9]+)?", origin):
+        raise UsageError(f"--allowed-origin {address}: give scheme and name of the page, such as http://photos.lan")
+    return origin
 
 
 def _labels_file(asked: Path | None) -> Path:

@@ -33,7 +33,7 @@ from devise.xmp import require_xmp
 if TYPE_CHECKING:
     from devise.model.labeller import LabelRun, Model
     from devise.search.photoindex import Indexed
-    from devise.search.watching import Pending
+    from devise.search.watching import Pending, Unwritten
 
 __all__ = ["watch"]
 
@@ -41,6 +41,8 @@ _TOGETHER = 256  # photos whose sidecars are written before they enter the index
 _LOOK_MS = 500  # between two looks at the photos that wait
 _POLL_MS = 10_000
 _RETRY = 10.0  # seconds until what could not be written is tried again
+_RETRY_SIDECAR = 60.0
+_UNWRITTEN = ".unwritten.json"  # in the index
 
 _Identity = tuple[int, int] | None
 
@@ -81,7 +83,7 @@ def watch(
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.model.labeller import LabelRequest, load
-    from devise.search.watching import Pending
+    from devise.search.watching import Pending, Unwritten
 
     changes = _watcher()
     if xmp:
@@ -93,7 +95,8 @@ def watch(
     place = chosen_place(device, precision, fast=fast)
     loaded = load(model, fast=fast, language=lang, device=place.device, precision=place.precision)
     run = loaded.run(request) if xmp else None
-    keeper = _Keeper(loaded, index, tuple(roots), tuple(exclude or ()), run, xmp_name)
+    unwritten = Unwritten.opened(index / _UNWRITTEN, _RETRY_SIDECAR)
+    keeper = _Keeper(loaded, index, tuple(roots), tuple(exclude or ()), run, xmp_name, unwritten)
     pending = Pending(wait)
     begun = False
     with _stoppable() as stop, suppress(KeyboardInterrupt):
@@ -142,11 +145,14 @@ def _follow(batches: "Iterator[Any]", pending: "Pending", keeper: "_Keeper", the
         pending.add(path_changes((path for _, path in batch), list(there), keeper.exclude), now)
         if any(_identity(root) != there.get(root) for root in keeper.roots):
             return
-        if now < not_before or not (ready := pending.ready(now)):
+        if now < not_before:
             continue
+        ready = pending.ready(now)
         try:
-            keeper.update(ready)
-            said = ""
+            if ready:
+                keeper.update(ready)
+                said = ""
+            keeper.retry(now)
         except (PhotoIndexError, OSError) as error:
             if (reason := _named(error)) != said:
                 tell(f"{reason}; tried again")
@@ -196,7 +202,10 @@ def _stoppable() -> Iterator[threading.Event]:
 
 @dataclass(frozen=True)
 class _Keeper:
-    """Brings an index and the sidecars up to date. run: names the photos; None writes no sidecar."""
+    """Brings an index and the sidecars up to date.
+
+    run: names the photos; None writes no sidecar. unwritten: photos whose sidecars could not be written.
+    """
 
     model: "Model"
     index: Path
@@ -204,6 +213,7 @@ class _Keeper:
     exclude: tuple[str, ...]
     run: "LabelRun | None"
     name: SidecarName
+    unwritten: "Unwritten"
 
     def catch_up(self, roots: Sequence[Path]) -> None:
         """Do what has changed below these folders since the last time, and report it."""
@@ -212,7 +222,13 @@ class _Keeper:
 
         if self.run is not None:
             self._named(one.path for one in find_pictures(roots, exclude=self.exclude) if one.problem is None)
-        self._report(index_photos(self.model, roots, self.index, exclude=self.exclude), always=True)
+        done = index_photos(self.model, roots, self.index, exclude=self.exclude, states=self._named_before)
+        self._report(done, always=True)
+
+    @property
+    def _named_before(self) -> "Mapping[str, tuple[int, int]] | None":
+        """Return the states in which photos may enter the index now: none, if each needs its sidecar first."""
+        return None if self.run is None else {}
 
     def update(self, paths: "list[str]") -> None:
         """Do what these photos and missing paths need; report what has changed."""
@@ -227,7 +243,10 @@ class _Keeper:
         ]
         gone = [path for path in lost if not any(path.is_relative_to(root) for root in absent)]
         if there or gone:
-            self._report(index_photos(self.model, [*there, *gone], self.index, emptied=True), always=False)
+            some = [*there, *gone]
+            self._report(
+                index_photos(self.model, some, self.index, emptied=True, states=self._named_before), always=False
+            )
 
     def _is_absent(self, root: Path) -> bool:
         """Return whether a folder has no photo left, and report it: its drive may be missing."""
@@ -242,18 +261,30 @@ class _Keeper:
 
     def _named(self, paths: "Iterable[Path]") -> None:
         """Write sidecars of photos that the index lacks, then put them into it: a kill between repeats only these."""
-        from devise.search.photoindex import index_photos
         from devise.search.watching import changed_photos
         from devise.vision.folders import Found
 
-        fresh = changed_photos(self.model.parts, self.index, map(Found, paths))
+        fresh = changed_photos(self.model.parts, self.index, map(Found, paths), self.unwritten.paths)
         while some := list(islice(fresh, _TOGETHER)):
-            self._write_sidecars(some)
-            done = index_photos(self.model, some, self.index, emptied=True)
-            done.problems.clear()  # the pass over all photos reports them
-            self._report(done, always=False)
+            self._name(some)
 
-    def _write_sidecars(self, photos: "list[Path]") -> None:
+    def retry(self, now: float) -> None:
+        """Try one of the sidecars that could not be written, without a word; if it can be now, the others too."""
+        if self.run is None or (path := self.unwritten.due(now)) is None:
+            return
+        self._name([Path(path)], report=lambda line: None)
+        if path not in self.unwritten.paths:
+            self._named(map(Path, list(self.unwritten.paths)))
+
+    def _name(self, photos: "list[Path]", report: Callable[[str], None] = tell) -> None:
+        from devise.search.photoindex import index_photos
+        from devise.search.watching import state_of
+
+        states = {str(photo): state for photo in photos if (state := state_of(str(photo))) is not None}
+        self._write_sidecars(photos, report)
+        self._report(index_photos(self.model, photos, self.index, emptied=True, states=states), always=False)
+
+    def _write_sidecars(self, photos: "list[Path]", report: Callable[[str], None]) -> None:
         from devise.cli.output import KeywordPlaces, Tally, open_sidecars
 
         assert self.run is not None
@@ -263,9 +294,11 @@ class _Keeper:
                 tell(f"{photo}: no sidecar, another photo has the same name with another ending: take --xmp-name full")
             else:
                 tagged.append(photo)
-        with open_sidecars(KeywordPlaces(self.name), Tally()) as written:
+        tally = Tally()
+        with open_sidecars(KeywordPlaces(self.name), tally, report) as written:
             for _ in written(self.run.answers(tagged)):
                 pass
+        self.unwritten.tried(set(map(str, photos)), tally.unwritten, monotonic())
 
     def _report(self, done: "Indexed", *, always: bool) -> None:
         from devise.cli.index import changes_of

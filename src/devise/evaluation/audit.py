@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
 
-from devise.arrays import LabelVectors, Ranking
+from devise.arrays import Float32, Int64, LabelVectors, Ranking, UInt8
 from devise.errors import LabelError, UsageError
 from devise.evaluation.measures import possible_ks
 from devise.labels import VectorSource

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import Features, Queries, Scores
+from devise.arrays import Features, Int64, Queries, Scores
 from devise.errors import UsageError
 from devise.evaluation.keywords import list_tagged_photos
 from devise.evaluation.photos import Gathered, gather, list_photos

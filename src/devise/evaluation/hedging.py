@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
 
+from devise.arrays import Bool, Float64
 from devise.errors import RecordError
 from devise.evaluation.measures import PerImage
 from devise.evaluation.record import Record

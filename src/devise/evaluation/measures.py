@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
-from devise.arrays import Ranking, Truth
+from devise.arrays import Float64, Int64, Ranking, Truth
 from devise.errors import UsageError
 from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy

@@ -35,9 +35,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
 
-from devise.arrays import LabelMask, Ranking, Scores
+from devise.arrays import Bool, Float32, Int64, LabelMask, Ranking, Scores
 from devise.errors import LabelError, RecordError, UsageError, counted
 from devise.evaluation.measures import ClassRows
 from devise.files import atomic_write, parse_json, read_text, reason_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
 
+from devise.arrays import Bool, Float64, Int64
 from devise.errors import UsageError
 from devise.evaluation.measures import ClassRows, PerImage
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from devise.arrays import Bool, Int64
 from devise.evaluation.hedging import SHOWN, Hedged, HedgingCurve, hedged_answers, hedging_area, hedging_curve
 from devise.evaluation.measures import (
     ClassRows,

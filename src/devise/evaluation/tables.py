@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
-from devise.arrays import Ranking, Truth
+from devise.arrays import Bool, Ranking, Truth
 from devise.errors import LabelError, RecordError, UsageError, counted
 from devise.evaluation import measures
 from devise.evaluation.measures import ClassRows, PerImage, harmonic_mean

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
 
+from devise.arrays import Float32, Float64
 from devise.errors import DeviseError, LabelError, UsageError, counted
 from devise.space.labelspace import LabelSpace
 from devise.taxonomy.wordnet import Taxonomy

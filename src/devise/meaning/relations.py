@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from devise.arrays import Float32, Int64
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
 from devise.meaning.senses import Asked, Sense, close_spellings

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.errors import LabelError, UsageError
 from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
 from devise.model.candidates import synset_space

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
+from devise.arrays import Int64
 from devise.errors import LabelError, UsageError, counted
 from devise.files import read_text
 from devise.labels import Label, LabelSet
@@ -345,7 +345,7 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
     notes += _several(several, count)
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
     space = space.joined(added) if len(added.labels) else space
-    space = LabelSpace(space.labels.renamed(known), space.vectors) if known else space
+    space = space.named(space.labels.renamed(known)) if known else space
     ids = (*known, *(label.id for label, _ in fresh))
     space = space.joined(_space_of(parts, fresh)) if fresh else space
     return _Typed(space, tuple(notes), ids, tuple(words))
@@ -399,6 +399,5 @@ def _composed(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
 
 
 def _space_of(parts: ModelParts, pairs: Sequence[tuple[Label, ComposedLabel]]) -> LabelSpace:
-    dim = parts.space.vectors.shape[1]
-    raw = np.array([composed.vector for _, composed in pairs], dtype=np.float32).reshape(len(pairs), dim)
+    raw = np.array([composed.vector for _, composed in pairs], dtype=np.float32).reshape(len(pairs), len(parts.centre))
     return LabelSpace(LabelSet(label for label, _ in pairs), placed(raw, parts.centre))

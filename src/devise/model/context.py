@@ -9,9 +9,8 @@ from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Features, Queries
+from devise.arrays import Features, Float32, Queries
 from devise.errors import DeviseError, UsageError
 from devise.model.answers import Answer
 from devise.model.threads import one_thread

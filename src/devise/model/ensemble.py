@@ -8,9 +8,8 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Features, Queries
+from devise.arrays import Features, Float32, Queries
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import MANIFEST_FILE
 from devise.errors import UsageError

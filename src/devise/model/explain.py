@@ -1,8 +1,8 @@
 """Explain guesses: the path in the taxonomy, and the trained labels that a guess leans on."""
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.labels import Label
 from devise.model.answers import Explanation, TrainedShare
 from devise.model.parts import ModelParts
@@ -20,7 +20,7 @@ class Explainer:
     def __init__(self, parts: ModelParts, evidence: Evidence) -> None:
         self._parts = parts
         self._evidence = evidence
-        self._trained = parts.space.vectors[parts.trained]
+        self._trained = parts.space.rows(parts.trained)
 
     def explanation(self, image: int, label: Label, vector: Float32[np.ndarray, " dim"]) -> Explanation:
         """Explain one guess for the image at this row. vector: of the label, unit length."""

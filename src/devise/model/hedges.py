@@ -3,8 +3,8 @@
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64
 
+from devise.arrays import Bool, Float, Float32, Float64, Int64
 from devise.labels import Label, LabelSet
 from devise.model.answers import Hedge, Level
 from devise.model.parts import ModelParts

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Features, LabelVectors, Queries, Scores
+from devise.arrays import Features, Float32, LabelVectors, Queries, Scores
 from devise.errors import DeviseError, LabelError, PictureError, UsageError, counted, with_addresses
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Guess, Hedge, Regions, Standing
@@ -432,7 +431,7 @@ class LabelRun:
 
     def _vector(self, label: Label) -> Float32[np.ndarray, " dim"]:
         space = self._model.parts.space if label.id in self._model.labels else self._space
-        vector: Float32[np.ndarray, " dim"] = space.vectors[space.labels.position(label.id)]
+        vector: Float32[np.ndarray, " dim"] = space.rows(np.array([space.labels.position(label.id)]))[0]
         return vector
 
     def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import Surgery
+from devise.arrays import Int64, LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
 from devise.errors import BundleError, UsageError, counted
@@ -23,7 +22,7 @@ from devise.space.labelspace import CENTRE, Centre, DeferredSpace, LabelSpace
 from devise.space.prior import Familiarity, Prior, Standing
 from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
 from devise.taxonomy.wordnet import ENGLISH, taxonomy_in
-from devise.text.vectors import WordTable
+from devise.text.vectors import QuantizedRows, WordTable, decoded
 from devise.vision.backbone import Backbone, OnnxRuntimeBackbone, OpenVinoBackbone
 from devise.vision.runtime import ON_CPU, Placement, settled
 
@@ -85,11 +84,9 @@ class ModelParts:
         for name in ("space", "answerable", "placed", "composer"):  # which have names in them
             other.__dict__.pop(name, None)
         labels = other._named(self.bundle.labels)
-        other.__dict__["space"] = DeferredSpace(labels, lambda: self.space.vectors)
+        other.__dict__["space"] = self.space.named(labels)
         other.__dict__["answerable"] = (
-            DeferredSpace(labels.subset(self.answerable_places.tolist()), lambda: self.answerable.vectors)
-            if self.withheld
-            else other.space
+            self.answerable.named(labels.subset(self.answerable_places.tolist())) if self.withheld else other.space
         )
         return other
 
@@ -105,7 +102,14 @@ class ModelParts:
     @cached_property
     def space(self) -> LabelSpace:
         """Return all labels of the model and their vectors; glosses are empty."""
-        return DeferredSpace(self._named(self.bundle.labels), self.bundle.label_vectors)
+        return DeferredSpace(self._named(self.bundle.labels), self._label_vectors)
+
+    def _label_vectors(self, positions: Int64[np.ndarray, "some"]) -> LabelVectors:
+        return decoded(self._stored[positions])
+
+    @cached_property
+    def _stored(self) -> LabelVectors | QuantizedRows:
+        return self.bundle.stored_label_vectors()
 
     def _named(self, labels: LabelSet) -> LabelSet:
         taxonomy = self.taxonomy
@@ -154,8 +158,7 @@ class ModelParts:
         own = self.space
         if not self.withheld:
             return own
-        places = self.answerable_places
-        return DeferredSpace(own.labels.subset(places.tolist()), lambda: own.vectors[places])
+        return own.subset(self.answerable_places)
 
     @cached_property
     def answerable_places(self) -> Int64[np.ndarray, "answerable"]:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
 
-from devise.arrays import Queries, Scores
+from devise.arrays import Bool, Float, Float64, Int64, Queries, Scores
 from devise.labels import LabelSet
 from devise.model.candidates import Candidates
 from devise.model.parts import ModelParts

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import Queries, Scores
+from devise.arrays import Int64, Queries, Scores
 from devise.errors import BundleError, UsageError
 from devise.labels import LabelSet
 from devise.model.candidates import Kinds
@@ -99,7 +98,7 @@ def _softmax(parts: ModelParts, labels: LabelSet) -> Scorer:
 
 
 def _conse(parts: ModelParts, space: LabelSpace) -> ConseScorer:
-    return ConseScorer(space, parts.space.vectors[parts.trained], int(parts.setting("conse", "top")))
+    return ConseScorer(space, parts.space.rows(parts.trained), int(parts.setting("conse", "top")))
 
 
 def _kernel(parts: ModelParts, space: LabelSpace) -> KernelScorer:
@@ -134,7 +133,7 @@ def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
     places = kernel.places[known]
     new = known < 0
     if new.any():
-        places[new] = placed_by_label(space.vectors[new], parts.space.vectors[parts.trained], kernel)
+        places[new] = placed_by_label(space.rows(np.flatnonzero(new)), parts.space.rows(parts.trained), kernel)
     return LabelSpace(space.labels, places)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.bundle.parts import WORDS
 from devise.model.parts import ModelParts
 from devise.space.labelspace import placed
@@ -253,7 +253,7 @@ class Meanings:
     def _context(self, sense: str, word: _Vector | None) -> float:
         space = self._parts.space
         above = [space.labels.position(one) for one in self._parts.taxonomy.parents(sense) if one in space.labels]
-        return 0.0 if word is None or not above else float((space.vectors[above] @ word).max())
+        return 0.0 if word is None or not above else float((space.rows(np.array(above)) @ word).max())
 
     def _vector(self, term: str) -> _Vector | None:
         """Return the word's vector as a point of the label space; None if the model has none."""

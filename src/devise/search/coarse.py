@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int64
 
+from devise.arrays import Float16, Float32, Int64
 from devise.ranking import top_k
 from devise.vision.runtime import import_openvino
 
@@ -46,13 +46,14 @@ class Coarse:
         return found
 
 
-def may_be_first(scores: _Numbers, slack: _Numbers, count: int) -> Int64[np.ndarray, "some"]:
+def may_be_first(scores: _Numbers, slack: _Numbers, count: int, above: float = 0) -> Int64[np.ndarray, "some"]:
     """Return the sorted rows that can be in the top `count` within their slack, ties included.
 
     `count` rows reach the bound for certain, so one whose score plus slack stays below it is not among them.
+    above: how far a true score can be above its score, beyond the slack.
     """
     bound = top_k((scores - slack)[None], count).scores[0, -1]
-    return np.flatnonzero(scores + slack >= bound)
+    return np.flatnonzero(scores + slack >= bound - np.float32(above))
 
 
 def _network(whole: np.ndarray, scales: np.ndarray) -> Any:

@@ -12,13 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
 from PIL import Image
 
+from devise.arrays import Bool, Float32, Int64, UInt8
 from devise.errors import PictureError, UsageError
 from devise.files import atomic_write, reason_of, remove_unfinished
+from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import Problem
-from devise.search.store import PhotoFact, PhotoStore, Rows
+from devise.search.store import PhotoStore, Rows
 from devise.sidecars import SidecarName, shares_stem, sidecar_of
 from devise.vision.decoding import read_picture
 from devise.vision.folders import is_video

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from devise.vision.folders import Found
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHUNK", "chunks", "done_names", "label_chunk", "open_parts", "problems_in", "writing_parts"]
+__all__ = ["CHUNK", "Done", "chunks", "done_in", "label_chunk", "open_parts", "writing_parts"]
 
 CHUNK = 256
 """Photos per part: a killed run loses at most this many per process, and labels them again."""
@@ -87,17 +87,22 @@ def _asked(request: LabelRequest, *, withholds: bool) -> dict[str, object]:
     }
 
 
-def done_names(folder: Path) -> set[str]:
-    """Return the names of the photos in the parts; DeviseError with the file if one is damaged."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Done:
+    """The names of the photos in the parts, and how many of them could not be read."""
+
+    names: set[str]
+    problems: int
+
+
+def done_in(folder: Path) -> Done:
+    """Return what is in the parts; DeviseError with the file if one is damaged."""
     names: set[str] = set()
-    for table in _tables(folder, ["photo"]):
+    problems = 0
+    for table in _tables(folder, ["photo", "problem"]):
         names.update(table.column("photo").to_pylist())
-    return names
-
-
-def problems_in(folder: Path) -> int:
-    """Count the photos in the parts that could not be read."""
-    return sum(len(table) - table.column("problem").null_count for table in _tables(folder, ["problem"]))
+        problems += len(table) - table.column("problem").null_count
+    return Done(names, problems)
 
 
 def chunks(items: Iterable[Item], done: set[str], size: int = CHUNK) -> Iterator[tuple[Item, ...]]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,8 @@ from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import make_scorer
 from devise.model.threads import one_thread
-from devise.search.store import Header, Known, PhotoFact, PhotoStore, Rows
+from devise.search.photofacts import PhotoFact
+from devise.search.store import Header, Known, PhotoStore, Rows
 from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
 from devise.vision.decoding import picture_bytes
@@ -160,6 +161,7 @@ def index_photos(
     emptied: bool = False,
     exclude: Sequence[str] = (),
     frames: int = 0,
+    states: Mapping[str, tuple[int, int]] | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Indexed:
     """Update the index with these photos and folders; create it if missing.
@@ -169,7 +171,8 @@ def index_photos(
     that were written until then (every few seconds) are there; the next call does the rest.
     emptied: folders that are empty or absent are really so. exclude: see `find_pictures`; what is excluded leaves the
     index. frames: index videos too, by so many frames; 0 leaves those of the index that still exist as they are.
-    on_progress: called with the number of photos done.
+    states: size and time of change, in ns, of absolute paths: a photo that is new or has changed is taken in this state
+    only, and is left as it is in the index otherwise. on_progress: called with the number of photos done.
     A photo that cannot be read is a problem and stops nothing.
 
     PhotoIndexError if the index is damaged, in use or another model's. UsageError if a path does not exist, or if no
@@ -180,7 +183,7 @@ def index_photos(
         raise UsageError(f"no such file or folder: {missing[0]}")
     store = PhotoStore.created(index, header_of(model.parts))
     with store.writing():
-        run = _Run(model, store, rehash, on_progress, exclude, frames)
+        run = _Run(model, store, rehash, on_progress, exclude, frames, states)
         try:
             run.work([path for path in paths if path not in missing])
         finally:
@@ -201,6 +204,7 @@ class _Run:
         on_progress: Callable[[int], None],
         exclude: Sequence[str],
         frames: int,
+        states: Mapping[str, tuple[int, int]] | None,
     ) -> None:
         self.done = Indexed()
         self._model = model
@@ -208,6 +212,7 @@ class _Run:
         self._rehash = rehash
         self._exclude = exclude
         self._frames = frames
+        self._states = states
         self._on_progress = on_progress
         self._known = store.known()
         self._contents = {known.fact.sha256: known for known in self._known.values()}
@@ -301,6 +306,8 @@ class _Run:
             if known is not None and same and known.fact.rating is not None and known.fact.sidecar_ns == beside:
                 self.done.unchanged += 1
                 self._on_progress(1)
+                return
+            if self._states is not None and not same and self._states.get(path) != (fact.size, fact.mtime_ns):
                 return
             found = read_metadata(Path(path))
             fact = replace(fact, taken=found.taken, rating=found.rating, sidecar_ns=beside)

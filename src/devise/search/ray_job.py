@@ -8,7 +8,7 @@ from typing import Any
 
 from devise.errors import DeviseError, counted
 from devise.model.labeller import LabelRequest, Model, load
-from devise.search.label_parts import CHUNK, chunks, done_names, label_chunk, problems_in, writing_parts
+from devise.search.label_parts import CHUNK, chunks, done_in, label_chunk, writing_parts
 from devise.vision.collections import Item, find_items
 from devise.vision.runtime import ON_CPU, Placement
 
@@ -51,11 +51,12 @@ class ClusterJob:
 
 @dataclass(frozen=True, slots=True)
 class ClusterLabelled:
-    """Counts: photos in the folder, labelled now by this run, failed to read, skipped as not pictures."""
+    """Counts: photos in the folder, those of this run, unreadable ones of both, files skipped as not pictures."""
 
     photos: int
     now: int
     failed: int
+    failed_now: int
     skipped: int
 
 
@@ -73,8 +74,8 @@ def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
 
 def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     skipped: list[str] = []
-    before = done_names(job.folder)
-    waiting = list(chunks(find_items(job.places, skipped.append, job.exclude), before, job.chunk))
+    before = done_in(job.folder)
+    waiting = list(chunks(find_items(job.places, skipped.append, job.exclude), before.names, job.chunk))
     asked = sum(map(len, waiting))
     if waiting:
         rows = [{"items": [asdict(item) for item in chunk]} for chunk in waiting]
@@ -88,11 +89,11 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
             compute=ray.data.ActorPoolStrategy(size=workers),
         )
         labelled.materialize()
-    after = done_names(job.folder)
-    if len(after) != len(before) + asked:
-        missing = len(before) + asked - len(after)
+    after = done_in(job.folder)
+    if len(after.names) != len(before.names) + asked:
+        missing = len(before.names) + asked - len(after.names)
         raise DeviseError(f"{missing} of {counted(asked, 'photo')} without labels: run the job again to label them")
-    return ClusterLabelled(len(after), asked, problems_in(job.folder), len(skipped))
+    return ClusterLabelled(len(after.names), asked, after.problems, after.problems - before.problems, len(skipped))
 
 
 def _gpu_share(ray: Any, place: Placement, workers: int) -> float | None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32
 
+from devise.arrays import Bool, Float32
 from devise.errors import UsageError
 from devise.model.labeller import Model
 from devise.model.typed import TypedLabel

@@ -1,17 +1,20 @@
 """Keep an index up to date with folders as they change: which photos wait, and what is new."""
 
+import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devise.errors import PhotoIndexError
+from devise.files import atomic_write, exact_name, read_json, reason_of, text_name
 from devise.model.parts import ModelParts
 from devise.search.photoindex import header_of
 from devise.search.store import PhotoStore
 from devise.vision.folders import Found, find_pictures, is_found
 
-__all__ = ["Pending", "changed_photos", "path_changes", "photo_of"]
+__all__ = ["Pending", "Unwritten", "changed_photos", "path_changes", "photo_of", "state_of"]
 
 _State = tuple[int, int] | None
 """Size and time of change of a file; None if there is none."""
@@ -27,13 +30,13 @@ class Pending:
     def add(self, paths: Iterable[str], now: float) -> None:
         """Take paths that have changed; each waits from now on."""
         for path in paths:
-            self._since[path] = (_state_of(path), now)
+            self._since[path] = (state_of(path), now)
 
     def ready(self, now: float) -> list[str]:
         """Return and forget the paths whose files have stayed as they are; a file that grows waits again."""
         ready = []
         for path, (before, since) in list(self._since.items()):
-            if (state := _state_of(path)) != before:
+            if (state := state_of(path)) != before:
                 self._since[path] = (state, now)
             elif now - since >= self.seconds:
                 ready.append(path)
@@ -44,7 +47,52 @@ class Pending:
         return len(self._since)
 
 
-def _state_of(path: str) -> _State:
+@dataclass(slots=True)
+class Unwritten:
+    """Photos whose sidecars could not be written, also in a file, so that a process that is killed forgets none.
+
+    seconds: until one of them is tried again.
+    """
+
+    file: Path
+    seconds: float
+    paths: dict[str, None]
+    _since: float = 0.0
+
+    @classmethod
+    def opened(cls, file: Path, seconds: float) -> "Unwritten":
+        """Read the file; a missing one is empty. PhotoIndexError if it is damaged."""
+        return cls(file, seconds, _listed(file))
+
+    def tried(self, photos: Collection[str], failed: Iterable[str], now: float) -> None:
+        """Forget these photos, except those that failed, which come last. OSError if the file cannot be written."""
+        failed = dict.fromkeys(failed)
+        before = self.paths
+        self.paths = {path: None for path in before if path not in photos} | failed
+        self._since = now
+        if self.paths.keys() != before.keys():
+            kept = {path: None for path in _listed(self.file) if path not in photos} | failed
+            with atomic_write(self.file) as out:
+                json.dump([text_name(path) for path in kept], out)
+
+    def due(self, now: float) -> str | None:
+        """Return the photo to try again now, if any."""
+        return next(iter(self.paths), None) if now - self._since >= self.seconds else None
+
+
+def _listed(file: Path) -> dict[str, None]:
+    try:
+        names = read_json(file)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("it is not a list of paths")
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise PhotoIndexError(f"{file} is damaged ({reason_of(error)}): remove it") from None
+    return dict.fromkeys(map(exact_name, names))
+
+
+def state_of(path: str) -> _State:
     """Return size and time of a file or folder; None if it is absent."""
     try:
         state = os.stat(path)
@@ -95,13 +143,18 @@ def photo_of(path: str) -> list[str]:
     ]
 
 
-def changed_photos(parts: ModelParts, index: Path, found: Iterable[Found]) -> Iterator[Path]:
-    """Yield the photos that the index lacks, or has in another state, as `index_photos` sees it."""
+def changed_photos(
+    parts: ModelParts, index: Path, found: Iterable[Found], again: Collection[str] = ()
+) -> Iterator[Path]:
+    """Yield the photos that the index lacks, or has in another state, as `index_photos` sees it.
+
+    again: absolute paths of photos to yield in any case.
+    """
     store = PhotoStore.created(index, header_of(parts))
     known = store.known()
     for one in found:
         path = os.path.abspath(one.path)
         fact = known[path].fact if path in known else None
-        state = _state_of(path)
-        if one.problem is None and (fact is None or state != (fact.size, fact.mtime_ns)):
+        state = state_of(path)
+        if one.problem is None and (path in again or fact is None or state != (fact.size, fact.mtime_ns)):
             yield Path(path)

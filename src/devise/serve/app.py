@@ -54,11 +54,16 @@ _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def make_app(
-    service: Service, *, token: str | None = None, hosts: Collection[str] = (), addresses: bool = False
+    service: Service,
+    *,
+    token: str | None = None,
+    hosts: Collection[str] = (),
+    addresses: bool = False,
+    origins: Collection[str] = (),
 ) -> FastAPI:
     """Build the application; it closes the service at shutdown.
 
-    token: sent by requests as `Authorization: Bearer`; None lets everybody in. hosts, addresses: see `Guard`.
+    token: sent by requests as `Authorization: Bearer`; None lets everybody in. hosts, addresses, origins: see `Guard`.
     """
 
     @asynccontextmanager
@@ -86,7 +91,12 @@ def make_app(
     _add_health(app, service)
     app.add_middleware(TextBodies, bodies=service.bodies)
     app.add_middleware(
-        Guard, token=token, hosts=frozenset(hosts), addresses=addresses, closing=lambda: service.draining
+        Guard,
+        token=token,
+        hosts=frozenset(hosts),
+        addresses=addresses,
+        origins=frozenset(origins),
+        closing=lambda: service.draining,
     )
     app.add_middleware(Telemetry, metrics=service.metrics)
     if token is not None:

@@ -52,13 +52,15 @@ class Guard:
     whether any IP address is allowed too, for a service with several addresses: DNS rebinding works only with names.
     closing: whether the service is stopping; then every answer also closes its connection, so that clients move on.
     With the names of the loopback, a web site whose name points to this machine (DNS rebinding) is refused.
-    403 for a request that may change something and that a page of another web site made its browser send.
+    403 for a request that may change something and that a page of another web site made its browser send. origins: of
+    pages that are the service's own although `Host` does not say so, because a proxy changed it.
     """
 
     app: ASGIApp
     token: str | None = None
     hosts: Collection[str] = ()
     addresses: bool = False
+    origins: Collection[str] = ()
     closing: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +82,7 @@ class Guard:
         headers = Headers(scope=scope)
         unclear = "content-length" in headers and "transfer-encoding" in headers
         problem = _UNCLEAR if unclear else self._problem(str(scope["path"]), headers)
-        if problem is None and scope.get("method", "GET") not in _SAFE and _is_foreign(headers):
+        if problem is None and scope.get("method", "GET") not in _SAFE and _is_foreign(headers, self.origins):
             problem = _FOREIGN
         if problem is None:
             await self.app(scope, receive, guarded)
@@ -124,8 +126,11 @@ async def refuse(problem: ServiceError, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _is_foreign(headers: Headers) -> bool:
+def _is_foreign(headers: Headers, origins: Collection[str] = ()) -> bool:
     """Return whether a browser says that another site's page sent the request; other clients say nothing.
+
+    Without `Sec-Fetch-Site`, which browsers send to https:// and to the loopback only, the page's origin must be that
+    of `Host`, or one of these.
 
     >>> _is_foreign(Headers({"sec-fetch-site": "cross-site"})), _is_foreign(Headers({"sec-fetch-site": "same-origin"}))
     (True, False)
@@ -135,7 +140,9 @@ def _is_foreign(headers: Headers) -> bool:
     if (site := headers.get("sec-fetch-site")) is not None:
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and origin.rpartition("//")[2].lower() != headers.get("host", "").lower()
+    if origin is None or origin.lower() in origins:
+        return False
+    return origin.rpartition("//")[2].lower() != headers.get("host", "").lower()
 
 
 def _same(given: str, token: str) -> bool:

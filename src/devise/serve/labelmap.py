@@ -6,9 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
-from devise.arrays import LabelVectors
+from devise.arrays import Float32, Int64, LabelVectors
 from devise.model.parts import ModelParts
 from devise.taxonomy.wordnet import Taxonomy
 

@@ -89,12 +89,14 @@ def serve(
     *,
     token: str | None = None,
     hosts: Collection[str] = (),
+    origins: Collection[str] = (),
     started: Callable[[uvicorn.Server], None] = lambda server: None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then refuse new requests, finish accepted ones, and return.
 
     hosts: names that requests may give, in addition to those of the loopback, the listening address and, if other
     machines can reach it, this machine's own name and any IP address. started: called with the server before it runs.
+    origins: see `Guard`.
     """
     names = {*LOOPBACK_NAMES, address(listening).removeprefix("http://").rpartition(":")[0], *hosts}
     if not is_loopback(listening):
@@ -102,7 +104,7 @@ def serve(
     limits = service.limits
     known = {name.lower() for name in names}
     config = uvicorn.Config(
-        make_app(service, token=token, hosts=known, addresses=not is_loopback(listening)),
+        make_app(service, token=token, hosts=known, addresses=not is_loopback(listening), origins=origins),
         http="h11",
         ws="none",
         lifespan="on",

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.errors import DeviseError
 from devise.model.hedges import Hedger
 from devise.model.labeller import Model

@@ -5,9 +5,8 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
 
-from devise.arrays import LabelVectors, Logits, Queries, Scores, Surgery
+from devise.arrays import Float32, Float64, Int64, LabelVectors, Logits, Queries, Scores, Surgery
 from devise.errors import UsageError
 from devise.labels import LabelSet
 from devise.space.evidence import Evidence, JoinedEvidence, Probabilities, log_sum_exp

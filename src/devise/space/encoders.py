@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.errors import LabelError, UsageError
 from devise.labels import VectorSource
 from devise.space.label_vectors import ComposedLabel, ComposedLabels

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Float64
 
-from devise.arrays import Features, Logits
+from devise.arrays import Features, Float32, Float64, Logits
 
 __all__ = ["Classifier", "Evidence", "JoinedEvidence", "Probabilities", "log_sum_exp", "softmax"]
 

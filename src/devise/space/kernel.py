@@ -19,9 +19,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
 
-from devise.arrays import Features, LabelVectors, Queries, Surgery
+from devise.arrays import Features, Float32, Float64, Int64, LabelVectors, Queries, Surgery
 from devise.errors import LabelError, UsageError
 from devise.space.labelspace import unit_rows
 

@@ -215,9 +215,9 @@ class LabelComposer:
     def _of_gloss(self, definition: str) -> WordVector:
         total = self._nothing()
         for word in self._joiner.join(tokenize(definition)):
-            position = self._words.position(word)
-            if position is not None and word not in STOP_WORDS:
-                total += self._rarity[position] * _unit(self._words.vectors[position])
+            vector, position = self._words.get(word), self._words.position(word)
+            if vector is not None and position is not None and word not in STOP_WORDS:
+                total += self._rarity[position] * _unit(vector)
         return total
 
     def _nothing(self) -> WordVector:
@@ -226,7 +226,7 @@ class LabelComposer:
     @cached_property
     def _joiner(self) -> PhraseJoiner:
         """Joins the multi-word terms that have vectors."""
-        return PhraseJoiner(word for word in self._words.words if JOINT in word)
+        return PhraseJoiner.of_terms(word for word in self._words.words if JOINT in word)
 
     @cached_property
     def _rarity(self) -> np.ndarray:

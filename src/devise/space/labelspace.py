@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
-from devise.arrays import LabelVectors, Queries, Scores
+from devise.arrays import Float32, Int64, LabelVectors, Queries, Scores
 from devise.errors import LabelError
 from devise.labels import LabelSet
 
@@ -39,30 +38,53 @@ class LabelSpace:
             scores[:, self.without_vector] = -np.inf
         return scores
 
+    def rows(self, positions: Positions) -> LabelVectors:
+        """Return the vectors at these positions."""
+        found: LabelVectors = self.vectors[positions]
+        return found
+
     def subset(self, positions: Sequence[int] | np.ndarray) -> "LabelSpace":
         """The labels at these positions, in the order given."""
         rows = np.asarray(positions, dtype=np.int64)
-        return LabelSpace(self.labels.subset(rows.tolist()), self.vectors[rows])
+        return DeferredSpace(self.labels.subset(rows.tolist()), lambda wanted: self.rows(rows[wanted]))
 
     def joined(self, other: "LabelSpace") -> "LabelSpace":
         """Return these labels, then the others; LabelError if one is in both."""
-        return LabelSpace(self.labels.joined(other.labels), np.concatenate([self.vectors, other.vectors]))
+        first = len(self.labels)
+
+        def rows(wanted: Positions) -> LabelVectors:
+            is_own = wanted < first
+            own, others = self.rows(wanted[is_own]), other.rows(wanted[~is_own] - first)
+            both = np.empty((len(wanted), own.shape[1]), dtype=np.float32)
+            both[is_own], both[~is_own] = own, others
+            return both
+
+        return DeferredSpace(self.labels.joined(other.labels), rows)
+
+    def named(self, labels: LabelSet) -> "LabelSpace":
+        """Return the same vectors under other labels."""
+        return DeferredSpace(labels, self.rows)
 
 
 class DeferredSpace(LabelSpace):
-    """Labels whose vectors are read on first use: kernel surgery names photos without them.
+    """Labels whose vectors are read on first use: kernel surgery needs those of typed labels alone.
 
-    read: gives one vector per label; its errors come then.
+    read: gives the vectors at some positions; its errors come then.
     """
 
-    def __init__(self, labels: LabelSet, read: Callable[[], LabelVectors]) -> None:
+    def __init__(self, labels: LabelSet, read: Callable[[Positions], LabelVectors]) -> None:
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "_read", read)
+
+    def rows(self, positions: Positions) -> LabelVectors:
+        """Return the vectors at these positions, without reading the others."""
+        found: LabelVectors = vars(self)["vectors"][positions] if "vectors" in vars(self) else self._read(positions)  # type: ignore[attr-defined]
+        return found
 
     @cached_property
     def vectors(self) -> LabelVectors:
         """One row per label."""
-        vectors: LabelVectors = self._read()  # type: ignore[attr-defined]
+        vectors: LabelVectors = self._read(np.arange(len(self.labels)))  # type: ignore[attr-defined]
         assert len(self.labels) == len(vectors), "one vector per label"
         return vectors
 

@@ -8,8 +8,8 @@ the trained ones.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from devise.arrays import Float32, Int64
 from devise.labels import LabelSet
 
 __all__ = ["Familiarity", "LabelPrior", "Prior", "Standing", "standing_of"]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import LabelVectors
+from devise.arrays import Float32, LabelVectors
 from devise.errors import TextError
 from devise.labels import VectorSource
 from devise.space.label_vectors import ComposedLabel, ComposedLabels, LabelComposer

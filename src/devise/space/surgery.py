@@ -18,9 +18,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import Float32, LabelVectors, Surgery
 from devise.errors import LabelError
 from devise.space.evidence import softmax
 

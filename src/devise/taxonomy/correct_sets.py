@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int64
 
+from devise.arrays import Int64
 from devise.errors import TaxonomyError
 from devise.files import atomic_write
 from devise.taxonomy.graph import Adjacency, Nodes

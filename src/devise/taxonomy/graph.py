@@ -6,8 +6,8 @@ from functools import cached_property
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8, UInt64
 
+from devise.arrays import Bool, Int64, UInt8, UInt64
 from devise.errors import TaxonomyError
 
 __all__ = [

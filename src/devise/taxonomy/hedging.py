@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
 
+from devise.arrays import Bool, Float, Float64, Int64
 from devise.errors import TaxonomyError
 from devise.taxonomy.graph import Adjacency, IsaGraph, Nodes, distinct
 from devise.taxonomy.wordnet import Taxonomy

@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
+from devise.arrays import UInt8
 from devise.taxonomy.morphology import base_forms, normalise
 
 __all__ = ["Lexicon", "NameIndex", "Reading"]
 
 Senses = UInt8[np.ndarray, "lemmas"]
 _JOINERS = " -_'./,"
+_SEARCHED = 30  # names
 _AROUND = re.compile(r"^[^\w.']+|[^\w.'+#]+$")  # "lion!", "*lion*"; but C++ and C# are no C
 _ARTICLE = re.compile(
     r"(?:(?:(?:an?|the) )?(?:[\w-]+ ){0,4}(?:photo|photograph|picture|image|snapshot|itap) of )?"
@@ -37,36 +38,58 @@ class Reading(NamedTuple):
 class NameIndex:
     """Names and the positions of their synsets, smaller sense numbers first.
 
-    Kept as chains in two flat tables: a list for each of 117,798 names takes longer to make than to use.
+    The first names are searched for in the text (half a millisecond each); only a program that looks up more pays for
+    a table of all 117,798 names (a fifth of a second and 25 MB). The table has chains in flat lists: a list for each
+    name takes longer to make than to use.
     """
 
     def __init__(self, lemmas: str, senses: Senses) -> None:
-        lines = lemmas.split("\n")
-        names = lemmas.replace("\n", "\t").split("\t")
-        terms = [line.count("\t") + 1 for line in lines]
-        self._owners = np.repeat(np.arange(len(lines)), terms).tolist()
-        self._begins = np.cumsum([0, *terms]).tolist()
-        self._first: dict[str, int] = {}
-        self._following = [-1] * len(names)
-        for entry in np.argsort(senses, kind="stable")[::-1].tolist():
-            self._following[entry] = self._first.get(names[entry], -1)
-            self._first[names[entry]] = entry
-        self._first.pop("", None)
+        text = f"\n{lemmas}\n".encode()
+        self._text = text.replace(b"\n", b"\t")
+        letters = np.frombuffer(text, dtype=np.uint8)
+        self._tabs = np.flatnonzero((letters == ord("\t")) | (letters == ord("\n")))
+        self._owners = np.cumsum(letters[self._tabs] == ord("\n")) - 1
+        self._begins = np.searchsorted(self._owners, np.arange(self._owners[-1]))
+        self._senses = senses
+        self._searched = 0
 
     def readings(self, names: Iterable[str]) -> tuple[Reading, ...]:
         """Return the readings of the names, name after name, each position once."""
         found: dict[int, Reading] = {}
         for name in names:
-            for rank, entry in enumerate(self._chain(name), start=1):
-                owner = self._owners[entry]
-                found.setdefault(owner, Reading(owner, rank, entry - self._begins[owner] + 1))
+            for rank, entry in enumerate(self._entries(name), start=1):
+                owner = int(self._owners[entry])
+                found.setdefault(owner, Reading(owner, rank, entry - int(self._begins[owner]) + 1))
         return tuple(found.values())
 
+    def _entries(self, name: str) -> Iterable[int]:
+        """Return the places of a name among all terms, smaller sense numbers first."""
+        self._searched += 1
+        if self._searched > _SEARCHED:
+            return self._chain(name)
+        found, at, term = [], -1, f"\t{name}\t".encode(errors="surrogatepass")
+        while term.count(b"\t") == 2 and len(term) > 2 and (at := self._text.find(term, at + 1)) >= 0:
+            found.append(int(np.searchsorted(self._tabs, at)))
+        return sorted(found, key=self._senses.__getitem__)
+
     def _chain(self, name: str) -> Iterator[int]:
-        entry = self._first.get(name, -1)
+        first, following = self._table
+        entry = first.get(name, -1)
         while entry >= 0:
             yield entry
-            entry = self._following[entry]
+            entry = following[entry]
+
+    @cached_property
+    def _table(self) -> tuple[dict[str, int], list[int]]:
+        """The first entry of each name, and the entry after each; -1: none."""
+        names = self._text[1:-1].decode().split("\t")
+        first: dict[str, int] = {}
+        following = [-1] * len(names)
+        for entry in np.argsort(self._senses, kind="stable")[::-1].tolist():
+            following[entry] = first.get(names[entry], -1)
+            first[names[entry]] = entry
+        first.pop("", None)
+        return first, following
 
 
 class Lexicon:

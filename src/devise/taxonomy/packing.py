@@ -19,8 +19,8 @@ import json
 import zlib
 
 import numpy as np
-from jaxtyping import Int64
 
+from devise.arrays import Int64
 from devise.errors import TaxonomyError
 from devise.taxonomy.synsets import NounTables
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
 
+from devise.arrays import Bool, Int64, UInt8
 from devise.errors import TaxonomyError
 
 __all__ = ["ID_PATTERN", "NounTables", "Synset", "definition_of", "id_of", "tables_of"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
+from devise.arrays import Float64, Int64
 from devise.errors import TextError
 from devise.ranking import spearman
 from devise.text.phrases import term_key

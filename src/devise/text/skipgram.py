@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.errors import DeviseError, TextError, UsageError
 from devise.files import atomic_write, open_tensors, parse_json, read_json, reason_of, require_regular, sole_writer
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress

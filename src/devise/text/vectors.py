@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
-from devise.arrays import WordVectors
+from devise.arrays import Float32, Int8, Int64, WordVectors
 from devise.errors import VectorsError, counted
 
-__all__ = ["Neighbours", "WordCounts", "WordTable", "WordVector", "check_writable"]
+__all__ = ["Neighbours", "QuantizedRows", "WordCounts", "WordTable", "WordVector", "check_writable", "decoded"]
 
 WordCounts = Int64[np.ndarray, "_"]
 """How often each word stands in the corpus; `WordTable` checks that there is one a word."""
@@ -27,12 +26,38 @@ class Neighbours:
     similarities: tuple[float, ...]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class QuantizedRows:
+    """Vectors in 8 bits: row i is codes[i] * scales[i].
+
+    codes: from -127 to 127. scales: what one step of a row's codes is worth; 0 for a row of zeros.
+    """
+
+    codes: Int8[np.ndarray, "rows dim"]
+    scales: Float32[np.ndarray, "rows"]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: slice | Int64[np.ndarray, "some"]) -> "QuantizedRows":
+        return QuantizedRows(self.codes[rows], self.scales[rows])
+
+
+def decoded(rows: WordVectors | QuantizedRows) -> WordVectors:
+    """Return the rows as float32, in one pass and without a further copy."""
+    if not isinstance(rows, QuantizedRows):
+        return rows
+    values: WordVectors = np.multiply(rows.codes, rows.scales[:, None], dtype=np.float32)
+    return values
+
+
 @dataclass(frozen=True, eq=False)
 class WordTable:
     """Words in a fixed order (most frequent first, as a rule), one vector each.
 
     words: no word stands twice.
-    vectors: one finite row a word; not scaled to unit length unless the maker did.
+    rows: one finite row a word; not scaled to unit length unless the maker did. Rows in 8 bits are decoded at first
+    use of `vectors`; the vector of one word needs no other.
     counts: how often each word stands in the corpus, or None where the file does not say.
     duplicates: rows left out by the reader because their word stood earlier in the file. bad: those left out because
     they could not be read. notes: what was odd in the file, one line each.
@@ -43,14 +68,14 @@ class WordTable:
     """
 
     words: tuple[str, ...]
-    vectors: WordVectors
+    rows: WordVectors | QuantizedRows
     counts: WordCounts | None = None
     duplicates: int = 0
     bad: int = 0
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        rows = len(self.vectors)
+        rows = len(self.rows)
         if len(self.words) != rows:
             raise VectorsError(
                 f"{counted(len(self.words), 'word')} but {counted(rows, 'vector')}: give one vector per word"
@@ -64,9 +89,15 @@ class WordTable:
             raise VectorsError(f"duplicate word {twice!r} in a table of vectors: list each word once")
         # A row's sum is finite only if no value is NaN; infinities show as inf or NaN.
         with np.errstate(invalid="ignore"):
-            broken = np.flatnonzero(~np.isfinite(self.vectors.sum(axis=1, dtype=np.float64)))
+            sums = self.rows.scales if isinstance(self.rows, QuantizedRows) else self.rows.sum(axis=1, dtype=np.float64)
+        broken = np.flatnonzero(~np.isfinite(sums))
         if len(broken):
             raise VectorsError(f"the vector of {self.words[broken[0]]!r} contains a value that is not finite")
+
+    @cached_property
+    def vectors(self) -> WordVectors:
+        """All rows, as float32."""
+        return decoded(self.rows)
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -81,7 +112,7 @@ class WordTable:
     @property
     def dim(self) -> int:
         """Numbers in a vector."""
-        return int(self.vectors.shape[1])
+        return int((self.rows.codes if isinstance(self.rows, QuantizedRows) else self.rows).shape[1])
 
     def position(self, word: str) -> int | None:
         """Return the position of the word, or None."""
@@ -90,7 +121,10 @@ class WordTable:
     def get(self, word: str) -> WordVector | None:
         """The word's vector, or None."""
         position = self._positions.get(word)
-        return None if position is None else self.vectors[position]
+        if position is None:
+            return None
+        vector: WordVector = decoded(self.rows[position : position + 1])[0]
+        return vector
 
     def unit(self) -> WordVectors:
         """All vectors at unit length; a vector of zeros stays zeros."""

@@ -2,27 +2,21 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int8, Shaped
 
+from devise.arrays import Shaped, WordVectors
 from devise.errors import VectorsError, counted
 from devise.files import atomic_write, open_tensors, parse_json, reason_of
-from devise.text.vectors import WordTable, check_writable
+from devise.text.vectors import QuantizedRows, WordTable, check_writable
 
 __all__ = [
     "FORMAT_VERSION",
     "AnyTensor",
-    "Codes",
     "Precision",
-    "QuantizedRows",
-    "Rows",
-    "Scales",
     "Sink",
-    "dequantize_rows",
     "quantize_rows",
     "read_vector_store",
     "write_tensors",
@@ -78,25 +72,11 @@ def _pieces(tensor: AnyTensor) -> Iterator[AnyTensor]:
         yield tensor[start : start + rows]
 
 
-Rows = Float32[np.ndarray, "rows dim"]
-Codes = Int8[np.ndarray, "rows dim"]
-"""From -127 to 127."""
-Scales = Float32[np.ndarray, "rows"]
-"""What one step of a row's codes is worth; 0 for a row of zeros."""
-
 _LARGEST = 127
 _BLOCK = 1 << 14
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class QuantizedRows:
-    """Codes and scales; row i is about codes[i] * scales[i]."""
-
-    codes: Codes
-    scales: Scales
-
-
-def quantize_rows(rows: Rows) -> QuantizedRows:
+def quantize_rows(rows: WordVectors) -> QuantizedRows:
     """Symmetric codes, scale = max |value| of the row / 127, rounded up to the next float32.
 
     So |value - code * scale| <= scale / 2 for every value. VectorsError if a value is not finite.
@@ -116,12 +96,6 @@ def quantize_rows(rows: Rows) -> QuantizedRows:
         divisor = np.where(scale > 0, scale, 1).astype(np.float64)
         codes[start : start + _BLOCK] = np.rint(block / divisor[:, None])
     return QuantizedRows(codes, scales)
-
-
-def dequantize_rows(codes: Codes, scales: Scales) -> Rows:
-    """Return the rows that the codes represent: code * scale."""
-    rows: Rows = np.multiply(codes, scales[:, None], dtype=np.float32)
-    return rows
 
 
 FORMAT_VERSION = 1
@@ -153,7 +127,7 @@ def write_vector_store(path: Path, table: WordTable, *, precision: Precision = "
 
 
 def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[str] | None = None) -> WordTable:
-    """Read a file of `write_vector_store`; the vectors are float32 for any stored precision.
+    """Read a file of `write_vector_store`; its vectors are float32 for any stored precision.
 
     limit: look at the first so many vectors only. only: keep these words only.
     VectorsError if the file is damaged, not of this form, or of a later version.
@@ -176,7 +150,7 @@ def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[
         tensors = {name: array if name == "words" else array[rows] for name, array in tensors.items()}
         counts = tensors.get("counts")
     try:
-        return WordTable(tuple(words), _decoded(tensors), counts)
+        return WordTable(tuple(words), _rows_in(tensors), counts)
     except VectorsError as problem:
         raise VectorsError(f"{path}: {problem}") from None
 
@@ -196,10 +170,11 @@ def _encoded(table: WordTable, precision: Precision) -> dict[str, Any]:
     return {"vectors": half}
 
 
-def _decoded(tensors: dict[str, Any]) -> Any:
+def _rows_in(tensors: dict[str, Any]) -> WordVectors | QuantizedRows:
     if "scales" in tensors:
-        return dequantize_rows(tensors["vectors"], tensors["scales"])
-    return tensors["vectors"].astype(np.float32, copy=False)
+        return QuantizedRows(tensors["vectors"], tensors["scales"])
+    rows: WordVectors = tensors["vectors"].astype(np.float32, copy=False)
+    return rows
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from devise.arrays import Float, UInt8
 from devise.errors import UsageError
 
 __all__ = ["DRAWS", "Augmentation", "augmented", "middle"]

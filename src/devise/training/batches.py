@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from devise.arrays import Float32, Int64
 from devise.errors import UsageError
 
 __all__ = ["Batch", "Sampler"]

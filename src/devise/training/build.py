@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from devise.arrays import Float32, Int64
 from devise.bundle.bundle import Bundle
 from devise.bundle.manifest import Provenance
 from devise.errors import LabelError, PictureError, TrainingError, UsageError, counted

@@ -15,9 +15,8 @@ from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
 
-from devise.arrays import LabelVectors, Logits, Scores, Surgery, Truth
+from devise.arrays import Bool, Float32, Float64, Int64, LabelVectors, Logits, Scores, Surgery, Truth
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
 from devise.space.embedding import (

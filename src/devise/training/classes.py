@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import Truth
+from devise.arrays import Int64, Truth
 from devise.errors import UsageError, counted
 from devise.files import atomic_write, exact_name, read_text, reason_of, text_name
 from devise.tabletext import cell_text, shown_text

@@ -7,9 +7,8 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
-from devise.arrays import Scores
+from devise.arrays import Float64, Int64, Scores
 from devise.errors import UsageError
 from devise.evaluation.photos import Listing, gather, list_photos
 from devise.model.ensemble import Ensemble, write_weights

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import Int64, LabelVectors, Surgery
 from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, decode_surgery
 from devise.errors import UsageError

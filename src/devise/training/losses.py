@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from devise.arrays import Float, Int64
 from devise.errors import UsageError
 
 __all__ = [

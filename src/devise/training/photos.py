@@ -11,10 +11,9 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor, nn
 
-from devise.arrays import Features, Truth
+from devise.arrays import Bool, Features, Int64, Truth, UInt8
 from devise.errors import PictureError
 from devise.space.evidence import Classifier
 from devise.training.augment import DRAWS, Augmentation, augmented, middle

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Logits
+from devise.arrays import Float32, Logits
 from devise.bundle.bundle import Bundle, file_sha256, open_bundle
 from devise.bundle.manifest import Provenance
 from devise.bundle.parts import BACKBONE

@@ -9,11 +9,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from devise.arrays import LabelVectors, Surgery, Truth
+from devise.arrays import Bool, Float32, Int64, LabelVectors, Surgery, Truth
 from devise.errors import TrainingError, UsageError
 from devise.training.batches import Batch, Sampler
 from devise.training.config import OptimizerName, RunConfig, at_least, below_one

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
 from safetensors.numpy import load_file, save
 
-from devise.arrays import LabelVectors
+from devise.arrays import Float32, Int64, LabelVectors
 from devise.bundle.bundle import Bundle
 from devise.bundle.manifest import LabelPolicyFacts
 from devise.bundle.parts import WORDS

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
-from devise.arrays import Features, Scores, Surgery, Truth
+from devise.arrays import Features, Int64, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
 from devise.space.evidence import Classifier, log_sum_exp

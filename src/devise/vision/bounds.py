@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.errors import BundleError
 
 __all__ = ["Bounds", "Shift", "network_of"]

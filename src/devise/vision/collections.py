@@ -1,5 +1,6 @@
 """List photos of large collections: in folders, .tar shards, or any URL that fsspec opens."""
 
+import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -46,10 +47,14 @@ def find_items(
     exclude, on_exclude: see `find_pictures`; members of shards are not excluded.
     """
     given: set[str] = set()
+    places = tuple(places)
+    once = len(places) == 1 and os.path.isdir(places[0])  # each file of a folder is found once: nothing to remember
     for place in places:
         found = _in_url(place, on_skip) if "://" in place else _in_path(Path(place), on_skip, exclude, on_exclude)
         for item in found:
-            if item.name not in given:
+            if once:
+                yield item
+            elif item.name not in given:
                 given.add(item.name)
                 yield item
 

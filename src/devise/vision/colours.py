@@ -5,11 +5,10 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from devise.arrays import Pixels
+from devise.arrays import Pixels, UInt8
 from devise.errors import PictureError
 
 __all__ = ["bytes_of_unit", "has_orientation", "on_white", "orientation_of", "to_srgb", "upright"]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.errors import UsageError
 from devise.files import reason_of
 from devise.vision.networkfile import check_file

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from devise.arrays import Float
 from devise.errors import BundleError, UsageError
 from devise.files import require_regular
 from devise.vision.preprocessing import Preprocessing

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import nn
 
+from devise.arrays import Float32
 from devise.errors import BundleError
 from devise.vision.efficientnet import VARIANTS, EfficientNetLite, Layer
 from devise.vision.smallnet import SmallNet

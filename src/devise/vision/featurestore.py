@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
 
+from devise.arrays import Float32, Int64, UInt8
 from devise.errors import TrainingError
 from devise.files import atomic_write, read_file, read_json, reason_of, require_regular, sole_writer
 from devise.vision.backbone import Backbone

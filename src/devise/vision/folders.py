@@ -25,6 +25,7 @@ __all__ = [
     "is_found",
     "is_hidden",
     "is_packed",
+    "is_picture",
     "is_shard",
     "is_video",
 ]
@@ -177,6 +178,11 @@ def is_hidden(member: PurePosixPath) -> bool:
     return any(part.startswith(".") for part in member.parts)
 
 
+def is_picture(path: str | Path) -> bool:
+    """Return whether the name is that of a picture."""
+    return os.path.splitext(path)[1].lower() in EXTENSIONS
+
+
 def is_video(path: str | Path) -> bool:
     """Return whether the name is that of a video."""
     return os.path.splitext(path)[1].lower() in VIDEOS
@@ -226,13 +232,13 @@ def _walk(
         elif is_folder:
             try:
                 inside = _listing(path, entered)
-                named = frozenset(one.stem for one in inside if frames and one.suffix.lower() in EXTENSIONS)
-                waiting.append((iter(inside), (*rules, *_own_rules(path)), named))
+                named = frozenset(os.path.splitext(one)[0] for one in inside if frames and is_picture(one))
+                waiting.append((map(path.joinpath, inside), (*rules, *_own_rules(path)), named))
             except OSError as error:
                 yield Found(path, f"the folder cannot be read ({error.strerror})")
             except UsageError as error:
                 yield Found(path, f"left out: {error}")
-        elif path.suffix.lower() in EXTENSIONS:
+        elif is_picture(path):
             yield _file(path)
         elif frames and is_video(path) and not (path.suffix.lower() in _LIVE and path.stem in photos):
             yield _file(path, frames)
@@ -240,12 +246,13 @@ def _walk(
             on_skip(path)
 
 
-def _listing(folder: Path, entered: set[tuple[int, int]]) -> list[Path]:
+def _listing(folder: Path, entered: set[tuple[int, int]]) -> list[str]:
+    """Return the sorted names in a folder: as paths, a million would take 400 MB."""
     state = folder.stat()
     if (state.st_dev, state.st_ino) in entered:
         return []
     entered.add((state.st_dev, state.st_ino))
-    return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 def _own_rules(folder: Path) -> _Rules:

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from devise.arrays import Float
 from devise.errors import UsageError
 from devise.files import parse_json, read_text, reason_of
 

@@ -10,9 +10,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Features, Pixels
+from devise.arrays import Features, Float32, Pixels
 from devise.errors import PictureError
 from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture

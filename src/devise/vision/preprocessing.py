@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float32
 from PIL import Image
 
-from devise.arrays import Pixels
+from devise.arrays import Float32, Pixels
 from devise.errors import BundleError
 
 __all__ = ["LONGEST", "Interpolation", "Plane", "Preprocessing", "WholePlane"]

@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Float32
 
+from devise.arrays import Float32
 from devise.errors import BundleError, UsageError
 from devise.vision.bounds import Bounds, Shift, network_of
 from devise.vision.preprocessing import Plane, Preprocessing

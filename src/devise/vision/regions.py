@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
-from devise.arrays import Pixels
+from devise.arrays import Float32, Pixels
 from devise.errors import BundleError, UsageError
 from devise.vision.backbone import read_network
 from devise.vision.bounds import Bounds

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import Int64
 
 from devise.archives import Tar
+from devise.arrays import Int64
 from devise.errors import PictureError, TrainingError, UsageError, counted
 from devise.files import real_path, text_of
 from devise.vision.folders import EXTENSIONS, Found, find_pictures, is_hidden, is_packed, is_shard

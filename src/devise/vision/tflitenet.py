@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from devise.arrays import Logits
+from devise.arrays import Float32, Logits
 from devise.errors import UsageError
 from devise.files import read_file, reason_of
 from devise.vision.foreign import Settings

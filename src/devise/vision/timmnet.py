@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from devise.arrays import Float
 from devise.errors import UsageError
 from devise.vision.efficientnet import read_weights
 from devise.vision.export import INPUT, OUTPUT

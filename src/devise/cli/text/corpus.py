@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from devise.cli.progress import progress
 from devise.cli.terminal import tell
 from devise.cli.text import text
 from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from devise.text.gathering import CorpusForm, GatherProgress, GatherTally
 
 __all__ = ["corpus"]
@@ -63,13 +64,13 @@ def corpus(
     wanted = form or _form_of(out)
     config = GatherConfig(wanted, _phrases(wanted, phrases, phrase_list or []), workers or cores())
     try:
-        with _progress() as progress:
-            task = progress.add_task("", total=None, documents=0, speed="")
+        with _progress() as shown:
+            task = shown.add_task("", total=None, documents=0, speed="")
 
             def show(now: "GatherProgress") -> None:
-                elapsed = progress.tasks[0].elapsed or 0
+                elapsed = shown.tasks[0].elapsed or 0
                 speed = f"{(now.documents - now.resumed) / elapsed:,.0f}/s" if elapsed > 1 else ""
-                progress.update(task, completed=now.read, total=now.total, documents=now.documents, speed=speed)
+                shown.update(task, completed=now.read, total=now.total, documents=now.documents, speed=speed)
 
             tally = gather_corpus(
                 [parse_source(source) for source in sources], out, config, resume=resume, on_progress=show
@@ -107,18 +108,11 @@ def _phrases(form: "CorpusForm", nouns: bool, lists: list[Path]) -> tuple[str, .
     return (*(default_taxonomy().lemma_names() if nouns else ()), *listed)
 
 
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[documents]:,} documents {task.fields[speed]}"),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+def _progress() -> "Progress":
+    from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    documents = TextColumn("{task.fields[documents]:,} documents {task.fields[speed]}")
+    return progress(BarColumn(), TaskProgressColumn(), documents, DownloadColumn(), TimeRemainingColumn())
 
 
 def _facts(out: Path, tally: "GatherTally") -> Iterator[str]:

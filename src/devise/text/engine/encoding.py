@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from jaxtyping import Int32, Int64
 
+from devise.arrays import Int32, Int64
 from devise.errors import TextError, counted
 from devise.files import atomic_write
 

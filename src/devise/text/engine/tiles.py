@@ -5,12 +5,13 @@ therefore written as LLVM code, for any number of lanes, and called from numba f
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, no_type_check
 
 import llvmlite.binding
+import numba
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -37,13 +38,22 @@ class Shape:
 @cache
 def shape() -> Shape:
     """Return the shape for this machine: as many products in flight as its registers allow."""
-    features = llvmlite.binding.get_host_cpu_features()
+    features = _features()
     # m x n products, m + n rows and the constants must fit in the registers: 32 with AVX-512 and NEON, 16 with AVX.
     if features.get("avx512f"):
         return Shape(lanes=16, contexts=4, targets=4)
     if features.get("avx"):
         return Shape(lanes=8, contexts=3, targets=3)
     return Shape(lanes=4, contexts=4, targets=4) if features.get("neon") else Shape(lanes=4, contexts=3, targets=3)
+
+
+def _features() -> Mapping[str, bool]:
+    """Return what the compiler may use: all that the processor has, or what NUMBA_CPU_FEATURES names (+avx2,...)."""
+    asked = numba.config.CPU_FEATURES  # type: ignore[attr-defined]  # set while it is imported
+    if not asked:
+        features: Mapping[str, bool] = llvmlite.binding.get_host_cpu_features()
+        return features
+    return {name[1:]: name.startswith("+") for name in asked.split(",")}
 
 
 def step_code() -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
 
+from devise.arrays import Float32, Int32, Int64
 from devise.errors import DeviseError
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress
 from devise.text.engine.encoding import EncodedText

@@ -1,0 +1,244 @@
+"""python -m bench.millions: label and index a million links to photos, kill both, and search the index.
+
+The network runs once on each real photo; its features are then found by the hash of the photo's content. All else is
+what the commands do: list, read, hash, score 39,990 labels, write, resume. Nine tenths of the index of photos have
+vectors of the others with noise, so that a search has a million different photos to order.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.command import environment
+from bench.figures import Figure, table
+from bench.machine import ROOT, facts, load
+from bench.photos import find_photos, many_of
+from devise.model.labeller import Model
+from devise.model.labeller import load as load_model
+from devise.model.typed import parse_labels
+from devise.search.nearest_photos import Nearest, open_search, refresh_nearest
+from devise.search.photofacts import FactColumns
+from devise.search.photoindex import header_of
+from devise.search.query import PhotoSearch
+from devise.search.results import Wanted
+from devise.search.store import PhotoStore, Rows
+from devise.vision.folders import Found
+from devise.vision.pipeline import Extracted
+
+__all__ = ["main", "replaying", "search_figures", "spread_rows", "words"]
+
+_GROWTH = 1.25  # of resident memory, from a tenth of the photos to all
+_RESUME = 10.0  # seconds
+_OPEN = 1.0  # seconds
+_EXACT_MS, _NEAR_MS, _RECALL = 60.0, 10.0, 98.0
+_WORDS = ROOT / "tests" / "data" / "everyday_words.tsv"
+_SEED = 1000  # photos that the network sees
+_PARTS = {"label": "part-*.parquet", "index": "parts/part-*.parquet"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run all; 1 if a limit was missed."""
+    asked = _parser().parse_args(arguments)
+    if asked.child:
+        return _child(asked.child, asked.rest)
+    work = asked.work
+    work.mkdir(parents=True, exist_ok=True)
+    machine = facts()
+    photos = _seed(asked.photos, work)
+    folder = work / "links"
+    if not folder.is_dir():
+        many_of(photos, asked.count, folder)
+    figures: list[Figure] = []
+    for kind in ("label", "index"):
+        figures += _bulk(kind, folder, work, asked.count)
+        print(f"\n{table(figures[-4:])}", flush=True)
+    figures += _searched(work, asked.count)
+    print(f"\n{table(figures[8:])}")
+    result = {"machine": machine | {"load_after": load()}, "figures": [figure.to_dict() for figure in figures]}
+    (work / "figures.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return int(any(figure.met is False for figure in figures))
+
+
+def replaying(features: dict[bytes, np.ndarray]) -> Callable[..., Iterator[Extracted]]:
+    """What stands for `Model.features`: features by the SHA-256 of a photo's content, in order."""
+
+    def found(model: Model, pictures: Iterable[Any], *, regions: bool = False) -> Iterator[Extracted]:
+        for picture in pictures:
+            if isinstance(picture, Found) and picture.problem is not None:
+                yield Extracted(picture.path, None, picture.problem)
+                continue
+            data = picture if isinstance(picture, bytes) else Path(getattr(picture, "path", picture)).read_bytes()
+            yield Extracted(data, features[hashlib.sha256(data).digest()], None)
+
+    return found
+
+
+def spread_rows(rows: Rows, rng: np.random.Generator, every: int = 10) -> Rows:
+    """The rows, of which one in `every` keeps its vector; the others get half of another's, and noise of a third."""
+    own = rows.vectors.astype(np.float32)
+    more = 0.5 * rng.permutation(own)
+    more += rng.standard_normal(own.shape, dtype=np.float32) / np.float32(3 * np.sqrt(own.shape[1]))
+    more[::every] = 0
+    vectors = own + more
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return replace(rows, vectors=vectors.astype(np.float16))
+
+
+def words() -> list[str]:
+    """Everyday nouns: those of the tests for the senses of words."""
+    lines = _WORDS.read_text(encoding="utf-8").splitlines()
+    return [line.split("\t")[0] for line in lines if line and not line.startswith("#")]
+
+
+def search_figures(model: Model, index: Path, asked: Iterable[str]) -> list[Figure]:
+    """Open the index, search it for words in turn exactly and approximately."""
+    section = "Search of all photos, one everyday word each, top 20"
+    began = time.perf_counter()
+    near = open_search(model, index)
+    opened = time.perf_counter() - began
+    exact = PhotoSearch(model, near.rows, often=True)
+    wanted = [Wanted(parse_labels(word)) for word in asked]
+    times: dict[str, list[float]] = {"exact": [], "approximate": []}
+    shared = []
+    for one in (wanted[0], *wanted):  # the first prepares
+        found = {}
+        for name, search in (("exact", exact), ("approximate", near)):
+            began = time.perf_counter()
+            found[name] = search.find(one, 20)
+            times[name].append(1e3 * (time.perf_counter() - began))
+        first = {hit.path for hit in found["exact"].hits[:10]}
+        if first:
+            shared.append(100 * len(first & {hit.path for hit in found["approximate"].hits[:10]}) / len(first))
+    nearest = Nearest.read(index)
+    recall = 100 * nearest.facts.recall if nearest else 0.0
+    return [
+        Figure(section, "opened", opened, "s", limit=_OPEN, note=f"{len(near):,} photos"),
+        Figure.of(section, "exact, with the first pass in 8 bits", times["exact"][1:], "ms", limit=_EXACT_MS),
+        Figure.of(section, "approximate", times["approximate"][1:], "ms", limit=_NEAR_MS),
+        Figure(section, "recall that devise index prints", recall, "%", limit=_RECALL, at_least=True),
+        Figure(section, "of the exact top 10, found approximately", float(np.mean(shared)), "%"),
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.millions", description="A million photos.")
+    parser.add_argument("--work", type=Path, help="folder for 4 GB per million photos; kept")
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--photos", type=Path, help="folder of JPEGs; default: as for python -m bench")
+    parser.add_argument("--child", choices=tuple(_PARTS), help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _seed(asked: Path | None, work: Path) -> tuple[Path, ...]:
+    """The photos, and their features next to them, by the network."""
+    photos = find_photos(asked, _SEED, work / "seed").paths if not (work / "seed").is_dir() else ()
+    photos = photos or tuple(sorted((work / "seed").rglob("*.jpg")))
+    if not (work / "features.npy").is_file():
+        found = [one.features for one in load_model().features(photos)]
+        if any(one is None for one in found):
+            raise SystemExit("bench.millions: a photo cannot be read: give others by --photos")
+        hashes = np.stack([np.frombuffer(hashlib.sha256(p.read_bytes()).digest(), np.uint8) for p in photos])
+        np.save(work / "hashes.npy", hashes)
+        np.save(work / "features.npy", np.stack([one for one in found if one is not None]))
+    return photos
+
+
+def _child(kind: str, rest: list[str]) -> int:
+    """`devise label` or `devise index` with features of the store. rest: the folder of the store, the arguments."""
+    from devise.cli.app import main as devise
+
+    work = Path(rest[0])
+    hashes, features = np.load(work / "hashes.npy"), np.load(work / "features.npy")
+    known = {one.tobytes(): row for one, row in zip(hashes, features, strict=True)}
+    Model.features = replaying(known)  # type: ignore[method-assign]
+    sys.argv = ["devise", kind, *rest[1:]]
+    devise()
+    return 0
+
+
+def _bulk(kind: str, folder: Path, work: Path, count: int) -> list[Figure]:
+    """Run the command, kill it in the middle, run it again to the end."""
+    out = work / kind
+    command = [sys.executable, "-m", "bench.millions", "--work", str(work), "--child", kind, str(work), str(folder)]
+    command += ["--format", "parquet", "--output", str(out)] if kind == "label" else ["--out", str(out)]
+    began = time.perf_counter()
+    first = _watched(
+        command, out / _PARTS[kind], stop=lambda parts, now: now - began > 1 and parts >= _half(kind, count)
+    )
+    killed = time.perf_counter()
+    again = _watched(command, out / _PARTS[kind], stop=None)
+    ended = time.perf_counter()
+    tenth = [size for _, parts, size in first if parts >= _half(kind, count) / 5] or [first[-1][2]]
+    rates = "photos/s, killed in the middle and resumed"
+    resumed = next((at - killed for at, parts, _ in again if parts > first[-1][1]), ended - killed)
+    section = f"devise {kind}, {count:,} links"
+    return [
+        Figure(section, "rate", count / (ended - began), rates),
+        Figure(section, "peak memory", max(size for _, _, size in (*first, *again)) / 1e6, "MB"),
+        Figure(section, "memory at the kill over that at a tenth", first[-1][2] / tenth[0], "", limit=_GROWTH),
+        Figure(section, "from the start again to the next part", resumed, "s", limit=_RESUME),
+    ]
+
+
+def _half(kind: str, count: int) -> int:
+    """Parts when half is done."""
+    return max(1, count // 2 // (256 if kind == "label" else 2048))
+
+
+def _watched(
+    command: list[str], parts: Path, stop: Callable[[int, float], bool] | None
+) -> list[tuple[float, int, int]]:
+    """Time, parts and resident bytes, ten times a second; the process is killed when `stop` says so."""
+    samples: list[tuple[float, int, int]] = []
+    environ = environment() | {"PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
+    page = os.sysconf("SC_PAGE_SIZE")
+    with subprocess.Popen(command, env=environ, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            time.sleep(0.1)
+            try:
+                resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * page
+            except (OSError, IndexError):
+                continue
+            if not resident:  # it has ended
+                continue
+            now = time.perf_counter()
+            samples.append((now, len(list(parts.parent.glob(parts.name))), resident))
+            if stop is not None and stop(samples[-1][1], now):
+                process.send_signal(signal.SIGKILL)
+    if stop is None and process.returncode:
+        raise SystemExit(f"bench.millions: {' '.join(command[5:])} ended with {process.returncode}")
+    return samples
+
+
+def _searched(work: Path, count: int) -> list[Figure]:
+    """Spread the vectors of the index in a copy of it, and search that."""
+    model = load_model()
+    index = work / "spread"
+    if not index.is_dir():
+        store = PhotoStore.created(index, header_of(model.parts))
+        rows, rng = PhotoStore.opened(work / "index").rows(), np.random.default_rng(0)
+        with store.writing():
+            for start in range(0, count, 50_000):
+                block = rows.taken(np.arange(start, min(start + 50_000, count)))
+                store.append(spread_rows(replace(block, facts=FactColumns.made(block.facts)), rng))
+    began = time.perf_counter()
+    refresh_nearest(model, index, count, above=min(count - 1, 200_000), kept_above=min(count - 1, 20_000))
+    built = time.perf_counter() - began
+    section = "The approximate index"
+    return [Figure(section, "made, if it was not there", built, "s"), *search_figures(model, index, words())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
