@@ -196,7 +196,8 @@ def load_in_space(
     parts = open_in_space(
         path, vectors, policy, distil=distil, fast=fast, prior=prior, place=place, on_bad=on_bad, say=say
     )
-    _ = parts.surgery
+    if not parts.has_tower:
+        _ = parts.surgery
     return Model(parts)
 
 

@@ -103,14 +103,14 @@ class TextTower:
         self, onnx: bytes, tokenizer: bytes, prompts: Prompts, shorter: Mapping[int, bytes] | None = None
     ) -> None:
         self.prompts = prompts
-        self._tokenizer = read_tokenizer(tokenizer)
+        self.tokenizer = read_tokenizer(tokenizer)
         networks = {**(shorter or {}), prompts.context: onnx}
         self._requests = {length: _compiled(networks[length], length) for length in sorted(networks)}
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
         """Return one unit vector per text, in order."""
-        encoded = self._tokenizer.encode_batch(list(texts))
+        encoded = self.tokenizer.encode_batch(list(texts))
         tokens = np.array([one.ids for one in encoded], dtype=np.int64)
         if tokens.shape != (len(texts), self.prompts.context):
             raise BundleError(
