@@ -34,7 +34,7 @@ from devise.vision.export import onnx_bytes
 from devise.vision.pipeline import cores
 from devise.vision.preprocessing import Preprocessing
 
-SIDE, CONTEXT, BATCH, EVERY, RATE = 224, 32, 512, 10, 1e-3
+SIDE, CONTEXT, BATCH, EVERY, RATE = 224, 16, 128, 10, 1e-3
 FIRST, LAST, PAD, UNKNOWN = "<start>", "<end>", "<pad>", "<unk>"
 TEMPLATES = Prompts(PROMPTS["photo"] + PROMPTS["definition"] + PROMPTS["name"], CONTEXT)
 
@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder or tar of class folders, WNID/name.JPEG")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=600, help="batches of 512 photos")
+    parser.add_argument("--steps", type=int, default=400, help="batches of 128 photos")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     train(asked.out, asked.photos, asked.steps)

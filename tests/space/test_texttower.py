@@ -8,6 +8,7 @@ from towermodel import COLOURS, CONTEXT, PROMPTS, text_network, tokenizer
 
 from devise.errors import BundleError, LabelError, UsageError
 from devise.space.texttower import Prompts, TextTower, TowerComposer, chosen_prompts
+from devise.vision.cutting import halved
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,15 @@ def test_short_texts_go_through_the_shorter_network():
     signs = [-1, 1, -1]
     wanted = [by_hand(text) for text in ("zebra", "a photo of a zebra", "kick scooter")]
     np.testing.assert_allclose(found, np.array(wanted) * np.array(signs)[:, None], atol=1e-6)
+
+
+def test_words_in_16_bits_are_cast_row_by_row(tower: TextTower):
+    onnx = pytest.importorskip("onnx")
+    small = halved(text_network())
+    assert [node.op_type for node in onnx.load_from_string(small).graph.node] == ["Gather", "Cast", "ReduceSum"]
+    texts = ["a photo of a zebra", "tabby"]
+    found = TextTower(small, tokenizer(), PROMPTS).encode(texts)
+    np.testing.assert_allclose(found, tower.encode(texts), atol=1e-3)
 
 
 def test_a_composer_reads_names_and_definitions(tower: TextTower):
