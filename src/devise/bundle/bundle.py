@@ -24,6 +24,8 @@ from devise.bundle.parts import (
     PRIOR,
     RANDOM_SURGERY,
     SURGERY,
+    TEXT_TOWER,
+    TOKENIZER,
     WORDS,
     SurgeryMap,
     decode_classifier,
@@ -41,6 +43,7 @@ from devise.space.embedding import FirstChoice, StackingRule
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
 from devise.space.prior import Prior
+from devise.space.texttower import Prompts, TextTower
 from devise.text.vectors import QuantizedRows, decoded
 from devise.vision.bounds import Bounds
 
@@ -156,6 +159,8 @@ class Bundle:
 
     def stacking(self) -> StackingRule:
         """The rule by which trained labels compete with all others; older bundles lack the first choice."""
+        if self.has(TEXT_TOWER):
+            return StackingRule(0.0, 0.0)  # no label is trained
         penalty, confidence = (self.setting("fused", name) for name in ("penalty", "confidence"))
         if "slope" not in self.manifest.scoring["fused"]:
             return StackingRule(penalty, confidence)
@@ -201,6 +206,17 @@ class Bundle:
                 )
             return table
 
+    def prompts(self) -> Prompts:
+        """What the text tower reads of a label."""
+        with self._naming(MANIFEST_FILE):
+            return Prompts.from_dict(self.manifest.label_policy.parameters)
+
+    def text_tower(self) -> TextTower:
+        """The network that makes label vectors, ready to run; BundleError if the bundle has none."""
+        onnx, tokenizer, prompts = self.part_bytes(TEXT_TOWER), self.part_bytes(TOKENIZER), self.prompts()
+        with self._naming(TEXT_TOWER):
+            return TextTower(onnx, tokenizer, prompts)
+
     def fast(self) -> Bounds:
         """The part that runs the network in 8-bit integers; BundleError if the bundle has none."""
         if not self.has(FAST):
@@ -233,6 +249,9 @@ class Bundle:
         for part in self.manifest.parts:
             if part.name in readers:
                 readers[part.name]()
+            elif part.name == TEXT_TOWER:
+                self.part_path(part.name)
+                self.prompts()
             elif part.kind == "safetensors":
                 self.arrays(part.name)
             elif part.kind == "json":

@@ -36,6 +36,8 @@ __all__ = [
     "PRIOR",
     "RANDOM_SURGERY",
     "SURGERY",
+    "TEXT_TOWER",
+    "TOKENIZER",
     "WORDS",
     "SurgeryMap",
     "decode_classifier",
@@ -67,6 +69,10 @@ PRIOR = "prior.safetensors"
 """Of each label, the log odds that people photograph it, and how familiar its name is. Optional."""
 FAST = "fast.safetensors"
 """What runs the network in 8-bit integers. Optional: a bundle without it has no fast form."""
+TEXT_TOWER = "text.onnx"
+"""The network that makes label vectors, in place of a classifier and words: see `devise.space.texttower`. Optional."""
+TOKENIZER = "tokenizer.json"
+"""Of the text tower."""
 WORDS = "words.safetensors"
 
 _SHIFT, _NARROW_SHIFT = "shift/", "narrow-shift/"

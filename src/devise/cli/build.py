@@ -1,6 +1,7 @@
-"""devise build: make a model of a classifier that was trained elsewhere."""
+"""devise build: make a model of a network that was trained elsewhere."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,8 @@ from devise.errors import TrainingError, UsageError, counted
 
 __all__ = ["build"]
 
-_SOURCES = ("--onnx", "--lite", "--timm", "--torchvision", "--hf", "--tflite", "--bundle")
+_TOWERS = ("--open-clip", "--hf-clip")
+_SOURCES = ("--onnx", "--lite", "--timm", "--torchvision", "--hf", "--tflite", "--bundle", *_TOWERS)
 
 
 @app.command(no_args_is_help=True)
@@ -43,13 +45,46 @@ def build(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Source: another model, such as devise train writes.")
     ] = None,
+    open_clip: Annotated[
+        str | None,
+        typer.Option(
+            "--open-clip",
+            metavar="NAME|FOLDER",
+            help="Source: CLIP, SigLIP or their kin of open_clip, for --weights; or a folder with "
+            "open_clip_config.json, weights and tokenizer.",
+        ),
+    ] = None,
+    hf_clip: Annotated[
+        Path | None,
+        typer.Option(
+            "--hf-clip", metavar="FOLDER", help="Source: CLIP, SigLIP or SigLIP 2 of transformers (safetensors)."
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="Weights for --timm and --torchvision: .safetensors, or a state dict of torch. Without it, timm "
-            "downloads its own.",
+            help="Weights for --timm, --torchvision and --open-clip: .safetensors, or a state dict of torch. Without "
+            "it, timm downloads its own.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="FOLDER",
+            help="Tokenizer for --open-clip, as transformers saves it; for models that do not take open_clip's own.",
+        ),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="NAMES",
+            help="What the text tower reads of a label, with commas between: name, photo, photos (seven), definition. "
+            "[default: photo,definition]",
+            show_default=False,
         ),
     ] = None,
     classes: Annotated[
@@ -122,10 +157,10 @@ def build(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model.")] = False,
     max_pixels: MaxPixelsOption = None,
 ) -> None:
-    """Make a model of a classifier that was trained elsewhere: it names the nouns of --model. No training, no photos.
+    """Make a model of a network that was trained elsewhere: it names the nouns of --model. No training, no photos.
 
-    The features are what the network's last linear layer takes; its rows place all labels in closed form. Every other
-    command takes the result by --model.
+    Of a classifier, the features are what its last linear layer takes; its rows place all labels in closed form. Of
+    CLIP and its kin, the text tower places all labels. Every other command takes the result by --model.
     """
     start = time.monotonic()
     from devise.bundle.writer import check_target
@@ -135,16 +170,28 @@ def build(
     from devise.training.build import build as build_model
 
     given = {"--onnx": onnx, "--lite": lite, "--timm": timm, "--torchvision": torchvision, "--hf": hf,
-             "--tflite": tflite, "--bundle": bundle}  # fmt: skip
+             "--tflite": tflite, "--bundle": bundle, "--open-clip": open_clip, "--hf-clip": hf_clip}  # fmt: skip
     chosen = [name for name, value in given.items() if value is not None]
     if len(chosen) != 1:
         raise UsageError(f"give one source of {', '.join(_SOURCES)}, got {', '.join(chosen) or 'none'}")
-    if weights is not None and chosen[0] not in ("--timm", "--torchvision"):
-        raise UsageError(f"--weights is for --timm and --torchvision, not for {chosen[0]}")
+    kind, towers = chosen[0], chosen[0] in _TOWERS
+    if weights is not None and kind not in ("--timm", "--torchvision", "--open-clip"):
+        raise UsageError(f"--weights is for --timm, --torchvision and --open-clip, not for {kind}")
+    of_towers = {"--tokenizer": tokenizer if kind != "--open-clip" else None, "--prompts": None if towers else prompts}
+    of_classifiers = {"--classes": classes, "--review": review, "--features": features, "--photos": photos,
+                      "--encoder": encoder}  # fmt: skip
+    if foreign := [name for name, value in (of_towers | (of_classifiers if towers else {})).items() if value]:
+        raise UsageError(f"{foreign[0]} is not for {kind}: leave it out")
     settings = _settings(preprocessing, resize, crop, squash, interpolation, mean, std, scale)
     target = real_path(out)
     check_target(target, overwrite)
     place = work or target.with_name(f"{target.name}-build")
+    if towers:
+        of_base, asked = DEFAULT_BUNDLE if model is None else model, prompts or "photo,definition"
+        pair = _Pair(kind, given[kind], weights, tokenizer, half, licence)
+        _build_towers(pair, settings, asked, of_base, place, tuple(check or ()), out, overwrite)
+        print(f"in {time.monotonic() - start:.0f} s; model in {out}")
+        return
     source = _source(chosen[0], given[chosen[0]], weights, settings, features, half, licence, classes)
     for line in _told(source):
         tell(line)
@@ -193,13 +240,66 @@ def _source(
     return of_path.get(kind, sources.of_bundle)(value, asked)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Where two towers come from."""
+
+    kind: str
+    value: Any
+    weights: Path | None
+    tokenizer: Path | None
+    half: bool
+    licence: str | None
+
+
+def _build_towers(
+    asked: _Pair,
+    settings: dict[str, Any],
+    prompts: str,
+    base: Path,
+    work: Path,
+    check: tuple[Path, ...],
+    out: Path,
+    overwrite: bool,
+) -> None:
+    from devise.files import sole_writer
+    from devise.space.texttower import chosen_prompts
+    from devise.training.sources import of_pair
+    from devise.training.temperatures import open_base
+    from devise.training.towers import TowerInputs, build_towers, cut_towers
+
+    templates = chosen_prompts(prompts)
+    open_base(base)  # now, not after the export
+    pair, weights = of_pair(asked.value, asked.weights, asked.tokenizer, asked.licence)
+    towers = cut_towers(pair, settings, asked.half, weights, templates)
+    for line in (*_prepared(towers.preprocessing), f"prompts: {' | '.join(templates)}"):
+        tell(line)
+    with sole_writer(work, TrainingError):
+        made = build_towers(towers, TowerInputs(base, work, templates, check), out, say=tell, overwrite=overwrite)
+    found, manifest = made.checked, made.bundle.manifest
+    if found.hit1 is None:
+        print(f"check: {counted(found.pictures, 'picture')} of noise (--check FOLDER takes photos)")
+    else:
+        print(
+            f"check: top-1 {found.hit1:.1f} % of {found.pictures:,} photos of {found.photos:,}, among their "
+            f"{counted(found.classes, 'class')}"
+        )
+    print(f"vectors: cosines with those of {pair.by} are 1 within {found.image:.0e} (image), {found.text:.0e} (text)")
+    print("scoring: by the text tower; no trained labels, so no softmax, conse, devise, kernel, branch or random")
+    print(f"labels: {manifest.label_space.labels:,}; temperature {manifest.scoring['fused']['temperature']:.4g}")
+    print(f"licence of the weights: {weights.licence}")
+    print(f"{sum(part.bytes for part in manifest.parts) / 2**20:.1f} MB", end=" ")
+
+
 def _told(source: Any) -> list[str]:
     """What was found in the source."""
-    told = source.network.preprocessing
+    return [f"features: {source.layer}", *_prepared(source.network.preprocessing)]
+
+
+def _prepared(told: Any) -> list[str]:
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (told.mean, told.std))
     how = f"both sides to {told.resize}" if told.squash else f"the short side to {told.resize}"
     return [
-        f"features: {source.layer}",
         f"preprocessing: {how} pixels ({told.interpolation}), the middle {told.crop} x {told.crop}, (x - {mean}) / "
         f"{std} on bytes",
     ]

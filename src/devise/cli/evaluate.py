@@ -80,7 +80,8 @@ def _opener(
         def opened() -> Model:
             rest = {"place": place, "on_bad": space.on_bad, "say": tell, "distil": space.distil, **settings}
             parts = open_in_space(bundles[0], vectors, policy, **rest)
-            _ = parts.surgery  # LabelError now, before any photo is read, if no trained label has a vector
+            if not parts.has_tower:
+                _ = parts.surgery  # LabelError now, before any photo is read, if no trained label has a vector
             return Model(parts)
 
         return opened

@@ -23,6 +23,7 @@ _SCORING = {
     ("fused", "penalty"): "{} is subtracted from every trained label",
     ("devise", "ridge"): "the map was fitted with a ridge of {}",
     ("fused", "offset"): "offset = {}",
+    ("fused", "typed"): "a label that you type has log odds of {}",
     ("kernel", "label_share"): "similarity of label vectors has weight {}",
     ("kernel", "text_share"): "similarity of definitions has weight {}",
     ("kernel", "tree_share"): "similarity in the tree has weight {}",
@@ -78,6 +79,8 @@ def _settings(scorer: str, settings: Mapping[str, int | float]) -> Iterator[str]
     kernel = scorer == "fused" and "conse" in settings
     if kernel:
         yield f"the picture is at unit(kernel + {settings['conse']:g} x ConSE), labels by cosine"
+    elif scorer == "fused" and "typed" in settings:
+        yield "the picture is at its features, labels by cosine"
     elif scorer in _WAYS:
         yield _WAYS[scorer]
     for name, value in settings.items():
@@ -175,14 +178,18 @@ def _channels(numbers: Sequence[float]) -> str:
 def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
     from devise.cli.labels_output import withheld_in_words
     from devise.meaning.senses import VECTOR_FROM
+    from devise.space.texttower import TEXT_POLICY, Prompts
 
-    space = manifest.label_space
+    space, policy = manifest.label_space, manifest.label_policy.parameters
     yield "labels", f"{space.labels:,}, {space.trained:,} of them trained; vectors of {space.dim} numbers"
     yield "withheld unless requested", f"{withheld_in_words(described['withheld'])}; see docs/people.md"
+    if manifest.label_policy.name == TEXT_POLICY:
+        yield "vectors from", f"the text tower, the mean of {' | '.join(Prompts.from_dict(policy).templates)}"
+        return
     by_source = described["vector_sources"]
     counts = (f"{words} {by_source[source]:,}" for source, words in VECTOR_FROM.items() if source in by_source)
     yield "vectors from", ", ".join(counts)
-    yield "label policy", f"{manifest.label_policy.name}: {policy_in_words(manifest.label_policy.parameters)}"
+    yield "label policy", f"{manifest.label_policy.name}: {policy_in_words(policy)}"
 
 
 def _origin(item: Provenance) -> str:

@@ -239,10 +239,8 @@ def _rows(model: Model, features: Features, asked: EvaluationRequest) -> dict[st
         rows = _rows(*first, asked)
         rows |= {f"{_HELPED} {number}": _Row(one, _HELPED, part) for number, (one, part) in enumerate(others, start=2)}
         return rows | {ENSEMBLE: _Row(model, _HELPED, features)}
-    known = [row for row in rows_of(model.parts) if row != CHANCE]
-    if model.parts.random_surgery is None:
-        known.remove("random")
-    rows = {row: _Row(model, row, features) for row in known}
+    left_out = (CHANCE,) if model.parts.random_surgery is not None else (CHANCE, "random")
+    rows = {row: _Row(model, row, features) for row in rows_of(model.parts) if row not in left_out}
     return rows | {CONTEXT: _Row(model, _HELPED, features, _moved(model, features))} if asked.context else rows
 
 

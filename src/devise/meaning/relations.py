@@ -130,7 +130,9 @@ class TrainedPairs:
     def of(cls, parts: ModelParts) -> "TrainedPairs":
         """Compute the similarities for a model."""
         weight = parts.classifier.weight
-        directions = unit_rows(weight - weight.mean(axis=0, dtype=np.float64).astype(np.float32))
+        if len(weight):
+            weight = weight - weight.mean(axis=0, dtype=np.float64).astype(np.float32)
+        directions = unit_rows(weight)
         vectors = parts.space.vectors[parts.trained]
         return cls(directions @ directions.T, vectors @ vectors.T, np.flatnonzero(vectors.any(axis=1)))
 

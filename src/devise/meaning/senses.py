@@ -163,10 +163,10 @@ def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
             f"{name!r} is not a noun of WordNet and none of its words has a vector{spellings}: "
             f"check the spelling, or add a definition, as in '{name}: a kind of ...'"
         )
-    notes = [f"{name!r} is not a noun of WordNet: vector from {_typed_source(composed.source)}{spellings}"]
+    source = "the text tower" if parts.has_tower else _typed_source(composed.source)
+    notes = [f"{name!r} is not a noun of WordNet: vector from {source}{spellings}"]
     words = list(dict.fromkeys(tokenize(name.replace("-", " "))))
-    missing = parts.words.missing(words)
-    if missing and composed.source != "term":
+    if composed.source != "term" and (missing := parts.words.missing(words)):
         notes.append(f"no vector for: {', '.join(missing)}")
     sense = Sense(user_id(name), (name,), definition, source=composed.source)
     vector = placed(composed.vector[None], parts.centre)[0]

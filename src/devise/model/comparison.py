@@ -9,7 +9,7 @@ from devise.labels import Label
 from devise.model.answers import Answer, Guess, Standing
 from devise.model.candidates import choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model
-from devise.model.scorers import Method
+from devise.model.scorers import Method, rows_of
 from devise.model.typed import TypedLabel
 from devise.vision.decoding import data_uri
 from devise.vision.folders import Found
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 COMPARED: tuple[Method, ...] = ("softmax", "conse", "devise", "fused")
-"""The columns, from the classifier alone to the default."""
+"""The columns, from the classifier alone to the default; those that a model has."""
 
 SIDE = 480
 """The longer side of an embedded picture, in pixels."""
@@ -118,7 +118,7 @@ def compare(
 
     on_photo: called after the network has run on a photo.
     """
-    runs = [model.run(LabelRequest(top, method, explain=True)) for method in COMPARED]
+    runs = [model.run(LabelRequest(top, method, explain=True)) for method in COMPARED if method in rows_of(model.parts)]
     extracted = []
     for one in model.features([photo.found for photo in photos]):
         extracted.append(one)

@@ -27,6 +27,7 @@ from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
 from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.evidence import Evidence, Probabilities
+from devise.space.labelspace import unit_rows
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
@@ -236,9 +237,11 @@ class Model:
             return self._feature_maps
 
     def _joined(self, frames: Features) -> Float32[np.ndarray, " features"]:
-        row: Float32[np.ndarray, " features"] = frames[
-            surest_frame(self.parts.classifier.evidence(frames).probabilities)
-        ]
+        if self.parts.has_tower:
+            placed = unit_rows(frames)
+            row: Float32[np.ndarray, " features"] = frames[int((placed @ placed.mean(axis=0)).argmax())]
+            return row
+        row = frames[surest_frame(self.parts.classifier.evidence(frames).probabilities)]
         return row
 
     def backbone(self) -> Backbone:

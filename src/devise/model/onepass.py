@@ -42,9 +42,12 @@ def try_network(bundle: Path, seconds: float = SECONDS) -> None:
 
 
 def _run(bundle: Path) -> None:
-    backbone = ModelParts.open(bundle).backbone()
+    parts = ModelParts.open(bundle)
+    backbone = parts.backbone()
     crop = backbone.preprocessing.crop
     backbone.features(np.zeros((1, 3, crop, crop), np.float32))
+    if parts.has_tower and parts.tower.encode(["a photo"]).shape[1] != parts.bundle.manifest.label_space.dim:
+        raise BundleError(f"{bundle}: its text tower makes vectors of another length: get or build the bundle again")
 
 
 if __name__ == "__main__":

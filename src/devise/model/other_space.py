@@ -169,6 +169,10 @@ def open_in_space(
     parts = ModelParts.open(path, fast=fast, prior=prior, place=place)
     if vectors is None and policy is None:
         return parts
+    if parts.has_tower:
+        raise UsageError(
+            "the model's labels are placed by its text tower: leave out --label-vectors and --label-policy"
+        )
     settings = SurgerySettings(distillation=DistillationConfig() if distil else None)
     other = open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad, say=say)
     return with_label_space(parts, other, settings)

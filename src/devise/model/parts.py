@@ -12,7 +12,7 @@ import numpy as np
 
 from devise.arrays import Int64, LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, SurgeryMap, decode_surgery
+from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, TEXT_TOWER, SurgeryMap, decode_surgery
 from devise.errors import BundleError, UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.space.evidence import Classifier
@@ -20,6 +20,7 @@ from devise.space.kernel import KernelSurgery
 from devise.space.label_vectors import Composer, LabelPolicy, composer_for
 from devise.space.labelspace import CENTRE, Centre, DeferredSpace, LabelSpace
 from devise.space.prior import Familiarity, Prior, Standing
+from devise.space.texttower import TextTower, TowerComposer
 from devise.taxonomy.withheld import REASONS, Reason, withheld_nouns
 from devise.taxonomy.wordnet import ENGLISH, taxonomy_in
 from devise.text.vectors import QuantizedRows, WordTable, decoded
@@ -168,9 +169,22 @@ class ModelParts:
         stays[[own.position(one) for one in self.withheld]] = False
         return np.flatnonzero(stays)
 
+    @property
+    def has_tower(self) -> bool:
+        """Return whether a text tower places labels; then no label is trained, and features are in their space."""
+        return self.bundle.has(TEXT_TOWER)
+
+    @cached_property
+    def tower(self) -> TextTower:
+        """Return the text tower; BundleError if the model has none."""
+        return self.bundle.text_tower() if self._shared is None else self._shared.tower
+
     @cached_property
     def classifier(self) -> Classifier:
-        """Return the trained softmax."""
+        """Return the trained softmax; one of no labels if the model has a text tower."""
+        if self.has_tower:
+            features = self.bundle.manifest.backbone.features
+            return Classifier(np.zeros((0, features), np.float32), np.zeros(0, np.float32))
         return self.bundle.classifier()
 
     @property
@@ -222,6 +236,8 @@ class ModelParts:
     @property
     def centre(self) -> Centre:
         """Return the centre, which is subtracted from a composed vector to place it in the label space."""
+        if self.has_tower:
+            return np.zeros(self.bundle.manifest.label_space.dim, np.float32)
         try:
             return self.surgery.centring[CENTRE]
         except KeyError:
@@ -245,6 +261,8 @@ class ModelParts:
     @cached_property
     def composer(self) -> Composer:
         """Return the composer for labels without vectors."""
+        if self.has_tower:
+            return TowerComposer(self.tower)
         return composer_for(self.words, self.taxonomy, self.policy)
 
     def backbone(self, *, streams: int = 1) -> Backbone:

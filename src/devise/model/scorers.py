@@ -78,11 +78,15 @@ def make_scorer(parts: ModelParts, row: Row, space: LabelSpace) -> Scorer:
     }
     if row not in makers:
         raise UsageError(f"the method must be one of {', '.join(ROWS)}, got {row!r}")
+    if row not in rows_of(parts) and parts.has_tower:
+        raise UsageError(f"the model has a text tower and no trained labels, so there is no {row}: use fused")
     return makers[row]()
 
 
 def rows_of(parts: ModelParts) -> tuple[Row, ...]:
     """Return the rows that this model has."""
+    if parts.has_tower:
+        return ("fused", "chance")
     return tuple(row for row in ROWS if row not in _OF_KERNEL or parts.kernel is not None)
 
 
@@ -139,8 +143,10 @@ def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
 
 def _fused(parts: ModelParts, space: LabelSpace) -> FusedScorer:
     trained = _trained_among(parts, space)
-    rule = parts.bundle.stacking()
     prior = label_prior(parts, space.labels)
+    if parts.has_tower:
+        return FusedScorer(DeviseScorer(space, None), None, trained, None, prior)
+    rule = parts.bundle.stacking()
     whole = None
     if rule.first is not None and space.labels is not parts.space.labels and (trained >= 0).any():
         whole = _fused(parts, parts.space)
@@ -170,7 +176,9 @@ def label_prior(parts: ModelParts, labels: LabelSet) -> LabelPrior | None:
     known = parts.standing if parts.with_prior else None
     if known is None:
         return None
-    return np.float32(parts.bundle.prior_weight()) * standing_of(labels, parts.space.labels, known, parts.trained)
+    typed = parts.setting("fused", "typed") if parts.has_tower else None
+    weight = np.float32(parts.bundle.prior_weight())
+    return weight * standing_of(labels, parts.space.labels, known, parts.trained, typed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -280,6 +280,8 @@ def _fact(
 
 
 def _lists(pa: Any, matrix: np.ndarray) -> Any:
+    if not matrix.shape[1]:  # of a model without trained labels; Arrow has no lists of a fixed length of 0
+        return pa.array([[]] * len(matrix), pa.list_(pa.from_numpy_dtype(matrix.dtype)))
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
 
 
@@ -288,7 +290,7 @@ def _matrix(table: "pa.Table", name: str, width: int, kind: type[_Any]) -> Any:
     flat = column.flatten().to_numpy(zero_copy_only=False)
     if flat.dtype != kind or len(flat) != width * len(table):
         raise PhotoIndexError(f"column {name} must contain {width} numbers of {kind.__name__} per photo")
-    return flat.reshape(-1, width)
+    return flat.reshape(len(table), width)
 
 
 _Read = TypeVar("_Read")

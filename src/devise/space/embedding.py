@@ -106,11 +106,11 @@ def conse_queries(evidence: Evidence, trained_vectors: LabelVectors, top: int) -
 class DeviseScorer:
     """DeViSE (Frome et al. 2013): the picture at M f, labels by cosine.
 
-    space: the labels to rank. surgery: M.
+    space: the labels to rank. surgery: M; None: features are in the label space already, as those of CLIP.
     """
 
     space: LabelSpace
-    surgery: Surgery
+    surgery: Surgery | None
 
     @property
     def labels(self) -> LabelSet:
@@ -119,7 +119,7 @@ class DeviseScorer:
 
     def queries(self, evidence: Evidence) -> Queries:
         """The pictures in the label space."""
-        return unit_rows(evidence.features @ self.surgery.T)
+        return unit_rows(evidence.features if self.surgery is None else evidence.features @ self.surgery.T)
 
     def scores(self, evidence: Evidence) -> Scores:
         """Cosines."""
@@ -289,7 +289,7 @@ class StackingRule:
 class FusedScorer:
     """The picture at unit(placing + share * ConSE), labels by cosine, the trained ones under a stacking rule.
 
-    placing: DeViSE or kernel surgery; conse: in the same space, with `share` of its point.
+    placing: DeViSE or kernel surgery; conse: in the same space, with `share` of its point; None: without.
     trained: for each trained label, in the order of the logits, its position among the labels to rank, or -1.
     prior: what each label expects beforehand; None ranks by cosine alone. stacking: None treats all labels alike.
     whole: the same scorer of all labels that the model has; None where they are the labels to rank. The first choice
@@ -297,7 +297,7 @@ class FusedScorer:
     """
 
     placing: DeviseScorer | KernelScorer
-    conse: ConseScorer
+    conse: ConseScorer | None
     trained: np.ndarray
     stacking: StackingRule | None = None
     prior: LabelPrior | None = None
@@ -311,6 +311,8 @@ class FusedScorer:
 
     def queries(self, evidence: Evidence) -> Queries:
         """The pictures in the label space."""
+        if self.conse is None:
+            return self.placing.queries(evidence)
         return unit_rows(self.placing.queries(evidence) + np.float32(self.share) * self.conse.queries(evidence))
 
     def scores(self, evidence: Evidence) -> Scores:

@@ -62,7 +62,7 @@ def softmax(logits: Float32[np.ndarray, "images labels"]) -> Float32[np.ndarray,
     >>> softmax(np.array([[1000.0, 1000.0]], dtype=np.float32)).tolist()
     [[0.5, 0.5]]
     """
-    shares: Float32[np.ndarray, "images labels"] = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Float32[np.ndarray, "images labels"] = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
     shares /= shares.sum(axis=1, keepdims=True)
     return shares
 

@@ -43,14 +43,18 @@ class Prior:
 
 
 def standing_of(
-    asked: LabelSet, own: LabelSet, known: Float32[np.ndarray, "own"], trained: Int64[np.ndarray, "trained"]
+    asked: LabelSet,
+    own: LabelSet,
+    known: Float32[np.ndarray, "own"],
+    trained: Int64[np.ndarray, "trained"],
+    typed: float | None = None,
 ) -> Standing:
     """Return the standing of the requested labels from that of the model's own labels.
 
     trained: positions of the trained labels among its own. A label that is not its own was asked for by name: it
-    stands where a trained label does on average.
+    stands where a trained label does on average; or at `typed`, of a model that was trained on no labels.
     """
     if asked is own:
         return known
-    new = known[trained].mean()
+    new = known[trained].mean() if typed is None else typed
     return np.array([known[own.position(i)] if i in own else new for i in asked.ids], np.float32)

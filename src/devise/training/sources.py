@@ -26,7 +26,9 @@ from devise.vision.foreign import Settings, of_processor, of_timm, settled_prepr
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["EXACT", "UNKNOWN_LICENCE", "Request", "Source", "of_bundle", "of_hf", "of_lite", "of_onnx",
+    from devise.training.pairs import Pair
+
+__all__ = ["EXACT", "UNKNOWN_LICENCE", "Request", "Source", "of_bundle", "of_hf", "of_lite", "of_onnx", "of_pair",
            "of_tflite", "of_timm_name", "of_torchvision"]  # fmt: skip
 
 UNKNOWN_LICENCE = "unknown: ask who made the weights"
@@ -176,6 +178,31 @@ def of_tflite(path: Path, asked: Request) -> Source:
     made = _cut(read.model, f"tflite:{path.stem}", read.found, asked, weights, classes)
     by = f"OpenVINO on the file, without rounding {read.rounded} values" if read.rounded else "OpenVINO on the file"
     return replace(made, logits=read.logits, by=by)
+
+
+def of_pair(
+    value: str | Path, file: Path | None, tokenizer: Path | None, licence: str | None
+) -> tuple["Pair", Provenance]:
+    """Two towers: a name of open_clip with the weights in a file, or a folder of transformers."""
+    for package, extra in (("onnx", "train"), ("torch", "train"), ("tokenizers", "clip")):
+        _require(package, extra)
+    from devise.training.pairs import hf_pair, open_clip_pair
+    from devise.vision.hfnet import hf_licence
+
+    what = "image tower and text tower"
+    if isinstance(value, Path):
+        pair = hf_pair(value)
+        named = licence or hf_licence(value) or UNKNOWN_LICENCE
+        digest = file_sha256(min(value.glob("*.safetensors")))
+        return pair, Provenance(what, f"transformers {value.name}", "", named, sha256=digest)
+    folder = Path(value)
+    if file is None and folder.is_dir():
+        file = next(iter(sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin")))[-1:]), None)
+    if file is None:
+        raise UsageError(f"--open-clip {value} needs --weights FILE")
+    pair = open_clip_pair(value, file, tokenizer)
+    source = f"open_clip {value} ({file.name})"
+    return pair, Provenance(what, source, "", licence or UNKNOWN_LICENCE, sha256=file_sha256(file))
 
 
 def _most(asked: Request) -> float:

@@ -6,6 +6,8 @@ import numpy as np
 
 from devise.arrays import Features, Int64, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle, open_bundle
+from devise.bundle.parts import TEXT_TOWER
+from devise.errors import BundleError
 from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
 from devise.space.evidence import Classifier, log_sum_exp
 from devise.space.labelspace import LabelSpace
@@ -22,6 +24,10 @@ TEMPERATURES = tuple(round(float(0.01 * 1.2**step), 4) for step in range(28))
 def open_base(path: Path) -> Bundle:
     """The bundle to train from; BundleError if it lacks what `best_temperatures` needs: now, not after the training."""
     base = open_bundle(path)
+    if base.has(TEXT_TOWER):
+        raise BundleError(
+            f"{path}: has a text tower and no classifier, so it is no base: give a model with a classifier"
+        )
     base.setting("conse", "top")
     base.stacking()
     if base.prior().standing is not None:

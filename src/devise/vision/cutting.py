@@ -5,7 +5,7 @@ the user names. What follows it must be linear. Its rows are not read from weigh
 from its answers: the answer to 0 is the bias, that to each axis is the axis's column.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,7 @@ def halved(onnx: bytes) -> bytes:
     from onnx import TensorProto, helper, load_from_string, numpy_helper
 
     model = load_from_string(onnx)
-    casts = []
+    casts, tables = [], _tables(model.graph.node)
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
             continue
@@ -176,12 +176,28 @@ def halved(onnx: bytes) -> bytes:
             raise UsageError(f"weights of {tensor.name} do not fit into float16: build without --half")
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.f16"))
-        casts.append(helper.make_node("Cast", [f"{name}.f16"], [name], f"{name}.f32", to=TensorProto.FLOAT))
-    rest = list(model.graph.node)
+        if name not in tables:
+            casts.append(helper.make_node("Cast", [f"{name}.f16"], [name], f"{name}.f32", to=TensorProto.FLOAT))
+    stored = {tensor.name.removesuffix(".f16") for tensor in model.graph.initializer if tensor.name.endswith(".f16")}
+    rest = []
+    for node in model.graph.node:
+        rest.append(node)
+        if node.op_type == "Gather" and node.input[0] in tables & stored:
+            node.input[0], made = f"{node.input[0]}.f16", node.output[0]
+            node.output[0] = f"{made}.f16"
+            rest.append(helper.make_node("Cast", [f"{made}.f16"], [made], f"{made}.f32", to=TensorProto.FLOAT))
+    rest = [*casts, *rest]
     del model.graph.node[:]
-    model.graph.node.extend([*casts, *rest])
+    model.graph.node.extend(rest)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+def _tables(nodes: "Sequence[onnx.NodeProto]") -> set[str]:
+    """Matrices that only give rows, as the words of a text tower: the rows are cast, not the matrix of 200 million."""
+    given = {node.input[0] for node in nodes if node.op_type == "Gather"}
+    other = (name for node in nodes for name in (node.input[1:] if node.op_type == "Gather" else node.input))
+    return given.difference(other)
 
 
 class _Graph:

@@ -11,7 +11,7 @@ from devise.arrays import Float
 from devise.errors import UsageError
 from devise.files import parse_json, read_text, reason_of
 
-__all__ = ["hf_classifier", "hf_licence", "hf_processor"]
+__all__ = ["hf_classifier", "hf_licence", "hf_model", "hf_processor", "json_of", "transformers_here"]
 
 _LICENCE = re.compile(r"^license:\s*[\"']?([\w.+-]+)", re.MULTILINE)
 
@@ -33,35 +33,49 @@ def hf_classifier(folder: Path) -> tuple[nn.Module, str, dict[str, str]]:
 
     UsageError if the folder is not a classifier with safetensors weights that fit it.
     """
-    config = _json(folder, "config.json")
+    model, config = hf_model(folder, "AutoModelForImageClassification", "an image classifier")
+    classes = config.get("id2label") or {}
+    return _Logits(model), str(config.get("model_type")), classes
+
+
+def hf_model(folder: Path, reader: str, what: str) -> tuple[Any, dict[str, Any]]:
+    """Return the model in a folder and its configuration. reader: the class of transformers; what: a model of it.
+
+    UsageError if the folder is no such model with safetensors weights that fit it.
+    """
+    config = json_of(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         pickled = " has pickled weights, which may contain code, and" if any(folder.glob("*.bin")) else ""
         raise UsageError(f"{folder}{pickled} has no *.safetensors: convert the weights")
     if "auto_map" in config:
         raise UsageError(f"{folder} needs code of its own, which is not run: export the network as ONNX")
-    transformers = _transformers()
+    transformers = transformers_here()
     try:
-        model, loading = transformers.AutoModelForImageClassification.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, attn_implementation="eager"
+        model, loading = getattr(transformers, reader).from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            attn_implementation="eager",
+            ignore_mismatched_sizes=True,  # told below, in one line
         )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise UsageError(f"{folder} is not an image classifier of transformers ({reason[:200]})") from None
+        raise UsageError(f"{folder} is not {what} of transformers ({reason[:200]})") from None
     wrong = sorted({str(one) for key in ("missing_keys", "mismatched_keys") for one in loading[key]})
     if wrong:
         raise UsageError(
             f"{folder}: its weights are of another network: {len(wrong)} tensors are missing or of another shape, such "
             f"as {wrong[0]}"
         )
-    classes = config.get("id2label") or {}
-    return _Logits(model.eval()), str(config.get("model_type")), classes
+    return model.eval(), config
 
 
 def hf_processor(folder: Path) -> dict[str, Any]:
     """Return the settings of the image processor, with its defaults filled in."""
-    _json(folder, "preprocessor_config.json")
+    json_of(folder, "preprocessor_config.json")
     try:
-        processor = _transformers().AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        processor = transformers_here().AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{folder}: its image processor cannot be read ({reason[:200]})") from None
@@ -79,21 +93,21 @@ def hf_licence(folder: Path) -> str | None:
     return found[1] if found else None
 
 
-def _json(folder: Path, name: str) -> dict[str, Any]:
+def json_of(folder: Path, name: str) -> dict[str, Any]:
+    """Read a configuration in a folder; UsageError if it is none."""
     try:
         stored = parse_json(read_text(folder / name, UsageError))
     except OSError as error:
-        raise UsageError(
-            f"{folder / name} cannot be read ({reason_of(error)}): give a folder of transformers"
-        ) from None
+        raise UsageError(f"{folder / name} cannot be read ({reason_of(error)}): give a folder of a model") from None
     except ValueError as error:
         raise UsageError(f"{folder / name} is not JSON ({error})") from None
     if not isinstance(stored, dict):
-        raise UsageError(f"{folder / name} is not a configuration: give a folder of transformers")
+        raise UsageError(f"{folder / name} is not a configuration: give a folder of a model")
     return stored
 
 
-def _transformers() -> Any:
+def transformers_here() -> Any:
+    """Import transformers without its progress bars; UsageError if it is not installed."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         import transformers

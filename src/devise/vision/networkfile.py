@@ -28,7 +28,8 @@ _WRITTEN_FOR_TIMM = (
     "Tile", "Transpose", "Trilu", "Unsqueeze", "Where",
 )
 # fmt: on
-OPERATORS = frozenset((*_WRITTEN_HERE, *_WRITTEN_FOR_TIMM))
+_OF_TEXT_TOWERS = ("ArgMax",)  # the place of the last token
+OPERATORS = frozenset((*_WRITTEN_HERE, *_WRITTEN_FOR_TIMM, *_OF_TEXT_TOWERS))
 """ONNX operators that a network may be made of. None of them loops, draws random numbers or reads a file."""
 
 MOST_MULTIPLY_ADDS = 3 * 10**11

@@ -14,7 +14,7 @@ from devise.vision.efficientnet import read_weights
 from devise.vision.export import INPUT, OUTPUT
 from devise.vision.foreign import of_timm, settled_preprocessing
 
-__all__ = ["TIMM", "TimmNet", "timm_classifier", "traced", "traced_onnx"]
+__all__ = ["TIMM", "TimmNet", "exported", "timm_classifier", "traced", "traced_onnx"]
 
 TIMM = "timm:"
 """Prefix of the names of these backbones."""
@@ -59,9 +59,14 @@ def traced_onnx(network: TimmNet) -> bytes:
 
 
 def traced(module: nn.Module, crop: int) -> bytes:
-    """Export a module from pixels [n, 3, crop, crop] to one output as ONNX, as it answers in evaluation mode.
+    """Export a module from pixels [n, 3, crop, crop] to one output as ONNX; see `exported`."""
+    return exported(module, torch.zeros(1, 3, crop, crop), INPUT, OUTPUT)
 
-    UsageError if torch cannot write one of its layers as ONNX.
+
+def exported(module: nn.Module, sample: Tensor, takes: str, makes: str) -> bytes:
+    """Export a module of one input as ONNX, for any number of rows, as it answers in evaluation mode.
+
+    takes, makes: names of input and output. UsageError if torch cannot write one of its layers as ONNX.
     """
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the older exporter (the newer needs one more package) and of fixed sizes
@@ -69,11 +74,11 @@ def traced(module: nn.Module, crop: int) -> bytes:
         try:
             torch.onnx.export(
                 module.eval(),
-                (torch.zeros(1, 3, crop, crop),),
+                (sample,),
                 str(path),
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
+                input_names=[takes],
+                output_names=[makes],
+                dynamic_axes={takes: {0: "N"}, makes: {0: "N"}},
                 opset_version=_OPSET,
                 dynamo=False,
             )
