@@ -146,11 +146,11 @@ def build_towers(
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
     backbone = OpenVinoBackbone(towers.image, towers.preprocessing, streams=cores())
     found = _checked(towers, backbone, inputs.check, taxonomy, say)
-    vectors = label_vectors(towers, base.labels.ids, taxonomy, inputs.work, say)
+    vectors = _label_vectors(towers, base.labels.ids, taxonomy, inputs.work, say)
     return TowersBuilt(_written(base, towers, vectors, found, inputs, out, overwrite), found)
 
 
-def label_vectors(towers: Towers, ids: Sequence[str], taxonomy: Taxonomy, work: Path, say: Say) -> LabelVectors:
+def _label_vectors(towers: Towers, ids: Sequence[str], taxonomy: Taxonomy, work: Path, say: Say) -> LabelVectors:
     """Return one unit vector per label; blocks of them are kept in `work`, so that a killed build resumes."""
     synsets = [taxonomy.synset(one) for one in ids]
     labels = [(one.name, one.definition) for one in synsets]
