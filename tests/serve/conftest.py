@@ -25,11 +25,11 @@ from devise.model.parts import DEFAULT_BUNDLE
 from devise.search.expression import Expression
 from devise.search.results import Filters
 from devise.serve.client import Client
+from devise.serve.limits import Limits
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_indexes, open_photos
 from devise.serve.server import address, bound, serve
 from devise.serve.service import Service
-from devise.serve.settings import Limits
 
 
 @dataclass

@@ -13,8 +13,8 @@ from PIL import Image
 
 from devise.errors import PictureError
 from devise.serve.engine import Engine as PlainEngine
+from devise.serve.limits import Limits
 from devise.serve.problems import ServiceError
-from devise.serve.settings import Limits
 from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
 from devise.vision.pipeline import Extracted

@@ -14,9 +14,9 @@ from devise.errors import PhotoIndexError
 from devise.model.labeller import Model
 from devise.search.expression import parse_expression
 from devise.serve.engine import Engine
+from devise.serve.limits import Limits
 from devise.serve.photos import PhotoSearch, Thumbnails, open_photos
 from devise.serve.problems import ServiceError
-from devise.serve.settings import Limits
 from devise.vision.decoding import thumbnail
 from devise.vision.preprocessing import Plane, Preprocessing
 

@@ -23,11 +23,11 @@ from devise.model.labeller import Model
 from devise.model.typed import parse_labels
 from devise.serve.client import Client, RefusedError
 from devise.serve.guard import Guard
+from devise.serve.limits import Limits
 from devise.serve.own_labels import OwnLabels
 from devise.serve.problems import ServiceError
 from devise.serve.runs import Runs, SetKey
 from devise.serve.service import Service
-from devise.serve.settings import Limits
 from devise.serve.telemetry import log_to_stderr
 
 METHODS = ("devise", "conse", "softmax", "fused")

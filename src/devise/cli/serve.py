@@ -112,10 +112,10 @@ def serve(
         raise UsageError(f"the service needs {error.name}: pip install 'devise-zsl[serve]'") from None
     from devise.model.labeller import load
     from devise.serve.languages import open_languages
+    from devise.serve.limits import Limits
     from devise.serve.own_labels import OwnLabels
     from devise.serve.photos import open_indexes
     from devise.serve.service import Service
-    from devise.serve.settings import Limits
     from devise.serve.telemetry import log_to_stderr
 
     limits = Limits(

@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from devise.serve.guard import refuse
+from devise.serve.limits import Limits
 from devise.serve.problems import ServiceError, busy
-from devise.serve.settings import Limits
 
 __all__ = ["PICTURE_ROUTES", "Bodies", "TextBodies", "Upload"]
 

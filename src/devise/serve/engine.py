@@ -11,8 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from devise.errors import counted
+from devise.serve.limits import Limits
 from devise.serve.problems import busy, late
-from devise.serve.settings import Limits
 from devise.vision.backbone import Backbone
 from devise.vision.decoder_process import Decoder, PictureReader
 from devise.vision.pipeline import Extracted, cores

@@ -19,12 +19,12 @@ from devise.model.scorers import make_scorer
 from devise.serve.bodies import Bodies
 from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
+from devise.serve.limits import Limits
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import PhotoSearch, Thumbnails
 from devise.serve.problems import ServiceError, busy
 from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
-from devise.serve.settings import Limits
 from devise.serve.telemetry import Metrics
 from devise.space.embedding import FusedScorer
 from devise.vision.pipeline import Extracted, cores
