@@ -311,6 +311,17 @@ def test_what_was_written_and_what_was_there_stays_without_the_lock(tmp_path: Pa
         assert [one.name for one in folder.iterdir()] == ["half"]
 
 
+def test_the_writer_of_a_folder_removes_what_was_left_half_written(tmp_path: Path):
+    left, yours = tmp_path / ".index.json.0123456789abcdef.part", tmp_path / ".notes.part"
+    left.write_bytes(b"half")
+    yours.write_bytes(b"")
+    with sole_writer(tmp_path, OSError), atomic_write(tmp_path / "new") as file:
+        file.write("whole")
+        with sole_writer(tmp_path, OSError, ".other-lock"):  # what is being written stays
+            assert len(list(tmp_path.glob(".new.*.part"))) == 1
+    assert sorted(os.listdir(tmp_path)) == [".notes.part", "new"]
+
+
 def test_no_lock_in_a_file_or_behind_a_link_that_leads_nowhere(tmp_path: Path):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()

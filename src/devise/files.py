@@ -122,13 +122,15 @@ def sole_writer(folder: Path, error: type[Exception], name: str = ".lock") -> It
     """Hold the lock of a folder within the block; `error`, in one line, if another process has it.
 
     The folder is made where it is absent. The lock is the file `name`, which goes with the block; so do the folders
-    that were made here, if nothing else was put into them. OSError if one of them cannot be made.
+    that were made here, if nothing else was put into them. What `atomic_write` left there when its process was killed
+    is removed. OSError if a folder cannot be made.
     """
     made: dict[Path, None] = {}
     handle, free = _lock_of(folder, name, made)
     try:
         if not free:
             raise error(f"{folder}: another process is writing to it: wait until it ends")
+        remove_unfinished(folder)
         try:
             yield
         finally:

@@ -13,7 +13,7 @@ from smallmodel import write_small_bundle
 from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
 from devise.search import duplicates
-from devise.search.duplicates import Group, correlations, find_duplicates, move_copies, small_views
+from devise.search.duplicates import Group, correlations, find_duplicates, forget_moved, move_copies, small_views
 from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import header_of, index_photos
 from devise.search.store import PhotoStore, Rows
@@ -258,6 +258,23 @@ def test_a_killed_move_is_finished(
     move_copies(index, find_duplicates(index, outside=tmp_path / "aside"), tmp_path / "aside")
     assert set(files(tmp_path / "aside")) == {"b/one.jpg", "b/one.jpg.xmp", "b/two.jpg", "b/two.xmp"}
     assert {**files(photos), **files(tmp_path / "aside")} == before
+
+
+def test_what_a_killed_move_has_moved_leaves_the_index(
+    small: Model, doubled: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed after the files were moved and before the index knew. A photo that is gone for another reason stays."""
+    photos, index = doubled
+    aside, written = tmp_path / "aside", PhotoStore.append
+    assert forget_moved(index, aside) == 0
+    monkeypatch.setattr(PhotoStore, "append", lambda *_: None)
+    move_copies(index, find_duplicates(index, outside=aside), aside)
+    monkeypatch.setattr(PhotoStore, "append", written)
+    (photos / "a" / "other.png").unlink()
+    assert len(PhotoStore.opened(index).known()) == 4
+    assert forget_moved(index, aside) == 2
+    assert {Path(path).name for path in PhotoStore.opened(index).known()} == {"one.png", "other.png"}
+    assert forget_moved(index, aside) == 0
 
 
 def test_what_has_changed_since_stays(small: Model, doubled: tuple[Path, Path], tmp_path: Path):

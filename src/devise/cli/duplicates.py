@@ -79,7 +79,7 @@ def duplicates(
     """
     from devise.cli.output import check_output
     from devise.pages.contact_sheet import duplicate_sheet
-    from devise.search.duplicates import LEAST_SIMILAR, find_duplicates, move_copies
+    from devise.search.duplicates import LEAST_SIMILAR, find_duplicates, forget_moved, move_copies
 
     if excel and form != GroupForm.csv:
         raise UsageError("--excel is for CSV: give --format csv too")
@@ -89,6 +89,8 @@ def duplicates(
         check_output(sheet, "--sheet", "sheet.html")
     if move is not None and os.path.lexists(move) and not move.is_dir():
         raise UsageError(f"--move needs a folder, but {move} is a file")
+    if move is not None and (count := forget_moved(index, move)):
+        tell(f"{counted(count, 'photo')} that a stopped run had moved left the index")
     with counting("photos compared") as advance:
         found = find_duplicates(
             index,

@@ -34,6 +34,7 @@ __all__ = [
     "Moved",
     "correlations",
     "find_duplicates",
+    "forget_moved",
     "move_copies",
     "small_views",
 ]
@@ -335,6 +336,28 @@ def move_copies(index: Path, found: Duplicates, folder: Path) -> Moved:
             if gone:
                 store.append(Rows.gone(gone, store.header.dim, store.header.best))
     return done
+
+
+def forget_moved(index: Path, folder: Path) -> int:
+    """Remove from the index what a `move_copies` that was killed has moved below `folder`; return how many photos.
+
+    A photo counts as moved if it is missing, unlike its folder, and a file below `folder` has its bytes.
+    PhotoIndexError if another process writes to the index.
+    """
+    store = PhotoStore.opened(index)
+    missing = [
+        known.fact
+        for path, known in store.known().items()
+        if not os.path.lexists(path) and os.path.isdir(os.path.dirname(path))
+    ]
+    sizes = {fact.size for fact in missing}
+    files = (path for path in folder.rglob("*") if missing and path.is_file() and not path.is_symlink())
+    there = {_sha256(path) for path in files if path.stat().st_size in sizes}
+    gone = [fact.path for fact in missing if fact.sha256 in there]
+    if gone:
+        with store.writing():
+            store.append(Rows.gone(gone, store.header.dim, store.header.best))
+    return len(gone)
 
 
 def _facts_of(group: Group) -> tuple[PhotoFact, ...]:
