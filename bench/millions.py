@@ -180,21 +180,31 @@ def _bulk(kind: str, folder: Path, work: Path, count: int) -> list[Figure]:
     killed = time.perf_counter()
     again = _watched(command, out / _PARTS[kind], stop=None)
     ended = time.perf_counter()
-    tenth = [size for _, parts, size in first if parts >= _half(kind, count) / 5] or [first[-1][2]]
-    rates = "photos/s, killed in the middle and resumed"
+    early = next((sample for sample in first if sample[1] >= _half(kind, count) / 5), first[-1])
+    added = max(1, first[-1][1] - early[1]) * _per_part(kind)
     resumed = next((at - killed for at, parts, _ in again if parts > first[-1][1]), ended - killed)
-    section = f"devise {kind}, {count:,} links"
+    section = f"devise {kind}, {count:,} links, killed in the middle and resumed"
+    peak = max(size for _, _, size in (*first, *again)) / 1e6
+    # An index must know all its photos, to recognise what it has; a label needs no other.
+    growth = Figure(section, "memory at the kill over that at a tenth", first[-1][2] / early[2], "", limit=_GROWTH)
+    if kind == "index":
+        growth = Figure(section, "memory per photo of the index", (first[-1][2] - early[2]) / added, "bytes")
     return [
-        Figure(section, "rate", count / (ended - began), rates),
-        Figure(section, "peak memory", max(size for _, _, size in (*first, *again)) / 1e6, "MB"),
-        Figure(section, "memory at the kill over that at a tenth", first[-1][2] / tenth[0], "", limit=_GROWTH),
+        Figure(section, "rate", count / (ended - began), "photos/s"),
+        Figure(section, "peak memory", peak, "MB"),
+        growth,
         Figure(section, "from the start again to the next part", resumed, "s", limit=_RESUME),
     ]
 
 
+def _per_part(kind: str) -> int:
+    """Photos in a part, of an index those with known content."""
+    return 256 if kind == "label" else 2048
+
+
 def _half(kind: str, count: int) -> int:
     """Parts when half is done."""
-    return max(1, count // 2 // (256 if kind == "label" else 2048))
+    return max(1, count // 2 // _per_part(kind))
 
 
 def _watched(

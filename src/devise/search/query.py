@@ -154,7 +154,7 @@ class PhotoSearch:
         Uses the vector in the index: the photo itself is not read. IndexError if there is no such position.
         """
         assert top >= 1, "at least one photo must be requested"
-        found = self._found(_Query(point=self._vectors[place]), top + 1)
+        found = self._found(_Query(point=self.rows.vectors[place].astype(np.float32)), top + 1)
         others = [hit for hit in found.hits if hit.path != self.rows.facts[place].path]
         return replace(found, hits=tuple(others[:top]))
 

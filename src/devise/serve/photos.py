@@ -17,6 +17,7 @@ from devise.labels import Label
 from devise.model.labeller import Model
 from devise.model.rejection import Reject
 from devise.search.expression import Expression
+from devise.search.photofacts import FactColumns
 from devise.search.query import PhotoSearch as IndexSearch
 from devise.search.results import Filters, Hits
 from devise.serve.engine import Engine
@@ -132,7 +133,7 @@ class _Indexed:
 
     def __init__(self, search: IndexSearch) -> None:
         self._search = search
-        self._numbers = {fact.path: number for number, fact in enumerate(search.rows.facts)}
+        self._numbers = {path: number for number, path in enumerate(FactColumns.made(search.rows.facts).paths())}
         folders = {os.path.dirname(path) for path in self._numbers}
         self.root = os.path.commonpath(folders) if folders else ""
 
