@@ -16,6 +16,7 @@ __all__ = ["PeerCase", "measure_peers"]
 
 _SECTION = "Labelling photos beside CLIP ViT-B/32, each photo from its file"
 _WAYS = {"devise": False, "devise --fast": True}
+_TOWERS = "devise on CLIP"
 _JUDGED = "devise --fast"
 _PIPELINE, _LOOP = "Hugging Face pipeline", "open_clip loop"
 _AT_LEAST = {_PIPELINE: 20.0, _LOOP: 8.0}
@@ -28,7 +29,7 @@ class PeerCase:
 
     photos: for devise and the loop each round; slow: for the pipeline. names: candidate labels of the pipeline.
     batch: photos that the loop runs at once. model: folder of the pipeline's model. clip: name of open_clip's, and its
-    file of weights, None for random ones.
+    file of weights, None for random ones. towers: the same model made by `devise build --open-clip`, if it is to run.
     """
 
     photos: tuple[Path, ...]
@@ -38,6 +39,7 @@ class PeerCase:
     names: int = 1000
     batch: int = 32
     clip: tuple[str, str | None] = ("ViT-B-32", None)
+    towers: Path | None = None
 
 
 def measure_peers(case: PeerCase) -> list[Figure]:
@@ -47,6 +49,8 @@ def measure_peers(case: PeerCase) -> list[Figure]:
     before the clock runs, so what they are does not matter: they are random.
     """
     models = {name: load(fast=fast) for name, fast in _WAYS.items()}
+    if case.towers is not None:
+        models[_TOWERS] = load(case.towers)
     runs = {name: model.run(LabelRequest()) for name, model in models.items()}
     parts, labels = models["devise"].parts, len(models["devise"].labels)
     slow, names = case.photos[: case.slow], label_names(parts.taxonomy, parts.trained_ids[: case.names])
@@ -57,6 +61,7 @@ def measure_peers(case: PeerCase) -> list[Figure]:
     counts = {name: len(slow) if name == _PIPELINE else len(case.photos) for name in cases}
     walls = {name: [one.per(counts[name]).wall for one in found] for name, found in readings.items()}
     competing = {name: len(names) if name == _PIPELINE else labels for name in cases}
+    competing |= {name: len(model.labels) for name, model in models.items()}
     speeds = [
         Figure.of(_SECTION, f"{name}, {competing[name]:,} labels", [1 / wall for wall in walls[name]], "images/s")
         for name in cases

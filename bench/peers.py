@@ -72,6 +72,7 @@ def _speeds(asked: argparse.Namespace, model: Path) -> int:
             rounds=asked.rounds,
             model=model,
             clip=(os.environ.get("OPEN_CLIP_MODEL", "ViT-B-32"), os.environ.get("OPEN_CLIP_WEIGHTS")),
+            towers=asked.towers,
         )
         print(f"\n{machine['cpu']}, {machine['cores']} cores, load {machine['load']}; {photos.what}", flush=True)
         figures = measure_peers(case)
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "peers", help="folder for records and report")
     parser.add_argument("--only", choices=("tables", "speed"), help="one of the two; default: both")
     parser.add_argument("--part", type=int, default=96, help="speed: photos of devise and open_clip a round")
+    parser.add_argument("--towers", type=Path, help="speed: CLIP of open_clip as `devise build --open-clip` made it")
     parser.add_argument("--slow", type=int, default=1, help="speed: photos of the pipeline a round")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each is timed")
     return parser

@@ -134,9 +134,10 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
         assert sorted(tmp_path.iterdir()) == before
 
     source = ("--onnx", net, "--classes", classes)
-    refused("give one source of --onnx, --lite, --timm, --torchvision, --hf, --tflite, --bundle, got none")
+    sources = "--onnx, --lite, --timm, --torchvision, --hf, --tflite, --bundle, --open-clip, --hf-clip"
+    refused(f"give one source of {sources}, got none")
     refused("got --onnx, --lite", *source, "--lite", 0)
-    refused("--weights is for --timm and --torchvision, not for --onnx", *source, "--weights", net)
+    refused("--weights is for --timm, --torchvision and --open-clip, not for --onnx", *source, "--weights", net)
     refused("--torchvision needs --weights FILE", "--torchvision", "resnet50")
     refused("the source does not say how pictures are prepared: give --resize, --crop", *source)
     refused("--mean 127,127,127 is above 1, white on --scale 1", *source, *HOW[:-2])

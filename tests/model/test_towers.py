@@ -91,7 +91,7 @@ def test_what_has_no_meaning_is_absent_and_says_so(model: Model, tower_bundle: P
             model.label(photos / "n02123045" / "0.png", method=method)
     with pytest.raises(UsageError, match="placed by its text tower"):
         open_in_space(tower_bundle, policy="first-term")
-    with pytest.raises(BundleError, match="is no base: give a model with a classifier"):
+    with pytest.raises(BundleError, match="no classifier to start from: give a model"):
         open_base(tower_bundle)
     with pytest.raises(UsageError, match="no candidate labels in 'seen'"):
         model.label(photos / "n02123045" / "0.png", candidates="seen")

@@ -183,7 +183,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     refused("--classes is not for --hf-clip: leave it out", *source, "--classes", "imagenet")
     refused("--prompts is not for --onnx: leave it out", "--onnx", folder / "x.onnx", "--prompts", "name")
     refused("--weights is for --timm, --torchvision and --open-clip", *source, "--weights", folder)
-    refused("is no base: give a model with a classifier", *source, code=1, base=tower_bundle)
+    refused("no classifier to start from: give a model", *source, code=1, base=tower_bundle)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -25,9 +25,7 @@ def open_base(path: Path) -> Bundle:
     """The bundle to train from; BundleError if it lacks what `best_temperatures` needs: now, not after the training."""
     base = open_bundle(path)
     if base.has(TEXT_TOWER):
-        raise BundleError(
-            f"{path}: has a text tower and no classifier, so it is no base: give a model with a classifier"
-        )
+        raise BundleError(f"{path}: has a text tower and no classifier to start from: give a model with a classifier")
     base.setting("conse", "top")
     base.stacking()
     if base.prior().standing is not None:
