@@ -11,8 +11,9 @@ is drawn anew each time: a term of its class or of a noun above it, or its defin
 Needs open_clip_torch, transformers and tokenizers.
 """
 
-import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from devise.bundle.bundle import open_bundle
+from devise.errors import DeviseError
 from devise.model.parts import DEFAULT_BUNDLE
 from devise.space.texttower import PROMPTS, Prompts
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
@@ -33,6 +35,7 @@ from devise.vision.efficientnet import EfficientNetLite, load_pip_weights
 from devise.vision.export import onnx_bytes
 from devise.vision.pipeline import cores
 from devise.vision.preprocessing import Preprocessing
+from tools import parser
 
 SIDE, CONTEXT, BATCH, EVERY, RATE = 224, 16, 128, 10, 1e-3
 FIRST, LAST, PAD, UNKNOWN = "<start>", "<end>", "<pad>", "<unk>"
@@ -140,16 +143,21 @@ def train(folder: Path, photos: Path, steps: int) -> None:
     save_file(state, folder / "open_clip_model.safetensors")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Read the options and train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, help="folder or tar of class folders, WNID/name.JPEG")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=400, help="batches of 128 photos")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    train(asked.out, asked.photos, asked.steps)
+    given = parser("tiny_pair", __doc__)
+    given.add_argument("--photos", type=Path, required=True, help="folder or tar of class folders, WNID/name.JPEG")
+    given.add_argument("--out", type=Path, required=True, help="folder to write")
+    given.add_argument("--steps", type=int, default=400, help="batches of 128 photos")
+    options = given.parse_args(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        train(options.out, options.photos, options.steps)
+    except DeviseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
