@@ -285,3 +285,17 @@ def test_the_node_says_how_the_code_goes_on(counts: list[int]) -> None:
 def test_counts_that_are_none(counts: list[int]) -> None:
     with pytest.raises(ValueError, match="counts must be at least 1, the greatest first"):
         huffman_paths(counts)
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [("+avx,+avx2,-avx512f", (8, 3, 3)), ("+avx,+avx512f", (16, 4, 4)), ("+sse", (4, 3, 3))],
+)
+def test_tiles_fit_the_registers_that_numba_may_use(
+    monkeypatch: pytest.MonkeyPatch, features: str, expected: tuple[int, int, int]
+):
+    from devise.text.engine.tiles import shape
+
+    monkeypatch.setattr("numba.config.CPU_FEATURES", features)
+    found = shape.__wrapped__()
+    assert (found.lanes, found.contexts, found.targets) == expected
