@@ -147,11 +147,11 @@ def build_towers(
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
     backbone = OpenVinoBackbone(towers.image, towers.preprocessing, streams=cores())
     found = _checked(towers, backbone, inputs.check, taxonomy, say)
-    vectors = label_vectors(towers, base.labels.ids, taxonomy, inputs.work, say)
+    vectors = _label_vectors(towers, base.labels.ids, taxonomy, inputs.work, say)
     return TowersBuilt(_written(base, towers, vectors, found, inputs, out, overwrite), found)
 
 
-def label_vectors(towers: Towers, ids: Sequence[str], taxonomy: Taxonomy, work: Path, say: Say) -> LabelVectors:
+def _label_vectors(towers: Towers, ids: Sequence[str], taxonomy: Taxonomy, work: Path, say: Say) -> LabelVectors:
     """Return one unit vector per label; blocks of them are kept in `work`, so that a killed build resumes."""
     synsets = [taxonomy.synset(one) for one in ids]
     labels = [(one.name, one.definition) for one in synsets]
@@ -187,7 +187,8 @@ def _apart(ours: np.ndarray, own: np.ndarray) -> float:
         raise TrainingError(
             f"the library makes vectors of {own.shape}, the exported tower of {ours.shape}: report this"
         )
-    return float(np.max(1 - np.einsum("id,id->i", ours.astype(np.float64), own.astype(np.float64))))
+    cosines = np.einsum("id,id->i", ours.astype(np.float64), own.astype(np.float64))
+    return max(0.0, float(1 - cosines.min()))
 
 
 def _checked(
