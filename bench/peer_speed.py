@@ -27,9 +27,10 @@ _TOP = 5
 class PeerCase:
     """How much is run.
 
-    photos: for devise and the loop each round; slow: for the pipeline, 0 leaves it out. names: candidate labels of the pipeline.
-    batch: photos that the loop runs at once. model: folder of the pipeline's model. clip: name of open_clip's, and its
-    file of weights, None for random ones. towers: the same model made by `devise build --open-clip`, if it is to run.
+    photos: for devise and the loop each round; slow: for the pipeline, 0 leaves it out. names: candidate labels of
+    the pipeline. batch: photos that the loop runs at once. model: folder of the pipeline's model. clip: name of
+    open_clip's, and its file of weights, None for random ones. towers: the same model made by `devise build --open-
+    clip`, if it is to run.
     """
 
     photos: tuple[Path, ...]
