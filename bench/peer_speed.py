@@ -27,9 +27,10 @@ _TOP = 5
 class PeerCase:
     """How much is run.
 
-    photos: for devise and the loop each round; slow: for the pipeline. names: candidate labels of the pipeline.
-    batch: photos that the loop runs at once. model: folder of the pipeline's model. clip: name of open_clip's, and its
-    file of weights, None for random ones. towers: the same model made by `devise build --open-clip`, if it is to run.
+    photos: for devise and the loop each round; slow: for the pipeline, 0 leaves it out. names: candidate labels of
+    the pipeline. batch: photos that the loop runs at once. model: folder of the pipeline's model. clip: name of
+    open_clip's, and its file of weights, None for random ones. towers: the same model made by `devise build --open-
+    clip`, if it is to run.
     """
 
     photos: tuple[Path, ...]
@@ -56,7 +57,8 @@ def measure_peers(case: PeerCase) -> list[Figure]:
     slow, names = case.photos[: case.slow], label_names(parts.taxonomy, parts.trained_ids[: case.names])
     cases: dict[str, Callable[[], object]] = {name: partial(_answer, one, case.photos) for name, one in runs.items()}
     cases[_LOOP] = _loop(case, labels)
-    cases[_PIPELINE] = _pipeline(case.model, slow, names)
+    if slow:
+        cases[_PIPELINE] = _pipeline(case.model, slow, names)
     readings = interleaved(cases, case.rounds)
     counts = {name: len(slow) if name == _PIPELINE else len(case.photos) for name in cases}
     walls = {name: [one.per(counts[name]).wall for one in found] for name, found in readings.items()}
@@ -66,7 +68,7 @@ def measure_peers(case: PeerCase) -> list[Figure]:
         Figure.of(_SECTION, f"{name}, {competing[name]:,} labels", [1 / wall for wall in walls[name]], "images/s")
         for name in cases
     ]
-    return [*speeds, *(_faster(name, peer, walls) for name in runs for peer in _AT_LEAST)]
+    return [*speeds, *(_faster(name, peer, walls) for name in runs for peer in _AT_LEAST if peer in cases)]
 
 
 def _faster(name: str, peer: str, walls: Mapping[str, Sequence[float]]) -> Figure:

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=("tables", "speed"), help="one of the two; default: both")
     parser.add_argument("--part", type=int, default=96, help="speed: photos of devise and open_clip a round")
     parser.add_argument("--towers", type=Path, help="speed: CLIP of open_clip as `devise build --open-clip` made it")
-    parser.add_argument("--slow", type=int, default=1, help="speed: photos of the pipeline a round")
+    parser.add_argument("--slow", type=int, default=1, help="speed: photos of the pipeline a round; 0: none")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each is timed")
     return parser
 

@@ -118,6 +118,8 @@ def test_the_index_gives_the_probabilities_of_the_labeller(model: Model, photos:
     hits = search.find("zebra", 6).hits
     assert [Path(hit.path).parent.name for hit in hits[:2]] == ["n02391049"] * 2
     answers = {str(path): model.label(path, top=9) for path in photos.glob("*/*.png")}
+    phrase = search.find("a photo of my zebra", 6)  # the text tower reads it whole
+    assert (phrase.hits[0].path, phrase.notes) == (hits[0].path, ())
     for hit in hits:
         zebra = next(guess.score for guess in answers[hit.path].guesses if guess.label.name == "zebra")
         assert hit.score == pytest.approx(zebra, abs=2e-3)

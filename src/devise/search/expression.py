@@ -192,6 +192,7 @@ def understood(parts: ModelParts, asked: Expression) -> tuple[Expression, tuple[
     """Replace phrases by their nouns; return the query, and a note on each phrase.
 
     A phrase is a single word of a query or term that WordNet does not know, with a word such as "on" or "my" in it.
+    A text tower reads it as it is.
     LabelError for a phrase without a noun.
     """
     notes: list[str] = []
@@ -216,7 +217,9 @@ def understood(parts: ModelParts, asked: Expression) -> tuple[Expression, tuple[
 
 def _is_phrase(parts: ModelParts, label: TypedLabel) -> bool:
     words = _words(label.name)
-    known = label.definition or is_id(label.name) or len(words) < 2 or parts.taxonomy.find(label.name)
+    known = (
+        parts.has_tower or label.definition or is_id(label.name) or len(words) < 2 or parts.taxonomy.find(label.name)
+    )
     return not known and not _PASSED.isdisjoint(words)
 
 

@@ -186,7 +186,8 @@ def _apart(ours: np.ndarray, own: np.ndarray) -> float:
         raise TrainingError(
             f"the library makes vectors of {own.shape}, the exported tower of {ours.shape}: report this"
         )
-    return float(np.max(1 - np.einsum("id,id->i", ours.astype(np.float64), own.astype(np.float64))))
+    cosines = np.einsum("id,id->i", ours.astype(np.float64), own.astype(np.float64))
+    return max(0.0, float(1 - cosines.min()))
 
 
 def _checked(
