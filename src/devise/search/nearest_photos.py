@@ -95,7 +95,7 @@ class Nearest:
         true = _true_first(vectors, queries, min(_RECALL_OF, count))
         probes = min(8, lists)
         while (recall := _recall(index, queries, true, probes)) < _ENOUGH and probes < lists:
-            probes = min(2 * probes, lists)
+            probes = min(probes + probes // 4, lists)  # in small steps: the time grows with the lists
         return cls(index, NearestFacts(fingerprint, probes, lists, recall, len(queries)))
 
     @classmethod

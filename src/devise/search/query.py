@@ -31,7 +31,6 @@ __all__ = ["CANDIDATES", "NearPhotos", "PhotoScores", "PhotoSearch"]
 
 PhotoScores = Float32[np.ndarray, "photos"]
 _BLOCK_BYTES = 32 * 2**20
-_SUREST = 500  # photos of a trained class that an approximate search scores exactly
 CANDIDATES = 200
 """Photos that an approximate search scores exactly for each label, at least."""
 
@@ -279,7 +278,7 @@ class PhotoSearch:
             return None
         space = query.spaces[0]
         trained = [self._column[i] for i in space.labels.ids if i in self._column]
-        sure = [self._surest(column) for column in trained]
+        sure = [self._photos_of(column, slice(0, len(self)))[0] for column in trained]
         found: Int64[np.ndarray, "some"] = np.unique(
             np.concatenate([self._near.near_labels(space.vectors, count), *sure])
         )
@@ -440,14 +439,6 @@ class PhotoSearch:
         photos = self._by_class.photos[first:last]
         inside = slice(*np.searchsorted(photos, (block.start, block.stop)))
         return photos[inside] - block.start, self._by_class.shares[first:last][inside]
-
-    def _surest(self, column: int) -> Int64[np.ndarray, "some"]:
-        """Return the photos with the highest stored probabilities of this class.
-
-        Of a million photos, 10,000 keep some probability of a class: to score them all took 50 ms.
-        """
-        photos, shares = self._photos_of(column, slice(0, len(self)))
-        return photos if len(photos) <= _SUREST else photos[np.argpartition(-shares, _SUREST)[:_SUREST]]
 
     @cached_property
     def _by_class(self) -> "_ByClass":
