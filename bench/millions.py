@@ -32,7 +32,8 @@ from devise.search.photofacts import FactColumns
 from devise.search.photoindex import header_of
 from devise.search.query import PhotoSearch
 from devise.search.results import Wanted
-from devise.search.store import PhotoStore, Rows
+from devise.search.rows import Rows
+from devise.search.store import PhotoStore
 from devise.vision.folders import Found
 from devise.vision.pipeline import Extracted
 

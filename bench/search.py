@@ -14,7 +14,7 @@ from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import index_photos
 from devise.search.query import PhotoSearch
 from devise.search.results import Wanted
-from devise.search.store import Rows
+from devise.search.rows import Rows
 
 __all__ = ["measure_search", "synthetic_rows"]
 

@@ -35,7 +35,8 @@ from devise.model.candidatefile import read_candidates
 from devise.model.labeller import LabelRequest, Model
 from devise.search import label_parts
 from devise.search.photofacts import PhotoFact
-from devise.search.store import Header, PhotoStore, Rows
+from devise.search.rows import Rows
+from devise.search.store import Header, PhotoStore
 from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.space.prior import Prior
 from devise.text import gathering, skipgram

@@ -19,7 +19,8 @@ from devise.files import atomic_write
 from devise.model.labeller import load
 from devise.search.duplicates import LEAST_COSINE, LEAST_SIMILAR, correlations, small_views
 from devise.search.photoindex import index_photos
-from devise.search.store import PhotoStore, Rows
+from devise.search.rows import Rows
+from devise.search.store import PhotoStore
 from devise.tabletext import markdown_table
 from tools import parser
 

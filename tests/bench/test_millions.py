@@ -13,7 +13,7 @@ from PIL import Image
 from bench.machine import ROOT
 from bench.millions import replaying, spread_rows, words
 from devise.search.photofacts import PhotoFact
-from devise.search.store import Rows
+from devise.search.rows import Rows
 from devise.vision.folders import Found
 
 

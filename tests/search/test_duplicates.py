@@ -16,7 +16,8 @@ from devise.search import duplicates
 from devise.search.duplicates import Group, correlations, find_duplicates, forget_moved, move_copies, small_views
 from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import header_of, index_photos
-from devise.search.store import PhotoStore, Rows
+from devise.search.rows import Rows
+from devise.search.store import PhotoStore
 
 pytest.importorskip("pyarrow")
 

@@ -254,7 +254,7 @@ def test_a_text_stored_once_for_very_many_rows_is_refused(
     table = pa.table({"photo": photos, "problem": pa.nulls(20_000, pa.string())})
     parquet.write_table(table, tmp_path / "part-a.parquet", compression="zstd")
     assert done_in(tmp_path).names == {"x" * 1000}
-    monkeypatch.setattr("devise.search.store._RATIO", 1)
-    monkeypatch.setattr(f"devise.search.store.{limit}", 10_000)
+    monkeypatch.setattr("devise.search.rows._RATIO", 1)
+    monkeypatch.setattr(f"devise.search.rows.{limit}", 10_000)
     with pytest.raises(DeviseError, match=rf"part-a.parquet: is damaged \(.*{told}"):
         done_in(tmp_path)

@@ -18,7 +18,8 @@ from devise.model.labeller import Model, load
 from devise.search import photoindex
 from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import Indexed, PhotoSide, header_of, index_photos
-from devise.search.store import PhotoStore, Rows
+from devise.search.rows import Rows
+from devise.search.store import PhotoStore
 
 pytest.importorskip("pyarrow")
 

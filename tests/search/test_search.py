@@ -20,7 +20,7 @@ from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import PhotoSide, index_photos
 from devise.search.query import PhotoSearch
 from devise.search.results import Hit, Hits, Term, Wanted
-from devise.search.store import Rows
+from devise.search.rows import Rows
 
 pytest.importorskip("pyarrow")
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from devise.errors import PhotoIndexError, UsageError
 from devise.search import store as store_module
 from devise.search.photofacts import PhotoFact
-from devise.search.store import Header, PhotoStore, Rows, fingerprint, from_table, to_table
+from devise.search.rows import Rows, fingerprint, from_table, to_table
+from devise.search.store import Header, PhotoStore
 
 pytest.importorskip("pyarrow")
 

@@ -19,7 +19,8 @@ from devise.errors import PictureError, UsageError
 from devise.files import atomic_write, reason_of, remove_unfinished
 from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import Problem
-from devise.search.store import PhotoStore, Rows
+from devise.search.rows import Rows
+from devise.search.store import PhotoStore
 from devise.sidecars import SidecarName, shares_stem, sidecar_of
 from devise.vision.decoding import read_picture
 from devise.vision.folders import is_video

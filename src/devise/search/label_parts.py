@@ -15,7 +15,7 @@ from devise.files import atomic_write, read_json, reason_of, sole_writer, text_n
 from devise.model.answers import Answer
 from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.search.photoindex import header_of
-from devise.search.store import import_pyarrow, read_parquet
+from devise.search.rows import import_pyarrow, read_parquet
 from devise.vision.collections import Item, item_bytes
 from devise.vision.folders import Found
 

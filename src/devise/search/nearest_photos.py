@@ -16,7 +16,8 @@ from devise.model.labeller import Model
 from devise.ranking import top_k
 from devise.search.photoindex import header_of
 from devise.search.query import CANDIDATES, PhotoSearch
-from devise.search.store import PhotoStore, Rows, fingerprint
+from devise.search.rows import Rows, fingerprint
+from devise.search.store import PhotoStore
 
 __all__ = [
     "APPROXIMATE_ABOVE",

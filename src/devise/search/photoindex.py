@@ -21,7 +21,8 @@ from devise.model.parts import ModelParts
 from devise.model.scorers import make_scorer
 from devise.model.threads import one_thread
 from devise.search.photofacts import PhotoFact
-from devise.search.store import Header, Known, PhotoStore, Rows
+from devise.search.rows import Rows
+from devise.search.store import Header, Known, PhotoStore
 from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
 from devise.vision.decoding import picture_bytes

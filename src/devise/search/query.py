@@ -21,7 +21,7 @@ from devise.search.coarse import Coarse, may_be_first
 from devise.search.expression import Expression, parse_expression, understood
 from devise.search.photofacts import FactColumns, PhotoFact
 from devise.search.results import Filters, Hit, Hits, Wanted
-from devise.search.store import Rows
+from devise.search.rows import Rows
 from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
