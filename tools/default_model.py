@@ -376,6 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.work.mkdir(parents=True, exist_ok=True)
         words = WordsConfig(options.wordnet, tuple(options.articles))
         photos, bounds, prior = tuple(options.photos), tuple(options.bounds), PriorSources(options.languages)
+        prior.check()
         inputs = Inputs(words, trained, imagenet, photos, bounds, prior, options.work)
         config = BuildConfig(skipgram=SkipGramConfig(epochs=options.epochs, threads=options.threads))
         bundle = (rebuild if options.keep else build)(config, inputs, options.out)

@@ -85,6 +85,13 @@ class PriorSources:
     norms: Path | None = None
     zipf: Callable[[str], float] | None = None
 
+    def check(self) -> None:
+        """UsageError if a source is missing, before the hour that the words take."""
+        self.norms_file()
+        self.zipf_of()
+        if not self.languages.is_dir():
+            raise UsageError(f"{self.languages} is not a folder of names per language: give --languages")
+
     def norms_file(self) -> Path:
         """The CSV of the norms; UsageError where the package is not installed."""
         if self.norms is not None:

@@ -3,6 +3,7 @@
 import json
 import lzma
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,12 @@ def sources(tmp_path: Path) -> PriorSources:
         with lzma.open(tmp_path / f"{code}.tsv.xz", "wt", encoding="utf-8") as file:
             file.write(names)
     return PriorSources(tmp_path, norms, lambda term: {"tabby": 2.5}.get(term, 1.0))
+
+
+def test_missing_sources_are_refused_before_the_work(sources: PriorSources, tmp_path: Path) -> None:
+    sources.check()
+    with pytest.raises(UsageError, match="is not a folder of names per language"):
+        replace(sources, languages=tmp_path / "absent").check()
 
 
 def test_facts_by_hand(sources: PriorSources) -> None:

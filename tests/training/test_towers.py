@@ -263,6 +263,8 @@ def test_open_clip_refuses(run: Run, tmp_path: Path):
     weights = folder / "open_clip_pytorch_model.bin"
     with pytest.raises(UsageError, match="does not fit open_clip's ViT-B-32"):
         open_clip_pair("ViT-B-32", weights, None)
+    with pytest.raises(UsageError, match="takes open_clip's own tokenizer: leave out --tokenizer"):
+        open_clip_pair(str(folder), weights, tmp_path)
     with pytest.raises(UsageError, match="has no model 'ViT-Z'"):
         open_clip_pair("ViT-Z", weights, None)
     with pytest.raises(UsageError, match="needs --tokenizer FOLDER, the tokenizer timm/ViT-B-16-SigLIP"):

@@ -95,6 +95,8 @@ def open_clip_pair(name: str, weights: Path, tokenizer: Path | None) -> Pair:
         raise UsageError(f"{name}: {OPEN_CLIP_CONFIG} has no model_cfg with a text_cfg: get it again")
     if "hf_model_name" in text:
         raise UsageError(f"{name} has a text tower of transformers, which open_clip would download: not supported")
+    if tokenizer is not None and "hf_tokenizer_name" not in text:
+        raise UsageError(f"{name} takes open_clip's own tokenizer: leave out --tokenizer")
     model = _open_clip_model(open_clip, name if folder is None else f"local-dir:{folder}", state, weights)
     fitted, own = _open_clip_tokenizer(open_clip, name, text, tokenizer or folder)
     side = model.visual.image_size
