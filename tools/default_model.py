@@ -376,6 +376,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.work.mkdir(parents=True, exist_ok=True)
         words = WordsConfig(options.wordnet, tuple(options.articles))
         photos, bounds, prior = tuple(options.photos), tuple(options.bounds), PriorSources(options.languages)
+        if missing := [path for path in (*words.articles, *photos, *bounds) if not path.exists()]:
+            raise UsageError(f"{missing[0]} does not exist: check the paths of texts and photos")
         prior.check()
         inputs = Inputs(words, trained, imagenet, photos, bounds, prior, options.work)
         config = BuildConfig(skipgram=SkipGramConfig(epochs=options.epochs, threads=options.threads))
