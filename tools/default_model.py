@@ -249,7 +249,8 @@ def _named(config: BuildConfig, inputs: Inputs, base: _Base, out: Path, *, fresh
     kernel = fit_kernel(config.kernel, base.vectors, trained, base.classifier.weight, text=text)
     plan = KernelPlan(config.kernel, text, config.kernel_share)
     familiar = facts[:, COLUMNS.index("familiarity")]
-    scaled = ((familiar - familiar.mean()) / familiar.std()).astype(np.float32)
+    spread = familiar.std()  # 0 without articles: then no name is more familiar than another
+    scaled = ((familiar - familiar.mean()) / (spread if spread > 0 else 1)).astype(np.float32)
     choice = _calibrated(config, inputs, base, plan, standing, scaled, _surgeon(config) if fresh else None)
     scoring = {name: dict(settings) for name, settings in base.manifest.scoring.items()}
     scoring |= _scoring(config, choice)

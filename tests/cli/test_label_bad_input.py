@@ -715,10 +715,12 @@ def test_ctrl_c_before_the_first_answer_leaves_no_output(
 def test_ctrl_c_does_not_wait_for_a_large_photo(scene: Image.Image, tmp_path: Path) -> None:
     scene.resize((9800, 9800)).save(tmp_path / "large.png", compress_level=1)
     scene.save(tmp_path / "a.png")
-    with started(tmp_path / "a.png", *[tmp_path / "large.png"] * 4, "--format", "jsonl") as process:
+    with started(tmp_path / "a.png", *[tmp_path / "large.png"] * 20, "--format", "jsonl") as process:
         assert process.stdout is not None
         assert b"a.png" in process.stdout.readline()
-        assert stopped(process) == (b"", "devise: stopped\n")
+        out, err = stopped(process)
+    assert err == "devise: stopped\n"
+    assert out.count(b"\n") < 20  # on a busy machine some are done before the signal comes
 
 
 @POSIX
