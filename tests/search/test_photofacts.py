@@ -1,6 +1,7 @@
 """Columns of facts are the facts; a file of arrays gives them back, or says that it is damaged."""
 
 import os
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,28 @@ def test_any_damage_is_found(tmp_path: Path):
     os.mkfifo(tmp_path / "a")  # which would wait for a reader
     with pytest.raises(OSError, match="regular"):
         read_arrays(tmp_path / "a", KINDS)
+
+
+def test_columns_of_any_file_are_checked():
+    whole = FactColumns.made([PhotoFact("/a/b.jpg", 1, 2, bytes(32), taken=3, rating=5), PhotoFact("/c", 1, 2, b"")])
+    assert whole.checked() is whole
+    empty = FactColumns.made([])
+    assert empty.checked() is empty
+    for changed, told in (
+        ({"sizes": whole.sizes[:1]}, "different lengths"),
+        ({"hashes": whole.hashes[:, :31]}, "different lengths"),
+        ({"taken": whole.taken[:, None]}, "different lengths"),
+        ({"ends": whole.ends[::-1].copy()}, "do not end"),
+        ({"ends": whole.ends + 1}, "do not end"),
+        ({"ends": np.array([0, 10])}, "not absolute"),
+        ({"text": whole.text[1:]}, "do not end"),
+        ({"ends": np.array([1, 10])}, "not absolute"),  # "/" and "a/b.jpg/c"
+        ({"text": np.where(whole.text == ord("b"), 0, whole.text).astype(np.uint8)}, "not absolute"),
+        ({"ratings": np.array([6, 0], np.int8)}, "out of range"),
+        ({"taken": np.array([1 << 41, 0])}, "out of range"),
+    ):
+        other = copy(whole)
+        for name, column in changed.items():
+            object.__setattr__(other, name, column)  # as outside the tests, where nothing checks its axes
+        with pytest.raises(ValueError, match=told):
+            other.checked()

@@ -1,8 +1,10 @@
 """Search: against the labeller's own probabilities, against brute force, exact and approximate."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -506,3 +508,34 @@ def test_terms_exclude_what_they_replace():
             Term(weight, parse_labels("dog"))
     with pytest.raises(UsageError, match="words or a photo"):
         Term()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "told"),
+    [
+        ("vectors", lambda array: np.where(np.arange(len(array))[:, None] == 7, np.nan, array), "out of range"),
+        ("vectors", lambda array: 2 + 0 * array, "out of range"),
+        ("totals", lambda array: np.inf + array, "out of range"),
+        ("shares", lambda array: -1 - array, "out of range"),
+        ("vectors", lambda array: array[:, 1:], "its vectors are not those"),
+        ("labels", lambda array: array[1:], "its labels are not those"),
+    ],
+)
+def test_rows_in_one_file_are_checked_although_their_hashes_are_right(
+    name: str, changed: Callable[[Any], Any], told: str, small: Model, tmp_path: Path, many: Rows
+):
+    from devise.search import store
+    from devise.search.arrayfile import read_arrays, write_arrays
+    from devise.search.photoindex import header_of
+
+    index = tmp_path / "index"
+    store.PhotoStore.created(index, header_of(small.parts)).append(many)
+    before = open_search(small, index).find(words("zebra"), top=10)
+    refresh_nearest(small, index, len(many), kept_above=100)
+    facts, arrays = read_arrays(index / "rows.bin", store._FACT_KINDS | store._CONTENT_KINDS)
+    arrays[name] = np.asarray(changed(arrays[name]), arrays[name].dtype)
+    write_arrays(index / "rows.bin", facts, arrays)
+    found = open_search(small, index).find(words("zebra"), top=10)
+    assert found.hits == before.hits
+    assert "rows.bin: is damaged" in found.notes[0]
+    assert told in found.notes[0]

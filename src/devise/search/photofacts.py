@@ -81,26 +81,20 @@ class FactColumns(Sequence[PhotoFact]):
                 return np.full(len(rows), unknown, kind)
             return table.column(name).fill_null(unknown).to_numpy()[rows].astype(kind, copy=False)
 
-        for path in paths:
-            check_fact(path)
         text = [os.fsencode(path) for path in paths]
         hashes = [one.ljust(_HASH, b"\0") for one in table.column("sha256").take(rows).to_pylist()]
         if any(len(one) != _HASH for one in hashes):
             raise ValueError("a hash is too long")
-        taken, ratings = numbers("taken", _UNDATED, np.int64), numbers("rating", _UNREAD, np.int8)
-        dates, stars = taken[taken != _UNDATED], ratings[ratings != _UNREAD]
-        if (np.abs(dates) > _LONGEST_TIME).any() or ((stars < -1) | (stars > MOST_RATING)).any():
-            raise ValueError("a date or a rating is out of range")
         return cls(
             np.frombuffer(b"".join(text), np.uint8),
             np.cumsum(np.fromiter(map(len, text), np.int64, len(text))),
             numbers("size", 0, np.int64),
             numbers("mtime_ns", 0, np.int64),
             np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, _HASH),
-            taken,
-            ratings,
+            numbers("taken", _UNDATED, np.int64),
+            numbers("rating", _UNREAD, np.int8),
             numbers("sidecar_ns", 0, np.int64),
-        )
+        ).checked()
 
     @classmethod
     def made(cls, facts: Sequence[PhotoFact]) -> "FactColumns":
@@ -121,6 +115,29 @@ class FactColumns(Sequence[PhotoFact]):
             np.array(ratings, np.int8),
             np.array([fact.sidecar_ns for fact in facts], np.int64),
         )
+
+    def checked(self) -> "FactColumns":
+        """Return the columns; ValueError if they do not fit each other, or a fact is out of range."""
+        count = len(self.ends)
+        shapes = {one.name: getattr(self, one.name).shape for one in fields(self)[1:]}
+        hashes = shapes.pop("hashes")
+        starts = self._starts() if self.ends.ndim == 1 else self.ends
+        if hashes != (count, _HASH) or set(shapes.values()) != {(count,)} or self.text.ndim != 1:
+            raise ValueError("its columns have different lengths")
+        if (self.ends < starts).any() or (self.ends[-1] if count else 0) != len(self.text):
+            raise ValueError("its paths do not end where they should")
+        if (self.ends == starts).any():
+            raise ValueError("a path is not absolute")
+        if os.sep == "/":  # a million paths at once
+            if (self.text[starts] != ord("/")).any() or not self.text.all():
+                raise ValueError("a path is not absolute")
+        else:
+            for path in self.paths():
+                check_fact(path)
+        dates, stars = self.taken[self.dated()], self.ratings[self.read()]
+        if (np.abs(dates) > _LONGEST_TIME).any() or ((stars < -1) | (stars > MOST_RATING)).any():
+            raise ValueError("a date or a rating is out of range")
+        return self
 
     @classmethod
     def joined(cls, blocks: Sequence["FactColumns"]) -> "FactColumns":

@@ -24,6 +24,7 @@ __all__ = [
     "fingerprint",
     "from_table",
     "import_pyarrow",
+    "in_range",
     "paths_of",
     "read_parquet",
     "to_table",
@@ -45,6 +46,7 @@ _UNPACKED = 1 << 30  # bytes that any file may say it has when unpacked; a large
 _RATIO = 1000  # times its size
 _ROWS = 1 << 20  # of any file; a larger one has at least a byte for each
 _LONGEST = 1.01  # of a vector's numbers: its length is 1, and 16 bits round it
+_BLOCK = 1 << 14  # rows looked at together
 _TOTALS = 1e8  # the lowest temperature of a model gives 1e6 and a little
 
 
@@ -221,7 +223,7 @@ def from_table(table: "pa.Table", dim: int, best: int) -> Rows:
 def content_of(table: "pa.Table", facts: Sequence[PhotoFact], dim: int, best: int) -> Rows:
     """Return the rows of a table with these facts; PhotoIndexError for an invalid column."""
     return _checked(
-        lambda: _in_range(
+        lambda: in_range(
             Rows(
                 facts,
                 _matrix(table, "vector", dim, np.float16),
@@ -234,9 +236,17 @@ def content_of(table: "pa.Table", facts: Sequence[PhotoFact], dim: int, best: in
     )
 
 
-def _in_range(rows: Rows) -> Rows:
-    ranges = ((rows.vectors, -_LONGEST, _LONGEST), (rows.totals, -_TOTALS, _TOTALS), (rows.shares, 0, _LONGEST))
-    if not all(((low <= numbers) & (numbers <= high)).all() for numbers, low, high in ranges):  # so none is NaN
+def in_range(rows: Rows) -> Rows:
+    """Return the rows; ValueError if a number is out of range or NaN, whoever wrote it."""
+    ranges = ((rows.totals, -_TOTALS, _TOTALS), (rows.shares, 0, _LONGEST))
+    # Without its sign, a 16-bit float has the order of its bits, with NaN last: a tenth of the time of comparisons.
+    most = np.float16(_LONGEST).view(np.uint16)
+    bits = np.ascontiguousarray(rows.vectors).view(np.uint16)
+    blocks = (bits[start : start + _BLOCK] & 0x7FFF for start in range(0, len(bits), _BLOCK))
+    if not (
+        all(block.max(initial=0) <= most for block in blocks)
+        and all(((low <= numbers) & (numbers <= high)).all() for numbers, low, high in ranges)  # so none is NaN
+    ):
         raise ValueError("a number is out of range or not finite")
     return rows
 

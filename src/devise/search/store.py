@@ -25,6 +25,7 @@ from devise.search.rows import (
     facts_of,
     from_table,
     import_pyarrow,
+    in_range,
     paths_of,
     read_parquet,
     to_table,
@@ -215,14 +216,18 @@ class PhotoStore:
     def _kept(self, parts: Sequence[int]) -> tuple[Rows | None, str]:
         try:
             facts, arrays = read_arrays(self.path / ROWS_FILE, _FACT_KINDS | _CONTENT_KINDS)
+            if facts != {"parts": self._marks(parts)}:
+                return None, ""
+            columns = FactColumns(**{name: arrays[name] for name in _FACT_KINDS}).checked()
+            blank = Rows.blank((), self.header.dim, self.header.best)
+            for name in _CONTENT_KINDS:
+                if arrays[name].shape != (len(columns), *getattr(blank, name).shape[1:]):
+                    raise ValueError(f"its {name} are not those of {len(columns)} photos")
+            return in_range(Rows(columns, **{name: arrays[name] for name in _CONTENT_KINDS})), ""
         except FileNotFoundError:
             return None, ""
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return None, f"{self.path / ROWS_FILE}: is damaged ({reason_of(error)}): run devise index again"
-        if facts != {"parts": self._marks(parts)}:
-            return None, ""
-        columns = FactColumns(**{name: arrays[name] for name in _FACT_KINDS})
-        return Rows(columns, **{name: arrays[name] for name in _CONTENT_KINDS}), ""
 
     def _marks(self, parts: Sequence[int]) -> list[list[object]]:
         """Return what identifies parts: name, size, and the hash of the end, where Parquet lists its columns."""
