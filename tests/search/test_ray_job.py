@@ -16,8 +16,8 @@ from PIL import Image
 from devise.errors import DeviseError
 from devise.model.labeller import LabelRequest
 from devise.search import ray_job
-from devise.search.label_parts import done_in
-from devise.search.ray_job import ClusterJob, ClusterLabelled, label_on_cluster
+from devise.search.label_parts import Counts, done_in
+from devise.search.ray_job import ClusterJob, label_on_cluster
 from devise.vision.runtime import Placement
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -89,8 +89,8 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(photos: Path, s
         ray.shutdown()
     assert killed, "no worker was found to kill"
     assert killed[0] < 16, "the job was over before the kill"
-    assert done == ClusterLabelled(photos=61, now=61, failed=1, failed_now=1, skipped=0)
-    assert again == ClusterLabelled(photos=61, now=0, failed=1, failed_now=0, skipped=0)
+    assert done == Counts(photos=61, now=61, failed=1, failed_now=1, skipped=0)
+    assert again == Counts(photos=61, now=0, failed=1, failed_now=0, skipped=0)
     names = parquet.read_table(tmp_path / "out").column("photo").to_pylist()
     assert Counter(names) == {str(path): 1 for path in photos.iterdir()}
     assert done_in(tmp_path / "out").names == set(names)

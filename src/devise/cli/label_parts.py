@@ -13,8 +13,8 @@ from devise.cli.progress import counting
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
-from devise.search.label_parts import chunks, done_in, label_chunk, writing_parts
-from devise.search.ray_job import ClusterJob, ClusterLabelled, label_on_cluster
+from devise.search.label_parts import Counts, chunks, done_in, label_chunk, writing_parts
+from devise.search.ray_job import ClusterJob, label_on_cluster
 from devise.taxonomy.languages import code_of
 from devise.vision.collections import find_items
 
@@ -71,7 +71,7 @@ def label_in_parts(
         raise typer.Exit(1)
 
 
-def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> ClusterLabelled:
+def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> Counts:
     skipped: list[str] = []
     excluded: list[Path] = []
     problems = Problems()
@@ -85,10 +85,10 @@ def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> ClusterLa
             now += len(chunk)
     for line in (*problems.lines(), *excluded_lines(len(excluded))):
         tell(line)
-    return ClusterLabelled(len(done.names) + now, now, done.problems + failed, failed, len(skipped))
+    return Counts(len(done.names) + now, now, done.problems + failed, failed, len(skipped))
 
 
-def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> ClusterLabelled:
+def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> Counts:
     language = job.language
     return label_on_cluster(
         ClusterJob(

@@ -22,7 +22,7 @@ from devise.vision.folders import Found
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHUNK", "Done", "chunks", "done_in", "label_chunk", "open_parts", "writing_parts"]
+__all__ = ["CHUNK", "Counts", "Done", "chunks", "done_in", "label_chunk", "open_parts", "writing_parts"]
 
 CHUNK = 256
 """Photos per part: a killed run loses at most this many per process, and labels them again."""
@@ -93,6 +93,17 @@ class Done:
 
     names: set[str]
     problems: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Numbers of photos in the folder, those of this run, unreadable ones of both, files skipped as not pictures."""
+
+    photos: int
+    now: int
+    failed: int
+    failed_now: int
+    skipped: int
 
 
 def done_in(folder: Path) -> Done:

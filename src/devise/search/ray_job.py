@@ -8,11 +8,11 @@ from typing import Any
 
 from devise.errors import DeviseError, counted
 from devise.model.labeller import LabelRequest, Model, load
-from devise.search.label_parts import CHUNK, chunks, done_in, label_chunk, writing_parts
+from devise.search.label_parts import CHUNK, Counts, chunks, done_in, label_chunk, writing_parts
 from devise.vision.collections import Item, find_items
 from devise.vision.runtime import ON_CPU, Placement
 
-__all__ = ["ClusterJob", "ClusterLabelled", "label_on_cluster"]
+__all__ = ["ClusterJob", "label_on_cluster"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,7 @@ class ClusterJob:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterLabelled:
-    """Counts: photos in the folder, those of this run, unreadable ones of both, files skipped as not pictures."""
-
-    photos: int
-    now: int
-    failed: int
-    failed_now: int
-    skipped: int
-
-
-def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
+def label_on_cluster(job: ClusterJob) -> Counts:
     """Label photos missing from the folder on the Ray cluster of this process, or a local one.
 
     A lost worker is restarted with its chunk. The part of a chunk is named after its photos and is complete or absent,
@@ -72,7 +61,7 @@ def label_on_cluster(job: ClusterJob) -> ClusterLabelled:
         return _on_cluster(ray, job)
 
 
-def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
+def _on_cluster(ray: Any, job: ClusterJob) -> Counts:
     skipped: list[str] = []
     before = done_in(job.folder)
     waiting = list(chunks(find_items(job.places, skipped.append, job.exclude), before.names, job.chunk))
@@ -93,7 +82,7 @@ def _on_cluster(ray: Any, job: ClusterJob) -> ClusterLabelled:
     if len(after.names) != len(before.names) + asked:
         missing = len(before.names) + asked - len(after.names)
         raise DeviseError(f"{missing} of {counted(asked, 'photo')} without labels: run the job again to label them")
-    return ClusterLabelled(len(after.names), asked, after.problems, after.problems - before.problems, len(skipped))
+    return Counts(len(after.names), asked, after.problems, after.problems - before.problems, len(skipped))
 
 
 def _gpu_share(ray: Any, place: Placement, workers: int) -> float | None:
