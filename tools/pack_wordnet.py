@@ -7,7 +7,7 @@ from pathlib import Path
 from devise.errors import DeviseError, TaxonomyError
 from devise.files import atomic_write
 from devise.taxonomy.packing import pack
-from devise.taxonomy.synsets import NounTables, Synset, id_of, tables_of
+from devise.taxonomy.synsets import NounTables, Synset, tables_of
 from devise.taxonomy.wordnet import Taxonomy
 from tools import parser
 
@@ -104,11 +104,11 @@ def _synset(path: Path, number: int, line: str) -> Synset:
             raise ValueError
         edges = list(zip(pointers[0::4], pointers[1::4], strict=True))
         return Synset(
-            id=id_of(int(fields[0])),
+            id=f"n{fields[0]}",
             lemmas=lemmas,
             gloss=gloss.strip(),
-            hypernyms=tuple(id_of(int(target)) for symbol, target in edges if symbol == _HYPERNYM),
-            instance_hypernyms=tuple(id_of(int(target)) for symbol, target in edges if symbol == _INSTANCE),
+            hypernyms=tuple(f"n{target}" for symbol, target in edges if symbol == _HYPERNYM),
+            instance_hypernyms=tuple(f"n{target}" for symbol, target in edges if symbol == _INSTANCE),
         )
     except (ValueError, IndexError):
         raise TaxonomyError(f"{path} line {number} is not a noun synset in WordNet's layout") from None
@@ -121,7 +121,7 @@ def _sense_order(path: Path) -> dict[str, dict[str, int]]:
         fields = line.split()
         try:
             synsets = fields[-int(fields[2]) :]
-            order[fields[0].replace("_", " ")] = {id_of(int(at)): sense for sense, at in enumerate(synsets, 1)}
+            order[fields[0].replace("_", " ")] = {f"n{at}": sense for sense, at in enumerate(synsets, 1)}
         except (ValueError, IndexError):
             raise TaxonomyError(f"{path} line {number} is not a word in WordNet's layout") from None
     return order

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from devise.arrays import LabelMask
+from devise.arrays import Int64, LabelMask
 from devise.errors import LabelError, counted
 
 __all__ = ["VECTOR_SOURCES", "Label", "LabelSet", "VectorSource"]
@@ -106,6 +107,10 @@ class LabelSet:
             return self._positions[label_id]
         except KeyError:
             raise LabelError(f"label {label_id} is not among the {counted(len(self), 'requested label')}") from None
+
+    def places(self, ids: Sequence[str]) -> Int64[np.ndarray, "labels"]:
+        """Return the positions of labels; -1 for one that is not in the set."""
+        return np.fromiter(map(self._positions.get, ids, repeat(-1)), dtype=np.int64, count=len(ids))
 
     def renamed(self, names: Mapping[str, str]) -> "LabelSet":
         """Return the same labels, some of them with another name, by id."""

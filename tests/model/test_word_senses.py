@@ -117,7 +117,7 @@ def test_a_prior_of_one_number_per_label_weighs(parts: ModelParts):
         prior = np.zeros(len(parts.space.labels), np.float32)
         prior[parts.space.labels.position(one)] = 1
         scores = {
-            reading.synset.id: Meanings(parts, prior)._evidence(reading, {"crane": None})
+            reading.synset.id: Meanings(parts, prior)._evidence(reading, {})
             for reading in parts.taxonomy.readings("crane")
         }
         taken.append(scores[bird] - scores[machine])

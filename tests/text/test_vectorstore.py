@@ -126,7 +126,7 @@ def test_file_as_the_tests_save_it_is_read(tmp_path: Path) -> None:
         (None, {"vectors": None}, r"are not those of float32"),
         (None, {"vectors": np.ones((2, 2), dtype=np.float16)}, r"are not those of float32"),
         (None, {"extra": np.ones(1, dtype=np.float32)}, r"are not those of float32"),
-        (None, {"counts": np.array([1])}, "2 words but 2 vectors and 1 count"),
+        (None, {"counts": np.array([1])}, "2 words but 2 vectors, 1 count: "),
         (None, {"words": np.frombuffer(b"a", dtype=np.uint8)}, "1 word but 2 vectors"),
         (None, {"words": np.frombuffer(b"a\n\xff", dtype=np.uint8)}, "words are not UTF-8"),
         (None, {"words": np.frombuffer(b"a\na", dtype=np.uint8)}, "duplicate word 'a'"),
@@ -148,7 +148,7 @@ def test_int8_without_a_scale_for_each_row(tmp_path: Path) -> None:
     told = {"format": "devise-word-vectors", "precision": "int8", "version": 1}
     codes, scales = np.ones((2, 2), dtype=np.int8), np.ones(1, dtype=np.float32)
     path = saved(tmp_path / "t.safetensors", told, vectors=codes, scales=scales)
-    with pytest.raises(VectorsError, match="2 vectors but 1 scale: "):
+    with pytest.raises(VectorsError, match="2 words but 2 vectors, 1 scale, 2 counts: "):
         read_vector_store(path)
 
 

@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
             program = _loaded(sys.argv[1:] if arguments is None else arguments)
         program(args=arguments, prog_name="devise")
     except SystemExit as stop:
-        if arguments is None and (stop.code == _STOPPED or sys.argv[1:2] == ["label"]):
+        if arguments is None and (stop.code == _STOPPED or sys.argv[1:2] in (["label"], ["search"])):
             _flushed_or_silent()
             _leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
         raise

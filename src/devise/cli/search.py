@@ -140,6 +140,7 @@ def search(
     1. Of words and photos joined by + it is the product of theirs, and of what is not: a word after - counts as one
     minus its probability. A weight is an exponent.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
     from devise.cli.terminal_pictures import pictures_in, require_pictures

@@ -45,8 +45,8 @@ def _own_tree(taxonomy: Taxonomy, own: LabelSet) -> LabelTree:
 
 @lru_cache(maxsize=8)  # of a service: four methods need one tree, not four, and each language has its own
 def _asked_tree(taxonomy: Taxonomy, own: LabelSet, asked: LabelSet, kinds: tuple[tuple[str, str], ...]) -> LabelTree:
-    if not kinds and all(one in own for one in asked.ids):
-        return pruned(_own_tree(taxonomy, own), np.array([own.position(one) for one in asked.ids]))
+    if not kinds and (places := own.places(asked.ids)).min(initial=0) >= 0:
+        return pruned(_own_tree(taxonomy, own), places)
     return label_tree(taxonomy, asked.ids, dict(kinds))
 
 
@@ -126,7 +126,7 @@ class Hedger:
         of_asked = probabilities
         if self._ranked is not self._asked:
             of_asked = np.zeros((len(probabilities), len(self._asked)), dtype=np.float64)
-            of_asked[:, [self._asked.position(one) for one in self._ranked.ids]] = probabilities
+            of_asked[:, self._asked.places(self._ranked.ids)] = probabilities
         shares = shares_up(self.tree, of_asked)
         return [self._hedge(*row, threshold, most) for row in zip(of_asked, shares, strict=True)]
 

@@ -120,7 +120,7 @@ def _branch(parts: ModelParts, space: LabelSpace) -> BranchScorer:
 
 def _trained_among(parts: ModelParts, space: LabelSpace) -> Int64[np.ndarray, "trained"]:
     """For each trained label its position among the labels of `space`, or -1."""
-    return np.array([space.labels.position(i) if i in space.labels else -1 for i in parts.trained_ids], dtype=np.int64)
+    return space.labels.places(parts.trained_ids)
 
 
 def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
@@ -133,7 +133,7 @@ def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
         return parts.placed
     if kernel is None:
         return space
-    known = np.array([own.position(label_id) if label_id in own else -1 for label_id in space.labels.ids], np.int64)
+    known = own.places(space.labels.ids)
     places = kernel.places[known]
     new = known < 0
     if new.any():
@@ -168,7 +168,7 @@ def _random(parts: ModelParts, space: LabelSpace) -> Scorer:
     others = [label for label in space.labels if label.id not in trained]
     rng = np.random.default_rng(int(parts.setting("random", "seed")))
     full = random_space(LabelSet([*trained, *others]), space.vectors.shape[1], rng)
-    return DeviseScorer(full.subset([full.labels.position(i) for i in space.labels.ids]), parts.random_surgery)
+    return DeviseScorer(full.subset(full.labels.places(space.labels.ids)), parts.random_surgery)
 
 
 def label_prior(parts: ModelParts, labels: LabelSet) -> LabelPrior | None:

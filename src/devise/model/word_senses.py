@@ -1,6 +1,7 @@
 """Choose the sense of a typed word: its WordNet senses, most probable for photos first."""
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -140,7 +141,7 @@ class Meanings:
             is_singular_known = any(
                 one.synset.id in self._parts.space.labels for one in readings if one.synset.id not in written
             )
-            vectors: dict[str, _Vector | None] = {}
+            vectors = self._vectors({_term(one) for one in readings})
             scores = {
                 one.synset.id: self._evidence(one, vectors) + self._naming(one, written, is_singular_known)
                 for one in readings
@@ -191,12 +192,10 @@ class Meanings:
     def _visible(self) -> frozenset[str]:
         return _physical(self._parts.taxonomy)
 
-    def _evidence(self, reading: NamedSense, vectors: dict[str, _Vector | None]) -> float:
-        """Return the weighted sum of the evidence except `_naming`. vectors: cache of term vectors, filled here."""
+    def _evidence(self, reading: NamedSense, vectors: Mapping[str, _Vector]) -> float:
+        """Return the weighted sum of the evidence except `_naming`. vectors: see `_vectors`."""
         weights, sense = self._weights, reading.synset.id
         term = _term(reading)
-        if term not in vectors:
-            vectors[term] = self._vector(term)
         below = self._parts.taxonomy.subtree(sense)
         labels = sum(one in self._parts.space.labels for one in below)
         return (
@@ -206,7 +205,7 @@ class Meanings:
             + weights.trained * (sense in self._trained)
             + weights.named * math.log1p(sum(self._is_called(one, term) for one in below & self._visible))
             + weights.prior * self._prior_share(sense)
-            + weights.context * self._context(sense, vectors[term])
+            + weights.context * self._context(sense, vectors.get(term))
         )
 
     def _naming(self, reading: NamedSense, written: frozenset[str], is_singular_known: bool) -> float:
@@ -255,10 +254,13 @@ class Meanings:
         above = [space.labels.position(one) for one in self._parts.taxonomy.parents(sense) if one in space.labels]
         return 0.0 if word is None or not above else float((space.rows(np.array(above)) @ word).max())
 
-    def _vector(self, term: str) -> _Vector | None:
-        """Return the word's vector as a point of the label space; None if the model has none."""
-        found = self._parts.words.get(term_key(term)) if self._has_words else None
-        return None if found is None else placed(found[None], self._parts.centre)[0]
+    def _vectors(self, terms: Collection[str]) -> dict[str, _Vector]:
+        """Return the vectors of words as points of the label space, as far as the model has them."""
+        if not self._has_words:
+            return {}
+        table = self._parts.words_among({term_key(term) for term in terms})
+        found = {term: table.get(term_key(term)) for term in terms}
+        return {term: placed(one[None], self._parts.centre)[0] for term, one in found.items() if one is not None}
 
     @cached_property
     def _has_words(self) -> bool:

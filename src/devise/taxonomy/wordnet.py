@@ -17,7 +17,7 @@ from devise.taxonomy.graph import Adjacency, DistanceRows, IsaGraph, Nodes, dist
 from devise.taxonomy.languages import LanguageNames, language_names
 from devise.taxonomy.lexicon import Lexicon
 from devise.taxonomy.packing import unpack
-from devise.taxonomy.synsets import ID_PATTERN, NounTables, Synset, definition_of, id_of, tables_of
+from devise.taxonomy.synsets import ID_PATTERN, NounTables, Synset, definition_of, ids_of, tables_of
 
 __all__ = ["ENGLISH", "PACKAGED_FILE", "PHYSICAL_ENTITY", "NamedSense", "Taxonomy", "default_taxonomy", "taxonomy_in"]
 
@@ -64,7 +64,7 @@ class Taxonomy:
 
     def __init__(self, tables: NounTables) -> None:
         self._tables = tables
-        self.ids: tuple[str, ...] = tuple(map(id_of, tables.offsets.tolist()))
+        self.ids: tuple[str, ...] = ids_of(tables.offsets)
         self._positions = dict(zip(self.ids, range(len(self.ids)), strict=True))
         self._graph = IsaGraph(len(self.ids), tables.child, tables.parent)
         self._lexicon = Lexicon(tables.lemmas, tables.senses, tables.exceptions)

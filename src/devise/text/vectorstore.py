@@ -132,25 +132,21 @@ def read_vector_store(path: Path, *, limit: int | None = None, only: Collection[
     limit: look at the first so many vectors only. only: keep these words only.
     VectorsError if the file is damaged, not of this form, or of a later version.
     """
-    tensors = _load(path)
+    if not path.is_file():
+        raise VectorsError(f"{path} does not exist: give the path of a file")
     try:
-        words = bytes(tensors["words"]).decode("utf-8").split("\n") if len(tensors["words"]) else []
-    except UnicodeDecodeError:
-        raise VectorsError(f"{path}: its words are not UTF-8: the file is damaged, write it again") from None
-    counts = tensors.get("counts")
-    if len(words) != len(tensors["vectors"]) or (counts is not None and len(counts) != len(words)):
+        with open_tensors(path) as file:
+            _check_form(path, file)
+            rows, words = _chosen(path, file, limit, None if only is None else frozenset(only))
+            tensors = {name: _rows_of(file, name, rows) for name in _per_word(file)}
+    except (OSError, ValueError) as problem:
         raise VectorsError(
-            f"{path}: {counted(len(words), 'word')} but {counted(len(tensors['vectors']), 'vector')} and "
-            f"{'no counts' if counts is None else counted(len(counts), 'count')}: the file is damaged, write it again"
-        )
-    wanted = None if only is None else frozenset(only)
-    rows = [i for i, word in enumerate(words[:limit]) if wanted is None or word in wanted]
-    if len(rows) < len(words):
-        words = [words[i] for i in rows]
-        tensors = {name: array if name == "words" else array[rows] for name, array in tensors.items()}
-        counts = tensors.get("counts")
+            f"{path} is not a whole safetensors file: {reason_of(problem)}; write or get it again"
+        ) from problem
+    if not all(np.isfinite(array).all() for array in tensors.values() if array.dtype.kind == "f"):
+        raise VectorsError(f"{path}: a number in it is not finite: write it again")
     try:
-        return WordTable(tuple(words), _rows_in(tensors), counts)
+        return WordTable(words, _decodable(tensors), tensors.get("counts"))
     except VectorsError as problem:
         raise VectorsError(f"{path}: {problem}") from None
 
@@ -170,42 +166,58 @@ def _encoded(table: WordTable, precision: Precision) -> dict[str, Any]:
     return {"vectors": half}
 
 
-def _rows_in(tensors: dict[str, Any]) -> WordVectors | QuantizedRows:
+def _decodable(tensors: dict[str, Any]) -> WordVectors | QuantizedRows:
     if "scales" in tensors:
         return QuantizedRows(tensors["vectors"], tensors["scales"])
     rows: WordVectors = tensors["vectors"].astype(np.float32, copy=False)
     return rows
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """Load the tensors after checking format, version and types."""
-    if not path.is_file():
-        raise VectorsError(f"{path} does not exist: give the path of a file")
+_FEW = 64  # rows that are read one by one
+
+
+def _rows_of(file: Any, name: str, rows: list[int] | None) -> AnyTensor:
+    """Read these rows of a tensor; None are all."""
+    if rows is None or len(rows) > _FEW:
+        tensor: AnyTensor = file.get_tensor(name)
+        return tensor if rows is None else tensor[rows]
+    part = file.get_slice(name)
+    return np.concatenate([part[0:0], *(part[row : row + 1] for row in rows)])
+
+
+def _chosen(
+    path: Path, file: Any, limit: int | None, only: frozenset[str] | None
+) -> tuple[list[int] | None, tuple[str, ...]]:
+    """Return the rows to read, None if all, and their words."""
     try:
-        with open_tensors(path) as file:
-            precision = _precision(path, file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError) as problem:
+        text = bytes(file.get_tensor("words")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise VectorsError(f"{path}: its words are not UTF-8: the file is damaged, write it again") from None
+    words = text.split("\n") if text else []
+    shapes = {name: file.get_slice(name).get_shape()[0] for name in _per_word(file)}
+    if {len(words)} != set(shapes.values()):
+        said = ", ".join(counted(count, name.removesuffix("s")) for name, count in sorted(shapes.items(), reverse=True))
+        raise VectorsError(f"{path}: {counted(len(words), 'word')} but {said}: the file is damaged, write it again")
+    rows = [place for place, word in enumerate(words[:limit]) if only is None or word in only]
+    return (None if len(rows) == len(words) else rows), tuple(words[place] for place in rows)
+
+
+def _per_word(file: Any) -> list[str]:
+    return [name for name in file.keys() if name != "words"]  # noqa: SIM118
+
+
+def _check_form(path: Path, file: Any) -> None:
+    """Check format, version, and the types of all tensors."""
+    precision = _precision(path, file.metadata() or {})
+    names = file.keys()
+    expected = {"words": ("U8", 1), "vectors": (_KINDS[precision], 2)}
+    expected |= {"scales": ("F32", 1)} if precision == "int8" else {}
+    expected |= {"counts": ("I64", 1)} if "counts" in names else {}
+    parts = {name: file.get_slice(name) for name in names}
+    if {name: (part.get_dtype(), len(part.get_shape())) for name, part in parts.items()} != expected:
         raise VectorsError(
-            f"{path} is not a whole safetensors file: {reason_of(problem)}; write or get it again"
-        ) from problem
-    expected = {"words": (np.uint8, 1), "vectors": (np.dtype(precision), 2)}
-    expected |= {"scales": (np.float32, 1)} if precision == "int8" else {}
-    expected |= {"counts": (np.int64, 1)} if "counts" in tensors else {}
-    got = {name: (array.dtype, array.ndim) for name, array in tensors.items()}
-    if got != expected:
-        raise VectorsError(
-            f"{path}: its tensors {sorted(got)} are not those of {precision} word vectors: write it again"
+            f"{path}: its tensors {sorted(names)} are not those of {precision} word vectors: write it again"
         )
-    floats = (array for array in tensors.values() if array.dtype.kind == "f")
-    if not all(np.isfinite(array).all() for array in floats):
-        raise VectorsError(f"{path}: a number in it is not finite: write it again")
-    if "scales" in tensors and len(tensors["scales"]) != len(tensors["vectors"]):
-        raise VectorsError(
-            f"{path}: {counted(len(tensors['vectors']), 'vector')} but "
-            f"{counted(len(tensors['scales']), 'scale')}: write it again"
-        )
-    return tensors
 
 
 def _precision(path: Path, metadata: dict[str, str]) -> Precision:
