@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -26,7 +26,6 @@ __all__ = [
     "document_tokens",
     "lead_of",
     "parse_source",
-    "read_phrases",
     "read_tokens",
     "sentences",
     "taken",
@@ -98,10 +97,11 @@ def taken(number: int, share: Fraction) -> bool:
 
 @dataclass(slots=True)
 class CorpusTally:
-    """Counts of the input so far, including everything left out. Grows while `sentences` runs.
+    """Counts of the input so far, and of what is left out, by reason. Grows while `sentences` runs.
 
-    passed_over: documents that a fraction of `repeat` leaves out.
-    empty: documents (for `write_tokens`, sentences) without a word.
+    documents: in the corpus; tokens and sentences are counted where the text is split into words. empty: documents
+    (for `write_tokens`, sentences) without a word. passed_over: documents that a fraction of `repeat` leaves out.
+    pages: of dumps; the next three: see `NoArticle`. unparsed: pages whose wikitext the parser gives up.
     """
 
     documents: int = 0
@@ -109,6 +109,16 @@ class CorpusTally:
     tokens: int = 0
     empty: int = 0
     passed_over: int = 0
+    pages: int = 0
+    redirects: int = 0
+    other_namespaces: int = 0
+    other_models: int = 0
+    unparsed: int = 0
+
+    def add(self, other: "CorpusTally") -> None:
+        """Add the counts of another tally."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 def sentences(
@@ -243,12 +253,6 @@ class TextFiles:
                 tally.empty += not joined
                 tally.tokens += len(joined)
                 yield joined
-
-
-def read_phrases(path: Path) -> tuple[str, ...]:
-    """Read one phrase per line, ignoring blank lines. TextError names a line that is not UTF-8."""
-    lines = (decoded(raw, path, number, TextError).strip() for number, raw in numbered_lines(path, TextError))
-    return tuple(filter(None, lines))
 
 
 def _hash(path: Path) -> str:

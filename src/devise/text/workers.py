@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from devise.errors import DeviseError
 
-__all__ = ["ordered_map", "uninterrupted"]
+__all__ = ["ordered_map"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -93,20 +93,3 @@ def _deaf_children() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C until the end of the block."""
-    default = signal.default_int_handler
-    if signal.getsignal(signal.SIGINT) is not default or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, default)
-    if pressed:
-        raise KeyboardInterrupt
