@@ -323,9 +323,17 @@ def text_of(data: bytes, name: str, error: type[Exception]) -> str:
     return "\n".join(decode_line(line, name, number, error) for number, line in enumerate(lines, start=1))
 
 
-def read_text(path: Path, error: type[Exception], name: str = "") -> str:
-    """The text of a file as `text_of` reads it. OSError as `read_file` raises it. name: what errors call it."""
-    return text_of(read_file(path), name or str(path), error)
+def read_text(path: Path, error: type[Exception], name: str = "", *, cure: str = "") -> str:
+    """The text of a file as `text_of` reads it. name: what errors call it.
+
+    OSError as `read_file` raises it; with a `cure`, which says what to give, `error` for that too.
+    """
+    try:
+        return text_of(read_file(path), name or str(path), error)
+    except OSError as problem:
+        if not cure:
+            raise
+        raise error(f"{name or path} cannot be read ({reason_of(problem)}): {cure}") from None
 
 
 def text_name(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from devise.errors import DeviseError, TextError
-from devise.text.workers import ordered_map
+from devise.text.gathering import ordered_map
 
 _given: list[int] = []
 

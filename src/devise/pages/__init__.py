@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 from devise.lazy import lazily
 
 if TYPE_CHECKING:
-    from devise.pages.report.build import ReportOptions, build_content
+    from devise.pages.report.build import ReportOptions, build_content, report_html
     from devise.pages.report.figures import figures_of, write_figures
-    from devise.pages.report.html import report_html
     from devise.pages.report.measured import finder, measured_of
 
 __all__ = ["ReportOptions", "build_content", "figures_of", "finder", "measured_of", "report_html", "write_figures"]

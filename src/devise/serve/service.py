@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
 
 from devise.arrays import Float32
-from devise.errors import DeviseError
+from devise.errors import DeviseError, UsageError
 from devise.model.hedges import Hedger
 from devise.model.labeller import Model
 from devise.model.scorers import make_scorer
@@ -27,9 +28,10 @@ from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
 from devise.serve.telemetry import Metrics
 from devise.space.embedding import FusedScorer
+from devise.taxonomy.languages import CODES
 from devise.vision.pipeline import Extracted, cores
 
-__all__ = ["Embedder", "Service"]
+__all__ = ["Embedder", "Service", "open_languages"]
 
 _Found = TypeVar("_Found")
 
@@ -220,3 +222,25 @@ def _in_thread(work: Callable[[], _Found]) -> "Future[_Found]":
     except RuntimeError as error:  # the system allows no more threads
         done.set_exception(error)
     return done
+
+
+_ENGLISH = ("en", "eng")
+
+
+def open_languages(load: Callable[[str | None], Model], asked: Sequence[str]) -> dict[str, Model]:
+    """Return a model for each language, by code; the first is the default, and English is always there.
+
+    load: makes the model of the first one. asked: codes ("fr", "fra", "en") or files of names, which are called by
+    their names without endings. UsageError for an unknown language, or for two of one code.
+    """
+    found: dict[str, Model] = {}
+    short = {three: two for two, three in CODES.items()}
+    wanted = [None if one.strip().lower() in _ENGLISH else one for one in asked]
+    for language in wanted if None in wanted else [*wanted, None]:
+        model = next(iter(found.values())).in_language(language) if found else load(language)
+        names = model.parts.taxonomy.language
+        code = "en" if names is None else short.get(names.code, Path(names.code).stem)
+        if code in found:
+            raise UsageError(f"duplicate language {code}: give each once")
+        found[code] = model
+    return found

@@ -4,15 +4,22 @@ import bz2
 import gzip
 import json
 import lzma
+import multiprocessing
+import os
 import shutil
+import signal
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal, TypeVar, get_args
 
 from devise.errors import DeviseError, TextError, UsageError, counted
 from devise.files import atomic_write, read_json, sole_writer, write_json
@@ -21,15 +28,14 @@ from devise.text.documents import Document
 from devise.text.mediawiki import Page, clean_page, read_pages
 from devise.text.phrases import PhraseJoiner
 from devise.text.readers import corpus_type, open_corpus
-from devise.text.workers import ordered_map
 
-__all__ = ["CorpusForm", "GatherConfig", "GatherProgress", "gather_corpus"]
+__all__ = ["CorpusForm", "GatherConfig", "GatherProgress", "gather_corpus", "ordered_map"]
 
 _DOCUMENTS = 200  # per batch
 _CHARACTERS = 400_000  # per batch
 
 CorpusForm = Literal["jsonl", "tokens"]
-"""jsonl: one object with title and text per document. tokens: one sentence per line, as `write_tokens` has it."""
+"""jsonl: one object with title and text per document. tokens: one sentence per line, as `read_tokens` reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,3 +334,83 @@ def _prepare(form: CorpusForm, phrases: tuple[str, ...]) -> None:
 
 def _work(batch: _Batch) -> _Done:
     return _makers[0](batch)
+
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_AHEAD = 4  # tasks on the way a worker
+
+
+def ordered_map(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    workers: int,
+    prepare: Callable[..., None],
+    given: tuple[Any, ...] = (),
+) -> Iterator[_Result]:
+    """Map function over the items, in order, in `workers` processes; 1 is only this process.
+
+    prepare: called as prepare(*given) once in each process before the first item. At most four items a worker are
+    read ahead, so memory does not grow with them. If `items` raises, the results of the items before come first.
+    function, items and prepare must be such that they can be pickled. DeviseError if a worker dies.
+    """
+    if workers == 1:
+        prepare(*given)
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _begin, (prepare, given))
+    waiting: deque[Future[_Result]] = deque()
+    problem: DeviseError | None = None
+    source = iter(items)
+    try:
+        while problem is None:
+            try:
+                item = next(source)
+            except StopIteration:
+                break
+            except DeviseError as error:
+                problem = error
+                break
+            with _deaf_children():
+                waiting.append(pool.submit(function, item))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise DeviseError("a worker process died, perhaps because memory ran out: use fewer --workers") from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    if problem is not None:
+        raise problem
+
+
+def _begin(prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    prepare(*given)
+
+
+def _end_with(parent: Any) -> None:
+    """End a worker with its parent process, even if that was killed."""
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Make processes started in the block ignore Ctrl-C; this process handles it after the block.
+
+    A blocked signal is blocked in the children too, and is not lost as an ignored one would be.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,15 +1,19 @@
 """Compute features of pictures and videos on all cores: in order, in constant memory, past unreadable ones."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from devise.arrays import Features, Float32, Pixels
 from devise.errors import PictureError
@@ -20,7 +24,7 @@ from devise.vision.folders import Found
 if TYPE_CHECKING:
     from devise.vision.decoder_process import Decoder
 
-__all__ = ["Box", "Extracted", "RegionReader", "Windows", "cores", "extract"]
+__all__ = ["Box", "Extracted", "RegionReader", "Windows", "cores", "extract", "one_thread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,3 +202,22 @@ def _extracted(
         except MemoryError:
             problem = "too large for the memory: make it smaller"
     return Extracted(source, None, problem)
+
+
+_one_at_a_time = threading.Lock()  # two that restore each other's limit would leave the lower one for ever
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit NumPy's products to one thread within the block.
+
+    BLAS threads wait for their next product by spinning, and take that time from the threads that decode pictures
+    and run the network.
+    """
+    with _one_at_a_time, _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()

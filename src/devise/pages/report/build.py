@@ -1,15 +1,19 @@
 """Build the content of a report from an evaluation: names, tree paths, classes, thumbnails."""
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from devise.errors import PictureError, UsageError, counted
-from devise.evaluation.confusion import Meeting, Subtree, confusion_tree, first_path, meeting
+from devise.evaluation.confusion import NEAR, Meeting, Subtree, confusion_tree, first_path, meeting
 from devise.evaluation.summary import ImageValues
 from devise.evaluation.tables import measure_cell
+from devise.pages.frame import page
+from devise.pages.report.charts import png, svg
 from devise.pages.report.content import (
     Calibration,
     ClassLine,
@@ -25,16 +29,11 @@ from devise.pages.report.content import (
     Table,
     ends_of,
 )
+from devise.pages.report.figures import Figure, figures_of
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.decoding import data_uri
 
-__all__ = [
-    "Measured",
-    "Names",
-    "ReportOptions",
-    "build_content",
-    "chosen_evenly",
-]
+__all__ = ["Measured", "Names", "ReportOptions", "build_content", "chosen_evenly", "report_html"]
 
 
 class Names:
@@ -316,3 +315,35 @@ def _synsets(branch: Subtree) -> Iterator[str]:
         yield from (flow.source, flow.target)
     for below in branch.branches:
         yield from _synsets(below)
+
+
+def report_html(content: Content) -> str:
+    """Return the page: it loads nothing, and is complete without scripts."""
+    from markupsafe import Markup
+
+    figures = {figure.name: figure for figure in figures_of(content)}
+
+    def named(*names: str) -> list[Figure]:
+        return [figures[name] for name in names if name in figures]
+
+    def drawing(figure: Figure) -> Markup:
+        name = f"fig-{figure.name}"
+        return Markup(svg(figure.drawing, name=name, title=figure.title, description=figure.description))
+
+    return page(
+        "report.html",
+        css=("theme.css", "report/report.css"),
+        script="report/report.js",
+        title=content.title,
+        content=content,
+        figures={
+            "curves": named("hit-at-k", "hp-at-k", "hedging"),
+            "classes": named("classes"),
+            "wrong": named("confusion", "distance"),
+            "scores": [figure for name, figure in figures.items() if name.startswith("reliab")],
+        },
+        near=NEAR,
+        svg=drawing,
+        png64=lambda figure: b64encode(png(figure.drawing)).decode("ascii"),
+        quoted=quote,
+    )
