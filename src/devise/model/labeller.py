@@ -213,14 +213,21 @@ class Model:
 
     def embed(self, picture: Picture) -> Float32[np.ndarray, " dim"]:
         """Return the picture as a unit vector among `label_vectors`: unit(placing + share * ConSE)."""
-        features = next(self.features([picture]))
-        if features.features is None or features.problem is not None:
-            raise PictureError(features.problem)
+        found = next(self.features([picture]))
+        if found.problem is not None:
+            raise PictureError(found.problem)
+        return self.embedded([found])[0]
+
+    def embedded(self, block: Sequence[Extracted]) -> list[Float32[np.ndarray, " dim"]]:
+        """Return readable pictures of known features as `embed` does."""
+        features = np.stack([one.features for one in block if one.features is not None])
+        return list(self._placing.queries(self.parts.classifier.evidence(features)))
+
+    @cached_property
+    def _placing(self) -> PlacingScorer:
         scorer = make_scorer(self.parts, "fused", self.parts.space.subset([0]))
-        query: Float32[np.ndarray, " dim"] = scorer.queries(  # type: ignore[attr-defined]
-            self.parts.classifier.evidence(features.features[None])
-        )[0]
-        return query
+        assert isinstance(scorer, PlacingScorer)
+        return scorer
 
     def features(self, pictures: Iterable[Picture], *, regions: bool = False) -> Iterator[Extracted]:
         """Yield the features of each picture, in order; see `extract`. regions: those of its parts too."""

@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from devise.arrays import Float32
 from devise.errors import DeviseError, UsageError
 from devise.model.hedges import Hedger
 from devise.model.labeller import Model
-from devise.model.scorers import make_scorer
 from devise.serve.bodies import Bodies
 from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
@@ -27,30 +25,12 @@ from devise.serve.problems import ServiceError, busy
 from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
 from devise.serve.telemetry import Metrics
-from devise.space.embedding import FusedScorer
 from devise.taxonomy.languages import CODES
-from devise.vision.pipeline import Extracted, cores
+from devise.vision.pipeline import cores
 
-__all__ = ["Embedder", "Service", "open_languages"]
+__all__ = ["Service", "open_languages"]
 
 _Found = TypeVar("_Found")
-
-
-@dataclass(eq=False)
-class Embedder:
-    """A task of the engine: pictures as unit vectors of the label space, as `Model.embed` makes them."""
-
-    model: Model
-
-    def __post_init__(self) -> None:
-        scorer = make_scorer(self.model.parts, "fused", self.model.parts.space.subset([0]))
-        assert isinstance(scorer, FusedScorer)
-        self._scorer = scorer
-
-    def __call__(self, block: Sequence[Extracted], /) -> list[Float32[np.ndarray, " dim"]]:
-        """Return one vector per picture."""
-        features = np.stack([one.features for one in block if one.features is not None])
-        return list(self._scorer.queries(self.model.parts.classifier.evidence(features)))
 
 
 @dataclass(eq=False)
@@ -77,7 +57,6 @@ class Service:
             self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe, maps=self.model.feature_maps
         )
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
-        self.embedder = Embedder(self.model)
         self._making = threading.RLock()
         self._translated: dict[tuple[str, str], PhotoSearch] = {}
         self._hedgers: dict[Model, Hedger] = {}

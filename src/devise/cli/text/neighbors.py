@@ -6,12 +6,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from devise.cli.options import LabelPolicyOption, LabelVectorsOption, ModelOption, OnBadOption
-from devise.cli.printing import page, plain
 from devise.cli.terminal import tell
 from devise.cli.text import text
 from devise.errors import counted
@@ -21,7 +17,7 @@ if TYPE_CHECKING:
     from devise.meaning.senses import Asked
     from devise.model.parts import ModelParts
 
-__all__ = ["Near", "neighbors", "print_near", "record"]
+__all__ = ["neighbors"]
 
 
 @text.command(no_args_is_help=True)
@@ -54,12 +50,12 @@ def neighbors(
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
     found = [_near(parts, name, top, words=not labels, labels=not words) for name in names]
     if as_json:
-        print(json.dumps([record(one) for one in found], indent=1))
+        print(json.dumps([_record(one) for one in found], indent=1))
     else:
-        print_near(found)
+        _print(found)
 
 
-def _near(parts: "ModelParts", name: str, top: int, *, words: bool, labels: bool) -> "Near":
+def _near(parts: "ModelParts", name: str, top: int, *, words: bool, labels: bool) -> "_Near":
     """Look up a name; DeviseError only if it is neither a word nor a label."""
     from devise.errors import LabelError
     from devise.meaning.relations import NearWords, near_words, nearest_labels
@@ -75,14 +71,14 @@ def _near(parts: "ModelParts", name: str, top: int, *, words: bool, labels: bool
         if not labels:
             raise
         found = NearWords((), ())
-    return Near(name, found, asked, near)
+    return _Near(name, found, asked, near)
 
 
 _SENSES = 6
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Near:
+class _Near:
     """The neighbours of a name; None for what was not requested."""
 
     name: str
@@ -91,8 +87,13 @@ class Near:
     labels: tuple["Neighbour", ...] | None
 
 
-def print_near(found: Sequence[Near]) -> None:
+def _print(found: Sequence[_Near]) -> None:
     """Print one table with two columns per kind, and notes on how each name was read."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from devise.cli.printing import page, plain
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     columns: list[list[tuple[str, str]]] = []
     for one in found:
@@ -102,11 +103,11 @@ def print_near(found: Sequence[Near]) -> None:
             columns.append(cells)
     for row in zip_longest(*columns, fillvalue=("", "")):
         table.add_row(*(plain(cell) for pair in row for cell in pair))
-    notes = [line for one in found for line in _notes(one)]
+    notes = [plain(*line) for one in found for line in _notes(one)]
     page([table, *([Text()] if notes else []), *notes])
 
 
-def record(one: Near) -> dict[str, Any]:
+def _record(one: _Near) -> dict[str, Any]:
     """Return a record for JSON; null for what was not requested."""
     words, asked = one.words, one.asked
     return {
@@ -123,7 +124,7 @@ def record(one: Near) -> dict[str, Any]:
     }
 
 
-def _columns(one: Near) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _columns(one: _Near) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     if one.words is not None:
         pairs = zip(one.words.words, one.words.cosines, strict=True)
         yield f"{one.name}: words", [(_number(cosine), word.replace("_", " ")) for word, cosine in pairs]
@@ -131,23 +132,23 @@ def _columns(one: Near) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         yield f"{one.name}: labels", [(_number(near.cosine), near.label.name) for near in one.labels]
 
 
-def _notes(one: Near) -> Iterator[RenderableType]:
+def _notes(one: _Near) -> Iterator[tuple[str, str]]:
     if one.words is not None and one.words.made_of:
-        yield plain(f"{one.name!r} has no word vector: composed of {', '.join(one.words.made_of)}", "yellow")
+        yield f"{one.name!r} has no word vector: composed of {', '.join(one.words.made_of)}", "yellow"
     if one.words is not None and not one.words.words:
-        yield plain(f"{one.name!r} has no word vector", "yellow")
+        yield f"{one.name!r} has no word vector", "yellow"
     if one.asked is None:
         return
     for note in one.asked.notes:
-        yield plain(note, "yellow")
+        yield note, "yellow"
     if len(one.asked.senses) > 1:
         taken = one.asked.chosen
-        yield plain(f"{one.name!r} has {counted(len(one.asked.senses), 'sense')}; labels near to {taken.id}:", "dim")
+        yield f"{one.name!r} has {counted(len(one.asked.senses), 'sense')}; labels near to {taken.id}:", "dim"
         for sense in one.asked.senses[:_SENSES]:
             mark = "*" if sense.id == taken.id else " "
-            yield plain(f"  {mark} {sense.id}  {sense.gloss}", "dim")
+            yield f"  {mark} {sense.id}  {sense.gloss}", "dim"
         if len(one.asked.senses) > _SENSES:
-            yield plain(f"    and {len(one.asked.senses) - _SENSES} more: devise labels {one.name!r}", "dim")
+            yield f"    and {len(one.asked.senses) - _SENSES} more: devise labels {one.name!r}", "dim"
 
 
 def _number(cosine: float) -> str:
