@@ -20,7 +20,7 @@ from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
 from devise.serve.limits import Limits
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoSearch, Thumbnails
+from devise.serve.photos import IndexedPhotos, Thumbnails
 from devise.serve.problems import ServiceError, busy
 from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
@@ -43,7 +43,7 @@ class Service:
 
     model: Model
     own: OwnLabels
-    indexes: Mapping[str, PhotoSearch] = field(default_factory=dict)
+    indexes: Mapping[str, IndexedPhotos] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     languages: Mapping[str, Model] = field(default_factory=dict)
     corrections: bool = False
@@ -58,7 +58,7 @@ class Service:
         )
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
         self._making = threading.RLock()
-        self._translated: dict[tuple[str, str], PhotoSearch] = {}
+        self._translated: dict[tuple[str, str], IndexedPhotos] = {}
         self._hedgers: dict[Model, Hedger] = {}
         self._names: dict[Model, tuple[str, ...]] = {}
         self._maps: dict[Model, bytes] = {}
@@ -107,7 +107,7 @@ class Service:
             return self._plane
 
     @property
-    def photos(self) -> PhotoSearch | None:
+    def photos(self) -> IndexedPhotos | None:
         """Return the first index, None without one."""
         return next(iter(self.indexes.values()), None)
 
@@ -120,7 +120,7 @@ class Service:
             raise ServiceError(404, "language", f"no language {language!r} in this service: it has {known}")
         return self.languages[language]
 
-    def index(self, name: str | None, language: str | None) -> PhotoSearch:
+    def index(self, name: str | None, language: str | None) -> IndexedPhotos:
         """Return an index by name; None is the first. ServiceError 404 for one that the service was not given."""
         if not self.indexes:
             raise ServiceError(404, "no_index", "this service has no photo index, so there is nothing to search")

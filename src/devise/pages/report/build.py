@@ -33,7 +33,7 @@ from devise.pages.report.figures import Figure, figures_of
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.decoding import data_uri
 
-__all__ = ["Measured", "Names", "ReportOptions", "build_content", "chosen_evenly", "report_html"]
+__all__ = ["Names", "ReportInput", "ReportOptions", "build_content", "chosen_evenly", "report_html"]
 
 
 class Names:
@@ -107,7 +107,7 @@ class ReportOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ReportInput:
     """One evaluation, photo by photo.
 
     photos: a name for each. truth: the synset id of each. trained: the synset ids of the trained labels.
@@ -142,7 +142,7 @@ class Measured:
 
 
 def build_content(
-    measured: Measured,
+    measured: ReportInput,
     taxonomy: Taxonomy,
     find: Callable[[str], Path | None],
     options: ReportOptions | None = None,
@@ -222,7 +222,7 @@ def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
     )
 
 
-def _card(measured: Measured, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
+def _card(measured: ReportInput, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
     truth = measured.truth[place]
     synset, above = names.taxonomy.synset(truth), names.taxonomy.ancestors(truth)
     softmax = f"Softmax over {counted(len(measured.trained), 'label')}"
@@ -258,7 +258,7 @@ def _picture(path: Path | None) -> str:
         return ""
 
 
-def _summary(measured: Measured, asked: ReportOptions) -> str:
+def _summary(measured: ReportInput, asked: ReportOptions) -> str:
     hits = sum(guess == truth for guess, truth in zip(measured.first(asked.model), measured.truth, strict=True))
     unseen = sum(truth not in measured.trained for truth in measured.truth)
     return (
@@ -268,7 +268,7 @@ def _summary(measured: Measured, asked: ReportOptions) -> str:
     )
 
 
-def _facts(measured: Measured, asked: ReportOptions) -> tuple[Fact, ...]:
+def _facts(measured: ReportInput, asked: ReportOptions) -> tuple[Fact, ...]:
     own = dict(measured.curves).get(asked.model, {})
     return (
         Fact("photos", f"{len(measured.truth):,}"),
@@ -286,7 +286,7 @@ def _facts(measured: Measured, asked: ReportOptions) -> tuple[Fact, ...]:
     )
 
 
-def _classes(measured: Measured, model: str, names: Names) -> Iterator[ClassLine]:
+def _classes(measured: ReportInput, model: str, names: Names) -> Iterator[ClassLine]:
     places: dict[str, list[int]] = {}
     for place, truth in enumerate(measured.truth):
         places.setdefault(truth, []).append(place)
@@ -301,7 +301,7 @@ def _classes(measured: Measured, model: str, names: Names) -> Iterator[ClassLine
         yield ClassLine(truth, names.name(truth), truth in measured.trained, len(mine), shares, found)
 
 
-def _distances(measured: Measured, scorer: str, names: Names) -> tuple[float, ...]:
+def _distances(measured: ReportInput, scorer: str, names: Names) -> tuple[float, ...]:
     counts = [0] * (_FURTHEST + 1)
     for truth, guess in zip(measured.truth, measured.first(scorer), strict=True):
         met: Meeting | None = names.meeting(truth, guess)
