@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from devise.arrays import Features, Float32, Pixels
+from devise.arrays import Features, Float32
 from devise.errors import PictureError
 from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture
@@ -23,8 +23,9 @@ from devise.vision.folders import Found
 
 if TYPE_CHECKING:
     from devise.vision.decoder_process import Decoder
+    from devise.vision.regions import FeatureMaps
 
-__all__ = ["Box", "Extracted", "RegionReader", "Windows", "cores", "extract", "one_thread"]
+__all__ = ["Box", "Extracted", "Windows", "cores", "extract", "one_thread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,6 @@ class Windows:
     size: tuple[int, int]
     boxes: tuple[Box, ...]
     features: Features
-
-
-@runtime_checkable
-class RegionReader(Protocol):
-    """Computes features of parts of a picture; see `devise.vision.regions`."""
-
-    def windows(self, pixels: Pixels, size: tuple[int, int]) -> tuple[Windows, str]:
-        """Return the parts, and why there are none, or "". size: of the picture before it was reduced."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +129,7 @@ def extract(
     sources: Iterable[PictureSource | Found],
     backbone: Backbone | JoinedBackbones,
     *,
-    regions: RegionReader | None = None,
+    regions: "FeatureMaps | None" = None,
     workers: int | None = None,
     ahead: int = 4,
     joined: Joined = _mean,
@@ -170,7 +163,7 @@ def extract(
 def _extracted(
     source: PictureSource | Found,
     backbone: Backbone | JoinedBackbones,
-    regions: RegionReader | None,
+    regions: "FeatureMaps | None",
     videos: _VideoReaders,
 ) -> Extracted:
     problem, frames = None, 0
