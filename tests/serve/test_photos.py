@@ -41,7 +41,7 @@ def test_found_by_a_word_and_shown(model: Model, index: Path):
     photos = open_photos(index, model)
     assert len(photos) == 3
     found = photos.find(parse_expression("cat"), 2, 0.0, lambda: None)
-    assert found.hits[0].name == "chelsea.jpg"
+    assert photos.shown_path(found.hits[0].photo) == "chelsea.jpg"
     assert len(found.hits) == 2
     path = photos.path(found.hits[0].photo)
     assert path is not None
