@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["ReportOptions", "build_content", "figures_of", "finder", "measured_of", "report_html", "write_figures"]
 
 _HOMES = {
-    "report.build": ("ReportOptions", "build_content"),
+    "report.build": ("ReportOptions", "build_content", "report_html"),
     "report.figures": ("figures_of", "write_figures"),
-    "report.html": ("report_html",),
     "report.measured": ("finder", "measured_of"),
 }
 __getattr__, __dir__ = lazily(__name__, _HOMES)
