@@ -14,8 +14,8 @@ from bench.machine import cores
 from bench.photos import Photos
 from devise.bundle.parts import BACKBONE
 from devise.model.labeller import LabelRequest, LabelRun, load
-from devise.model.threads import one_thread
 from devise.vision.decoding import read_picture
+from devise.vision.pipeline import one_thread
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.runtime import import_openvino
 

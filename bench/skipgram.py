@@ -16,10 +16,11 @@ import numpy as np
 from bench.command import environment
 from bench.figures import Figure
 from bench.machine import ROOT
-from devise.text.corpus import CorpusTally, TextFiles, write_tokens
+from devise.text.corpus import CorpusTally, TextFiles
 from devise.text.similarity import judge_analogies, judge_pairs, read_analogies, read_pairs
 from devise.text.vectorfiles import read_vectors
 from devise.text.vectors import WordTable
+from tools.vector_files import write_tokens
 
 __all__ = ["SkipGramCase", "measure_skipgram"]
 

@@ -21,7 +21,7 @@ __all__: list[str] = []
 def ours(asked: dict[str, Any], tokens: Path, vectors: Path) -> dict[str, Any]:
     from devise.text.corpus import read_tokens
     from devise.text.skipgram import SkipGramConfig, SkipGramProgress, train_skipgram
-    from devise.text.vectorfiles import write_vectors
+    from tools.vector_files import write_vectors
 
     counted = [0.0]
     updates = [0]

@@ -4,6 +4,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -29,7 +30,7 @@ from devise.bundle.parts import (
 from devise.errors import DeviseError
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, read_record, write_record
 from devise.evaluation.testsets import read_counts
-from devise.files import open_tensors
+from devise.files import open_tensors, write_json
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.model.labeller import LabelRequest, Model
@@ -40,7 +41,7 @@ from devise.search.store import Header, PhotoStore
 from devise.space.kernel import KernelConfig, KernelSurgery
 from devise.space.prior import Prior
 from devise.text import gathering, skipgram
-from devise.text.gathering import PartialFile
+from devise.text.corpus import CorpusTally
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from devise.training.config import RunConfig, resolve
@@ -208,11 +209,10 @@ def training_log(folder: Path) -> tuple[Path, Read]:
     return folder / "training.json", lambda file: skipgram._check(file.parent, facts, True)
 
 
-def corpus_notes(folder: Path) -> tuple[Path, Read]:
-    partial = PartialFile(folder / "c.txt", {"sources": ["a"]})
-    partial.open(False)
-    partial.append("a cat\n", {"tally": {}, "place": {}})
-    return folder / "c.partial.txt.json", lambda file: gathering._Run(partial, partial.open(True))
+def corpus_counts(folder: Path) -> tuple[Path, Read]:
+    (folder / "a.part").write_text("a cat\n")
+    write_json(folder / "a.json", asdict(CorpusTally(documents=1, sentences=1, tokens=2)))
+    return folder / "a.json", lambda file: gathering._read_tally(folder / "a.part")
 
 
 JSON_FILES: dict[str, Callable[[Path], tuple[Path, Read]]] = {
@@ -220,7 +220,7 @@ JSON_FILES: dict[str, Callable[[Path], tuple[Path, Read]]] = {
     "checkpoint's facts": checkpoint_facts,
     "facts of labels in parts": labels_facts,
     "log of word vectors": training_log,
-    "notes of a corpus": corpus_notes,
+    "counts of a part of a corpus": corpus_counts,
 }
 """All files of JSON that are read again."""
 

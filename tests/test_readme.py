@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
-from devise.cli.demo_photos import sample_folder
+from devise.cli.demo_output import sample_folder
 from devise.evaluation.record import ImageRecord, Record, ScorerRecord, write_record
 from devise.evaluation.tables import EvaluationSettings
 from devise.taxonomy.wordnet import default_taxonomy

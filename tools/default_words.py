@@ -11,7 +11,7 @@ from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import Provenance
 from devise.errors import TextError, counted
 from devise.taxonomy.wordnet import Taxonomy
-from devise.text.corpus import CorpusSource, read_tokens, sentences, write_tokens
+from devise.text.corpus import CorpusSource, read_tokens, sentences
 from devise.text.documents import Document
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import open_corpus
@@ -20,6 +20,7 @@ from devise.text.tokens import tokenize
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import read_vector_store, write_vector_store
 from tools import parser
+from tools.vector_files import write_tokens
 
 __all__ = ["WordsConfig", "defining_articles", "train_words", "words_provenance"]
 

@@ -1,12 +1,18 @@
 """Pack the nouns of a WordNet folder into one file, whole or not at all; building twice gives the same bytes."""
 
+import hashlib
+import json
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from devise.arrays import Int64
 from devise.errors import DeviseError, TaxonomyError
 from devise.files import atomic_write
-from devise.taxonomy.packing import pack
+from devise.taxonomy.packing import BLOCKS, FORMAT_VERSION, MAGIC
 from devise.taxonomy.synsets import NounTables, Synset, tables_of
 from devise.taxonomy.wordnet import Taxonomy
 from tools import parser
@@ -14,6 +20,7 @@ from tools import parser
 __all__ = [
     "build",
     "main",
+    "pack",
     "read_wordnet",
 ]
 
@@ -33,6 +40,33 @@ def build(folder: Path, out: Path) -> Taxonomy:
     except OSError as error:
         raise TaxonomyError(f"cannot write {out}: {error.strerror}") from None
     return taxonomy
+
+
+def pack(tables: NounTables) -> bytes:
+    """Pack the tables into the bytes of a file; equal tables give equal bytes."""
+    parents = np.bincount(tables.child, minlength=len(tables.offsets))
+    plain = {
+        "licence": tables.licence.encode(),
+        "gaps": _bytes(np.diff(tables.offsets, prepend=0), "<i4"),
+        "lemmas": tables.lemmas.encode(),
+        "senses": tables.senses.tobytes(),
+        "parents": _bytes(parents, "u1"),
+        "targets": _bytes(tables.parent, "<i4"),
+        "instance": tables.instance.astype("u1").tobytes(),
+        "exceptions": tables.exceptions.encode(),
+        "glosses": tables.glosses().encode(),
+    }
+    stored = {name: plain[name] if name == "licence" else zlib.compress(plain[name], 9) for name in BLOCKS}
+    header = {"blocks": [[name, len(stored[name]), len(plain[name])] for name in BLOCKS]}
+    body = json.dumps(header).encode() + b"\n" + b"".join(stored[name] for name in BLOCKS)
+    return f"{MAGIC} {FORMAT_VERSION} {hashlib.sha256(body).hexdigest()}\n".encode() + body
+
+
+def _bytes(numbers: Int64[np.ndarray, "_numbers"], kind: str) -> bytes:
+    narrow = numbers.astype(kind)
+    if not np.array_equal(narrow, numbers):
+        raise TaxonomyError(f"a number up to {int(numbers.max())} does not fit the file's {kind}: split the taxonomy")
+    return narrow.tobytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

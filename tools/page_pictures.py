@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from playwright.sync_api import Page, sync_playwright
 
-from devise.cli.demo_photos import sample_folder
+from devise.cli.demo_output import sample_folder
 from tools import parser
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import devise
 from devise.cli.app import main as command
-from devise.cli.demo_photos import SAMPLES, SHEET, sample_folder
+from devise.cli.demo_output import SAMPLES, SHEET, sample_folder
 from tools import parser
 
 __all__ = ["PICTURES", "main", "regions_found", "searched", "unseen_answers"]

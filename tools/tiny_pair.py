@@ -28,7 +28,7 @@ from devise.model.parts import DEFAULT_BUNDLE
 from devise.space.texttower import PROMPTS, Prompts
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.text.tokens import tokenize
-from devise.training.classlists import imagenet_ids
+from devise.training.classes import imagenet_ids
 from devise.training.photofeatures import photo_features
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.efficientnet import EfficientNetLite, load_pip_weights

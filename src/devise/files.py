@@ -24,7 +24,6 @@ __all__ = [
     "check_encoding",
     "decode_line",
     "exact_name",
-    "locked",
     "new_folder",
     "open_tensors",
     "parse_json",
@@ -101,20 +100,6 @@ def remove_unfinished(folder: Path) -> None:
 def real_path(path: Path) -> Path:
     """The path without links; a link to itself stays, for `open` to refuse, where `resolve` raises RuntimeError."""
     return Path(os.path.realpath(path))
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of this file, creating it if it is missing; False if another process has the lock.
-
-    The lock ends with the block, or with the process. True where the system has no such locks.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
-    try:
-        _size(path, os.fstat(handle), None)
-        yield _is_free(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -338,9 +323,17 @@ def text_of(data: bytes, name: str, error: type[Exception]) -> str:
     return "\n".join(decode_line(line, name, number, error) for number, line in enumerate(lines, start=1))
 
 
-def read_text(path: Path, error: type[Exception], name: str = "") -> str:
-    """The text of a file as `text_of` reads it. OSError as `read_file` raises it. name: what errors call it."""
-    return text_of(read_file(path), name or str(path), error)
+def read_text(path: Path, error: type[Exception], name: str = "", *, cure: str = "") -> str:
+    """The text of a file as `text_of` reads it. name: what errors call it.
+
+    OSError as `read_file` raises it; with a `cure`, which says what to give, `error` for that too.
+    """
+    try:
+        return text_of(read_file(path), name or str(path), error)
+    except OSError as problem:
+        if not cure:
+            raise
+        raise error(f"{name or path} cannot be read ({reason_of(problem)}): {cure}") from None
 
 
 def text_name(name: str) -> str:

@@ -8,10 +8,19 @@ import pytest
 import typer
 from PIL import Image
 
-from devise.cli import demo_photos
+from devise.cli import demo_output as demo_photos
 from devise.cli.demo import demo
-from devise.cli.demo_output import write_keywords, write_sheet
-from devise.cli.demo_photos import CONTROL, SAMPLES, SHEET, sample_folder, sample_labels, sample_photos, sheet_photos
+from devise.cli.demo_output import (
+    CONTROL,
+    SAMPLES,
+    SHEET,
+    sample_folder,
+    sample_labels,
+    sample_photos,
+    sheet_photos,
+    write_keywords,
+    write_sheet,
+)
 from devise.errors import UsageError
 from devise.model import labeller as model
 from devise.model.labeller import Model, load
@@ -137,7 +146,7 @@ def test_the_installed_scikit_image_carries_every_sample() -> None:
 
 
 def test_finding_the_samples_does_not_import_scikit_image() -> None:
-    code = "import sys; from devise.cli.demo_photos import *; sample_folder(); print('skimage' in sys.modules)"
+    code = "import sys; from devise.cli.demo_output import *; sample_folder(); print('skimage' in sys.modules)"
     assert _python(code).stdout.strip() == "False"
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from devise.cli.app import main
-from devise.evaluation.keywords import list_tagged_photos
+from devise.evaluation.photos import list_tagged_photos
 from devise.model import labeller
 from devise.model.labeller import Model, load
 from devise.sidecars import SidecarName, keywords_of_person, sidecar_of, tag_photo, tag_sidecar

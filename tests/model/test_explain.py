@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from devise.labels import Label
-from devise.model.explain import Explainer
-from devise.model.labeller import Model
+from devise.model.labeller import Explainer, Model
 from devise.space.evidence import Evidence
 from devise.space.labelspace import unit_rows
 

@@ -13,8 +13,8 @@ from devise.model.other_space import OtherSpace, SurgerySettings, open_composer,
 from devise.space.encoders import EncodedComposer
 from devise.space.labelspace import CENTRE
 from devise.space.surgery import DistillationConfig
-from devise.text.vectorfiles import write_vectors
 from devise.text.vectors import WordTable
+from tools.vector_files import write_vectors
 
 RIDGE = SurgerySettings(0.5)
 WORDS = ("cat", "zebra", "guitar", "donkey", "ass", "animal", "musical", "instrument", "tabby", "wild", "of", "the")

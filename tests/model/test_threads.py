@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from devise.model.threads import one_thread
+from devise.vision.pipeline import one_thread
 
 
 def _threads() -> list[int]:

@@ -27,7 +27,7 @@ from devise.search.results import Filters
 from devise.serve.client import Client
 from devise.serve.limits import Limits
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoHit, PhotoSearch, PhotosFound, open_indexes, open_photos
+from devise.serve.photos import IndexedPhotos, PhotoHit, PhotosFound, open_indexes, open_photos
 from devise.serve.server import address, bound, serve
 from devise.serve.service import Service
 
@@ -47,14 +47,14 @@ class Served:
         return httpx.Client(base_url=self.url, timeout=60, **more)
 
 
-class FolderOfThree(PhotoSearch):
+class FolderOfThree(IndexedPhotos):
     """A photo index of three pictures whose vectors are those of three labels."""
 
     NAMES = ("tabby", "zebra", "banjo")
 
     def __init__(self, model: Model, folder: Path) -> None:
         self._parts = model.parts
-        self._folder = folder
+        self._folder, self.root = folder, str(folder)
         for name, colour in zip(self.NAMES, [(200, 160, 90), (90, 90, 90), (150, 90, 40)], strict=True):
             Image.new("RGB", (160, 120), colour).save(folder / f"{name}.jpg")
         by_name = {label.name: place for place, label in reversed(list(enumerate(model.labels)))}
@@ -63,11 +63,7 @@ class FolderOfThree(PhotoSearch):
     def __len__(self) -> int:
         return len(self.NAMES)
 
-    @property
-    def root(self) -> str:
-        return str(self._folder)
-
-    def in_language(self, model: Model) -> PhotoSearch:
+    def in_language(self, model: Model) -> IndexedPhotos:
         return self
 
     def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
@@ -85,14 +81,13 @@ class FolderOfThree(PhotoSearch):
         filters: Filters = Filters(),  # noqa: B008
     ) -> PhotosFound:
         cosines = self._vectors @ ask(self._parts, asked.words[0].name).vector
-        return PhotosFound(
-            [PhotoHit(int(i), f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in np.argsort(-cosines)[:top]]
-        )
+        order = [int(i) for i in np.argsort(-cosines)][:top]
+        return PhotosFound([PhotoHit(i, float(cosines[i])) for i in order], (), len(self))
 
     def like(self, photo: int, top: int) -> PhotosFound:
         cosines = self._vectors @ self._vectors[photo]
         order = [int(i) for i in np.argsort(-cosines) if i != photo][:top]
-        return PhotosFound([PhotoHit(i, f"{self.NAMES[i]}.jpg", float(cosines[i])) for i in order])
+        return PhotosFound([PhotoHit(i, float(cosines[i])) for i in order], (), len(self))
 
     def shown_path(self, photo: int) -> str:
         return f"{self.NAMES[photo]}.jpg"
@@ -134,7 +129,7 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="session")
-def photo_index(model: Model, tmp_path_factory: pytest.TempPathFactory) -> PhotoSearch:
+def photo_index(model: Model, tmp_path_factory: pytest.TempPathFactory) -> IndexedPhotos:
     return FolderOfThree(model, tmp_path_factory.mktemp("three"))
 
 
@@ -145,7 +140,7 @@ def running() -> Callable[..., AbstractContextManager[Served]]:
 
 
 @pytest.fixture(scope="session")
-def served(model: Model, photo_index: PhotoSearch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(model: Model, photo_index: IndexedPhotos, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One service for all tests that leave it as it was."""
     own = OwnLabels(tmp_path_factory.mktemp("own") / "labels.sqlite", 1000)
     with _running(Service(model, own, {"three": photo_index})) as found:

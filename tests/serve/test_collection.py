@@ -15,10 +15,9 @@ pytest.importorskip("lxml", reason="sidecars are an extra: pip install 'devise-z
 from devise import sidecars
 from devise.errors import UsageError
 from devise.serve.client import RefusedError
-from devise.serve.languages import open_languages
 from devise.serve.own_labels import OwnLabels
 from devise.serve.photos import open_indexes
-from devise.serve.service import Service
+from devise.serve.service import Service, open_languages
 from devise.sidecars import corrections_of, names_in_sidecar, sidecar_of
 from devise.xmp import Verdict
 

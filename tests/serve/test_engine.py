@@ -15,6 +15,7 @@ from devise.errors import PictureError
 from devise.serve.engine import Engine as PlainEngine
 from devise.serve.limits import Limits
 from devise.serve.problems import ServiceError
+from devise.vision.decoder_process import Decoder
 from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
 from devise.vision.pipeline import Extracted
@@ -40,7 +41,7 @@ class FirstPixel:
         return np.ascontiguousarray(planes[:, :, 0, 0])
 
 
-class Here:
+class Here(Decoder):
     """A reader in this process."""
 
     def __init__(self, limits: PictureLimits) -> None:

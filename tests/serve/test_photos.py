@@ -15,8 +15,9 @@ from devise.model.labeller import Model
 from devise.search.expression import parse_expression
 from devise.serve.engine import Engine
 from devise.serve.limits import Limits
-from devise.serve.photos import PhotoSearch, Thumbnails, open_photos
+from devise.serve.photos import Thumbnails, open_photos
 from devise.serve.problems import ServiceError
+from devise.vision.decoder_process import Decoder
 from devise.vision.decoding import thumbnail
 from devise.vision.preprocessing import Plane, Preprocessing
 
@@ -38,10 +39,9 @@ def index(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_found_by_a_word_and_shown(model: Model, index: Path):
     photos = open_photos(index, model)
-    assert isinstance(photos, PhotoSearch)
     assert len(photos) == 3
     found = photos.find(parse_expression("cat"), 2, 0.0, lambda: None)
-    assert found.hits[0].name == "chelsea.jpg"
+    assert photos.shown_path(found.hits[0].photo) == "chelsea.jpg"
     assert len(found.hits) == 2
     path = photos.path(found.hits[0].photo)
     assert path is not None
@@ -50,7 +50,7 @@ def test_found_by_a_word_and_shown(model: Model, index: Path):
     assert photos.path(3) is None
 
 
-class Here:
+class Here(Decoder):
     """A reader in this process that counts."""
 
     def __init__(self) -> None:

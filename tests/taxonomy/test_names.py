@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devise.taxonomy.morphology import base_forms, normalise
+from devise.taxonomy.lexicon import base_forms, normalise
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devise.errors import TaxonomyError
-from devise.taxonomy.packing import pack, unpack
+from devise.taxonomy.packing import unpack
 from devise.taxonomy.synsets import Synset, tables_of
 from devise.taxonomy.wordnet import Taxonomy
+from tools.pack_wordnet import pack
 
 SYNSETS = [
     Synset("n00000500", ("thing",), "what is", 'what is; "the thing"'),

@@ -16,10 +16,10 @@ from devise.text.corpus import (
     read_tokens,
     sentences,
     taken,
-    write_tokens,
 )
 from devise.text.phrases import PhraseJoiner
 from devise.text.tokens import tokenize
+from tools.vector_files import write_tokens
 
 NOTHING = PhraseJoiner([])
 

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devise.errors import TextError, UsageError
+from devise.files import sole_writer
 from devise.text import gathering
 from devise.text.corpus import CorpusSource, read_tokens, sentences
-from devise.text.gathering import GatherConfig, GatherProgress, PartialFile, gather_corpus
+from devise.text.gathering import GatherConfig, GatherProgress, gather_corpus
 from devise.text.phrases import PhraseJoiner
 from devise.text.readers import open_corpus
 
@@ -49,7 +50,6 @@ def dump(path: Path, count: int) -> Path:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devise.text.gathering._DOCUMENTS", 3)
-    monkeypatch.setattr(gathering, "_BLOCK_CHARACTERS", 200)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -93,87 +93,122 @@ def stop_after(count: int, error: BaseException) -> Callable[[GatherProgress], N
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
-@given(stops=st.lists(st.integers(1, 40), max_size=4))
+@given(stops=st.lists(st.integers(1, 70), max_size=4), ending=st.sampled_from(["", ".gz", ".xz", ".bz2"]))
 @pytest.mark.usefixtures("small_steps")
 def test_broken_off_anywhere_and_resumed_is_as_unbroken(
-    tmp_path_factory: pytest.TempPathFactory, stops: list[int]
+    tmp_path_factory: pytest.TempPathFactory, stops: list[int], ending: str
 ) -> None:
     folder = tmp_path_factory.mktemp("resume")
     half = CorpusSource(dump(folder / "d.xml.bz2", 30), repeat=Fraction(5, 2))
-    sources = [half, CorpusSource(json_lines(folder / "a.jsonl", 10), repeat=2)]
-    config = GatherConfig("tokens", PHRASES)
-    whole = gather_corpus(sources, folder / "whole.txt", config)
+    sources = [half, CorpusSource(json_lines(folder / "a.jsonl", 10), repeat=2), half]
+    out, config = folder / f"c.txt{ending}", GatherConfig("tokens", PHRASES)
+    whole = gather_corpus(sources, folder / f"whole.txt{ending}", config)
+    done = 0
     for count in sorted(stops):
         with pytest.raises(KeyboardInterrupt) as caught:
-            gather_corpus(
-                sources,
-                folder / "c.txt",
-                config,
-                resume=True,
-                on_progress=stop_after(count, KeyboardInterrupt()),
-            )
-        assert "--resume continues from there" in caught.value.__notes__[0]
-        kept = (folder / "c.partial.txt").read_text()
-        assert kept
-        assert (folder / "whole.txt").read_text().startswith(kept)
-    tally = gather_corpus(sources, folder / "c.txt", config, resume=True)
-    assert tally == whole
-    assert (folder / "c.txt").read_bytes() == (folder / "whole.txt").read_bytes()
-    assert not (folder / "c.partial.txt").exists()
+            gather_corpus(sources, out, config, resume=True, on_progress=stop_after(count, KeyboardInterrupt()))
+        parts = sorted(folder.glob(f"{out.name}.parts/*.part"))
+        assert done <= len(parts) <= 1
+        assert ("--resume continues from there" if parts else "nothing was done yet") in caught.value.__notes__[0]
+        done = len(parts)
+    assert gather_corpus(sources, out, config, resume=True) == whole
+    assert out.read_bytes() == (folder / f"whole.txt{ending}").read_bytes()
+    text = OPENERS[ending](out.read_bytes()).decode()
+    assert text == "".join(" ".join(one) + "\n" for one in sentences(sources, PhraseJoiner(PHRASES)))
+    assert not list(folder.glob("*.parts"))
+
+
+OPENERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".bz2": bz2.decompress,
+}
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> list[CorpusSource]:
+    """Two sources; the first is done, and a stop came in the second."""
+    sources = [CorpusSource(json_lines(tmp_path / f"{name}.jsonl", 300, name)) for name in ("first", "second")]
+    with pytest.raises(TextError, match=r"stop; 300 documents of 1 source kept in .*c\.txt\.parts"):
+        gather_corpus(sources, tmp_path / "c.txt", GatherConfig(), on_progress=stop_after(500, TextError("stop")))
+    return sources
+
+
+def test_only_what_is_missing_is_read_again(
+    tmp_path: Path, stopped: list[CorpusSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counting(path: Path, *more: Any) -> Any:
+        if more:
+            read.append(Path(path).name)
+        return open_corpus(path, *more)
+
+    monkeypatch.setattr(gathering, "open_corpus", counting)
+    assert gather_corpus(stopped, tmp_path / "c.txt", GatherConfig(), resume=True).documents == 600
+    assert read == ["second.jsonl"]
+
+
+@pytest.mark.parametrize("changed", ["content", "setting", "damaged", "lost"])
+def test_a_part_of_other_content_or_settings_is_made_again(
+    tmp_path: Path, stopped: list[CorpusSource], changed: str
+) -> None:
+    counts = next((tmp_path / "c.txt.parts").glob("*.json"))
+    match changed:
+        case "content":
+            json_lines(tmp_path / "first.jsonl", 301, "first")
+        case "setting":
+            stopped[0] = CorpusSource(stopped[0].path, lead=1)
+        case "damaged":
+            counts.write_text('{"documents": -1}')
+        case "lost":
+            counts.with_suffix(".part").unlink()
+    gather_corpus(stopped, tmp_path / "fresh.txt", GatherConfig())
+    gather_corpus(stopped, tmp_path / "c.txt", GatherConfig(), resume=True)
+    assert (tmp_path / "c.txt").read_bytes() == (tmp_path / "fresh.txt").read_bytes()
+    assert not (tmp_path / "c.txt.parts").exists()
+
+
+def test_an_unfinished_run_is_not_begun_again_unasked(tmp_path: Path, stopped: list[CorpusSource]) -> None:
+    with pytest.raises(UsageError, match="has the parts of an unfinished run: continue with --resume, or remove it"):
+        gather_corpus(stopped, tmp_path / "c.txt", GatherConfig())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_truncated_dump_keeps_what_stood_before_and_goes_on_when_mended(tmp_path: Path, workers: int) -> None:
-    path = dump(tmp_path / "d.xml.bz2", 3000)
+def test_truncated_dump_is_told_and_read_when_it_is_whole(tmp_path: Path, workers: int) -> None:
+    first, path = json_lines(tmp_path / "a.jsonl", 3), dump(tmp_path / "d.xml.bz2", 3000)
+    sources, out = [CorpusSource(first), CorpusSource(path)], tmp_path / "c.txt.xz"
     whole = path.read_bytes()
-    gather_corpus([CorpusSource(path)], tmp_path / "whole.txt", GatherConfig())
+    gather_corpus(sources, tmp_path / "whole.txt", GatherConfig())
     plain = bz2.decompress(whole)
     path.write_bytes(bz2.compress(plain[: len(plain) // 2]))
-    with pytest.raises(
-        TextError, match=r"breaks off after [\d,]+ pages?.*; [\d,]+ documents? kept in .*c\.partial\.txt.xz"
-    ):
-        gather_corpus([CorpusSource(path)], tmp_path / "c.txt.xz", GatherConfig(workers=workers))
-    kept = list(read_tokens(tmp_path / "c.partial.txt.xz"))
-    assert 450 < len(kept) < 550
+    with pytest.raises(TextError, match=r"breaks off after [\d,]+ pages?.*; 3 documents of 1 source kept in"):
+        gather_corpus(sources, out, GatherConfig(workers=workers))
     path.write_bytes(whole)
-    gather_corpus([CorpusSource(path)], tmp_path / "c.txt.xz", GatherConfig(workers=workers), resume=True)
-    assert lzma.decompress((tmp_path / "c.txt.xz").read_bytes()) == (tmp_path / "whole.txt").read_bytes()
+    gather_corpus(sources, out, GatherConfig(workers=workers), resume=True)
+    assert lzma.decompress(out.read_bytes()) == (tmp_path / "whole.txt").read_bytes()
 
 
-@pytest.mark.usefixtures("small_steps")
-def test_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = CorpusSource(json_lines(tmp_path / "a.jsonl", 100))
-    config = GatherConfig()
-    gather_corpus([source], tmp_path / "whole.txt", config)
+def test_full_disk_keeps_what_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [CorpusSource(json_lines(tmp_path / f"{name}.jsonl", 100)) for name in "ab"]
+    gather_corpus(sources, tmp_path / "whole.txt", GatherConfig())
     calls = 0
 
-    def full(path: Path) -> Any:
+    def full(path: Path, mode: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 4:
-            raise OSError(28, "No space left on device")
-        return atomic_write(path)
+        if calls == 2:
+            raise OSError(28, "No space left on device", str(path))
+        return atomic_write(path, mode)
 
     atomic_write = gathering.atomic_write
     monkeypatch.setattr(gathering, "atomic_write", full)
-    message = r"c\.partial\.txt cannot be written: No space left on device; \d+ documents? kept"
+    message = r"\.part cannot be written: No space left on device; 100 documents of 1 source kept in"
     with pytest.raises(TextError, match=message):
-        gather_corpus([source], tmp_path / "c.txt", config)
-    kept = (tmp_path / "c.partial.txt").read_text()
-    assert kept.endswith("\n")
-    assert (tmp_path / "whole.txt").read_text().startswith(kept)
-    gather_corpus([source], tmp_path / "c.txt", config, resume=True)
+        gather_corpus(sources, tmp_path / "c.txt", GatherConfig())
+    gather_corpus(sources, tmp_path / "c.txt", GatherConfig(), resume=True)
     assert (tmp_path / "c.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
-
-
-@pytest.mark.usefixtures("small_steps")
-def test_source_that_changed_is_not_gone_on_with(tmp_path: Path) -> None:
-    source = CorpusSource(json_lines(tmp_path / "a.jsonl", 30))
-    with pytest.raises(TextError, match="kept"):
-        gather_corpus([source], tmp_path / "c.txt", GatherConfig(), on_progress=stop_after(9, TextError("stop")))
-    json_lines(tmp_path / "a.jsonl", 30, of="Another")
-    with pytest.raises(TextError, match="has changed since this run began"):
-        gather_corpus([source], tmp_path / "c.txt", GatherConfig(), resume=True)
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
@@ -197,79 +232,20 @@ def test_progress_reaches_the_size_of_the_sources(tmp_path: Path) -> None:
     assert seen[-1].documents == 22
 
 
-def test_a_file_that_another_process_writes_is_refused(tmp_path: Path) -> None:
+def test_a_corpus_that_another_process_writes_is_refused(tmp_path: Path) -> None:
     sources, out = [CorpusSource(json_lines(tmp_path / "a.jsonl", 3))], tmp_path / "c.txt"
     with (
-        PartialFile(out, {}).alone(),
-        pytest.raises(UsageError, match=r"c\.partial\.txt: another process is writing to it: wait until it ends"),
+        sole_writer(tmp_path / "c.txt.parts", UsageError),
+        pytest.raises(UsageError, match=r"c\.txt\.parts: another process is writing to it: wait until it ends"),
     ):
         gather_corpus(sources, out, GatherConfig("tokens", (), 1), resume=True)
     assert gather_corpus(sources, out, GatherConfig("tokens", (), 1)).documents == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "c.txt"]
 
 
-OPENERS: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes,
-    ".gz": gzip.decompress,
-    ".xz": lzma.decompress,
-    ".bz2": bz2.decompress,
-}
-
-
-@pytest.mark.parametrize("ending", OPENERS)
-def test_checkpoints_are_valid_files_and_the_end_has_the_name(tmp_path: Path, ending: str) -> None:
-    out = tmp_path / f"my.corpus.txt{ending}"
-    file = PartialFile(out, {})
-    assert file.open(False) is None
-    assert file.path.name == f"my.corpus.partial.txt{ending}"
-    for number in range(3):
-        file.append(f"line {number} ü\n", {"n": number})
-        written = OPENERS[ending](file.path.read_bytes()).decode()
-        assert written == "".join(f"line {n} ü\n" for n in range(number + 1))
-    assert not out.exists()
-    file.finish()
-    assert OPENERS[ending](out.read_bytes()).decode().count("\n") == 3
-    assert [path.name for path in tmp_path.iterdir()] == [out.name]
-
-
-def test_what_a_crash_left_behind_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
-    out = tmp_path / "c.txt"
-    first = PartialFile(out, {"a": [1, None]})
-    first.open(False)
-    first.append("one\n", {"n": 1})
-    with first.path.open("a") as file:
-        file.write("half a li")
-    second = PartialFile(out, {"a": [1, None]})
-    assert second.open(True) == {"n": 1}
-    second.append("two\n", {"n": 2})
-    second.finish()
-    assert out.read_text() == "one\ntwo\n"
-
-
-def test_unfinished_runs_are_not_mixed_up(tmp_path: Path) -> None:
-    out = tmp_path / "c.txt"
-    file = PartialFile(out, {"a": 1})
-    file.open(False)
-    file.append("one\n", {})
-    with pytest.raises(UsageError, match="is an unfinished run: continue with --resume, or remove"):
-        PartialFile(out, {"a": 1}).open(False)
-    with pytest.raises(UsageError, match="other sources or settings"):
-        PartialFile(out, {"a": 2}).open(True)
-    file.path.write_text("o")
-    with pytest.raises(TextError, match="shorter than at its last checkpoint"):
-        PartialFile(out, {"a": 1}).open(True)
-
-
-@pytest.mark.parametrize("notes", ["", "{", "[]", "{}", '{"version": 3, "facts": {}, "length": 1, "state": {}}'])
-def test_notes_that_say_nothing(tmp_path: Path, notes: str) -> None:
-    (tmp_path / "c.partial.txt").write_text("one\n")
-    (tmp_path / "c.partial.txt.json").write_text(notes)
-    with pytest.raises(TextError, match="does not say how to resume"):
-        PartialFile(tmp_path / "c.txt", {}).open(True)
-
-
 def test_targets_that_are_no_files(tmp_path: Path) -> None:
+    sources = [CorpusSource(json_lines(tmp_path / "a.jsonl", 3))]
     with pytest.raises(UsageError, match="is not a file"):
-        PartialFile(tmp_path, {}).open(False)
+        gather_corpus(sources, tmp_path, GatherConfig())
     with pytest.raises(UsageError, match="needs a folder that exists"):
-        PartialFile(tmp_path / "no" / "c.txt", {}).open(False)
+        gather_corpus(sources, tmp_path / "no" / "c.txt", GatherConfig())

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.text.vectorfiles import read_vectors, write_vectors
+from devise.text.vectorfiles import read_vectors
 from devise.text.vectors import WordTable
+from tools.vector_files import write_vectors
 
 keyedvectors = pytest.importorskip("gensim.models.keyedvectors")
 

@@ -11,7 +11,7 @@ import pytest
 from devise.errors import TextError
 from devise.text.corpus import CorpusSource
 from devise.text.documents import Document
-from devise.text.gathering import BatchReader, Place
+from devise.text.gathering import GatherConfig, gather_corpus
 from devise.text.readers import open_corpus, read_wordnet
 from devise.text.tokens import tokenize
 
@@ -125,8 +125,8 @@ def test_a_dump_is_known_by_its_content(tmp_path: Path, name: str, pack: Callabl
     path = tmp_path / name
     path.write_bytes(pack(f'\ufeff<?xml version="1.0"?>\n{DUMP}'.encode()))
     assert list(open_corpus(path)) == [Document("Cat", "A cat.")]
-    (batch,) = BatchReader([CorpusSource(path)], Place()).batches()
-    assert batch.tally.pages == 1
+    tally = gather_corpus([CorpusSource(path)], tmp_path / "c.jsonl", GatherConfig("jsonl"))
+    assert tally.pages == 1
 
 
 @pytest.mark.parametrize("name", ["corpus.json", "corpus", "corpus.part-0001"])

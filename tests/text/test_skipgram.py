@@ -66,7 +66,7 @@ def test_words_and_counts_are_those_of_the_text() -> None:
 def test_one_thread_gives_the_same_bits_whatever_the_hash_seed(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from devise.text.corpus import read_tokens\n"
-        "from devise.text.vectorfiles import write_vectors\n"
+        "from tools.vector_files import write_vectors\n"
         "from devise.text.skipgram import SkipGramConfig, train_skipgram\n"
         "config = SkipGramConfig(dim=16, window=5, epochs=3, threads=1, sample=0.0)\n"
         "table = train_skipgram(lambda: read_tokens(Path(sys.argv[1])), config)\n"

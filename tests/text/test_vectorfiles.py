@@ -15,10 +15,9 @@ from devise.text.vectorfiles import (
     read_vector_binary,
     read_vector_lines,
     read_vectors,
-    write_vector_binary,
-    write_vectors,
 )
 from devise.text.vectors import WordTable
+from tools.vector_files import write_vector_binary, write_vectors
 
 WORDS = st.lists(
     st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=" "), min_size=1, max_size=6),

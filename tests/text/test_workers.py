@@ -1,13 +1,11 @@
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from devise.errors import DeviseError, TextError
-from devise.text.workers import ordered_map
+from devise.text.gathering import ordered_map
 
 _given: list[int] = []
 
@@ -58,27 +56,3 @@ def test_what_stood_before_an_error_comes_first(workers: int) -> None:
 def test_worker_that_dies_is_told() -> None:
     with pytest.raises(DeviseError, match="a worker process died"):
         list(ordered_map(die, range(3), 2, prepare, (0,)))
-
-
-_INTERRUPTED = """
-import os, signal, time
-from devise.text.workers import uninterrupted
-signal.signal(signal.SIGINT, signal.default_int_handler)
-done = []
-try:
-    with uninterrupted():
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.01)
-        done.append(1)
-    done.append(2)
-except KeyboardInterrupt:
-    assert done == [1], done
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    print("waited")
-"""
-
-
-def test_ctrl_c_waits_for_the_end_of_the_block() -> None:
-    """In a process of its own: the signal may end the one that runs the tests."""
-    ran = subprocess.run([sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
-    assert ran.stdout == "waited\n", ran.stderr

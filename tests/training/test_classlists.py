@@ -5,7 +5,7 @@ import pytest
 
 from devise.errors import UsageError
 from devise.taxonomy.wordnet import default_taxonomy
-from devise.training.classlists import imagenet_ids, in_imagenets_order, read_class_list, row_ids
+from devise.training.classes import imagenet_ids, in_imagenets_order, read_class_list, row_ids
 
 TAXONOMY = default_taxonomy()
 ZEBRA, TENCH, GUITAR = "n02391049", "n01440764", "n03272010"

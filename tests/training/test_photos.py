@@ -12,7 +12,7 @@ from devise.vision.preprocessing import Preprocessing
 from devise.vision.samples import find_samples
 
 torch: Any = pytest.importorskip("torch")
-augment: Any = pytest.importorskip("devise.training.augment")
+augment: Any = pytest.importorskip("devise.training.photos")
 
 PREPARED = Preprocessing(12, 8, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 

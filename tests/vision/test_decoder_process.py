@@ -11,7 +11,7 @@ from PIL import Image
 
 from devise.errors import PictureError
 from devise.vision import decoder_process as decoders
-from devise.vision.decoder_process import Decoder, PictureReader
+from devise.vision.decoder_process import Decoder
 from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
 from devise.vision.preprocessing import Preprocessing
@@ -33,7 +33,6 @@ def decoder() -> Iterator[Decoder]:
 
 
 def test_it_reads_as_this_process_does(decoder: Decoder, tmp_path: Path, encode: Encode) -> None:
-    assert isinstance(decoder, PictureReader)
     for size, kind in (((300, 200), "JPEG"), ((64, 90), "PNG"), ((250, 120), "WEBP")):
         data = encode(noise(*size), kind)
         expected = SMALL.apply(read_picture(data, min_side=SMALL.decode_side))

@@ -1,9 +1,8 @@
 """devise build: make a model of a network that was trained elsewhere."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +10,10 @@ from devise.cli.app import app
 from devise.cli.options import MaxPixelsOption, ModelOption
 from devise.cli.terminal import tell
 from devise.errors import TrainingError, UsageError, counted
+
+if TYPE_CHECKING:
+    from devise.training.sources import Request
+    from devise.training.towers import TowerInputs
 
 __all__ = ["build"]
 
@@ -168,6 +171,7 @@ def build(
     from devise.model.parts import DEFAULT_BUNDLE
     from devise.training.build import BuildInputs
     from devise.training.build import build as build_model
+    from devise.training.sources import Request
 
     given = {"--onnx": onnx, "--lite": lite, "--timm": timm, "--torchvision": torchvision, "--hf": hf,
              "--tflite": tflite, "--bundle": bundle, "--open-clip": open_clip, "--hf-clip": hf_clip}  # fmt: skip
@@ -177,35 +181,43 @@ def build(
     kind, towers = chosen[0], chosen[0] in _TOWERS
     if weights is not None and kind not in ("--timm", "--torchvision", "--open-clip"):
         raise UsageError(f"--weights is for --timm, --torchvision and --open-clip, not for {kind}")
-    of_towers = {"--tokenizer": tokenizer if kind != "--open-clip" else None, "--prompts": None if towers else prompts}
+    foreign_to = {"--tokenizer": tokenizer if kind != "--open-clip" else None, "--prompts": None if towers else prompts}
     of_classifiers = {"--classes": classes, "--review": review, "--features": features, "--photos": photos,
                       "--encoder": encoder}  # fmt: skip
-    if foreign := [name for name, value in (of_towers | (of_classifiers if towers else {})).items() if value]:
+    if foreign := [name for name, value in (foreign_to | (of_classifiers if towers else {})).items() if value]:
         raise UsageError(f"{foreign[0]} is not for {kind}: leave it out")
     settings = _settings(preprocessing, resize, crop, squash, interpolation, mean, std, scale)
     target = real_path(out)
     check_target(target, overwrite)
     place = work or target.with_name(f"{target.name}-build")
+    base, asked = DEFAULT_BUNDLE if model is None else model, Request(settings, features, half, licence)
     if towers:
-        of_base, asked = DEFAULT_BUNDLE if model is None else model, prompts or "photo,definition"
-        pair = _Pair(kind, given[kind], weights, tokenizer, half, licence)
-        _build_towers(pair, settings, asked, of_base, place, tuple(check or ()), out, overwrite)
+        from devise.space.texttower import chosen_prompts
+        from devise.training.towers import TowerInputs
+
+        templates = chosen_prompts(prompts or "photo,definition")
+        _build_towers(
+            given[kind],
+            weights,
+            tokenizer,
+            asked,
+            TowerInputs(base, place, templates, tuple(check or ())),
+            out,
+            overwrite,
+        )
         print(f"in {time.monotonic() - start:.0f} s; model in {out}")
         return
-    source = _source(chosen[0], given[chosen[0]], weights, settings, features, half, licence, classes)
+    source = _source(kind, given[kind], weights, asked, classes)
     for line in _told(source):
         tell(line)
     inputs = BuildInputs(
-        DEFAULT_BUNDLE if model is None else model, place, classes, review, tuple(photos or ()), tuple(check or ()),
+        base, place, classes, review, tuple(photos or ()), tuple(check or ()),
         encoder,
     )  # fmt: skip
     with sole_writer(place, TrainingError):
         made = build_model(source, inputs, out, say=tell, overwrite=overwrite)
     found, space = made.checked, made.bundle.manifest.label_space
-    if found.hit1 is None:
-        print(f"check: {counted(found.pictures, 'picture')} of noise (--check FOLDER takes photos)")
-    else:
-        print(f"check: top-1 {found.hit1:.1f} % of {found.pictures:,} photos of {found.photos:,}")
+    _print_check(found)
     print(f"logits: within {found.difference:.1e} of the largest of those of {source.by}")
     size = sum(part.bytes for part in made.bundle.manifest.parts) / 2**20
     print(f"labels: {space.labels:,}, seen {space.trained:,}, unseen {space.labels - space.trained:,}")
@@ -213,20 +225,10 @@ def build(
     print(f"{size:.1f} MB in {time.monotonic() - start:.0f} s; model in {out}")
 
 
-def _source(
-    kind: str,
-    value: Any,
-    weights: Path | None,
-    settings: dict[str, Any],
-    features: str | None,
-    half: bool,
-    licence: str | None,
-    classes: str | None,
-) -> Any:
+def _source(kind: str, value: Any, weights: Path | None, asked: "Request", classes: str | None) -> Any:
     from devise.training import sources
-    from devise.training.classlists import IMAGENET, read_class_list
+    from devise.training.classes import IMAGENET, read_class_list
 
-    asked = sources.Request(settings, features, half, licence)
     if kind == "--lite":
         return sources.of_lite(value if str(value).startswith("lite") else f"lite{value}", asked)
     if kind == "--timm":
@@ -240,55 +242,41 @@ def _source(
     return of_path.get(kind, sources.of_bundle)(value, asked)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Where two towers come from."""
-
-    kind: str
-    value: Any
-    weights: Path | None
-    tokenizer: Path | None
-    half: bool
-    licence: str | None
-
-
 def _build_towers(
-    asked: _Pair,
-    settings: dict[str, Any],
-    prompts: str,
-    base: Path,
-    work: Path,
-    check: tuple[Path, ...],
+    value: Any,
+    weights: Path | None,
+    tokenizer: Path | None,
+    asked: "Request",
+    inputs: "TowerInputs",
     out: Path,
     overwrite: bool,
 ) -> None:
     from devise.files import sole_writer
-    from devise.space.texttower import chosen_prompts
     from devise.training.sources import of_pair
     from devise.training.temperatures import open_base
-    from devise.training.towers import TowerInputs, build_towers, cut_towers
+    from devise.training.towers import build_towers, cut_towers
 
-    templates = chosen_prompts(prompts)
-    open_base(base)  # now, not after the export
-    pair, weights = of_pair(asked.value, asked.weights, asked.tokenizer, asked.licence)
-    towers = cut_towers(pair, settings, asked.half, weights, templates)
-    for line in (*_prepared(towers.preprocessing), f"prompts: {' | '.join(templates)}"):
+    open_base(inputs.base)  # now, not after the export
+    pair, of_weights = of_pair(value, weights, tokenizer, asked.licence)
+    towers = cut_towers(pair, asked.settings, asked.half, of_weights, inputs.prompts)
+    for line in (*_prepared(towers.preprocessing), f"prompts: {' | '.join(inputs.prompts)}"):
         tell(line)
-    with sole_writer(work, TrainingError):
-        made = build_towers(towers, TowerInputs(base, work, templates, check), out, say=tell, overwrite=overwrite)
+    with sole_writer(inputs.work, TrainingError):
+        made = build_towers(towers, inputs, out, say=tell, overwrite=overwrite)
     found, manifest = made.checked, made.bundle.manifest
-    if found.hit1 is None:
-        print(f"check: {counted(found.pictures, 'picture')} of noise (--check FOLDER takes photos)")
-    else:
-        print(
-            f"check: top-1 {found.hit1:.1f} % of {found.pictures:,} photos of {found.photos:,}, among their "
-            f"{counted(found.classes, 'class')}"
-        )
+    _print_check(found, f", among their {counted(found.classes, 'class')}")
     print(f"vectors: cosines with those of {pair.by} are 1 within {found.image:.0e} (image), {found.text:.0e} (text)")
     print("scoring: by the text tower; no trained labels, so no softmax, conse, devise, kernel, branch or random")
     print(f"labels: {manifest.label_space.labels:,}; temperature {manifest.scoring['fused']['temperature']:.4g}")
-    print(f"licence of the weights: {weights.licence}")
+    print(f"licence of the weights: {of_weights.licence}")
     print(f"{sum(part.bytes for part in manifest.parts) / 2**20:.1f} MB", end=" ")
+
+
+def _print_check(found: Any, among: str = "") -> None:
+    if found.hit1 is None:
+        print(f"check: {counted(found.pictures, 'picture')} of noise (--check FOLDER takes photos)")
+    else:
+        print(f"check: top-1 {found.hit1:.1f} % of {found.pictures:,} photos of {found.photos:,}{among}")
 
 
 def _told(source: Any) -> list[str]:

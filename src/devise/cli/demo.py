@@ -41,13 +41,16 @@ def demo(
     Exits with 1 if a photo could not be read; the others are still shown.
     """
     from devise.cli.demo_output import (
+        CREDITS,
         SHEET_PAGE,
+        own_photos,
         print_comparison,
+        sample_labels,
+        samples,
         write_keywords,
         write_report,
         write_sheet,
     )
-    from devise.cli.demo_photos import CREDITS, own_photos, sample_labels, samples
     from devise.cli.progress import showing
     from devise.model.comparison import add_labels, compare
     from devise.model.labeller import load

@@ -3,14 +3,13 @@
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import ExcelOption, MaxPixelsOption
+from devise.cli.options import ExcelOption, MaxPixelsOption, check_excel
 from devise.cli.progress import counting
 from devise.cli.terminal import one_line, tell
 from devise.errors import UsageError, counted
@@ -23,16 +22,10 @@ if TYPE_CHECKING:
     from devise.search.duplicates import Copy, Duplicates, Group
     from devise.search.photoindex import Problem
 
-__all__ = ["GroupForm", "duplicates"]
+__all__ = ["duplicates"]
 
 
-class GroupForm(StrEnum):
-    """Output formats of groups of near-duplicates."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
+_Form = Literal["table", "json", "csv"]
 
 _LISTED = 20  # problems by name
 _COLUMNS = ("group", "keep", "similar", "same_bytes", "size", "path")
@@ -54,8 +47,8 @@ def duplicates(
         bool, typer.Option("--same-bytes", help="Only group photos with the same bytes; no photo is opened.")
     ] = False,
     form: Annotated[
-        GroupForm, typer.Option("--format", "-f", metavar="FORM", help="Output format: table, csv or json.")
-    ] = GroupForm.table,
+        _Form, typer.Option("--format", "-f", metavar="FORM", help="Output format: table, csv or json.")
+    ] = "table",
     excel: ExcelOption = False,
     sheet: Annotated[
         Path | None,
@@ -81,8 +74,7 @@ def duplicates(
     from devise.pages.contact_sheet import duplicate_sheet
     from devise.search.duplicates import LEAST_SIMILAR, find_duplicates, forget_moved, move_copies
 
-    if excel and form != GroupForm.csv:
-        raise UsageError("--excel is for CSV: give --format csv too")
+    check_excel(excel, form)
     if same_bytes and similar is not None:
         raise UsageError("--same-bytes compares no pictures: leave out --similar")
     if sheet is not None:
@@ -132,10 +124,10 @@ def _summary(found: "Duplicates") -> str:
     )
 
 
-def _written(found: "Duplicates", form: GroupForm, *, excel: bool) -> str:
-    if form == GroupForm.json:
+def _written(found: "Duplicates", form: _Form, *, excel: bool) -> str:
+    if form == "json":
         return json.dumps([_record(group) for group in found.groups], indent=1) + "\n"
-    if form == GroupForm.csv:
+    if form == "csv":
         rows = [_COLUMNS, *(row for number, group in enumerate(found.groups, start=1) for row in _rows(number, group))]
         return "\ufeff" * excel + csv_text(rows)
     return "\n".join("".join(f"{line}\n" for line in _lines(group)) for group in found.groups)

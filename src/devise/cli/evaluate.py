@@ -2,33 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from devise.cli import options
 from devise.cli.app import app
-from devise.cli.options import (
-    CacheOption,
-    CountsOption,
-    DeviceOption,
-    DistilOption,
-    FastOption,
-    LabelPolicyOption,
-    LabelVectorsOption,
-    MaxPixelsOption,
-    ModelsOption,
-    NoPriorOption,
-    OnBadOption,
-    PrecisionOption,
-    SplitsOption,
-    WeightsOption,
-    bundles_of,
-    check_place,
-    chosen_place,
-)
 from devise.cli.progress import showing
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError
@@ -38,16 +19,9 @@ if TYPE_CHECKING:
     from devise.text.vectorfiles import OnBad
     from devise.vision.runtime import Placement
 
-__all__ = ["Truth", "evaluate"]
+__all__ = ["evaluate"]
 
 _CANDIDATES = "unseen"
-
-
-class Truth(StrEnum):
-    """Where the true labels of photos come from."""
-
-    folders = "folders"
-    xmp = "xmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +78,12 @@ def evaluate(
         ),
     ],
     truth: Annotated[
-        Truth,
+        Literal["folders", "xmp"],
         typer.Option(
             help="True labels: folders, the names of the class folders; xmp, the keywords that people gave the photos, "
             "in sidecars or in the photos. Keywords of devise do not count.",
         ),
-    ] = Truth.folders,
+    ] = "folders",
     candidates: Annotated[
         str | None,
         typer.Option(
@@ -125,8 +99,8 @@ def evaluate(
             "most-N, least-N, test-classes. Append +1K (2-hops+1K) to add the trained classes."
         ),
     ] = None,
-    splits: SplitsOption = None,
-    counts: CountsOption = None,
+    splits: options.SplitsOption = None,
+    counts: options.CountsOption = None,
     branch: Annotated[
         str | None,
         typer.Option(help="Also measure the trained classes below this noun or id among themselves, for example dog."),
@@ -157,18 +131,18 @@ def evaluate(
             "photos of this run.",
         ),
     ] = False,
-    no_cache: CacheOption = False,
-    label_vectors: LabelVectorsOption = None,
-    on_bad: OnBadOption = "error",
-    label_policy: LabelPolicyOption = None,
-    distil: DistilOption = False,
-    no_prior: NoPriorOption = False,
-    fast: FastOption = False,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "f32",
-    max_pixels: MaxPixelsOption = None,
-    weights: WeightsOption = None,
-    model: ModelsOption = None,
+    no_cache: options.CacheOption = False,
+    label_vectors: options.LabelVectorsOption = None,
+    on_bad: options.OnBadOption = "error",
+    label_policy: options.LabelPolicyOption = None,
+    distil: options.DistilOption = False,
+    no_prior: options.NoPriorOption = False,
+    fast: options.FastOption = False,
+    device: options.DeviceOption = "cpu",
+    precision: options.PrecisionOption = "f32",
+    max_pixels: options.MaxPixelsOption = None,
+    weights: options.WeightsOption = None,
+    model: options.ModelsOption = None,
 ) -> None:
     """Measure flat hit@k, hierarchical precision@k and more for every scorer, random embeddings and chance.
 
@@ -187,17 +161,17 @@ def evaluate(
         raise UsageError("--distil needs another label space: give --label-vectors or --label-policy too")
     if protocol is None and (splits is not None or counts is not None):
         raise UsageError("--splits and --counts need --protocol NAME")
-    check_place("--json", json_file)
-    check_place("--images", images)
-    place = chosen_place(device, precision, fast=fast)
+    options.check_place("--json", json_file)
+    options.check_place("--images", images)
+    place = options.chosen_place(device, precision, fast=fast)
     files = ProtocolFiles(splits, counts)
     cache = None if no_cache else cache_folder()
-    tagged = truth == Truth.xmp
+    tagged = truth == "xmp"
     wanted = candidates or ("all" if tagged else _CANDIDATES)
     request = EvaluationRequest(wanted, protocol, files, branch, cache, context, tagged)
     space = _Space(label_vectors, label_policy, distil, on_bad)
     settings = {"fast": fast, "prior": not no_prior}
-    opened = _opener(bundles_of(model, weights), weights, space, place, settings, context=context)
+    opened = _opener(options.bundles_of(model, weights), weights, space, place, settings, context=context)
     with showing() as bar:
         found = evaluate_folders(opened(), folders, request=request, on_progress=bar.at)
     problems = Problems()

@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devise.cli import options
 from devise.cli.app import app
-from devise.cli.options import (
-    DeviceOption,
-    ExcludeOption,
-    FastOption,
-    FramesOption,
-    MaxPixelsOption,
-    ModelOption,
-    PrecisionOption,
-    VideoOption,
-    chosen_place,
-    frames_of,
-)
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 
@@ -50,14 +39,14 @@ def index(
             show_default=False,
         ),
     ] = None,
-    video: VideoOption = False,
-    frames: FramesOption = None,
-    exclude: ExcludeOption = None,
-    fast: FastOption = False,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "f32",
-    max_pixels: MaxPixelsOption = None,
-    model: ModelOption = None,
+    video: options.VideoOption = False,
+    frames: options.FramesOption = None,
+    exclude: options.ExcludeOption = None,
+    fast: options.FastOption = False,
+    device: options.DeviceOption = "cpu",
+    precision: options.PrecisionOption = "f32",
+    max_pixels: options.MaxPixelsOption = None,
+    model: options.ModelOption = None,
 ) -> None:
     """Make photos searchable: see devise search.
 
@@ -67,15 +56,13 @@ def index(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.output import excluded_lines, problem_line, skipped_lines
     from devise.cli.progress import counting
-    from devise.model.labeller import load
     from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
     from devise.search.photoindex import index_photos
 
-    taken = frames_of(video, frames)
+    taken = options.frames_of(video, frames)
     if "" in photos:
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
-    place = chosen_place(device, precision, fast=fast)
-    loaded = load(model, fast=fast, device=place.device, precision=place.precision)
+    loaded = options.opener(model, device, precision, fast=fast)()
     with counting() as advance:
         done = index_photos(
             loaded,

@@ -4,38 +4,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from devise.cli import options
 from devise.cli.app import app
-from devise.cli.options import (
-    AllNounsOption,
-    DeviceOption,
-    ExcelOption,
-    ExcludeOption,
-    FastOption,
-    FramesOption,
-    LangOption,
-    MaxPixelsOption,
-    ModelsOption,
-    NoPriorOption,
-    PrecisionOption,
-    QuietOption,
-    RejectOption,
-    SenseOption,
-    VideoOption,
-    WeightsOption,
-    bundles_of,
-    chosen_place,
-    frames_of,
-    parse_reject,
-)
 from devise.cli.progress import counting
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
@@ -52,32 +30,14 @@ if TYPE_CHECKING:
     from devise.vision.folders import Found
     from devise.vision.pipeline import Extracted
 
-__all__ = ["Format", "MethodName", "label"]
+__all__ = ["label"]
+
+_Form = Literal["table", "json", "jsonl", "csv", "parquet"]
+_Method = Literal["fused", "kernel", "branch", "devise", "conse", "softmax"]
 
 _BLOCK = 64  # pictures scored at once, at most
 _PATIENCE = 1.0  # seconds after which a smaller block is scored
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
-
-
-class Format(StrEnum):
-    """Output formats of answers."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-    parquet = "parquet"
-
-
-class MethodName(StrEnum):
-    """Methods that score labels for a picture."""
-
-    fused = "fused"
-    kernel = "kernel"
-    branch = "branch"
-    devise = "devise"
-    conse = "conse"
-    softmax = "softmax"
 
 
 @app.command(no_args_is_help=True)
@@ -94,13 +54,13 @@ def label(
         typer.Option("--top", "-k", help="Guesses per photo. [default: 5]", show_default=False),
     ] = None,
     method: Annotated[
-        MethodName,
+        _Method,
         typer.Option(
             metavar="METHOD",
             help="Method that scores labels for a picture: fused, kernel, branch (the kernel picks the subtree of "
             "WordNet, the softmax the trained label in it), devise, conse or softmax.",
         ),
-    ] = MethodName.fused,
+    ] = "fused",
     candidates: Annotated[
         str,
         typer.Option(
@@ -109,7 +69,7 @@ def label(
             "id, name or 'name: definition' per line, or FILE.json#KEY.",
         ),
     ] = "all",
-    all_nouns: AllNounsOption = False,
+    all_nouns: options.AllNounsOption = False,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,12 +79,12 @@ def label(
             help="Labels to add: 'kick scooter, zedonk: offspring of a zebra and a donkey, mouse: n03793489'.",
         ),
     ] = None,
-    sense: SenseOption = None,
+    sense: options.SenseOption = None,
     under: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Only labels below this one in WordNet, such as 'musical instrument'."),
     ] = None,
-    reject: RejectOption = None,
+    reject: options.RejectOption = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -159,7 +119,7 @@ def label(
         ),
     ] = False,
     form: Annotated[
-        Format | None,
+        _Form | None,
         typer.Option(
             "--format",
             "-f",
@@ -169,7 +129,7 @@ def label(
             show_default=False,
         ),
     ] = None,
-    excel: ExcelOption = False,
+    excel: options.ExcelOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write answers to this file, complete or not at all."),
@@ -222,21 +182,21 @@ def label(
         int,
         typer.Option(metavar="WORKERS", help="With --format parquet: label on a Ray cluster with this many workers."),
     ] = 0,
-    video: VideoOption = False,
-    frames: FramesOption = None,
-    exclude: ExcludeOption = None,
+    video: options.VideoOption = False,
+    frames: options.FramesOption = None,
+    exclude: options.ExcludeOption = None,
     timing: Annotated[
         bool, typer.Option("--timing", help="Print what a photo costs: decoding, network, scores and output.")
     ] = False,
-    quiet: QuietOption = False,
-    no_prior: NoPriorOption = False,
-    lang: LangOption = None,
-    fast: FastOption = False,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "f32",
-    max_pixels: MaxPixelsOption = None,
-    weights: WeightsOption = None,
-    model: ModelsOption = None,
+    quiet: options.QuietOption = False,
+    no_prior: options.NoPriorOption = False,
+    lang: options.LangOption = None,
+    fast: options.FastOption = False,
+    device: options.DeviceOption = "cpu",
+    precision: options.PrecisionOption = "f32",
+    max_pixels: options.MaxPixelsOption = None,
+    weights: options.WeightsOption = None,
+    model: options.ModelsOption = None,
 ) -> None:
     """Name what is in photos.
 
@@ -267,9 +227,9 @@ def label(
         raise UsageError(f"--all-nouns sets the candidates: leave out --candidates {candidates}")
     candidates = "all-nouns" if all_nouns else candidates
     typed = with_senses(taxonomy_in(lang), parse_labels(*labels) if labels else (), sense or ())
-    chosen = form.value if form else _form_of(output)
-    place = chosen_place(device, precision, fast=fast)
-    bundles = bundles_of(model, weights)
+    chosen = form or _form_of(output)
+    place = options.chosen_place(device, precision, fast=fast)
+    bundles = options.bundles_of(model, weights)
     pages = sheet is not None or tree is not None or xmp
     _check_form(
         chosen, len(bundles), excel=excel, timing=timing, context=context, video=video, regions=regions, pages=pages
@@ -281,12 +241,12 @@ def label(
     places = _keyword_places(xmp, xmp_name, embed, keep_time)
     if places is not None and sure is None:
         sure = IN_DOUBT
-    in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == Format.table) else None
+    in_doubt = IN_DOUBT if sure is None and (sheet is not None or chosen == "table") else None
     request = LabelRequest(
-        top, method.value, candidates, under, typed, parse_reject(reject), explain, sure, in_doubt, context, regions
+        top, method, candidates, under, typed, options.parse_reject(reject), explain, sure, in_doubt, context, regions
     )
-    tally = Tally(frames=frames_of(video, frames))
-    if chosen == Format.parquet:
+    tally = Tally(frames=options.frames_of(video, frames))
+    if chosen == "parquet":
         from devise.cli.label_parts import PartsJob, label_in_parts
 
         label_in_parts(
@@ -314,7 +274,7 @@ def label(
         found = _found(paths, exclude or (), tally)
         answers = _in_context(run, found) if context else _answers(loaded, run, found, clock)
         told = tagged(shown(drawn(answers)))
-        if chosen != Format.table and sure is None:
+        if chosen != "table" and sure is None:
             told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
         write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
     for line in (*tally.lines(), *(clock.lines() if timing else ())):
@@ -327,9 +287,8 @@ def _check_form(
     form: str, models: int, *, excel: bool, timing: bool, context: bool, video: bool, regions: bool, pages: bool
 ) -> None:
     """Raise UsageError for options that do not go with the form of the output, or with each other."""
-    in_parts = form == Format.parquet
-    if excel and form != Format.csv:
-        raise UsageError("--excel is for CSV: give --format csv too")
+    in_parts = form == "parquet"
+    options.check_excel(excel, form)
     if timing and (context or in_parts):
         other = "--context" if context else "--format parquet"
         raise UsageError(f"--timing is for one pass over photos: leave out {other}")
@@ -436,7 +395,7 @@ def _block(extracted: "Iterator[Extracted]") -> "Iterator[Extracted]":
 
 def _form_of(output: Path | None) -> str:
     ending = output.suffix.lstrip(".").lower() if output else ""
-    return ending if ending in Format.__members__ else "table"
+    return ending if ending in get_args(_Form) else "table"
 
 
 def _found(paths: list[str], exclude: Sequence[str], tally: "Tally") -> Iterator["Found"]:

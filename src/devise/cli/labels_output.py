@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devise.bundle.manifest import Manifest
-from devise.cli.printing import facts, indented, page, plain
+from devise.cli.printing import columns, facts, indented, page, plain
 from devise.errors import counted
 from devise.labels import Label, VectorSource
 from devise.meaning.relations import ContrastingPair, ContrastingPairs, Nearest, Neighbour, Relation, Similarity
@@ -257,12 +257,8 @@ def withheld_in_words(withheld: Mapping[Reason, int]) -> str:
 def print_counts(model: Manifest, counts: _Counts, withheld: Mapping[Reason, int]) -> None:
     """Print the labels by source of their vectors, how many are withheld, and commands to try next."""
     trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("vector from", overflow="fold")
-    for head in ("trained", "others"):
-        table.add_column(head, justify="right")
-    for source, pair in counts.items():
-        table.add_row(VECTOR_FROM[source], *(f"{count:,}" for count in pair))
+    rows = [(VECTOR_FROM[source], *(f"{count:,}" for count in pair)) for source, pair in counts.items()]
+    table = columns(("vector from", "trained", "others"), rows, right={1, 2})
     page(
         [
             plain(

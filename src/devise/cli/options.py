@@ -1,14 +1,19 @@
 """Options shared by several commands."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from devise.cli.terminal import tell
 from devise.errors import UsageError
 from devise.vision.runtime import Device, Placement, Precision, settled
+
+if TYPE_CHECKING:
+    from devise.model.labeller import Model
 
 __all__ = [
     "AllNounsOption",
@@ -36,9 +41,11 @@ __all__ = [
     "VideoOption",
     "WeightsOption",
     "bundles_of",
+    "check_excel",
     "check_place",
     "chosen_place",
     "frames_of",
+    "opener",
     "parse_reject",
 ]
 
@@ -133,6 +140,20 @@ def chosen_place(device: Device, precision: Precision, *, fast: bool) -> Placeme
     if note:
         tell(note)
     return place
+
+
+def opener(model: Path | None, device: Device, precision: Precision, *, fast: bool) -> "Callable[..., Model]":
+    """Return `load` with these options; it takes the others by name."""
+    from devise.model.labeller import load
+
+    place = chosen_place(device, precision, fast=fast)
+    return partial(load, model, fast=fast, device=place.device, precision=place.precision)
+
+
+def check_excel(excel: bool, form: str) -> None:
+    """Raise UsageError for --excel with another format than CSV."""
+    if excel and form != "csv":
+        raise UsageError("--excel is for CSV: give --format csv too")
 
 
 def check_place(option: str, path: Path | None) -> None:

@@ -1,14 +1,14 @@
 """Printing for people: fitted to the terminal, or plain unwrapped lines in a pipe."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["facts", "indented", "page", "plain"]
+__all__ = ["columns", "facts", "indented", "page", "plain"]
 
 _UNBOUNDED = 10_000  # columns of what is not a terminal: no line is broken
 
@@ -37,6 +37,16 @@ def plain(text: str, style: str = "") -> Text:
 def indented(*lines: Text) -> RenderableType:
     """Indent lines and their continuations by four columns."""
     return Padding(Group(*lines), (0, 0, 0, 4), expand=False)
+
+
+def columns(heads: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Collection[int] = ()) -> Table:
+    """Lay out rows below their heads. right: the columns that are aligned right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="right" if place in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(plain(cell) if isinstance(cell, str) else cell for cell in row))
+    return table
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Table:

@@ -40,9 +40,8 @@ def report(
     from devise.evaluation.record import read_record
     from devise.files import atomic_write
     from devise.pages.frame import printable
-    from devise.pages.report.build import ReportOptions, build_content
+    from devise.pages.report.build import ReportOptions, build_content, report_html
     from devise.pages.report.figures import figures_of, write_figures
-    from devise.pages.report.html import report_html
     from devise.pages.report.measured import finder, measured_of
     from devise.taxonomy.wordnet import default_taxonomy
 

@@ -4,52 +4,20 @@ import os
 import shutil
 import subprocess
 import sys
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from devise.cli import options
 from devise.cli.app import app
-from devise.cli.options import (
-    AllNounsOption,
-    DeviceOption,
-    ExcelOption,
-    FastOption,
-    LangOption,
-    MaxPixelsOption,
-    ModelOption,
-    PrecisionOption,
-    QuietOption,
-    RejectOption,
-    SenseOption,
-    chosen_place,
-    parse_reject,
-)
 from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from devise.search.results import Hits
 
-__all__ = ["By", "Form", "search"]
-
-
-class Form(StrEnum):
-    """Output formats of the photos found."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-
-
-class By(StrEnum):
-    """Scores to order photos by."""
-
-    probability = "probability"
-    cosine = "cosine"
+__all__ = ["search"]
 
 
 _TOP, _REJECT = 20, "auto"
@@ -74,8 +42,8 @@ def search(
         bool,
         typer.Option("--exact", help="Match only the label itself; without it, also its kinds (fruit, bird)."),
     ] = False,
-    sense: SenseOption = None,
-    all_nouns: AllNounsOption = False,
+    sense: options.SenseOption = None,
+    all_nouns: options.AllNounsOption = False,
     under: Annotated[
         str | None,
         typer.Option(
@@ -103,14 +71,16 @@ def search(
         int | None, typer.Option(metavar="STARS", help="Only photos with at least so many stars, 1 to 5.")
     ] = None,
     by: Annotated[
-        By, typer.Option(metavar="ORDER", help="Order by probability, or by cosine of photo and word.")
-    ] = By.probability,
-    reject: RejectOption = _REJECT,
+        Literal["probability", "cosine"],
+        typer.Option(metavar="ORDER", help="Order by probability, or by cosine of photo and word."),
+    ] = "probability",
+    reject: options.RejectOption = _REJECT,
     top: Annotated[int, typer.Option("--top", "-k", help="Most photos to show.")] = _TOP,
     form: Annotated[
-        Form, typer.Option("--format", "-f", metavar="FORM", help="Output format: table, csv, json or jsonl.")
-    ] = Form.table,
-    excel: ExcelOption = False,
+        Literal["table", "json", "jsonl", "csv"],
+        typer.Option("--format", "-f", metavar="FORM", help="Output format: table, csv, json or jsonl."),
+    ] = "table",
+    excel: options.ExcelOption = False,
     sheet: Annotated[
         Path | None,
         typer.Option("--sheet", metavar="FILE", help="Write a page of the photos: one self-contained HTML file."),
@@ -125,13 +95,13 @@ def search(
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Measure the search: query every class folder (n02084071) of the index.")
     ] = False,
-    quiet: QuietOption = False,
-    lang: LangOption = None,
-    fast: FastOption = False,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "f32",
-    max_pixels: MaxPixelsOption = None,
-    model: ModelOption = None,
+    quiet: options.QuietOption = False,
+    lang: options.LangOption = None,
+    fast: options.FastOption = False,
+    device: options.DeviceOption = "cpu",
+    precision: options.PrecisionOption = "f32",
+    max_pixels: options.MaxPixelsOption = None,
+    model: options.ModelOption = None,
 ) -> None:
     """Find photos in an index.
 
@@ -145,17 +115,14 @@ def search(
     from devise.cli.search_output import quality, written
     from devise.cli.terminal_pictures import pictures_in, require_pictures
     from devise.model.candidates import with_senses
-    from devise.model.labeller import load
     from devise.search.expression import Expression, parse_expression
     from devise.search.nearest_photos import open_search
     from devise.search.results import filters_of
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
 
-    place = chosen_place(device, precision, fast=fast)
-    opened = partial(load, model, fast=fast, device=place.device, precision=place.precision)
-    if excel and form != Form.csv:
-        raise UsageError("--excel is for CSV: give --format csv too")
+    opened = options.opener(model, device, precision, fast=fast)
+    options.check_excel(excel, form)
     if evaluate:
         given: dict[str, object] = {
             "words": words,
@@ -164,7 +131,7 @@ def search(
             "--sense": sense,
             "--under": under,
             "--like": like,
-            "--by": by != By.probability,
+            "--by": by != "probability",
             "--reject": reject != _REJECT,
             "--top": top != _TOP,
             **{"--sheet": sheet, "--open": show, "--grid": grid, "--lang": lang},
@@ -173,7 +140,7 @@ def search(
         if idle := [name for name, value in given.items() if value not in (None, False)]:
             raise UsageError(f"--evaluate queries the class folders: leave out {', '.join(idle)}")
         loaded = opened()
-        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index)), form.value, excel=excel))
+        sys.stdout.write(quality(measure_search(loaded, open_search(loaded, index)), form, excel=excel))
         return
     if not words and under is None and like is None:
         raise UsageError("nothing to search for: give WORDS, --under NAME or --like PHOTO, or --evaluate")
@@ -183,15 +150,15 @@ def search(
         like=like,
         under=under,
         match="all" if every else "any",
-        by=by.value,
+        by=by,
         exact=exact,
-        reject=parse_reject(reject) or 0.0,
+        reject=options.parse_reject(reject) or 0.0,
         filters=filters_of(since, until, folders or (), rating, prefix="--"),
     )
     if sheet is not None:
         check_output(sheet, "--sheet", "sheet.html")
     viewer = _viewer() if show and sys.stdout.isatty() else None
-    if grid and form != Form.table:
+    if grid and form != "table":
         raise UsageError("--grid goes with the table: leave out --format")
     protocol = require_pictures(sys.stdout, os.environ) if grid else None
     loaded = opened(language=lang)
@@ -204,7 +171,7 @@ def search(
     )
     if protocol is not None:
         sys.stdout.writelines(pictures_in([hit.path for hit in found.hits], protocol))
-    sys.stdout.write(written(found, form.value, sys.stdout, excel=excel))
+    sys.stdout.write(written(found, form, sys.stdout, excel=excel))
     if not found.hits:
         named = asked if words else f"any {under}" if under is not None else like
         none = f"none of {counted(found.photos, 'photo')} looks like {named}"

@@ -4,19 +4,16 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from devise.cli.app import app
-from devise.cli.options import DeviceOption, FastOption, ModelOption, PrecisionOption, chosen_place
+from devise.cli.options import DeviceOption, FastOption, ModelOption, PrecisionOption, opener
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
 from devise.files import text_of
 from devise.xmp import require_xmp
-
-if TYPE_CHECKING:
-    from devise.model.labeller import Model
 
 __all__ = ["serve"]
 
@@ -110,12 +107,10 @@ def serve(
         if (error.name or "").split(".")[0] not in _NEEDED:
             raise
         raise UsageError(f"the service needs {error.name}: pip install 'devise-zsl[serve]'") from None
-    from devise.model.labeller import load
-    from devise.serve.languages import open_languages
     from devise.serve.limits import Limits
     from devise.serve.own_labels import OwnLabels
     from devise.serve.photos import open_indexes
-    from devise.serve.service import Service
+    from devise.serve.service import Service, open_languages
     from devise.serve.telemetry import log_to_stderr
 
     limits = Limits(
@@ -132,12 +127,8 @@ def serve(
             raise UsageError("--corrections is for photos of an index: give --index too")
         require_xmp()
     listening = bound(host, port, public=token is not None or open_to_all)
-    place = chosen_place(device, precision, fast=fast)
-
-    def loading(language: str | None) -> "Model":
-        return load(model, fast=fast, language=language, device=place.device, precision=place.precision)
-
-    languages = open_languages(loading, lang or ())
+    opened = opener(model, device, precision, fast=fast)
+    languages = open_languages(lambda language: opened(language=language), lang or ())
     for one in languages.values():
         if one.parts.language_note:
             tell(one.parts.language_note)

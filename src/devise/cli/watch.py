@@ -13,17 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from devise.cli import options
 from devise.cli.app import app
-from devise.cli.options import (
-    DeviceOption,
-    ExcludeOption,
-    FastOption,
-    LangOption,
-    MaxPixelsOption,
-    ModelOption,
-    PrecisionOption,
-    chosen_place,
-)
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, PhotoIndexError, UsageError, counted
 from devise.files import reason_of
@@ -69,20 +60,20 @@ def watch(
         bool,
         typer.Option("--poll", help="Look at all files every 10 seconds: for network drives, which send no events."),
     ] = False,
-    exclude: ExcludeOption = None,
-    lang: LangOption = None,
-    fast: FastOption = False,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "f32",
-    max_pixels: MaxPixelsOption = None,
-    model: ModelOption = None,
+    exclude: options.ExcludeOption = None,
+    lang: options.LangOption = None,
+    fast: options.FastOption = False,
+    device: options.DeviceOption = "cpu",
+    precision: options.PrecisionOption = "f32",
+    max_pixels: options.MaxPixelsOption = None,
+    model: options.ModelOption = None,
 ) -> None:
     """Index photos as they come, change and go, until Ctrl-C or SIGTERM.
 
     It begins with what has changed since the last time. Needs the extra watch: pip install 'devise-zsl[watch]'.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from devise.model.labeller import LabelRequest, load
+    from devise.model.labeller import LabelRequest
     from devise.search.watching import Pending, Unwritten
 
     changes = _watcher()
@@ -92,8 +83,7 @@ def watch(
         raise UsageError(f"{missing} is not a folder: devise watch takes folders of photos")
     roots = [Path(os.path.abspath(path)) for path in photos]
     request = LabelRequest(sure=sure)
-    place = chosen_place(device, precision, fast=fast)
-    loaded = load(model, fast=fast, language=lang, device=place.device, precision=place.precision)
+    loaded = options.opener(model, device, precision, fast=fast)(language=lang)
     run = loaded.run(request) if xmp else None
     unwritten = Unwritten.opened(index / _UNWRITTEN, _RETRY_SIDECAR)
     keeper = _Keeper(loaded, index, tuple(roots), tuple(exclude or ()), run, xmp_name, unwritten)

@@ -9,8 +9,7 @@ import numpy as np
 
 from devise.arrays import Features, Int64, Queries, Scores
 from devise.errors import UsageError
-from devise.evaluation.keywords import list_tagged_photos
-from devise.evaluation.photos import Gathered, gather, list_photos
+from devise.evaluation.photos import Gathered, gather, list_photos, list_tagged_photos
 from devise.evaluation.record import SHARES, Branch, Record, Recorder, ScorerRecord
 from devise.evaluation.summary import Summary, summarise
 from devise.evaluation.tables import CHANCE, EvaluationResult, EvaluationSettings, Generalised, rate_record

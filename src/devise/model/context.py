@@ -13,9 +13,8 @@ import numpy as np
 from devise.arrays import Features, Float32, Queries
 from devise.errors import DeviseError, UsageError
 from devise.model.answers import Answer
-from devise.model.threads import one_thread
 from devise.space.labelspace import unit_rows
-from devise.vision.pipeline import Extracted
+from devise.vision.pipeline import Extracted, one_thread
 
 __all__ = [
     "NEIGHBOURS",

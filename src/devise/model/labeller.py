@@ -15,30 +15,29 @@ import numpy as np
 from devise.arrays import Features, Float32, LabelVectors, Queries, Scores
 from devise.errors import DeviseError, LabelError, PictureError, UsageError, counted, with_addresses
 from devise.labels import Label, LabelSet
-from devise.model.answers import Answer, Guess, Hedge, Regions, Standing
+from devise.model.answers import Answer, Explanation, Guess, Hedge, Regions, Standing, TrainedShare
 from devise.model.candidates import Candidates, choose_candidates
 from devise.model.context import answers_in_context
-from devise.model.explain import Explainer
 from devise.model.parts import ModelParts
 from devise.model.rejection import JoinedRejection, Reject, Rejection
 from devise.model.scorers import METHODS, KindScorer, Method, make_scorer, temperature_of
-from devise.model.threads import one_thread
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
 from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.evidence import Evidence, Probabilities
+from devise.space.kernel import kernel_queries, leans
 from devise.space.labelspace import unit_rows
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
-from devise.vision.pipeline import Extracted, Windows, cores, extract
+from devise.vision.pipeline import Extracted, Windows, cores, extract, one_thread
 from devise.vision.runtime import Device, Placement, Precision
 
 if TYPE_CHECKING:
     from devise.model.hedges import Hedger
     from devise.vision.regions import FeatureMaps
 
-__all__ = ["LabelRequest", "LabelRun", "Model", "Picture", "load", "surest_frame"]
+__all__ = ["Explainer", "LabelRequest", "LabelRun", "Model", "Picture", "load", "surest_frame"]
 
 Picture: TypeAlias = str | PictureSource | Found
 _Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
@@ -214,14 +213,21 @@ class Model:
 
     def embed(self, picture: Picture) -> Float32[np.ndarray, " dim"]:
         """Return the picture as a unit vector among `label_vectors`: unit(placing + share * ConSE)."""
-        features = next(self.features([picture]))
-        if features.features is None or features.problem is not None:
-            raise PictureError(features.problem)
+        found = next(self.features([picture]))
+        if found.problem is not None:
+            raise PictureError(found.problem)
+        return self.embedded([found])[0]
+
+    def embedded(self, block: Sequence[Extracted]) -> list[Float32[np.ndarray, " dim"]]:
+        """Return readable pictures of known features as `embed` does."""
+        features = np.stack([one.features for one in block if one.features is not None])
+        return list(self._placing.queries(self.parts.classifier.evidence(features)))
+
+    @cached_property
+    def _placing(self) -> PlacingScorer:
         scorer = make_scorer(self.parts, "fused", self.parts.space.subset([0]))
-        query: Float32[np.ndarray, " dim"] = scorer.queries(  # type: ignore[attr-defined]
-            self.parts.classifier.evidence(features.features[None])
-        )[0]
-        return query
+        assert isinstance(scorer, PlacingScorer)
+        return scorer
 
     def features(self, pictures: Iterable[Picture], *, regions: bool = False) -> Iterator[Extracted]:
         """Yield the features of each picture, in order; see `extract`. regions: those of its parts too."""
@@ -263,6 +269,49 @@ class Model:
     def evidence(self, features: Features) -> Evidence:
         """Return what scorers take, from the features of pictures."""
         return self.parts.classifier.evidence(features)
+
+
+_MOST_LEANS = 3
+
+
+class Explainer:
+    """Explains guesses for the pictures of some evidence."""
+
+    def __init__(self, parts: ModelParts, evidence: Evidence) -> None:
+        self._parts = parts
+        self._evidence = evidence
+        self._trained = parts.space.rows(parts.trained)
+
+    def explanation(self, image: int, label: Label, vector: Float32[np.ndarray, " dim"]) -> Explanation:
+        """Explain one guess for the image at this row. vector: of the label, unit length."""
+        return Explanation(self._path(label), self._leans_on(image, vector))
+
+    def _path(self, label: Label) -> tuple[str, ...]:
+        taxonomy = self._parts.taxonomy
+        if label.id not in taxonomy:
+            return ()
+        return tuple(taxonomy.synset(synset_id).name for synset_id in taxonomy.hypernym_paths(label.id)[0])
+
+    def _leans_on(self, image: int, vector: Float32[np.ndarray, " dim"]) -> tuple[TrainedShare, ...]:
+        """Return each trained label's share in the kernel score of the guess, or in the sum of probability x cosine if
+        the model has no kernel; negative contributions are left out.
+        """
+        kernel = self._parts.kernel
+        if kernel is None:
+            lean = np.maximum(self._evidence.probabilities[image] * (self._trained @ vector), 0)
+        else:
+            query = kernel_queries(self._evidence.features[image : image + 1], kernel.axes)
+            lean = np.maximum(leans(vector, self._trained, kernel, query)[0], 0)
+        total = float(lean.sum())
+        if total <= 0:
+            return ()
+        best = np.argsort(-lean, kind="stable")[:_MOST_LEANS]
+        ids = self._parts.trained_ids
+        return tuple(
+            TrainedShare(self._parts.space.labels[self._parts.space.labels.position(ids[i])], float(lean[i]) / total)
+            for i in best.tolist()
+            if lean[i] > 0
+        )
 
 
 class LabelRun:

@@ -14,7 +14,7 @@ from devise.space.labelspace import placed
 from devise.space.prior import Standing
 from devise.taxonomy.everyday import everyday_senses
 from devise.taxonomy.genus import genus_of_definition, head_phrase
-from devise.taxonomy.morphology import base_forms, normalise
+from devise.taxonomy.lexicon import base_forms, normalise
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import NamedSense, Taxonomy
 from devise.text.phrases import term_key

@@ -19,7 +19,6 @@ from devise.errors import PHOTOS_EXTRA, VIDEO_EXTRA, PictureError, UsageError
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import make_scorer
-from devise.model.threads import one_thread
 from devise.search.photofacts import PhotoFact
 from devise.search.rows import Rows
 from devise.search.store import Header, Known, PhotoStore
@@ -28,7 +27,7 @@ from devise.space.evidence import log_sum_exp
 from devise.vision.decoding import picture_bytes
 from devise.vision.folders import Found, find_pictures, is_video
 from devise.vision.metadata import read_metadata, sidecar_time
-from devise.vision.pipeline import Extracted
+from devise.vision.pipeline import Extracted, one_thread
 
 __all__ = [
     "BEST",

@@ -20,7 +20,7 @@ from devise.model.typed import TypedLabel, asked_name, parse_lines, user_id
 from devise.model.word_senses import Meanings
 from devise.search.expression import Expression, parse_expression, understood
 from devise.search.results import Filters, filters_of, likeness
-from devise.serve.photos import PhotoSearch, PhotosFound
+from devise.serve.photos import IndexedPhotos, PhotosFound
 from devise.serve.problems import ServiceError
 from devise.serve.schema import (
     Hit,
@@ -361,7 +361,7 @@ def _by_words(
         query=words,
         label=asked.chosen.name,
         gloss=asked.chosen.gloss,
-        photos=_searched(shelf, found),
+        photos=found.searched,
         hits=shelf.hits(found, "probability"),
         taken=taken,
         others=others,
@@ -391,14 +391,10 @@ def _by_any(
         query=words,
         label=words if asked.terms else ", ".join(label.name for label in asked.words),
         gloss="",
-        photos=_searched(shelf, found),
+        photos=found.searched,
         hits=shelf.hits(found, "probability"),
         notes=[*notes, *found.notes],
     )
-
-
-def _searched(shelf: _Shelf, found: PhotosFound) -> int:
-    return len(shelf.photos) if found.searched is None else found.searched
 
 
 def _senses(parts: ModelParts, label: TypedLabel, asked: Asked) -> tuple[Sense | None, list[Sense]]:
@@ -426,7 +422,7 @@ def _kinds(parts: ModelParts, found: PhotosFound, sense: str) -> list[Sense]:
     return [_sense(meanings, parts, kind, photos) for kind, photos in counts.most_common(_KINDS)]
 
 
-def require_photo(photos: PhotoSearch, photo: int) -> None:
+def require_photo(photos: IndexedPhotos, photo: int) -> None:
     """Raise ServiceError 404 if the index has no photo of this number."""
     if photo >= len(photos):
         raise ServiceError(404, "unknown", f"the index has no photo {photo}")

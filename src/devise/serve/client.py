@@ -89,22 +89,18 @@ class Client:
         regions: bool = False,
     ) -> LabelAnswer:
         """Name what is in a picture; picture: the bytes of a file. See `LabelOptions` for the rest."""
-        options: dict[str, Any] = {
-            "top": top,
-            "method": list(methods),
-            "candidates": candidates,
-            "own": own,
-            "explain": explain,
-            "standings": standings,
-        }
-        if under is not None:
-            options["under"] = under
-        if sure is not None:
-            options["sure"] = sure
-        if regions:
-            options["regions"] = True
-        if reject is not None:
-            options["reject"] = reject
+        options = _given(
+            top=top,
+            method=list(methods),
+            candidates=candidates,
+            under=under,
+            own=own,
+            reject=reject,
+            explain=explain,
+            standings=standings,
+            sure=sure,
+            regions=regions or None,
+        )
         form = {"labels": labels} if labels else {}  # not in the address, which must stay short
         return self._asked(LabelAnswer, "POST", "/v1/label", params=options, data=form, files={"file": picture})
 
@@ -132,23 +128,13 @@ class Client:
         sense: id of the noun's intended sense. like: number of the photo, instead of words.
         reject: see `Wanted`. since, until, folders, rating: see `filters_of`. index, lang: of `options`.
         """
-        asked: dict[str, Any] = {
-            "q": words or None,
-            "sense": sense,
-            "like": like,
-            "top": top,
-            "reject": reject,
-            "since": since,
-        }
-        asked |= {"until": until, "in": list(folders) or None, "rating": rating, "index": index, "lang": lang}
-        params = {name: value for name, value in asked.items() if value is not None}
+        asked = _given(q=words or None, sense=sense, like=like, top=top, reject=reject, since=since, until=until)
+        params = asked | _given(**{"in": list(folders) or None}, rating=rating, index=index, lang=lang)
         return self._asked(Hits, "GET", "/v1/search", params=params)
 
     def photos(self, *, top: int = 8, first: int | None = None, index: str | None = None) -> PhotoList:
         """Return photos spread over an index of the service, or those from number `first` on."""
-        asked: dict[str, Any] = {"top": top, "first": first, "index": index}
-        params = {name: value for name, value in asked.items() if value is not None}
-        return self._asked(PhotoList, "GET", "/v1/photos", params=params)
+        return self._asked(PhotoList, "GET", "/v1/photos", params=_given(top=top, first=first, index=index))
 
     def correct(
         self,
@@ -162,8 +148,7 @@ class Client:
     ) -> Corrected:
         """Accept or reject a name of a photo; it is in the photo's sidecar when this returns. See `CorrectionAsked`."""
         body = CorrectionAsked(photo=photo, name=name, verdict=verdict, instead_of=instead_of, index=index)
-        params = {} if lang is None else {"lang": lang}
-        return self._asked(Corrected, "PUT", "/v1/corrections", json=body.model_dump(), params=params)
+        return self._asked(Corrected, "PUT", "/v1/corrections", json=body.model_dump(), params=_given(lang=lang))
 
     def options(self) -> Options:
         """Return the indexes and languages of the service, and whether it keeps corrections."""
@@ -199,6 +184,10 @@ class Client:
         if answer.is_success:
             return answer
         raise _failure(answer)
+
+
+def _given(**params: Any) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _failure(answer: httpx.Response) -> DeviseError:

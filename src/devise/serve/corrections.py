@@ -17,7 +17,7 @@ from devise.labels import Label
 from devise.model.labeller import Model
 from devise.model.typed import TypedLabel, parse_labels, user_id
 from devise.serve.catalogue import Lang, only_known, require_photo, said_of
-from devise.serve.photos import PhotoSearch
+from devise.serve.photos import IndexedPhotos
 from devise.serve.problems import ServiceError, busy
 from devise.serve.schema import Corrected, CorrectionAsked
 from devise.serve.service import Service
@@ -64,7 +64,7 @@ class _Turns:
         self._locks: WeakValueDictionary[Path | None, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, photos: PhotoSearch, photo: int) -> AsyncIterator[None]:
+    async def of(self, photos: IndexedPhotos, photo: int) -> AsyncIterator[None]:
         """Wait for the turn; ServiceError 429 if that takes too long."""
         lock = self._locks.setdefault(photos.path(photo), asyncio.Lock())
         try:
@@ -106,7 +106,7 @@ def _changes(service: Service, model: Model, label: Label, asked: CorrectionAske
 
 
 def _changed(
-    photos: PhotoSearch, number: int, changes: Sequence[Correction], undone: str | None
+    photos: IndexedPhotos, number: int, changes: Sequence[Correction], undone: str | None
 ) -> tuple[Correction, ...]:
     """Change the sidecar of a photo; return all corrections of the photo.
 

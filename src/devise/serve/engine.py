@@ -14,7 +14,7 @@ from devise.errors import counted
 from devise.serve.limits import Limits
 from devise.serve.problems import busy, late
 from devise.vision.backbone import Backbone
-from devise.vision.decoder_process import Decoder, PictureReader
+from devise.vision.decoder_process import Decoder
 from devise.vision.pipeline import Extracted, cores
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Engine:
         limits: Limits,
         *,
         workers: int | None = None,
-        reader: Callable[[], PictureReader] | None = None,
+        reader: Callable[[], Decoder] | None = None,
         maps: "Callable[[], FeatureMaps] | None" = None,
         on_block: Callable[[int], None] = lambda size: None,
     ) -> None:
@@ -142,7 +142,7 @@ class Engine:
         self._ready.put(None)
         self._scorer.join()
 
-    def _work(self, reader: PictureReader) -> None:
+    def _work(self, reader: Decoder) -> None:
         while (job := self._queue.get()) is not None:
             with self._admission:
                 self._waiting -= job.weight
@@ -153,7 +153,7 @@ class Engine:
             job.picture = b""  # which this frame would hold until the next one comes
         reader.close()
 
-    def _take(self, job: _Job, reader: PictureReader) -> None:
+    def _take(self, job: _Job, reader: Decoder) -> None:
         try:
             if monotonic() > job.deadline:
                 raise late()
@@ -169,7 +169,7 @@ class Engine:
         else:
             self._ready.put(job)
 
-    def _extracted(self, picture: bytes, reader: PictureReader, regions: bool) -> Extracted:
+    def _extracted(self, picture: bytes, reader: Decoder, regions: bool) -> Extracted:
         if not regions:
             plane = reader.plane(picture, self._backbone.preprocessing)
             return Extracted(b"", self._backbone.features(plane[None])[0], None)

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol, runtime_checkable
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -18,12 +18,12 @@ from devise.model.labeller import Model
 from devise.model.rejection import Reject
 from devise.search.expression import Expression
 from devise.search.photofacts import FactColumns
-from devise.search.query import PhotoSearch as IndexSearch
+from devise.search.query import PhotoSearch
 from devise.search.results import Filters, Hits
 from devise.serve.engine import Engine
 from devise.serve.problems import late
 
-__all__ = ["PhotoHit", "PhotoSearch", "PhotosFound", "Thumbnails", "open_indexes", "open_photos"]
+__all__ = ["IndexedPhotos", "PhotoHit", "PhotosFound", "Thumbnails", "open_indexes", "open_photos"]
 
 _LOG = logging.getLogger("devise.serve")
 _SIDE = 320  # pixels of a thumbnail's longer side
@@ -36,77 +36,85 @@ _State = tuple[Path, int, int, int]
 
 
 class PhotoHit(NamedTuple):
-    """A photo that was found.
-
-    photo: its number in the index. name: to show. score: higher is better. label: its top label among all labels, None
-    if unknown.
-    """
+    """A photo that was found. photo: its number in the index. label: its top label among all, None if unknown."""
 
     photo: int
-    name: str
     score: float
     label: Label | None = None
 
 
 class PhotosFound(NamedTuple):
-    """Photos best first, notes on how the words were read, and the number of photos searched, None for all."""
+    """Photos best first, notes on how the words were read, and the number of photos searched."""
 
     hits: Sequence[PhotoHit]
-    notes: Sequence[str] = ()
-    searched: int | None = None
+    notes: Sequence[str]
+    searched: int
 
 
-@runtime_checkable
-class PhotoSearch(Protocol):
-    """A photo index open for reading; thread-safe."""
+class IndexedPhotos:
+    """A photo index open for reading; thread-safe. A photo's number is its position; only indexed paths are opened.
+
+    root: the common folder of all photos.
+    """
+
+    def __init__(self, search: PhotoSearch) -> None:
+        self._search = search
+        self._numbers = {path: number for number, path in enumerate(FactColumns.made(search.rows.facts).paths())}
+        folders = {os.path.dirname(path) for path in self._numbers}
+        self.root = os.path.commonpath(folders) if folders else ""
 
     def __len__(self) -> int:
-        """Number of photos in the index."""
+        return len(self._search)
 
-    @property
-    def root(self) -> str:
-        """Return the common folder of all photos."""
-
-    def in_language(self, model: Model) -> "PhotoSearch":
+    def in_language(self, model: Model) -> "IndexedPhotos":
         """Return the same index with the names of a model that differs in nothing else."""
+        other = copy.copy(self)
+        other._search = self._search.in_language(model)
+        return other
 
     def find(
-        self,
-        asked: Expression,
-        top: int,
-        reject: Reject,
-        check: Callable[[], None],
-        filters: Filters = _NO_FILTERS,
+        self, asked: Expression, top: int, reject: Reject, check: Callable[[], None], filters: Filters = _NO_FILTERS
     ) -> PhotosFound:
         """Return at most `top` photos of any of these nouns or other words, or of these terms.
 
         check: called again and again; what it raises ends the search. DeviseError if the words are unknown.
         """
+        return self._told(self._search.find(asked.wanted(reject=reject, filters=filters), top, check=check))
 
     def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
         """Return the numbers of the photos that pass, in the order of their paths, and notes."""
+        places, notes = self._search.passing(filters)
+        return places.tolist(), notes
 
     def labels_of(self, photos: Sequence[int]) -> Sequence[Label | None]:
         """Return the top label of each of these photos, None if unknown. They must be in the index."""
+        return self._search.labels_of(np.array(photos, dtype=np.int64))
 
     def like(self, photo: int, top: int) -> PhotosFound:
         """Return at most `top` other photos, most similar first. The photo must be in the index."""
+        return self._told(self._search.like(photo, top))
 
-    def path(self, photo: int) -> Path | None:
-        """Return the path of a photo; None if there is no such photo."""
+    def _told(self, found: Hits) -> PhotosFound:
+        hits = [PhotoHit(self._numbers[hit.path], hit.score, hit.label) for hit in found.hits]
+        return PhotosFound(hits, found.notes, found.photos)
 
     def shown_path(self, photo: int) -> str:
         """Return the path below the common folder of all photos. The photo must be in the index."""
+        return text_name(os.path.relpath(self._search.rows.facts[photo].path, self.root))
+
+    def path(self, photo: int) -> Path | None:
+        """Return the path of a photo; None if there is no such photo."""
+        return Path(self._search.rows.facts[photo].path) if 0 <= photo < len(self) else None
 
 
-def open_photos(index: Path, model: Model) -> PhotoSearch:
+def open_photos(index: Path, model: Model) -> IndexedPhotos:
     """Read the photo index in a directory; PhotoIndexError if absent or of another model."""
     from devise.search.nearest_photos import open_search
 
-    return _Indexed(open_search(model, index, often=True))
+    return IndexedPhotos(open_search(model, index, often=True))
 
 
-def open_indexes(indexes: Sequence[Path], model: Model) -> dict[str, PhotoSearch]:
+def open_indexes(indexes: Sequence[Path], model: Model) -> dict[str, IndexedPhotos]:
     """Open indexes by the names of their folders, with those above until the names differ; see `open_photos`.
 
     UsageError for one that is given twice.
@@ -126,54 +134,6 @@ def _depths(places: Sequence[Path]) -> list[int]:
         )
         for one in places
     ]
-
-
-class _Indexed:
-    """An index made by `devise index`. A photo's number is its position; only indexed paths are ever opened."""
-
-    def __init__(self, search: IndexSearch) -> None:
-        self._search = search
-        self._numbers = {path: number for number, path in enumerate(FactColumns.made(search.rows.facts).paths())}
-        folders = {os.path.dirname(path) for path in self._numbers}
-        self.root = os.path.commonpath(folders) if folders else ""
-
-    def __len__(self) -> int:
-        return len(self._search)
-
-    def in_language(self, model: Model) -> "_Indexed":
-        other = copy.copy(self)
-        other._search = self._search.in_language(model)
-        return other
-
-    def find(
-        self,
-        asked: Expression,
-        top: int,
-        reject: Reject,
-        check: Callable[[], None],
-        filters: Filters = _NO_FILTERS,
-    ) -> PhotosFound:
-        return self._told(self._search.find(asked.wanted(reject=reject, filters=filters), top, check=check))
-
-    def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
-        places, notes = self._search.passing(filters)
-        return places.tolist(), notes
-
-    def labels_of(self, photos: Sequence[int]) -> Sequence[Label | None]:
-        return self._search.labels_of(np.array(photos, dtype=np.int64))
-
-    def like(self, photo: int, top: int) -> PhotosFound:
-        return self._told(self._search.like(photo, top))
-
-    def _told(self, found: Hits) -> PhotosFound:
-        hits = [PhotoHit(self._numbers[hit.path], Path(hit.path).name, hit.score, hit.label) for hit in found.hits]
-        return PhotosFound(hits, found.notes, found.photos)
-
-    def shown_path(self, photo: int) -> str:
-        return text_name(os.path.relpath(self._search.rows.facts[photo].path, self.root))
-
-    def path(self, photo: int) -> Path | None:
-        return Path(self._search.rows.facts[photo].path) if 0 <= photo < len(self) else None
 
 
 class Thumbnails:

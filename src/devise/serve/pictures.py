@@ -98,7 +98,7 @@ def picture_routes(service: Service) -> APIRouter:
         """Return the picture as a unit vector of the label space, near its likely labels."""
         service.engine.refuse_if_full()
         async with service.bodies.upload(request) as upload:
-            submitted = service.engine.submit(upload.taken(), (service.embedder,))
+            submitted = service.engine.submit(upload.taken(), (service.model.embedded,))
             found = await _answered(service, request, submitted)
         if found is None:
             return Response(status_code=499)

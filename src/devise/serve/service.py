@@ -6,49 +6,31 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
 
-from devise.arrays import Float32
-from devise.errors import DeviseError
+from devise.errors import DeviseError, UsageError
 from devise.model.hedges import Hedger
 from devise.model.labeller import Model
-from devise.model.scorers import make_scorer
 from devise.serve.bodies import Bodies
 from devise.serve.engine import Engine
 from devise.serve.labelmap import BRANCHES, Plane
 from devise.serve.limits import Limits
 from devise.serve.own_labels import OwnLabels
-from devise.serve.photos import PhotoSearch, Thumbnails
+from devise.serve.photos import IndexedPhotos, Thumbnails
 from devise.serve.problems import ServiceError, busy
 from devise.serve.runs import Runs
 from devise.serve.schema import LabelMap
 from devise.serve.telemetry import Metrics
-from devise.space.embedding import FusedScorer
-from devise.vision.pipeline import Extracted, cores
+from devise.taxonomy.languages import CODES
+from devise.vision.pipeline import cores
 
-__all__ = ["Embedder", "Service"]
+__all__ = ["Service", "open_languages"]
 
 _Found = TypeVar("_Found")
-
-
-@dataclass(eq=False)
-class Embedder:
-    """A task of the engine: pictures as unit vectors of the label space, as `Model.embed` makes them."""
-
-    model: Model
-
-    def __post_init__(self) -> None:
-        scorer = make_scorer(self.model.parts, "fused", self.model.parts.space.subset([0]))
-        assert isinstance(scorer, FusedScorer)
-        self._scorer = scorer
-
-    def __call__(self, block: Sequence[Extracted], /) -> list[Float32[np.ndarray, " dim"]]:
-        """Return one vector per picture."""
-        features = np.stack([one.features for one in block if one.features is not None])
-        return list(self._scorer.queries(self.model.parts.classifier.evidence(features)))
 
 
 @dataclass(eq=False)
@@ -61,7 +43,7 @@ class Service:
 
     model: Model
     own: OwnLabels
-    indexes: Mapping[str, PhotoSearch] = field(default_factory=dict)
+    indexes: Mapping[str, IndexedPhotos] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     languages: Mapping[str, Model] = field(default_factory=dict)
     corrections: bool = False
@@ -75,9 +57,8 @@ class Service:
             self.model.backbone(), self.limits, on_block=self.metrics.blocks.observe, maps=self.model.feature_maps
         )
         self.thumbnails = Thumbnails(self.engine, self.limits.seconds)
-        self.embedder = Embedder(self.model)
         self._making = threading.RLock()
-        self._translated: dict[tuple[str, str], PhotoSearch] = {}
+        self._translated: dict[tuple[str, str], IndexedPhotos] = {}
         self._hedgers: dict[Model, Hedger] = {}
         self._names: dict[Model, tuple[str, ...]] = {}
         self._maps: dict[Model, bytes] = {}
@@ -126,7 +107,7 @@ class Service:
             return self._plane
 
     @property
-    def photos(self) -> PhotoSearch | None:
+    def photos(self) -> IndexedPhotos | None:
         """Return the first index, None without one."""
         return next(iter(self.indexes.values()), None)
 
@@ -139,7 +120,7 @@ class Service:
             raise ServiceError(404, "language", f"no language {language!r} in this service: it has {known}")
         return self.languages[language]
 
-    def index(self, name: str | None, language: str | None) -> PhotoSearch:
+    def index(self, name: str | None, language: str | None) -> IndexedPhotos:
         """Return an index by name; None is the first. ServiceError 404 for one that the service was not given."""
         if not self.indexes:
             raise ServiceError(404, "no_index", "this service has no photo index, so there is nothing to search")
@@ -220,3 +201,25 @@ def _in_thread(work: Callable[[], _Found]) -> "Future[_Found]":
     except RuntimeError as error:  # the system allows no more threads
         done.set_exception(error)
     return done
+
+
+_ENGLISH = ("en", "eng")
+
+
+def open_languages(load: Callable[[str | None], Model], asked: Sequence[str]) -> dict[str, Model]:
+    """Return a model for each language, by code; the first is the default, and English is always there.
+
+    load: makes the model of the first one. asked: codes ("fr", "fra", "en") or files of names, which are called by
+    their names without endings. UsageError for an unknown language, or for two of one code.
+    """
+    found: dict[str, Model] = {}
+    short = {three: two for two, three in CODES.items()}
+    wanted = [None if one.strip().lower() in _ENGLISH else one for one in asked]
+    for language in wanted if None in wanted else [*wanted, None]:
+        model = next(iter(found.values())).in_language(language) if found else load(language)
+        names = model.parts.taxonomy.language
+        code = "en" if names is None else short.get(names.code, Path(names.code).stem)
+        if code in found:
+            raise UsageError(f"duplicate language {code}: give each once")
+        found[code] = model
+    return found

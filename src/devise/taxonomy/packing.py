@@ -24,34 +24,12 @@ from devise.arrays import Int64
 from devise.errors import TaxonomyError
 from devise.taxonomy.synsets import NounTables
 
-__all__ = ["FORMAT_VERSION", "pack", "unpack"]
+__all__ = ["BLOCKS", "FORMAT_VERSION", "MAGIC", "unpack"]
 
 FORMAT_VERSION = 1
-_MAGIC = "devise-taxonomy"
-_NAMES = ("licence", "gaps", "lemmas", "senses", "parents", "targets", "instance", "exceptions", "glosses")
+MAGIC = "devise-taxonomy"
+BLOCKS = ("licence", "gaps", "lemmas", "senses", "parents", "targets", "instance", "exceptions", "glosses")
 _REMEDY = "build it again with python -m tools.pack_wordnet, or install devise again"
-
-Numbers = Int64[np.ndarray, "_numbers"]
-
-
-def pack(tables: NounTables) -> bytes:
-    """Pack the tables into the bytes of a file; equal tables give equal bytes."""
-    parents = np.bincount(tables.child, minlength=len(tables.offsets))
-    plain = {
-        "licence": tables.licence.encode(),
-        "gaps": _bytes(np.diff(tables.offsets, prepend=0), "<i4"),
-        "lemmas": tables.lemmas.encode(),
-        "senses": tables.senses.tobytes(),
-        "parents": _bytes(parents, "u1"),
-        "targets": _bytes(tables.parent, "<i4"),
-        "instance": tables.instance.astype("u1").tobytes(),
-        "exceptions": tables.exceptions.encode(),
-        "glosses": tables.glosses().encode(),
-    }
-    stored = {name: plain[name] if name == "licence" else zlib.compress(plain[name], 9) for name in _NAMES}
-    header = {"blocks": [[name, len(stored[name]), len(plain[name])] for name in _NAMES]}
-    body = json.dumps(header).encode() + b"\n" + b"".join(stored[name] for name in _NAMES)
-    return f"{_MAGIC} {FORMAT_VERSION} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
 def unpack(data: bytes) -> NounTables:
@@ -89,20 +67,13 @@ def unpack(data: bytes) -> NounTables:
 def _check_first_line(first: bytes, body: bytes) -> None:
     """Refuse anything but a complete, unchanged taxonomy file of this format version."""
     words = first.decode("ascii", "replace").split(" ") if len(first) < 200 else []
-    if len(words) != 3 or words[0] != _MAGIC:
-        raise TaxonomyError(f"expected a file that starts with {_MAGIC!r}, got another kind of file: {_REMEDY}")
+    if len(words) != 3 or words[0] != MAGIC:
+        raise TaxonomyError(f"expected a file that starts with {MAGIC!r}, got another kind of file: {_REMEDY}")
     if words[1] != str(FORMAT_VERSION):
         raise TaxonomyError(f"expected taxonomy format {FORMAT_VERSION}, got format {words[1]}: {_REMEDY}")
     if words[2] != hashlib.sha256(body).hexdigest():
         raise TaxonomyError(f"the taxonomy file is truncated or changed (its SHA-256 differs): {_REMEDY}")
 
 
-def _bytes(numbers: Numbers, kind: str) -> bytes:
-    narrow = numbers.astype(kind)
-    if not np.array_equal(narrow, numbers):
-        raise TaxonomyError(f"a number up to {int(numbers.max())} does not fit the file's {kind}: split the taxonomy")
-    return narrow.tobytes()
-
-
-def _numbers(data: bytes) -> Numbers:
+def _numbers(data: bytes) -> Int64[np.ndarray, "_numbers"]:
     return np.frombuffer(data, dtype="<i4").astype(np.int64)

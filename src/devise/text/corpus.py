@@ -2,14 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import floor
 from pathlib import Path
 
 from devise.errors import TextError, UsageError
-from devise.files import atomic_write
 from devise.text.documents import Document, tagged
 from devise.text.phrases import PhraseJoiner, term_key
 from devise.text.readers import DATA_FILES, NOUN_FILE, open_corpus
@@ -26,11 +25,9 @@ __all__ = [
     "document_tokens",
     "lead_of",
     "parse_source",
-    "read_phrases",
     "read_tokens",
     "sentences",
     "taken",
-    "write_tokens",
 ]
 
 LONGEST_SENTENCE = 1000
@@ -98,10 +95,11 @@ def taken(number: int, share: Fraction) -> bool:
 
 @dataclass(slots=True)
 class CorpusTally:
-    """Counts of the input so far, including everything left out. Grows while `sentences` runs.
+    """Counts of the input so far, and of what is left out, by reason. Grows while `sentences` runs.
 
-    passed_over: documents that a fraction of `repeat` leaves out.
-    empty: documents (for `write_tokens`, sentences) without a word.
+    documents: in the corpus; tokens and sentences are counted where the text is split into words. empty: documents
+    without a word. passed_over: documents that a fraction of `repeat` leaves out.
+    pages: of dumps; the next three: see `NoArticle`. unparsed: pages whose wikitext the parser gives up.
     """
 
     documents: int = 0
@@ -109,6 +107,16 @@ class CorpusTally:
     tokens: int = 0
     empty: int = 0
     passed_over: int = 0
+    pages: int = 0
+    redirects: int = 0
+    other_namespaces: int = 0
+    other_models: int = 0
+    unparsed: int = 0
+
+    def add(self, other: "CorpusTally") -> None:
+        """Add the counts of another tally."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 def sentences(
@@ -141,29 +149,8 @@ def sentences(
                     yield sentence
 
 
-def write_tokens(path: Path, sentences: Iterable[Sequence[str]]) -> CorpusTally:
-    """Write one sentence per line, tokens separated by a space, so that later epochs need not tokenise again.
-
-    The file is whole or not there. Empty sentences are not written but counted. TextError if a token is
-    empty or holds a space or a line end.
-    """
-    tally = CorpusTally()
-    with atomic_write(path) as file:
-        for number, sentence in enumerate(sentences, start=1):
-            if not sentence:
-                tally.empty += 1
-                continue
-            line = " ".join(sentence)
-            if line.count(" ") != len(sentence) - 1 or "\n" in line or "" in sentence:
-                raise TextError(f"sentence {number} contains a token that is empty or has a space: {line[:60]!r}")
-            file.write(line + "\n")
-            tally.sentences += 1
-            tally.tokens += len(sentence)
-    return tally
-
-
 def read_tokens(path: Path) -> Iterator[list[str]]:
-    """The sentences that `write_tokens` wrote; TextError names a line that is not UTF-8."""
+    """Yield the sentences of a file of tokens, one per line; TextError names a line that is not UTF-8."""
     for number, raw in numbered_lines(path, TextError, own=True):
         yield decoded(raw, path, number, TextError, own=True).rstrip("\n").split(" ")
 
@@ -243,12 +230,6 @@ class TextFiles:
                 tally.empty += not joined
                 tally.tokens += len(joined)
                 yield joined
-
-
-def read_phrases(path: Path) -> tuple[str, ...]:
-    """Read one phrase per line, ignoring blank lines. TextError names a line that is not UTF-8."""
-    lines = (decoded(raw, path, number, TextError).strip() for number, raw in numbered_lines(path, TextError))
-    return tuple(filter(None, lines))
 
 
 def _hash(path: Path) -> str:

@@ -15,8 +15,8 @@ from devise.files import check_encoding, decode_line
 
 __all__ = ["COMPRESSIONS", "READ_ERRORS", "Watch", "decoded", "inner_suffix", "numbered_lines", "open_bytes"]
 
-COMPRESSIONS = (".bz2", ".dz", ".gz", ".xz")
-"""Name endings of compressed files that can be read; `.dz` is gzip with an index."""
+COMPRESSIONS = (".bz2", ".gz", ".xz")
+"""Name endings of compressed files that can be read."""
 
 Watch = Callable[[int], None]
 """Is told how many more bytes of the file, as it lies on the disk, were read."""
@@ -111,7 +111,7 @@ def _opened(file: io.FileIO, path: Path, watch: Watch | None) -> io.BufferedIOBa
         start = buffered.peek(_LONGEST_MARK)
         ending = next((of for mark, of in _MARKS.items() if start.startswith(mark)), "")
     match ending:
-        case ".gz" | ".dz":
+        case ".gz":
             return gzip.GzipFile(fileobj=buffered, mode="rb")
         case ".xz":
             return lzma.LZMAFile(buffered, "rb")

@@ -10,24 +10,20 @@ from collections.abc import Collection, Iterator
 from itertools import chain
 from lzma import LZMAError
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from devise.errors import UsageError, VectorsError, counted
-from devise.files import atomic_write
 from devise.text.streams import COMPRESSIONS, inner_suffix, numbered_lines, open_bytes
-from devise.text.vectors import WordTable, check_writable
-from devise.text.vectorstore import Precision, read_vector_store, write_vector_store
+from devise.text.vectors import WordTable
+from devise.text.vectorstore import read_vector_store
 
 __all__ = [
     "OnBad",
     "read_vector_binary",
     "read_vector_lines",
     "read_vectors",
-    "write_vector_binary",
-    "write_vector_lines",
-    "write_vectors",
 ]
 
 OnBad = Literal["error", "skip"]
@@ -92,29 +88,6 @@ def _is_of_bytes(data: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return any(letter < "\t" for letter in text)
-
-
-def write_vectors(path: Path | str, table: WordTable, *, precision: Precision = "float32", header: bool = True) -> None:
-    """Write word vectors in the format of the extension; the file is whole or not written.
-
-    precision: for `.safetensors` only. header: for `.txt` only; False writes GloVe's form.
-    Only `.safetensors` keeps the counts.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if precision not in get_args(Precision) or (precision != "float32" and suffix != ".safetensors"):
-        raise UsageError(f"{path}: {suffix} cannot store {precision}: write float16 and int8 as .safetensors")
-    if not header and suffix != ".txt":
-        raise UsageError(f"{path}: only .txt can be written without a header, not {suffix}")
-    match suffix:
-        case ".safetensors":
-            write_vector_store(path, table, precision=precision)
-        case ".bin":
-            write_vector_binary(path, table)
-        case ".txt" | ".vec":
-            write_vector_lines(path, table, header=header)
-        case _:
-            raise VectorsError(f"{path}: expected a name that ends in {_KNOWN}")
 
 
 class _WordRows:
@@ -230,22 +203,6 @@ def read_vector_lines(
     return rows.table(path, dim)
 
 
-def write_vector_lines(path: Path, table: WordTable, *, header: bool = True) -> None:
-    """Write one word and its numbers per line, whole or not at all; every float32 can be read back exactly.
-
-    header: word2vec's and fastText's first line "words dim"; False gives GloVe's form.
-    VectorsError if a word holds a blank, a line end or a NUL byte: this form cannot tell where such a word ends.
-    """
-    check_writable(table.words, " \t\n\r\0")
-    line = "%s" + " %.9g" * table.dim + "\n"
-    with atomic_write(path) as opened:
-        file = opened
-        if header:
-            file.write(f"{len(table)} {table.dim}\n")
-        for word, vector in zip(table.words, table.vectors, strict=True):
-            file.write(line % (word, *vector.tolist()))
-
-
 def _fields(path: Path) -> Iterator[_Line]:
     """The lines that are not blank, cut at spaces and tabs."""
     for number, line in numbered_lines(path, VectorsError):
@@ -325,20 +282,6 @@ def read_vector_binary(
             raise VectorsError(f'{path} is empty: expected a first line "words dim"')
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _read_binary(data, path, limit, _WordRows(only, on_bad))
-
-
-def write_vector_binary(path: Path, table: WordTable) -> None:
-    """Write word2vec's form, a line end after each vector; whole or not at all.
-
-    VectorsError if a word holds a space or a control character: readers could not tell where it ends.
-    """
-    check_writable(table.words, " \x7f" + "".join(map(chr, range(0x20))))
-    rows = np.ascontiguousarray(table.vectors, dtype="<f4")
-    with atomic_write(path, "wb") as opened:
-        file = opened
-        file.write(f"{len(table)} {table.dim}\n".encode())
-        for word, row in zip(table.words, rows, strict=True):
-            file.write(word.encode() + b" " + row.tobytes() + b"\n")
 
 
 def _read_binary(data: _Bytes, path: Path, limit: int | None, rows: _WordRows) -> WordTable:

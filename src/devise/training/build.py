@@ -31,7 +31,7 @@ from devise.training.calibration import (
     left_out_folds,
     scattered_folds,
 )
-from devise.training.classlists import IMAGENET, imagenet_ids, read_class_list, row_ids
+from devise.training.classes import IMAGENET, imagenet_ids, read_class_list, row_ids
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photofeatures import PhotoFeatures, photo_features
 from devise.training.sources import Source

@@ -23,8 +23,7 @@ from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.batches import Batch
 from devise.training.classes import kept_photos
 from devise.training.config import OptimizerName, at_least, below_one, recorded
-from devise.training.distributed import Processes
-from devise.training.engine import Group, Outcome, Reporter, TrainingResult, train
+from devise.training.engine import Group, Outcome, Session, TrainingResult, train
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photos import (
     PhotosConfig,
@@ -219,32 +218,31 @@ def run_classifier(
     config: ClassifierConfig,
     inputs: ClassifierInputs,
     out: Path,
-    *,
-    processes: Processes | None = None,
-    report: Reporter | None = None,
-    on_photos: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] = print,
-    overwrite: bool = False,
-    tensorboard: Path | None = None,
+    session: Session,
 ) -> TrainingResult:
     """Train the network and write the bundle; only the first process writes."""
-    together = processes or Processes()
+    together, say = session.together, session.say
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
     samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
     network = make_network(config, len(ids))
     if together.first and isinstance(network, TimmNet):
         check_file(traced_onnx(network))  # a network that no bundle may hold is refused before it is trained
-    pictures, split = split_pictures(samples, truth, network.preprocessing, config, say, on_photos)
+    pictures, split = split_pictures(samples, truth, network.preprocessing, config, say, session.on_photos)
     task = ClassifierTask(pictures, split, network, config, f"{samples.fingerprint()} {' '.join(ids)}")
     outcome = train(
-        task, config, inputs.work / "classifier", processes=together, report=report, tensorboard=tensorboard
+        task,
+        config,
+        inputs.work / "classifier",
+        processes=together,
+        report=session.report,
+        tensorboard=session.tensorboard,
     )
     bundle = base
     if together.first:
         space = bundle_space(base, taxonomy, ids, ids)
         chosen = spread(split[1] if len(split[1]) else split[0])
         made = _model(base, network, config, space, pictures, chosen, outcome, samples)
-        bundle = write_trained(base, made, out, overwrite=overwrite)
+        bundle = write_trained(base, made, out, overwrite=session.overwrite)
     return TrainingResult(bundle, sum(map(len, split)), len(ids), outcome)
 
 

@@ -108,9 +108,7 @@ def parse_settings(settings: list[str]) -> dict[str, object]:
 
 def _read(file: Path) -> dict[str, object]:
     try:
-        return dict(tomllib.loads(read_text(file, UsageError)))
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read ({reason_of(error)}): give a TOML file") from None
+        return dict(tomllib.loads(read_text(file, UsageError, cure="give a TOML file")))
     except RecursionError:
         raise UsageError(f"{file} is not TOML (nested too deeply): write lines like rate = 0.1") from None
     except ValueError as error:

@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "Progress",
     "Reporter",
+    "Session",
     "Task",
     "TrainingResult",
     "load_checkpoint",
@@ -78,6 +79,21 @@ class Task(Protocol):
 
 Reporter = Callable[[int, int, int, float], object]
 """Hears after every step: the epoch from 0, the step from 1, the steps of an epoch, the loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How a job runs: in which processes, and what hears of it; in all but the first process nothing does.
+
+    on_photos: called with photos done and photos in all. overwrite: an existing bundle. tensorboard: folder of scalars.
+    """
+
+    together: Processes
+    say: Callable[[str], None]
+    report: Reporter | None = None
+    on_photos: Callable[[int, int], None] | None = None
+    overwrite: bool = False
+    tensorboard: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from devise.training.batches import Batch
 from devise.training.classifier import ClassifierInputs, find_labelled
 from devise.training.config import OptimizerName, at_least, recorded
 from devise.training.distributed import Processes
-from devise.training.engine import Group, Outcome, Reporter, TrainingResult, train
+from devise.training.engine import Group, Outcome, Session, TrainingResult, train
 from devise.training.losses import LossName
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photos import (
@@ -162,26 +162,20 @@ def run_finetune(
     config: FinetuneConfig,
     inputs: ClassifierInputs,
     out: Path,
-    *,
-    processes: Processes | None = None,
-    report: Reporter | None = None,
-    on_photos: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] = print,
-    overwrite: bool = False,
-    tensorboard: Path | None = None,
+    session: Session,
 ) -> TrainingResult:
     """Fine-tune network, map and classifier of `inputs.base`, and write the bundle.
 
     The map for random label vectors stays as it was: the control row of a table is then of a frozen network.
     """
-    together = processes or Processes()
+    together, say = session.together, session.say
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
     samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
     trained = tuple(base.labels.ids[place] for place in base.trained.tolist())
     space = bundle_space(base, taxonomy, ids, trained)
     facts = base.manifest.backbone
     network = restored_network(base.part_bytes(BACKBONE), facts.architecture, len(trained), facts.features)
-    pictures, split = split_pictures(samples, truth, base.preprocessing(), config, say, on_photos)
+    pictures, split = split_pictures(samples, truth, base.preprocessing(), config, say, session.on_photos)
     photos = sum(map(len, split))
     module = Tuned(network, base.surgery_map(), space.rows(ids), base.classifier())
     row_of = {label_id: row for row, label_id in enumerate(trained)}
@@ -189,7 +183,14 @@ def run_finetune(
     data = f"{samples.fingerprint()} {' '.join(ids)} {base.manifest.to_json()}"
     task = FinetuneTask(pictures, split, module, columns, config, data)
     before = _before(task, together)
-    outcome = train(task, config, inputs.work / "finetune", processes=together, report=report, tensorboard=tensorboard)
+    outcome = train(
+        task,
+        config,
+        inputs.work / "finetune",
+        processes=together,
+        report=session.report,
+        tensorboard=session.tensorboard,
+    )
     if together.first:
         tuned, surgery = _network(module, base), module.map.detach().cpu().numpy()
         chosen = spread(split[1] if len(split[1]) else split[0])
@@ -205,7 +206,7 @@ def run_finetune(
             tuned,
             temperatures=best_temperatures(base, space, surgery, tuned.classifier, features, shown),
         )
-        base = write_trained(base, made, out, overwrite=overwrite)
+        base = write_trained(base, made, out, overwrite=session.overwrite)
         _tell_if_worse(before, outcome, say)
     return TrainingResult(base, photos, len(ids), outcome, before)
 

@@ -18,7 +18,7 @@ from devise.bundle.manifest import Provenance
 from devise.bundle.parts import BACKBONE
 from devise.errors import UsageError
 from devise.space.evidence import Classifier
-from devise.training.classlists import id_or_name, imagenet_ids, names_of_json
+from devise.training.classes import id_or_name, imagenet_ids, names_of_json
 from devise.training.output import Network
 from devise.vision.cutting import cut_network, halved, load_onnx, network_side, runner
 from devise.vision.foreign import Settings, of_processor, of_timm, settled_preprocessing

@@ -18,8 +18,7 @@ from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import kept_photos
 from devise.training.config import recorded
-from devise.training.distributed import Processes
-from devise.training.engine import Outcome, Reporter, TrainingResult, train
+from devise.training.engine import Outcome, Session, TrainingResult, train
 from devise.training.output import TrainedModel, write_trained
 from devise.training.surgery import (
     FeatureRows,
@@ -82,18 +81,12 @@ def run_surgery(
     config: SurgeryConfig,
     inputs: SurgeryInputs,
     out: Path,
-    *,
-    processes: Processes | None = None,
-    report: Reporter | None = None,
-    on_photos: Callable[[int, int], None] | None = None,
-    say: Say = print,
-    overwrite: bool = False,
-    tensorboard: Path | None = None,
+    session: Session,
 ) -> TrainingResult:
     """Train the map, and the control's, and write the bundle; only the first process writes."""
-    together = processes or Processes()
+    together, say = session.together, session.say
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
-    store = make_store(base, inputs, on_photos, say) if together.first else None
+    store = make_store(base, inputs, session.on_photos, say) if together.first else None
     together.wait()
     store = store or make_store(base, inputs, None, say)
     photos = labelled_features(store, taxonomy, inputs.classes, say)
@@ -101,13 +94,13 @@ def run_surgery(
     start = _start(config, base, space, photos.rows)
     tell_if_none_is_held(held_out(photos.truth, config.holdout, config.seed), config.holdout, say)
     work = inputs.work / "surgery"
-    head, before, outcome = fit_map(photos, space.rows(photos.ids), start, config, work, together, report, tensorboard)
+    head, before, outcome = fit_map(photos, space.rows(photos.ids), start, config, work, session)
     surgery = head.surgery()
     if head.tuned:
         space = _tuned(space, photos.ids, head)
     control = None
     if config.random_row and not config.random_embeddings:
-        control = _control(photos, base, space, config, inputs.work / "random", together, report)
+        control = _control(photos, base, space, config, inputs.work / "random", session)
     made = TrainedModel(
         space,
         surgery,
@@ -117,7 +110,7 @@ def run_surgery(
         hashlib.sha256(photos.key.encode()).hexdigest(),
         temperatures=_temperatures(base, photos, space, surgery, config),
     )
-    bundle = write_trained(base, made, out, overwrite=overwrite) if together.first else base
+    bundle = write_trained(base, made, out, overwrite=session.overwrite) if together.first else base
     return TrainingResult(bundle, len(photos.truth), len(photos.ids), outcome, before)
 
 
@@ -162,9 +155,7 @@ def fit_map(
     start: Surgery,
     config: SurgeryConfig,
     work: Path,
-    together: Processes,
-    report: Reporter | None = None,
-    tensorboard: Path | None = None,
+    session: Session,
 ) -> tuple[SurgeryHead, dict[str, float], Outcome]:
     """The trained head, what the start measured on the photos held out, and the outcome."""
     held = held_out(photos.truth, config.holdout, config.seed)
@@ -172,8 +163,11 @@ def fit_map(
     digest = hashlib.sha256(start.tobytes() + vectors.tobytes()).hexdigest()
     task = SurgeryTask(photos.rows, photos.truth, held, head, config, f"{photos.key} {digest}")
     before = _measured(task)
+    together = session.together
     sampler = task.sampler(together.rank, together.world)
-    outcome = train(task, config, work, processes=together, sampler=sampler, report=report, tensorboard=tensorboard)
+    outcome = train(
+        task, config, work, processes=together, sampler=sampler, report=session.report, tensorboard=session.tensorboard
+    )
     return head, before, outcome
 
 
@@ -219,8 +213,7 @@ def _control(
     space: TargetSpace,
     config: SurgeryConfig,
     work: Path,
-    together: Processes,
-    report: Reporter | None,
+    session: Session,
 ) -> Surgery:
     """The same training with random vectors, those that the row "random" of a table has for the trained labels."""
     labels = LabelSet(Label(i, i) for i in dict.fromkeys((*space.trained, *photos.ids)))
@@ -228,8 +221,9 @@ def _control(
     start = random_start(space.dim, photos.rows, config.seed)
     if config.start == "image-free":
         start = image_free_surgery(random[: len(space.trained)], base.classifier().weight, config.ridge)
+    alone = replace(session, tensorboard=None)
     vectors = random[[labels.position(label_id) for label_id in photos.ids]]
-    head, _, _ = fit_map(photos, vectors, start, replace(config, labels="frozen"), work, together, report)
+    head, _, _ = fit_map(photos, vectors, start, replace(config, labels="frozen"), work, alone)
     return head.surgery()
 
 

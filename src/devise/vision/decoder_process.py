@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeAlias, runtime_checkable
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from devise.vision.limits import PictureLimits
 from devise.vision.preprocessing import Plane, Planes, Preprocessing, WholePlane
 from devise.vision.videos import read_frames
 
-__all__ = ["VIDEO_SECONDS", "Decoder", "PictureReader", "main"]
+__all__ = ["VIDEO_SECONDS", "Decoder", "main"]
 
 VIDEO_SECONDS = 60
 """Processor time for the frames of one video. A minute of 4K without key frames takes half of it."""
@@ -46,26 +46,6 @@ _MALLOC = {  # large blocks go back to the system when they are freed
 
 
 Parts: TypeAlias = tuple[Plane, WholePlane, tuple[int, int]]
-
-
-@runtime_checkable
-class PictureReader(Protocol):
-    """Reads pictures for one thread."""
-
-    def start(self) -> None:
-        """Start before the first picture arrives."""
-
-    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
-        """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
-
-    def planes(self, data: bytes, preprocessing: Preprocessing) -> Parts:
-        """Return the input for the middle of a picture, that for the whole, and its width and height in pixels."""
-
-    def thumbnail(self, path: Path, side: int) -> bytes:
-        """Return a photo as a small JPEG; see `devise.vision.decoding`. The errors of `plane`."""
-
-    def close(self) -> None:
-        """Release its resources."""
 
 
 class Decoder:
@@ -102,14 +82,14 @@ class Decoder:
         return self._process.pid if self._process else None
 
     def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
-        """See `PictureReader`."""
+        """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
         answer = self._ask({"preprocessing": preprocessing.to_dict(), "size": len(data)}, data)
         side = preprocessing.crop
         plane: Plane = np.frombuffer(answer, np.float32).reshape(3, side, side)
         return plane
 
     def planes(self, data: bytes, preprocessing: Preprocessing) -> Parts:
-        """See `PictureReader`."""
+        """Return the input for the middle of a picture, that for the whole, and its width and height in pixels."""
         asked = {"preprocessing": preprocessing.to_dict(), "whole": True, "size": len(data)}
         answer = self._ask(asked, data)
         wide, high, width, height = _SIDES.unpack_from(answer)
@@ -119,7 +99,7 @@ class Decoder:
         return middle.reshape(3, side, side), whole.reshape(3, high, wide), (width, height)
 
     def thumbnail(self, path: Path, side: int) -> bytes:
-        """See `PictureReader`."""
+        """Return a photo as a small JPEG; see `devise.vision.decoding`. The errors of `plane`."""
         return self._ask({"path": os.fspath(path), "side": side, "size": 0})
 
     def frames(self, path: Path, count: int, preprocessing: Preprocessing) -> Planes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from devise.errors import BundleError, UsageError
-from devise.files import parse_json, read_text, reason_of
+from devise.files import parse_json, read_text
 from devise.vision.preprocessing import Preprocessing
 
 __all__ = ["Settings", "of_processor", "of_timm", "read_preprocessing", "settled_preprocessing"]
@@ -39,9 +39,7 @@ def settled_preprocessing(found: Mapping[str, Any], given: Mapping[str, Any]) ->
 def read_preprocessing(path: Path) -> Settings:
     """Read a JSON file of devise, of timm (config.json) or of transformers (preprocessor_config.json)."""
     try:
-        stored = parse_json(read_text(path, UsageError))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({reason_of(error)}): give a JSON file") from None
+        stored = parse_json(read_text(path, UsageError, cure="give a JSON file"))
     except ValueError as error:
         raise UsageError(f"{path} is not JSON ({error}): give a file of preprocessing") from None
     if isinstance(stored, dict):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from devise.arrays import Float
 from devise.errors import UsageError
-from devise.files import parse_json, read_text, reason_of
+from devise.files import parse_json, read_text
 
 __all__ = ["hf_classifier", "hf_licence", "hf_model", "hf_processor", "json_of", "transformers_here"]
 
@@ -96,9 +96,7 @@ def hf_licence(folder: Path) -> str | None:
 def json_of(folder: Path, name: str) -> dict[str, Any]:
     """Read a configuration in a folder; UsageError if it is none."""
     try:
-        stored = parse_json(read_text(folder / name, UsageError))
-    except OSError as error:
-        raise UsageError(f"{folder / name} cannot be read ({reason_of(error)}): give a folder of a model") from None
+        stored = parse_json(read_text(folder / name, UsageError, cure="give a folder of a model"))
     except ValueError as error:
         raise UsageError(f"{folder / name} is not JSON ({error})") from None
     if not isinstance(stored, dict):

@@ -1,17 +1,21 @@
 """Compute features of pictures and videos on all cores: in order, in constant memory, past unreadable ones."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-from devise.arrays import Features, Float32, Pixels
+from devise.arrays import Features, Float32
 from devise.errors import PictureError
 from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture
@@ -19,8 +23,9 @@ from devise.vision.folders import Found
 
 if TYPE_CHECKING:
     from devise.vision.decoder_process import Decoder
+    from devise.vision.regions import FeatureMaps
 
-__all__ = ["Box", "Extracted", "RegionReader", "Windows", "cores", "extract"]
+__all__ = ["Box", "Extracted", "Windows", "cores", "extract", "one_thread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +58,6 @@ class Windows:
     size: tuple[int, int]
     boxes: tuple[Box, ...]
     features: Features
-
-
-@runtime_checkable
-class RegionReader(Protocol):
-    """Computes features of parts of a picture; see `devise.vision.regions`."""
-
-    def windows(self, pixels: Pixels, size: tuple[int, int]) -> tuple[Windows, str]:
-        """Return the parts, and why there are none, or "". size: of the picture before it was reduced."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +129,7 @@ def extract(
     sources: Iterable[PictureSource | Found],
     backbone: Backbone | JoinedBackbones,
     *,
-    regions: RegionReader | None = None,
+    regions: "FeatureMaps | None" = None,
     workers: int | None = None,
     ahead: int = 4,
     joined: Joined = _mean,
@@ -166,7 +163,7 @@ def extract(
 def _extracted(
     source: PictureSource | Found,
     backbone: Backbone | JoinedBackbones,
-    regions: RegionReader | None,
+    regions: "FeatureMaps | None",
     videos: _VideoReaders,
 ) -> Extracted:
     problem, frames = None, 0
@@ -198,3 +195,22 @@ def _extracted(
         except MemoryError:
             problem = "too large for the memory: make it smaller"
     return Extracted(source, None, problem)
+
+
+_one_at_a_time = threading.Lock()  # two that restore each other's limit would leave the lower one for ever
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit NumPy's products to one thread within the block.
+
+    BLAS threads wait for their next product by spinning, and take that time from the threads that decode pictures
+    and run the network.
+    """
+    with _one_at_a_time, _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -68,7 +68,7 @@ class FeatureMaps:
         self._requests = threading.local()
 
     def windows(self, pixels: Pixels, size: tuple[int, int]) -> tuple[Windows, str]:
-        """See `RegionReader`."""
+        """Return the parts, and why there are none, or "". size: of the picture before it was reduced."""
         return self.windows_of(self.preprocessing.whole(pixels), size)
 
     def windows_of(self, plane: WholePlane, size: tuple[int, int]) -> tuple[Windows, str]:

@@ -9,8 +9,8 @@ import pytest
 
 from devise.cli.app import main
 from devise.model.parts import ModelParts
-from devise.text.vectorfiles import write_vectors
 from devise.text.vectors import WordTable
+from tools.vector_files import write_vectors
 
 
 class Cli:

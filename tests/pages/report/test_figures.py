@@ -16,7 +16,7 @@ from PIL import Image
 
 from devise.evaluation.record import Hedging, Record
 from devise.pages import frame as page
-from devise.pages.report.build import ReportOptions, build_content
+from devise.pages.report.build import ReportOptions, build_content, report_html
 from devise.pages.report.charts import (
     PALETTE,
     Bar,
@@ -34,7 +34,6 @@ from devise.pages.report.charts import (
     tick_values,
 )
 from devise.pages.report.figures import figures_of, write_figures
-from devise.pages.report.html import report_html
 from devise.pages.report.measured import measured_of
 from devise.taxonomy.wordnet import default_taxonomy
 

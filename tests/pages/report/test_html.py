@@ -11,10 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devise.evaluation.record import Record
-from devise.pages.report import html
-from devise.pages.report.build import build_content
+from devise.pages.report import build as html
+from devise.pages.report.build import build_content, report_html
 from devise.pages.report.content import Content
-from devise.pages.report.html import report_html
 from devise.pages.report.measured import finder, measured_of
 from devise.taxonomy.wordnet import default_taxonomy
 

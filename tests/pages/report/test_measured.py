@@ -15,9 +15,8 @@ from devise.evaluation.compare import compare_records
 from devise.evaluation.record import Hedging, Record
 from devise.evaluation.summary import summarise
 from devise.evaluation.tables import cells, evaluate_record
-from devise.pages.report.build import ReportOptions, build_content, chosen_evenly
+from devise.pages.report.build import ReportOptions, build_content, chosen_evenly, report_html
 from devise.pages.report.content import Content, Step, ends_of
-from devise.pages.report.html import report_html
 from devise.pages.report.measured import finder, measured_of
 from devise.taxonomy.wordnet import default_taxonomy
 

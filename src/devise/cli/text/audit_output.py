@@ -1,12 +1,12 @@
 """Print the audit of a label space as tables."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from devise.cli.printing import page, plain
+from devise.cli.printing import columns, page, plain
 from devise.errors import counted
 from devise.evaluation.audit import EXAMPLE_NAME, Audit, FarClass, LabelSpaceAudit
 from devise.meaning.senses import VECTOR_FROM
@@ -36,7 +36,7 @@ def print_audit(found: Audit, seed: int) -> None:
         blocks += _titled(f"unrelated to all their nearest: {name}", _far(measures.far, found.names))
         hubs = ((f"{hub.count:,}", found.names[hub.id], hub.id) for hub in measures.hubs)
         head = (f"among the {measures.hub_k} nearest of", "class", "id")
-        blocks += _titled(f"hubs: {name}", _table(head, hubs, right={0}))
+        blocks += _titled(f"hubs: {name}", columns(head, hubs, right={0}))
     page(blocks[:-1])
 
 
@@ -44,15 +44,6 @@ def _titled(title: str, table: Table) -> Iterator[RenderableType]:
     yield plain(title, "bold")
     yield table
     yield Text()
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] | set[int]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(plain, row))
-    return table
 
 
 def _measures(lists: Mapping[str, LabelSpaceAudit]) -> Table:
@@ -64,7 +55,7 @@ def _measures(lists: Mapping[str, LabelSpaceAudit]) -> Table:
         correlation = _number(one.rank_correlation)
         rows.append((name, f"{one.classes:,}", *shares, correlation, f"{one.hubness:.2f}", f"{one.never_near:,}"))
         rows.append(("  by chance", "", *(_number(one.chance.get(k)) for k in ks), "", "", ""))
-    return _table(heads, rows, right=set(range(1, len(heads))))
+    return columns(heads, rows, right=set(range(1, len(heads))))
 
 
 def _notes(measures: Iterable[LabelSpaceAudit], seed: int) -> Iterator[RenderableType]:
@@ -83,12 +74,12 @@ def _notes(measures: Iterable[LabelSpaceAudit], seed: int) -> Iterator[Renderabl
 
 def _coverage(found: Audit) -> Table:
     rows = [(VECTOR_FROM[one], f"{pair[0]:,}", f"{pair[1]:,}") for one, pair in found.sources.items()]
-    return _table(("from", "trained", "others"), rows, right={1, 2})
+    return columns(("from", "trained", "others"), rows, right={1, 2})
 
 
 def _cases(found: Audit) -> Table:
     rows = [(" / ".join(one.names), _number(one.labels), _number(one.words), one.one, one.other) for one in found.cases]
-    return _table(("names", "labels", "words", "compared", ""), rows, right={1, 2})
+    return columns(("names", "labels", "words", "compared", ""), rows, right={1, 2})
 
 
 def _pineapple(found: Audit) -> Table:
@@ -97,7 +88,7 @@ def _pineapple(found: Audit) -> Table:
     count = max(len(labels), len(words))
     filled = [side + [("", "")] * (count - len(side)) for side in (labels, words)]
     rows = ((*one, *other) for one, other in zip(*filled, strict=True))
-    return _table(("", "labels", "", "words"), rows, right={0, 2})
+    return columns(("", "labels", "", "words"), rows, right={0, 2})
 
 
 def _far(cases: Iterable[FarClass], names: Mapping[str, str]) -> Table:
@@ -107,7 +98,7 @@ def _far(cases: Iterable[FarClass], names: Mapping[str, str]) -> Table:
         known = [edges for edges in case.edges if edges is not None]
         span = " to ".join(map(str, dict.fromkeys((min(known), max(known))))) if known else "not joined"
         rows.append((names[case.id], case.id, span, near))
-    return _table(("class", "id", "edges", "nearest"), rows, right={2})
+    return columns(("class", "id", "edges", "nearest"), rows, right={2})
 
 
 def _number(value: float | None) -> str:

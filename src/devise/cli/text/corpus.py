@@ -14,7 +14,8 @@ from devise.errors import UsageError, counted
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from devise.text.gathering import CorpusForm, GatherProgress, GatherTally
+    from devise.text.corpus import CorpusTally
+    from devise.text.gathering import CorpusForm, GatherProgress
 
 __all__ = ["corpus"]
 
@@ -54,8 +55,8 @@ def corpus(
 ) -> None:
     """Write one clean corpus from many sources, in their order, on all cores.
 
-    Until the corpus is complete, it grows in a file next to it (corpus.partial.txt), valid at every checkpoint.
-    Ctrl-C, a damaged source and a full disk keep what is done.
+    Each source is first written to a file of its own, in a folder next to the corpus (corpus.txt.parts). Ctrl-C, a
+    damaged source and a full disk keep the sources that are complete.
     """
     from devise.text.corpus import parse_source
     from devise.text.gathering import GatherConfig, gather_corpus
@@ -115,7 +116,7 @@ def _progress() -> "Progress":
     return progress(BarColumn(), TaskProgressColumn(), documents, DownloadColumn(), TimeRemainingColumn())
 
 
-def _facts(out: Path, tally: "GatherTally") -> Iterator[str]:
+def _facts(out: Path, tally: "CorpusTally") -> Iterator[str]:
     words = (
         f" with {counted(tally.tokens, 'word')} in {counted(tally.sentences, 'sentence')}" if tally.sentences else ""
     )

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from devise.cli.options import OnBadOption
 from devise.cli.terminal import tell
@@ -99,24 +97,26 @@ def _record(
 
 
 def _print(judged: "Sequence[tuple[str, PairsResult]]", solved: "Sequence[AnalogyResult]") -> None:
-    console = Console(highlight=False, width=None if Console().is_terminal else 120)
+    from devise.cli.evaluation_output import print_rows
+
     if judged:
-        table = _table("word pairs", "Spearman")
-        for name, pairs in judged:
-            value = "-" if pairs.spearman is None else f"{pairs.spearman:.3f}"
-            table.add_row(name, value, f"{pairs.covered} of {pairs.pairs}", f"{100 * pairs.coverage:.1f} %")
-        console.print(table)
+        rows = [
+            (name, "-" if of.spearman is None else f"{of.spearman:.3f}", f"{of.covered} of {of.pairs}", _share(of))
+            for name, of in judged
+        ]
+        print_rows([("word pairs", "Spearman", "measured", "coverage"), *rows])
     if solved:
-        table = _table("analogies", "right")
-        for one in solved:
-            value = "-" if one.accuracy is None else f"{100 * one.accuracy:.1f} %"
-            table.add_row(one.section, value, f"{one.covered} of {one.analogies}", f"{100 * one.coverage:.1f} %")
-        console.print(table)
+        lines = [
+            (
+                one.section,
+                "-" if one.accuracy is None else f"{100 * one.accuracy:.1f} %",
+                f"{one.covered} of {one.analogies}",
+                _share(one),
+            )
+            for one in solved
+        ]
+        print_rows([("analogies", "right", "measured", "coverage"), *lines])
 
 
-def _table(name: str, value: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(name, no_wrap=True)
-    for head in (value, "measured", "coverage"):
-        table.add_column(head, justify="right", no_wrap=True)
-    return table
+def _share(of: "PairsResult | AnalogyResult") -> str:
+    return f"{100 * of.coverage:.1f} %"

@@ -123,7 +123,7 @@ def train(
 
 def _phrases(nouns: bool, file: Path | None) -> tuple[str, ...] | None:
     from devise.taxonomy.wordnet import Taxonomy
-    from devise.text.corpus import read_phrases
+    from devise.text.phrases import read_phrases
 
     if not nouns and file is None:
         return None

@@ -47,11 +47,7 @@ def classifier(
     from devise.model.parts import DEFAULT_BUNDLE
     from devise.training.classifier import ClassifierConfig, ClassifierInputs, run_classifier
 
-    flags = {
-        "backbone": backbone, "weights": weights, "optimizer": optimizer, "rate": rate, "epochs": epochs,
-        "batch": batch, "bf16": bf16, "ema": ema, "seed": seed,
-    }  # fmt: skip
-    asked = options.settled(ClassifierConfig, config, settings, flags)
+    asked = options.settled(ClassifierConfig, config, settings, locals())
     place = options.default_work(out, work)
     inputs = ClassifierInputs(DEFAULT_BUNDLE if model is None else model, place, tuple(photos), classes)
     options.carried_out(run_classifier, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard)

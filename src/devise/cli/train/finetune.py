@@ -40,11 +40,7 @@ def finetune(
     from devise.training.classifier import ClassifierInputs
     from devise.training.finetune import FinetuneConfig, run_finetune
 
-    flags = {
-        "loss": loss, "rate": rate, "backbone_share": backbone_share, "epochs": epochs, "batch": batch, "bf16": bf16,
-        "seed": seed,
-    }  # fmt: skip
-    asked = options.settled(FinetuneConfig, config, settings, flags)
+    asked = options.settled(FinetuneConfig, config, settings, locals())
     place = options.default_work(out, work)
     inputs = ClassifierInputs(DEFAULT_BUNDLE if model is None else model, place, tuple(photos), classes)
     options.carried_out(run_finetune, asked, inputs, out, device=device, overwrite=overwrite, tensorboard=tensorboard)

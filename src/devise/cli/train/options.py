@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -153,12 +153,16 @@ def lines_of_progress(clock: Callable[[], float] = time.monotonic) -> Shown:
     )
 
 
-def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, flags: Mapping[str, object]) -> _Job:
-    """Return the job's configuration: defaults, then the file, --set and given flags."""
+def settled(kind: type[_Job], file: Path | None, settings: list[str] | None, given: Mapping[str, object]) -> _Job:
+    """Return the job's configuration: defaults, then the file, --set, and what is given and a field of it.
+
+    given: values by name, such as the variables of a command; None counts as not given.
+    """
     from devise.training.config import parse_settings, resolve
 
-    given = {key: value for key, value in flags.items() if value is not None}
-    return resolve(kind, file, parse_settings(settings or []) | given)
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    flags = {key: value for key, value in given.items() if key in names and value is not None}
+    return resolve(kind, file, parse_settings(settings or []) | flags)
 
 
 class _Inputs(Protocol):
@@ -178,11 +182,12 @@ def carried_out(
 ) -> None:
     """Run the job with progress shown, and print its closing lines in the first process.
 
-    job: a function like `run_surgery`, which takes config, inputs and out, and the keywords below. TrainingError if
+    job: a function like `run_surgery`, which takes config, inputs, out and a `Session`. TrainingError if
     another process trains in the folder `inputs.work`.
     """
     from devise.bundle.writer import check_target
     from devise.training.distributed import joined_processes
+    from devise.training.engine import Session
 
     check_target(real_path(out), overwrite)
     with joined_processes(device) as together, ExitStack() as held, shown_progress() as shown:
@@ -190,17 +195,10 @@ def carried_out(
             held.enter_context(sole_writer(inputs.work, TrainingError))
         if together.first and together.lacks_bf16 and getattr(config, "bf16", False):
             tell("this processor has no bfloat16 instructions: training is faster without --bf16")
-        result = job(
-            config,
-            inputs,
-            out,
-            processes=together,
-            report=shown.step if together.first else None,
-            on_photos=shown.photos if together.first else None,
-            say=tell if together.first else lambda line: None,
-            overwrite=overwrite,
-            tensorboard=tensorboard,
-        )
+        session = Session(together, lambda line: None, overwrite=overwrite, tensorboard=tensorboard)
+        if together.first:
+            session = replace(session, say=tell, report=shown.step, on_photos=shown.photos)
+        result = job(config, inputs, out, session)
     if not together.first:
         return
     print(f"{counted(result.photos, 'photo')} of {counted(result.classes, 'class')}; best epoch {result.outcome.epoch}")

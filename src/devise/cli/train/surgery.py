@@ -59,11 +59,7 @@ def surgery(
     from devise.training.surgery import SurgeryConfig
     from devise.training.surgeryjob import SurgeryInputs, run_surgery
 
-    flags = {
-        "loss": loss, "k": k, "margin": margin, "start": start, "optimizer": optimizer, "rate": rate,
-        "epochs": epochs, "batch": batch, "labels": labels, "random_embeddings": random_embeddings, "seed": seed,
-    }  # fmt: skip
-    asked = options.settled(SurgeryConfig, config, settings, flags)
+    asked = options.settled(SurgeryConfig, config, settings, locals())
     place = options.default_work(out, work)
     base = DEFAULT_BUNDLE if model is None else model
     inputs = SurgeryInputs(base, place, store or place / "features", tuple(photos or ()), features, classes, vectors)

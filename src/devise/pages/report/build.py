@@ -1,15 +1,19 @@
 """Build the content of a report from an evaluation: names, tree paths, classes, thumbnails."""
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from devise.errors import PictureError, UsageError, counted
-from devise.evaluation.confusion import Meeting, Subtree, confusion_tree, first_path, meeting
+from devise.evaluation.confusion import NEAR, Meeting, Subtree, confusion_tree, first_path, meeting
 from devise.evaluation.summary import ImageValues
 from devise.evaluation.tables import measure_cell
+from devise.pages.frame import page
+from devise.pages.report.charts import png, svg
 from devise.pages.report.content import (
     Calibration,
     ClassLine,
@@ -25,16 +29,11 @@ from devise.pages.report.content import (
     Table,
     ends_of,
 )
+from devise.pages.report.figures import Figure, figures_of
 from devise.taxonomy.wordnet import Taxonomy
 from devise.vision.decoding import data_uri
 
-__all__ = [
-    "Measured",
-    "Names",
-    "ReportOptions",
-    "build_content",
-    "chosen_evenly",
-]
+__all__ = ["Names", "ReportInput", "ReportOptions", "build_content", "chosen_evenly", "report_html"]
 
 
 class Names:
@@ -108,7 +107,7 @@ class ReportOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ReportInput:
     """One evaluation, photo by photo.
 
     photos: a name for each. truth: the synset id of each. trained: the synset ids of the trained labels.
@@ -143,7 +142,7 @@ class Measured:
 
 
 def build_content(
-    measured: Measured,
+    measured: ReportInput,
     taxonomy: Taxonomy,
     find: Callable[[str], Path | None],
     options: ReportOptions | None = None,
@@ -223,7 +222,7 @@ def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
     )
 
 
-def _card(measured: Measured, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
+def _card(measured: ReportInput, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
     truth = measured.truth[place]
     synset, above = names.taxonomy.synset(truth), names.taxonomy.ancestors(truth)
     softmax = f"Softmax over {counted(len(measured.trained), 'label')}"
@@ -259,7 +258,7 @@ def _picture(path: Path | None) -> str:
         return ""
 
 
-def _summary(measured: Measured, asked: ReportOptions) -> str:
+def _summary(measured: ReportInput, asked: ReportOptions) -> str:
     hits = sum(guess == truth for guess, truth in zip(measured.first(asked.model), measured.truth, strict=True))
     unseen = sum(truth not in measured.trained for truth in measured.truth)
     return (
@@ -269,7 +268,7 @@ def _summary(measured: Measured, asked: ReportOptions) -> str:
     )
 
 
-def _facts(measured: Measured, asked: ReportOptions) -> tuple[Fact, ...]:
+def _facts(measured: ReportInput, asked: ReportOptions) -> tuple[Fact, ...]:
     own = dict(measured.curves).get(asked.model, {})
     return (
         Fact("photos", f"{len(measured.truth):,}"),
@@ -287,7 +286,7 @@ def _facts(measured: Measured, asked: ReportOptions) -> tuple[Fact, ...]:
     )
 
 
-def _classes(measured: Measured, model: str, names: Names) -> Iterator[ClassLine]:
+def _classes(measured: ReportInput, model: str, names: Names) -> Iterator[ClassLine]:
     places: dict[str, list[int]] = {}
     for place, truth in enumerate(measured.truth):
         places.setdefault(truth, []).append(place)
@@ -302,7 +301,7 @@ def _classes(measured: Measured, model: str, names: Names) -> Iterator[ClassLine
         yield ClassLine(truth, names.name(truth), truth in measured.trained, len(mine), shares, found)
 
 
-def _distances(measured: Measured, scorer: str, names: Names) -> tuple[float, ...]:
+def _distances(measured: ReportInput, scorer: str, names: Names) -> tuple[float, ...]:
     counts = [0] * (_FURTHEST + 1)
     for truth, guess in zip(measured.truth, measured.first(scorer), strict=True):
         met: Meeting | None = names.meeting(truth, guess)
@@ -316,3 +315,35 @@ def _synsets(branch: Subtree) -> Iterator[str]:
         yield from (flow.source, flow.target)
     for below in branch.branches:
         yield from _synsets(below)
+
+
+def report_html(content: Content) -> str:
+    """Return the page: it loads nothing, and is complete without scripts."""
+    from markupsafe import Markup
+
+    figures = {figure.name: figure for figure in figures_of(content)}
+
+    def named(*names: str) -> list[Figure]:
+        return [figures[name] for name in names if name in figures]
+
+    def drawing(figure: Figure) -> Markup:
+        name = f"fig-{figure.name}"
+        return Markup(svg(figure.drawing, name=name, title=figure.title, description=figure.description))
+
+    return page(
+        "report.html",
+        css=("theme.css", "report/report.css"),
+        script="report/report.js",
+        title=content.title,
+        content=content,
+        figures={
+            "curves": named("hit-at-k", "hp-at-k", "hedging"),
+            "classes": named("classes"),
+            "wrong": named("confusion", "distance"),
+            "scores": [figure for name, figure in figures.items() if name.startswith("reliab")],
+        },
+        near=NEAR,
+        svg=drawing,
+        png64=lambda figure: b64encode(png(figure.drawing)).decode("ascii"),
+        quoted=quote,
+    )

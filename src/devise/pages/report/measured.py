@@ -12,7 +12,7 @@ from devise.evaluation.statistics import Reliability
 from devise.evaluation.summary import absent_measures, summarise
 from devise.evaluation.tables import CHANCE, EvaluationResult, check_graph, rate_record
 from devise.files import real_path
-from devise.pages.report.build import Measured
+from devise.pages.report.build import ReportInput
 from devise.pages.report.content import (
     Calibration,
     Competing,
@@ -31,7 +31,7 @@ _INTERVALS = "95 % bootstrap percentiles with a fixed seed, over photos, and ove
 _RULES = ("label_policy", "valid_labels", "absent_truth", "ties")
 
 
-def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> Measured:
+def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> ReportInput:
     """Compute the metrics of an evaluation, as `devise evaluate` and `devise compare` do.
 
     correct: as in `rate_rankings`. RecordError if the record was made by other rules or with another is-a graph,
@@ -45,7 +45,7 @@ def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
     curves = {name: {rate: row[rate] for rate in rates if rate in row} for name, row in summary.measures.items()}
     named = np.array(record.labels, dtype=object)
     trained = frozenset(record.trained)
-    return Measured(
+    return ReportInput(
         photos=tuple(image.id for image in record.images),
         truth=record.truth_ids,
         trained=trained,
