@@ -54,8 +54,11 @@ def gensim(asked: dict[str, Any], tokens: Path, vectors: Path) -> dict[str, Any]
         negative=0,
         epochs=1,
     )
-    model.build_vocab(corpus_file=str(tokens))
+    # `build_vocab` in its two halves: the tree and the first vectors are part of the training, as they are of ours
+    model.corpus_total_words, model.corpus_count = model.scan_vocab(corpus_file=str(tokens))
     began = time.perf_counter()
+    model.prepare_vocab()
+    model.prepare_weights()
     model.train(
         corpus_file=str(tokens), total_words=model.corpus_total_words, total_examples=model.corpus_count, epochs=1
     )

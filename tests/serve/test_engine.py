@@ -103,6 +103,33 @@ def test_every_picture_gets_its_own_result_in_blocks():
     assert len(red.blocks) < 30
 
 
+def test_a_picture_is_decoded_while_the_network_is_busy(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("devise.serve.engine.cores", lambda: 1)
+    backbone, made, reading = FirstPixel(), list[Here](), threading.Lock()
+
+    class Single(Here):
+        def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+            assert reading.acquire(blocking=False), "a reader reads one picture at a time"
+            try:
+                return super().plane(data, preprocessing)
+            finally:
+                reading.release()
+
+    def reader() -> Here:
+        made.append(Single(PictureLimits()))
+        return made[-1]
+
+    backbone.open.clear()
+    engine, red = PlainEngine(backbone, Limits(), reader=reader), Red()
+    found = [engine.submit(png(value), (red,)) for value in range(6)]
+    for _ in range(2):  # the second reaches the network although the first is still in it
+        assert backbone.begun.acquire(timeout=60)
+    backbone.open.set()
+    assert [future.result(60) for future in found] == [(float(value),) for value in range(6)]
+    engine.close()
+    assert [one.closed for one in made] == [True]
+
+
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
     backbone, red = FirstPixel(), Red()
     backbone.open.clear()

@@ -108,6 +108,23 @@ def test_one_that_ends_over_a_picture_says_why(
     assert decoder.plane(good, SMALL).shape == (3, 16, 16)
 
 
+def test_one_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch, encode: Encode) -> None:
+    good, plain = encode(noise(60, 40), "PNG"), decoders._exchange
+
+    def stopped(process: object, *asked: object) -> object:
+        os.kill(process.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
+        return plain(process, *asked)  # type: ignore[arg-type]
+
+    made = Decoder(LIMITS, 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(decoders, "_PATIENCE", 0.002)
+        patched.setattr(decoders, "_exchange", stopped)
+        with pytest.raises(TimeoutError):
+            made.plane(good, SMALL)
+    assert made.plane(good, SMALL).shape == (3, 16, 16)
+    made.close()
+
+
 def test_its_bounds_are_the_systems(decoder: Decoder, encode: Encode) -> None:
     decoder.plane(encode(noise(60, 40), "PNG"), SMALL)
     limits = Path(f"/proc/{decoder.pid}/limits")

@@ -289,7 +289,7 @@ def test_counts_that_are_none(counts: list[int]) -> None:
 
 @pytest.mark.parametrize(
     ("features", "expected"),
-    [("+avx,+avx2,-avx512f", (8, 3, 3)), ("+avx,+avx512f", (16, 4, 4)), ("+sse", (4, 3, 3))],
+    [("+avx,+avx2,-avx512f", (8, 4, 3)), ("+avx,+avx512f", (16, 6, 4)), ("+sse", (4, 3, 3))],
 )
 def test_tiles_fit_the_registers_that_numba_may_use(
     monkeypatch: pytest.MonkeyPatch, features: str, expected: tuple[int, int, int]
