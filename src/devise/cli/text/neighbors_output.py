@@ -1,7 +1,7 @@
 """Print nearest words and labels as a table or as JSON."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -57,7 +57,7 @@ def record(one: Near) -> dict[str, Any]:
         "senses": None if asked is None else [{"id": s.id, "gloss": s.gloss} for s in asked.senses],
         "labels": None
         if one.labels is None
-        else [{"cosine": round(n.cosine, 6), **asdict(n.label)} for n in one.labels],
+        else [{"cosine": round(n.cosine, 6), **n.label.to_dict()} for n in one.labels],
     }
 
 
