@@ -1,7 +1,7 @@
 """Label and LabelSet: the possible names of a picture, in a fixed order, with the trained ones marked."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import repeat
 from typing import Literal, NamedTuple, get_args
@@ -27,15 +27,23 @@ class Label:
     id: a WordNet 3.0 synset id ("n02084071"), or "user:<name>" for a label typed by the user.
     name: the first term, with spaces ("snow leopard").
     gloss: the definition, up to its first example; may be empty.
-    seen: whether the classifier was trained on it.
+    seen: whether the classifier was trained on it; None in a model that was trained on no labels.
     source: how it came by its vector.
     """
 
     id: str
     name: str
     gloss: str = ""
-    seen: bool = False
+    seen: bool | None = False
     source: VectorSource = "term"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields by name, without `seen` where it is None.
+
+        >>> Label("n02391994", "kiang", seen=None).to_dict()
+        {'id': 'n02391994', 'name': 'kiang', 'gloss': '', 'source': 'term'}
+        """
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class LabelSet:
@@ -64,7 +72,7 @@ class LabelSet:
         ids: Sequence[str],
         names: Sequence[str],
         glosses: Sequence[str],
-        seen: Sequence[bool],
+        seen: Sequence[bool | None],
         sources: Sequence[VectorSource],
     ) -> "LabelSet":
         """Make a set from one sequence per field, all of one length: faster for tens of thousands of labels.
@@ -168,5 +176,5 @@ class _Columns(NamedTuple):
     ids: tuple[str, ...]
     names: tuple[str, ...]
     glosses: tuple[str, ...]
-    seen: tuple[bool, ...]
+    seen: tuple[bool | None, ...]
     sources: tuple[VectorSource, ...]

@@ -1,8 +1,11 @@
 """A model of two towers through every way of asking: its labels are where the text tower puts them."""
 
+import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +160,49 @@ def test_commands(command: Command, tower_bundle: Path, photos: Path, tmp_path: 
     assert "the picture is at its features" in out
     assert command("labels", "zebra", *asked)[0] == 0
     assert command("label", photos, *asked, "--method", "conse")[0] == 2
+
+
+def test_no_label_is_marked_as_untrained(command: Command, tower_bundle: Path, small_bundle: Path, photos: Path):
+    """What a classifier's model says of training photos is absent, and the rest is the same."""
+    photo = photos / "n02391049" / "0.png"
+
+    def shown(*more: object, of: Path = tower_bundle) -> str:
+        code, out, err = command("label", photo, "--model", of, "--labels", "kick scooter thing", "--explain", *more)
+        assert code == 0, err
+        return out
+
+    marks = (" *", "no training photo", "leans on")
+    assert [mark in shown(of=small_bundle) for mark in marks] == [True] * 3
+    assert [mark in shown() for mark in marks] == [False] * 3
+    heads = [shown("--format", "csv", of=of).splitlines()[0].split(",") for of in (small_bundle, tower_bundle)]
+    assert [one for one in heads[0] if one not in ("seen", "leans_on")] == heads[1]
+    row = next(csv.DictReader(StringIO(shown("--format", "csv", "--top", 1))))
+    assert (row["name"], row["source"], row["rejected"], row["wordnet_path"][-5:]) == ("zebra", "term", "0", "zebra")
+    keys = [set(json.loads(shown("--format", "jsonl", of=of))["guesses"][0]) for of in (small_bundle, tower_bundle)]
+    assert keys[0] - keys[1] == {"seen", "leans_on"}
+
+
+def test_pages_and_tables_do_not_speak_of_trained_labels(
+    command: Command, tower_bundle: Path, small_bundle: Path, photos: Path, tmp_path: Path
+):
+    words = re.compile(
+        r'class="mark"|>trained<|\d trained|nearest trained|training photo|an? (un)?trained label|softmax ranks'
+    )
+
+    found = {}
+    for name, of in (("classifier", small_bundle), ("towers", tower_bundle)):
+        sheet, record, report = (tmp_path / f"{name}.{kind}" for kind in ("html", "json", "report.html"))
+        asked = ("--model", of)
+        assert command("label", photos, *asked, "--sheet", sheet, "--explain")[0] == 0
+        ran = command("evaluate", photos, *asked, "--candidates", "all", "--images", record)
+        assert ran[0] == 0, ran[2]
+        drawn = command("report", record, "--out", report)
+        assert drawn[0] == 0, drawn[2]
+        others = [command("info", *asked)[1], command("labels", *asked)[1], command("labels", "zebra", *asked)[1]]
+        found[name] = [
+            words.search(one) is not None for one in (sheet.read_text(), report.read_text(), ran[1], *others)
+        ]
+    assert found == {"classifier": [True] * 6, "towers": [False] * 6}
 
 
 def test_a_damaged_tower_is_one_line(tower_bundle: Path, tmp_path: Path):

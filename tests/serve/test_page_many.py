@@ -1,6 +1,8 @@
 """Many photos at once on the page, in a real browser; skipped where chromium or playwright is absent."""
 
+import csv
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -10,6 +12,9 @@ import pytest
 from devise.cli.forms import Csv
 from devise.labels import Label
 from devise.model.answers import Answer, Guess, Hedge, Level
+from devise.model.labeller import load
+from devise.serve.own_labels import OwnLabels
+from devise.serve.service import Service
 
 WIDE = Level("n02084071", "dog", 0.95, 8.25, True)
 WAY = (Level("n00001740", "entity", 1.0, 0.0, False), Level("n00015388", "animal", 0.99, 3.5, True), WIDE)
@@ -112,6 +117,29 @@ def test_the_table_is_that_of_the_command_line(page, folder: Path, tmp_path: Pat
         ]
         assert sidecars.read("trip/=1+2.jpg.txt").decode() == "dog\nanimal\n"
         assert json.loads(sidecars.read("trip/day 2/b;c.JPG.json")) == found[2]
+
+
+def test_a_model_without_trained_labels_marks_none(
+    browser, opened, running, tower_bundle: Path, folder: Path, tmp_path: Path
+):
+    service = Service(load(tower_bundle), OwnLabels(None, 9))
+    with running(service) as served, opened(browser, served.url) as page:
+        assert served.client().options().trained == 0
+        finished(page, folder)
+        table = download(page, "#batch-csv", tmp_path / "labels.csv").read_text("utf-8-sig")
+        assert table.startswith(Csv(sure=True, trained=False).begin())
+        rows = list(csv.DictReader(StringIO(table)))
+        assert {(row["source"], row["rejected"]) for row in rows if not row["problem"]} == {("term", "0")}
+        found = json.loads(download(page, "#batch-json", tmp_path / "labels.json").read_text())
+        assert all("seen" not in guess for one in found for guess in one["guesses"])
+        page.locator("#batch-list li button").first.press("Enter")
+        page.wait_for_selector("#answer .big")
+        told = page.locator("#answer-body").inner_text()
+        assert "unseen" not in told
+        assert "No training photo" not in told
+        assert "Looks like photos of" not in page.locator("#answer-body").text_content()
+        assert page.locator("#compare").evaluate("(one) => one.hidden")
+        assert page.locator("#candidates").evaluate("(one) => one.parentElement.hidden")
 
 
 @pytest.mark.parametrize("status", [429, 503])

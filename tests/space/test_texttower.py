@@ -37,7 +37,7 @@ def test_many_texts_come_in_their_order(tower: TextTower):
 
 
 def test_short_texts_go_through_the_shorter_network():
-    minus = TextTower(text_network(), tokenizer(), PROMPTS, {3: text_network(-1.0)})
+    minus = TextTower(text_network(), tokenizer(), PROMPTS, [(3, text_network(-1.0))])
     found = minus.encode(["zebra", "a photo of a zebra", "kick scooter"])
     signs = [-1, 1, -1]
     wanted = [by_hand(text) for text in ("zebra", "a photo of a zebra", "kick scooter")]

@@ -219,6 +219,11 @@ def test_another_model_of_transformers_is_refused(tmp_path: Path):
     transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(tmp_path)
     with pytest.raises(UsageError, match="is a vit, not a model of an image tower and a text tower"):
         hf_pair(tmp_path)
+    text, vision = {**sizes, "vocab_size": 9, "max_position_embeddings": 4}, {**sizes, "num_patches": 4}
+    config = transformers.Siglip2Config(text_config=text, vision_config=vision)
+    transformers.Siglip2Model(config).save_pretrained(tmp_path / "naflex")
+    with pytest.raises(UsageError, match="is a SigLIP 2 of variable picture size"):
+        hf_pair(tmp_path / "naflex")
 
 
 def open_clip_folder(folder: Path, *, own_tokenizer: bool) -> Any:

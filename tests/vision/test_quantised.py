@@ -22,6 +22,7 @@ from devise.vision.efficientnet import EfficientNetLite
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.quantised import (
     _most,
+    _seen,
     measure_bounds,
     quantise,
     require_int8,
@@ -308,6 +309,14 @@ def test_no_picture(lite0: EfficientNetLite, lite0_onnx: bytes) -> None:
 def test_bounds_of_another_network(bounds: Bounds) -> None:
     with pytest.raises(BundleError, match="made for another one"):
         quantise(pointwise(), bounds, narrow=False)
+
+
+def test_a_transformer_has_no_fast_form() -> None:
+    whole = pointwise()
+    value = opset13.reshape(whole.get_results()[0].input_value(0), np.array([1, 2, 16]), False)
+    network = openvino.Model([opset13.add(value, opset13.relu(value))], whole.get_parameters(), "tokens")
+    with pytest.raises(BundleError, match="as transformers do, so there is no fast form"):
+        _seen(openvino.Core(), network, [])
 
 
 def test_a_convolution_without_a_bias() -> None:

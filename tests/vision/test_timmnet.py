@@ -47,6 +47,8 @@ def fake_timm(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     asked: dict[str, Any] = {}
 
     def create_model(name: str, *, pretrained: bool, num_classes: int, **more: Any) -> Any:
+        if name == "renaming":
+            raise KeyError("fc.weight")
         if name not in ("tiny", "unpooled"):
             raise RuntimeError(f"Unknown model ({name})")
         asked.clear()
@@ -112,6 +114,8 @@ def test_weights_from_a_file(fake_timm: dict[str, Any], tmp_path: Path):
     torch.save(Body(True).state_dict(), file)
     make_network(ClassifierConfig(backbone="timm:tiny", weights=str(file)), 4)
     assert fake_timm == {"pretrained": True, "num_classes": 0, "pretrained_cfg_overlay": {"file": str(file)}}
+    with pytest.raises(UsageError, match=r"ready with .*tiny.pth \(unexpected tensor 'fc.weight'\)"):
+        make_network(ClassifierConfig(backbone="timm:renaming", weights=str(file)), 4)
     with pytest.raises(UsageError, match=r"other.pth cannot be read"):
         make_network(ClassifierConfig(backbone="timm:tiny", weights=str(tmp_path / "other.pth")), 4)
 

@@ -33,9 +33,10 @@ class LabelTable:
 
     def labels(self) -> LabelSet:
         """Return the labels with empty glosses; LabelError for a duplicate id."""
-        seen = np.zeros(len(self.ids), dtype=bool)
-        seen[self.trained] = True
-        return LabelSet.of_columns(self.ids, self.names, [""] * len(self.ids), seen.tolist(), self.sources)
+        seen: list[bool | None] = [False if len(self.trained) else None] * len(self.ids)
+        for place in self.trained.tolist():
+            seen[place] = True
+        return LabelSet.of_columns(self.ids, self.names, [""] * len(self.ids), seen, self.sources)
 
 
 def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:

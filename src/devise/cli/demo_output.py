@@ -112,7 +112,9 @@ def print_comparison(records: Sequence[PhotoRecord], added: Added) -> None:
     for record in records:
         _print_photo(console, record)
     if any(record.problem is None for record in records):
-        console.print("* no training photo carried this label\n")
+        guesses = (guess for record in records for column in record.columns for guess in column.guesses)
+        if any(guess.label.seen is False for guess in guesses):
+            console.print("* no training photo carried this label\n")
         _print_added(console, records, added)
     for line in (*typed_summary(records, added), *added.notes):
         console.print(line, soft_wrap=True)
@@ -128,7 +130,7 @@ def _print_photo(console: Console, record: PhotoRecord) -> None:
     for column in record.columns:
         table.add_column(f"{TITLES[column.method]} of {column.labels:,}", ratio=1, overflow="fold")
     for row in zip(*(column.guesses for column in record.columns), strict=True):
-        cells = (f"{percent(g.score):>7} {g.label.name}{'' if g.label.seen else '*'}" for g in row)
+        cells = (f"{percent(g.score):>7} {g.label.name}{'*' if g.label.seen is False else ''}" for g in row)
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     console.print()

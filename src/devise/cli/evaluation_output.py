@@ -83,11 +83,11 @@ def _harmonic_cells(rows: Sequence[Mapping[str, Any]]) -> Rows:
 def _facts(found: "Evaluation", *, brief: bool) -> Iterator[str]:
     """brief: leaves out what the caption says."""
     result, settings = found.result, found.result.settings
+    trained = f", {counted(result.trained, 'trained label')}" if result.trained else ""
     if not brief:
         yield (
             f"\n{counted(result.images, 'photo')}, {counted(result.classes, 'class')}, "
-            f"{counted(result.candidates, 'candidate')}, "
-            f"{counted(result.trained, 'trained label')}"
+            f"{counted(result.candidates, 'candidate')}" + trained
         )
         if result.absent_images:
             yield (
@@ -100,20 +100,18 @@ def _facts(found: "Evaluation", *, brief: bool) -> Iterator[str]:
         yield f"truth: {truth}"
     yield f"candidates: {found.protocol}"
     yield f"vectors of the candidates by source: {_counts(found.coverage)}"
-    if all(row.scorer != "random" for row in result.rows):
+    if result.trained and all(row.scorer != "random" for row in result.rows):
         yield "no row for random embeddings: this model has no map for them"
     for row, what in found.transductive.items():
         yield f"{row} is transductive: {what}; the other rows score each photo alone"
     yield f"left out: {_counts(found.skipped) or 'nothing'}"
     softmax = "the softmax ranks the trained labels among the candidates, or all trained labels if there are none"
-    yield (
-        softmax
-        if brief
-        else (
-            f"{settings.label_policy}; {settings.valid_labels}; {settings.ties}; {softmax}; "
-            f"is-a graph {settings.graph[:12]}"
-        )
-    )
+    rules = [softmax] if result.trained else []
+    if not brief:
+        rules = [settings.label_policy, settings.valid_labels, settings.ties, *rules]
+        rules.append(f"is-a graph {settings.graph[:12]}")
+    if rules:
+        yield "; ".join(rules)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

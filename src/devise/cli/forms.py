@@ -44,8 +44,8 @@ class Form(ABC):
         return ""
 
 
-def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = False) -> Form:
-    """Return the format of this name (table, json, jsonl or csv) for this file. excel: see `Csv`."""
+def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = False, trained: bool = True) -> Form:
+    """Return the format of this name (table, json, jsonl or csv) for this file. excel, trained: see `Csv`."""
     unicode = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
     match name:
         case "json":
@@ -54,7 +54,8 @@ def form_of(name: str, file: Stream, request: LabelRequest, *, excel: bool = Fal
             return JsonLines(unicode)
         case "csv":
             sure = request.sure is not None
-            return Csv(request.explain, file.isatty(), sure, excel and unicode, request.context, request.regions)
+            mark = excel and unicode
+            return Csv(request.explain, file.isatty(), sure, mark, request.context, request.regions, trained)
     return Table(request, Console(file=cast(IO[str], file), highlight=False) if file.isatty() else None)
 
 
@@ -97,6 +98,7 @@ class Csv(Form):
     as the table shows them, for a terminal; else the true paths as `text_name` and `csv_text` write them. excel: start
     with a byte order mark, which marks UTF-8 for Excel. context: one extra column, how many other photos helped.
     regions: one extra column, the photo's regions as JSON in each of its rows, in the form of `JsonLines`.
+    trained: False leaves out the columns on trained labels, for a model that has none.
     """
 
     _COLUMNS = ("path", "rank", "id", "name", "score", "gloss", "seen", "source", "rejected", "problem")
@@ -104,6 +106,7 @@ class Csv(Form):
     _SURE = ("sure_id", "sure_name", "sure_share", "sure_bits")
     _CONTEXT = ("context",)
     _REGIONS = ("regions",)
+    _ON_TRAINED = ("seen", "leans_on")
 
     def __init__(
         self,
@@ -113,11 +116,14 @@ class Csv(Form):
         excel: bool = False,
         context: bool = False,
         regions: bool = False,
+        trained: bool = True,
     ) -> None:
         self._mark = "\ufeff" if excel else ""
         more = (self._EXPLAINED if explain else ()) + (self._SURE if sure else ()) + (self._CONTEXT if context else ())
         more += self._REGIONS if regions else ()
-        self._columns = self._COLUMNS + more
+        self._all = self._COLUMNS + more
+        left_out = () if trained else self._ON_TRAINED
+        self._columns = tuple(one for one in self._all if one not in left_out)
         self._escaped = escaped
 
     def begin(self) -> str:
@@ -138,11 +144,12 @@ class Csv(Form):
             yield [cells.get(column, "") for column in self._columns]
         for rank, guess in enumerate(answer.guesses, start=1):
             label = guess.label
-            facts = (label.id, label.name, f"{guess.score:.6f}", label.gloss, int(label.seen), label.source)
+            facts = (label.id, label.name, f"{guess.score:.6f}", label.gloss, int(bool(label.seen)), label.source)
             why = _explained_cells(guess.explanation) if guess.explanation else ()
             wide = _hedged_cells(answer.hedge) if answer.hedge else ()
             helped = () if answer.context is None else (answer.context,)
-            yield [path, rank, *facts, 0, "", *why, *wide, *helped, *_regions_cells(answer)]
+            filled = (path, rank, *facts, 0, "", *why, *wide, *helped, *_regions_cells(answer))
+            yield [cell for column, cell in zip(self._all, filled, strict=False) if column in self._columns]
 
 
 class Table(Form):
@@ -202,7 +209,7 @@ class Table(Form):
         return head
 
     def _guesses(self, guesses: tuple[Guess, ...]) -> str:
-        self._starred |= not all(guess.label.seen for guess in guesses)
+        self._starred |= any(guess.label.seen is False for guess in guesses)
         named = Counter(guess.label.name for guess in guesses)
         heads = [_name(guess, named[guess.label.name] > 1) for guess in guesses]
         width = min(_WIDEST, max(_NAMES, *(head.cell_len for head in heads)))
@@ -253,7 +260,7 @@ def _name(guess: Guess, twice: bool) -> Text:
     label = guess.label
     return Text.assemble(
         one_line(label.name),
-        ("" if label.seen else _STAR, "cyan"),
+        (_STAR if label.seen is False else "", "cyan"),
         (f"  {one_line(label.id)}" if twice else "", "dim"),
     )
 
@@ -264,7 +271,7 @@ def _explained(guess: Guess, why: Explanation) -> Iterator[str]:
     for line in (
         label.gloss,
         f"is a: {' > '.join(why.path)}" if why.path else "",
-        f"leans on: {leans or 'no trained label'}",
+        "" if label.seen is None else f"leans on: {leans or 'no trained label'}",
         f"id: {label.id}, vector from: {label.source}",
     ):
         if line:
@@ -345,9 +352,10 @@ def _level_record(level: Level) -> dict[str, Any]:
 
 
 def _guess_record(guess: Guess) -> dict[str, Any]:
-    record: dict[str, Any] = {"score": round(guess.score, 6), **asdict(guess.label)}
+    record: dict[str, Any] = {"score": round(guess.score, 6), **guess.label.to_dict()}
     if guess.explanation is not None:
         record["wordnet_path"] = list(guess.explanation.path)
+    if guess.explanation is not None and guess.label.seen is not None:
         record["leans_on"] = [
             {"id": one.label.id, "name": one.label.name, "share": round(one.share, 4)}
             for one in guess.explanation.leans_on

@@ -181,7 +181,8 @@ def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
     from devise.space.texttower import TEXT_POLICY, Prompts
 
     space, policy = manifest.label_space, manifest.label_policy.parameters
-    yield "labels", f"{space.labels:,}, {space.trained:,} of them trained; vectors of {space.dim} numbers"
+    trained = f", {space.trained:,} of them trained" if space.trained else ""
+    yield "labels", f"{space.labels:,}{trained}; vectors of {space.dim} numbers"
     yield "withheld unless requested", f"{withheld_in_words(described['withheld'])}; see docs/people.md"
     if manifest.label_policy.name == TEXT_POLICY:
         yield "vectors from", f"the text tower, the mean of {' | '.join(Prompts.from_dict(policy).templates)}"

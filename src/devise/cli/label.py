@@ -276,7 +276,12 @@ def label(
         told = tagged(shown(drawn(answers)))
         if chosen != "table" and sure is None:
             told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
-        write_answers(told, form_of(chosen, target.file, run.request, excel=excel), target, tally)
+        write_answers(
+            told,
+            form_of(chosen, target.file, run.request, excel=excel, trained=not loaded.parts.has_tower),
+            target,
+            tally,
+        )
     for line in (*tally.lines(), *(clock.lines() if timing else ())):
         tell(line)
     if tally.failed or tally.unwritten or not tally.labelled:

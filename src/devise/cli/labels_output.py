@@ -66,22 +66,24 @@ def print_lookup(asked: Asked, nearest: Nearest) -> None:
         blocks += [Text(), plain(f"{called} has no vector, so no nearest labels")]
     else:
         blocks += [Text(), plain(f"nearest labels to {called}, by cosine", "bold"), _table(nearest.labels)]
-        blocks += [Text(), plain("nearest trained labels", "bold"), _table(nearest.trained)]
-        if not all(one.label.seen for one in nearest.labels):
+        if nearest.trained:
+            blocks += [Text(), plain("nearest trained labels", "bold"), _table(nearest.trained)]
+        if any(one.label.seen is False for one in nearest.labels):
             blocks += [plain(_STAR, "dim")]
     page(blocks)
 
 
 def lookup_record(asked: Asked, nearest: Nearest) -> dict[str, Any]:
     """Return a record for JSON."""
+    trained = {"nearest_trained": [_neighbour_record(one) for one in nearest.trained]}
     return {
         "name": asked.name,
         "in_wordnet": asked.in_wordnet,
         "notes": list(asked.notes),
-        "senses": [asdict(sense) for sense in asked.senses],
+        "senses": [_sense_record(sense) for sense in asked.senses],
         "chosen": asked.chosen.id,
         "nearest": [_neighbour_record(one) for one in nearest.labels],
-        "nearest_trained": [_neighbour_record(one) for one in nearest.trained],
+        **({} if asked.chosen.seen is None else trained),
     }
 
 
@@ -96,12 +98,12 @@ def _headed(name: str, remark: str) -> Text:
 
 
 def _standing(sense: Sense) -> str:
-    if sense.seen:
-        known = "a trained label of the model"
-    elif sense.in_model:
-        known = "an untrained label of the model"
-    else:
+    if not sense.in_model:
         known = "not among the model's labels"
+    elif sense.seen is None:
+        known = "a label of the model"
+    else:
+        known = f"{'a trained' if sense.seen else 'an untrained'} label of the model"
     known += f"; withheld unless requested ({WITHHELD_AS[sense.withheld]})" if sense.withheld else ""
     return known if sense.source is None else f"{known}; vector from {VECTOR_FROM[sense.source]}"
 
@@ -113,7 +115,7 @@ def _table(near: Iterable[Neighbour]) -> Table:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(style="dim")
     for one in near:
-        name = plain(one.label.name) + Text("" if one.label.seen else " *", style="cyan")
+        name = plain(one.label.name) + Text(" *" if one.label.seen is False else "", style="cyan")
         gloss = Text(one.label.gloss, no_wrap=True, overflow="ellipsis")
         table.add_row(_number(one.cosine), name, one.label.id, gloss)
     return table
@@ -137,7 +139,7 @@ def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[st
         if found.predicted:
             looks = f"{_alike(found.visual, 'pairs of labels')}; predicted, because not trained: {missing}"
     rows = [
-        ("looks", looks),
+        *([] if found.one.seen is None else [("looks", looks)]),
         ("meaning", _alike(found.semantic) if found.semantic else "no vector: no semantic similarity"),
         ("in the tree", _apart(found.edges, found.ancestor)),
     ]
@@ -146,12 +148,12 @@ def print_relation(both: Sequence[Asked], found: Relation, untrained: Mapping[st
 
 def relation_record(both: Sequence[Asked], found: Relation) -> dict[str, Any]:
     """Return a record for JSON; a missing similarity is null."""
+    visual = {"visual": _similarity_record(found.visual), "visual_is_predicted": found.predicted}
     return {
         "notes": [note for asked in both for note in asked.notes],
-        "one": asdict(found.one),
-        "other": asdict(found.other),
-        "visual": _similarity_record(found.visual),
-        "visual_is_predicted": found.predicted,
+        "one": _sense_record(found.one),
+        "other": _sense_record(found.other),
+        **({} if found.one.seen is None else visual),
         "semantic": _similarity_record(found.semantic),
         **_tree_record(found),
     }
@@ -257,13 +259,18 @@ def withheld_in_words(withheld: Mapping[Reason, int]) -> str:
 def print_counts(model: Manifest, counts: _Counts, withheld: Mapping[Reason, int]) -> None:
     """Print the labels by source of their vectors, how many are withheld, and commands to try next."""
     trained, others = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
-    rows = [(VECTOR_FROM[source], *(f"{count:,}" for count in pair)) for source, pair in counts.items()]
-    table = columns(("vector from", "trained", "others"), rows, right={1, 2})
+    rows = [
+        (VECTOR_FROM[source], *(f"{count:,}" for count in (pair if trained else pair[1:])))
+        for source, pair in counts.items()
+    ]
+    heads = ("trained", "others") if trained else ("labels",)
+    table = columns(("vector from", *heads), rows, right={1, 2})
+    how_many = f": {trained:,} trained, {others:,} without training photos" if trained else ""
     page(
         [
             plain(
-                f"{trained + others:,} labels: {trained:,} trained, {others:,} without training photos; "
-                f"vectors of {model.label_space.dim} numbers, policy {model.label_policy.name}"
+                f"{trained + others:,} labels{how_many}; vectors of {model.label_space.dim} numbers, policy "
+                f"{model.label_policy.name}"
             ),
             Text(),
             table,
@@ -292,8 +299,13 @@ def counts_record(name: str, counts: _Counts, withheld: Mapping[Reason, int]) ->
 # Pieces.
 
 
+def _sense_record(sense: Sense) -> dict[str, Any]:
+    left_out = ("seen",) if sense.seen is None else ()
+    return {name: value for name, value in asdict(sense).items() if name not in left_out}
+
+
 def _neighbour_record(one: Neighbour) -> dict[str, Any]:
-    return {"cosine": round(one.cosine, 6), **asdict(one.label)}
+    return {"cosine": round(one.cosine, 6), **one.label.to_dict()}
 
 
 def _similarity_record(similarity: Similarity | None) -> dict[str, Any] | None:

@@ -29,7 +29,12 @@ def report(
     ] = None,
     excel: ExcelOption = False,
     model: Annotated[str, typer.Option("--scorer", help="Main scorer of the page.")] = "fused",
-    beside: Annotated[str, typer.Option(help="Scorer to compare it with.")] = "softmax",
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            help="Scorer to compare it with. [default: softmax, unless the model has none]", show_default=False
+        ),
+    ] = None,
     cards: Annotated[int, typer.Option(help="Most photos in the gallery, spread evenly over classes.")] = 200,
     title: Annotated[str, typer.Option(help="Title of the page.", show_default=False)] = "",
 ) -> None:

@@ -27,6 +27,9 @@ _QUALITY_HEAD = [
 ]
 
 
+_KINDS = {True: " trained on", False: " others", None: ""}  # of classes; None: the model was trained on no labels
+
+
 def written(found: Hits, form: str, stream: Stream, *, excel: bool = False) -> str:
     """Format the photos found (table, json, jsonl or csv) for this stream. excel: start CSV with a byte order mark."""
     if form == "table":
@@ -54,7 +57,7 @@ def quality(found: Quality, form: str = "table", *, excel: bool = False) -> str:
         return "\ufeff" * excel + csv_text([_MEASURES, *(list(row.values()) for row in rows)])
     table = [_QUALITY_HEAD]
     for order, trained, classes, *means, kept, wrong in (row.values() for row in rows):
-        group = f"{classes} {'trained on' if trained else 'others'}"
+        group = f"{classes}{_KINDS[trained]}"
         table.append(
             [str(order), group, *(f"{one:.3f}" for one in means), *(f"{100 * one:.1f}" for one in (kept, wrong))]
         )
@@ -63,7 +66,7 @@ def quality(found: Quality, form: str = "table", *, excel: bool = False) -> str:
 
 def _quality_rows(found: Quality) -> Iterator[dict[str, Any]]:
     """Yield the means of each order and group of classes under the names of `_MEASURES`."""
-    for trained in (True, False):
+    for trained in _KINDS:
         for by in ORDERS:
             if (mean := found.mean(by, trained)) is not None:
                 count = sum((row.trained, row.by) == (trained, by) for row in found.classes)

@@ -330,7 +330,7 @@ class Audit:
             "label_similarities": {case.key: _rounded(case.labels) for case in self.cases},
             "compared": {case.key: [case.one, case.other] for case in self.cases},
             "pineapple": {
-                "labels": [{"cosine": _rounded(n.cosine), **asdict(n.label)} for n in self.neighbours],
+                "labels": [{"cosine": _rounded(n.cosine), **n.label.to_dict()} for n in self.neighbours],
                 "words": [{"cosine": _rounded(cosine), "word": word} for word, cosine in self.word_neighbours],
             },
             "coverage": {source: {"trained": pair[0], "others": pair[1]} for source, pair in self.sources.items()},

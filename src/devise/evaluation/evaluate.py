@@ -159,6 +159,8 @@ def _chosen(model: Model, asked: EvaluationRequest, photographed: Sequence[str])
         case "all":
             return _Chosen(own, "all labels of the model")
         case "seen" | "unseen":
+            if asked.candidates == "unseen" and not parts.trained_ids:
+                return _Chosen(own, "all labels of the model")
             rows = np.flatnonzero(own.labels.seen == (asked.candidates == "seen"))
             return _Chosen(own.subset(rows), f"the {asked.candidates} labels of the model")
         case "test-classes":

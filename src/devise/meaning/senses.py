@@ -43,7 +43,7 @@ class Sense:
 
     id: of the synset, or "user:<name>" if WordNet has no such noun. terms: its names, the main one first.
     path: names from the root to it, the first of `ways` paths; empty for a name that WordNet lacks.
-    in_model: whether the model has it as a label. seen: whether the classifier was trained on it.
+    in_model: whether the model has it as a label. seen: see `Label`.
     source: of its vector; None without a vector, if the model lacks the label and none was composed.
     withheld: why it is withheld unless requested; None if it is not.
     """
@@ -54,7 +54,7 @@ class Sense:
     path: tuple[str, ...] = ()
     ways: int = 0
     in_model: bool = False
-    seen: bool = False
+    seen: bool | None = False
     source: VectorSource | None = None
     withheld: Reason | None = None
 
@@ -137,7 +137,7 @@ def _sense(parts: ModelParts, synset: Synset) -> Sense:
         path=tuple(taxonomy.synset(above).name for above in ways[0]),
         ways=len(ways),
         in_model=label is not None,
-        seen=label is not None and label.seen,
+        seen=parts.untrained if label is None else label.seen,
         source=None if label is None else label.source,
         withheld=parts.withheld.get(synset.id),
     )

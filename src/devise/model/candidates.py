@@ -340,7 +340,9 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
             notes.append(f"{label.name!r} looks like an id, an address or a number: read as the words in it")
         elif _is_row(parts, label):
             notes.append(f"{label.name!r} names several things: read as one label of all its words")
-        fresh.append((Label(user_id(label.name), label.name, label.definition, False, composed.source), composed))
+        fresh.append(
+            (Label(user_id(label.name), label.name, label.definition, parts.untrained, composed.source), composed)
+        )
     notes += [twice[0] + (f"; {len(twice) - 1} more like this" if len(twice) > 1 else "")] if twice else []
     notes += _several(several, count)
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
@@ -394,7 +396,7 @@ def _composed(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
     for synset_id in ids:
         synset = parts.taxonomy.synset(synset_id)
         composed = parts.composer.synset(synset_id)
-        pairs.append((Label(synset_id, synset.name, synset.definition, False, composed.source), composed))
+        pairs.append((Label(synset_id, synset.name, synset.definition, parts.untrained, composed.source), composed))
     return _space_of(parts, pairs)
 
 

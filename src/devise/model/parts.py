@@ -176,6 +176,11 @@ class ModelParts:
         """Return whether a text tower places labels; then no label is trained, and features are in their space."""
         return self.bundle.has(TEXT_TOWER)
 
+    @property
+    def untrained(self) -> bool | None:
+        """Return `Label.seen` of a label without training photos."""
+        return None if self.has_tower else False
+
     @cached_property
     def tower(self) -> TextTower:
         """Return the text tower; BundleError if the model has none."""

@@ -120,6 +120,7 @@ class LabelSheet:
             css=_STYLES,
             title=f"{counted(self._named, 'photo')} named with {counted(self._facts.candidates, 'label')}",
             model=self._facts.model,
+            trained=self._facts.trained,
             sure=self._facts.request.sure,
             notes=tuple(self._notes(stopped)),
             problems=self._problems,

@@ -58,7 +58,7 @@ class ClassQuality:
 
     synset: str
     name: str
-    trained: bool
+    trained: bool | None
     by: str
     found: Retrieval
     kept: float
@@ -72,13 +72,13 @@ class Quality:
     classes: tuple[ClassQuality, ...]
     photos: int
 
-    def found(self, by: str, trained: bool) -> tuple[float, float]:
+    def found(self, by: str, trained: bool | None) -> tuple[float, float]:
         """Return the means of `kept` and `wrong` over the same classes."""
         rows = [(row.kept, row.wrong) for row in self.classes if (row.by, row.trained) == (by, trained)]
         kept, wrong = np.mean(rows, axis=0).tolist()
         return kept, wrong
 
-    def mean(self, by: str, trained: bool) -> Retrieval | None:
+    def mean(self, by: str, trained: bool | None) -> Retrieval | None:
         """Average over the trained classes, or the others; None if there are none."""
         rows = [row.found for row in self.classes if (row.by, row.trained) == (by, trained)]
         if not rows:
@@ -111,7 +111,8 @@ def class_of(path: Path, taxonomy: Taxonomy) -> str | None:
 
 def _of_class(model: Model, search: PhotoSearch, truth: Sequence[str | None], synset: str) -> list[ClassQuality]:
     taxonomy = model.parts.taxonomy
-    name, trained = taxonomy.synset(synset).name, synset in model.parts.trained_ids
+    known = model.parts.trained_ids
+    name, trained = taxonomy.synset(synset).name, synset in known if known else None
     included = kinds(taxonomy, synset)
     asked = {
         "name": Wanted((TypedLabel(name),)),

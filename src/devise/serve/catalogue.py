@@ -162,7 +162,10 @@ def search_routes(service: Service) -> APIRouter:
     def options() -> Any:
         """Return what `index` and `lang` may be, the default first, and whether corrections are kept."""
         indexes = [IndexItem(name=name, photos=len(one)) for name, one in service.indexes.items()]
-        return Options(indexes=indexes, languages=list(service.languages), corrections=service.corrections)
+        trained = len(service.model.parts.trained)
+        return Options(
+            indexes=indexes, languages=list(service.languages), corrections=service.corrections, trained=trained
+        )
 
     @routes.get("/search", response_model=Hits, summary="Find photos by words, or by a photo")
     async def search(

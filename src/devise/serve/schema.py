@@ -120,15 +120,16 @@ class Lean(BaseModel):
 class Named(BaseModel):
     """A guess: a label and its probability.
 
-    score: probability among the candidates. seen: whether the model was trained on photos of it. own: whether a user
-    typed it. source: of its vector. path: names from the root of WordNet down to it.
+    score: probability among the candidates. seen: whether the model was trained on photos of it; null in a model that
+    was trained on no labels, such as CLIP. own: whether a user typed it. source: of its vector. path: names from the
+    root of WordNet down to it.
     """
 
     id: Annotated[str, Field(examples=["n02128757"])]
     name: Annotated[str, Field(examples=["snow leopard"])]
     gloss: str
     score: Annotated[Share, Field(examples=[0.91])]
-    seen: bool
+    seen: bool | None
     own: bool
     source: str
     path: list[str] = []
@@ -243,7 +244,7 @@ class LabelItem(BaseModel):
     id: str
     name: str
     gloss: str
-    seen: bool
+    seen: bool | None
     own: bool
     path: list[str] = []
 
@@ -329,11 +330,16 @@ class IndexItem(BaseModel):
 
 
 class Options(BaseModel):
-    """What a request can choose: an index, a language. corrections: whether corrections are kept."""
+    """What a request can choose: an index, a language. corrections: whether corrections are kept.
+
+    trained: number of labels that the model was trained on; 0 for a model such as CLIP, which has only the method
+    fused.
+    """
 
     indexes: list[IndexItem]
     languages: Annotated[list[str], Field(examples=[["fr", "ar", "en"]])]
     corrections: bool
+    trained: int
 
 
 class Hit(PhotoItem):

@@ -4,7 +4,7 @@ The network is ONNX and its tokenizer a tokenizer.json, so that a typed label ne
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,17 +94,19 @@ class TextTower:
 
     onnx: from tokens int64 [texts, context] to vectors float32 [texts, dim]. tokenizer: a tokenizer.json that pads
     and truncates to `prompts.context` tokens.
-    shorter: the same network for fewer tokens, by their number; only where padding changes nothing.
+    shorter: the same network for fewer tokens, after their number; only where padding changes nothing. Each is taken
+        when the one before is compiled: all together take gigabytes.
     The network may come from anywhere: see `devise.vision.networkfile` for what is refused with a BundleError.
     """
 
     def __init__(
-        self, onnx: bytes, tokenizer: bytes, prompts: Prompts, shorter: Mapping[int, bytes] | None = None
+        self, onnx: bytes, tokenizer: bytes, prompts: Prompts, shorter: Iterable[tuple[int, bytes]] = ()
     ) -> None:
         self.prompts = prompts
         self.tokenizer = read_tokenizer(tokenizer)
-        networks = {**(shorter or {}), prompts.context: onnx}
-        self._requests = {length: _compiled(networks[length], length) for length in sorted(networks)}
+        requests = {prompts.context: _compiled(onnx, prompts.context)}
+        requests |= {length: _compiled(network, length) for length, network in shorter}
+        self._requests = {length: requests[length] for length in sorted(requests)}
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:

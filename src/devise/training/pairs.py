@@ -162,6 +162,8 @@ def hf_pair(folder: Path) -> Pair:
     kind = str(config.get("model_type"))
     if not all(hasattr(model, one) for one in ("get_image_features", "get_text_features", "logit_scale")):
         raise UsageError(f"{folder} is a {kind}, not a model of an image tower and a text tower such as CLIP or SigLIP")
+    if kind == "siglip2":
+        raise UsageError(f"{folder} is a SigLIP 2 of variable picture size (NaFlex): give one of a fixed size")
     text = model.config.text_config
     context, loaded = int(text.max_position_embeddings), _loaded(folder)
     stored, rows = (folder / TOKENIZER_FILE).read_bytes(), int(text.vocab_size)

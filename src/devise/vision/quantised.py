@@ -148,6 +148,11 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
     values, outputs = rounded_values(network), []
     if not values:
         raise BundleError("the network has no convolution, so there is no fast form of it")
+    if any(value.get_partial_shape().rank.get_length() != 4 for value in values.values()):
+        raise BundleError(
+            "the network adds what is no map of pixels, as transformers do, so there is no fast form of it: "
+            "--precision bf16 makes it faster where the processor has bf16"
+        )
     for value in values.values():
         whole, sides = np.arange(4), np.array([0, 2, 3])
         outputs += [opset13.reduce_min(value, whole, False), opset13.reduce_max(value, whole, False)]

@@ -101,8 +101,10 @@ def _created(timm: Any, name: str, pretrained: bool | Path, **more: Any) -> nn.M
         more |= {"pretrained_cfg_overlay": {"file": str(pretrained)}}
     try:
         network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), **more)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, LookupError) as error:
         reason = str(error).strip().splitlines()[0]
+        if isinstance(error, KeyError):  # of the functions with which timm renames tensors
+            reason = f"unexpected tensor {reason}"
         what = f"with {pretrained} " if isinstance(pretrained, Path) else ""
         raise UsageError(f"timm has no network {name!r} ready {what}({reason}): see timm.list_models()") from None
     return network

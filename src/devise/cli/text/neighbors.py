@@ -1,7 +1,7 @@
 """devise text neighbors: list the nearest words and labels of a name."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,7 +120,7 @@ def _record(one: _Near) -> dict[str, Any]:
         "senses": None if asked is None else [{"id": s.id, "gloss": s.gloss} for s in asked.senses],
         "labels": None
         if one.labels is None
-        else [{"cosine": round(n.cosine, 6), **asdict(n.label)} for n in one.labels],
+        else [{"cosine": round(n.cosine, 6), **n.label.to_dict()} for n in one.labels],
     }
 
 

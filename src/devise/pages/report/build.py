@@ -91,12 +91,12 @@ _TOLD = ("hit@1", "hit@5", "hit@20", "hp@5")  # measures of our model at the top
 class ReportOptions:
     """Options of a report.
 
-    model: the main scorer, called "our model". beside: the scorer next to it. cards: most photos in the gallery.
-    guesses: per photo and scorer. title: of the page; "" for the default.
+    model: the main scorer, called "our model". beside: the scorer next to it; None takes the softmax if it was
+    measured. cards: most photos in the gallery. guesses: per photo and scorer. title: of the page; "" for the default.
     """
 
     model: str = "fused"
-    beside: str = "softmax"
+    beside: str | None = None
     cards: int = 200
     guesses: int = 5
     title: str = ""
@@ -154,7 +154,9 @@ def build_content(
     find: returns the file of a photo's name, or None. on_photo: called after each card is made.
     """
     asked = options or ReportOptions()
-    for scorer in (asked.model, asked.beside):
+    beside = asked.beside or ("softmax" if "softmax" in measured.guesses else asked.model)
+    scorers = tuple(dict.fromkeys((asked.model, beside)))
+    for scorer in scorers:
         if scorer not in measured.guesses:
             raise UsageError(f"no scorer {scorer!r} was measured: choose one of {', '.join(measured.guesses)}")
     if not measured.truth:
@@ -163,7 +165,7 @@ def build_content(
     tree = confusion_tree(zip(measured.truth, measured.first(asked.model), strict=True), names.path_of)
     cards = []
     for place in chosen_evenly(measured.truth, asked.cards):
-        cards.append(_card(measured, place, names, find(measured.photos[place]), asked))
+        cards.append(_card(measured, place, names, find(measured.photos[place]), asked, scorers))
         if on_photo is not None:
             on_photo()
     classes = tuple(_classes(measured, asked.model, names))
@@ -179,11 +181,11 @@ def build_content(
         classes=classes,
         confusion=tree,
         names={synset: taxonomy.synset(synset).name for synset in _synsets(tree)},
-        distances=tuple((one, _distances(measured, one, names)) for one in (asked.model, asked.beside)),
+        distances=tuple((one, _distances(measured, one, names)) for one in scorers),
         reliability=tuple(
             (scorer, calibration)
             for scorer, calibration in measured.calibrations.items()
-            if scorer in (asked.model, asked.beside) and any(measured.ranks.get(scorer, (1,)))
+            if scorer in scorers and any(measured.ranks.get(scorer, (1,)))
         ),
         cards=tuple(cards),
         total=len(measured.truth),
@@ -222,14 +224,17 @@ def chosen_evenly(classes: Sequence[str], limit: int) -> tuple[int, ...]:
     )
 
 
-def _card(measured: ReportInput, place: int, names: Names, path: Path | None, asked: ReportOptions) -> PhotoCard:
+def _card(
+    measured: ReportInput, place: int, names: Names, path: Path | None, asked: ReportOptions, scorers: Sequence[str]
+) -> PhotoCard:
     truth = measured.truth[place]
     synset, above = names.taxonomy.synset(truth), names.taxonomy.ancestors(truth)
     softmax = f"Softmax over {counted(len(measured.trained), 'label')}"
-    beside = softmax if asked.beside == "softmax" else asked.beside
-    titles = {asked.model: f"Our model ({asked.model})", asked.beside: beside}
     sides = []
-    for scorer, title in titles.items():
+    for scorer in scorers:
+        title = softmax if scorer == "softmax" else scorer
+        if scorer == asked.model:
+            title = f"Our model ({scorer})"
         sure = measured.confidences[scorer][place] if scorer in measured.confidences else None
         ranks = measured.ranks.get(scorer)
         shown = measured.guesses[scorer][place][: asked.guesses]
@@ -261,10 +266,10 @@ def _picture(path: Path | None) -> str:
 def _summary(measured: ReportInput, asked: ReportOptions) -> str:
     hits = sum(guess == truth for guess, truth in zip(measured.first(asked.model), measured.truth, strict=True))
     unseen = sum(truth not in measured.trained for truth in measured.truth)
+    untrained = f" {unseen:,} of the photos show a class without training photos." if measured.trained else ""
     return (
         f"The first guess of {asked.model} is right for {hits:,} of {counted(len(measured.truth), 'photo')}, out of "
-        f"{counted(measured.candidates, 'candidate label')}. {unseen:,} of the photos show a class "
-        "without training photos."
+        f"{counted(measured.candidates, 'candidate label')}.{untrained}"
     )
 
 
@@ -298,7 +303,8 @@ def _classes(measured: ReportInput, model: str, names: Names) -> Iterator[ClassL
         wrong = Counter(first[place] for place in mine if first[place] != truth)
         often = min(wrong.items(), key=lambda one: (-one[1], one[0])) if wrong else None
         found = (names.name(often[0]), often[1]) if often else None
-        yield ClassLine(truth, names.name(truth), truth in measured.trained, len(mine), shares, found)
+        seen = truth in measured.trained if measured.trained else None
+        yield ClassLine(truth, names.name(truth), seen, len(mine), shares, found)
 
 
 def _distances(measured: ReportInput, scorer: str, names: Names) -> tuple[float, ...]:

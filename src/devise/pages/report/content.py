@@ -34,8 +34,8 @@ __all__ = [
     "measures_csv",
 ]
 
-Competing = Literal["trained", "other", "both"]
-"""Kinds of candidate labels: trained, not trained, or both."""
+Competing = Literal["trained", "other", "both", "none"]
+"""Kinds of candidate labels: trained, not trained, both, or `none` if the model was trained on no labels."""
 
 Curve = dict[str, statistics.Measured]
 """Metric name such as "hit@1" to value with intervals."""
@@ -134,12 +134,13 @@ class PhotoCard:
 class ClassLine:
     """One true class: photos, shares in [0, 1] per metric, and its most frequent wrong guess.
 
+    seen: trained on; None if the model was trained on no labels.
     often: that guess and how often it was given; None where all first guesses are right.
     """
 
     class_id: str
     name: str
-    seen: bool
+    seen: bool | None
     photos: int
     shares: tuple[tuple[str, float | None], ...]
     often: tuple[str, int] | None = None

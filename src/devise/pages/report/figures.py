@@ -250,6 +250,7 @@ def _classes(classes: Sequence[ClassLine], model: str) -> Figure:
         Bar(one.name, ((share(one, low), "s0"), (share(one, high) - share(one, low), "s5")), f"{share(one, high):.0%}")
         for one in shown
     ]
+    trained = () if classes[0].seen is None else ("trained",)
     left_out = (
         "" if len(shown) == len(ordered) else f" The {half} best and {half} worst of {counted(len(ordered), 'class')}."
     )
@@ -260,8 +261,11 @@ def _classes(classes: Sequence[ClassLine], model: str) -> Figure:
         f"Best {high}: {shown[0].name} {share(shown[0], high):.0%}. "
         f"Worst: {shown[-1].name} {share(shown[-1], high):.0%}.",
         bar_rows(bars, ((low, "s0"), (high, "s5")), longest=1.0),
-        ("class", "name", "trained", "photos", *(key for key, _ in classes[0].shares)),
-        tuple((one.class_id, one.name, int(one.seen), one.photos, *(v for _, v in one.shares)) for one in ordered),
+        ("class", "name", *trained, "photos", *(key for key, _ in classes[0].shares)),
+        tuple(
+            (one.class_id, one.name, *(int(bool(one.seen)) for _ in trained), one.photos, *(v for _, v in one.shares))
+            for one in ordered
+        ),
     )
 
 

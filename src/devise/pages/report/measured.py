@@ -118,6 +118,8 @@ def _trails(record: Record) -> dict[str, list[list[tuple[str, float]]]]:
 
 
 def _competing(candidates: Sequence[str], trained: frozenset[str]) -> Competing:
+    if not trained:
+        return "none"
     count = sum(one in trained for one in candidates)
     return "other" if count == 0 else "trained" if count == len(candidates) else "both"
 
@@ -136,7 +138,8 @@ def _rules(record: Record, result: EvaluationResult) -> Iterator[str]:
             yield f"{key}: {facts[key]}"
     if isinstance(facts.get("folders"), list):
         yield f"folders: {', '.join(map(str, facts['folders']))}"
-    yield f"{counted(result.candidates, 'candidate label')}, {counted(result.trained, 'trained label')}"
+    trained = f", {counted(result.trained, 'trained label')}" if result.trained else ""
+    yield counted(result.candidates, "candidate label") + trained
     if isinstance(facts.get("transductive"), dict):
         yield from (f"{row} is transductive: {what}" for row, what in facts["transductive"].items())
     yield from (str(getattr(settings, name)) for name in _RULES)

@@ -41,7 +41,7 @@ export function shownAnswer(answer, heading, onWider, onAnyway) {
     make("p", { class: "sure" }, make("b", {}, sureness(best.score)), ` · ${percent(best.score)}`),
     bar(best.score),
     gloss ? make("p", { class: "meaning" }, gloss) : "",
-    !best.wide && !first.seen && !first.own
+    !best.wide && first.seen === false && !first.own
       ? make("p", { class: "unseen" }, `No training photo has the label “${first.name}”. The model knows it only from text.`) : "",
     onWider ? trail(answer.sure, best, onWider) : "",
     best.wide ? "" : make("details", { class: "why" }, make("summary", {}, "Why this name"), reasons(first),
@@ -62,9 +62,9 @@ export function guess(one) {
     reasons(one)));
 }
 
-/** The meaning of “unseen”, if any guess has this mark. */
+/** The meaning of “unseen”, if any guess has this mark; `seen` is null in a model that was trained on no labels. */
 export function legend(guesses) {
-  return guesses.some((one) => !one.seen && !one.own)
+  return guesses.some((one) => one.seen === false && !one.own)
     ? make("p", { class: "soft small legend-unseen" }, make("span", { class: "mark" }, "unseen"),
         " no training photo has this label; the model knows it only from text.")
     : "";
@@ -78,7 +78,7 @@ export function sentence(text) {
 
 function mark(one) {
   if (one.own) return make("span", { class: "mark mine" }, "yours");
-  return one.seen ? "" : make("span", { class: "mark" }, "unseen");
+  return one.seen === false ? make("span", { class: "mark" }, "unseen") : "";
 }
 
 function bar(score) {
@@ -91,7 +91,7 @@ function reasons(one) {
   return make("div", { class: "more" },
     one.path.length ? make("p", { class: "path" }, ...one.path.slice(0, -1).flatMap((name) => [named("span", {}, name), " › "]),
       named("b", {}, one.path.at(-1))) : "",
-    make("p", {}, make("span", { class: "soft" }, "Looks like photos of: "),
+    one.seen === null ? "" : make("p", {}, make("span", { class: "soft" }, "Looks like photos of: "),
       ...(one.leans_on.length ? one.leans_on.flatMap((lean, place) =>
         [place ? ", " : "", named("span", {}, lean.name), ` ${Math.round(100 * lean.share)} %`]) : ["no trained label"])),
     make("p", { class: "soft" }, `${one.id}; vector from its ${one.source}`));

@@ -3,6 +3,7 @@
 import { guess, legend, said, shownAnswer, SURE, sureness } from "./answer.js";
 import { chosen, dropped, nameAll, startBatch } from "./batch.js";
 import { count, json, make, percent, show } from "./calls.js";
+import { offered } from "./options.js";
 import { startOwn } from "./own.js";
 import { startSamples } from "./photos.js";
 
@@ -134,7 +135,8 @@ function main(answer) {
 
 function showAnswer(answer) {
   const best = said(main(answer)), under = at("under").value.trim();
-  at("answer").hidden = at("compare").hidden = false;
+  at("answer").hidden = false;
+  at("compare").hidden = !offered.trained;  // then there is one method
   at("answer-body").replaceChildren(...shownAnswer(main(answer), "h2", only, () => name(true)), ranks(main(answer)), parts(main(answer).regions));
   show(at("whole"), under && `Only kinds of ${under}: show all again`);
   at("columns").replaceChildren(...(answer.answers.length > 1 ? answer.answers.map(column) : []));

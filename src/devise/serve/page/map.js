@@ -2,6 +2,7 @@
 
 import { count, isolated, json, make, show } from "./calls.js";
 import { photo } from "./label.js";
+import { offered } from "./options.js";
 
 const COLOURS = ["#d1495b", "#3a8f4d", "#7b5ea7", "#e08e2b", "#c65aa5", "#2b7bba", "#8a6d3b", "#5b8ea6", "#2aa198", "#8d8d8d"];
 const NAMES_SHOWN = 45;
@@ -216,7 +217,7 @@ function names(pen, seen, left, top, ux, uy) {
   let more = NAMES_SHOWN;
   for (let step = 0; step < seen.length; step += 1) {
     const i = seen[(step * STRIDE) % seen.length];
-    if (labels.seen[i] && write(i, false)) more -= 1;
+    if ((labels.seen[i] || !offered.trained) && write(i, false)) more -= 1;
     if (!more) break;
   }
 }

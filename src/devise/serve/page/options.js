@@ -1,9 +1,9 @@
-// What the service offers: the language of names, the index of photos, and whether corrections are kept.
+// What the service offers: the language of names, the index of photos, whether corrections are kept, trained labels.
 
 import { choice, json, make } from "./calls.js";
 
 const at = (id) => document.getElementById(id);
-export const offered = { indexes: [], languages: [], corrections: false };
+export const offered = { indexes: [], languages: [], corrections: false, trained: 1 };
 let answered = () => {};
 export const ready = new Promise((done) => { answered = done; });
 
@@ -29,6 +29,7 @@ export async function startOptions() {
     document.dispatchEvent(new Event("index"));
   });
   at("keys-off").hidden = offered.corrections;
+  at("candidates").parentElement.hidden = !offered.trained;
   answered();
 }
 

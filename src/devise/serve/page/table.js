@@ -1,6 +1,7 @@
 // Answers as downloads: CSV and JSON as the command line writes them, and sidecars in a ZIP.
 
 import { said } from "./answer.js";
+import { offered } from "./options.js";
 
 const FORMULA = /^'*[=+\-@＝＋－＠\t\r\n]/, QUOTED = /[,;"\t\r\n]|^[ '=+@＝＋－＠-]| $/;
 const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-])$/;
@@ -14,9 +15,11 @@ function cell(text) {
   return QUOTED.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-/** photos: each with its path, and an answer of one method or a problem. */
+/** photos: each with its path, and an answer of one method or a problem. A model without trained labels has no column seen. */
 export function csv(photos) {
-  return [COLUMNS, ...photos.flatMap(rows)].map((row) => row.map((value) => cell(String(value))).join(",") + "\n").join("");
+  const table = [COLUMNS, ...photos.flatMap(rows)], seen = COLUMNS.indexOf("seen");
+  const shown = offered.trained ? table : table.map((row) => row.filter((_, place) => place !== seen));
+  return shown.map((row) => row.map((value) => cell(String(value))).join(",") + "\n").join("");
 }
 
 function rows({ path, answer, problem }) {
@@ -33,7 +36,8 @@ export function jsonList(photos) {
 }
 
 function record({ path, answer, problem }) {
-  const guesses = (answer?.guesses ?? []).map(({ score, id, name, gloss, seen, source }) => ({ score, id, name, gloss, seen, source }));
+  const guesses = (answer?.guesses ?? []).map(({ score, id, name, gloss, seen, source }) =>
+    ({ score, id, name, gloss, ...(seen === null ? {} : { seen }), source }));
   const wide = answer?.sure?.name, sure = wide ? { id: wide.id, name: wide.name, share: wide.share, bits: wide.bits } : null;
   return { path, problem: problem || null, rejected: answer?.rejected ?? false, guesses, sure };
 }
