@@ -101,7 +101,7 @@ class PhotoSearch(Protocol):
 
 def open_photos(index: Path, model: Model) -> PhotoSearch:
     """Read the photo index in a directory; PhotoIndexError if absent or of another model."""
-    from devise.search.nearest_photos import open_search
+    from devise.search.query import open_search
 
     return _Indexed(open_search(model, index, often=True))
 
