@@ -92,4 +92,10 @@ def _network(whole: np.ndarray, scales: np.ndarray, width: int) -> Any:
     vectors = op.multiply(op.convert(op.constant(whole), np.float32), op.constant(scales))
     network = openvino.Model([op.matmul(queries, vectors, False, True)], [queries], "first look")
     settings = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": width, "NUM_STREAMS": 1}
-    return openvino.Core().compile_model(network, "CPU", settings)
+    compiled = openvino.Core().compile_model(network, "CPU", settings)
+    try:
+        compiled([np.zeros((1, width), np.float32)])
+    except RuntimeError:  # with ONEDNN_MAX_CPU_ISA, OpenVINO asks for what the processor has and may not use
+        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
+        compiled = openvino.Core().compile_model(network, "CPU", settings)
+    return compiled
