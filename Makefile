@@ -6,10 +6,10 @@ WORDNET ?= $(firstword $(wildcard /usr/share/wordnet) build/wordnet/usr/share/wo
 SOAK ?=
 OUT ?=
 AVX2 ?=
-# What keeps each library from AVX-512 on a processor that has it: OpenVINO, numba, numpy, torch, faiss.
+# What keeps each library from AVX-512 on a processor that has it: OpenVINO, numba, numpy, torch.
 ONLY_AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+crc32,+cx16,+cx8,+f16c,+fma,+fsgsbase,+fxsr,+lzcnt,+mmx,+movbe,+pclmul,+popcnt,+rdrnd,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave,+xsaveopt \
 	OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" ATEN_CPU_CAPABILITY=avx2 \
-	MKL_ENABLE_INSTRUCTIONS=AVX2 FAISS_SIMD_LEVEL=AVX2
+	MKL_ENABLE_INSTRUCTIONS=AVX2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 

@@ -26,7 +26,7 @@ def main(photos: int) -> None:
     queries, whole, coarse = unit(rng, QUERIES + 1), stored.astype(np.float32), Coarse(stored)
 
     def looked(query: np.ndarray) -> Matches:
-        near = may_be_first(coarse.products(query[None])[0], coarse.slack, TOP)
+        near = may_be_first(coarse.products(query[None])[0], coarse.slack(query[None]), TOP)
         return top_k((stored[near].astype(np.float32) @ query)[None], TOP)
 
     def in_16_bits(query: np.ndarray) -> Matches:
@@ -46,6 +46,9 @@ def main(photos: int) -> None:
         "exact, 32 bits": lambda query: top_k((whole @ query)[None], TOP),
         "exact, kept in 16 bits": in_16_bits,
     }
+    six = unit(rng, 6)
+    ways["8-bit products with one"] = lambda query: top_k(coarse.products(query[None]), TOP)
+    ways["with six"] = lambda query: top_k(coarse.products(six), TOP)
     print(f"{photos:,} photos: {', '.join(f'{name} {median(search):.1f} ms' for name, search in ways.items())}")
 
 

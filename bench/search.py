@@ -9,10 +9,9 @@ from bench.figures import Figure, interleaved
 from bench.photos import Photos
 from devise.model.labeller import Model, load
 from devise.model.typed import parse_labels
-from devise.search.nearest_photos import open_search
 from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import index_photos
-from devise.search.query import PhotoSearch
+from devise.search.query import PhotoSearch, open_search
 from devise.search.results import Wanted
 from devise.search.rows import Rows
 

@@ -23,9 +23,8 @@ from devise.model.candidates import choose_candidates
 from devise.model.labeller import Model, load
 from devise.model.scorers import photo_space
 from devise.model.typed import TypedLabel
-from devise.search.nearest_photos import open_search
 from devise.search.photoindex import index_photos
-from devise.search.query import PhotoSearch
+from devise.search.query import PhotoSearch, open_search
 from devise.search.results import Wanted
 from devise.search.search_quality import Retrieval, class_of, retrieval
 from devise.space.labelspace import LabelSpace

@@ -32,7 +32,13 @@ def test_rows_are_spread_and_some_stay():
     vectors = rng.standard_normal(rows.vectors.shape)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     rows.vectors[:] = vectors
+    rows.classes[:] = [[place % 3, 5] for place in range(40)]
+    rows.shares[:] = [0.75, 0.25]
     spread = spread_rows(rows, rng)
+    assert np.array_equal(spread.classes[::10], rows.classes[::10])
+    assert np.array_equal(spread.shares[::10], rows.shares[::10])
+    assert {tuple(row) for row in spread.shares.tolist()} == {(0.75, 0.25), (0.375, 0.375)}  # with its like or another
+    assert (spread.classes[spread.shares[:, 0] == 0.75, 1] == 5).all()
     cosines = (spread.vectors.astype(float) * vectors).sum(axis=1)
     assert np.allclose(cosines[::10], 1, atol=1e-2)
     moved = np.delete(cosines, np.s_[::10])
@@ -60,4 +66,4 @@ def test_a_few_photos(tmp_path: Path):
     figures = {figure["what"]: figure for figure in json.loads((work / "figures.json").read_text())["figures"]}
     assert len(figures) >= 9
     assert figures["opened"]["note"] == "600 photos"
-    assert figures["of the exact top 10, found approximately"]["value"] > 90
+    assert figures["the same scores, rank by rank"]["value"] == 100

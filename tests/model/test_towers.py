@@ -113,8 +113,8 @@ def test_evaluation_has_one_row(model: Model, photos: Path):
 
 def test_the_index_gives_the_probabilities_of_the_labeller(model: Model, photos: Path, tmp_path: Path):
     pytest.importorskip("pyarrow")
-    from devise.search.nearest_photos import open_search
     from devise.search.photoindex import index_photos
+    from devise.search.query import open_search
 
     index_photos(model, [photos], tmp_path / "index")
     search = open_search(model, tmp_path / "index")

@@ -143,8 +143,8 @@ def test_labels_are_exchanged_in_their_order():
 
 def test_a_missing_photo_is_named(packaged: Model, tmp_path: Path):
     pytest.importorskip("pyarrow")
-    from devise.search.nearest_photos import open_search
     from devise.search.photoindex import index_photos
+    from devise.search.query import open_search
 
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "a.png")
     index_photos(packaged, [tmp_path / "a.png"], tmp_path / "index")

@@ -10,8 +10,8 @@ from smallmodel import write_small_bundle
 from devise.errors import PhotoIndexError, UsageError
 from devise.model.labeller import Model, load
 from devise.search import photoindex
-from devise.search.nearest_photos import open_search
 from devise.search.photoindex import index_photos
+from devise.search.query import open_search
 from devise.search.results import Filters, Wanted
 from devise.search.store import PhotoStore
 from devise.vision.folders import folder_filter

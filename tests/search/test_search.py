@@ -1,8 +1,6 @@
-"""Search: against the labeller's own probabilities, against brute force, exact and approximate."""
+"""Search: against the labeller's own probabilities, against brute force, with and without a first look."""
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,9 @@ from devise.model.rejection import log_expected
 from devise.model.typed import TypedLabel, parse_labels
 from devise.pages.contact_sheet import contact_sheet
 from devise.search.expression import parse_expression
-from devise.search.nearest_photos import open_search, refresh_nearest
 from devise.search.photofacts import PhotoFact
-from devise.search.photoindex import PhotoSide, index_photos
-from devise.search.query import PhotoSearch
+from devise.search.photoindex import PhotoSide, index_photos, refresh_kept
+from devise.search.query import PhotoSearch, open_search
 from devise.search.results import Hit, Hits, Term, Wanted
 from devise.search.rows import Rows
 
@@ -226,7 +223,6 @@ def test_a_first_look_in_8_bits_finds_the_same(small: Model, many: Rows, wanted:
     expected, found = plain.find(wanted, top), often.find(wanted, top)
     assert [hit.path for hit in found.hits] == [hit.path for hit in expected.hits]
     np.testing.assert_allclose([h.score for h in found.hits], [h.score for h in expected.hits], rtol=1e-5)
-    assert found.exact
     assert found.photos == expected.photos == len(many)
     assert found.notes == expected.notes
 
@@ -249,40 +245,6 @@ def test_photos_that_are_all_alike_are_all_looked_at(small: Model, many: Rows):
         assert [hit.path for hit in hits] == ["/p/00000", "/p/00001", "/p/00002"]
 
 
-def test_approximate_search_finds_what_exact_search_finds(small: Model, photos: Path, tmp_path: Path, many: Rows):
-    pytest.importorskip("faiss")
-    from devise.search.photoindex import header_of
-    from devise.search.store import PhotoStore
-
-    store = PhotoStore.created(tmp_path / "index", header_of(small.parts))
-    store.append(many)
-    exact = open_search(small, tmp_path / "index")
-    built = refresh_nearest(small, tmp_path / "index", len(many), above=100)
-    assert built is not None
-    assert built.facts.recall >= 0.98
-    near = open_search(small, tmp_path / "index")
-    for text in ("zebra", "kiang", "tabby, scooter", "n03272010"):
-        one, other = near.find(words(text), top=10), exact.find(words(text), top=10)
-        assert not one.exact
-        assert other.exact
-        shared = {hit.path for hit in one.hits} & {hit.path for hit in other.hits}
-        assert len(shared) >= 8
-    assert near.find(Wanted(parse_labels("zebra", "tabby"), "all")).exact
-    kept = refresh_nearest(small, tmp_path / "index", len(many), above=100)
-    assert kept is not None
-    assert kept.facts == built.facts
-    store.append(Rows.gone(["/p/00007"], 12, 4))
-    stale = open_search(small, tmp_path / "index").find(words("zebra"))
-    assert stale.exact
-    assert "is out of date" in stale.notes[0]
-    (tmp_path / "index" / "nearest.faiss").write_bytes(b"no index")
-    damaged = open_search(small, tmp_path / "index").find(words("zebra"))
-    assert damaged.exact
-    assert "nearest.faiss: is damaged" in damaged.notes[0]
-    assert refresh_nearest(small, tmp_path / "index", 10, above=100) is None
-    assert open_search(small, tmp_path / "index").find(words("zebra")).exact
-
-
 def test_rows_kept_in_one_file_give_the_same_answers(small: Model, tmp_path: Path, many: Rows):
     from devise.search.photoindex import header_of
     from devise.search.store import PhotoStore
@@ -290,16 +252,16 @@ def test_rows_kept_in_one_file_give_the_same_answers(small: Model, tmp_path: Pat
     index = tmp_path / "index"
     PhotoStore.created(index, header_of(small.parts)).append(many)
     before = open_search(small, index).find(words("zebra"), top=10)
-    assert refresh_nearest(small, index, len(many), kept_above=100) is None
+    assert refresh_kept(small, index, len(many), kept_above=100) is None
     assert (index / "rows.bin").is_file()
     assert open_search(small, index).find(words("zebra"), top=10) == before
     (index / "rows.bin").write_bytes(b"no rows")
     found = open_search(small, index).find(words("zebra"), top=10)
     assert found.hits == before.hits
     assert "rows.bin: is damaged" in found.notes[0]
-    refresh_nearest(small, index, len(many), kept_above=100)
+    refresh_kept(small, index, len(many), kept_above=100)
     assert open_search(small, index).find(words("zebra"), top=10) == before
-    refresh_nearest(small, index, len(many))
+    refresh_kept(small, index, len(many))
     assert not (index / "rows.bin").exists()
 
 
@@ -324,42 +286,6 @@ def test_the_contact_sheet_shows_no_small_score_as_zero(search: PhotoSearch):
     assert '<p class="folder" title="/far/&lt;away&gt;">/far/&lt;away&gt;</p>' in page
 
 
-def test_a_flipped_byte_of_the_approximate_index_changes_no_answer(small: Model, tmp_path: Path, many: Rows):
-    pytest.importorskip("faiss")
-    from devise.search.nearest_photos import Nearest
-    from devise.search.photoindex import header_of
-    from devise.search.store import PhotoStore
-
-    index = tmp_path / "index"
-    PhotoStore.created(index, header_of(small.parts)).append(many)
-    built = refresh_nearest(small, index, len(many), above=100)
-    assert built is not None
-    whole = {name: (index / name).read_bytes() for name in ("nearest.faiss", "nearest.json")}
-    rng = np.random.default_rng(0)
-    for name, data in whole.items():
-        places = rng.choice(min(len(data), 400), 20, replace=False)
-        for place in places.tolist():
-            flipped = bytearray(data)
-            flipped[place] ^= 1 << int(rng.integers(8))
-            (index / name).write_bytes(flipped)
-            with suppress(PhotoIndexError):
-                found = Nearest.read(index)
-                assert found is not None
-                assert found.facts == built.facts  # white space and the like
-                assert name == "nearest.json"
-        (index / name).write_bytes(data)
-    (index / "nearest.faiss").write_bytes(whole["nearest.faiss"][:-1])
-    again = refresh_nearest(small, index, len(many), above=100)
-    assert again is not None
-    assert again.facts == built.facts
-    assert {name: (index / name).read_bytes() for name in whole} == whole
-    for name in whole:
-        (index / name).unlink()
-        os.mkfifo(index / name)  # which would wait for a reader
-        assert refresh_nearest(small, index, len(many), above=100) is not None
-        assert {name: (index / name).read_bytes() for name in whole} == whole
-
-
 @pytest.mark.parametrize("label", [-1, 2**31 - 1])
 def test_a_label_that_the_model_has_not_is_refused(small: Model, tmp_path: Path, many: Rows, label: int):
     from dataclasses import replace
@@ -372,20 +298,6 @@ def test_a_label_that_the_model_has_not_is_refused(small: Model, tmp_path: Path,
     )
     with pytest.raises(PhotoIndexError, match="a label that the model has not"):
         open_search(small, tmp_path / "index")
-
-
-def test_facts_out_of_range_are_refused_though_their_hash_is_right(tmp_path: Path, many: Rows):
-    pytest.importorskip("faiss")
-    from dataclasses import replace
-
-    from devise.search.nearest_photos import Nearest
-
-    vectors = many.vectors.astype(np.float32)
-    built = Nearest.built(vectors, vectors[:20], "mark")
-    for wrong in ({"probes": -1}, {"probes": 0}, {"probes": 2**70}):
-        Nearest(built._index, replace(built.facts, **wrong)).write(tmp_path)
-        with pytest.raises(PhotoIndexError, match="is damaged"):
-            Nearest.read(tmp_path)
 
 
 def test_auto_leaves_out_what_is_no_likelier_than_before(small: Model, photos: Path, search: PhotoSearch):
@@ -531,7 +443,7 @@ def test_rows_in_one_file_are_checked_although_their_hashes_are_right(
     index = tmp_path / "index"
     store.PhotoStore.created(index, header_of(small.parts)).append(many)
     before = open_search(small, index).find(words("zebra"), top=10)
-    refresh_nearest(small, index, len(many), kept_above=100)
+    refresh_kept(small, index, len(many), kept_above=100)
     facts, arrays = read_arrays(index / "rows.bin", store._FACT_KINDS | store._CONTENT_KINDS)
     arrays[name] = np.asarray(changed(arrays[name]), arrays[name].dtype)
     write_arrays(index / "rows.bin", facts, arrays)

@@ -31,11 +31,11 @@ def index(
     forget: Annotated[
         bool, typer.Option("--forget", help="Also remove photos whose whole folder is empty or missing.")
     ] = False,
-    approximate_above: Annotated[
+    listed_above: Annotated[
         int | None,
         typer.Option(
             metavar="PHOTOS",
-            help="Use approximate search above this number of photos. [default: 200000]",
+            help="Keep the top photos of each label above this number of photos, for fast searches. [default: 200000]",
             show_default=False,
         ),
     ] = None,
@@ -56,8 +56,7 @@ def index(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from devise.cli.output import excluded_lines, problem_line, skipped_lines
     from devise.cli.progress import counting
-    from devise.search.nearest_photos import APPROXIMATE_ABOVE, refresh_nearest
-    from devise.search.photoindex import index_photos
+    from devise.search.photoindex import LISTED_ABOVE, index_photos, refresh_kept
 
     taken = options.frames_of(video, frames)
     if "" in photos:
@@ -80,16 +79,10 @@ def index(
     for line in problems.lines():
         tell(line)
     print(f"{out}: {counted(done.photos, 'photo')}; {changes_of(done)}")
-    built = refresh_nearest(
-        loaded, out, done.photos, APPROXIMATE_ABOVE if approximate_above is None else approximate_above
-    )
-    if built is not None:
-        facts = built.facts
-        print(
-            f"approximate index: finds {100 * facts.recall:.1f} % of the true top 10 "
-            f"({counted(facts.queries, 'label')} as "
-            f"queries, {facts.probes} of {facts.lists} lists searched)"
-        )
+    tops = refresh_kept(loaded, out, done.photos, LISTED_ABOVE if listed_above is None else listed_above)
+    if tops is not None:
+        labels, listed = tops.places.shape
+        print(f"the top {counted(listed, 'photo')} of each of {counted(labels, 'label')} kept for fast searches")
     for line in (
         *_stale_lines(done.stale, out),
         *skipped_lines(done.skipped, done.videos, live=video),

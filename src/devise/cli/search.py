@@ -116,7 +116,7 @@ def search(
     from devise.cli.terminal_pictures import pictures_in, require_pictures
     from devise.model.candidates import with_senses
     from devise.search.expression import Expression, parse_expression
-    from devise.search.nearest_photos import open_search
+    from devise.search.query import open_search
     from devise.search.results import filters_of
     from devise.search.search_quality import measure_search
     from devise.taxonomy.wordnet import taxonomy_in
@@ -164,8 +164,6 @@ def search(
     loaded = opened(language=lang)
     found = open_search(loaded, index, all_nouns=all_nouns).find(wanted, top)
     tell_notes(() if quiet else (*filter(None, [loaded.parts.language_note]), *found.notes))
-    if not found.exact:
-        tell("searched approximately: devise index prints the recall of this search")
     asked = (" " if wanted.terms else ", ").join(words or ()) or (
         f"under {under}" if under is not None else f"like {like}"
     )

@@ -5,17 +5,15 @@ from typing import TYPE_CHECKING
 from devise.lazy import lazily
 
 if TYPE_CHECKING:
-    from devise.search.nearest_photos import open_search
     from devise.search.photoindex import Indexed, index_photos
-    from devise.search.query import PhotoSearch
+    from devise.search.query import PhotoSearch, open_search
     from devise.search.results import Hit, Hits, Wanted
 
 __all__ = ["Hit", "Hits", "Indexed", "PhotoSearch", "Wanted", "index_photos", "open_search"]
 
 _HOMES = {
-    "nearest_photos": ("open_search",),
     "photoindex": ("Indexed", "index_photos"),
-    "query": ("PhotoSearch",),
+    "query": ("PhotoSearch", "open_search"),
     "results": ("Hit", "Hits", "Wanted"),
 }
 __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -5,6 +5,7 @@ import os
 import stat
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -15,13 +16,14 @@ import numpy as np
 from devise.arrays import Features
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import MANIFEST_FILE
-from devise.errors import PHOTOS_EXTRA, VIDEO_EXTRA, PictureError, UsageError
+from devise.errors import PHOTOS_EXTRA, VIDEO_EXTRA, PhotoIndexError, PictureError, UsageError
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.scorers import make_scorer
 from devise.search.photofacts import PhotoFact
 from devise.search.rows import Rows
 from devise.search.store import Header, Known, PhotoStore
+from devise.search.top_photos import LISTED, TOP_FILE, TopPhotos
 from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
 from devise.vision.decoding import picture_bytes
@@ -31,16 +33,26 @@ from devise.vision.pipeline import Extracted, one_thread
 
 __all__ = [
     "BEST",
+    "KEPT_ABOVE",
+    "LISTED_ABOVE",
     "Indexed",
     "PhotoSide",
     "Problem",
     "header_of",
     "index_photos",
+    "refresh_kept",
 ]
 
 BEST = 10
 """Most probable classes kept per photo, as many as ConSE averages."""
 
+LISTED_ABOVE = 200_000
+"""Number of photos above which the top photos of each label are kept; fewer are all scored in some milliseconds."""
+
+KEPT_ABOVE = 20_000
+"""Number of photos above which all rows are kept in one file; fewer open from their parts in 0.3 s."""
+
+_EARLIER = ("nearest.faiss", "nearest.json")  # what earlier versions kept to search faster
 _TOGETHER = 8  # photos that are scored at once; fewer are filled up to so many
 
 
@@ -55,6 +67,36 @@ def header_of(parts: ModelParts) -> Header:
         parts.placed.vectors.shape[1],
         min(BEST, len(parts.trained)),
     )
+
+
+def refresh_kept(
+    model: Model, index: Path, photos: int, listed_above: int = LISTED_ABOVE, kept_above: int = KEPT_ABOVE
+) -> TopPhotos | None:
+    """Update the files that make searches of many photos fast, and remove those that few photos do not need.
+
+    photos: their number.
+    listed_above: above so many photos, the top photos of each label are kept (`TopPhotos`), which are returned.
+    kept_above: above so many photos, all rows are kept in one file too, which opens faster (`PhotoStore.keep`).
+    """
+    store = PhotoStore.opened(index, header_of(model.parts))
+    for name in _EARLIER if photos > listed_above else (*_EARLIER, TOP_FILE):
+        (index / name).unlink(missing_ok=True)
+    if photos <= kept_above:
+        store.forget_kept()
+    if photos <= min(listed_above, kept_above):
+        return None
+    rows = store.rows()
+    if photos > kept_above and not store.keeps():
+        store.keep(rows)
+    if photos <= listed_above:
+        return None
+    with suppress(PhotoIndexError):  # they are made again
+        kept = TopPhotos.read(index, len(model.labels), rows)
+        if kept is not None:
+            return kept
+    tops = TopPhotos.of(model.parts, rows, min(LISTED, len(rows)))
+    tops.write(index)
+    return tops
 
 
 class PhotoSide:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,36 +19,25 @@ from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.expression import Expression, parse_expression, understood
 from devise.search.photofacts import FactColumns, PhotoFact
+from devise.search.photoindex import header_of
 from devise.search.results import Filters, Hit, Hits, Wanted
 from devise.search.rows import Rows
+from devise.search.store import PhotoStore
+from devise.search.top_photos import TopPhotos
 from devise.space.evidence import log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import LabelPrior
 from devise.vision.folders import folder_filter
 
-__all__ = ["CANDIDATES", "NearPhotos", "PhotoScores", "PhotoSearch"]
+__all__ = ["PhotoScores", "PhotoSearch", "open_search"]
 
 PhotoScores = Float32[np.ndarray, "photos"]
 _BLOCK_BYTES = 32 * 2**20
-CANDIDATES = 200
-"""Photos that an approximate search scores exactly for each label, at least."""
-
 _COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
 _FEW_LABELS = 64  # of more labels all photos are looked at
 _TOGETHER = 64  # photos that are named at once
 _SURE = np.float32(-1e-6)  # logarithm of the highest probability: not all of it is taken from what is asked
 _ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
-
-
-@runtime_checkable
-class NearPhotos(Protocol):
-    """An approximate index of the photos."""
-
-    def near_labels(self, vectors: Float32[np.ndarray, "labels dim"], count: int) -> Int64[np.ndarray, "some"]:
-        """Return sorted photos, most likely the top `count` of any of these labels."""
-
-    def near_point(self, point: Float32[np.ndarray, "dim"], count: int) -> Int64[np.ndarray, "some"]:
-        """Return sorted photos, most likely the top `count` by cosine."""
 
 
 def _go_on() -> None:
@@ -83,9 +71,10 @@ class _Query:
 class PhotoSearch:
     """An index in memory. Safe to use from several threads.
 
-    rows: its photos, in the order of their paths. near: an approximate index of them. notes: returned with all results.
-    often: prepare for several searches, which takes a second: each search then computes 8-bit scores first, and exact
-    scores of all photos that can be among the best. The results are the same.
+    rows: its photos, in the order of their paths. notes: returned with all results.
+    tops: the top photos of each label, of the same rows. often: prepare for several searches, which takes a second:
+    each search then computes 8-bit scores first. Either way, a search scores all photos that can be among the best, and
+    the results are the same.
     all_nouns: photos may get withheld nouns as labels; without it, such a photo gets its most probable other label.
     """
 
@@ -93,15 +82,17 @@ class PhotoSearch:
         self,
         model: Model,
         rows: Rows,
-        near: "NearPhotos | None" = None,
+        tops: TopPhotos | None = None,
         *,
         notes: tuple[str, ...] = (),
         often: bool = False,
         all_nouns: bool = False,
     ) -> None:
         self.rows = rows
-        self._near = near
-        self._coarse = Coarse(rows.vectors) if often and near is None and len(rows) >= _COARSE_FROM else None
+        self._tops = tops
+        self._often = often and len(rows) >= _COARSE_FROM
+        if tops is None:
+            _ = self._coarse  # with `tops`, few searches need it
         self._notes = notes
         self._model = model
         self._temperature = np.float32(model.parts.setting("fused", "temperature"))
@@ -159,8 +150,7 @@ class PhotoSearch:
         return replace(found, hits=tuple(others[:top]))
 
     def _found(self, query: "_Query", top: int) -> Hits:
-        near = self._candidates(query, top)
-        rows = self._possible(query, top) if near is None else near
+        rows = self._possible(query, min(top, len(self)))
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
         found = top_k(among._scores(query)[None], min(top, len(among)))
         shown = np.exp(np.minimum(found.scores[0], 0)) if query.point is None and query.probable else found.scores[0]
@@ -171,7 +161,7 @@ class PhotoSearch:
             for place, score, label, one in zip(found.positions[0].tolist(), shown.tolist(), labels, kept, strict=True)
             if one
         )
-        return Hits(tuple(hits), len(self), (*self._notes, *query.notes), exact=near is None)
+        return Hits(tuple(hits), len(self), (*self._notes, *query.notes))
 
     def kept(self, wanted: Wanted) -> Bool[np.ndarray, "photos"]:
         """Return which photos `wanted` does not reject, in the order of `rows`."""
@@ -266,33 +256,32 @@ class PhotoSearch:
             for one in everyone
         ]
 
-    def _candidates(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
-        """Return the candidate photos of an approximate search; None for all."""
-        if self._near is None or not query.probable or query.is_sum:
-            return None
-        count = min(len(self), max(CANDIDATES, 10 * top))
-        if query.point is not None:
-            return self._near.near_point(query.point, count)
-        labels = sum(len(space.labels) for space in query.spaces)
-        if labels > _FEW_LABELS or len(query.spaces) > 1:
-            return None
-        space = query.spaces[0]
-        trained = [self._column[i] for i in space.labels.ids if i in self._column]
-        sure = [self._photos_of(column, slice(0, len(self)))[0] for column in trained]
-        found: Int64[np.ndarray, "some"] = np.unique(
-            np.concatenate([self._near.near_labels(space.vectors, count), *sure])
-        )
-        return found
-
     def _possible(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
-        """Return all photos that can be among the best by 8-bit scores; None if these do not pay."""
-        if self._coarse is None or query.is_sum or sum(len(space.labels) for space in query.spaces) > _FEW_LABELS:
+        """Return all photos that can be in the `top`; None if all must be scored."""
+        listed = self._listed(query, top)
+        if listed is not None:
+            return listed
+        labels = sum(len(space.labels) for space in query.spaces)
+        if query.is_sum or labels > _FEW_LABELS or self._coarse is None:
             return None
-        slack = self._coarse.slack * np.float32(self._lengths(query))
+        slack = self._slack(query, self._coarse)
         if query.point is None and query.probable:
             slack = slack / self._temperature + _ROUNDING
-        rows = self._first_rows(query, self._coarse, slack, min(top, len(self)))
+        rows = self._first_rows(query, self._coarse, slack, top)
         return rows if len(rows) < len(self) // 2 else None
+
+    def _listed(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
+        """Return all photos that can be in the `top` by the lists of the labels; None if they do not suffice."""
+        if self._tops is None or not query.probable or query.is_sum or len(query.spaces) != 1:
+            return None
+        asked, own = query.spaces[0].labels, self._model.parts.space.labels
+        if any(label_id not in own for label_id in asked.ids):
+            return None
+        return self._tops.possible(np.array([own.position(label_id) for label_id in asked.ids], np.int64), top)
+
+    @cached_property
+    def _coarse(self) -> Coarse | None:
+        return Coarse(self.rows.vectors) if self._often else None
 
     def _first_rows(self, query: "_Query", coarse: Coarse, slack: PhotoScores, count: int) -> Int64[np.ndarray, "some"]:
         """Return all photos that can be in the top `count`.
@@ -310,19 +299,19 @@ class PhotoSearch:
         found: Int64[np.ndarray, "some"] = some[left]
         return found
 
-    def _lengths(self, query: "_Query") -> float:
-        """Return how often the slack of a photo's inner product may enter its score, before the temperature.
+    def _slack(self, query: "_Query", coarse: Coarse) -> PhotoScores:
+        """Return how far a photo's score by 8 bits can be from its score, before the temperature.
 
         A logarithm of a sum moves by no more than its largest part; that of a probability among labels which the
         model lacks is the difference of two such. Scores of several spaces are added.
         """
         if query.point is not None:
-            return float(np.linalg.norm(query.point))
-        longest = [float(np.linalg.norm(space.vectors, axis=1).max()) for space in query.spaces]
-        if not query.probable:
-            return max(longest)
-        twice = [2 if self._foreign(space) else 1 for space in query.spaces]
-        return sum(length * times for length, times in zip(longest, twice, strict=True))
+            return coarse.slack(query.point[None])
+        each = [coarse.slack(space.vectors) for space in query.spaces]
+        if query.probable:
+            each = [one * (2 if self._foreign(space) else 1) for one, space in zip(each, query.spaces, strict=True)]
+        found: PhotoScores = np.sum(each, axis=0) if query.probable else np.max(each, axis=0)
+        return found
 
     def _scores(self, query: "_Query", coarse: Coarse | None = None) -> PhotoScores:
         """Return each photo's score. coarse: take inner products from it instead of the vectors."""
@@ -446,6 +435,23 @@ class PhotoSearch:
         order = np.argsort(classes, kind="stable")
         starts = np.searchsorted(classes[order], np.arange(len(self._column) + 1))
         return _ByClass(starts, order // self.rows.classes.shape[1], self.rows.shares.ravel()[order])
+
+
+def open_search(model: Model, index: Path, *, often: bool = False, all_nouns: bool = False) -> PhotoSearch:
+    """Read the index at `index` into memory; PhotoIndexError if absent or of another model.
+
+    Lists of top photos that are damaged or of other rows are not used: searches are slower, and their notes say so.
+    often, all_nouns: see `PhotoSearch`.
+    """
+    rows, note = PhotoStore.opened(index, header_of(model.parts)).rows_and_note()
+    notes = (note,) if note else ()
+    if len(rows) and not (0 <= rows.labels.min() <= rows.labels.max() < len(model.labels)):
+        raise PhotoIndexError(f"{index}: is damaged (a label that the model has not): index the photos again elsewhere")
+    try:
+        tops = TopPhotos.read(index, len(model.labels), rows)
+    except PhotoIndexError as error:
+        tops, notes = None, (*notes, f"searches take longer: {error}")
+    return PhotoSearch(model, rows, tops, notes=notes, often=often, all_nouns=all_nouns)
 
 
 def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.ndarray, "some"], tuple[str, ...]]:

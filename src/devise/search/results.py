@@ -159,13 +159,12 @@ class Hit:
 class Hits:
     """Photos best first; equal scores are ordered by path.
 
-    photos: number searched. notes: on the words. exact: whether all photos were compared.
+    photos: number searched. notes: on the words.
     """
 
     hits: tuple[Hit, ...]
     photos: int
     notes: tuple[str, ...] = ()
-    exact: bool = True
 
 
 def likeness(score: float, by: Literal["probability", "cosine"] = "probability") -> Likeness:

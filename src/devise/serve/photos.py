@@ -109,7 +109,7 @@ class IndexedPhotos:
 
 def open_photos(index: Path, model: Model) -> IndexedPhotos:
     """Read the photo index in a directory; PhotoIndexError if absent or of another model."""
-    from devise.search.nearest_photos import open_search
+    from devise.search.query import open_search
 
     return IndexedPhotos(open_search(model, index, often=True))
 
