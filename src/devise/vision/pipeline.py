@@ -144,7 +144,7 @@ def extract(
     regions: reads parts of each picture too.
     workers: threads, each of which takes a picture all the way from file to features; None means three per two cores
         and one more, so that a core has a picture to decode while others wait for the network or the interpreter. With
-        4 instead of 3 on two cores, labelling takes 0.95 of the time.
+        4 instead of 3 on two cores, 1,000 photos take 0.97 of the time (0.89 to 1.05 in 6 rounds).
     ahead: pictures per worker that are read before the first result is fetched; memory holds no more, however many the
         sources. A higher number keeps the workers busy while the caller does other work.
     joined: makes one row of the features of a video's frames.
