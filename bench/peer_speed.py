@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from bench.figures import Figure, interleaved, ratio
+from devise.bundle.parts import FAST
 from devise.evaluation.adapters import label_names
 from devise.model.labeller import LabelRequest, LabelRun, load
 
@@ -52,6 +53,9 @@ def measure_peers(case: PeerCase) -> list[Figure]:
     models = {name: load(fast=fast) for name, fast in _WAYS.items()}
     if case.towers is not None:
         models[_TOWERS] = load(case.towers)
+        models[f"{_TOWERS}, bf16 where it is here"] = load(case.towers, precision="auto")
+        if models[_TOWERS].parts.bundle.has(FAST):
+            models[f"{_TOWERS} --fast"] = load(case.towers, fast=True)
     runs = {name: model.run(LabelRequest()) for name, model in models.items()}
     parts, labels = models["devise"].parts, len(models["devise"].labels)
     slow, names = case.photos[: case.slow], label_names(parts.taxonomy, parts.trained_ids[: case.names])
@@ -62,13 +66,20 @@ def measure_peers(case: PeerCase) -> list[Figure]:
     readings = interleaved(cases, case.rounds)
     counts = {name: len(slow) if name == _PIPELINE else len(case.photos) for name in cases}
     walls = {name: [one.per(counts[name]).wall for one in found] for name, found in readings.items()}
+    cores = {name: [one.per(counts[name]).core for one in found] for name, found in readings.items()}
     competing = {name: len(names) if name == _PIPELINE else labels for name in cases}
     competing |= {name: len(model.labels) for name, model in models.items()}
     speeds = [
         Figure.of(_SECTION, f"{name}, {competing[name]:,} labels", [1 / wall for wall in walls[name]], "images/s")
         for name in cases
     ]
-    return [*speeds, *(_faster(name, peer, walls) for name in runs for peer in _AT_LEAST if peer in cases)]
+    faster = [_faster(name, peer, walls) for name in runs for peer in _AT_LEAST if peer in cases]
+    less = [
+        Figure.of(_SECTION, f"{name} over {_LOOP}, processor time", ratio(cores[_LOOP], cores[name]), "times")
+        for name in runs
+        if name.startswith(_TOWERS)
+    ]
+    return [*speeds, *faster, *less]
 
 
 def _faster(name: str, peer: str, walls: Mapping[str, Sequence[float]]) -> Figure:
@@ -98,7 +109,8 @@ def _loop(case: PeerCase, labels: int) -> Callable[[], object]:
     name, weights = case.clip
     model, _, transform = open_clip.create_model_and_transforms(name, pretrained=weights)
     model.eval()
-    width = int(model.text_projection.shape[-1])
+    with torch.inference_mode():
+        width = int(model.encode_image(transform(Image.new("RGB", (9, 9)))[None]).shape[1])
     drawn = np.random.default_rng(0).standard_normal((labels, width), dtype=np.float32)
     vectors = torch.nn.functional.normalize(torch.from_numpy(drawn), dim=-1)
 

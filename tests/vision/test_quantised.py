@@ -315,7 +315,7 @@ def test_a_transformer_has_no_fast_form() -> None:
     whole = pointwise()
     value = opset13.reshape(whole.get_results()[0].input_value(0), np.array([1, 2, 16]), False)
     network = openvino.Model([opset13.add(value, opset13.relu(value))], whole.get_parameters(), "tokens")
-    with pytest.raises(BundleError, match="as transformers do, so there is no fast form"):
+    with pytest.raises(BundleError, match="as transformers do, so it has no fast form"):
         _seen(openvino.Core(), network, [])
 
 
