@@ -150,8 +150,8 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
         raise BundleError("the network has no convolution, so there is no fast form of it")
     if any(value.get_partial_shape().rank.get_length() != 4 for value in values.values()):
         raise BundleError(
-            "the network adds what is no map of pixels, as transformers do, so there is no fast form of it: "
-            "--precision bf16 makes it faster where the processor has bf16"
+            "the network adds values that are not maps of pixels, as transformers do, so it has no fast form: use "
+            "--precision bf16 where the processor has it"
         )
     for value in values.values():
         whole, sides = np.arange(4), np.array([0, 2, 3])
