@@ -106,7 +106,7 @@ class PhotoSearch:
 
     def in_language(self, model: Model) -> "PhotoSearch":
         """Return the same search with the names of another model, which differs in nothing else; they share memory."""
-        _ = self._vectors, self._by_class
+        _ = self._vectors, self._by_class, self._coarse
         other = copy.copy(self)
         other._model = model
         return other
