@@ -237,7 +237,7 @@ def test_a_fault_of_the_network_ends_the_work_at_once(label: Any, photo: Path, m
 
     monkeypatch.setattr(OpenVinoBackbone, "features", fault)
     output = photo.with_name("out.csv")
-    workers = pipeline.default_workers()
+    workers = pipeline.cores() + 1
     with pytest.raises(RuntimeError, match="no such operation"):
         label(*[photo] * 10 * workers, "-o", output)
     assert 1 <= len(asked) <= 4 * workers  # those that were taken before the first result was looked at

@@ -12,7 +12,7 @@ from devise.vision.pipeline import Extracted
 def test_times_are_shared_out_by_photo(monkeypatch: pytest.MonkeyPatch):
     now = [10.0]
     monkeypatch.setattr(timing, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(timing, "default_workers", lambda: 3)
+    monkeypatch.setattr(timing, "cores", lambda: 2)
     clock = timing.Timing()
     now[0] = 11.0
     clock.started()

@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("module", ["morphology", "synsets", "wordnet"])
+@pytest.mark.parametrize("module", ["lexicon", "synsets", "wordnet"])
 def test_examples(module: str):
     result = doctest.testmod(import_module(f"devise.taxonomy.{module}"))
     assert result.attempted > 0

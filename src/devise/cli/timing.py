@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 from devise.errors import counted
-from devise.vision.pipeline import Extracted, default_workers
+from devise.vision.pipeline import Extracted, cores
 
 __all__ = ["Timing"]
 
@@ -41,6 +41,6 @@ class Timing:
         )
         yield (
             f"timing: per photo, decoding {each * self._decoding:.1f} ms and network {each * self._network:.1f} ms in "
-            f"each of {default_workers()} threads; scores {each * self._scores:.1f} ms and output "
-            f"{each * output:.1f} ms in another"
+            f"each of {cores() + 1} threads; scores {each * self._scores:.1f} ms and output {each * output:.1f} ms "
+            "in another"
         )

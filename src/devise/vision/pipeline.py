@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from devise.vision.decoder_process import Decoder
     from devise.vision.regions import FeatureMaps
 
-__all__ = ["Box", "Extracted", "Windows", "cores", "default_workers", "extract", "one_thread"]
+__all__ = ["Box", "Extracted", "Windows", "cores", "extract", "one_thread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,6 @@ class Extracted:
 def cores() -> int:
     """Return the number of CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def default_workers() -> int:
-    """Return the number of threads of `extract`."""
-    return cores() + cores() // 2 + 1
 
 
 Joined: TypeAlias = Callable[[Features], Float32[np.ndarray, " features"]]
@@ -142,15 +137,14 @@ def extract(
     """Yield one result per source, in order; an unreadable picture gives its problem and does not stop it.
 
     regions: reads parts of each picture too.
-    workers: threads, each of which takes a picture all the way from file to features; None means three per two cores
-        and one more, so that a core has a picture to decode while others wait for the network or the interpreter. With
-        4 instead of 3 on two cores, 1,000 photos take 0.97 of the time (0.89 to 1.05 in 6 rounds).
+    workers: threads, each of which takes a picture all the way from file to features; None means one more
+        than there are cores, so that a core has a picture to decode while another waits for the network.
     ahead: pictures per worker that are read before the first result is fetched; memory holds no more, however many the
         sources. A higher number keeps the workers busy while the caller does other work.
     joined: makes one row of the features of a video's frames.
     Stopping early (a break, Ctrl-C) waits for no further picture.
     """
-    workers = workers or default_workers()
+    workers = workers or cores() + 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="devise-extract")
     pending: deque[Future[Extracted]] = deque()
     videos = _VideoReaders(joined)
