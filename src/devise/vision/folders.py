@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -121,7 +122,7 @@ def find_pictures(
             if empty and len(entered) > fresh and on_empty is not None:
                 on_empty(path)
         else:
-            yield _file(path, frames if is_video(path) else 0)
+            yield _file(path, _look(path)[1], frames if is_video(path) else 0)
 
 
 def is_found(path: Path, root: Path, exclude: Sequence[str] = ()) -> bool:
@@ -225,7 +226,7 @@ def _walk(
         if path is None:
             waiting.pop()
             continue
-        is_folder = os.path.isdir(path)  # unlike Path.is_dir, False where there is no permission
+        is_folder, fault = _look(path)
         if path is not root and _is_excluded(path, rules, is_folder=is_folder):
             if on_exclude is not None:
                 on_exclude(path)
@@ -239,9 +240,9 @@ def _walk(
             except UsageError as error:
                 yield Found(path, f"left out: {error}")
         elif is_picture(path):
-            yield _file(path)
+            yield _file(path, fault)
         elif frames and is_video(path) and not (path.suffix.lower() in _LIVE and path.stem in photos):
-            yield _file(path, frames)
+            yield _file(path, fault, frames)
         elif on_skip is not None and path.suffix.lower() != ".xmp":  # a sidecar belongs to a photo
             on_skip(path)
 
@@ -283,14 +284,20 @@ def _is_excluded(path: Path, rules: _Rules, *, is_folder: bool) -> bool:
     return False
 
 
-def _file(path: Path, frames: int = 0) -> Found:
+def _look(path: Path) -> tuple[bool, OSError | ValueError | None]:
+    """Return whether the path is a folder, and the error if that cannot be told: one call of the system per photo."""
     try:
-        path.stat()
+        return stat.S_ISDIR(os.stat(path).st_mode), None
     except (OSError, ValueError) as error:
+        return False, error
+
+
+def _file(path: Path, fault: OSError | ValueError | None, frames: int = 0) -> Found:
+    if fault is not None:
         if os.path.islink(path):
             return Found(path, "a broken link")
-        missing = isinstance(error, FileNotFoundError)
-        return Found(path, absent(path) if missing else f"cannot be read ({getattr(error, 'strerror', error)})")
+        missing = isinstance(fault, FileNotFoundError)
+        return Found(path, absent(path) if missing else f"cannot be read ({getattr(fault, 'strerror', fault)})")
     if is_shard(path.name) or is_packed(path.name):
         return Found(path, "an archive, not a picture: unpack it, or let label --format parquet read a .tar")
     return Found(path, frames=frames)
