@@ -285,7 +285,7 @@ def _is_excluded(path: Path, rules: _Rules, *, is_folder: bool) -> bool:
 
 
 def _look(path: Path) -> tuple[bool, OSError | ValueError | None]:
-    """Return whether the path is a folder, and the error if that cannot be told: one call of the system per photo."""
+    """Return whether the path is a folder, and the error if there is one: one call of the system per photo."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode), None
     except (OSError, ValueError) as error:
