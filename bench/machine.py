@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 _PACKAGES = ("numpy", "openvino", "pillow", "rich", "safetensors", "simplejpeg", "typer")
 _SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
-_WITHHELD = ("ONEDNN_MAX_CPU_ISA", "NUMBA_CPU_FEATURES", "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "FAISS_SIMD_LEVEL")
+_WITHHELD = ("ONEDNN_MAX_CPU_ISA", "NUMBA_CPU_FEATURES", "OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY")
 """By which libraries are kept from instructions that the processor has; `make bench AVX2=1` sets them all."""
 
 

@@ -223,6 +223,13 @@ def test_wrong_questions(devise: Command, index: Path, arguments: list[str], cod
     assert message in err
 
 
+def test_a_negative_number_of_photos_is_refused_before_the_work(devise: Command, photos: Path, tmp_path: Path):
+    code, out, err = devise("index", photos, "--out", tmp_path / "none", "--listed-above", -5)
+    assert (code, out) == (2, "")
+    assert err == "devise: --listed-above must be at least 0, got -5\n"
+    assert not (tmp_path / "none").exists()
+
+
 def test_no_index(devise: Command, tmp_path: Path):
     code, _, err = devise("search", tmp_path / "none", "dog")
     assert code == 1

@@ -274,10 +274,8 @@ class PhotoSearch:
         """Return all photos that can be in the `top` by the lists of the labels; None if they do not suffice."""
         if self._tops is None or not query.probable or query.is_sum or len(query.spaces) != 1:
             return None
-        asked, own = query.spaces[0].labels, self._model.parts.space.labels
-        if any(label_id not in own for label_id in asked.ids):
-            return None
-        return self._tops.possible(np.array([own.position(label_id) for label_id in asked.ids], np.int64), top)
+        asked = self._model.parts.space.labels.places(query.spaces[0].labels.ids)
+        return None if (asked < 0).any() else self._tops.possible(asked, top)
 
     @cached_property
     def _coarse(self) -> Coarse | None:

@@ -49,9 +49,9 @@ class TopPhotos:
 
     @classmethod
     def of(cls, parts: ModelParts, rows: Rows, listed: int = LISTED) -> "TopPhotos":
-        """Score all photos with all labels: two minutes per million photos on two cores.
+        """Score all photos with all labels: three minutes per million photos on two cores.
 
-        rows: more than `listed`.
+        rows: at least `listed`.
         """
         scored, order = _Scored(parts, rows), np.random.default_rng(0).permutation(len(rows))
         labels = len(parts.space.labels)
