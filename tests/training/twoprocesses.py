@@ -1,6 +1,7 @@
 """Small tasks that are trained by one process or several; run by `test_distributed.py`, prints weights as JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,7 +72,7 @@ def _finetune() -> tuple[Task, RunConfig]:
 
 
 def _weights(task: Task) -> list[float]:
-    return [float(weight) for tensor in task.module.parameters() for weight in tensor.flatten()]
+    return [float(weight) for tensor in task.module.parameters() for weight in tensor.detach().flatten()]
 
 
 if __name__ == "__main__":
@@ -84,3 +85,5 @@ if __name__ == "__main__":
             train(task, how, Path(sys.argv[1]) / "runs" / name, processes=together)
             if together.first:
                 print(json.dumps([name, together.world, before, _weights(task)]))
+    sys.stdout.flush()
+    os._exit(0)  # as the command does: torch's threads outlive the group, and now and then abort at the end of Python

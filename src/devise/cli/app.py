@@ -103,7 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
             program = _loaded(sys.argv[1:] if arguments is None else arguments)
         program(args=arguments, prog_name="devise")
     except SystemExit as stop:
-        if arguments is None and (stop.code == _STOPPED or sys.argv[1:2] in (["label"], ["search"])):
+        at_once = stop.code == _STOPPED or sys.argv[1:2] in (["label"], ["search"]) or _among_several()
+        if arguments is None and at_once:
             _flushed_or_silent()
             _leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
         raise
@@ -167,8 +168,13 @@ def _silence() -> None:
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
+def _among_several() -> bool:
+    """Whether `torchrun` started this process as one of several."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 def _leave(code: int) -> None:
-    """End the process now. Otherwise Python waits for a thread in the middle of a large picture, and freeing the
-    network takes 0.2 s.
+    """End the process now. Otherwise Python waits for a thread in the middle of a large picture, freeing the network
+    takes 0.2 s, and torch's threads between processes, which outlive their group, now and then abort at the end.
     """
     os._exit(code)
