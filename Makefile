@@ -14,7 +14,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-all bench bench-page bench-compare bench-peers docs chromium default-model taxonomy clean
+.PHONY: help setup demo check format test test-all bench bench-page bench-compare bench-peers tables docs chromium default-model taxonomy clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ bench-compare: .venv/.all ## This checkout beside the commit BASE=, command by c
 
 bench-peers: .venv-peers/.all ## CLIP beside devise (5.6 GB of downloads); PHOTOS=folders, OPEN_CLIP_WEIGHTS=file, HF_MODEL=folder
 	.venv-peers/bin/python -m bench.peers $(or $(PHOTOS),$(SHARED)/data/photos/caltech101/unseen)
+
+tables: .venv/.all ## Print the tables of README and docs/results.md again, and report rows that differ; SHARED= says where the photos are
+	$(BIN)/python -m tools.reprint $(SHARED)/data
 
 docs: .venv/.all ## Build the documentation into build/docs; a warning is an error
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/docs
