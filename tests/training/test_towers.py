@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from smallmodel import LABELS
 
+from devise import resumable
 from devise.bundle import writer
 from devise.bundle.bundle import open_bundle
 from devise.bundle.manifest import Provenance
@@ -192,7 +193,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     refused("cannot be written, No space left on device: free some space", *source, code=1)
     monkeypatch.undo()
     shutil.rmtree(work)
-    monkeypatch.setattr(towers, "atomic_write", full)
+    monkeypatch.setattr(resumable, "atomic_write", full)
     refused("No space left on device", *source, code=1)
     monkeypatch.undo()
     monkeypatch.setattr(towers, "_SHORTER", ())

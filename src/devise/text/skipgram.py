@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from devise.arrays import Float32
 from devise.errors import DeviseError, TextError, UsageError
-from devise.files import atomic_write, open_tensors, parse_json, read_json, reason_of, require_regular, sole_writer
+from devise.files import atomic_write, open_tensors, parse_json, read_json, reason_of, require_regular
+from devise.resumable import differing, resuming
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress
 from devise.text.engine.encoding import ENCODED_NUMBERS, EncodedText, encode
 from devise.text.engine.training import Rows, fresh_rows, train_blocks
@@ -216,19 +218,15 @@ def train_in_folder(
     """Train as `train_skipgram` does and leave `VECTORS` and `LOG` in the folder.
 
     text: what the sentences are made of, such as hashes of files by name; kept in the log, and compared on resuming.
-    resume: go on from the last checkpoint, or begin where there is none; with one thread the vectors are to the bit
+    resume: continue from the last checkpoint, or begin if there is none; with one thread the vectors are to the bit
     those of a training that was not stopped. every: seconds between checkpoints; another is written on Ctrl-C.
     UsageError if the folder holds a training and `resume` is not set, or one of other settings or text, or if another
-    process trains in it. DeviseError
-    if a file cannot be written; the checkpoint before stays then.
+    process trains in it. DeviseError if a file cannot be written; the checkpoint before stays then.
     """
     described = {"format": "devise-skipgram-training", "version": 1, "config": asdict(config), "text": dict(text)}
-    _check(folder, described, resume)
-    with _writing(folder), ExitStack() as lock:
-        lock.enter_context(sole_writer(folder, UsageError))
-        held = lock.pop_all()
-    with held:
-        _check(folder, described, resume)  # another may have begun, or ended, meanwhile
+    with ExitStack() as lock:
+        with _writing(folder):  # only the lock: an error of the text or of `progress` is raised as it is
+            lock.enter_context(resuming(folder, partial(_check, folder, described, resume), UsageError))
         return _trained(sentences, config, folder, described, every, progress)
 
 
@@ -243,9 +241,6 @@ def _trained(
     """Train in a folder that no other process writes to."""
     began = time.monotonic()
     with _writing(folder):
-        for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS, VECTORS, LOG):
-            for left in folder.glob(f".{name}.*.part"):  # a kill in the middle of writing
-                left.unlink()
         _write_json(folder / LOG, described)
         encoded = read_encoded(folder, folder / ENCODED_NUMBERS) or _encoded(sentences, config, folder, progress)
     rows, first = read_checkpoint(folder, len(encoded.words), config)
@@ -319,8 +314,7 @@ def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
                 f"{folder} was begun with {name} {config.get(name)}, now it is {now}: "
                 "give the same settings, or train in another folder"
             )
-    changed = sorted(name for name in {**text, **described["text"]} if text.get(name) != described["text"].get(name))
-    if changed:
+    if changed := differing(text, described["text"]):
         raise UsageError(
             f"{folder} was begun with other text ({changed[0]} is not the same): "
             "give the same text, or train in another folder"
