@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-pytest_plugins = ["smallmodel", "towermodel"]
+pytest_plugins = ["commandline", "smallmodel", "towermodel"]
 
 _SOURCE = Path(__file__).parents[1] / "src"
 _WITH_ARRAYS = [

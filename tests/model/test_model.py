@@ -374,7 +374,7 @@ def cat() -> np.ndarray:
     return np.asarray(pytest.importorskip("skimage.data").chelsea())
 
 
-def test_the_packaged_model_knows_a_cat(packaged: Model, cat: np.ndarray):
+def test_the_packaged_knows_a_cat(packaged: Model, cat: np.ndarray):
     felines = packaged.parts.taxonomy.subtree("n02120997")
     for method in METHODS:
         answer = packaged.label(cat, method=method, top=5, explain=True)
@@ -385,14 +385,14 @@ def test_the_packaged_model_knows_a_cat(packaged: Model, cat: np.ndarray):
         assert all(guess.label.gloss for guess in answer.guesses)
 
 
-def test_the_packaged_models_shares_add_up_to_one(packaged: Model, cat: np.ndarray):
+def test_the_packageds_shares_add_up_to_one(packaged: Model, cat: np.ndarray):
     for method in METHODS:
         answer = packaged.label(cat, method=method, top=1000, candidates="seen")
         assert math.fsum(guess.score for guess in answer.guesses) == pytest.approx(1, abs=1e-4)
         assert len({guess.label.id for guess in answer.guesses}) == 1000
 
 
-def test_the_packaged_model_embeds_at_unit_length_near_what_it_names(packaged: Model, cat: np.ndarray):
+def test_the_packaged_embeds_at_unit_length_near_what_it_names(packaged: Model, cat: np.ndarray):
     query = packaged.embed(cat)
     assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
     space = photo_space(packaged.parts, packaged.parts.space)
@@ -404,7 +404,7 @@ def test_the_packaged_model_embeds_at_unit_length_near_what_it_names(packaged: M
     assert space.labels[int(unseen[scores[unseen].argmax()])].id == answer.guesses[0].label.id
 
 
-def test_the_packaged_model_takes_a_label_of_ones_own(packaged: Model, cat: np.ndarray):
+def test_the_packaged_takes_a_label_of_ones_own(packaged: Model, cat: np.ndarray):
     answer = packaged.label(cat, top=2, candidates="typed", labels="moggy: a cat of no breed; brick: a block of clay")
     assert [guess.label.id for guess in answer.guesses] == ["user:moggy", "user:brick"]
 
