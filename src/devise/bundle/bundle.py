@@ -281,10 +281,10 @@ def open_bundle(path: Path) -> Bundle:
     """Read and check the manifest and the length of each part, without reading the parts.
 
     Files that the manifest does not list are ignored. If the directory is absent because its replacement
-    was cut off between two renames, the old bundle, which was set aside whole, is opened: `Bundle.path`
-    tells.
+    was cut off between two renames, the old bundle, which was set aside whole, is opened: see
+    `Bundle.path`.
 
-    BundleError, one line, if this is no bundle, if its format is newer than this package, or if it is
+    BundleError, one line, if this is not a bundle, if its format is newer than this package, or if it is
     damaged.
     """
     try:
@@ -300,7 +300,7 @@ def open_bundle(path: Path) -> Bundle:
 def describe(bundle: Bundle) -> dict[str, object]:
     """Describe a bundle in plain values, for people and for JSON; reads the label table.
 
-    `manifest_sha256` identifies the bundle: the manifest holds the hash of every part.
+    `manifest_sha256` identifies the bundle: the manifest has the hash of every part.
     """
     manifest = bundle.manifest
     sources = Counter(bundle.label_table.sources)

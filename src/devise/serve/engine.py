@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Task"]
 
 _REGIONS_COST = 4  # pictures that one with regions counts for: its map takes up to four passes
-_LINGER = 0.1  # seconds a block waits for more pictures while more stand in the queue than it has
+_LINGER = 0.1  # seconds a block waits for more pictures while more are in the queue than it has
 
 
 @runtime_checkable
@@ -58,7 +58,7 @@ class Engine:
 
     Two workers per core decode a picture with one of the `Decoder`s, one per core, and run the network
     on it: so a core has a picture to decode while another waits for the network. With one worker per core, cores
-    stood still for a quarter of the time. One more thread scores finished features, with equal tasks in one block.
+    was idle for a quarter of the time. One more thread scores finished features, with equal tasks in one block.
     Photos to shrink wait in the same queue. A single picture is scored at once; while more pictures are in the queue
     than in the block, the block waits up to a tenth of a second for them. A bad picture fails alone.
     """
@@ -82,7 +82,7 @@ class Engine:
         self._waiting = 0
         self._ready: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._on_block = on_block
-        self._pace = 0.05  # seconds a picture takes a worker, a moving mean
+        self._pace = 0.05  # seconds that a worker needs for a picture, a moving mean
         self._closed = False
         make = reader or (lambda: Decoder(limits.picture, limits.decode_seconds))
         self._readers = [make() for _ in range(min(self._workers, cores()))]
@@ -158,7 +158,7 @@ class Engine:
                 begun = monotonic()
                 self._take(job)
                 self._pace += 0.1 * (monotonic() - begun - self._pace)
-            job.picture = b""  # which this frame would hold until the next one comes
+            job.picture = b""  # which this frame would keep until the next one comes
 
     @contextmanager
     def _reader(self) -> Iterator[Decoder]:
@@ -180,7 +180,7 @@ class Engine:
         except TimeoutError:
             job.done.set_exception(busy("the machine is too busy to decode the picture: try again", 5))
         except Exception as error:
-            # Without its traceback, whose frames hold the picture: the future would keep it, and the frames the future.
+            # Without its traceback, whose frames keep the picture: the future would keep it, and the frames the future.
             job.done.set_exception(error.with_traceback(None))
         else:
             self._ready.put(job)

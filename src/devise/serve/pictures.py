@@ -221,7 +221,7 @@ async def _answered(service: Service, request: Request, submitted: "Future[tuple
     finally:
         left.cancel()
         future.cancel()
-        del future, submitted  # an error's traceback holds this frame, and the future the error
+        del future, submitted  # an error's traceback keeps this frame, and the future the error
     service.metrics.pictures.labels("answered").inc()
     return results
 

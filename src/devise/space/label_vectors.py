@@ -48,8 +48,8 @@ class LabelPolicy:
     head_weight: how often the last word of such a term counts: a "kick scooter" is a scooter.
     rarity: a word of the gloss with frequency f (of all words, 0 to 1) weighs rarity / (rarity + f)
         (Arora et al. 2017, the smooth inverse frequency).
-    tags: whether the gloss's part is the vector of the synset's sense tag, which was learnt from its gloss; where there
-        is none, the words of the gloss as ever.
+    tags: whether the gloss's part is the vector of the synset's sense tag, which was learnt from its gloss; without a
+        tag, the words of the gloss as ever.
     retrofit: how much hypernyms and hyponyms draw the vector to them in the end (see `retrofit`); 0 leaves it.
     """
 
@@ -123,7 +123,7 @@ class ComposedLabels:
 class LabelComposer:
     """Composes vectors for synsets and for names typed by a user.
 
-    words: word vectors of any length; counts, where the table has them, tell rare words from common ones,
+    words: word vectors of any length; counts, where the table has them, separate rare words from common ones,
         without them Zipf's law over the order of the table does.
     policy: one that retrofits is not for this class alone: see `composer_for`.
     """
@@ -162,7 +162,7 @@ class LabelComposer:
         """The vector of a name that need not be in WordNet, with or without a definition.
 
         kinds: ids of synsets that it is a kind of, which count as a synset's hypernyms do.
-        LabelError if the name holds no word, TaxonomyError for an unknown id.
+        LabelError if the name contains no word, TaxonomyError for an unknown id.
         """
         if not term_key(name):
             raise LabelError(f"a label needs a word in its name, got {name!r}")
@@ -232,7 +232,7 @@ class LabelComposer:
     def _rarity(self) -> np.ndarray:
         counts = self._words.counts
         if counts is None:
-            counts = 1 / np.arange(1, len(self._words) + 1)
+            counts = 1 / np.arange(1, len(self._words) + 1)  # Zipf: a frequency goes with 1 / rank
         frequencies = counts / counts.sum()
         weights: np.ndarray = (self.policy.rarity / (self.policy.rarity + frequencies)).astype(np.float32)
         return weights
@@ -264,7 +264,7 @@ class Composer(Protocol):
 def composer_for(words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> Composer:
     """Return the composer of label vectors from these words under the policy.
 
-    TextError if the policy needs sense tags and the words hold none.
+    TextError if the policy needs sense tags and the words have none.
     """
     from devise.space.retrofit import RetrofittedComposer
 

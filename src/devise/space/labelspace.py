@@ -117,6 +117,6 @@ def centre_of(trained_vectors: LabelVectors) -> Centre:
 def placed(vectors: LabelVectors, centre: Centre) -> Queries:
     """Place composed vectors in the label space: subtract the centre, scale to unit length.
 
-    What all labels share tells none of them apart; a label without a vector stays at zero.
+    What all labels share separates none of them; a label without a vector stays at zero.
     """
     return unit_rows(np.where(vectors.any(axis=1, keepdims=True), vectors - centre, np.float32(0)))

@@ -52,7 +52,7 @@ def retrofit(
     degrees = np.diff(around.starts)
     own = vectors.any(axis=1).astype(np.float32)
     share = np.where(degrees > 0, np.float32(pull), np.float32(0))
-    weight = np.maximum(own + share, np.float32(1e-30))
+    weight = np.maximum(own + share, np.float32(1e-30))  # without vector and neighbours: 0 / 1e-30 stays 0
     keep, take = own / weight, share / weight
     now = vectors.astype(np.float32)
     change = np.inf
@@ -107,6 +107,7 @@ def _means(vectors: LabelVectors, around: Adjacency, degrees: np.ndarray) -> Lab
     """Average the vectors of each node's neighbours; zeros without neighbours."""
     means = np.zeros_like(vectors)
     for start in range(0, len(vectors), _ROWS):
+        # Only nodes with neighbours: for an empty slice, reduceat returns the next row instead of 0.
         nodes = start + np.flatnonzero(degrees[start : start + _ROWS])
         if len(nodes):
             counts = degrees[nodes]

@@ -53,7 +53,7 @@ def train_skipgram(
     """Train a vector for every word that occurs at least `min_count` times, most frequent words first.
 
     The sentences are read once, counted, and kept as numbers in a temporary file, 4 bytes a token. Words of equal
-    count stand in the order of their letters. progress: called every 100,000 tokens while counting, then after each
+    count are in the order of their letters. progress: called every 100,000 tokens while counting, then after each
     block of text, and at the end of each pass, in the thread of the caller; an error that it or the text raises ends
     the training and is raised here. DeviseError if numba is not installed. TextError if no word is frequent enough.
     """
@@ -75,7 +75,7 @@ CHECKPOINT = "checkpoint.safetensors"
 """Both matrices, and in its metadata how many blocks they were trained on; chance has no other state."""
 
 ENCODED = "text.safetensors"
-"""Words, counts and blocks of the encoded text; written last, so that the text is whole where it stands."""
+"""Words, counts and blocks of the encoded text; written last, so that the text is complete if it is there."""
 
 _VERSION = 1
 _AT_ONCE = 4096
@@ -179,7 +179,7 @@ def _facts(metadata: dict[str, str] | None, path: Path) -> dict[str, Any]:
 
 
 VECTORS = "vectors.safetensors"
-"""The vectors in their folder, as `read_vectors` takes them; the training is finished where they stand."""
+"""The vectors in their folder, as `read_vectors` takes them; the training is finished if they are there."""
 
 LOG = "training.json"
 """Settings, what the text is, and when it is finished what came of it."""
@@ -220,8 +220,8 @@ def train_in_folder(
     text: what the sentences are made of, such as hashes of files by name; kept in the log, and compared on resuming.
     resume: continue from the last checkpoint, or begin if there is none; with one thread the vectors are to the bit
     those of a training that was not stopped. every: seconds between checkpoints; another is written on Ctrl-C.
-    UsageError if the folder holds a training and `resume` is not set, or one of other settings or text, or if another
-    process trains in it. DeviseError if a file cannot be written; the checkpoint before stays then.
+    UsageError if the folder contains a training and `resume` is not set, or one of other settings or text, or if
+    another process trains in it. DeviseError if a file cannot be written; the checkpoint before stays then.
     """
     described = {"format": "devise-skipgram-training", "version": 1, "config": asdict(config), "text": dict(text)}
     with ExitStack() as lock:

@@ -226,7 +226,7 @@ def run_classifier(
     samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
     network = make_network(config, len(ids))
     if together.first and isinstance(network, TimmNet):
-        check_file(traced_onnx(network))  # a network that no bundle may hold is refused before it is trained
+        check_file(traced_onnx(network))  # a network that no bundle may contain is refused before it is trained
     pictures, split = split_pictures(samples, truth, network.preprocessing, config, say, session.on_photos)
     task = ClassifierTask(pictures, split, network, config, f"{samples.fingerprint()} {' '.join(ids)}")
     outcome = train(
@@ -277,7 +277,7 @@ def _model(
     """The network as a bundle's parts, and a map made without photos from its classifier."""
     network.eval().cpu().float()
     classifier = classifier_of(network)
-    features, truth = plain_features(network, pictures, rows)  # trained labels stand first, in the order of the classes
+    features, truth = plain_features(network, pictures, rows)  # trained labels come first, in the order of the classes
     vectors = space.vectors[: len(space.trained)]
     surgery = image_free_surgery(vectors, classifier.weight, config.ridge)
     labels = LabelSet(Label(i, i) for i in space.trained)

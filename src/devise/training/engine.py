@@ -131,8 +131,8 @@ def train(
 ) -> Outcome:
     """Train until the last epoch, from the checkpoint in `work` if there is one; leaves the best weights in the module.
 
-    `work` then holds last and best checkpoint, and `log.jsonl`, a line an epoch. On SIGTERM the state is saved and
-    TrainingStoppedError is raised: the same call goes on from there. TrainingError for a loss that is not finite.
+    `work` then has the last and best checkpoint, and `log.jsonl`, a line per epoch. On SIGTERM the state is saved and
+    TrainingStoppedError is raised: the same call resumes there. TrainingError for a loss that is not finite.
     """
     together = processes or Processes()
     order = sampler or Sampler(len(task), config.batch, config.seed, together.rank, together.world)
@@ -450,7 +450,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with open_tensors(path, "pt") as file:
             facts: dict[str, Any] = parse_json((file.metadata() or {})["devise"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a mapping
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path} is not a checkpoint ({reason_of(error)}): remove it to start again") from None
     if not isinstance(facts, dict) or facts.get("version") != _VERSION:

@@ -200,7 +200,7 @@ def encoded_labels(
 def trained_kernel(base: Bundle, space: TargetSpace, classifier: Classifier) -> KernelSurgery | None:
     """The kernel surgery of a model trained from `base`; None if the base has none, or the label vectors are random.
 
-    The base's own where labels, vectors and classifier are the base's. Else it is fitted anew, by label vectors alone:
+    The base's own where labels, vectors and classifier are the base's. Else it is fitted again, by label vectors alone:
     a bundle does not keep what an encoder said of its labels.
     """
     kernel = base.kernel()

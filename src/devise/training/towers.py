@@ -142,7 +142,7 @@ def build_towers(
 ) -> TowersBuilt:
     """Check the towers against their library, make the vectors of all labels, and write the bundle.
 
-    Nothing is written unless every check holds. TrainingError if vectors or tokens are not the library's.
+    Nothing is written unless every check passes. TrainingError if vectors or tokens are not the library's.
     """
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
     found = _checked(towers, inputs.check, taxonomy, say)

@@ -114,7 +114,7 @@ def cut_network(model: "onnx.ModelProto", crop: int, features: str | None = None
     """Cut the network at its feature layer.
 
     crop: side in pixels of the pictures it gets. features: the name of the feature value; None finds it.
-    UsageError if there is no feature layer, if what follows it is not linear, or the network is no classifier.
+    UsageError if there is no feature layer, if what follows it is not linear, or the network is not a classifier.
     """
     prepared = _with_pixels(model, crop)
     graph = _Graph(prepared)

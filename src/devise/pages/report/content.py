@@ -103,7 +103,7 @@ class Step:
 class Side:
     """One scorer's guesses for a photo, best first.
 
-    rank: of the true label, counted from 1; None where unknown. trail: names that are likelier right than wrong.
+    rank: of the true label, counted from 1; None where unknown. trail: names that are more likely right than wrong.
     """
 
     title: str

@@ -37,7 +37,7 @@ RowMatrix = Float32[np.ndarray, "_ padded"]
 class Rows:
     """inputs: row w is the vector of word w. outputs: first the tree's nodes, then one per noise word.
 
-    Rows begin at multiples of 64 bytes, and behind the numbers of a vector stand zeros.
+    Rows begin at multiples of 64 bytes, and zeros follow the numbers of a vector.
     """
 
     inputs: RowMatrix
@@ -73,6 +73,7 @@ def _zeros(rows: int, dim: int) -> RowMatrix:
     """Allocate an odd number of cache lines per row, or rows would compete for the same cache sets."""
     stride = padded(dim)
     stride += _LINE * (stride // _LINE % 2 == 0)
+    # numpy aligns to 16 bytes: a line more is allocated, and the rows begin at its first multiple of 64.
     flat = np.zeros(rows * stride + _LINE, dtype=np.float32)
     skip = -flat.ctypes.data % 64 // 4
     return flat[skip : skip + rows * stride].reshape(rows, stride)
