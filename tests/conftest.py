@@ -34,3 +34,12 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no shared data at {folder}: set DEVISE_SHARED to the folder that holds data/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def wordnet_folder() -> Path:
+    """WordNet's own files: $WNSEARCHDIR, or where Debian's wordnet-base puts them."""
+    folder = Path(os.environ.get("WNSEARCHDIR", "/usr/share/wordnet"))
+    if not (folder / "data.noun").is_file():
+        pytest.skip(f"no data.noun in {folder}: install wordnet-base or set WNSEARCHDIR")
+    return folder

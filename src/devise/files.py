@@ -183,9 +183,9 @@ def _lock_of(folder: Path, name: str, made: dict[Path, None]) -> tuple[int, bool
     raise OSError(errno.ENOENT, "it goes as often as it is made", str(folder / name))
 
 
-def require_regular(path: Path, most: int | None = None) -> int:
-    """Return a file's size in bytes; OSError if it is missing, not regular (a pipe would wait), or over `most`."""
-    return _size(path, os.stat(path), most)
+def require_regular(path: Path) -> int:
+    """Return a file's size in bytes; OSError if it is missing or not regular (a pipe would wait)."""
+    return _size(path, os.stat(path), None)
 
 
 def read_file(path: Path, most: int = LARGEST) -> bytes:

@@ -229,3 +229,9 @@ def test_the_tables_of_the_paper(run: Run, photos: Path, splits: Path, tmp_path:
     assert all(row["hits"][0] == row["precisions"][0] for row in stored["zero_shot"])
     paper = [row for row in stored["zero_shot"] if row["paper"]]
     assert {row["model"] for row in paper} == {"DeViSE (paper)", "Softmax (paper)"}
+
+
+def test_distil_needs_another_label_space(run: Run) -> None:
+    code, _, err = run("evaluate", "photos", "--distil")
+    assert code == 2
+    assert "--distil needs another label space: give --label-vectors or" in err

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import LabelVectors
 from devise.bundle.arrays_io import Array, from_bytes
 from devise.bundle.label_table import LabelTable, TrainedPositions, decode_label_table
 from devise.bundle.manifest import FORMAT, FORMAT_VERSION, LARGEST_MANIFEST, MANIFEST_FILE, Manifest, Part
@@ -145,10 +145,6 @@ class Bundle:
         data = self.part_bytes(SURGERY)
         with self._naming(SURGERY):
             return decode_surgery(data, self.manifest)
-
-    def surgery_map(self) -> Surgery:
-        """The map from features to the label space."""
-        return self.surgery().map
 
     def setting(self, scorer: str, name: str) -> float:
         """A number the model keeps for a scorer; BundleError if it keeps none."""

@@ -21,14 +21,14 @@ from devise.vision.pipeline import Extracted, cores
 if TYPE_CHECKING:
     from devise.vision.regions import FeatureMaps
 
-__all__ = ["Engine", "Task"]
+__all__ = ["Computation", "Engine"]
 
 _REGIONS_COST = 4  # pictures that one with regions counts for: its map takes up to four passes
 _LINGER = 0.1  # seconds a block waits for more pictures while more are in the queue than it has
 
 
 @runtime_checkable
-class Task(Hashable, Protocol):
+class Computation(Hashable, Protocol):
     """A computation on features of pictures, one result per picture; equal tasks run together."""
 
     def __call__(self, block: Sequence[Extracted], /) -> Sequence[Any]:
@@ -40,7 +40,7 @@ class _Job:
     """A picture to label, as bytes, or a photo to shrink, as path and longer side."""
 
     picture: bytes | tuple[Path, int]
-    tasks: tuple[Task, ...]
+    tasks: tuple[Computation, ...]
     deadline: float
     done: "Future[Any]"
     regions: bool = False
@@ -108,7 +108,9 @@ class Engine:
             seconds = ceil(self._waiting * self._pace / self._workers)
             raise busy(f"the queue is full ({counted(self._waiting, 'picture')}): try again", max(1, seconds))
 
-    def submit(self, data: bytes, tasks: tuple[Task, ...], *, regions: bool = False) -> "Future[tuple[Any, ...]]":
+    def submit(
+        self, data: bytes, tasks: tuple[Computation, ...], *, regions: bool = False
+    ) -> "Future[tuple[Any, ...]]":
         """Return a future of one result per task; it may raise PictureError or ServiceError 429.
 
         data: the bytes of a picture file. regions: the tasks need the parts of the picture too. ServiceError 429 at
@@ -126,7 +128,9 @@ class Engine:
         for one in self._readers:
             one.start()
 
-    def _put(self, picture: bytes | tuple[Path, int], tasks: tuple[Task, ...], regions: bool = False) -> "Future[Any]":
+    def _put(
+        self, picture: bytes | tuple[Path, int], tasks: tuple[Computation, ...], regions: bool = False
+    ) -> "Future[Any]":
         job = _Job(picture, tasks, monotonic() + self._limits.seconds, Future(), regions)
         with self._admission:
             assert not self._closed, "the engine is closed"
@@ -233,11 +237,11 @@ def _alone(job: _Job) -> tuple[Any, ...] | Exception:
 
 
 def _results(jobs: Sequence[_Job]) -> list[tuple[Any, ...]]:
-    wanting: dict[Task, list[int]] = {}
+    wanting: dict[Computation, list[int]] = {}
     for number, job in enumerate(jobs):
         for task in dict.fromkeys(job.tasks):
             wanting.setdefault(task, []).append(number)
-    found: dict[tuple[Task, int], Any] = {}
+    found: dict[tuple[Computation, int], Any] = {}
     for task, numbers in wanting.items():
         block = [extracted for number in numbers if (extracted := jobs[number].extracted) is not None]
         found |= {(task, number): result for number, result in zip(numbers, task(block), strict=True)}

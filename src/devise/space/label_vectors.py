@@ -10,6 +10,7 @@ import numpy as np
 from devise.arrays import LabelVectors
 from devise.errors import LabelError, TextError
 from devise.labels import VECTOR_SOURCES, VectorSource
+from devise.space.labelspace import unit_vector
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.documents import SENSE_MARK, sense_tag
 from devise.text.phrases import JOINT, PhraseJoiner, term_key
@@ -173,16 +174,16 @@ class LabelComposer:
     ) -> ComposedLabel:
         policy = self.policy
         own, source = self._of_terms(terms)
-        total = policy.term_weight * _unit(own)
+        total = policy.term_weight * unit_vector(own)
         if policy.gloss_weight:
             gloss = self._of_gloss(definition) if tag is None else tag
-            total = total + policy.gloss_weight * _unit(gloss)
+            total = total + policy.gloss_weight * unit_vector(gloss)
             source = "gloss" if source == "none" and gloss.any() else source
         if policy.parents_weight and parents:
             above = np.sum([self.synset(parent).vector for parent in parents], axis=0)
-            total = total + policy.parents_weight * _unit(above)
+            total = total + policy.parents_weight * unit_vector(above)
             source = "parents" if source == "none" and above.any() else source
-        return ComposedLabel(_unit(total), source if total.any() else "none")
+        return ComposedLabel(unit_vector(total), source if total.any() else "none")
 
     def _of_terms(self, terms: Iterable[str]) -> tuple[WordVector, VectorSource]:
         """Sum of the terms' unit vectors, a term made of parts shorter."""
@@ -192,12 +193,12 @@ class LabelComposer:
             key = term_key(term)
             whole = self._words.get(key)
             if whole is not None and whole.any():
-                total += _unit(whole)
+                total += unit_vector(whole)
                 found.add("term")
                 continue
             parts = self._of_parts(key)
             if parts.any():
-                total += self.policy.parts_weight * _unit(parts)
+                total += self.policy.parts_weight * unit_vector(parts)
                 found.add("parts")
         source: VectorSource = "term" if "term" in found else "parts" if found else "none"
         return total, source
@@ -209,7 +210,7 @@ class LabelComposer:
             vector = self._words.get(word)
             if vector is not None:
                 weight = self.policy.head_weight if place == len(words) - 1 else 1.0
-                total += np.float32(weight) * _unit(vector)
+                total += np.float32(weight) * unit_vector(vector)
         return total
 
     def _of_gloss(self, definition: str) -> WordVector:
@@ -217,7 +218,7 @@ class LabelComposer:
         for word in self._joiner.join(tokenize(definition)):
             vector, position = self._words.get(word), self._words.position(word)
             if vector is not None and position is not None and word not in STOP_WORDS:
-                total += self._rarity[position] * _unit(vector)
+                total += self._rarity[position] * unit_vector(vector)
         return total
 
     def _nothing(self) -> WordVector:
@@ -236,12 +237,6 @@ class LabelComposer:
         frequencies = counts / counts.sum()
         weights: np.ndarray = (self.policy.rarity / (self.policy.rarity + frequencies)).astype(np.float32)
         return weights
-
-
-def _unit(vector: WordVector) -> WordVector:
-    """The vector at length 1; zeros stay zeros."""
-    norm = np.float32(np.linalg.norm(vector))
-    return vector / norm if norm > 0 else vector
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from devise.arrays import Float32, Int64, LabelVectors, Queries, Scores
 from devise.errors import LabelError
 from devise.labels import LabelSet
 
-__all__ = ["CENTRE", "Centre", "DeferredSpace", "LabelSpace", "centre_of", "placed", "unit_rows"]
+__all__ = ["CENTRE", "Centre", "DeferredSpace", "LabelSpace", "centre_of", "placed", "unit_rows", "unit_vector"]
 
 _Rows = Float32[np.ndarray, "rows dim"]
 Centre = Float32[np.ndarray, "dim"]
@@ -103,6 +103,12 @@ def unit_rows(rows: _Rows) -> _Rows:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: _Rows = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     return scaled
+
+
+def unit_vector(vector: Float32[np.ndarray, "dim"]) -> Float32[np.ndarray, "dim"]:
+    """Scale a vector to length 1; zeros stay zeros."""
+    norm = np.float32(np.linalg.norm(vector))
+    return vector / norm if norm > 0 else vector
 
 
 def centre_of(trained_vectors: LabelVectors) -> Centre:

@@ -15,11 +15,11 @@ import numpy as np
 
 from devise.arrays import Float32
 from devise.errors import DeviseError, TextError, UsageError
-from devise.files import atomic_write, open_tensors, parse_json, read_json, reason_of, require_regular
+from devise.files import atomic_write, open_tensors, parse_json, read_json, reason_of, require_regular, write_json
 from devise.resumable import differing, resuming
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress
 from devise.text.engine.encoding import ENCODED_NUMBERS, EncodedText, encode
-from devise.text.engine.training import Rows, fresh_rows, train_blocks
+from devise.text.engine.training import Matrices, fresh_rows, train_blocks
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_tensors, write_vector_store
 
@@ -28,10 +28,10 @@ __all__ = [
     "ENCODED",
     "LOG",
     "VECTORS",
-    "Outcome",
     "ProgressCallback",
     "SentenceFactory",
     "SkipGramConfig",
+    "SkipGramOutcome",
     "SkipGramProgress",
     "read_checkpoint",
     "read_encoded",
@@ -57,15 +57,8 @@ def train_skipgram(
     block of text, and at the end of each pass, in the thread of the caller; an error that it or the text raises ends
     the training and is raised here. DeviseError if numba is not installed. TextError if no word is frequent enough.
     """
-
-    def counted(tokens: int) -> None:
-        if progress is not None:
-            progress(SkipGramProgress("counting", 0, config.epochs, tokens, None))
-
     with tempfile.TemporaryDirectory(prefix="devise-skipgram-") as folder:
-        text = encode(
-            sentences(), Path(folder), min_count=config.min_count, max_words=config.max_words, on_tokens=counted
-        )
+        text = _encoded(sentences, config, Path(folder), progress)
         rows = fresh_rows(len(text.words), config)
         train_blocks(text, rows, config, progress=progress)
     return WordTable(text.words, np.ascontiguousarray(rows.inputs[:, : config.dim]), text.counts)
@@ -82,14 +75,14 @@ _AT_ONCE = 4096
 _DAMAGED = "is damaged: remove the folder and train again"
 
 
-def write_checkpoint(folder: Path, rows: Rows, position: int) -> None:
+def write_checkpoint(folder: Path, rows: Matrices, position: int) -> None:
     """Write both matrices after so many blocks, whole or not at all; OSError if the disk is full."""
     tensors = {"inputs": rows.inputs[:, : rows.dim], "outputs": rows.outputs[:, : rows.dim]}
     with atomic_write(folder / CHECKPOINT, "wb") as file:
         write_tensors(file, tensors, _described({"position": position}))
 
 
-def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[Rows, int]:
+def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[Matrices, int]:
     """Read the last checkpoint and its number of blocks, or the initial matrices and 0. TextError if damaged."""
     rows = fresh_rows(words, config)
     path = folder / CHECKPOINT
@@ -188,7 +181,7 @@ _FREE = ("threads",)  # settings that may change on the way
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SkipGramOutcome:
     """The results of a training.
 
     words: that have a vector. tokens: of the text. rare_tokens: of words without one. forgotten: of words dropped
@@ -214,7 +207,7 @@ def train_in_folder(
     resume: bool = False,
     every: float = 300.0,
     progress: ProgressCallback | None = None,
-) -> Outcome:
+) -> SkipGramOutcome:
     """Train as `train_skipgram` does and leave `VECTORS` and `LOG` in the folder.
 
     text: what the sentences are made of, such as hashes of files by name; kept in the log, and compared on resuming.
@@ -237,12 +230,15 @@ def _trained(
     described: Mapping[str, Any],
     every: float,
     progress: ProgressCallback | None,
-) -> Outcome:
+) -> SkipGramOutcome:
     """Train in a folder that no other process writes to."""
     began = time.monotonic()
     with _writing(folder):
-        _write_json(folder / LOG, described)
-        encoded = read_encoded(folder, folder / ENCODED_NUMBERS) or _encoded(sentences, config, folder, progress)
+        write_json(folder / LOG, described)
+        encoded = read_encoded(folder, folder / ENCODED_NUMBERS)
+        if encoded is None:
+            encoded = _encoded(sentences, config, folder, progress)
+            write_encoded(folder, encoded)
     rows, first = read_checkpoint(folder, len(encoded.words), config)
     losses: list[float] = []
 
@@ -261,7 +257,7 @@ def _trained(
     train_blocks(encoded, rows, config, first=first, progress=told, between=save)
     total = (len(encoded.blocks) - 1) * config.epochs
     last = losses[-math.ceil(total / 10) :]
-    outcome = Outcome(
+    outcome = SkipGramOutcome(
         len(encoded.words),
         encoded.tokens,
         encoded.rare_tokens,
@@ -274,7 +270,7 @@ def _trained(
     del rows
     with _writing(folder):
         write_vector_store(folder / VECTORS, WordTable(encoded.words, vectors, encoded.counts))
-        _write_json(folder / LOG, {**described, "outcome": asdict(outcome)})
+        write_json(folder / LOG, {**described, "outcome": asdict(outcome)})
     for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS):
         (folder / name).unlink(missing_ok=True)
     return outcome
@@ -287,9 +283,7 @@ def _encoded(
         if progress is not None:
             progress(SkipGramProgress("counting", 0, config.epochs, tokens, None))
 
-    encoded = encode(sentences(), folder, min_count=config.min_count, max_words=config.max_words, on_tokens=counted)
-    write_encoded(folder, encoded)
-    return encoded
+    return encode(sentences(), folder, min_count=config.min_count, max_words=config.max_words, on_tokens=counted)
 
 
 def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
@@ -332,8 +326,3 @@ def _writing(folder: Path) -> Iterator[None]:
             f"{problem.filename or folder} cannot be written ({reason}): fix that and resume; "
             "what was written before stays"
         ) from problem
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with atomic_write(path) as file:
-        file.write(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

@@ -23,7 +23,7 @@ from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.batches import Batch
 from devise.training.classes import kept_photos
 from devise.training.config import OptimizerName, at_least, below_one, recorded
-from devise.training.engine import Group, Outcome, Session, TrainingResult, train
+from devise.training.engine import Outcome, ParameterGroup, Session, TrainingResult, train
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photos import (
     PhotosConfig,
@@ -163,10 +163,13 @@ class ClassifierTask(PhotoTask):
         super().__init__(pictures, split, network.to(memory_format=torch.channels_last), data)  # type: ignore[call-overload]
         self._config = config
 
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ParameterGroup]:
         """Convolutions and the classifier decay; normalisations and biases do not."""
         decaying = [one for one in self.module.parameters() if one.ndim > 1]
-        return [Group(decaying), Group([one for one in self.module.parameters() if one.ndim == 1], decays=False)]
+        return [
+            ParameterGroup(decaying),
+            ParameterGroup([one for one in self.module.parameters() if one.ndim == 1], decays=False),
+        ]
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Mean over the photos that could be read."""

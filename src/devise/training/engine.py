@@ -23,8 +23,8 @@ from devise.training.config import RunConfig, recorded
 from devise.training.distributed import Processes
 
 __all__ = [
-    "Group",
     "Outcome",
+    "ParameterGroup",
     "Progress",
     "Reporter",
     "Session",
@@ -41,7 +41,7 @@ _NAMED = 5  # samples of a batch that an error names
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ParameterGroup:
     """Parameters that share a learning rate. share: of the run's rate."""
 
     parameters: Sequence[nn.Parameter]
@@ -64,7 +64,7 @@ class Task(Protocol):
     def __len__(self) -> int:
         """Samples that are trained on."""
 
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ParameterGroup]:
         """All parameters that are trained."""
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -327,7 +327,7 @@ def _board(folder: Path | None, together: Processes) -> Iterator[Any]:
         yield board
 
 
-def _make_optimizer(config: RunConfig, groups: Sequence[Group]) -> torch.optim.Optimizer:
+def _make_optimizer(config: RunConfig, groups: Sequence[ParameterGroup]) -> torch.optim.Optimizer:
     """Build the optimiser over the groups, each with its share of the rate."""
     settings: list[dict[str, Any]] = [
         {

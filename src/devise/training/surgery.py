@@ -16,7 +16,7 @@ from devise.arrays import Bool, Float32, Int64, LabelVectors, Surgery, Truth
 from devise.errors import TrainingError, UsageError
 from devise.training.batches import Batch, Sampler
 from devise.training.config import OptimizerName, RunConfig, at_least, below_one
-from devise.training.engine import Group
+from devise.training.engine import ParameterGroup
 from devise.training.losses import (
     LossName,
     all_negatives_loss,
@@ -249,13 +249,13 @@ class SurgeryTask:
         block, group = block_and_group(self._rows)
         return Sampler(len(self), self._config.batch, self._config.seed, rank, world, block, group)
 
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ParameterGroup]:
         """The map, the offset if there is one, and the label vectors if they are tuned; only the map decays."""
-        module, found = self.module, [Group([self.module.map])]
+        module, found = self.module, [ParameterGroup([self.module.map])]
         if module.offset is not None:
-            found.append(Group([module.offset], decays=False))
+            found.append(ParameterGroup([module.offset], decays=False))
         if isinstance(module.vectors, nn.Parameter):
-            found.append(Group([module.vectors], self._config.label_share, decays=False))
+            found.append(ParameterGroup([module.vectors], self._config.label_share, decays=False))
         return found
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:

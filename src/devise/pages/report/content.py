@@ -22,7 +22,7 @@ __all__ = [
     "Curve",
     "Fact",
     "GuessLine",
-    "Hedging",
+    "HedgingResult",
     "PhotoCard",
     "ReliabilityBin",
     "Results",
@@ -119,7 +119,6 @@ class PhotoCard:
     name: str
     picture: str
     truth: str
-    truth_id: str
     gloss: str
     seen: bool
     sides: tuple[Side, ...]
@@ -166,7 +165,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Hedging:
+class HedgingResult:
     """Accuracy against information of a scorer's wider names, and the area under that curve."""
 
     curve: HedgingCurve
@@ -201,7 +200,7 @@ class Content:
     rules: tuple[str, ...]
     missing: int = 0
     competing: Competing = "both"
-    hedging: tuple[tuple[str, Hedging], ...] = ()
+    hedging: tuple[tuple[str, HedgingResult], ...] = ()
 
 
 _NONE = Measured(None)
