@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-pytest_plugins = ["smallmodel", "towermodel"]
+pytest_plugins = ["commandline", "smallmodel", "towermodel"]
 
 _SOURCE = Path(__file__).parents[1] / "src"
 _WITH_ARRAYS = [
@@ -33,4 +33,13 @@ def shared() -> Path:
     folder = Path(os.environ.get("DEVISE_SHARED", Path(__file__).parents[2] / "shared"))
     if not (folder / "data").is_dir():
         pytest.skip(f"no shared data at {folder}: set DEVISE_SHARED to the folder that holds data/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wordnet_folder() -> Path:
+    """WordNet's own files: $WNSEARCHDIR, or where Debian's wordnet-base puts them."""
+    folder = Path(os.environ.get("WNSEARCHDIR", "/usr/share/wordnet"))
+    if not (folder / "data.noun").is_file():
+        pytest.skip(f"no data.noun in {folder}: install wordnet-base or set WNSEARCHDIR")
     return folder

@@ -4,7 +4,9 @@ Each entry of BANNED is a regular expression and what to write instead. Code, ta
 """
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,15 +102,20 @@ def strings(node: ast.AST) -> Iterator[str]:
 
 
 def messages(module: str) -> Iterator[tuple[int, str]]:
-    """The first lines of a module's docstrings, its help texts, and what it says when it raises an error."""
-    for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if first := (ast.get_docstring(node) or "").partition("\n")[0]:
-                yield getattr(node, "lineno", 1), first
-        elif isinstance(node, ast.keyword) and node.arg == "help":
-            yield node.lineno, " ".join(strings(node.value))
-        elif isinstance(node, ast.Raise):
-            yield node.lineno, " ".join(strings(node))
+    """A module's docstrings by paragraph, its comments, its help texts, and what it says when it raises an error."""
+    text = (ROOT / module).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Expr(ast.Constant(str(doc))):
+                for paragraph in re.split(r"\n\s*\n", re.sub(r"(?s)>>> .*", "", doc)):
+                    yield node.lineno, re.sub(r"\b\w+(?:, \w+)*: ", ": ", " ".join(paragraph.split()))  # parameters
+            case ast.keyword("help"):
+                yield node.lineno, " ".join(strings(node.value))
+            case ast.Raise():
+                yield node.lineno, " ".join(strings(node))
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ")
 
 
 @pytest.mark.parametrize("page", PAGES)

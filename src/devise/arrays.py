@@ -69,7 +69,7 @@ Features = Float32[np.ndarray, "images features"]
 Logits = Float32[np.ndarray, "images trained"]
 """The classifier's outputs before the softmax, one column a trained label."""
 LabelVectors = Float32[np.ndarray, "labels dim"]
-"""One row a label, unit length unless said otherwise; a row of zeros is a label without a vector."""
+"""One row per label, unit length unless said otherwise; a row of zeros is a label without a vector."""
 WordVectors = Float32[np.ndarray, "words dim"]
 Queries = Float32[np.ndarray, "images dim"]
 """Pictures as points of the label space, unit length."""

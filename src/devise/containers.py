@@ -2,7 +2,7 @@
 
 Formats: JPEG (segment APP1), PNG (chunk iTXt), WebP (chunk XMP) and TIFF (tag 700). A JPEG finds further pictures by
 offsets from its MPF segment, and the video of a motion photo from its end: a new packet goes before that segment, right
-behind the EXIF data. A TIFF counts from its start: its first directory is written again behind the picture, with a note
+after the EXIF data. A TIFF counts from its start: its first directory is written again after the picture, with a note
 of where it was.
 """
 
@@ -32,7 +32,7 @@ _MARK = b"devise-xmp-1"
 _NOTE = struct.Struct(f"<QQ{len(_MARK)}s")  # at the end of a TIFF: where its directory was, its length, the mark
 
 _Span = tuple[int, int]
-"""First byte, and the one behind the last."""
+"""First byte, and the one after the last."""
 
 
 def takes_packet(path: Path, head: bytes) -> bool:

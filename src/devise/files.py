@@ -50,7 +50,7 @@ _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _TRIES = 100
-_FEW_NULS = 4  # fewer do not tell UTF-16 from a list that NUL bytes separate
+_FEW_NULS = 4  # a list that NUL bytes separate may have fewer
 _ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _NO_TEXT = re.compile(r"[\ud800-\udfff]|\\(?=ud[89a-f][0-9a-f]{2})")
 _BACKSLASH = "\udc5c"
@@ -76,7 +76,7 @@ def atomic_write(
     """Open a temporary file next to `path`; rename it over `path` only if the block ends without an error.
 
     `mode` is "w" (UTF-8, no newline translation) or "wb". On any error, a full disk too, the temporary
-    file is removed and what stood at `path` before is untouched; the error of a full disk names `path`. A link is
+    file is removed and what was at `path` before is untouched; the error of a full disk names `path`. A link is
     followed; a device or a pipe, which a rename would replace by a file, is written as it is: OSError, without
     waiting, if nobody reads the pipe.
     finish: called with the complete temporary file before it is renamed; an error in it leaves `path` as it was.
@@ -156,7 +156,7 @@ def new_folder(out: Path, error: type[Exception]) -> Iterator[Path]:
 def _lock_of(folder: Path, name: str, made: dict[Path, None]) -> tuple[int, bool]:
     """Open the lock file and try to lock it; return both. Missing folders are created and added to `made`.
 
-    Who held it before removes it while it is locked: so it counts only if it is still in its place, and is opened again
+    The previous owner removes it while it is locked: so it counts only if it is still in its place, and is opened again
     if not.
     """
     for _ in range(_TRIES):
@@ -183,9 +183,9 @@ def _lock_of(folder: Path, name: str, made: dict[Path, None]) -> tuple[int, bool
     raise OSError(errno.ENOENT, "it goes as often as it is made", str(folder / name))
 
 
-def require_regular(path: Path, most: int | None = None) -> int:
-    """Return a file's size in bytes; OSError if it is missing, not regular (a pipe would wait), or over `most`."""
-    return _size(path, os.stat(path), most)
+def require_regular(path: Path) -> int:
+    """Return a file's size in bytes; OSError if it is missing or not regular (a pipe would wait)."""
+    return _size(path, os.stat(path), None)
 
 
 def read_file(path: Path, most: int = LARGEST) -> bytes:
@@ -290,7 +290,7 @@ def check_encoding(start: bytes, name: str, error: type[Exception]) -> int:
     """Bytes of the UTF-8 byte order mark that a text begins with: 3 or 0.
 
     start: the text, or at least its first lines. `error` names a text in UTF-16 or UTF-32, as PowerShell's `>` writes
-    it, with or without a mark: where every second byte is NUL, it is no text in UTF-8.
+    it, with or without a mark: where every second byte is NUL, it is not UTF-8.
     """
     nuls = start.count(0)
     odd = start[1::2].count(0)
@@ -339,7 +339,7 @@ def read_text(path: Path, error: type[Exception], name: str = "", *, cure: str =
 def text_name(name: str) -> str:
     """Return a file's name as valid text: a byte that is not UTF-8 is written \\udcXX.
 
-    No two names have one form: where a name holds such letters itself, its backslash is written \\udc5c.
+    No two names have one form: if a name contains such letters itself, its backslash is written \\udc5c.
 
     >>> text_name("a\\udcff.jpg"), exact_name(text_name("a\\udcff.jpg")) == "a\\udcff.jpg"
     ('a\\\\udcff.jpg', True)

@@ -28,7 +28,7 @@ _DEPTH = 64
 class Matches:
     """The best k labels of every image, best first.
 
-    positions: where each label stands in the label list that was scored.
+    positions: where each label is in the label list that was scored.
     scores: its score, up is better, never rising along a row.
     """
 
@@ -58,6 +58,7 @@ def ranks(scores: Scores, positions: Sequence[int]) -> Ranking:
     """
     found = np.empty((len(scores), len(positions)), dtype=np.int64)
     for row, of_image in zip(found, scores, strict=True):
+        # One sort per image serves all positions: the rank is one more than the number of higher scores.
         row[:] = 1 + len(of_image) - np.searchsorted(np.sort(of_image), of_image[positions], side="right")
     return found
 
@@ -115,7 +116,7 @@ def _top_k(scores: Scores, k: int, first_image: int) -> Matches:
     images, labels = scores.shape
     positions = np.empty((images, k), dtype=np.int64)
     best = np.empty((images, k), dtype=np.float32)
-    step = max(1, _CACHE_BYTES // (4 * labels))
+    step = max(1, _CACHE_BYTES // (4 * labels))  # rows are read twice: for the bound, then for those that reach it
     for start in range(0, images, step):
         rows = slice(start, start + step)
         chunk = np.ascontiguousarray(scores[rows])
@@ -128,7 +129,7 @@ def _lower_bounds(scores: Scores, k: int, first_image: int) -> _Bounds:
     """Find for every row a score that at least k scores reach, and few more; VectorsError on NaN.
 
     The row is cut into `depth` strips of equal width and the element-wise maximum of the strips is taken. The
-    k-th largest maximum is the bound: the k largest maxima stand at k different positions of the row. A short
+    k-th largest maximum is the bound: the k largest maxima are at k different positions of the row. A short
     rest of the row takes no part. Maxima carry NaN on, so looking at them and at the rest finds every NaN.
     """
     images, labels = scores.shape

@@ -26,7 +26,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     r"""The rows, each on a line that ends in "\n"; cells are quoted where needed, and None is empty.
 
     Text that a spreadsheet would take for a formula, as it begins with =, +, -, @, a tab or a line end, gets an
-    apostrophe in front, as OWASP says ("CSV Injection"); so does text that begins so behind apostrophes, so that
+    apostrophe before it, as OWASP says ("CSV Injection"); so does text that begins so after apostrophes, so that
     `cell_text` gives every text back. Numbers are left alone. A semicolon, which separates cells in some countries, is
     quoted.
 

@@ -431,7 +431,7 @@ def _describe(root: "etree._Element", keywords: Sequence[Keyword]) -> bool:
 def _agree(told: Sequence[str], before: Sequence[str]) -> bool:
     """Return whether two records of keywords differ in the last digit of a probability at most.
 
-    Probabilities of two runs differ by 0.000001, as other photos are scored beside; a second run changes no file.
+    Probabilities of two runs differ by 0.000001, as other photos are scored with them; a second run changes no file.
     """
     return len(told) == len(before) and all(map(_is_near, told, before))
 

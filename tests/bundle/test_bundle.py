@@ -19,7 +19,7 @@ READERS: dict[str, Callable[[Bundle], object]] = {
     CLASSIFIER: lambda bundle: bundle.classifier(),
     LABEL_TABLE: lambda bundle: bundle.labels,
     LABEL_VECTORS: lambda bundle: bundle.label_vectors(),
-    SURGERY: lambda bundle: bundle.surgery_map(),
+    SURGERY: lambda bundle: bundle.surgery(),
     WORDS: lambda bundle: bundle.words(),
 }
 
@@ -52,7 +52,7 @@ def test_round_trip(bundle: Bundle, model: Any) -> None:
     assert [read.labels[row].id for row in read.trained.tolist()] == model.trained
     assert np.array_equal(read.classifier().weight, model.classifier.weight)
     assert np.array_equal(read.classifier().bias, model.classifier.bias)
-    assert np.array_equal(read.surgery_map(), model.surgery.map)
+    assert np.array_equal(read.surgery().map, model.surgery.map)
     assert np.array_equal(read.surgery().centring["label_mean"], model.surgery.centring["label_mean"])
     np.testing.assert_allclose(read.label_vectors(), model.label_vectors, atol=1 / 254 * 1.5)
     assert read.words().words == ("cat", "snow leopard")

@@ -1,46 +1,18 @@
-"""Runs `devise label` in this process, with the packaged model read once."""
+"""Pictures to label, and `devise label` with the packaged model read once."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from commandline import Run
 from PIL import Image
-
-from devise.cli.app import main
-from devise.model import labeller as model
-from devise.model.labeller import Model, load
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Label = Callable[..., Done]
-
-
-@pytest.fixture(scope="session")
-def packaged_model() -> Model:
-    return load()
 
 
 @pytest.fixture
-def label(packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Label:
+def label(packaged_once: None, run: Run) -> Run:
     """`devise label ARGUMENTS`: its exit code and what it wrote."""
-    monkeypatch.setattr(
-        model, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged_model
-    )
-
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as stop:
-            main(["label", *map(str, arguments)])
-        written = capsys.readouterr()
-        return Done(int(stop.value.code or 0), written.out, written.err)
-
-    return run
+    return partial(run, "label")
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,15 @@
 """The command on a classifier of three colours; labels, words and vectors come from the model of nine labels."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from commandline import Run
 from PIL import Image
 
 from devise.bundle import writer
 from devise.bundle.bundle import open_bundle
-from devise.cli.app import main
 
 onnx: Any = pytest.importorskip("onnx")
 
@@ -18,26 +17,6 @@ TABBY, ZEBRA, GUITAR = "n02123045", "n02391049", "n03272010"
 HOW = ("--resize", 4, "--crop", 4, "--interpolation", "bilinear", "--mean", "127,127,127", "--std", "128,128,128",
        "--scale", 255)  # fmt: skip
 ROWS = 8 * np.eye(3, dtype=np.float32) + 0.25
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as stop:
-            main(list(map(str, arguments)))
-        written = capsys.readouterr()
-        return Done(int(stop.value.code or 0), written.out, written.err)
-
-    return command
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_said_once_in_order_and_in_json(label: Any, photos: Path, packaged_model: Model) -> None:
+def test_said_once_in_order_and_in_json(label: Any, photos: Path, packaged: Model) -> None:
     done = label(photos, "--context", "-f", "json")
     broken = photos / "b.png"
     assert done.code == 1
@@ -36,7 +36,7 @@ def test_said_once_in_order_and_in_json(label: Any, photos: Path, packaged_model
     answers = json.loads(done.out)
     assert [Path(one["path"]).name for one in answers] == ["a.png", "b.png", "c.png", "d.png"]
     assert [one["context"] for one in answers] == [2, 0, 2, 2]
-    wanted = packaged_model.label_many(sorted(photos.iterdir()), context=True)
+    wanted = packaged.label_many(sorted(photos.iterdir()), context=True)
     for one, answer in zip(answers, wanted, strict=True):
         assert [g["name"] for g in one["guesses"]] == [guess.label.name for guess in answer.guesses]
     alone = label(photos, "-f", "json")

@@ -1,14 +1,14 @@
 """devise corrections: what was accepted and rejected, as a list and as class folders that devise train reads."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from commandline import Run
 from PIL import Image
 
 pytest.importorskip("lxml", reason="sidecars are an extra: pip install 'devise-zsl[photos]'")
 
-from devise.cli.app import main
 from devise.sidecars import correct_sidecar, sidecar_of
 from devise.vision.samples import find_samples
 from devise.xmp import Correction, Verdict
@@ -17,7 +17,6 @@ CAT = Correction(("animal", "cat"), "n02121620", Verdict.accepted)
 EGYPTIAN = Correction(("animal", "cat", "Egyptian cat"), "n02124075", Verdict.accepted)
 NO_LYNX = Correction(("animal", "cat", "lynx"), "n02127052", Verdict.rejected)
 MUG = Correction(("../my mug",), "user:my_mug", Verdict.accepted)
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -40,26 +39,20 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["corrections", *map(str, arguments)])
-        written = capsys.readouterr()
-        return int(stop.value.code or 0), written.out, written.err
-
-    return command
+def corrections(run: Run) -> Run:
+    return partial(run, "corrections")
 
 
-def test_the_list(run: Run, photos: Path):
-    code, out, err = run(photos)
+def test_the_list(corrections: Run, photos: Path):
+    code, out, err = corrections(photos)
     assert (code, err) == (0, "devise: 5 photos of 6 with corrections\n")
     assert out.splitlines()[1:3] == [f"{photos}/3.jpg  -lynx", f"{photos}/4.jpg  +Egyptian cat, +../my mug"]
 
 
 @pytest.mark.parametrize("copy", [False, True])
-def test_class_folders_that_training_reads(run: Run, photos: Path, tmp_path: Path, copy: bool):
+def test_class_folders_that_training_reads(corrections: Run, photos: Path, tmp_path: Path, copy: bool):
     out = tmp_path / "classes"
-    code, told, err = run(photos, "--out", out, *["--copy"] * copy)
+    code, told, err = corrections(photos, "--out", out, *["--copy"] * copy)
     assert (code, told) == (0, f"3 {'copies' if copy else 'links'} in 2 class folders: {out}\n")
     assert err.splitlines() == [
         "devise: left out 1 photo with rejected names only",
@@ -73,7 +66,9 @@ def test_class_folders_that_training_reads(run: Run, photos: Path, tmp_path: Pat
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
 
 
-def test_what_is_there_is_not_touched_and_nothing_is_half_made(run: Run, photos: Path, tmp_path: Path, monkeypatch):
+def test_what_is_there_is_not_touched_and_nothing_is_half_made(
+    corrections: Run, photos: Path, tmp_path: Path, monkeypatch
+):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
     for out, reason in (
@@ -81,25 +76,25 @@ def test_what_is_there_is_not_touched_and_nothing_is_half_made(run: Run, photos:
         (photos / "classes", "whose photos devise would then find twice"),
         (tmp_path / "nowhere" / "classes", "needs a folder that exists"),
     ):
-        code, told, err = run(photos, "--out", out)
+        code, told, err = corrections(photos, "--out", out)
         assert (code, told, reason in err) == (2, "", True), err
-    code, _, err = run(photos / "3.jpg", "--out", tmp_path / "none")
+    code, _, err = corrections(photos / "3.jpg", "--out", tmp_path / "none")
     assert (code, "no accepted name in 1 photo" in err) == (1, True)
-    code, _, err = run(photos, "--copy")
+    code, _, err = corrections(photos, "--copy")
     assert (code, "--copy is for class folders" in err) == (2, True)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copy2", full)
-    code, _, err = run(photos, "--out", tmp_path / "half", "--copy")
+    code, _, err = corrections(photos, "--out", tmp_path / "half", "--copy")
     assert (code, "No space left on device" in err) == (1, True)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["full", "photos"]
     assert [one.name for one in (tmp_path / "full").iterdir()] == ["mine.txt"]
 
 
-def test_a_sidecar_that_is_no_xml_is_told_and_the_others_count(run: Run, photos: Path, tmp_path: Path):
+def test_a_sidecar_that_is_no_xml_is_told_and_the_others_count(corrections: Run, photos: Path, tmp_path: Path):
     (photos / "5.jpg.xmp").write_bytes(b"http://devise-zsl/ns/1.0/")
-    code, told, err = run(photos, "--out", tmp_path / "classes")
+    code, told, err = corrections(photos, "--out", tmp_path / "classes")
     assert (code, told[:7]) == (1, "3 links")
     assert "5.jpg.xmp: not XML" in err

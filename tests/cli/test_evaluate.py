@@ -3,41 +3,24 @@
 import csv
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import Run
 from PIL import Image
 
-from devise.cli.app import main
 from devise.cli.compare import signed
 from devise.files import exact_name
-from devise.model import labeller as model
-from devise.model.labeller import Model, load
-
-Run = Callable[..., tuple[int, str, str]]
 
 CHIHUAHUA, TABBY, KIANG, DOG = "n02085620", "n02123045", "n02390738", "n02084071"
 ALL = [KIANG, DOG, "n02374451", "n02391994", "n02121808"]
 
 
-@pytest.fixture
-def run(
-    packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
-    monkeypatch.setattr(
-        model, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged_model
-    )
+@pytest.fixture(autouse=True)
+def _alone(packaged_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The packaged model read once, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([*map(str, arguments)])
-        written = capsys.readouterr()
-        return int(stop.value.code or 0), written.out, written.err
-
-    return command
 
 
 @pytest.fixture
@@ -246,3 +229,9 @@ def test_the_tables_of_the_paper(run: Run, photos: Path, splits: Path, tmp_path:
     assert all(row["hits"][0] == row["precisions"][0] for row in stored["zero_shot"])
     paper = [row for row in stored["zero_shot"] if row["paper"]]
     assert {row["model"] for row in paper} == {"DeViSE (paper)", "Softmax (paper)"}
+
+
+def test_distil_needs_another_label_space(run: Run) -> None:
+    code, _, err = run("evaluate", "photos", "--distil")
+    assert code == 2
+    assert "--distil needs another label space: give --label-vectors or" in err

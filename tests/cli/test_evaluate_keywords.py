@@ -1,21 +1,19 @@
 """devise evaluate --truth xmp: keywords that people wrote are the truth; those of devise are not."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import Run
 from PIL import Image
 
-from devise.cli.app import main
 from devise.evaluation.photos import list_tagged_photos
-from devise.model import labeller
-from devise.model.labeller import Model, load
+from devise.model.labeller import Model
 from devise.sidecars import SidecarName, keywords_of_person, sidecar_of, tag_photo, tag_sidecar
 from devise.xmp import Keyword
 
-Run = Callable[..., tuple[int, str, str]]
 CRANE_BIRD, CRANE_LIFT, HERON, COFFEE = "n02012849", "n03126707", "n02008041", "n07929519"
 
 
@@ -50,22 +48,10 @@ def write(photo: Path, *subject: str, hierarchical: Sequence[str] = (), name: Si
     sidecar_of(photo, name).write_text(packet(subject, hierarchical))
 
 
-@pytest.fixture
-def run(
-    packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
-    monkeypatch.setattr(
-        labeller, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged_model
-    )
+@pytest.fixture(autouse=True)
+def _alone(packaged_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The packaged model read once, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([*map(str, arguments)])
-        written = capsys.readouterr()
-        return int(stop.value.code or 0), written.out, written.err
-
-    return command
 
 
 def truths(model: Model, *places: Path) -> dict[str, str]:
@@ -73,23 +59,23 @@ def truths(model: Model, *places: Path) -> dict[str, str]:
     return {image.id: image.truth for image in listing.images}
 
 
-def test_the_narrowest_of_a_thing_is_its_true_label(packaged_model: Model, album: Path):
+def test_the_narrowest_of_a_thing_is_its_true_label(packaged: Model, album: Path):
     write(album / "a.jpg", "animal", "bird", "heron", "Heron", "herons")
     write(album / "b.jpg", "crane", hierarchical=["animal|bird|crane"])
     write(album / "c.png", hierarchical=["device|crane"], name=SidecarName.stem)
     write(album / "d.jpg", "coffee", "2024", "my favourite", "Paris", "ünïcode &amp; more")
     write(album / "trip/f.jpg", "trips", "lake", "heron", hierarchical=["trips|lake|heron"])
-    assert truths(packaged_model, album) == {
+    assert truths(packaged, album) == {
         "a.jpg": HERON,
         "b.jpg": CRANE_BIRD,
         "c.png": CRANE_LIFT,
         "d.jpg": COFFEE,
         "trip/f.jpg": HERON,
     }
-    assert truths(packaged_model, album / "a.jpg", album / "trip") == {"a.jpg/a.jpg": HERON, "trip/f.jpg": HERON}
+    assert truths(packaged, album / "a.jpg", album / "trip") == {"a.jpg/a.jpg": HERON, "trip/f.jpg": HERON}
 
 
-def test_keywords_of_devise_are_no_truth(packaged_model: Model, album: Path):
+def test_keywords_of_devise_are_no_truth(packaged: Model, album: Path):
     heron = (Keyword(("bird",), "n01503061", 0.9), Keyword(("bird", "heron"), HERON, 0.8))
     tag_sidecar(sidecar_of(album / "a.jpg"), heron)
     tag_photo(album / "b.jpg", heron)
@@ -97,19 +83,19 @@ def test_keywords_of_devise_are_no_truth(packaged_model: Model, album: Path):
     tag_sidecar(sidecar_of(album / "c.png"), (*heron, Keyword(("cat",), "n02121620", 0.9)))
     assert keywords_of_person(album / "b.jpg") == ()
     assert keywords_of_person(album / "c.png") == (("heron",),)
-    listing, problems = list_tagged_photos(packaged_model, [album])
+    listing, problems = list_tagged_photos(packaged, [album])
     assert {image.id: image.truth for image in listing.images} == {"c.png": HERON}
     assert (listing.skipped, problems) == ({"a photo without a keyword": 5}, ())
 
 
-def test_what_is_left_out_is_counted(packaged_model: Model, album: Path):
+def test_what_is_left_out_is_counted(packaged: Model, album: Path):
     write(album / "a.jpg", "heron")
     write(album / "b.jpg", "heron", "coffee")
     write(album / "c.png", "Paris", "2024", "qwrtz", "x" * 5000)
     sidecar_of(album / "d.jpg").write_text("no xml")
     write(album / "e.jpg", *(f"word {number}" for number in range(1001)))
     (album / "notes.txt").touch()
-    listing, problems = list_tagged_photos(packaged_model, [album])
+    listing, problems = list_tagged_photos(packaged, [album])
     assert listing.skipped == {
         "a photo whose keywords are no label of the model": 1,
         "a photo whose keywords cannot be read": 1,

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commandline import Cli, Run
 
 from devise.cli.app import main
 from devise.cli.info_output import calibration_in_words, policy_in_words, scoring_in_words
@@ -18,16 +19,13 @@ from devise.vision import quantised
 OLD_BUNDLE = Path(__file__).parents[1] / "data" / "bundle-v1"
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
-    with pytest.raises(SystemExit) as caught:
-        main(["info", *arguments])
-    written = capsys.readouterr()
-    assert (caught.value.code or 0) == code, written.err
-    return written.out, written.err
+@pytest.fixture
+def info(run: Run) -> Cli:
+    return Cli(run, "info")
 
 
-def test_json_holds_the_manifest_and_its_hash(capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(run(capsys, "--json")[0])
+def test_json_holds_the_manifest_and_its_hash(info: Cli) -> None:
+    found = info.json()
     data = (DEFAULT_BUNDLE / "manifest.json").read_bytes()
     stored = json.loads(data)
     assert found["manifest_sha256"] == hashlib.sha256(data).hexdigest()
@@ -39,8 +37,8 @@ def test_json_holds_the_manifest_and_its_hash(capsys: pytest.CaptureFixture[str]
     assert "verified" not in found
 
 
-def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) -> None:
-    text, _ = run(capsys)
+def test_text_says_what_the_manifest_says(info: Cli) -> None:
+    text, _ = info()
     data = (DEFAULT_BUNDLE / "manifest.json").read_bytes()
     stored = json.loads(data)
     assert text.startswith(stored["name"] + "\n")
@@ -74,7 +72,7 @@ def test_text_says_what_the_manifest_says(capsys: pytest.CaptureFixture[str]) ->
 )
 def test_how_the_fast_form_multiplies_here(
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    info: Cli,
     known: list[str],
     narrow: bool,
     products: str,
@@ -83,47 +81,45 @@ def test_how_the_fast_form_multiplies_here(
     core = type("Core", (), {"get_property": lambda *_: known})
     monkeypatch.setattr(quantised, "import_openvino", lambda: SimpleNamespace(Core=core))
     monkeypatch.setattr(quantised, "sums_are_narrow", lambda: narrow)
-    assert json.loads(run(capsys, "--json")[0])["fast_here"] == products
-    (line,) = (line for line in run(capsys)[0].splitlines() if line.startswith("--fast here"))
+    assert info.json()["fast_here"] == products
+    (line,) = (line for line in info()[0].splitlines() if line.startswith("--fast here"))
     assert f" {products}: " in line
     assert words in line
 
 
-def test_nothing_is_tried_for_a_model_without_a_fast_form(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_tried_for_a_model_without_a_fast_form(monkeypatch: pytest.MonkeyPatch, info: Cli) -> None:
     monkeypatch.setattr(quantised, "products_here", lambda: pytest.fail("tried"))
-    assert "fast_here" not in json.loads(run(capsys, "--json", "--model", str(OLD_BUNDLE))[0])
-    assert re.search("--fast here +the model has no fast form", run(capsys, "--model", str(OLD_BUNDLE))[0])
+    assert "fast_here" not in info.json("--model", OLD_BUNDLE)
+    assert re.search("--fast here +the model has no fast form", info("--model", OLD_BUNDLE)[0])
 
 
-def test_verify_reads_every_part(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "all 10 parts match the hashes in the manifest" in run(capsys, "--verify")[0]
-    assert json.loads(run(capsys, "--verify", "--json", "--model", str(OLD_BUNDLE))[0])["verified"] is True
+def test_verify_reads_every_part(info: Cli) -> None:
+    assert "all 10 parts match the hashes in the manifest" in info("--verify")[0]
+    assert info.json("--verify", "--model", OLD_BUNDLE)["verified"] is True
 
 
-def test_an_altered_network_is_found_by_verify_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_network_is_found_by_verify_alone(tmp_path: Path, info: Cli) -> None:
     altered = tmp_path / "bundle"
     shutil.copytree(OLD_BUNDLE, altered)
     data = bytearray((altered / "backbone.onnx").read_bytes())
     data[-1] ^= 1
     (altered / "backbone.onnx").write_bytes(data)
-    assert run(capsys, "--model", str(altered))[0].startswith("old\n")
+    assert info("--model", altered)[0].startswith("old\n")
     for more in ((), ("--json",)):
-        out, err = run(capsys, "--verify", *more, "--model", str(altered), code=1)
+        out, err = info("--verify", *more, "--model", altered, code=1)
         assert out == ""
         assert err.count("\n") == 1
         assert "backbone.onnx: was changed" in err
 
 
 @pytest.mark.parametrize("where", ["absent", "file", "empty"])
-def test_what_is_no_bundle_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str) -> None:
+def test_what_is_no_bundle_is_said_in_one_line(tmp_path: Path, info: Cli, where: str) -> None:
     path = tmp_path / where
     if where == "file":
         path.write_text("x")
     elif where == "empty":
         path.mkdir()
-    out, err = run(capsys, "--model", str(path), code=1)
+    out, err = info("--model", path, code=1)
     assert out == ""
     assert err.startswith(f"devise: {path}: ")
     assert err.count("\n") == 1

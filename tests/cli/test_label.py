@@ -75,7 +75,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 # The table
 
 
-def test_a_piped_table_has_whole_lines_without_colours(label: Any, photo: Path, packaged_model: Model) -> None:
+def test_a_piped_table_has_whole_lines_without_colours(label: Any, photo: Path, packaged: Model) -> None:
     done = label(photo, "-k", 40)
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -83,7 +83,7 @@ def test_a_piped_table_has_whole_lines_without_colours(label: Any, photo: Path, 
     assert "\x1b" not in done.out
     assert "…" not in done.out
     assert not any(line != line.rstrip() for line in lines)
-    guesses = packaged_model.label(photo, top=40).guesses
+    guesses = packaged.label(photo, top=40).guesses
     shown = [line for line in lines if ROW.match(line)]
     assert len(shown) == len(guesses) == 40
     for line, guess in zip(shown, guesses, strict=True):
@@ -122,8 +122,8 @@ def test_a_long_path_is_whole_on_a_narrow_terminal(
     assert str(path) in ANSI.sub("", on_terminal(monkeypatch, 40, path)).splitlines()
 
 
-def test_labels_that_share_a_name_show_their_ids(label: Any, photo: Path, packaged_model: Model) -> None:
-    cranes = [s.id for s in packaged_model.parts.taxonomy.find("crane") if s.name == "crane"]
+def test_labels_that_share_a_name_show_their_ids(label: Any, photo: Path, packaged: Model) -> None:
+    cranes = [s.id for s in packaged.parts.taxonomy.find("crane") if s.name == "crane"]
     assert len(cranes) > 1
     listed = photo.with_name("cranes.txt")
     listed.write_text("\n".join([*cranes, "n02391994"]))
@@ -358,7 +358,7 @@ def test_many_photos_keep_their_order_over_blocks(label: Any, scene: Image.Image
 
 
 def test_first_answers_do_not_wait_for_a_whole_block(
-    label: Any, photo: Path, packaged_model: Model, monkeypatch: pytest.MonkeyPatch
+    label: Any, photo: Path, packaged: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks: list[int] = []
     answers_of = LabelRun.answers_of

@@ -1,54 +1,24 @@
 import io
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commandline import Cli, Run
 from smallmodel import write_small_bundle
 
 import devise
 from devise.cli.app import main
-from devise.model.parts import ModelParts
+from devise.model.labeller import Model
 
 OLD_BUNDLE = Path(__file__).parents[1] / "data" / "bundle-v1"
 
 
-class Cli:
-    """Runs the command in this process; what it printed is kept apart."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(list(arguments))
-        written = self._capsys.readouterr()
-        assert (caught.value.code or 0) == code, written.err
-        return written.out, written.err
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--json")[0])
-
-
-@pytest.fixture(scope="module")
-def packaged() -> ModelParts:
-    return ModelParts.open()
-
-
-@pytest.fixture(autouse=True)
-def _opened_once(packaged: ModelParts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The packaged model is read once for all tests here, as reading is most of a short command's time."""
-    read = ModelParts.open
-    monkeypatch.setattr(ModelParts, "open", lambda path=None, **more: packaged if path is None else read(path, **more))
-
-
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    return Cli(capsys)
+def cli(packaged_once: None, run: Run) -> Cli:
+    return Cli(run)
 
 
 class Terminal(io.StringIO):
@@ -124,14 +94,16 @@ def test_two_names_are_compared(cli: Cli) -> None:
     assert f"{found['edges']} edges apart, lowest common ancestor: {found['common_ancestor']['name']} (" in text
 
 
-def test_without_training_looks_are_predicted_from_the_kernel(cli: Cli, packaged: ModelParts) -> None:
+def test_without_training_looks_are_predicted_from_the_kernel(cli: Cli, packaged: Model) -> None:
     text, _ = cli("labels", "guitar", "harp")
     assert (
         "of pairs of labels; predicted, because not trained: guitar; trained labels below it: acoustic guitar" in text
     )
     assert "lowest common ancestor: stringed instrument (n04338517)" in text
     found = cli.json("labels", "guitar", "harp")
-    one, other = (packaged.placed.vectors[packaged.space.labels.position(i)] for i in ("n03467517", "n03495258"))
+    one, other = (
+        packaged.parts.placed.vectors[packaged.parts.space.labels.position(i)] for i in ("n03467517", "n03495258")
+    )
     assert found["visual"]["cosine"] == pytest.approx(float(one @ other), abs=1e-6)
     assert found["visual_is_predicted"] is True
     assert cli.json("labels", "komondor", "swab")["visual_is_predicted"] is False
@@ -270,20 +242,20 @@ def test_kinds_of_a_name_and_two_names_are_drawn(cli: Cli, tmp_path: Path) -> No
     assert "--tree needs one or two names" in err
 
 
-def test_withheld_nouns_are_counted_and_said(cli: Cli, packaged: ModelParts):
-    counts = packaged.withheld_counts
+def test_withheld_nouns_are_counted_and_said(cli: Cli, packaged: Model):
+    counts = packaged.parts.withheld_counts
     assert cli.json("labels")["withheld"] == counts
     told = f"withheld unless requested: {sum(counts.values()):,} ({counts['people']:,} kinds of person"
     assert told in " ".join(cli("labels")[0].split())
     assert devise.load().parts.withheld_counts == counts
 
 
-def test_a_withheld_noun_says_why_and_is_near_nothing_by_default(cli: Cli, packaged: ModelParts):
+def test_a_withheld_noun_says_why_and_is_near_nothing_by_default(cli: Cli, packaged: Model):
     record = cli.json("labels", "nurse")
     assert record["senses"][0]["withheld"] == "people"
-    assert {one["id"] for one in record["nearest"]}.isdisjoint(packaged.withheld)
+    assert {one["id"] for one in record["nearest"]}.isdisjoint(packaged.parts.withheld)
     assert "withheld unless requested (a kind of person that no photo shows)" in " ".join(
         cli("labels", "nurse")[0].split()
     )
     every = cli.json("labels", "nurse", "--all-nouns")
-    assert not {one["id"] for one in every["nearest"]}.isdisjoint(packaged.withheld)
+    assert not {one["id"] for one in every["nearest"]}.isdisjoint(packaged.parts.withheld)

@@ -3,34 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commandline import Run
 from PIL import Image
-
-from devise.cli.app import main
-from devise.model import labeller as model
-from devise.model.labeller import Model, load
 
 pytest.importorskip("pyarrow")
 
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def devise(packaged_model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.setattr(
-        model, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged_model
-    )
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        written = capsys.readouterr()
-        return int(stop.value.code or 0), written.out, written.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("packaged_once")
 
 
 @pytest.fixture
@@ -43,34 +24,34 @@ def photos(tmp_path: Path, scene: Image.Image) -> Path:
 
 
 @pytest.fixture
-def index(devise: Command, photos: Path, tmp_path: Path) -> Path:
-    code, out, _ = devise("index", photos, "--out", tmp_path / "index")
+def index(run: Run, photos: Path, tmp_path: Path) -> Path:
+    code, out, _ = run("index", photos, "--out", tmp_path / "index")
     assert (code, out) == (0, f"{tmp_path / 'index'}: 3 photos; 3 new\n")
     return tmp_path / "index"
 
 
-def test_a_second_run_finds_nothing_to_do(devise: Command, photos: Path, index: Path):
-    assert devise("index", photos, "-o", index)[:2] == (0, f"{index}: 3 photos; 3 unchanged\n")
+def test_a_second_run_finds_nothing_to_do(run: Run, photos: Path, index: Path):
+    assert run("index", photos, "-o", index)[:2] == (0, f"{index}: 3 photos; 3 unchanged\n")
 
 
-def test_a_broken_photo_is_told_and_the_exit_code_is_1(devise: Command, photos: Path, tmp_path: Path):
+def test_a_broken_photo_is_told_and_the_exit_code_is_1(run: Run, photos: Path, tmp_path: Path):
     (photos / "broken.jpg").write_bytes(b"no picture")
-    code, out, err = devise("index", photos, "-o", tmp_path / "i")
+    code, out, err = run("index", photos, "-o", tmp_path / "i")
     assert code == 1
     assert "3 photos; 3 new" in out
     assert "broken.jpg: not a picture of a known format" in err
     assert "1 photo could not be read" in err
 
 
-def test_the_forms_say_the_same(devise: Command, photos: Path, index: Path):
-    table = devise("search", index, "snow leopard", "-k", 2, "--reject", 0)[1].splitlines()
-    records = json.loads(devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "json")[1])
+def test_the_forms_say_the_same(run: Run, photos: Path, index: Path):
+    table = run("search", index, "snow leopard", "-k", 2, "--reject", 0)[1].splitlines()
+    records = json.loads(run("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "json")[1])
     lines = [
         json.loads(line)
-        for line in devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "jsonl")[1].splitlines()
+        for line in run("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "jsonl")[1].splitlines()
     ]
     rows = list(
-        csv.DictReader(io.StringIO(devise("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "csv")[1]))
+        csv.DictReader(io.StringIO(run("search", index, "snow leopard", "--reject", 0, "-k", 2, "-f", "csv")[1]))
     )
     assert lines == records
     assert [record["rank"] for record in records] == [1, 2]
@@ -80,109 +61,109 @@ def test_the_forms_say_the_same(devise: Command, photos: Path, index: Path):
     assert float(rows[0]["score"]) == records[0]["score"]
 
 
-def test_nothing_found_says_what_was_asked(devise: Command, index: Path):
+def test_nothing_found_says_what_was_asked(run: Run, index: Path):
     for arguments, named in ((["zebra"], "zebra"), (["--under", "whale"], "any whale")):
-        code, out, err = devise("search", index, *arguments, "--reject", 1)
+        code, out, err = run("search", index, *arguments, "--reject", 1)
         assert (code, out) == (0, "")
         assert err.splitlines()[-1].endswith(f" photos looks like {named} (--reject 0 shows the nearest photos anyway)")
 
 
-def test_words_and_photos_are_joined(devise: Command, photos: Path, index: Path):
+def test_words_and_photos_are_joined(run: Run, photos: Path, index: Path):
     photo = photos / "n02084071" / "1.png"
-    code, out, err = devise("search", index, "dog + cat - 2*car", photo, "--reject", 0, "-f", "json")
+    code, out, err = run("search", index, "dog + cat - 2*car", photo, "--reject", 0, "-f", "json")
     assert (code, json.loads(out)[0]["path"]) == (0, str(photo))
-    code, out, err = devise("search", index, "a dog on a sofa", "--reject", 1)
+    code, out, err = run("search", index, "a dog on a sofa", "--reject", 1)
     assert (code, out) == (0, "")
     assert "a dog on a sofa: read as dog + sofa" in err
     assert err.splitlines()[-1].endswith("looks like a dog on a sofa (--reject 0 shows the nearest photos anyway)")
-    assert devise("search", index, photo, "-f", "json")[1] == devise("search", index, "--like", photo, "-f", "json")[1]
+    assert run("search", index, photo, "-f", "json")[1] == run("search", index, "--like", photo, "-f", "json")[1]
 
 
-def test_filters(devise: Command, photos: Path, index: Path, tmp_path: Path):
-    found = devise("search", index, "dog", "--reject", 0, "--in", "n02084071", "-f", "jsonl")[1].splitlines()
+def test_filters(run: Run, photos: Path, index: Path, tmp_path: Path):
+    found = run("search", index, "dog", "--reject", 0, "--in", "n02084071", "-f", "jsonl")[1].splitlines()
     assert len(found) == 3
-    code, out, err = devise("search", index, "dog", "--since", "2024-05", "--until", "2024-05-31", "--rating", 3)
+    code, out, err = run("search", index, "dog", "--since", "2024-05", "--until", "2024-05-31", "--rating", 3)
     assert (code, out) == (0, "")
     assert "3 photos without a date left out" in err
     assert err.splitlines()[-1] == "devise: no photo passes the filters"
 
 
-def test_a_renamed_folder_leaves_its_old_paths_and_says_so(devise: Command, photos: Path, index: Path):
+def test_a_renamed_folder_leaves_its_old_paths_and_says_so(run: Run, photos: Path, index: Path):
     old, new = photos / "n02084071", photos / "n02085620"
     old.rename(new)
-    code, out, err = devise("index", new, "-o", index)
+    code, out, err = run("index", new, "-o", index)
     assert (code, out) == (0, f"{index}: 6 photos; 3 copied\n")
     assert err.splitlines()[-1] == (
         "devise: 3 copied photos are no longer at the old path, which stays in the index: if it was renamed or "
         f"deleted, devise index {old} --out {index} --forget removes it"
     )
-    assert devise("index", old, "--out", index, "--forget")[:2] == (0, f"{index}: 3 photos; 3 gone\n")
+    assert run("index", old, "--out", index, "--forget")[:2] == (0, f"{index}: 3 photos; 3 gone\n")
 
 
-def test_senses_of_words_in_a_query(devise: Command, index: Path):
+def test_senses_of_words_in_a_query(run: Run, index: Path):
     asked = ("search", index, "--reject", 0, "-f", "json")
-    by_option = devise(*asked, "dog + mouse", "--sense", "n03793489")
-    assert by_option == devise(*asked, "dog + mouse: n03793489")
-    assert by_option[1] != devise(*asked, "dog + mouse")[1]
+    by_option = run(*asked, "dog + mouse", "--sense", "n03793489")
+    assert by_option == run(*asked, "dog + mouse: n03793489")
+    assert by_option[1] != run(*asked, "dog + mouse")[1]
 
 
-def test_like_and_the_page(devise: Command, photos: Path, index: Path, tmp_path: Path):
+def test_like_and_the_page(run: Run, photos: Path, index: Path, tmp_path: Path):
     like = photos / "n02084071" / "1.png"
-    code, out, err = devise("search", index, "--like", like, "--sheet", tmp_path / "page.html")
+    code, out, err = run("search", index, "--like", like, "--sheet", tmp_path / "page.html")
     assert code == 0
     assert str(like) in out.splitlines()[0]
     assert f"page of 3 photos: {tmp_path / 'page.html'}" in err
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 3
 
 
-def test_open_shows_the_page_on_a_terminal_only(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
+def test_open_shows_the_page_on_a_terminal_only(run: Run, index: Path, monkeypatch: pytest.MonkeyPatch):
     import subprocess
 
     opened: list[list[str]] = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **_: opened.append(command))
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "xdg-open" else None)
     monkeypatch.setattr("sys.platform", "linux")
-    code, _, err = devise("search", index, "dog", "--open")
+    code, _, err = run("search", index, "dog", "--open")
     assert (code, opened) == (0, [])
     assert str(index / "search.html") in err
     assert (index / "search.html").is_file()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert devise("search", index, "dog", "--open")[0] == 0
+    assert run("search", index, "dog", "--open")[0] == 0
     assert opened == [["/bin/xdg-open", str(index / "search.html")]]
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    code, out, err = devise("search", index, "dog", "--open")
+    code, out, err = run("search", index, "dog", "--open")
     assert (code, out) == (2, "")
     assert "--open found no viewer" in err
 
 
-def test_a_grid_is_for_terminals(devise: Command, index: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_grid_is_for_terminals(run: Run, index: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TERM", "xterm-kitty")
     monkeypatch.delenv("TMUX", raising=False)
-    code, out, err = devise("search", index, "dog", "--grid")
+    code, out, err = run("search", index, "dog", "--grid")
     assert (code, out) == (2, "")
     assert "the output is not one" in err
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    code, out, _ = devise("search", index, "dog", "--grid", "--reject", 0)
+    code, out, _ = run("search", index, "dog", "--grid", "--reject", 0)
     assert (code, out.startswith("\x1b_Ga=T,f=100")) == (0, True)
     assert "0.png" in out
-    assert devise("search", index, "dog", "--grid", "--format", "json")[0] == 2
+    assert run("search", index, "dog", "--grid", "--format", "json")[0] == 2
 
 
-def test_evaluate_measures_class_folders(devise: Command, index: Path):
-    code, out, _ = devise("search", index, "--evaluate")
+def test_evaluate_measures_class_folders(run: Run, index: Path):
+    code, out, _ = run("search", index, "--evaluate")
     assert code == 0
     assert "| probability | 1 others | 1.000 | 1.000 |" in out  # all photos are of the one class
-    found = json.loads(devise("search", index, "--evaluate", "--format", "json")[1])
+    found = json.loads(run("search", index, "--evaluate", "--format", "json")[1])
     assert (found["photos"], [row["ordered_by"] for row in found["orders"]]) == (3, ["name", "probability", "cosine"])
     row = found["orders"][1]
     assert (row["trained"], row["classes"], row["mean_average_precision"], row["precision_at_5"]) == (False, 1, 1, 1)
-    lines = devise("search", index, "--evaluate", "--format", "csv")[1].splitlines()
+    lines = run("search", index, "--evaluate", "--format", "csv")[1].splitlines()
     assert (lines[0].split(",")[:3], lines[2].split(",")[:4]) == (
         ["ordered_by", "trained", "classes"],
         ["probability", "False", "1", "1.0"],
     )
-    assert len(devise("search", index, "--evaluate", "--format", "jsonl")[1].splitlines()) == 3
+    assert len(run("search", index, "--evaluate", "--format", "jsonl")[1].splitlines()) == 3
     for idle in (
         ("dog",),
         ("--under", "dog"),
@@ -190,10 +171,10 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
         ("--top", "3"),
         ("--exact",),
     ):
-        code, out, err = devise("search", index, "--evaluate", *idle)
+        code, out, err = run("search", index, "--evaluate", *idle)
         assert (code, out) == (2, "")
         assert err.rstrip().endswith(f"leave out {'words' if idle[0] == 'dog' else idle[0]}")
-    code, _, err = devise("search", index, "--evaluate", "--sheet", index / "page.html", "--by", "cosine")
+    code, _, err = run("search", index, "--evaluate", "--sheet", index / "page.html", "--by", "cosine")
     assert (code, "leave out --by, --sheet" in err) == (2, True)
     assert not (index / "page.html").exists()
 
@@ -217,26 +198,26 @@ def test_evaluate_measures_class_folders(devise: Command, index: Path):
         (["dog", "--sheet", "no/folder/page.html"], 2, "an existing folder"),
     ],
 )
-def test_wrong_questions(devise: Command, index: Path, arguments: list[str], code: int, message: str):
-    got, out, err = devise("search", index, *arguments)
+def test_wrong_questions(run: Run, index: Path, arguments: list[str], code: int, message: str):
+    got, out, err = run("search", index, *arguments)
     assert (got, out) == (code, "")
     assert message in err
 
 
-def test_a_negative_number_of_photos_is_refused_before_the_work(devise: Command, photos: Path, tmp_path: Path):
-    code, out, err = devise("index", photos, "--out", tmp_path / "none", "--listed-above", -5)
+def test_a_negative_number_of_photos_is_refused_before_the_work(run: Run, photos: Path, tmp_path: Path):
+    code, out, err = run("index", photos, "--out", tmp_path / "none", "--listed-above", -5)
     assert (code, out) == (2, "")
     assert err == "devise: --listed-above must be at least 0, got -5\n"
     assert not (tmp_path / "none").exists()
 
 
-def test_no_index(devise: Command, tmp_path: Path):
-    code, _, err = devise("search", tmp_path / "none", "dog")
+def test_no_index(run: Run, tmp_path: Path):
+    code, _, err = run("search", tmp_path / "none", "dog")
     assert code == 1
     assert "make one with devise index" in err
 
 
-def test_without_pyarrow_one_line_says_what_to_install(devise: Command, photos: Path, index: Path, monkeypatch):
+def test_without_pyarrow_one_line_says_what_to_install(run: Run, photos: Path, index: Path, monkeypatch):
     import builtins
 
     plain = builtins.__import__
@@ -248,22 +229,22 @@ def test_without_pyarrow_one_line_says_what_to_install(devise: Command, photos: 
 
     monkeypatch.setattr(builtins, "__import__", absent)
     for command in (("index", photos, "-o", index), ("search", index, "dog")):
-        code, _, err = devise(*command)
+        code, _, err = run(*command)
         assert code == 1
         assert err.splitlines()[-1].endswith("pip install 'devise-zsl[search]'")
 
 
-def test_labels_in_parquet_go_on_where_they_stopped(devise: Command, photos: Path, tmp_path: Path):
+def test_labels_in_parquet_go_on_where_they_stopped(run: Run, photos: Path, tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "labels.parquet"  # its ending says the form, as for files
-    assert devise("label", photos, "-o", out, "-k", 2)[:2] == (0, f"{out}: 3 photos, 3 of them labelled in this run\n")
+    assert run("label", photos, "-o", out, "-k", 2)[:2] == (0, f"{out}: 3 photos, 3 of them labelled in this run\n")
     (photos / "broken.jpg").write_bytes(b"no picture")
-    code, written, err = devise("label", photos, "-o", out, "-k", 2, "--format", "parquet")
+    code, written, err = run("label", photos, "-o", out, "-k", 2, "--format", "parquet")
     assert (code, written) == (1, f"{out}: 4 photos, 0 of them labelled in this run\n")
     assert "broken.jpg: not a picture of a known format" in err
     rows = parquet.read_table(out).to_pylist()
     assert sorted(len(row["guesses"]) for row in rows) == [0, 2, 2, 2]
-    assert "another request" in devise("label", photos, "-o", out, "-k", 3)[2]
+    assert "another request" in run("label", photos, "-o", out, "-k", 3)[2]
 
 
 @pytest.mark.parametrize(
@@ -274,8 +255,8 @@ def test_labels_in_parquet_go_on_where_they_stopped(devise: Command, photos: Pat
         (["--ray", "2"], "--ray needs --format parquet"),
     ],
 )
-def test_parquet_asked_wrongly(devise: Command, photos: Path, arguments: list[str], message: str):
-    code, out, err = devise("label", photos, *arguments)
+def test_parquet_asked_wrongly(run: Run, photos: Path, arguments: list[str], message: str):
+    code, out, err = run("label", photos, *arguments)
     assert (code, out) == (2, "")
     assert message in err
 

@@ -70,7 +70,7 @@ def test_no_probability(label: Any, photo: Path, share: str) -> None:
     assert re.fullmatch(r"devise: sure must be a probability above 0 and at most 1, got \S+\n", done.err)
 
 
-def test_the_packaged_model(label: Any, photo: Path) -> None:
+def test_the_packaged(label: Any, photo: Path) -> None:
     done = label(photo, "--sure", "0.6")
     assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)
     assert re.match(rf"{re.escape(str(photo))}  (nothing is 60\.0 % sure|.+ \d+\.\d %)", done.out)

@@ -10,20 +10,20 @@ import pytest
 from PIL import Image
 
 from devise.cli import terminal_pictures
-from devise.cli.terminal_pictures import Protocol, grid_rows, pictures_in, protocol_of, require_pictures, sixel
+from devise.cli.terminal_pictures import PictureProtocol, grid_rows, pictures_in, protocol_of, require_pictures, sixel
 from devise.errors import UsageError
 
 
 @pytest.mark.parametrize(
     ("environment", "protocol"),
     [
-        ({"TERM": "xterm-kitty"}, Protocol.kitty),
-        ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, Protocol.kitty),
-        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, Protocol.iterm),
-        ({"TERM": "xterm-256color", "LC_TERMINAL": "iTerm2"}, Protocol.iterm),
-        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, Protocol.iterm),
-        ({"TERM": "foot-extra"}, Protocol.sixel),
-        ({"TERM": "xterm-sixel"}, Protocol.sixel),
+        ({"TERM": "xterm-kitty"}, PictureProtocol.kitty),
+        ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, PictureProtocol.kitty),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, PictureProtocol.iterm),
+        ({"TERM": "xterm-256color", "LC_TERMINAL": "iTerm2"}, PictureProtocol.iterm),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, PictureProtocol.iterm),
+        ({"TERM": "foot-extra"}, PictureProtocol.sixel),
+        ({"TERM": "xterm-sixel"}, PictureProtocol.sixel),
         ({"TERM": "xterm-256color"}, None),
         ({"TERM": "dumb"}, None),
         ({"TERM": "screen-256color", "KITTY_WINDOW_ID": "1"}, None),
@@ -31,7 +31,7 @@ from devise.errors import UsageError
         ({}, None),
     ],
 )
-def test_which_pictures_a_terminal_takes(environment: dict[str, str], protocol: Protocol | None):
+def test_which_pictures_a_terminal_takes(environment: dict[str, str], protocol: PictureProtocol | None):
     assert protocol_of(environment) == protocol
 
 
@@ -45,7 +45,7 @@ def test_no_escape_sequence_goes_into_a_pipe():
         require_pictures(io.StringIO(), {"TERM": "xterm-kitty"})
     with pytest.raises(UsageError, match="a terminal that shows pictures"):
         require_pictures(Terminal(), {"TERM": "xterm"})
-    assert require_pictures(Terminal(), {"TERM": "xterm-kitty"}) == Protocol.kitty
+    assert require_pictures(Terminal(), {"TERM": "xterm-kitty"}) == PictureProtocol.kitty
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def test_a_grid_has_as_many_columns_as_fit(paths: list[str]):
 def test_kitty_and_iterm_get_the_whole_picture(paths: list[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(terminal_pictures, "terminal_width", lambda: (100, 1000))
     (row,) = grid_rows(paths[:2], 1000)
-    (kitty,) = pictures_in(paths[:2], Protocol.kitty)
+    (kitty,) = pictures_in(paths[:2], PictureProtocol.kitty)
     pieces = re.findall("\x1b_G([^;]*);([^\x1b]*)\x1b\\\\", kitty)
     assert pieces[0][0].startswith("a=T,f=100,q=2,c=48,")
     assert [head[-3:] for head, _ in pieces] == ["m=1"] * (len(pieces) - 1) + ["m=0"]
     assert all(len(piece) <= 4096 for _, piece in pieces)
-    (iterm,) = pictures_in(paths[:2], Protocol.iterm)
+    (iterm,) = pictures_in(paths[:2], PictureProtocol.iterm)
     found = re.fullmatch("\x1b]1337;File=inline=1;size=(\\d+);width=48;preserveAspectRatio=1:(.*)\a\n", iterm)
     assert found is not None
     for data in ("".join(piece for _, piece in pieces), found[2]):

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from commandline import Run
 from PIL import Image
 
 from devise.bundle.bundle import open_bundle
@@ -26,26 +25,8 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
 ZEBRA, TABBY, TEAPOT = "n02391049", "n02123045", "n04398044"
 SMALL = ("--set", 'channels="8-8"', "--set", 'repeats="1-1"', "--set", "features=16", "--set", "crop=16")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as stop:
-            main(list(map(str, arguments)))
-        written = capsys.readouterr()
-        return Done(int(stop.value.code or 0), written.out, written.err)
-
-    return command
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,13 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from commandline import Run
 from PIL import Image
 
-from devise.cli.app import main
 from devise.cli.output import keywords_of
 from devise.model.answers import Answer, Hedge, Level
 from devise.sidecars import correct_sidecar
@@ -22,14 +23,8 @@ WAY = (ENTITY, WHOLE, ANIMAL, CAT, TABBY)
 
 
 @pytest.fixture
-def unlabel(capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["unlabel", *map(str, arguments)])
-        written = capsys.readouterr()
-        return int(stop.value.code or 0), written.out, written.err
-
-    return run
+def unlabel(run: Run) -> Run:
+    return partial(run, "unlabel")
 
 
 def test_keywords_are_the_names_people_use_down_to_the_sure_one():

@@ -259,7 +259,7 @@ def test_many_photos_in_blocks_are_as_few_at_once(
     assert 0 < row(whole, "fused")["hit@2"] < 1
 
 
-def test_the_packaged_model_on_photos_of_trained_classes(packaged: Model, shared: Path):
+def test_the_packaged_on_photos_of_trained_classes(packaged: Model, shared: Path):
     folder = shared / "data" / "photos" / "ilsvrc-one-per-class"
     found = sorted(path for path in folder.iterdir() if path.is_dir())[::100]
     assert len(found) == 10

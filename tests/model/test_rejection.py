@@ -117,7 +117,7 @@ def test_the_reason_in_words():
     assert why_none(0.5) == "no candidate has 50 % or more"
 
 
-def test_the_packaged_model_knows_what_is_not_there(tmp_path: Path):
+def test_the_packaged_knows_what_is_not_there(tmp_path: Path):
     """A cat: asked for two other things, and for a cat beside them."""
     skimage = pytest.importorskip("skimage.data")
     model = load()

@@ -4,19 +4,18 @@ import csv
 import json
 import re
 import shutil
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import Run
 from PIL import Image
 from smallmodel import LABELS
 from towermodel import STANDING
 
 from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import TEXT_TOWER, TOKENIZER
-from devise.cli.app import main
 from devise.errors import BundleError, UsageError
 from devise.evaluation.evaluate import evaluate_folders
 from devise.meaning.relations import contrasting_pairs, nearest_labels, relation
@@ -30,23 +29,11 @@ from devise.training.temperatures import open_base
 from devise.vision.folders import Found
 
 TEMPERATURE, PRIOR, TYPED = 0.1, 0.02, 0.5
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
 def model(tower_bundle: Path) -> Model:
     return load(tower_bundle)
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(map(str, arguments)))
-        written = capsys.readouterr()
-        return int(stop.value.code or 0), written.out, written.err
-
-    return run
 
 
 @pytest.fixture
@@ -148,26 +135,26 @@ def test_frames_of_a_video_are_joined_to_the_most_typical(model: Model):
     np.testing.assert_array_equal(model._joined(frames), frames[2])
 
 
-def test_commands(command: Command, tower_bundle: Path, photos: Path, tmp_path: Path):
+def test_commands(run: Run, tower_bundle: Path, photos: Path, tmp_path: Path):
     asked = ("--model", tower_bundle)
-    code, out, err = command("label", photos, *asked, "--sure", 0.9, "--format", "jsonl", "--labels", "kick scooter")
+    code, out, err = run("label", photos, *asked, "--sure", 0.9, "--format", "jsonl", "--labels", "kick scooter")
     assert code == 0, err
     assert len(out.splitlines()) == 6
-    code, out, err = command("evaluate", photos, *asked)
+    code, out, err = run("evaluate", photos, *asked)
     assert (code, "fused" in out, "conse" in out) == (0, True, False), err
-    code, out, _ = command("info", *asked)
+    code, out, _ = run("info", *asked)
     assert (code, "the text tower, the mean of a photo of a {name}." in out) == (0, True)
     assert "the picture is at its features" in out
-    assert command("labels", "zebra", *asked)[0] == 0
-    assert command("label", photos, *asked, "--method", "conse")[0] == 2
+    assert run("labels", "zebra", *asked)[0] == 0
+    assert run("label", photos, *asked, "--method", "conse")[0] == 2
 
 
-def test_no_label_is_marked_as_untrained(command: Command, tower_bundle: Path, small_bundle: Path, photos: Path):
+def test_no_label_is_marked_as_untrained(run: Run, tower_bundle: Path, small_bundle: Path, photos: Path):
     """What a classifier's model says of training photos is absent, and the rest is the same."""
     photo = photos / "n02391049" / "0.png"
 
     def shown(*more: object, of: Path = tower_bundle) -> str:
-        code, out, err = command("label", photo, "--model", of, "--labels", "kick scooter thing", "--explain", *more)
+        code, out, err = run("label", photo, "--model", of, "--labels", "kick scooter thing", "--explain", *more)
         assert code == 0, err
         return out
 
@@ -183,7 +170,7 @@ def test_no_label_is_marked_as_untrained(command: Command, tower_bundle: Path, s
 
 
 def test_pages_and_tables_do_not_speak_of_trained_labels(
-    command: Command, tower_bundle: Path, small_bundle: Path, photos: Path, tmp_path: Path
+    run: Run, tower_bundle: Path, small_bundle: Path, photos: Path, tmp_path: Path
 ):
     words = re.compile(
         r'class="mark"|>trained<|\d trained|nearest trained|training photo|an? (un)?trained label|softmax ranks'
@@ -193,12 +180,12 @@ def test_pages_and_tables_do_not_speak_of_trained_labels(
     for name, of in (("classifier", small_bundle), ("towers", tower_bundle)):
         sheet, record, report = (tmp_path / f"{name}.{kind}" for kind in ("html", "json", "report.html"))
         asked = ("--model", of)
-        assert command("label", photos, *asked, "--sheet", sheet, "--explain")[0] == 0
-        ran = command("evaluate", photos, *asked, "--candidates", "all", "--images", record)
+        assert run("label", photos, *asked, "--sheet", sheet, "--explain")[0] == 0
+        ran = run("evaluate", photos, *asked, "--candidates", "all", "--images", record)
         assert ran[0] == 0, ran[2]
-        drawn = command("report", record, "--out", report)
+        drawn = run("report", record, "--out", report)
         assert drawn[0] == 0, drawn[2]
-        others = [command("info", *asked)[1], command("labels", *asked)[1], command("labels", "zebra", *asked)[1]]
+        others = [run("info", *asked)[1], run("labels", *asked)[1], run("labels", "zebra", *asked)[1]]
         found[name] = [
             words.search(one) is not None for one in (sheet.read_text(), report.read_text(), ran[1], *others)
         ]

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
-from smallmodel import write_small_bundle
 
 from devise.errors import PhotoIndexError, UsageError
-from devise.model.labeller import Model, load
+from devise.model.labeller import Model
 from devise.search import duplicates
 from devise.search.duplicates import Group, correlations, find_duplicates, forget_moved, move_copies, small_views
 from devise.search.photofacts import PhotoFact
@@ -20,13 +19,6 @@ from devise.search.rows import Rows
 from devise.search.store import PhotoStore
 
 pytest.importorskip("pyarrow")
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    path = tmp_path_factory.mktemp("duplicates") / "small"
-    write_small_bundle(path)
-    return load(path)
 
 
 def scene(seed: int, side: int = 120) -> Image.Image:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from smallmodel import write_small_bundle
 
 from devise.errors import PhotoIndexError, UsageError
-from devise.model.labeller import Model, load
+from devise.model.labeller import Model
 from devise.search import photoindex
 from devise.search.photoindex import index_photos
 from devise.search.query import open_search
@@ -18,13 +17,6 @@ from devise.vision.folders import folder_filter
 from devise.vision.metadata import seconds_of
 
 pytest.importorskip("pyarrow")
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    path = tmp_path_factory.mktemp("filters") / "small"
-    write_small_bundle(path)
-    return load(path)
 
 
 @pytest.fixture

@@ -289,7 +289,7 @@ def test_one_process_writes_at_a_time(store: PhotoStore):
 
 
 def test_what_a_kill_left_half_written_is_swept(store: PhotoStore):
-    left = store.path / "parts" / ".part-00000001.parquet.0123.part"
+    left = store.path / "parts" / ".part-00000001.parquet.0123456789abcdef.part"
     left.write_bytes(b"half")
     assert len(store.rows()) == 0
     write(store, some_rows("a"))

@@ -1,14 +1,9 @@
 """A WordNet small enough for arithmetic by hand, and the whole one."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
-
-DEBIAN_FOLDER = "/usr/share/wordnet"
 
 
 def numbered(number: int) -> str:
@@ -60,12 +55,3 @@ def farm_synsets() -> list[Synset]:
 @pytest.fixture(scope="session")
 def wordnet() -> Taxonomy:
     return Taxonomy.load()
-
-
-@pytest.fixture(scope="session")
-def wordnet_folder() -> Path:
-    """WordNet's own files: $WNSEARCHDIR, or where Debian's wordnet-base puts them."""
-    folder = Path(os.environ.get("WNSEARCHDIR", DEBIAN_FOLDER))
-    if not (folder / "data.noun").is_file():
-        pytest.skip(f"no data.noun in {folder}: install wordnet-base or set WNSEARCHDIR")
-    return folder

@@ -21,7 +21,7 @@ from devise.training.batches import Sampler  # noqa: E402
 from devise.training.classifier import ClassifierConfig  # noqa: E402
 from devise.training.config import RunConfig, parse_settings, resolve  # noqa: E402
 from devise.training.distributed import joined_processes  # noqa: E402
-from devise.training.engine import Group, train  # noqa: E402
+from devise.training.engine import ParameterGroup, train  # noqa: E402
 from devise.training.finetune import FinetuneConfig  # noqa: E402
 from devise.training.surgery import SurgeryConfig  # noqa: E402
 
@@ -48,8 +48,8 @@ class Line:
     def __len__(self) -> int:
         return len(self.x)
 
-    def groups(self) -> list[Group]:
-        return [Group(list(self.module.parameters()))]
+    def groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup(list(self.module.parameters()))]
 
     def loss(self, network: Any, batch: Any) -> Any:
         time.sleep(self.delay)

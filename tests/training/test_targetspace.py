@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devise.errors import TrainingError
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training import targetspace
 from devise.training.targetspace import encoded_labels
@@ -40,3 +41,12 @@ def test_in_the_order_of_the_labels_and_once(tmp_path: Path, monkeypatch: pytest
     assert len(encoder.read) == 5
     encoded_labels(IDS, taxonomy, "another", tmp_path, said.append)
     assert len(encoder.read) == 10
+
+
+def test_damaged_vectors_are_named_with_their_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(targetspace, "load_encoder", lambda name: Lengths())
+    encoded_labels(IDS, default_taxonomy(), "any", tmp_path, str)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:20])
+    with pytest.raises(TrainingError, match=r"texts-\w+\.safetensors is damaged \(.+\): remove it to make it again"):
+        encoded_labels(IDS, default_taxonomy(), "any", tmp_path, str)

@@ -2,18 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commandline import Run
 from smallmodel import LABELS
 
+from devise import resumable
 from devise.bundle import writer
 from devise.bundle.bundle import open_bundle
 from devise.bundle.manifest import Provenance
-from devise.cli.app import main
 from devise.errors import UsageError
 from devise.model.labeller import load
 from devise.space.labelspace import unit_rows
@@ -29,24 +29,12 @@ tokenizers: Any = pytest.importorskip("tokenizers")
 SIDE, CONTEXT = 32, 24
 WEIGHTS = Provenance("image tower and text tower", "a test", "", "MIT", url="https://example.org")
 TEXTS = ["a photo of a zebra.", "Tabby", "snow_leopard, which is a large feline -- of upland Asia", "word " * 40]
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
 def _only_the_whole_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """An export takes a second."""
     monkeypatch.setattr(towers, "_SHORTER", ())
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(map(str, arguments)))
-        written = capsys.readouterr()
-        return int(stop.value.code or 0), written.out, written.err
-
-    return command
 
 
 def save_tokenizer(folder: Path, size: int = 300, pad: str = "<pad>") -> int:
@@ -192,7 +180,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     refused("cannot be written, No space left on device: free some space", *source, code=1)
     monkeypatch.undo()
     shutil.rmtree(work)
-    monkeypatch.setattr(towers, "atomic_write", full)
+    monkeypatch.setattr(resumable, "atomic_write", full)
     refused("No space left on device", *source, code=1)
     monkeypatch.undo()
     monkeypatch.setattr(towers, "_SHORTER", ())

@@ -37,6 +37,11 @@ def lite0() -> EfficientNetLite:
 
 
 @pytest.fixture(scope="session")
+def planes(lite0: EfficientNetLite, photos: list[Pixels]) -> np.ndarray:
+    return np.stack([lite0.preprocessing.apply(photo) for photo in photos])
+
+
+@pytest.fixture(scope="session")
 def lite0_onnx(lite0: EfficientNetLite) -> bytes:
     return onnx_bytes(lite0, half=False)
 

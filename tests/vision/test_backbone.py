@@ -4,17 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.arrays import Pixels
 from devise.errors import BundleError, UsageError
 from devise.vision.backbone import Backbone, OnnxRuntimeBackbone, OpenVinoBackbone
 from devise.vision.efficientnet import EfficientNetLite
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.runtime import Placement, here
-
-
-@pytest.fixture(scope="module")
-def planes(lite0: EfficientNetLite, photos: list[Pixels]) -> np.ndarray:
-    return np.stack([lite0.preprocessing.apply(photo) for photo in photos])
 
 
 def test_it_is_a_backbone(lite0_backbone: OpenVinoBackbone) -> None:

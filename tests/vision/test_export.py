@@ -3,16 +3,10 @@ import onnx
 import pytest
 import torch
 
-from devise.arrays import Pixels
 from devise.errors import BundleError
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.efficientnet import EfficientNetLite
 from devise.vision.export import onnx_bytes
-
-
-@pytest.fixture(scope="module")
-def planes(lite0: EfficientNetLite, photos: list[Pixels]) -> np.ndarray:
-    return np.stack([lite0.preprocessing.apply(photo) for photo in photos])
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from devise.arrays import Pixels
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.folders import Found, find_pictures
-from devise.vision.pipeline import cores, extract
+from devise.vision.pipeline import cores, extract, one_thread
 from devise.vision.preprocessing import Preprocessing
 
 
@@ -163,3 +164,22 @@ def test_the_same_as_one_by_one_with_a_real_backbone(lite0_backbone: OpenVinoBac
 
 def test_cores() -> None:
     assert cores() >= 1
+
+
+def _threads() -> list[int]:
+    np.eye(2) @ np.eye(2)
+    return [lib["num_threads"] for lib in ThreadpoolController().info() if "numpy" in lib["filepath"]]
+
+
+def test_inside_one_outside_as_before() -> None:
+    before = _threads()
+    with one_thread():
+        assert set(_threads()) == {1}
+    assert _threads() == before
+
+
+def test_an_error_restores_the_threads() -> None:
+    before = _threads()
+    with pytest.raises(ZeroDivisionError), one_thread():
+        raise ZeroDivisionError
+    assert _threads() == before

@@ -14,7 +14,6 @@ import pytest
 from openvino import opset13
 
 import devise
-from devise.arrays import Pixels
 from devise.errors import BundleError, UsageError
 from devise.vision.backbone import OpenVinoBackbone
 from devise.vision.bounds import Bounds, network_of
@@ -58,11 +57,6 @@ def ran(network: Any, pixels: np.ndarray) -> np.ndarray:
 
 def constant_planes(*values: float) -> np.ndarray:
     return np.broadcast_to(np.array(values, np.float32)[None, :, None, None], (1, 2, 4, 4)).copy()
-
-
-@pytest.fixture(scope="module")
-def planes(lite0: EfficientNetLite, photos: list[Pixels]) -> np.ndarray:
-    return np.stack([lite0.preprocessing.apply(photo) for photo in photos])
 
 
 @pytest.fixture(scope="module")

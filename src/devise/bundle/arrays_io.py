@@ -134,7 +134,7 @@ def _require_sensible(name: str, array: Array) -> None:
     """Raise BundleError for NaN, infinity, and numbers that would overflow in a matrix product."""
     if not array.size:
         return
-    if array.dtype == np.float16:  # none is beyond; its comparisons are slow, its bits tell
+    if array.dtype == np.float16:  # none is beyond; its comparisons are slow, those of its bits are not
         sensible = not ((array.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any()
     else:
         sensible = bool(float(array.min()) >= -_FARTHEST and float(array.max()) <= _FARTHEST)  # min and max keep NaN

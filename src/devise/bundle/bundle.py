@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devise.arrays import LabelVectors, Surgery
+from devise.arrays import LabelVectors
 from devise.bundle.arrays_io import Array, from_bytes
 from devise.bundle.label_table import LabelTable, TrainedPositions, decode_label_table
 from devise.bundle.manifest import FORMAT, FORMAT_VERSION, LARGEST_MANIFEST, MANIFEST_FILE, Manifest, Part
@@ -146,10 +146,6 @@ class Bundle:
         with self._naming(SURGERY):
             return decode_surgery(data, self.manifest)
 
-    def surgery_map(self) -> Surgery:
-        """The map from features to the label space."""
-        return self.surgery().map
-
     def setting(self, scorer: str, name: str) -> float:
         """A number the model keeps for a scorer; BundleError if it keeps none."""
         try:
@@ -281,10 +277,10 @@ def open_bundle(path: Path) -> Bundle:
     """Read and check the manifest and the length of each part, without reading the parts.
 
     Files that the manifest does not list are ignored. If the directory is absent because its replacement
-    was cut off between two renames, the old bundle, which was set aside whole, is opened: `Bundle.path`
-    tells.
+    was cut off between two renames, the old bundle, which was set aside whole, is opened: see
+    `Bundle.path`.
 
-    BundleError, one line, if this is no bundle, if its format is newer than this package, or if it is
+    BundleError, one line, if this is not a bundle, if its format is newer than this package, or if it is
     damaged.
     """
     try:
@@ -300,7 +296,7 @@ def open_bundle(path: Path) -> Bundle:
 def describe(bundle: Bundle) -> dict[str, object]:
     """Describe a bundle in plain values, for people and for JSON; reads the label table.
 
-    `manifest_sha256` identifies the bundle: the manifest holds the hash of every part.
+    `manifest_sha256` identifies the bundle: the manifest has the hash of every part.
     """
     manifest = bundle.manifest
     sources = Counter(bundle.label_table.sources)

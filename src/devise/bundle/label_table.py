@@ -23,7 +23,7 @@ _KEYS = ("ids", "names", "source_names", "sources", "trained")
 class LabelTable:
     """The labels column by column, which loads faster than 40,000 objects.
 
-    ids, names, sources: one a label, in label order. trained: one position a row of the classifier.
+    ids, names, sources: one per label, in label order. trained: one position per row of the classifier.
     """
 
     ids: tuple[str, ...]
@@ -42,8 +42,8 @@ class LabelTable:
 def encode_label_table(labels: LabelSet, trained: Sequence[str]) -> bytes:
     """Encode the labels as compact JSON, without their glosses.
 
-    trained: the id of each row of the classifier, in its order. BundleError if one is no label, stands
-    twice, or if the labels marked as seen are not exactly these.
+    trained: the id of each row of the classifier, in its order. BundleError if one is not a label or
+    a duplicate, or if the labels marked as seen are not exactly these.
     """
     try:
         positions = [labels.position(label_id) for label_id in trained]

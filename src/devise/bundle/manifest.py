@@ -33,7 +33,7 @@ LARGEST_MANIFEST = 1 << 20
 """In bytes; a manifest that says more was not made here."""
 
 PartKind = Literal["json", "onnx", "safetensors", "text"]
-"""The form a part is stored in, told by the end of its name. No form can hold code to be run on loading."""
+"""The form a part is stored in, as the end of its name says. No form can contain code to be run on loading."""
 
 Plain = Mapping[str, object]
 """Values that JSON keeps: text, numbers, true, false, None, and lists and mappings of them."""

@@ -18,7 +18,7 @@ _LONGEST_SHOWN = 160  # letters of a key in an error
 def parse_json(data: bytes) -> object:
     """The value in a JSON file.
 
-    BundleError if the bytes are not UTF-8, not JSON, nested too deeply, or hold a key twice, NaN, a number
+    BundleError if the bytes are not UTF-8, not JSON, nested too deeply, or have a duplicate key, NaN, a number
     too large for a float64 or half of a surrogate pair.
     """
     try:

@@ -31,13 +31,13 @@ def write_bundle(
     `manifest.parts` and `manifest.created_by` are filled in here. The same content gives the same bytes. A
     part may be copied from the very bundle that is being replaced.
 
-    Everything is written to a hidden directory beside `path`. On any error that is removed, and what stood
+    Everything is written to a hidden directory next to `path`. On any error that is removed, and what was
     at `path` stays as it was. An existing bundle is replaced only with `overwrite`, by two renames: the old
     one is set aside, the new one takes its place. If the process dies between them, `open_bundle` finds the
     old one where it was set aside, and the next `write_bundle` puts it back first. One process at a time may
     write to `path`.
 
-    BundleError if `path` is taken by something that is no bundle, or by one with files beside its parts; if
+    BundleError if `path` is taken by something that is not a bundle, or by one with other files than its parts; if
     the disk is full; if the parts do not fit the manifest or each other. Other errors of a part's own
     function than OSError pass through.
     """

@@ -54,7 +54,7 @@ class _Commands(TyperGroup):
         with _told():
             result = super().invoke(ctx)
             if sys.stdout is not None:
-                sys.stdout.flush()  # a full disk must be told, not found out at the very end
+                sys.stdout.flush()  # a full disk must be reported now, not at the very end
             return result
 
 

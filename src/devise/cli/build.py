@@ -53,7 +53,7 @@ def build(
         typer.Option(
             "--open-clip",
             metavar="NAME|FOLDER",
-            help="Source: CLIP, SigLIP or their kin of open_clip, for --weights; or a folder with "
+            help="Source: CLIP, SigLIP or a similar model of open_clip, for --weights; or a folder with "
             "open_clip_config.json, weights and tokenizer.",
         ),
     ] = None,
@@ -85,7 +85,7 @@ def build(
         typer.Option(
             "--prompts",
             metavar="NAMES",
-            help="What the text tower reads of a label, with commas between: name, photo, photos (seven), definition. "
+            help="What the text tower reads of a label, separated by commas: name, photo, photos (seven), definition. "
             "[default: photo,definition]",
             show_default=False,
         ),
@@ -147,23 +147,23 @@ def build(
         bool,
         typer.Option(
             "--encoder",
-            help="Let the sentence encoder read all definitions for the kernel, which else takes their places in "
-            "the base model: 15 minutes once.",
+            help="Encode all definitions with the sentence encoder for the kernel: 15 minutes, once. Without it, the "
+            "kernel uses their places in the base model.",
         ),
     ] = False,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights, kept in the model.")] = None,
     model: ModelOption = None,
     work: Annotated[
         Path | None,
-        typer.Option("--work", help="Folder that keeps what takes long, for the next build. [default: OUT-build]"),
+        typer.Option("--work", help="Folder to cache slow results in, for the next build. [default: OUT-build]"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model.")] = False,
     max_pixels: MaxPixelsOption = None,
 ) -> None:
     """Make a model of a network that was trained elsewhere: it names the nouns of --model. No training, no photos.
 
-    Of a classifier, the features are what its last linear layer takes; its rows place all labels in closed form. Of
-    CLIP and its kin, the text tower places all labels. Every other command takes the result by --model.
+    The features of a classifier are the input of its last linear layer, whose rows place all labels in closed form.
+    With CLIP and similar models, the text tower places all labels. All other commands take the result as --model.
     """
     start = time.monotonic()
     from devise.bundle.writer import check_target

@@ -44,9 +44,9 @@ def corrections(
 ) -> None:
     """List the names that were accepted (+) and rejected (-) on the page of devise serve --corrections.
 
-    With --out, make class folders of the accepted ones: FOLDER/n02124075/photo.jpg, or the name of a label of one's
-    own. A photo with two names, one a kind of the other, goes to the narrower one; with names that exclude each other
-    it is left out and counted. Exits with 1 if a sidecar could not be read.
+    With --out, make class folders of the accepted ones: FOLDER/n02124075/photo.jpg, or the name of your own label. A
+    photo with two names, one a kind of the other, goes to the narrower one; with names that exclude each other it is
+    left out and counted. Exits with 1 if a sidecar could not be read.
     """
     require_xmp()
     if copy and out is None:

@@ -73,7 +73,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="FOLDERS...",
-            help="Folders of class folders, each named by a synset id (n02084071), or .tar files of such. With "
+            help="Folders of class folders, each named by a synset id (n02084071), or .tar files of them. With "
             "--truth xmp, any photos and folders.",
         ),
     ],

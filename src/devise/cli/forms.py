@@ -22,7 +22,7 @@ from devise.tabletext import csv_text
 __all__ = ["Csv", "Form", "Json", "JsonLines", "Table", "form_of"]
 
 _INDENT = " " * 10  # of what belongs to a guess: below its name
-_NAMES = 22  # columns for names, so that most blocks of a table stand in line
+_NAMES = 22  # columns for names, so that most blocks of a table are aligned
 _WIDEST = 44  # columns for names at most; a longer one moves what follows it
 _LEAST = 8  # columns, below which a definition is not begun
 _STAR = " *"

@@ -115,7 +115,7 @@ def label(
         typer.Option(
             "--regions",
             help="Also name several things in each photo, each with its box: parts that have a name as sure as --sure "
-            "asks, 0.7 unless you give another. Takes three times as long.",
+            "asks, 0.7 unless you set it. Takes three times as long.",
         ),
     ] = False,
     form: Annotated[
@@ -155,7 +155,7 @@ def label(
         typer.Option(
             "--xmp",
             help="Also write the sure names as keywords into an XMP sidecar next to each photo, which photo programs "
-            "read. Takes --sure 0.7 unless you give another. `devise unlabel` takes them back.",
+            "read. Uses --sure 0.7 unless you set it. `devise unlabel` takes them back.",
         ),
     ] = False,
     embed: Annotated[
@@ -186,7 +186,7 @@ def label(
     frames: options.FramesOption = None,
     exclude: options.ExcludeOption = None,
     timing: Annotated[
-        bool, typer.Option("--timing", help="Print what a photo costs: decoding, network, scores and output.")
+        bool, typer.Option("--timing", help="Print the time per photo: decoding, network, scores and output.")
     ] = False,
     quiet: options.QuietOption = False,
     no_prior: options.NoPriorOption = False,

@@ -63,12 +63,12 @@ def search(
         typer.Option(
             "--in",
             metavar="PATTERN",
-            help="Only photos in such a folder: its name, its path, or a pattern as in .gitignore ('2024/rome'); may "
+            help="Only photos in this folder: its name, its path, or a pattern as in .gitignore ('2024/rome'); may "
             "be repeated.",
         ),
     ] = None,
     rating: Annotated[
-        int | None, typer.Option(metavar="STARS", help="Only photos with at least so many stars, 1 to 5.")
+        int | None, typer.Option(metavar="STARS", help="Only photos with at least this many stars, 1 to 5.")
     ] = None,
     by: Annotated[
         Literal["probability", "cosine"],

@@ -16,7 +16,7 @@ from devise.errors import PictureError, UsageError
 from devise.vision.decoding import read_picture, video_thumbnail
 from devise.vision.folders import is_video
 
-__all__ = ["Protocol", "grid_rows", "pictures_in", "protocol_of", "require_pictures", "sixel", "terminal_width"]
+__all__ = ["PictureProtocol", "grid_rows", "pictures_in", "protocol_of", "require_pictures", "sixel", "terminal_width"]
 
 _CELL = 240  # pixels of a photo and its frame
 _FRAME = 4
@@ -26,7 +26,7 @@ _COLOURS = 255  # of a sixel picture; most terminals have 256
 _BAND = 6  # rows of pixels in a row of sixels
 
 
-class Protocol(StrEnum):
+class PictureProtocol(StrEnum):
     """Ways in which terminals take pictures."""
 
     kitty = "kitty"
@@ -34,25 +34,25 @@ class Protocol(StrEnum):
     sixel = "sixel"
 
 
-def protocol_of(environment: Mapping[str, str]) -> Protocol | None:
+def protocol_of(environment: Mapping[str, str]) -> PictureProtocol | None:
     """Return how the terminal of these environment variables takes pictures; None if it is not known to.
 
     >>> protocol_of({"TERM": "xterm-kitty"}), protocol_of({"TERM": "foot"}), protocol_of({"TERM": "xterm"})
-    (<Protocol.kitty: 'kitty'>, <Protocol.sixel: 'sixel'>, None)
+    (<PictureProtocol.kitty: 'kitty'>, <PictureProtocol.sixel: 'sixel'>, None)
     """
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     if "TMUX" in environment or term.startswith(("screen", "tmux")):
         return None  # which passes none of them on by itself
     if term in ("xterm-kitty", "xterm-ghostty") or {"KITTY_WINDOW_ID", "KONSOLE_VERSION"} & environment.keys():
-        return Protocol.kitty
+        return PictureProtocol.kitty
     if program in ("iTerm.app", "WezTerm", "mintty") or environment.get("LC_TERMINAL") == "iTerm2":
-        return Protocol.iterm
+        return PictureProtocol.iterm
     if "sixel" in term or term.startswith(("foot", "mlterm", "yaft", "contour")):
-        return Protocol.sixel
+        return PictureProtocol.sixel
     return None
 
 
-def require_pictures(stream: Stream, environment: Mapping[str, str]) -> Protocol:
+def require_pictures(stream: Stream, environment: Mapping[str, str]) -> PictureProtocol:
     """Return how this stream takes pictures; UsageError if it is not a terminal, or one without pictures."""
     if not stream.isatty():
         raise UsageError("--grid draws in a terminal, and the output is not one: take --sheet FILE for a page")
@@ -81,17 +81,17 @@ def grid_rows(paths: Sequence[str], width: int) -> Iterator[Image.Image]:
         yield row
 
 
-def pictures_in(paths: Sequence[str], protocol: Protocol) -> Iterator[str]:
+def pictures_in(paths: Sequence[str], protocol: PictureProtocol) -> Iterator[str]:
     """Yield a grid of photos, row by row, as the terminal takes it."""
     columns, pixels = terminal_width()
     for row in grid_rows(paths, pixels):
-        if protocol == Protocol.sixel:
+        if protocol == PictureProtocol.sixel:
             yield f"{sixel(row)}\n"
             continue
         buffer = BytesIO()
         row.save(buffer, "PNG")
         data = b64encode(buffer.getvalue()).decode("ascii")
-        if protocol == Protocol.iterm:
+        if protocol == PictureProtocol.iterm:
             size = f"size={len(buffer.getvalue())};width={_letters(row, columns, pixels)};preserveAspectRatio=1"
             yield f"\x1b]1337;File=inline=1;{size}:{data}\a\n"
         else:

@@ -21,7 +21,7 @@ __all__ = ["unlabel"]
 def unlabel(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATHS...", help="Photos, sidecars, and folders (with all folders in them)."),
+        typer.Argument(metavar="PATHS...", help="Photos, sidecars and folders, including subfolders."),
     ],
     keep_time: Annotated[bool, typer.Option("--keep-time", help="Photos keep the time of their last change.")] = False,
 ) -> None:

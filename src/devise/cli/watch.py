@@ -54,7 +54,7 @@ def watch(
     ] = 0.7,
     wait: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0, help="A photo is read when it has not changed for so long."),
+        typer.Option(metavar="SECONDS", min=0, help="Read a photo when it has not changed for this long."),
     ] = 2.0,
     poll: Annotated[
         bool,
@@ -68,7 +68,7 @@ def watch(
     max_pixels: options.MaxPixelsOption = None,
     model: options.ModelOption = None,
 ) -> None:
-    """Index photos as they come, change and go, until Ctrl-C or SIGTERM.
+    """Index photos as they are added, changed and removed, until Ctrl-C or SIGTERM.
 
     It begins with what has changed since the last time. Needs the extra watch: pip install 'devise-zsl[watch]'.
     """

@@ -60,7 +60,7 @@ EXAMPLE_NAME = "pineapple"
 _Progress = Callable[[str, int, int], None]
 _NEIGHBOURS = 8
 NO_NEIGHBOUR = -1
-"""Stands in a ranking for the neighbours of a class without a vector."""
+"""In a ranking: the missing neighbours of a class without a vector."""
 
 _Counts = Int64[np.ndarray, "classes"]
 _Radii = UInt8[np.ndarray, "sources ks"]
@@ -146,8 +146,8 @@ def measure_label_space(
     """Measure the label vectors of these classes against the taxonomy.
 
     vectors: unit rows, zeros for a class without one. nearest: positions of each class's nearest others, best
-    first, as many columns as the largest k that is measured; rows of `NO_NEIGHBOUR` where there is no vector. A k
-    without so many columns is left out. on_progress is told how many of how many classes are done.
+    first, as many columns as the largest k that is measured; rows of `NO_NEIGHBOUR` if a class has no vector. A k
+    without so many columns is left out. on_progress: called with classes done and classes in all.
     UsageError if fewer than three classes have vectors or the ranking is too short.
     """
     known = np.flatnonzero(vectors.any(axis=1))
@@ -182,7 +182,7 @@ def measure_label_space(
 def correct_radii(rows: DistanceRows, ks: Sequence[int]) -> _Radii:
     """Compute for each source the radii of its correct sets at these k, over the targets other than itself.
 
-    A radius is the first that holds k of them; where the connected part holds fewer, the widest there is.
+    A radius is the first with k of them; if the connected part has fewer, the widest.
 
     >>> correct_radii(np.array([[0, 1, 1, 3, 255]], dtype=np.uint8), (2, 3)).tolist()
     [[1, 3]]
@@ -349,7 +349,7 @@ def audit_label_space(
     """Measure the label space of a model.
 
     classes: a list of synset ids to join to the trained ones, as `read_candidates` reads it; None takes all labels
-        of the model. on_progress is told what is measured, and how many of how many classes are done.
+        of the model. on_progress: called with what is measured, classes done and classes in all.
     """
     config = config or LabelSpaceConfig()
     space, listed = wide_space(parts, classes)

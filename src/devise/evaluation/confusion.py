@@ -41,7 +41,7 @@ class Subtree:
         Empty only above several roots.
     photos: whose true class is in here. right: whose guess is their true class. kept: whose guess is in here too.
     flows: guesses that took the wrong way at this fork, most first, ties by id.
-    branches: the branches below that hold true classes, most photos first, ties by id.
+    branches: the branches below that contain true classes, most photos first, ties by id.
     """
 
     path: tuple[str, ...]

@@ -54,9 +54,9 @@ class EvaluationRequest:
 
     candidates: "all", "seen", "unseen" (the model's own lists), "test-classes" (the folders' classes), or a file of
         synset ids, a JSON list as FILE.json#KEY: that list exactly, with vectors made for ids the model lacks.
-    protocol: in place of candidates, candidates and test classes by name, see `choose_protocol`; files: what it reads.
-    branch: a name or id; the trained classes at or under it are told apart among themselves too.
-    cache: a folder to keep correct sets and features of photos in; None computes both anew.
+    protocol: instead of candidates, candidates and test classes by name, see `choose_protocol`; files: what it reads.
+    branch: a name or id; the trained classes at or under it are also ranked among themselves.
+    cache: a folder to keep correct sets and features of photos in; None computes both again.
     context: a row more, `CONTEXT`: fused, each photo helped by the nearest of this run.
     keywords: the truth is what people wrote as keywords, not the names of class folders; see `list_tagged_photos`.
     """

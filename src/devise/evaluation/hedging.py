@@ -34,7 +34,7 @@ _PerThreshold = Float64[np.ndarray, "images thresholds"]
 class Hedged:
     """One scorer's answers at each threshold, ascending.
 
-    bits: how much each answer tells, see `information`; 0 where it has none. right: whether it is the true synset or
+    bits: how much each answer says, see `information`; 0 where it has none. right: whether it is the true synset or
     above it; no answer is right, as the root is. possible: the bits of the best right answer to each image.
     """
 
@@ -48,7 +48,7 @@ class Hedged:
 class HedgingCurve:
     """By threshold, ascending: the mean bits of the answers and the share of them that is right.
 
-    possible: the mean bits of right answers that could not tell more.
+    possible: the mean bits of right answers that could not be narrower.
     """
 
     thresholds: tuple[float, ...]
@@ -115,7 +115,7 @@ def hedging_area(answers: Hedged) -> Statistic:
     The curve goes from (0 bits, accuracy 1), the root for all images, through (mean bits, share right) at each
     threshold from the highest to the lowest, in straight lines: a point between two thresholds is reached by
     answering a share of the images by each. It is cut where the mean bits are those of the best right answers, and
-    ends with accuracy 0 if it does not get there. NaN where right answers tell nothing.
+    ends with accuracy 0 if it does not get there. NaN if right answers say nothing.
     """
 
     def statistic(weights: Weights) -> Any:

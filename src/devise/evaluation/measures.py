@@ -61,7 +61,7 @@ def possible_ks(ks: Iterable[int], labels: int) -> tuple[int, ...]:
 def chance_hit_at_k(k: int, candidates: int) -> float:
     """Compute the expected hit@k of a uniformly random ranking of the candidates, in [0, 1].
 
-    It holds for an image whose true label is among the candidates; for another it is 0.
+    It applies to an image whose true label is among the candidates; for another it is 0.
     """
     if k < 1 or candidates < 1:
         raise UsageError(f"chance needs k and candidates of at least 1, got k {k} and {candidates} candidates")
@@ -106,12 +106,12 @@ def hierarchical_precisions(
     """Compute by k the share of an image's first k labels in the correct set of its class, in [0, 1].
 
     The correct set grows outward from the true label's synset over the undirected is-a graph, one edge of radius at a
-    time, and stops at the first radius where it holds at least k valid labels (Frome et al. 2013, section 4).
+    time, and stops at the first radius where it contains at least k valid labels (Frome et al. 2013, section 4).
     Correct sets of one class lie inside one another, so a predicted label needs one search: how near it is to the
     class says for which k it is in the set.
 
     ranking: positions among the valid labels, whatever list a scorer ranked. classes: rows of `correct`. valid: how
-    many valid labels there are; correct.ks must hold the ks.
+    many valid labels there are; correct.ks must contain the ks.
     UsageError when fewer than max(ks) labels are ranked.
     """
     deepest = max(ks, default=0)

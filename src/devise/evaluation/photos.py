@@ -96,7 +96,7 @@ def class_photos(places: Sequence[Path], known: Container[str]) -> tuple[Samples
 
     Return them, and the number of skipped files and folders by reason; the first few folders are named. Hidden files
     and folders are passed over. Photos are not opened. A photo is named by its path under its place; with several
-    places the place's name comes first, behind a number where two are called the same.
+    places the place's name comes first, after a number if two have the same name.
 
     known: the synset ids there are, such as a taxonomy. UsageError if no photo is left, or as `list_samples`.
     """
@@ -151,7 +151,7 @@ def gather(model: Model, listing: Listing, on_progress: Progress | None = None, 
     """Run the network on the photos. UsageError if none can be read.
 
     keep: a folder in which the features are kept, so that the next run on the same photos reads them, and one that was
-    stopped goes on. A folder that cannot be written to is said in the notes and is no error.
+    stopped resumes. A folder that cannot be written to is a line in the notes, not an error.
     """
     features: dict[int, np.ndarray] | None = None
     problems: list[str] = []

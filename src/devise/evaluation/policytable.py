@@ -44,8 +44,8 @@ class PolicyRow:
 class PolicyComparison:
     """The policies in the requested order.
 
-    wide_list: what the wide list is, in words. skipped: files that are no test photos, by reason. problems: photos that
-    could not be read.
+    wide_list: what the wide list is, in words. skipped: files that are not test photos, by reason. problems: photos
+    that could not be read.
     """
 
     rows: tuple[PolicyRow, ...]
@@ -77,7 +77,7 @@ def compare_policies(
     the trained ones for the measures without photos, and the candidates for photos; None takes all labels of the
     model, and for photos those that were not trained. The photos are read once; surgery is the closed form for
     every policy.
-    UsageError for an unknown policy, or one that is named twice.
+    UsageError for an unknown policy, or a duplicate.
     """
     if len(set(policies)) != len(policies) or not policies:
         raise UsageError(f"policies must be unique, got {', '.join(policies) or 'none'}")

@@ -66,7 +66,7 @@ FORMAT = 2
 """The format this code writes; it reads those before it too."""
 
 LEAST_LOG = float(np.log(np.finfo(np.float32).tiny))
-"""The logarithm of the least probability that is told from 0, 1.2e-38: one error costs at most 87.3 nats."""
+"""The logarithm of the least probability that differs from 0, 1.2e-38: one error costs at most 87.3 nats."""
 
 DEPTH = 20
 """How many of a scorer's first labels are kept; fewer where it ranks fewer."""
@@ -100,7 +100,7 @@ class Branch:
 @dataclass(frozen=True, slots=True)
 class Hedging:
     """Answers as wide as is sure: the shares of the probability they had to reach, ascending, and the synsets that may
-    be answered beside the labels, those above them.
+    be answered as well as the labels: those above them.
     """
 
     thresholds: tuple[float, ...]
@@ -120,7 +120,7 @@ class ScorerRecord:
     """One scorer's answers for each image; labels are positions in `Record.labels`.
 
     labels: how many labels it ranked. top, scores: its first labels, best first (up to `DEPTH`).
-    rank: how many labels stand before the true one, plus 1, equal scores ordered by the lower place; 0 where it
+    rank: how many labels are before the true one, plus 1, equal scores ordered by the lower place; 0 where it
         does not rank the true label.
     confidence: its probability for its first label, in [0, 1]; None for a scorer without probabilities.
     trained, other: its best label among the trained candidates and among the others, for sweeping a penalty on the
@@ -130,7 +130,7 @@ class ScorerRecord:
         it does not rank that label. squares: the sum of the squares of its probabilities. None as for confidence, and
         in a record of format 1.
     answers: for each threshold of `Record.hedging` the most informative node that has so much of the probability at or
-        below it, as a place in `Record.labels` or behind them in `Hedging.above`; -1 where none has. None likewise.
+        below it, as a place in `Record.labels` or after them in `Hedging.above`; -1 where none has. None likewise.
     """
 
     labels: int
@@ -348,7 +348,7 @@ def _fits(answers: Int64[np.ndarray, "images thresholds"], record: Record) -> bo
 
 
 SHARES = 0.0
-"""In place of a temperature: the scores are probabilities, or a constant times them."""
+"""Instead of a temperature: the scores are probabilities, or a constant times them."""
 
 _TINY = np.finfo(np.float32).tiny
 _ROWS = 8  # images whose scores stay in the processor's cache
@@ -387,7 +387,7 @@ class Recorder:
         """Record a scorer from its scores of all images in blocks, one column for each of `ranked`.
 
         ranked: ids among `labels`; equal scores go by their order. temperature: exp(score / temperature) is
-        proportional to a label's probability; `SHARES` for scores that are it themselves; None where there is none.
+        proportional to a label's probability; `SHARES` for scores that are it themselves; None if there is none.
         LabelError for an id that is not among the labels, UsageError for scores of more or fewer images.
         """
         taken = self.begin(ranked, temperature=temperature)

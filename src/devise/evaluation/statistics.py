@@ -111,7 +111,7 @@ def harmonic_of(values: PerImage, trained: _Mask) -> Statistic:
 def seen_unseen_area(gap: PerImage, right_trained: _Mask, right_other: _Mask, trained: _Mask) -> Statistic:
     """The area under the curve of seen against unseen hit@1 as a penalty on the trained labels goes from -inf to inf.
 
-    gap: how far an image's best trained label stands above its best other label: at a penalty below it the trained
+    gap: how far an image's best trained label is above its best other label: at a penalty below it the trained
         label is named. right_trained, right_other: whether these labels are the true ones. trained: whether the image
     shows a trained class (Chao et al. 2016).
     """
@@ -183,7 +183,7 @@ def adaptive_calibration_error(confidence: PerImage, right: PerImage, bins: int 
         below = _grouped(chosen, ends)
         total = below[:, -1:]
         number = np.floor(bins * below[:, :-1] / np.where(total > 0, total, 1)).astype(np.int64)
-        number = np.minimum(number, bins - 1)  # a run behind the last image drawn, without weight
+        number = np.minimum(number, bins - 1)  # a run after the last image drawn, without weight
         cells = number[:, group] + bins * np.arange(len(weights))[:, None]
         sums = np.bincount(cells.ravel(), (chosen * gaps).ravel(), minlength=bins * len(weights))
         return _share(np.abs(sums.reshape(len(weights), bins)).sum(axis=1), total[:, 0])
@@ -275,7 +275,7 @@ def reliability(confidence: PerImage, right: PerImage, bins: int = BINS) -> Reli
 Interval = tuple[float, float]
 """Lower and upper end."""
 
-_BLOCK = 2**21  # weights held at once
+_BLOCK = 2**21  # weights in memory at once
 _DIGITS = 6
 
 

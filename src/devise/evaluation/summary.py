@@ -102,12 +102,12 @@ def summarise(
 
     rates: those of the record, if they are known. The measures, in this order, each where it means something:
     hit@k, hp@k; "rank mean", "rank median" of the true label; "lca height", see `common_ancestor_heights`, mean over
-    the errors of the first label; "branch hit@1"; where there are probabilities "brier" and "log loss", and
+    the errors of the first label; "branch hit@1"; with probabilities "brier" and "log loss", and
     "right@t" and "bits@t" of answers that are as wide as is sure, t being the threshold; with photos of trained and of
     other classes "seen ...", "unseen ..." and "harmonic ..." of hit@k and hp@k, "seen-unseen area", and "auroc trained
-    gap" (does the gap between the best trained label and the best other one tell photos of trained classes from
-    others); "ancestor precision", "ancestor recall" and "ancestor f1" of the first label; where there are probabilities
-    "hedging area", "ece", "adaptive ece", and "auroc" and "fpr95" of "right" (does the confidence tell right first
+    gap" (does the gap between the best trained label and the best other one separate photos of trained classes from
+    others); "ancestor precision", "ancestor recall" and "ancestor f1" of the first label; with probabilities
+    "hedging area", "ece", "adaptive ece", and "auroc" and "fpr95" of "right" (does the confidence separate right first
     labels from wrong ones) and of "trained" (photos of trained classes from others). docs/evaluation.md has formulas.
     """
     bootstrap = rules or Bootstrap()

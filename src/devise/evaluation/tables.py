@@ -40,7 +40,7 @@ CHANCE = "chance"
 """The scorer name of the row that a uniformly random ranking of the candidates is expected to reach."""
 
 Means = dict[str, float | None]
-"""Means by measure, "hit@1" to "hp@20", in [0, 1]; None where there are fewer than k labels."""
+"""Means by measure, "hit@1" to "hp@20", in [0, 1]; None with fewer than k labels."""
 
 _ImageMask = Bool[np.ndarray, "images"]
 
@@ -80,7 +80,7 @@ class EvaluationSettings:
 class RankedIds:
     """A scorer's ranking: for each image positions in `ids`, best first.
 
-    Raises LabelError if an id stands twice, a position is outside `ids`, or an image ranks a label twice.
+    Raises LabelError for a duplicate id, if a position is outside `ids`, or an image ranks a label twice.
     """
 
     ids: tuple[str, ...]
@@ -227,12 +227,12 @@ def rate_rankings(
     truth_ids: the true synset of each image, a candidate or not.
     candidates: the labels that the image could be called; trained: those the classifier was trained on.
     correct: the correct sets of at least these classes and the ks of hp@k, over the candidates and then the trained
-        labels that are no candidates; None grows them.
+        labels that are not candidates; None grows them.
 
-    Correct sets are grown once a class, over the candidates and the trained labels. Measures at a k above the
-    number of candidates or of a scorer's labels are absent. Raises LabelError for ids that stand twice or are
+    Correct sets are made once per class, over the candidates and the trained labels. Measures at a k above the
+    number of candidates or of a scorer's labels are absent. Raises LabelError for duplicate ids and for ids that are
     neither candidate nor trained, TaxonomyError for ids it does not know, UsageError for rankings that are
-    too short or not one row an image.
+    too short or not one row per image.
     """
     asked = replace(settings or EvaluationSettings(), graph=taxonomy.graph_hash)
     _check(rankings, truth_ids, candidates, trained)
@@ -382,7 +382,7 @@ def _harmonic(seen: Means, unseen: Means) -> Means:
 def cells(result: EvaluationResult, *, per_class: bool = False) -> tuple[tuple[str, ...], ...]:
     """The table as text, its header first: hit@k in percent with one decimal, hp@k as ".289", "-" for none.
 
-    per_class: means over classes in place of means over images.
+    per_class: means over classes instead of means over images.
     """
     names = result.settings.measures
     rows = [("scorer", *names)]

@@ -76,8 +76,8 @@ def choose_protocol(
 def hops_away(taxonomy: Taxonomy, trained: Sequence[str], hops: int) -> tuple[str, ...]:
     """Compute a hop set: synsets at most hops - 1 is-a edges from a trained one.
 
-    Edges are undirected, instances are no classes, the trained labels are left out; ascending. The published lists
-    hold only synsets that ImageNet has photos of, and "3-hops" others besides (see docs/evaluation.md).
+    Edges are undirected, instances are not classes, the trained labels are left out; ascending. The published lists
+    contain only synsets that ImageNet has photos of, and "3-hops" others as well (see docs/evaluation.md).
     """
     if hops < 2:
         raise UsageError(f"hops start at 2, got {hops}")
@@ -88,7 +88,7 @@ def hops_away(taxonomy: Taxonomy, trained: Sequence[str], hops: int) -> tuple[st
 def read_counts(path: Path, known: Container[str]) -> dict[str, int]:
     """Read the number of photos per class: a JSON object from synset id to number, or lines of "id number".
 
-    UsageError for a missing file; LabelError for one of another form, an id that stands twice or is not known.
+    UsageError for a missing file; LabelError for one of another form, an id that is a duplicate or not known.
     """
     try:
         text = read_text(path, LabelError, path.name)

@@ -21,7 +21,7 @@ __all__ = [
     "typed_places",
 ]
 
-_TYPED = 5  # labels typed and not among the guesses, of which a photo's ranks are told
+_TYPED = 5  # labels typed and not among the guesses, whose ranks are reported
 
 
 @dataclass(frozen=True, slots=True)

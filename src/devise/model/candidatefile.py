@@ -41,7 +41,7 @@ def read_candidates(spec: str, known: Container[str] | None = None) -> Candidate
     known: the ids there are, such as a taxonomy; None does not ask.
 
     Raises UsageError for a missing file or key (it names the keys there are) and LabelError for a file that
-    is not of this form, naming the line or item, or that holds no id. Raises TaxonomyError for ids that are not
+    is not of this form, naming the line or item, or that contains no id. Raises TaxonomyError for ids that are not
     known, naming the file and the first of them.
     """
     path, key = _split(spec)

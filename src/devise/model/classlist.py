@@ -41,7 +41,7 @@ _KEYS = (
     "classes",
     "labels",
     "class_names",
-)  # of an object that holds one list
+)  # of an object that contains one list
 
 
 def unnumbered(lines: Sequence[str]) -> list[str]:
@@ -73,7 +73,7 @@ def without_heading(lines: Sequence[str]) -> tuple[list[str], str]:
     >>> without_heading(["name,index", "lion,291", "tiger,292"])
     (['"lion"', '"tiger"'], 'name,index')
     """
-    if lines and re.fullmatch(r"sep=[,;|\t]", lines[0].strip("\ufeff\r")):  # which tells Excel how cells are separated
+    if lines and re.fullmatch(r"sep=[,;|\t]", lines[0].strip("\ufeff\r")):  # which shows Excel how cells are separated
         lines = lines[1:]
     if len(lines) < 2 or not is_heading(lines[0]):
         return list(lines), ""

@@ -97,7 +97,7 @@ class Added:
     """Changes caused by typed labels.
 
     labels: those that are new to the model. competing: all labels that competed. typed: how many labels the choice
-    was from. notes: on how the typed ones were read. photos: one a photo, None where it could not be read.
+    was from. notes: on how the typed ones were read. photos: one per photo, None where it could not be read.
     words_seconds: reading the model's word vectors, once for all labels ever typed. seconds: making the vectors
     of the labels and ranking all labels for all photos again, from the features they have.
     """

@@ -28,9 +28,9 @@ __all__ = [
 NEIGHBOURS = 10
 """Other pictures that help one; the rows `fused` and `context` of `devise evaluate --context` show what they add."""
 WEIGHT = 1.0
-"""What their mean weighs beside the picture's own point."""
+"""The weight of their mean; that of the picture's own point is 1."""
 
-_SCORES = 1 << 21  # cosines held at once, 8 MB: all pictures against all others would be 400 MB for 10,000 of them
+_SCORES = 1 << 21  # cosines in memory at once, 8 MB: all pictures against all others would be 400 MB for 10,000 of them
 _ROWS = 512  # pictures in a block at most
 
 
@@ -38,7 +38,7 @@ def in_context(queries: Queries, neighbours: int = NEIGHBOURS, weight: float = W
     """Move each picture toward its nearest others: q' = unit(q + weight * mean of their q).
 
     queries: unit length, one row per picture; two pictures at least, UsageError for fewer.
-    neighbours: how many other pictures, by cosine; all others where there are fewer. A second copy of a picture counts.
+    neighbours: how many other pictures, by cosine; all others if there are fewer. A second copy of a picture counts.
     weight: of their mean, from 0; 0 leaves the pictures where they are.
 
     >>> in_context(np.array([[1, 0], [0, 1]], dtype=np.float32)).round(2).tolist()
@@ -82,8 +82,8 @@ def answers_in_context(
     """Yield one answer per picture, helped by its nearest neighbours; reads all pictures first.
 
     run: of a method that places pictures. on_picture: called when a picture was taken.
-    Memory holds the pictures' points alone, 1.2 kB per picture in 300 dimensions. UsageError if only one picture can be
-    read, for then nothing helps it.
+    Memory contains the pictures' points alone, 1.2 kB per picture in 300 dimensions. UsageError if only one picture can
+    be read: nothing helps it then.
     """
     with closing(FeatureSpool()) as spool:
         taken: list[Extracted] = []

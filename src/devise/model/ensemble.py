@@ -1,6 +1,5 @@
 """Ensembles: several models with the same labels name a photo together."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -13,7 +12,7 @@ from devise.arrays import Features, Float32, Queries
 from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import MANIFEST_FILE
 from devise.errors import UsageError
-from devise.files import atomic_write, read_json, reason_of
+from devise.files import read_json, reason_of, write_json
 from devise.model.candidates import Candidates, choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model, Picture, load
 from devise.model.rejection import JoinedRejection, Rejection
@@ -158,8 +157,7 @@ def write_weights(path: Path, models: Sequence[Model], weights: Sequence[float],
         ],
         "chosen": dict(facts),
     }
-    with atomic_write(path) as file:
-        file.write(json.dumps(stored, indent=1) + "\n")
+    write_json(path, stored)
 
 
 def read_weights(path: Path, models: Sequence[Model]) -> tuple[float, ...]:

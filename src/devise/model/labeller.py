@@ -56,7 +56,7 @@ _AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block
 class LabelRequest:
     """Options for every picture of a run.
 
-    top: guesses a picture, or all labels where there are fewer; None is 5. method: which scorer.
+    top: guesses per picture, or all labels if there are fewer; None is 5. method: which scorer.
     candidates, under: see `choose_candidates`.
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these"; "auto", for the
         method fused, is as `Rejection` says; None is "auto" where `sure` is given to that method, else 0.

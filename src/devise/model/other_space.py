@@ -192,7 +192,7 @@ def open_composer(
         carries (ENCODERS), or the folder of one.
     policy: of words one of POLICIES, by default the model's own; of an encoder one of ENCODER_POLICIES, by default
         terms-gloss. UsageError for any other.
-    on_bad: of a file of word vectors, see `OnBad`. say: is told what was odd in it.
+    on_bad: of a file of word vectors, see `OnBad`. say: called with what was odd in it.
     """
     path = Path(vectors)
     if vectors in ENCODERS or path.is_dir():

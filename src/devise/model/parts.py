@@ -60,7 +60,7 @@ class ModelParts:
         self.with_prior = prior
         self._bounds = bundle.fast() if fast else None
         self._read_some = False  # whether some words were read without the others
-        self._shared: ModelParts | None = None  # whose words this one takes, for it is the same in another language
+        self._shared: ModelParts | None = None  # whose words this one takes: the same in every language
         self.taxonomy = taxonomy_in(language)
         """The nouns of WordNet 3.0, with names in the model's language."""
 
@@ -96,7 +96,7 @@ class ModelParts:
     def name(self) -> str:
         """Return the model's name with the options that change scores.
 
-        Another device is no such option: in float32 its features are those of the CPU but for the order of sums.
+        Another device is not one of them: in float32 only the order of its sums differs from the CPU's.
         """
         precise = " --precision bf16" * (self.place.precision == "bf16")
         return f"{self.bundle.manifest.name}{' --fast' * self.fast}{precise}{' --no-prior' * (not self.with_prior)}"

@@ -44,7 +44,7 @@ def log_expected(parts: ModelParts, space: LabelSpace, among: LabelSet | None = 
     assert asked is not None
     total = log_sum_exp(prior / temperature)
     foreign = [one not in own for one in space.labels.ids]
-    if any(foreign):
+    if any(foreign):  # labels that compete but are not the model's own count in the sum too
         total = np.logaddexp(total, log_sum_exp(asked[foreign] / temperature))
     expected: Float64[np.ndarray, "labels"] = asked / temperature - total
     return expected

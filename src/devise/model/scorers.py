@@ -134,7 +134,7 @@ def photo_space(parts: ModelParts, space: LabelSpace) -> LabelSpace:
     if kernel is None:
         return space
     known = own.places(space.labels.ids)
-    places = kernel.places[known]
+    places = kernel.places[known]  # -1 takes the last row, which is overwritten below
     new = known < 0
     if new.any():
         places[new] = placed_by_label(space.rows(np.flatnonzero(new)), parts.space.rows(parts.trained), kernel)
@@ -218,7 +218,7 @@ class KindScorer:
     def __init__(self, inner: Scorer, kinds: Kinds, labels: LabelSet, temperature: float | None) -> None:
         owner = dict(zip(kinds.space.labels.ids, kinds.owner.tolist(), strict=True))
         owners = np.array([owner[one] for one in inner.labels.ids], dtype=np.int64)
-        self._order = np.argsort(owners, kind="stable")
+        self._order = np.argsort(owners, kind="stable")  # kinds of one label side by side: one reduceat sums them
         ranked, self._begins = np.unique(owners[self._order], return_index=True)
         self._inner = inner
         self._temperature = temperature

@@ -29,7 +29,7 @@ _ID_LAST = re.compile(
     rf"(?!{_PREFIX}:)(?P<name>.*?\S)[\s,;:=|]+[(\[]?(?P<id>{_ID})[)\]]?(?:[\s,;]+\d+)?", re.IGNORECASE
 )
 _ID_PREFIXED = re.compile(rf"(?:p?wn|wordnet|imagenet)(?:-?3\.?0)?:(?P<id>{_ID})", re.IGNORECASE)
-_OWN_ID = re.compile(r"user:(?P<name>[^\s:]+)")  # as answers show the id of a label that is no synset
+_OWN_ID = re.compile(r"user:(?P<name>[^\s:]+)")  # as answers show the id of a label that is not a synset
 _PRINTED = re.compile(rf"(?:\w+\.)?Synset\(\s*['\"]?(?P<id>{_ID})['\"]?\s*\)", re.IGNORECASE)  # as NLTK has a synset
 _SYNSET_LIKE = re.compile(
     r"[nvars]\d{5,}(\s.*)?|[01]\d{7}\s.*|\d{8}-?[nvars]?|(\S+-)?\d{8}-[nvars]|\S*(?<![^\W_])n\d{8}(?!\d)\S*"
@@ -74,7 +74,7 @@ _QUOTED = re.compile(
     + r")(?=\s*(?:$|[,;:\n]))"
 )
 _LEFT_OVER = '"＂“”„«»‹›「」『』`|'
-_CELLS = re.compile(r"[^\s:;]\t\S")  # a tab for a blank has blanks beside it
+_CELLS = re.compile(r"[^\s:;]\t\S")  # a tab for a blank has blanks next to it
 _BULLET = re.compile(r"[-*+•·–—]\s+")
 _LIST = re.compile(r"\s*[\[({]\s*(?P<entries>[\"'].*[\"'])\s*,?\s*[\])}]\s*", re.DOTALL)  # of Python or JSON
 _UNSEEN = dict.fromkeys((0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF))
@@ -195,7 +195,7 @@ def _entries(text: str) -> list[str]:
     """Split at semicolons, or at commas that are not inside a definition.
 
     A comma is inside a definition if it follows a colon and the text up to the next comma or the end
-    contains no colon: "a: b, c" is one label, "a: b, c: d" is two, "a, b: c" is two. An id is no such definition.
+    contains no colon: "a: b, c" is one label, "a: b, c: d" is two, "a, b: c" is two. An id is not such a definition.
     """
     if ";" in text or "\n" in text:
         return re.split(r"[;\n]", text)

@@ -21,13 +21,13 @@ class Coarse:
     """Vectors in memory as integers from -127 to 127, one scale per vector; queries are rounded likewise. Thread-safe.
 
     So a processor with products of 8 bits (VNNI) takes six queries in half as long again as one: 20 ms for a
-    million vectors. Where there are none, OpenVINO takes the same integers as 32-bit numbers.
+    million vectors. Without them, OpenVINO takes the same integers as 32-bit numbers.
     """
 
     def __init__(self, vectors: Float16[np.ndarray, "rows dim"] | Float32[np.ndarray, "rows dim"]) -> None:
         """vectors: at least one."""
         rows, self._dim = vectors.shape
-        width = self._dim + -self._dim % _GROUP
+        width = self._dim + -self._dim % _GROUP  # zeros change no product
         whole = np.zeros((rows, width), np.int8)
         scales = np.empty((rows, 1), np.float32)
         self._lost, self._lengths = np.empty(rows, np.float32), np.empty(rows, np.float32)
@@ -77,6 +77,7 @@ def may_be_first(scores: _Numbers, slack: _Numbers, count: int, above: float = 0
     `count` rows reach the bound for certain, so one whose score plus slack stays below it is not among them.
     above: how far a true score can be above its score, beyond the slack.
     """
+    # The count-th best of the lower ends: so many true scores are at least that, whatever the errors are.
     bound = top_k((scores - slack)[None], count).scores[0, -1]
     return np.flatnonzero(scores + slack >= bound - np.float32(above))
 

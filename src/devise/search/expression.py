@@ -74,7 +74,7 @@ def parse_expression(*texts: str, photos: bool = True) -> Expression:
 
     An operator has a space on both sides, so that "T-shirt" and "C++" are names. A number and * before a term is its
     weight: "2*beach + sunset". A term may list words, any of which count: "lion, tiger + water". A term is a photo if
-    it ends as a picture does (pool.jpg), or is the path of a file; a file whose name contains an operator stands alone
+    it ends as a picture does (pool.jpg), or is the path of a file; a file whose name contains an operator must be alone
     or in quotes. Quotes keep operators in a name. A definition after a colon goes to the end of its text.
     Without an operator, a weight or a photo, the texts list words. A number and * that are not a weight, as in "2*" and
     "1e9*cat", are refused; in quotes they are a name.

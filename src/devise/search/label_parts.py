@@ -4,16 +4,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devise.errors import DeviseError, PictureError, UsageError
-from devise.files import atomic_write, read_json, reason_of, sole_writer, text_name
+from devise.files import atomic_write, read_json, reason_of, text_name, write_json
 from devise.model.answers import Answer
 from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.resumable import differing, resuming
 from devise.search.photoindex import header_of
 from devise.search.rows import import_pyarrow, read_parquet
 from devise.vision.collections import Item, item_bytes
@@ -32,15 +34,9 @@ _FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin
 _NAMED = {"model_sha256": "model (with and without --fast it is another)"}
 
 
-@contextmanager
-def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Iterator[None]:
+def writing_parts(folder: Path, model: Model, request: LabelRequest) -> AbstractContextManager[None]:
     """Lock `open_parts` for this process; DeviseError if another process writes to the folder."""
-    open_parts(folder, model, request)
-    with sole_writer(folder, DeviseError):
-        open_parts(folder, model, request)  # another may have made it of another request meanwhile
-        for left in folder.glob(".*.part"):  # by a kill in the middle of writing
-            left.unlink()
-        yield
+    return resuming(folder, partial(open_parts, folder, model, request), DeviseError)
 
 
 def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
@@ -60,16 +56,14 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         except (OSError, ValueError) as error:
             raise UsageError(f"{file} is damaged ({reason_of(error)}): give another folder") from None
         if kept != facts:
-            known = kept if isinstance(kept, dict) else {}
-            differing = sorted(key for key in {*facts, *known} if known.get(key) != facts.get(key))
-            named = " and ".join(_NAMED.get(key, key) for key in differing)
+            changed = differing(kept if isinstance(kept, dict) else {}, facts)
+            named = " and ".join(_NAMED.get(key, key) for key in changed)
             raise UsageError(f"{folder} contains labels of another {named}: give another folder")
         return
     if folder.exists() and (not folder.is_dir() or any(not name.startswith(".") for name in os.listdir(folder))):
         raise UsageError(f"--output {folder} must be a new or empty folder, or one made by an earlier run")
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as out:
-        out.write(json.dumps(facts, indent=1) + "\n")
+    write_json(file, facts)
 
 
 def _asked(request: LabelRequest, *, withholds: bool) -> dict[str, object]:

@@ -49,7 +49,7 @@ class _Query:
     """A query in the label space: a label of each of the spaces, or a point to be near.
 
     weights: of each space, or none; below 0 the photo should show none of its labels.
-    points: photos to be near or, with a weight below 0, far from, besides the spaces.
+    points: photos to be near or, with a weight below 0, far from, as well as the spaces.
     check: called before each block of photos is scored.
     """
 

@@ -85,7 +85,7 @@ def filters_of(
 ) -> Filters:
     """Read filters as people write them: dates are 2024, 2024-05 or 2024-05-31, both included.
 
-    prefix: of the names in errors. UsageError for what is no date.
+    prefix: of the names in errors. UsageError for what is not a date.
 
     >>> filters_of("2024", "2024-05", ["rome"], 3).rating
     3

@@ -54,7 +54,7 @@ _TOTALS = 1e8  # the lowest temperature of a model gives 1e6 and a little
 class Rows:
     """Photos and their content, in one order.
 
-    vectors: points of the label space, unit length but for their storage in 16 bits.
+    vectors: points of the label space, of unit length, up to rounding to 16 bits.
     totals: the logarithm of the sum that turns a photo's scores into probabilities over all labels of the model.
     labels: a photo's top label among all labels of the model, as a position.
     classes, shares: the columns of the classifier's most probable classes, and their probabilities.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from devise.errors import PhotoIndexError, UsageError
-from devise.files import atomic_write, read_json, reason_of, require_regular, sole_writer
+from devise.files import atomic_write, read_json, reason_of, remove_unfinished, require_regular, sole_writer
 from devise.search.arrayfile import read_arrays, write_arrays
 from devise.search.photofacts import FactColumns, PhotoFact
 from devise.search.rows import (
@@ -152,8 +152,7 @@ class PhotoStore:
         """Lock the index for the writing process; PhotoIndexError if another writes. Ends with the process."""
         with sole_writer(self.path, PhotoIndexError, _LOCK):
             (self.path / _PARTS).mkdir(exist_ok=True)
-            for left in (self.path / _PARTS).glob(".*.part"):
-                left.unlink()
+            remove_unfinished(self.path / _PARTS)
             yield
 
     def parts(self) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ PICTURE_ROUTES = frozenset({"/v1/label", "/v1/embed"})
 
 _DRAIN_BYTES = 4_000_000
 _DRAIN_SECONDS = 0.5
-_TEXT_BYTES = 64_000  # of a form's field, and of a body that is no picture; the longest label takes 26,000
+_TEXT_BYTES = 64_000  # of a form's field, and of a body that is not a picture; the longest label takes 26,000
 
 
 @dataclass(slots=True)

@@ -67,7 +67,7 @@ Folders = Annotated[
         examples=[["rome"]],
     ),
 ]
-Rating = Annotated[int | None, Query(ge=1, le=5, description="Only photos with at least so many stars.")]
+Rating = Annotated[int | None, Query(ge=1, le=5, description="Only photos with at least this many stars.")]
 IndexName = Annotated[
     Text | None, Query(description="Name of a photo index, one of GET /v1/options. Default: the first one.")
 ]

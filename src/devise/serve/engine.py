@@ -21,14 +21,14 @@ from devise.vision.pipeline import Extracted, cores
 if TYPE_CHECKING:
     from devise.vision.regions import FeatureMaps
 
-__all__ = ["Engine", "Task"]
+__all__ = ["Computation", "Engine"]
 
 _REGIONS_COST = 4  # pictures that one with regions counts for: its map takes up to four passes
-_LINGER = 0.1  # seconds a block waits for more pictures while more stand in the queue than it has
+_LINGER = 0.1  # seconds a block waits for more pictures while more are in the queue than it has
 
 
 @runtime_checkable
-class Task(Hashable, Protocol):
+class Computation(Hashable, Protocol):
     """A computation on features of pictures, one result per picture; equal tasks run together."""
 
     def __call__(self, block: Sequence[Extracted], /) -> Sequence[Any]:
@@ -40,7 +40,7 @@ class _Job:
     """A picture to label, as bytes, or a photo to shrink, as path and longer side."""
 
     picture: bytes | tuple[Path, int]
-    tasks: tuple[Task, ...]
+    tasks: tuple[Computation, ...]
     deadline: float
     done: "Future[Any]"
     regions: bool = False
@@ -58,7 +58,7 @@ class Engine:
 
     Two workers per core decode a picture with one of the `Decoder`s, one per core, and run the network
     on it: so a core has a picture to decode while another waits for the network. With one worker per core, cores
-    stood still for a quarter of the time. One more thread scores finished features, with equal tasks in one block.
+    was idle for a quarter of the time. One more thread scores finished features, with equal tasks in one block.
     Photos to shrink wait in the same queue. A single picture is scored at once; while more pictures are in the queue
     than in the block, the block waits up to a tenth of a second for them. A bad picture fails alone.
     """
@@ -82,7 +82,7 @@ class Engine:
         self._waiting = 0
         self._ready: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._on_block = on_block
-        self._pace = 0.05  # seconds a picture takes a worker, a moving mean
+        self._pace = 0.05  # seconds that a worker needs for a picture, a moving mean
         self._closed = False
         make = reader or (lambda: Decoder(limits.picture, limits.decode_seconds))
         self._readers = [make() for _ in range(min(self._workers, cores()))]
@@ -108,7 +108,9 @@ class Engine:
             seconds = ceil(self._waiting * self._pace / self._workers)
             raise busy(f"the queue is full ({counted(self._waiting, 'picture')}): try again", max(1, seconds))
 
-    def submit(self, data: bytes, tasks: tuple[Task, ...], *, regions: bool = False) -> "Future[tuple[Any, ...]]":
+    def submit(
+        self, data: bytes, tasks: tuple[Computation, ...], *, regions: bool = False
+    ) -> "Future[tuple[Any, ...]]":
         """Return a future of one result per task; it may raise PictureError or ServiceError 429.
 
         data: the bytes of a picture file. regions: the tasks need the parts of the picture too. ServiceError 429 at
@@ -126,7 +128,9 @@ class Engine:
         for one in self._readers:
             one.start()
 
-    def _put(self, picture: bytes | tuple[Path, int], tasks: tuple[Task, ...], regions: bool = False) -> "Future[Any]":
+    def _put(
+        self, picture: bytes | tuple[Path, int], tasks: tuple[Computation, ...], regions: bool = False
+    ) -> "Future[Any]":
         job = _Job(picture, tasks, monotonic() + self._limits.seconds, Future(), regions)
         with self._admission:
             assert not self._closed, "the engine is closed"
@@ -158,7 +162,7 @@ class Engine:
                 begun = monotonic()
                 self._take(job)
                 self._pace += 0.1 * (monotonic() - begun - self._pace)
-            job.picture = b""  # which this frame would hold until the next one comes
+            job.picture = b""  # which this frame would keep until the next one comes
 
     @contextmanager
     def _reader(self) -> Iterator[Decoder]:
@@ -180,7 +184,7 @@ class Engine:
         except TimeoutError:
             job.done.set_exception(busy("the machine is too busy to decode the picture: try again", 5))
         except Exception as error:
-            # Without its traceback, whose frames hold the picture: the future would keep it, and the frames the future.
+            # Without its traceback, whose frames keep the picture: the future would keep it, and the frames the future.
             job.done.set_exception(error.with_traceback(None))
         else:
             self._ready.put(job)
@@ -233,11 +237,11 @@ def _alone(job: _Job) -> tuple[Any, ...] | Exception:
 
 
 def _results(jobs: Sequence[_Job]) -> list[tuple[Any, ...]]:
-    wanting: dict[Task, list[int]] = {}
+    wanting: dict[Computation, list[int]] = {}
     for number, job in enumerate(jobs):
         for task in dict.fromkeys(job.tasks):
             wanting.setdefault(task, []).append(number)
-    found: dict[tuple[Task, int], Any] = {}
+    found: dict[tuple[Computation, int], Any] = {}
     for task, numbers in wanting.items():
         block = [extracted for number in numbers if (extracted := jobs[number].extracted) is not None]
         found |= {(task, number): result for number, result in zip(numbers, task(block), strict=True)}

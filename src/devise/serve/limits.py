@@ -12,11 +12,15 @@ __all__ = ["Limits"]
 class Limits:
     """Limits of one service; a request beyond one is refused with the reason, never truncated.
 
-    megabytes: of one request's picture. held_megabytes: of all bodies held at once. megapixels: of one picture, which
-    may take 10 bytes of memory for each. labels: typed in one request, and kept in the service, each. queue: pictures
-    that wait for a core. seconds: for a body to arrive, and for a picture to be taken up. decode_seconds: of the
-    processor, for one picture. sets: lists of candidate labels kept ready, about
-    50 MB each with the model of the package. block: pictures scored at once.
+    megabytes: of one request's picture.
+    held_megabytes: of all bodies in memory at once.
+    megapixels: of one picture, which may take 10 bytes of memory for each.
+    labels: typed in one request, and kept in the service, each.
+    queue: pictures that wait for a core.
+    seconds: for a body to arrive, and for a picture to be taken up.
+    decode_seconds: of the processor, for one picture.
+    sets: lists of candidate labels kept ready, about 50 MB each with the model of the package.
+    block: pictures scored at once.
     """
 
     megabytes: int = 20

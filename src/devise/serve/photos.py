@@ -117,7 +117,7 @@ def open_photos(index: Path, model: Model) -> IndexedPhotos:
 def open_indexes(indexes: Sequence[Path], model: Model) -> dict[str, IndexedPhotos]:
     """Open indexes by the names of their folders, with those above until the names differ; see `open_photos`.
 
-    UsageError for one that is given twice.
+    UsageError for a duplicate.
     """
     places = [index.resolve() for index in indexes]
     if twice := next((index for index, place in zip(indexes, places, strict=True) if places.count(place) > 1), None):

@@ -17,7 +17,7 @@ from devise.model.answers import Answer, Guess, Level, Regions
 from devise.model.scorers import Method
 from devise.model.typed import TypedLabel, parse_labels
 from devise.serve.catalogue import only_known
-from devise.serve.engine import Task
+from devise.serve.engine import Computation
 from devise.serve.problems import ServiceError, late
 from devise.serve.runs import CandidateSet, SetKey
 from devise.serve.schema import (
@@ -141,7 +141,7 @@ class _Plan:
 
     def __init__(self, chosen: CandidateSet, wanted: LabelOptions) -> None:
         self.notes = list(chosen.chosen.notes)
-        self.tasks: list[Task] = []
+        self.tasks: list[Computation] = []
         self._model = chosen.model
         self._parts: list[MethodAnswer | tuple[Method, int]] = []
         for method in dict.fromkeys(wanted.method):
@@ -221,7 +221,7 @@ async def _answered(service: Service, request: Request, submitted: "Future[tuple
     finally:
         left.cancel()
         future.cancel()
-        del future, submitted  # an error's traceback holds this frame, and the future the error
+        del future, submitted  # an error's traceback keeps this frame, and the future the error
     service.metrics.pictures.labels("answered").inc()
     return results
 

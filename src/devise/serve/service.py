@@ -192,7 +192,7 @@ def _in_thread(work: Callable[[], _Found]) -> "Future[_Found]":
         try:
             done.set_result(work())
         except (DeviseError, TimeoutError) as error:
-            done.set_exception(error.with_traceback(None))  # whose frames hold scores of photos
+            done.set_exception(error.with_traceback(None))  # whose frames keep scores of photos
         except Exception as error:
             done.set_exception(error)
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["JsonLines", "Metrics", "Telemetry", "log_to_stderr"]
+__all__ = ["JsonFormatter", "Metrics", "Telemetry", "log_to_stderr"]
 
 _LOG = logging.getLogger("devise.serve")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -106,7 +106,7 @@ def _method(scope: Scope) -> str:
     return method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} else "other"
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """Formats one JSON object per record: time, level, event and its facts."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -122,11 +122,15 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
+def log_to_stderr() -> None:
     """Send the service's log, and warnings of the HTTP server, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    told = {"devise.serve": level, "uvicorn": logging.WARNING, "python_multipart": logging.ERROR}  # warns of each form
+    handler.setFormatter(JsonFormatter())
+    told = {
+        "devise.serve": logging.INFO,
+        "uvicorn": logging.WARNING,
+        "python_multipart": logging.ERROR,
+    }  # warns of each form
     for name, least in told.items():
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

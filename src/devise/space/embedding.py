@@ -96,6 +96,7 @@ def conse_queries(evidence: Evidence, trained_vectors: LabelVectors, top: int) -
         raise UsageError(f"ConSE needs T of 1 or more, got {top}: raise it")
     probabilities = evidence.probabilities
     top = min(top, probabilities.shape[1])
+    # A sum needs no order: a partition finds the T largest in linear time, where a sort orders all labels.
     leading = np.argpartition(probabilities, -top, axis=1)[:, -top:]
     shares = np.take_along_axis(probabilities, leading, axis=1)
     shares = shares / shares.sum(axis=1, keepdims=True)
@@ -202,6 +203,7 @@ class BranchScorer:
         for row, probabilities, node in zip(
             scores, evidence.probabilities, self.branches(scores).tolist(), strict=True
         ):
+            # The scores inside the branch are dealt out again, so their set, and every label outside, stays as it was.
             inside = asked[self._below.row(node)] if node >= 0 else asked[:0]
             inside = inside[np.isfinite(row[self.trained[inside]])]  # a label without a vector stays last
             places = self.trained[inside]
@@ -260,7 +262,7 @@ def log_odds(highest: Float32[np.ndarray, "images"]) -> Float64[np.ndarray, "ima
     >>> log_odds(np.array([0.5, 1.0], np.float32)).round(2).tolist()
     [0.0, 13.82]
     """
-    shares = highest.astype(np.float64)
+    shares = highest.astype(np.float64)  # 1 - p in 32 bits has few digits left where p is near 1
     odds: Float64[np.ndarray, "images"] = np.log(shares) - np.log(np.maximum(1 - shares, 1e-6))
     return odds
 
@@ -328,6 +330,8 @@ class FusedScorer:
         choice = evidence.probabilities.argmax(axis=1)
         asked = np.flatnonzero(self.trained[choice] >= 0)
         if len(asked):
+            # With score = temperature * (log odds of the first choice + log of the sum over all other labels), the
+            # softmax over all labels gives the first choice exactly that probability.
             whole = self if self.whole is None else self.whole
             theirs = scores if self.whole is None else whole._stacked(queries, evidence)
             others = theirs[asked] / np.float32(first.temperature)

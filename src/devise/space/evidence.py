@@ -62,6 +62,7 @@ def softmax(logits: Float32[np.ndarray, "images labels"]) -> Float32[np.ndarray,
     >>> softmax(np.array([[1000.0, 1000.0]], dtype=np.float32)).tolist()
     [[0.5, 0.5]]
     """
+    # exp overflows float32 above 88; less the maximum, the largest term is 1.
     shares: Float32[np.ndarray, "images labels"] = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
     shares /= shares.sum(axis=1, keepdims=True)
     return shares
@@ -76,6 +77,7 @@ def log_sum_exp(rows: np.ndarray, *, overwrite: bool = False) -> Float64[np.ndar
     [1000.6931, -inf]
     """
     highest = rows.max(axis=-1, keepdims=True)
+    # -inf - -inf is NaN: a row without a finite value is shifted by 0.
     highest = np.where(np.isfinite(highest), highest, rows.dtype.type(0))
     shifted = np.subtract(rows, highest, out=rows if overwrite else None)
     with np.errstate(divide="ignore"):

@@ -10,6 +10,7 @@ import numpy as np
 from devise.arrays import LabelVectors
 from devise.errors import LabelError, TextError
 from devise.labels import VECTOR_SOURCES, VectorSource
+from devise.space.labelspace import unit_vector
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.documents import SENSE_MARK, sense_tag
 from devise.text.phrases import JOINT, PhraseJoiner, term_key
@@ -48,8 +49,8 @@ class LabelPolicy:
     head_weight: how often the last word of such a term counts: a "kick scooter" is a scooter.
     rarity: a word of the gloss with frequency f (of all words, 0 to 1) weighs rarity / (rarity + f)
         (Arora et al. 2017, the smooth inverse frequency).
-    tags: whether the gloss's part is the vector of the synset's sense tag, which was learnt from its gloss; where there
-        is none, the words of the gloss as ever.
+    tags: whether the gloss's part is the vector of the synset's sense tag, which was learnt from its gloss; without a
+        tag, the words of the gloss as ever.
     retrofit: how much hypernyms and hyponyms draw the vector to them in the end (see `retrofit`); 0 leaves it.
     """
 
@@ -123,7 +124,7 @@ class ComposedLabels:
 class LabelComposer:
     """Composes vectors for synsets and for names typed by a user.
 
-    words: word vectors of any length; counts, where the table has them, tell rare words from common ones,
+    words: word vectors of any length; counts, where the table has them, separate rare words from common ones,
         without them Zipf's law over the order of the table does.
     policy: one that retrofits is not for this class alone: see `composer_for`.
     """
@@ -162,7 +163,7 @@ class LabelComposer:
         """The vector of a name that need not be in WordNet, with or without a definition.
 
         kinds: ids of synsets that it is a kind of, which count as a synset's hypernyms do.
-        LabelError if the name holds no word, TaxonomyError for an unknown id.
+        LabelError if the name contains no word, TaxonomyError for an unknown id.
         """
         if not term_key(name):
             raise LabelError(f"a label needs a word in its name, got {name!r}")
@@ -173,16 +174,16 @@ class LabelComposer:
     ) -> ComposedLabel:
         policy = self.policy
         own, source = self._of_terms(terms)
-        total = policy.term_weight * _unit(own)
+        total = policy.term_weight * unit_vector(own)
         if policy.gloss_weight:
             gloss = self._of_gloss(definition) if tag is None else tag
-            total = total + policy.gloss_weight * _unit(gloss)
+            total = total + policy.gloss_weight * unit_vector(gloss)
             source = "gloss" if source == "none" and gloss.any() else source
         if policy.parents_weight and parents:
             above = np.sum([self.synset(parent).vector for parent in parents], axis=0)
-            total = total + policy.parents_weight * _unit(above)
+            total = total + policy.parents_weight * unit_vector(above)
             source = "parents" if source == "none" and above.any() else source
-        return ComposedLabel(_unit(total), source if total.any() else "none")
+        return ComposedLabel(unit_vector(total), source if total.any() else "none")
 
     def _of_terms(self, terms: Iterable[str]) -> tuple[WordVector, VectorSource]:
         """Sum of the terms' unit vectors, a term made of parts shorter."""
@@ -192,12 +193,12 @@ class LabelComposer:
             key = term_key(term)
             whole = self._words.get(key)
             if whole is not None and whole.any():
-                total += _unit(whole)
+                total += unit_vector(whole)
                 found.add("term")
                 continue
             parts = self._of_parts(key)
             if parts.any():
-                total += self.policy.parts_weight * _unit(parts)
+                total += self.policy.parts_weight * unit_vector(parts)
                 found.add("parts")
         source: VectorSource = "term" if "term" in found else "parts" if found else "none"
         return total, source
@@ -209,7 +210,7 @@ class LabelComposer:
             vector = self._words.get(word)
             if vector is not None:
                 weight = self.policy.head_weight if place == len(words) - 1 else 1.0
-                total += np.float32(weight) * _unit(vector)
+                total += np.float32(weight) * unit_vector(vector)
         return total
 
     def _of_gloss(self, definition: str) -> WordVector:
@@ -217,7 +218,7 @@ class LabelComposer:
         for word in self._joiner.join(tokenize(definition)):
             vector, position = self._words.get(word), self._words.position(word)
             if vector is not None and position is not None and word not in STOP_WORDS:
-                total += self._rarity[position] * _unit(vector)
+                total += self._rarity[position] * unit_vector(vector)
         return total
 
     def _nothing(self) -> WordVector:
@@ -232,16 +233,10 @@ class LabelComposer:
     def _rarity(self) -> np.ndarray:
         counts = self._words.counts
         if counts is None:
-            counts = 1 / np.arange(1, len(self._words) + 1)
+            counts = 1 / np.arange(1, len(self._words) + 1)  # Zipf: a frequency goes with 1 / rank
         frequencies = counts / counts.sum()
         weights: np.ndarray = (self.policy.rarity / (self.policy.rarity + frequencies)).astype(np.float32)
         return weights
-
-
-def _unit(vector: WordVector) -> WordVector:
-    """The vector at length 1; zeros stay zeros."""
-    norm = np.float32(np.linalg.norm(vector))
-    return vector / norm if norm > 0 else vector
 
 
 @runtime_checkable
@@ -264,7 +259,7 @@ class Composer(Protocol):
 def composer_for(words: WordTable, taxonomy: Taxonomy, policy: LabelPolicy) -> Composer:
     """Return the composer of label vectors from these words under the policy.
 
-    TextError if the policy needs sense tags and the words hold none.
+    TextError if the policy needs sense tags and the words have none.
     """
     from devise.space.retrofit import RetrofittedComposer
 

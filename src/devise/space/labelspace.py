@@ -10,7 +10,7 @@ from devise.arrays import Float32, Int64, LabelVectors, Queries, Scores
 from devise.errors import LabelError
 from devise.labels import LabelSet
 
-__all__ = ["CENTRE", "Centre", "DeferredSpace", "LabelSpace", "centre_of", "placed", "unit_rows"]
+__all__ = ["CENTRE", "Centre", "DeferredSpace", "LabelSpace", "centre_of", "placed", "unit_rows", "unit_vector"]
 
 _Rows = Float32[np.ndarray, "rows dim"]
 Centre = Float32[np.ndarray, "dim"]
@@ -105,6 +105,12 @@ def unit_rows(rows: _Rows) -> _Rows:
     return scaled
 
 
+def unit_vector(vector: Float32[np.ndarray, "dim"]) -> Float32[np.ndarray, "dim"]:
+    """Scale a vector to length 1; zeros stay zeros."""
+    norm = np.float32(np.linalg.norm(vector))
+    return vector / norm if norm > 0 else vector
+
+
 def centre_of(trained_vectors: LabelVectors) -> Centre:
     """Average the trained labels' vectors, ignoring labels without one; LabelError if none has one."""
     known = trained_vectors[trained_vectors.any(axis=1)]
@@ -117,6 +123,6 @@ def centre_of(trained_vectors: LabelVectors) -> Centre:
 def placed(vectors: LabelVectors, centre: Centre) -> Queries:
     """Place composed vectors in the label space: subtract the centre, scale to unit length.
 
-    What all labels share tells none of them apart; a label without a vector stays at zero.
+    What all labels share separates none of them; a label without a vector stays at zero.
     """
     return unit_rows(np.where(vectors.any(axis=1, keepdims=True), vectors - centre, np.float32(0)))

@@ -15,8 +15,8 @@ from devise.labels import LabelSet
 __all__ = ["Familiarity", "LabelPrior", "Prior", "Standing", "standing_of"]
 
 Familiarity = Float32[np.ndarray, "labels"]
-"""log(1 + count) / sqrt(rank): how often the label's best known term stands in plain text, and which of the term's
-senses, from 1, the label is. 0 for a term that no text holds. Up: a noun that people say."""
+"""log(1 + count) / sqrt(rank): how often the label's best known term occurs in plain text, and which of the term's
+senses, from 1, the label is. 0 for a term that occurs in no text. Up: a noun that people say."""
 Standing = Float32[np.ndarray, "labels"]
 """Up: more often photographed. Log odds of "people photograph it" (`tools.prior`); in bundles made before
 there were log odds, the familiarity."""
@@ -52,10 +52,11 @@ def standing_of(
     """Return the standing of the requested labels from that of the model's own labels.
 
     trained: positions of the trained labels among its own. A label that is not its own was asked for by name: it
-    stands where a trained label does on average; or at `typed`, of a model that was trained on no labels.
+    is placed where a trained label is on average; or at `typed`, of a model that was trained on no labels.
     """
     if asked is own:
         return known
     new = known[trained].mean() if typed is None else typed
+    # `places` is -1 for a foreign label, which picks the last number: the new one.
     standing: Standing = np.append(known, np.float32(new))[own.places(asked.ids)]
     return standing

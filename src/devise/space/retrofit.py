@@ -10,6 +10,7 @@ from devise.arrays import Float32, LabelVectors
 from devise.errors import TextError
 from devise.labels import VectorSource
 from devise.space.label_vectors import ComposedLabel, ComposedLabels, LabelComposer
+from devise.space.labelspace import unit_vector
 from devise.taxonomy.graph import Adjacency
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -52,7 +53,7 @@ def retrofit(
     degrees = np.diff(around.starts)
     own = vectors.any(axis=1).astype(np.float32)
     share = np.where(degrees > 0, np.float32(pull), np.float32(0))
-    weight = np.maximum(own + share, np.float32(1e-30))
+    weight = np.maximum(own + share, np.float32(1e-30))  # without vector and neighbours: 0 / 1e-30 stays 0
     keep, take = own / weight, share / weight
     now = vectors.astype(np.float32)
     change = np.inf
@@ -87,14 +88,14 @@ class RetrofittedComposer:
     def synset(self, synset_id: str) -> ComposedLabel:
         """The vector of a synset; its source is "parents" where only its neighbours gave one."""
         source = self._base.synset(synset_id).source
-        vector = _unit(self._all[self._taxonomy.place(synset_id)])
+        vector = unit_vector(self._all[self._taxonomy.place(synset_id)])
         return ComposedLabel(vector, _source(source, vector))
 
     def typed(self, name: str, definition: str = "", kinds: Sequence[str] = ()) -> ComposedLabel:
         """The vector of a name that need not be in WordNet; see `LabelComposer.typed`."""
         base = self._base.typed(name, definition, kinds)
         above = [self.synset(one).vector for one in kinds]
-        vector = _unit(base.vector + np.float32(self._pull) * sum(above, np.zeros_like(base.vector)))
+        vector = unit_vector(base.vector + np.float32(self._pull) * sum(above, np.zeros_like(base.vector)))
         return ComposedLabel(vector, _source(base.source, vector))
 
     @cached_property
@@ -107,6 +108,7 @@ def _means(vectors: LabelVectors, around: Adjacency, degrees: np.ndarray) -> Lab
     """Average the vectors of each node's neighbours; zeros without neighbours."""
     means = np.zeros_like(vectors)
     for start in range(0, len(vectors), _ROWS):
+        # Only nodes with neighbours: for an empty slice, reduceat returns the next row instead of 0.
         nodes = start + np.flatnonzero(degrees[start : start + _ROWS])
         if len(nodes):
             counts = degrees[nodes]
@@ -118,8 +120,3 @@ def _means(vectors: LabelVectors, around: Adjacency, degrees: np.ndarray) -> Lab
 
 def _source(base: VectorSource, vector: Float32[np.ndarray, "dim"]) -> VectorSource:
     return "parents" if base == "none" and vector.any() else base
-
-
-def _unit(vector: Float32[np.ndarray, "dim"]) -> Float32[np.ndarray, "dim"]:
-    norm = np.float32(np.linalg.norm(vector))
-    return vector / norm if norm > 0 else vector

@@ -9,7 +9,7 @@ every trained label vector t:
 a ridge regression with a closed form. Taking the mean off leaves the softmax as it was.
 
 A label space has fewer dimensions than there are classes, so T M cannot be W, and least squares spends its
-effort on all logits alike. `distilled_surgery` goes on from there: it makes up features around the class
+effort on all logits alike. `distilled_surgery` continues from there: it makes up features around the class
 directions and moves M so that the softmax over t . M f is the one over w . f (distillation, Hinton et al. 2015),
 where the largest logits weigh most. Still no picture is used.
 """
@@ -44,6 +44,7 @@ def image_free_surgery(
     vectors = trained_vectors.astype(np.float64)
     known = vectors.any(axis=1)
     centred = weight.astype(np.float64) - weight.mean(axis=0, dtype=np.float64)
+    # The system is dim x dim, not labels x labels; rows of zeros add nothing to it.
     gram = vectors.T @ vectors + ridge * np.eye(vectors.shape[1])
     solved: Surgery = np.linalg.solve(gram, vectors[known].T @ centred[known]).astype(np.float32)
     return solved
@@ -81,6 +82,7 @@ def distilled_surgery(
     for step in range(1, config.steps + 1):
         features = _made_up(directions, config, rng)
         wrong = softmax(features @ surgery.T @ vectors.T) - softmax(features @ directions.T)
+        # The gradient of the mean cross-entropy; then Adam with its usual decays, 0.9 and 0.999.
         gradient = (vectors.T @ wrong.T) @ features / np.float32(len(features))
         first += np.float32(0.1) * (gradient - first)
         second += np.float32(0.001) * (gradient * gradient - second)
@@ -92,6 +94,7 @@ def distilled_surgery(
 def _made_up(
     directions: Float32[np.ndarray, "labels features"], config: DistillationConfig, rng: np.random.Generator
 ) -> Float32[np.ndarray, "batch features"]:
+    # Each number of the noise has deviation length / sqrt(dimensions): the noise is about as long as the feature.
     chosen = np.float32(config.scale) * directions[rng.integers(len(directions), size=config.batch)]
     lengths = np.linalg.norm(chosen, axis=1, keepdims=True) / np.float32(np.sqrt(chosen.shape[1]))
     noise = rng.standard_normal(chosen.shape, dtype=np.float32) * lengths

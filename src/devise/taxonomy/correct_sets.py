@@ -72,7 +72,7 @@ class CorrectSets:
 def grow_correct_sets(around: Adjacency, classes: Nodes, ks: Sequence[int], valid: Nodes) -> tuple[list[Grown], Counts]:
     """Grow every class's ball edge by edge, through all nodes, until it contains max(ks) valid labels.
 
-    Returns what `CorrectSets` calls nearest and counts. Where the whole connected part holds fewer than k
+    Returns what `CorrectSets` calls nearest and counts. If the whole connected part has fewer than k
     valid labels, all of them make the set.
     """
     place = np.full(around.size, -1, dtype=np.int64)
@@ -110,9 +110,9 @@ def cached_correct_sets(
 ) -> CorrectSets:
     """Return `Taxonomy.correct_sets`, from the cache folder if it is there; without a folder, grow them.
 
-    The file is named by the hash of the graph, the classes, the ks and the valid labels, and holds a hash of its own: a
-    file that is cut, altered or unreadable is grown anew and written again. A folder that cannot be written to is
-    no error.
+    The file is named by the hash of the graph, the classes, the ks and the valid labels, and contains a hash of itself.
+    A file that is cut, altered or unreadable is made and written again. A folder that cannot be written to is
+    not an error.
     """
     ks = tuple(ks) or (1,)
     if folder is None:

@@ -186,7 +186,7 @@ def distance_rows(around: Adjacency, sources: Nodes, targets: Nodes) -> Iterator
 class _Core:
     """The graph without its leaves: most nodes are leaves, and a path to one goes through its only neighbour.
 
-    around: of the nodes that are kept. place: where each node stands among them, or for a leaf its neighbour. out: how
+    around: of the nodes that are kept. place: where each node is among them, or for a leaf its neighbour. out: how
     many edges a node is away from that, 0 or 1.
     """
 

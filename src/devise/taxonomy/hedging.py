@@ -42,7 +42,7 @@ _ROUNDING = 1e-9  # by how much a share may miss the threshold: sums of 40,000 f
 class LabelTree:
     """Some labels and all their ancestors in the is-a graph.
 
-    ids: of the nodes: synsets ascending, then labels that are no synset. own: the node of each label.
+    ids: of the nodes: synsets ascending, then labels that are not synsets. own: the node of each label.
     counts: how many of the labels are at or below each node; each label counts once, whichever ways lead up from it.
     graph: the is-a edges between the nodes.
     """
@@ -88,10 +88,10 @@ def label_tree(taxonomy: Taxonomy, labels: Sequence[str], parents: Mapping[str, 
     """The nodes at or above the labels.
 
     labels: ids, synsets or not.
-    parents: the synset above each label that is no synset. One that is not in it hangs below the root of the
-        taxonomy; where there are several roots, below nothing.
+    parents: the synset above each label that is not a synset. One that is not in it is put below the root of the
+        taxonomy; if it has several roots, below nothing.
 
-    TaxonomyError if a label is given twice, there is none, or a parent is no synset of the taxonomy.
+    TaxonomyError for a duplicate label, without labels, or if a parent is not a synset of the taxonomy.
     """
     if not labels or len(set(labels)) != len(labels):
         raise TaxonomyError("a tree needs labels without duplicates")

@@ -15,7 +15,7 @@ __all__ = ["Lexicon", "NameIndex", "Reading", "base_forms", "normalise"]
 Senses = UInt8[np.ndarray, "lemmas"]
 _JOINERS = " -_'./,"
 _SEARCHED = 30  # names
-_AROUND = re.compile(r"^[^\w.']+|[^\w.'+#]+$")  # "lion!", "*lion*"; but C++ and C# are no C
+_AROUND = re.compile(r"^[^\w.']+|[^\w.'+#]+$")  # "lion!", "*lion*"; but C++ and C# are not C
 _ARTICLE = re.compile(
     r"(?:(?:(?:an?|the) )?(?:[\w-]+ ){0,4}(?:photo|photograph|picture|image|snapshot|itap) of )?"
     r"(?:(?:an?|the|my|one|many) )?(?P<noun>.*?)(?:, a type of .*)?"
@@ -108,7 +108,7 @@ class Lexicon:
         A name that is a plural too stands for what it is and, after that, for what its singulars are ("tigers" is
         an army, and more than one tiger). Where neither is a term, its spaces, hyphens, points, apostrophes and
         accents are passed over: first in the name, then in its singulars. Where that fails too, so are signs around
-        it, an article, and the words that CLIP's prompts put in front ("a photo of a lion.").
+        it, an article, and the words that CLIP's prompts put before it ("a photo of a lion.").
         """
         exact = normalise(name)
         found = self._readings(exact)

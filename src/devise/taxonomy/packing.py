@@ -35,7 +35,7 @@ _REMEDY = "build it again with python -m tools.pack_wordnet, or install devise a
 def unpack(data: bytes) -> NounTables:
     """Unpack the tables of a file; the glosses are unpacked on first use.
 
-    TaxonomyError, one line, if the bytes are no taxonomy, of another format version, truncated or altered.
+    TaxonomyError, one line, if the bytes are not a taxonomy, of another format version, truncated or altered.
     """
     first, _, body = data.partition(b"\n")
     _check_first_line(first, body)

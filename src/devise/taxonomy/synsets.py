@@ -64,13 +64,13 @@ class NounTables:
     """Synsets as columns; a synset's *position* is its place in the ascending order of ids.
 
     offsets: the numbers in the ids, ascending.
-    lemmas: one line a synset, its terms (spaces, original case) joined by tabs.
+    lemmas: one line per synset, its terms (spaces, original case) joined by tabs.
     senses: for each term, line after line, its sense number: 1 is the commonest meaning of that word.
-    glosses: gives one line a synset; called when a gloss is first asked.
+    glosses: gives one line per synset; called when a gloss is first asked.
     child, parent: positions, one pair an is-a edge, child ascending, then in WordNet's order.
     instance: True where the edge says "is an instance of", not "is a kind of".
     exceptions: irregular plurals, one line each: the plural, a tab, its singulars joined by tabs.
-    licence: the terms the data come under; empty for data of one's own.
+    licence: the terms the data come under; empty for the user's own data.
     """
 
     offsets: Offsets
@@ -115,7 +115,7 @@ def tables_of(
     exceptions: irregular plurals and their singulars.
     senses: sense number of each (id, lemma); without it the senses of a word are in the order of the synsets.
 
-    TaxonomyError if an id is malformed or stands twice, or a hypernym is not among the synsets.
+    TaxonomyError if an id is malformed or a duplicate, or a hypernym is not among the synsets.
     """
     given = list(synsets)
     if senses is None:

@@ -28,7 +28,7 @@ PHYSICAL_ENTITY = "n00001930"
 """What can be in a photo is a kind of this."""
 
 ENGLISH = " (en)"
-"""Behind an English name in another language's place."""
+"""After an English name that is shown because the language has none."""
 
 
 _NUMBERED = re.compile(r"(?P<term>.+)\.n\.(?P<number>\d{1,3})")
@@ -92,7 +92,7 @@ class Taxonomy:
     ) -> "Taxonomy":
         """Make a taxonomy from synsets; the senses of a word are in the order of the synsets.
 
-        `exceptions` maps irregular plurals to singulars. TaxonomyError if an id is malformed or stands twice,
+        `exceptions` maps irregular plurals to singulars. TaxonomyError if an id is malformed or a duplicate,
         a hypernym is not among the synsets, or the edges run in a circle.
         """
         taxonomy = cls(tables_of(synsets, exceptions))
@@ -319,8 +319,8 @@ class Taxonomy:
         """The valid labels that count as right among the first k predictions (Frome et al. 2013, section 4).
 
         The ball around the synset grows by one undirected edge at a time, through all synsets. At the first
-        radius (0 counts) where it holds at least k valid labels, these are the correct set: ties are kept, so
-        it may hold more than k. If the connected part holds fewer than k, all of them are the set.
+        radius (0 counts) where it contains at least k valid labels, these are the correct set: ties are kept, so
+        it may have more than k. If the connected part has fewer than k, all of them are the set.
         """
         order = sorted(set(valid))
         members = self.correct_sets([synset_id], [k], order).members(synset_id, k)
@@ -329,8 +329,8 @@ class Taxonomy:
     def correct_sets(self, ids: Sequence[str], ks: Sequence[int], valid: Sequence[str]) -> CorrectSets:
         """Return the correct sets of many classes for several k, one search per class; see `correct_set`.
 
-        The sets hold positions into `valid`. TaxonomyError if an id of either is unknown, one of `valid`
-        stands twice, or a k is below 1.
+        The sets have positions into `valid`. TaxonomyError if an id of either is unknown, one of `valid`
+        is a duplicate, or a k is below 1.
         """
         if not ks or min(ks) < 1:
             raise TaxonomyError(f"a correct set needs k of 1 or more, got {tuple(ks)}")

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 LONGEST_SENTENCE = 1000
-"""Tokens after which a document is cut; trainers drop what is behind their own limit (gensim: 10,000)."""
+"""Tokens after which a document is cut; trainers drop what is after their own limit (gensim: 10,000)."""
 
 MOST_REPEATS = 1000
 
@@ -188,8 +188,9 @@ def lead_of(text: str, lead: int | None) -> str:
 class TextFiles:
     """Files to train on, in order.
 
-    tokenised: lines of tokens parted by spaces, read as they are; else what `open_corpus` knows. phrases: joined where
-    they stand in the text; None joins none. sense_tags: see `tagged`; for WordNet's folder, not for tokenised text.
+    tokenised: lines of tokens separated by spaces, read as they are; else what `open_corpus` knows. phrases: joined
+    where they occur in the text; None joins none. sense_tags: see `tagged`; for WordNet's folder, not for tokenised
+    text.
     """
 
     paths: tuple[Path, ...]

@@ -45,7 +45,7 @@ def sense_tag(synset_id: str) -> str:
 def tagged(document: Document, tokens: Sequence[str]) -> list[str]:
     """Return a noun's gloss between two tags of its synset, with its hypernyms' tags after the first.
 
-    So a tag stands near the words that define its synset, near all its terms, and near the glosses of its hyponyms.
+    So a tag is near the words that define its synset, near all its terms, and near the glosses of its hyponyms.
     Tokens of other documents are returned as they are.
 
     >>> tagged(Document("ounce", "large cat", synset="n1", above=("n2",)), ["ounce", "large", "cat"])

@@ -27,7 +27,7 @@ _ARTICLES = 0
 NoArticle = Literal["other_namespaces", "redirects", "other_models"]
 """A page of discussion, help and the like; one that only sends on; one that is code or data."""
 
-_SILENT = ("-2", "6", "14")  # the namespaces Media, File and Category, which each language names anew
+_SILENT = ("-2", "6", "14")  # the namespaces Media, File and Category, which have a name per language
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Site:
 def read_pages(path: Path, watch: Watch | None = None) -> Iterator[Page]:
     """Yield all pages of a dump in order; a page with several revisions has the text of the last one.
 
-    Memory holds one page. TextError if the file is no dump, or where its XML or its compression breaks off: the
+    Memory contains one page. TextError if the file is not a dump, or where its XML or its compression breaks off: the
     pages before were given.
     """
     done = 0
@@ -152,7 +152,7 @@ APPARATUS = frozenset(
         *("notes and references", "references", "references and notes", "see also", "sources", "works cited"),
     }
 )
-"""Headings of an English article whose sections hold lists of links and sources, no sentences; lower case."""
+"""Headings of an English article whose sections contain lists of links and sources, no sentences; lower case."""
 
 _NO_WORDS = frozenset(
     {

@@ -11,7 +11,7 @@ from devise.text.tokens import tokenize
 __all__ = ["JOINT", "LONGEST_PHRASE", "PhraseJoiner", "read_phrases", "term_key"]
 
 JOINT = "_"
-"""Stands between the words of a term; no token holds it."""
+"""Joins the words of a term; no token contains it."""
 
 LONGEST_PHRASE = 32
 """Words of a phrase in a user's list at most: joining looks this far ahead at every word, and WordNet's longest noun

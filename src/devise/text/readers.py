@@ -25,7 +25,7 @@ _KNOWN = (
     "a folder of WordNet's data.* files, .xml (MediaWiki dump), .jsonl (title and text) or .txt; unpack .zip, .7z and "
     ".zst first"
 )
-_LOOKED_AT = 1 << 16  # bytes of a file by which its type is told
+_LOOKED_AT = 1 << 16  # bytes of a file by which its type is recognised
 _ENDINGS = (".xml", ".jsonl", ".ndjson", ".txt")
 
 
@@ -37,7 +37,7 @@ def open_corpus(path: Path | str, watch: Watch | None = None) -> Iterator[Docume
     - `.jsonl`, `.ndjson`, and whatever of another ending begins with such a line: `read_json_lines`
     - `.txt`: `read_plain_text`
 
-    All but WordNet's may be compressed (gzip, xz, bzip2), whatever they are called. watch: is told of bytes read from
+    All but WordNet's may be compressed (gzip, xz, bzip2), whatever they are called. watch: called with bytes read from
     the last three. TextError at once if the file is missing or of another type; while reading if it is damaged.
     """
     path = Path(path)
@@ -67,7 +67,7 @@ def corpus_type(path: Path) -> str:
     try:
         with open_bytes(path, TextError) as file:
             start = file.read(_LOOKED_AT).removeprefix(b"\xef\xbb\xbf").lstrip()
-    except (TextError, *READ_ERRORS):  # it is told where it is read
+    except (TextError, *READ_ERRORS):  # it is reported where the text is read
         start = b""
     if start.startswith(b"<") and b"<mediawiki" in start[:4096]:
         return ".xml"
@@ -82,7 +82,7 @@ def read_json_lines(path: Path, watch: Watch | None = None) -> Iterator[Document
     """One document per line: an object with `text` and, if it has them, `title` and `defines` (true if the text is a
     dictionary's definition of the title); other keys are not looked at.
 
-    Blank lines are no documents. TextError names a line that is not such an object or not UTF-8.
+    Blank lines are not documents. TextError names a line that is not such an object or not UTF-8.
     """
     for number, raw in numbered_lines(path, TextError, watch):
         line = decoded(raw, path, number, TextError)
@@ -123,8 +123,8 @@ _PLACE_OF_ADJECTIVE = re.compile(r"\((?:a|ip|p)\)$")
 def read_wordnet(path: Path) -> Iterator[Document]:
     """One document per lemma of each synset: the lemma as title, the gloss with examples as text; ids for nouns.
 
-    path: a `data.*` file, or a folder that holds at least one of them. The licence lines that open a file
-    are no synsets. TextError names the line that is not of WordNet's form.
+    path: a `data.*` file, or a folder that contains at least one of them. The licence lines that open a file
+    are not synsets. TextError names the line that is not of WordNet's form.
     """
     if not path.is_dir():
         yield from _read_file(path)

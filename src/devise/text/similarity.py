@@ -90,7 +90,7 @@ def read_pairs(path: Path) -> tuple[WordPair, ...]:
     """Read one pair per line: two words and a number, as WordSim, SimLex, MEN and others have them.
 
     Tabs, blanks, or in a `.csv` commas or semicolons separate the columns. The words are in the first two columns, or
-    behind a number of the line; the score comes next, or after a part of speech, or before them if they are the last.
+    after a number of the line; the score comes next, or after a part of speech, or before them if they are the last.
     Further columns, blank lines, lines that begin with `#` and a first line that names the columns are passed over.
     TextError names a line that is not so, or a file without pairs.
     """
@@ -139,7 +139,7 @@ def read_analogies(path: Path) -> tuple[Analogy, ...]:
 def judge_pairs(table: WordTable, pairs: Sequence[WordPair]) -> PairsResult:
     """Spearman's correlation of the cosines with people's scores, over the pairs whose words both have a vector.
 
-    A word is looked up as it stands, then as `term_key` writes it.
+    A word is looked up as it is, then as `term_key` writes it.
     """
     found = [(_row(table, pair.one), _row(table, pair.other), pair.score) for pair in pairs]
     covered = [(one, other, score) for one, other, score in found if one is not None and other is not None]

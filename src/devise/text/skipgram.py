@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 
 from devise.arrays import Float32
 from devise.errors import DeviseError, TextError, UsageError
-from devise.files import atomic_write, open_tensors, parse_json, read_json, reason_of, require_regular, sole_writer
+from devise.files import atomic_write, open_tensors, parse_json, read_json, reason_of, require_regular, write_json
+from devise.resumable import differing, resuming
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress
 from devise.text.engine.encoding import ENCODED_NUMBERS, EncodedText, encode
-from devise.text.engine.training import Rows, fresh_rows, train_blocks
+from devise.text.engine.training import Matrices, fresh_rows, train_blocks
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_tensors, write_vector_store
 
@@ -26,10 +28,10 @@ __all__ = [
     "ENCODED",
     "LOG",
     "VECTORS",
-    "Outcome",
     "ProgressCallback",
     "SentenceFactory",
     "SkipGramConfig",
+    "SkipGramOutcome",
     "SkipGramProgress",
     "read_checkpoint",
     "read_encoded",
@@ -51,19 +53,12 @@ def train_skipgram(
     """Train a vector for every word that occurs at least `min_count` times, most frequent words first.
 
     The sentences are read once, counted, and kept as numbers in a temporary file, 4 bytes a token. Words of equal
-    count stand in the order of their letters. progress: called every 100,000 tokens while counting, then after each
+    count are in the order of their letters. progress: called every 100,000 tokens while counting, then after each
     block of text, and at the end of each pass, in the thread of the caller; an error that it or the text raises ends
     the training and is raised here. DeviseError if numba is not installed. TextError if no word is frequent enough.
     """
-
-    def counted(tokens: int) -> None:
-        if progress is not None:
-            progress(SkipGramProgress("counting", 0, config.epochs, tokens, None))
-
     with tempfile.TemporaryDirectory(prefix="devise-skipgram-") as folder:
-        text = encode(
-            sentences(), Path(folder), min_count=config.min_count, max_words=config.max_words, on_tokens=counted
-        )
+        text = _encoded(sentences, config, Path(folder), progress)
         rows = fresh_rows(len(text.words), config)
         train_blocks(text, rows, config, progress=progress)
     return WordTable(text.words, np.ascontiguousarray(rows.inputs[:, : config.dim]), text.counts)
@@ -73,21 +68,21 @@ CHECKPOINT = "checkpoint.safetensors"
 """Both matrices, and in its metadata how many blocks they were trained on; chance has no other state."""
 
 ENCODED = "text.safetensors"
-"""Words, counts and blocks of the encoded text; written last, so that the text is whole where it stands."""
+"""Words, counts and blocks of the encoded text; written last, so that the text is complete if it is there."""
 
 _VERSION = 1
 _AT_ONCE = 4096
 _DAMAGED = "is damaged: remove the folder and train again"
 
 
-def write_checkpoint(folder: Path, rows: Rows, position: int) -> None:
+def write_checkpoint(folder: Path, rows: Matrices, position: int) -> None:
     """Write both matrices after so many blocks, whole or not at all; OSError if the disk is full."""
     tensors = {"inputs": rows.inputs[:, : rows.dim], "outputs": rows.outputs[:, : rows.dim]}
     with atomic_write(folder / CHECKPOINT, "wb") as file:
         write_tensors(file, tensors, _described({"position": position}))
 
 
-def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[Rows, int]:
+def read_checkpoint(folder: Path, words: int, config: SkipGramConfig) -> tuple[Matrices, int]:
     """Read the last checkpoint and its number of blocks, or the initial matrices and 0. TextError if damaged."""
     rows = fresh_rows(words, config)
     path = folder / CHECKPOINT
@@ -177,7 +172,7 @@ def _facts(metadata: dict[str, str] | None, path: Path) -> dict[str, Any]:
 
 
 VECTORS = "vectors.safetensors"
-"""The vectors in their folder, as `read_vectors` takes them; the training is finished where they stand."""
+"""The vectors in their folder, as `read_vectors` takes them; the training is finished if they are there."""
 
 LOG = "training.json"
 """Settings, what the text is, and when it is finished what came of it."""
@@ -186,7 +181,7 @@ _FREE = ("threads",)  # settings that may change on the way
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SkipGramOutcome:
     """The results of a training.
 
     words: that have a vector. tokens: of the text. rare_tokens: of words without one. forgotten: of words dropped
@@ -212,23 +207,19 @@ def train_in_folder(
     resume: bool = False,
     every: float = 300.0,
     progress: ProgressCallback | None = None,
-) -> Outcome:
+) -> SkipGramOutcome:
     """Train as `train_skipgram` does and leave `VECTORS` and `LOG` in the folder.
 
     text: what the sentences are made of, such as hashes of files by name; kept in the log, and compared on resuming.
-    resume: go on from the last checkpoint, or begin where there is none; with one thread the vectors are to the bit
+    resume: continue from the last checkpoint, or begin if there is none; with one thread the vectors are to the bit
     those of a training that was not stopped. every: seconds between checkpoints; another is written on Ctrl-C.
-    UsageError if the folder holds a training and `resume` is not set, or one of other settings or text, or if another
-    process trains in it. DeviseError
-    if a file cannot be written; the checkpoint before stays then.
+    UsageError if the folder contains a training and `resume` is not set, or one of other settings or text, or if
+    another process trains in it. DeviseError if a file cannot be written; the checkpoint before stays then.
     """
     described = {"format": "devise-skipgram-training", "version": 1, "config": asdict(config), "text": dict(text)}
-    _check(folder, described, resume)
-    with _writing(folder), ExitStack() as lock:
-        lock.enter_context(sole_writer(folder, UsageError))
-        held = lock.pop_all()
-    with held:
-        _check(folder, described, resume)  # another may have begun, or ended, meanwhile
+    with ExitStack() as lock:
+        with _writing(folder):  # only the lock: an error of the text or of `progress` is raised as it is
+            lock.enter_context(resuming(folder, partial(_check, folder, described, resume), UsageError))
         return _trained(sentences, config, folder, described, every, progress)
 
 
@@ -239,15 +230,15 @@ def _trained(
     described: Mapping[str, Any],
     every: float,
     progress: ProgressCallback | None,
-) -> Outcome:
+) -> SkipGramOutcome:
     """Train in a folder that no other process writes to."""
     began = time.monotonic()
     with _writing(folder):
-        for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS, VECTORS, LOG):
-            for left in folder.glob(f".{name}.*.part"):  # a kill in the middle of writing
-                left.unlink()
-        _write_json(folder / LOG, described)
-        encoded = read_encoded(folder, folder / ENCODED_NUMBERS) or _encoded(sentences, config, folder, progress)
+        write_json(folder / LOG, described)
+        encoded = read_encoded(folder, folder / ENCODED_NUMBERS)
+        if encoded is None:
+            encoded = _encoded(sentences, config, folder, progress)
+            write_encoded(folder, encoded)
     rows, first = read_checkpoint(folder, len(encoded.words), config)
     losses: list[float] = []
 
@@ -266,7 +257,7 @@ def _trained(
     train_blocks(encoded, rows, config, first=first, progress=told, between=save)
     total = (len(encoded.blocks) - 1) * config.epochs
     last = losses[-math.ceil(total / 10) :]
-    outcome = Outcome(
+    outcome = SkipGramOutcome(
         len(encoded.words),
         encoded.tokens,
         encoded.rare_tokens,
@@ -279,7 +270,7 @@ def _trained(
     del rows
     with _writing(folder):
         write_vector_store(folder / VECTORS, WordTable(encoded.words, vectors, encoded.counts))
-        _write_json(folder / LOG, {**described, "outcome": asdict(outcome)})
+        write_json(folder / LOG, {**described, "outcome": asdict(outcome)})
     for name in (CHECKPOINT, ENCODED, ENCODED_NUMBERS):
         (folder / name).unlink(missing_ok=True)
     return outcome
@@ -292,9 +283,7 @@ def _encoded(
         if progress is not None:
             progress(SkipGramProgress("counting", 0, config.epochs, tokens, None))
 
-    encoded = encode(sentences(), folder, min_count=config.min_count, max_words=config.max_words, on_tokens=counted)
-    write_encoded(folder, encoded)
-    return encoded
+    return encode(sentences(), folder, min_count=config.min_count, max_words=config.max_words, on_tokens=counted)
 
 
 def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
@@ -319,8 +308,7 @@ def _check(folder: Path, described: dict[str, Any], resume: bool) -> None:
                 f"{folder} was begun with {name} {config.get(name)}, now it is {now}: "
                 "give the same settings, or train in another folder"
             )
-    changed = sorted(name for name in {**text, **described["text"]} if text.get(name) != described["text"].get(name))
-    if changed:
+    if changed := differing(text, described["text"]):
         raise UsageError(
             f"{folder} was begun with other text ({changed[0]} is not the same): "
             "give the same text, or train in another folder"
@@ -338,8 +326,3 @@ def _writing(folder: Path) -> Iterator[None]:
             f"{problem.filename or folder} cannot be written ({reason}): fix that and resume; "
             "what was written before stays"
         ) from problem
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with atomic_write(path) as file:
-        file.write(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

@@ -19,12 +19,12 @@ COMPRESSIONS = (".bz2", ".gz", ".xz")
 """Name endings of compressed files that can be read."""
 
 Watch = Callable[[int], None]
-"""Is told how many more bytes of the file, as it lies on the disk, were read."""
+"""Called with how many more bytes of the file, as it is on the disk, were read."""
 
 _MARKS = {b"\x1f\x8b\x08": ".gz", b"\xfd7zXZ\0": ".xz"} | {b"BZh%d1AY&SY" % size: ".bz2" for size in range(1, 10)}
 _LONGEST_MARK = 10
 
-_LOOKED_AT = 1 << 16  # bytes by which the encoding is told
+_LOOKED_AT = 1 << 16  # bytes by which the encoding is recognised
 
 READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
 """What reading a damaged file raises."""

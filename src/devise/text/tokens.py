@@ -18,9 +18,9 @@ def tokenize(text: str, lead: int | None = None) -> list[str]:
     """Lower-case words of `text` in order; only the first `lead` of them if that is given.
 
     A word is a run of letters and digits of any script with their diacritics. One apostrophe or hyphen
-    between two such runs stays inside the word. All else, the underscore too, parts words and is left out.
+    between two such runs stays inside the word. All else, the underscore too, separates words and is left out.
     The text is first brought to Unicode's composed form (NFC); typographic apostrophes and hyphens
-    become `'` and `-`, soft hyphens go. So no token holds a space or `_`, none is empty, and
+    become `'` and `-`, soft hyphens go. So no token contains a space or `_`, none is empty, and
     tokenising joined tokens again gives the same tokens.
 
     >>> tokenize("A Chihuahua's forget-me-nots -- 'naïve', snow_leopard: 2.5 kg")

@@ -39,11 +39,11 @@ def read_vectors(
 ) -> WordTable:
     """Read word vectors from `.safetensors`, `.bin`, `.txt` or `.vec`.
 
-    The last three may be compressed (`.gz`, `.xz`, `.bz2`). GloVe's and word2vec's `.txt` are told apart by
+    The last three may be compressed (`.gz`, `.xz`, `.bz2`). GloVe's and word2vec's `.txt` are distinguished by
     the header line "words dim" that only word2vec writes.
     limit: look at the first so many vectors of the file only. only: keep these words only.
     on_bad: whether a word that cannot be read (not UTF-8, no finite numbers) refuses the file or is left out.
-    Of a word that stands twice the first vector is kept; the table says how many were left out, and what was odd.
+    Of a duplicate word the first vector is kept; the table says how many were left out, and what was odd.
     VectorsError names the file, and the line or vector, that is broken.
     """
     path = Path(path)
@@ -168,7 +168,7 @@ def read_vector_lines(
     """Read a file with one word and its numbers per line, compressed or not.
 
     A first line of just two whole numbers is taken as the header "words dim". Without one, the numbers
-    that end the first line say the dimension. A word may hold spaces unless its last part is a number. Fields are
+    that end the first line say the dimension. A word may contain spaces unless its last part is a number. Fields are
     separated by one or more spaces or tabs.
     limit: look at the first so many vectors only. only: keep these words only. on_bad: see `OnBad`.
     VectorsError names the line for another number of numbers, something that is not a number or not
@@ -267,13 +267,13 @@ def read_vector_binary(
     """Read a `.bin` file of word2vec or gensim, compressed or not.
 
     The form is "words dim", a line end, then for each word its bytes, a space and `dim` little-endian
-    float32; word2vec ends each with a line end, gensim does not. A word that holds spaces itself is read
-    too: of the spaces that can end it, so that the next word begins right behind the numbers, that one is
+    float32; word2vec ends each with a line end, gensim does not. A word that contains spaces itself is read
+    too: of the spaces that can end it, so that the next word begins right after the numbers, that one is
     taken whose numbers are of the most equal size; letters taken for numbers are far too large or small.
     What gensim reads is read too, and the table's notes say what was odd: a last line end that is missing, bytes
-    behind the last vector, an empty word.
+    after the last vector, an empty word.
     limit: look at the first so many vectors only. only: keep these words only. on_bad: see `OnBad`.
-    VectorsError if the file is truncated, or holds a word that is not UTF-8 or a value that is not finite.
+    VectorsError if the file is truncated, or contains a word that is not UTF-8 or a value that is not finite.
     """
     with open_bytes(path, VectorsError) as file:
         if not isinstance(file, io.BufferedReader):  # compressed
@@ -352,8 +352,8 @@ def _has_line_ends(data: _Bytes, position: int, size: int, *, last: bool) -> boo
 def _word_end(data: _Bytes, position: int, size: int, *, last: bool, lines: bool) -> int:
     """Find the space that ends the word at `position`; -1 if there is none.
 
-    Where none fits to the byte, it is the first behind whose numbers the file may go on, as gensim takes it: with an
-    empty word, one that is not UTF-8, or bytes that are no vector.
+    If none fits to the byte, it is the first after whose numbers the file may continue, as gensim takes it: with an
+    empty word, one that is not UTF-8, or bytes that are not a vector.
     """
     ends = list(_word_ends(data, position, size, last=last, lines=lines))
     if len(ends) > 1:
@@ -373,7 +373,7 @@ def _word_end(data: _Bytes, position: int, size: int, *, last: bool, lines: bool
 
 def _word_ends(data: _Bytes, position: int, size: int, *, last: bool, lines: bool) -> Iterator[int]:
     """All spaces that can end the word at `position`: the text before contains none, and after the
-    numbers stands what must follow."""
+    numbers comes what must follow."""
     end = data.find(b" ", position, position + _LONGEST_WORD)
     while end >= 0:
         after = end + 1 + size

@@ -12,7 +12,7 @@ from devise.errors import VectorsError, counted
 __all__ = ["Neighbours", "QuantizedRows", "WordCounts", "WordTable", "WordVector", "check_writable", "decoded"]
 
 WordCounts = Int64[np.ndarray, "_"]
-"""How often each word stands in the corpus; `WordTable` checks that there is one a word."""
+"""How often each word occurs in the corpus; `WordTable` checks that there is one per word."""
 WordVector = Float32[np.ndarray, "dim"]
 
 _PerWord = Float32[np.ndarray, "words"]
@@ -55,11 +55,11 @@ def decoded(rows: WordVectors | QuantizedRows) -> WordVectors:
 class WordTable:
     """Words in a fixed order (most frequent first, as a rule), one vector each.
 
-    words: no word stands twice.
-    rows: one finite row a word; not scaled to unit length unless the maker did. Rows in 8 bits are decoded at first
+    words: without duplicates.
+    rows: one finite row per word; not scaled to unit length unless the maker did. Rows in 8 bits are decoded at first
     use of `vectors`; the vector of one word needs no other.
-    counts: how often each word stands in the corpus, or None where the file does not say.
-    duplicates: rows left out by the reader because their word stood earlier in the file. bad: those left out because
+    counts: how often each word occurs in the corpus, or None where the file does not say.
+    duplicates: rows left out by the reader because their word occurs earlier in the file. bad: those left out because
     they could not be read. notes: what was odd in the file, one line each.
 
     >>> table = WordTable(("cat", "dog", "car"), np.array([[2, 0], [1, 1], [0, 1]], dtype=np.float32))
@@ -134,7 +134,7 @@ class WordTable:
     def nearest(self, query: str | WordVector, k: int = 10) -> Neighbours:
         """The k words of highest cosine to a vector, or to a word (then without the word itself).
 
-        Equal cosines go by position. Fewer than k if the table holds fewer. VectorsError for a word that
+        Equal cosines go by position. Fewer than k if the table has fewer. VectorsError for a word that
         is not in the table, or a vector of another length.
         """
         vector = self.get(query) if isinstance(query, str) else query

@@ -112,7 +112,7 @@ def write_vector_store(path: Path, table: WordTable, *, precision: Precision = "
     Tensors: `vectors` [words, dim], `words` (UTF-8, a line end between words), `counts` int64 if the
     table has them, `scales` float32 [words] for int8. One metadata entry, `devise`, says format and
     version as JSON: a single entry, since safetensors does not keep the order of several.
-    VectorsError if a word is empty or holds a line end, or if a value is too large for float16.
+    VectorsError if a word is empty or contains a line end, or if a value is too large for float16.
     """
     if precision not in get_args(Precision):
         raise VectorsError(f"precision {precision!r} is not known: take one of {', '.join(get_args(Precision))}")

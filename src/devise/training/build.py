@@ -107,7 +107,7 @@ class _Rows:
 def build(source: Source, inputs: BuildInputs, out: Path, *, say: Say = print, overwrite: bool = False) -> Built:
     """Check the network against its source, place its labels, and write the bundle.
 
-    Nothing is written unless every check holds. UsageError for a class list that does not fit, TrainingError if the
+    Nothing is written unless every check passes. UsageError for a class list that does not fit, TrainingError if the
     logits are not the source's.
     """
     taxonomy, base = default_taxonomy(), open_base(inputs.base)

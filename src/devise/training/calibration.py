@@ -84,7 +84,7 @@ class KernelPlan:
     """The kernel surgery of the fused scorer.
 
     text: a sentence encoder's unit vectors of all labels, in their order; None if the configuration gives it no share.
-    share: of ConSE's point beside the photo's own.
+    share: of ConSE's point next to the photo's own.
     """
 
     config: KernelConfig
@@ -227,7 +227,7 @@ def calibrate(
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
         trained labels. scattered: other folds of them, for how sure the first choice is.
-    surgeon: makes the map M from the vectors and rows of trained labels; None, where there is a kernel, leaves DeViSE
+    surgeon: makes the map M from the vectors and rows of trained labels; None, of a model with a kernel, leaves DeViSE
         and ConSE out.
     kernel: what the fused scorer places photos by; None is DeViSE. prior: None leaves it out.
     familiar: of each label, added to the standing with a share that is chosen with the prior's weight; None adds none.
@@ -360,7 +360,7 @@ def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: f
 class _Grid:
     """Outcomes of all rules of one confidence, as `_outcome` finds them, at a hundredth of its cost per rule.
 
-    A penalty moves all trained labels alike, so it changes neither their order nor, but for a factor, their mass: the
+    A penalty moves all trained labels alike, so it changes neither their order nor, up to a factor, their mass: the
     k best of them and their mass are found once. Of labels above the true one only whether there are k is known.
     """
 
@@ -429,7 +429,7 @@ def _loss(outcomes: Sequence[_Outcome], folds: Sequence[_Fold]) -> float:
 def _best_temperature(summaries: Sequence[_Summary], config: CalibrationConfig) -> float:
     """Find the most likely temperature of a scorer that treats trained labels like all others.
 
-    The loss is convex in 1 / temperature, so that the loss of two neighbours tells on which side the best one is: 5
+    The loss is convex in 1 / temperature, so that the loss of two neighbours shows on which side the best one is: 5
     losses of 20 temperatures are enough, and only their masses are computed.
     """
     folds, rule = [one.fold for one in summaries], StackingRule(0.0, 0.0)

@@ -23,7 +23,7 @@ from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.batches import Batch
 from devise.training.classes import kept_photos
 from devise.training.config import OptimizerName, at_least, below_one, recorded
-from devise.training.engine import Group, Outcome, Session, TrainingResult, train
+from devise.training.engine import Outcome, ParameterGroup, Session, TrainingResult, train
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photos import (
     PhotosConfig,
@@ -163,10 +163,13 @@ class ClassifierTask(PhotoTask):
         super().__init__(pictures, split, network.to(memory_format=torch.channels_last), data)  # type: ignore[call-overload]
         self._config = config
 
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ParameterGroup]:
         """Convolutions and the classifier decay; normalisations and biases do not."""
         decaying = [one for one in self.module.parameters() if one.ndim > 1]
-        return [Group(decaying), Group([one for one in self.module.parameters() if one.ndim == 1], decays=False)]
+        return [
+            ParameterGroup(decaying),
+            ParameterGroup([one for one in self.module.parameters() if one.ndim == 1], decays=False),
+        ]
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Mean over the photos that could be read."""
@@ -226,7 +229,7 @@ def run_classifier(
     samples, truth, ids = find_labelled(inputs.photos, taxonomy, inputs.classes, say)
     network = make_network(config, len(ids))
     if together.first and isinstance(network, TimmNet):
-        check_file(traced_onnx(network))  # a network that no bundle may hold is refused before it is trained
+        check_file(traced_onnx(network))  # a network that no bundle may contain is refused before it is trained
     pictures, split = split_pictures(samples, truth, network.preprocessing, config, say, session.on_photos)
     task = ClassifierTask(pictures, split, network, config, f"{samples.fingerprint()} {' '.join(ids)}")
     outcome = train(
@@ -277,7 +280,7 @@ def _model(
     """The network as a bundle's parts, and a map made without photos from its classifier."""
     network.eval().cpu().float()
     classifier = classifier_of(network)
-    features, truth = plain_features(network, pictures, rows)  # trained labels stand first, in the order of the classes
+    features, truth = plain_features(network, pictures, rows)  # trained labels come first, in the order of the classes
     vectors = space.vectors[: len(space.trained)]
     surgery = image_free_surgery(vectors, classifier.weight, config.ridge)
     labels = LabelSet(Label(i, i) for i in space.trained)

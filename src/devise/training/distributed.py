@@ -66,8 +66,8 @@ class Processes:
 def joined_processes(device: str = "auto") -> Iterator[Processes]:
     """Join the processes that `torchrun` started, by its environment; alone without it.
 
-    device: "cpu", "cuda", or "auto", which is a GPU where there is one: each process on the machine its own.
-    UsageError for another device, or a GPU where there is none.
+    device: "cpu", "cuda", or "auto", which is a GPU if the machine has one: each process on the machine its own.
+    UsageError for another device, or a GPU that is absent.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device must be cpu, cuda or auto, got {device}")

@@ -23,8 +23,8 @@ from devise.training.config import RunConfig, recorded
 from devise.training.distributed import Processes
 
 __all__ = [
-    "Group",
     "Outcome",
+    "ParameterGroup",
     "Progress",
     "Reporter",
     "Session",
@@ -41,7 +41,7 @@ _NAMED = 5  # samples of a batch that an error names
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ParameterGroup:
     """Parameters that share a learning rate. share: of the run's rate."""
 
     parameters: Sequence[nn.Parameter]
@@ -64,7 +64,7 @@ class Task(Protocol):
     def __len__(self) -> int:
         """Samples that are trained on."""
 
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ParameterGroup]:
         """All parameters that are trained."""
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -131,8 +131,8 @@ def train(
 ) -> Outcome:
     """Train until the last epoch, from the checkpoint in `work` if there is one; leaves the best weights in the module.
 
-    `work` then holds last and best checkpoint, and `log.jsonl`, a line an epoch. On SIGTERM the state is saved and
-    TrainingStoppedError is raised: the same call goes on from there. TrainingError for a loss that is not finite.
+    `work` then has the last and best checkpoint, and `log.jsonl`, a line per epoch. On SIGTERM the state is saved and
+    TrainingStoppedError is raised: the same call resumes there. TrainingError for a loss that is not finite.
     """
     together = processes or Processes()
     order = sampler or Sampler(len(task), config.batch, config.seed, together.rank, together.world)
@@ -327,7 +327,7 @@ def _board(folder: Path | None, together: Processes) -> Iterator[Any]:
         yield board
 
 
-def _make_optimizer(config: RunConfig, groups: Sequence[Group]) -> torch.optim.Optimizer:
+def _make_optimizer(config: RunConfig, groups: Sequence[ParameterGroup]) -> torch.optim.Optimizer:
     """Build the optimiser over the groups, each with its share of the rate."""
     settings: list[dict[str, Any]] = [
         {
@@ -450,7 +450,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with open_tensors(path, "pt") as file:
             facts: dict[str, Any] = parse_json((file.metadata() or {})["devise"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a mapping
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path} is not a checkpoint ({reason_of(error)}): remove it to start again") from None
     if not isinstance(facts, dict) or facts.get("version") != _VERSION:

@@ -20,7 +20,7 @@ from devise.training.batches import Batch
 from devise.training.classifier import ClassifierInputs, find_labelled
 from devise.training.config import OptimizerName, at_least, recorded
 from devise.training.distributed import Processes
-from devise.training.engine import Group, Outcome, Session, TrainingResult, train
+from devise.training.engine import Outcome, ParameterGroup, Session, TrainingResult, train
 from devise.training.losses import LossName
 from devise.training.output import Network, TrainedModel, write_trained
 from devise.training.photos import (
@@ -124,16 +124,16 @@ class FinetuneTask(PhotoTask):
         super().__init__(pictures, split, module, data)
         self._config, self._columns = config, torch.from_numpy(columns)
 
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ParameterGroup]:
         """The map, the network, the classifier."""
         classifier = list(self.module.network.classifier.parameters())
         own = {id(parameter) for parameter in classifier}
         network = [parameter for parameter in self.module.network.parameters() if id(parameter) not in own]
         config = self._config
         return [
-            Group([self.module.map]),
-            Group(network, config.backbone_share, decays=False),
-            Group(classifier, config.softmax_share),
+            ParameterGroup([self.module.map]),
+            ParameterGroup(network, config.backbone_share, decays=False),
+            ParameterGroup(classifier, config.softmax_share),
         ]
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -177,7 +177,7 @@ def run_finetune(
     network = restored_network(base.part_bytes(BACKBONE), facts.architecture, len(trained), facts.features)
     pictures, split = split_pictures(samples, truth, base.preprocessing(), config, say, session.on_photos)
     photos = sum(map(len, split))
-    module = Tuned(network, base.surgery_map(), space.rows(ids), base.classifier())
+    module = Tuned(network, base.surgery().map, space.rows(ids), base.classifier())
     row_of = {label_id: row for row, label_id in enumerate(trained)}
     columns = np.array([row_of.get(label_id, -1) for label_id in ids], dtype=np.int64)
     data = f"{samples.fingerprint()} {' '.join(ids)} {base.manifest.to_json()}"

@@ -38,7 +38,7 @@ _Scalar = Float[Tensor, ""]
 def all_negatives_loss(projected: _Projected, vectors: _Vectors, truth: _Truth, margin: float) -> _Scalar:
     """The hinge summed over all labels but the picture's own.
 
-    projected: M v. vectors: one row a label. truth: the row of each picture's label.
+    projected: M v. vectors: one row per label. truth: the row of each picture's label.
     """
     return _hinge(projected, vectors, truth, margin, lambda hinges: None)
 
@@ -60,8 +60,8 @@ def first_violator_loss(
 ) -> _Scalar:
     """The paper's: labels are visited in random order, and the first that violates the margin is the loss.
 
-    order: for each picture a number a label, above 0; lower is visited earlier. Independent uniform numbers make every
-    violator equally likely to be the one. A picture without a violator has no loss.
+    order: for each picture one number per label, above 0; lower is visited earlier. Independent uniform numbers make
+    every violator equally likely to be the one. A picture without a violator has no loss.
     """
 
     def keep(hinges: Tensor) -> None:
@@ -81,7 +81,7 @@ def softmax_cosine_loss(projected: _Projected, vectors: _Vectors, truth: _Truth,
 def softmax_dot_loss(projected: _Projected, vectors: _Vectors, truth: _Truth) -> _Scalar:
     """Cross-entropy of the softmax over t . Mv: a softmax classifier whose weights are t M, tied by the label vectors.
 
-    Cosines end at 1, so labels that lie close together cannot be told apart by much; a longer Mv can.
+    Cosines end at 1, so labels that lie close together cannot be separated by much; a longer Mv can.
     """
     return functional.cross_entropy(projected @ vectors.T, truth)
 

@@ -54,7 +54,7 @@ class TrainedModel:
     """What a job made. control: the map for random vectors, if there is one, and the seed of these.
 
     temperatures: by scorer. config: the resolved configuration and what was measured. photos: SHA-256 that names the
-    photos, None where there were none. weights: what a new network started from, nothing where from random numbers;
+    photos, None if there were none. weights: what a new network started from, nothing where from random numbers;
     None: from the base's. kernel: kernel surgery; None is as `trained_kernel` makes it. scoring: other settings than
     the base's, by scorer and name.
     """

@@ -156,7 +156,7 @@ def _open_clip_tokenizer(open_clip: Any, name: str, text: dict[str, Any], folder
 def hf_pair(folder: Path) -> Pair:
     """Return a model of two towers in a folder of transformers, such as CLIP, SigLIP or SigLIP 2 of fixed size.
 
-    UsageError if the folder is no such model, or its tokenizer is not a tokenizer.json.
+    UsageError if the folder is not such a model, or its tokenizer is not a tokenizer.json.
     """
     model, config = hf_model(folder, "AutoModel", "a model")
     kind = str(config.get("model_type"))

@@ -4,16 +4,16 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from devise.arrays import Features, Pixels, Truth
 from devise.errors import PictureError, UsageError, counted
 from devise.evaluation.photos import class_photos
-from devise.files import atomic_write, open_tensors, reason_of
+from devise.resumable import kept_tensors
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import read_picture
 from devise.vision.folders import Found
@@ -49,14 +49,8 @@ def photo_features(
         print(f"left out {count}: {reason}", file=sys.stderr)
     listing = "\n".join([key, *([] if area == 1 else [f"{area:g}"]), *trained, samples.fingerprint()])
     stored = work / f"features-{hashlib.sha256(listing.encode()).hexdigest()[:12]}.safetensors"
-    if not stored.exists():
-        with atomic_write(stored, "wb") as file:
-            file.write(save(_extracted(samples, backbone, rows, area)))
-    try:
-        with open_tensors(stored) as file:
-            return PhotoFeatures(file.get_tensor("features"), file.get_tensor("truth"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{stored} is damaged ({reason_of(error)}): remove it to make it again") from None
+    make = partial(_extracted, samples, backbone, rows, area)
+    return PhotoFeatures(*kept_tensors(stored, ("features", "truth"), make, UsageError))
 
 
 def _extracted(samples: Samples, backbone: Backbone, rows: dict[str, int], area: float) -> dict[str, Any]:

@@ -52,7 +52,7 @@ _SOME = 64  # photos at once where nothing is trained
 
 
 DRAWS = 8
-"""Uniform numbers a photo."""
+"""Uniform numbers per photo."""
 
 _GREY = (0.299, 0.587, 0.114)
 
@@ -142,8 +142,8 @@ class PhotosConfig(RunConfig):
 class PhotoArrays:
     """The middle square of each photo, its short side resized as the preprocessing says.
 
-    held: bytes of pixels that are kept in memory at most; where all photos need more, none is kept.
-    A broken photo is counted, told once and left out; TrainingError when more than 1 % are.
+    held: bytes of pixels that are kept in memory at most; if all photos need more, none is kept.
+    A broken photo is counted, reported once and left out; TrainingError when more than 1 % are.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from devise.arrays import Bool, Float32, Int64, LabelVectors, Surgery, Truth
 from devise.errors import TrainingError, UsageError
 from devise.training.batches import Batch, Sampler
 from devise.training.config import OptimizerName, RunConfig, at_least, below_one
-from devise.training.engine import Group
+from devise.training.engine import ParameterGroup
 from devise.training.losses import (
     LossName,
     all_negatives_loss,
@@ -140,7 +140,7 @@ class SurgeryConfig(RunConfig):
     loss, margin, k, temperature: see `RankingLoss`. start: M at the beginning, random or the image-free solution with
     its ridge. labels: whether label vectors are tuned; pull: weight of their squared distance to where they were.
     label_share: their learning rate, as a share of the map's. holdout: share of every class's photos that is held out
-    to choose the epoch by. random_embeddings: random unit label vectors of this length in place of the words'; 0 is
+    to choose the epoch by. random_embeddings: random unit label vectors of this length instead of the words'; 0 is
     none. random_row: also make the map for random vectors of the words' length, the control row of a table.
     """
 
@@ -179,7 +179,7 @@ class SurgeryHead(nn.Module):
     """M, and the label vectors, which may be tuned. Features in; pictures and labels in the label space out.
 
     Inside, the space is turned to the principal axes of the label vectors. No score changes by it, but optimisers with
-    a step size a weight then have one for each axis: what tells alike labels apart lies on the short ones. Where the
+    a step size a weight then have one for each axis: what separates alike labels is on the short ones. Where the
     labels are fewer than dimensions they span a part of the space; M is trained in that part and stays as it is in the
     rest, which no score of theirs depends on. Labels that are tuned may leave it, so M is then trained everywhere.
     biased: a picture's place is M v plus an offset that is trained too.
@@ -249,13 +249,13 @@ class SurgeryTask:
         block, group = block_and_group(self._rows)
         return Sampler(len(self), self._config.batch, self._config.seed, rank, world, block, group)
 
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ParameterGroup]:
         """The map, the offset if there is one, and the label vectors if they are tuned; only the map decays."""
-        module, found = self.module, [Group([self.module.map])]
+        module, found = self.module, [ParameterGroup([self.module.map])]
         if module.offset is not None:
-            found.append(Group([module.offset], decays=False))
+            found.append(ParameterGroup([module.offset], decays=False))
         if isinstance(module.vectors, nn.Parameter):
-            found.append(Group([module.vectors], self._config.label_share, decays=False))
+            found.append(ParameterGroup([module.vectors], self._config.label_share, decays=False))
         return found
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:

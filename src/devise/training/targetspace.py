@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save
 
 from devise.arrays import Float32, Int64, LabelVectors
 from devise.bundle.bundle import Bundle
 from devise.bundle.manifest import LabelPolicyFacts
 from devise.bundle.parts import WORDS
-from devise.errors import LabelError
-from devise.files import atomic_write
+from devise.errors import LabelError, TrainingError
 from devise.labels import Label, LabelSet
+from devise.resumable import kept_tensors
 from devise.space.embedding import random_space
 from devise.space.encoders import ENCODER_POLICIES, load_encoder
 from devise.space.evidence import Classifier
@@ -185,23 +184,23 @@ def encoded_labels(
     synsets = [taxonomy.synset(synset_id) for synset_id in ids]
     texts = [ENCODER_POLICIES["terms-gloss"](", ".join(one.lemmas), one.definition) for one in synsets]
     stored = work / f"texts-{hashlib.sha256(chr(10).join([encoder, *texts]).encode()).hexdigest()[:12]}.safetensors"
-    if not stored.exists():
+
+    def make() -> dict[str, np.ndarray]:
         model = load_encoder(encoder)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths waste no padding
         rows: list[Float32[np.ndarray, "block text"]] = []
         for start in range(0, len(order), _BLOCK):
             rows.append(model.encode([texts[place] for place in order[start : start + _BLOCK]]))
             say(f"texts encoded: {min(start + _BLOCK, len(order)):,} of {len(order):,}")
-        vectors = np.concatenate(rows)[np.argsort(order)]
-        with atomic_write(stored, "wb") as file:
-            file.write(save({"vectors": vectors.astype(np.float32)}))
-    return unit_rows(load_file(stored)["vectors"])
+        return {"vectors": np.concatenate(rows)[np.argsort(order)].astype(np.float32)}
+
+    return unit_rows(kept_tensors(stored, ("vectors",), make, TrainingError)[0])
 
 
 def trained_kernel(base: Bundle, space: TargetSpace, classifier: Classifier) -> KernelSurgery | None:
     """The kernel surgery of a model trained from `base`; None if the base has none, or the label vectors are random.
 
-    The base's own where labels, vectors and classifier are the base's. Else it is fitted anew, by label vectors alone:
+    The base's own where labels, vectors and classifier are the base's. Else it is fitted again, by label vectors alone:
     a bundle does not keep what an encoder said of its labels.
     """
     kernel = base.kernel()

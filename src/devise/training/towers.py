@@ -7,11 +7,11 @@ and those of typed labels later. Labels and prior come from a base bundle.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save
 from torch import nn
 
 from devise.arrays import Float32, LabelVectors
@@ -31,8 +31,9 @@ from devise.bundle.parts import (
 from devise.bundle.writer import PartContent, write_bundle
 from devise.errors import PictureError, TrainingError, UsageError
 from devise.evaluation.photos import class_photos
-from devise.files import atomic_write, real_path
+from devise.files import real_path
 from devise.labels import LabelSet
+from devise.resumable import kept_tensors
 from devise.space.labelspace import unit_rows
 from devise.space.texttower import TEXT_POLICY, Prompts, TextTower
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
@@ -141,7 +142,7 @@ def build_towers(
 ) -> TowersBuilt:
     """Check the towers against their library, make the vectors of all labels, and write the bundle.
 
-    Nothing is written unless every check holds. TrainingError if vectors or tokens are not the library's.
+    Nothing is written unless every check passes. TrainingError if vectors or tokens are not the library's.
     """
     taxonomy, base = default_taxonomy(), open_base(inputs.base)
     found = _checked(towers, inputs.check, taxonomy, say)
@@ -159,14 +160,14 @@ def _label_vectors(towers: Towers, ids: Sequence[str], taxonomy: Taxonomy, work:
     for start in range(0, len(labels), _BLOCK):
         some = labels[start : start + _BLOCK]
         name = hashlib.sha256(f"{key} {some}".encode()).hexdigest()[:16]
-        stored = work / f"labels-{name}.safetensors"
-        if not stored.exists():
-            made = towers.tower.labels(some)
-            with atomic_write(stored, "wb") as file:
-                file.write(save({"vectors": made}))
-        rows.append(load_file(stored)["vectors"])
+        make = partial(_label_block, towers.tower, some)
+        rows.append(kept_tensors(work / f"labels-{name}.safetensors", ("vectors",), make, TrainingError)[0])
         say(f"label vectors: {start + len(some):,} of {len(labels):,}")
     return np.concatenate(rows)
+
+
+def _label_block(tower: TextTower, labels: Sequence[tuple[str, str]]) -> dict[str, LabelVectors]:
+    return {"vectors": tower.labels(labels)}
 
 
 def _own_text(pair: Pair) -> Float32[np.ndarray, "texts dim"]:

@@ -25,7 +25,7 @@ class Bounds:
     graph, its least and its greatest; values outside are clipped. shifts: by the convolution's name,
     what is added to each of its output channels, which rounding the weights moved by as much in the mean.
     narrow_shifts: the same for weights rounded for narrow sums (`devise.vision.quantised.sums_are_narrow`); empty if
-    that was not measured, and then `shifts` stand in.
+    that was not measured, and then `shifts` are used.
     """
 
     network: str

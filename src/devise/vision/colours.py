@@ -29,6 +29,7 @@ def to_srgb(image: Image.Image, factor: int = 1) -> Pixels:
     width, height = image.size
     if factor == 1 and width * height <= _BAND:
         return _band_to_srgb(image)
+    # A band is a multiple of the factor high, so that no mean spans two bands.
     rows = max(1, _BAND // (width * factor)) * factor
     pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
     for top in range(0, height, rows):
@@ -113,6 +114,7 @@ def _deep_grey(image: Image.Image) -> Pixels:
             f"grey values from {values.min()} to {values.max()} do not fit into 16 bits: save it with 16"
         )
     else:
+        # 65,535 = 257 x 255; half of 257 rounds to the nearest, in 32 bits so that 65,535 + 128 does not wrap.
         grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)
 

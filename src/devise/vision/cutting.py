@@ -114,7 +114,7 @@ def cut_network(model: "onnx.ModelProto", crop: int, features: str | None = None
     """Cut the network at its feature layer.
 
     crop: side in pixels of the pictures it gets. features: the name of the feature value; None finds it.
-    UsageError if there is no feature layer, if what follows it is not linear, or the network is no classifier.
+    UsageError if there is no feature layer, if what follows it is not linear, or the network is not a classifier.
     """
     prepared = _with_pixels(model, crop)
     graph = _Graph(prepared)
@@ -145,14 +145,14 @@ def cut_network(model: "onnx.ModelProto", crop: int, features: str | None = None
     )
 
 
-def runner(onnx: bytes, streams: int = 1) -> Runner:
+def runner(onnx: bytes) -> Runner:
     """Compile a network; UsageError if OpenVINO cannot."""
     core = import_openvino().Core()
     try:
         network = core.read_model(onnx)
         sides = list(network.input(0).partial_shape)[1:]
         network.reshape([1, *sides])
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": streams}
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
         return Runner(core.compile_model(network, "CPU", settings))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]

@@ -33,7 +33,7 @@ __all__ = ["VIDEO_SECONDS", "Decoder", "main"]
 VIDEO_SECONDS = 60
 """Processor time for the frames of one video. A minute of 4K without key frames takes half of it."""
 
-_SLACK = 128_000_000  # bytes beside the picture: its output, the library's tables
+_SLACK = 128_000_000  # bytes on top of the picture: its output, the library's tables
 _PATIENCE = 3  # seconds of the clock for one of the processor: others use it too
 _HEAD = struct.Struct(">BQ")  # whether it went well, and the bytes that follow
 _SIDES = struct.Struct(">4I")  # width and height of the plane, then those of the picture

@@ -153,7 +153,7 @@ _LARGE = 16_000_000  # pixels from which on other formats than JPEG are reduced 
 _DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's words for pixels that are lost
 _END = b"\xff\xd9"  # of a JPEG
 _NO_END = "its end marker is missing, but all its pixels are present"
-_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that stands inside a scan
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that is inside a scan
 _SPOILT = ("truncated", "premature", "end of file", "broken data stream", "could not create decoder object")
 _CONVERT = ", which is not read: convert it to JPEG or PNG"
 _OTHERS = (
@@ -227,7 +227,7 @@ def read_picture(
         problem = "too large for the memory: make it smaller"
     except Exception as error:  # whatever a decoder makes of hostile bytes, it must not stop a batch
         problem = _reason(error)
-    # Raised here, a new one: the traceback of the other holds the frames of the decoders, and so the picture's pixels.
+    # Raised here, a new one: the traceback of the other keeps the frames of the decoders, and so the picture's pixels.
     del source
     raise PictureError(problem)
 
@@ -333,7 +333,7 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
         try:
             if begins is None or begins(data[:16]) is not True:
                 continue
-        except Exception:  # bytes too few to tell by: no such picture begins so
+        except Exception:  # bytes too few to judge by: no such picture begins so
             continue
         try:
             factory(BytesIO(data), "").close()
@@ -357,7 +357,7 @@ def _from_image(image: Image.Image, min_side: int | None, limits: PictureLimits,
     factor = _factor(image.size, min_side)
     steps = halvings(image, factor) if factor > 1 else 0
     limits.check_image(image, 1 << steps)
-    if steps:  # a JPEG 2000 holds smaller copies of itself
+    if steps:  # a JPEG 2000 contains smaller copies of itself
         image.reduce = steps  # type: ignore[method-assign, assignment]
     image.load()
     return upright(to_srgb(image, factor >> steps), orientation_of(image))

@@ -90,6 +90,7 @@ class _Graph:
     def conv(self, name: str, layer: Layer, value: str, side: int) -> tuple[str, int]:
         """Add convolution, folded normalisation and ReLU6; return the value's new name and side in pixels."""
         kernel, stride = layer.conv.kernel_size[0], layer.conv.stride[0]
+        # The padding of TensorFlow's SAME: what is odd goes to the right and the bottom.
         after = -(-side // stride)
         padding = max((after - 1) * stride + kernel - side, 0)
         before, behind = padding // 2, padding - padding // 2
@@ -187,6 +188,6 @@ def _pass_through(norm: nn.BatchNorm2d, bias: torch.Tensor) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     norm.running_mean.zero_()
-    norm.running_var.fill_(1 - norm.eps)
+    norm.running_var.fill_(1 - norm.eps)  # so that var + eps is 1
     norm.weight.fill_(1)
     norm.bias.copy_(bias)

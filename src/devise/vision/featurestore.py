@@ -77,14 +77,13 @@ def feature_store(
     *,
     on_progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
-    workers: int | None = None,
     most_broken: float = BROKEN_SHARE,
     more: Sequence[str] = (),
 ) -> FeatureStore:
     """Open the store of these samples in `folder`, under its key; complete or create it if needed.
 
     weights: the file that `backbone` was made of. on_progress: samples done and samples in all. on_problem: called
-    with one line per broken sample. workers: as for `extract`. more: facts that the features depend on too.
+    with one line per broken sample. more: facts that the features depend on too.
     most_broken: TrainingError if a higher share of the samples is broken, or if another process makes the same store.
     Above the default, what was broken is tried again each time: a disk may have failed, not the photo.
     """
@@ -92,7 +91,7 @@ def feature_store(
     path = folder / key[:16]
     if not (path / _INDEX).exists() or (most_broken > BROKEN_SHARE and open_store(path).broken):
         with sole_writer(path, TrainingError):
-            _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, workers, most_broken)
+            _fill(path, samples, backbone, on_progress or _silent, on_problem or _silent, most_broken)
             _finish(path, key, sha256(weights).hexdigest(), samples, backbone.dim)
     store = open_store(path)
     if store.key != key:
@@ -169,7 +168,6 @@ def _fill(
     backbone: Backbone,
     on_progress: Callable[[int, int], None],
     on_problem: Callable[[str], None],
-    workers: int | None,
     most_broken: float,
 ) -> None:
     """Compute the features of all samples that have none yet."""
@@ -184,7 +182,7 @@ def _fill(
     done = len(samples) - len(todo)
     with (path / _FEATURES).open("r+b" if (path / _FEATURES).exists() else "w+b") as file:
         file.truncate(len(samples) * backbone.dim * 4)
-        results = extract(samples.sources(todo), backbone, workers=workers)
+        results = extract(samples.sources(todo), backbone)
         waiting = iter(todo)
         while block := list(islice(waiting, _BLOCK)):
             notes = []

@@ -54,7 +54,7 @@ IGNORE_FILE = ".deviseignore"
 
 _MOST_RULES = 1 << 20  # bytes of a file of patterns
 _Rules: TypeAlias = "tuple[tuple[Path, pathspec.GitIgnoreSpec], ...]"
-"""Folders and the patterns that hold below them, the outermost first."""
+"""Folders and the patterns that apply below them, the outermost first."""
 
 _PACKED = (
     ".tgz",

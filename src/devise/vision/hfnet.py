@@ -41,7 +41,7 @@ def hf_classifier(folder: Path) -> tuple[nn.Module, str, dict[str, str]]:
 def hf_model(folder: Path, reader: str, what: str) -> tuple[Any, dict[str, Any]]:
     """Return the model in a folder and its configuration. reader: the class of transformers; what: a model of it.
 
-    UsageError if the folder is no such model with safetensors weights that fit it.
+    UsageError if the folder is not such a model with safetensors weights that fit it.
     """
     config = json_of(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
@@ -57,7 +57,7 @@ def hf_model(folder: Path, reader: str, what: str) -> tuple[Any, dict[str, Any]]
             use_safetensors=True,
             output_loading_info=True,
             attn_implementation="eager",
-            ignore_mismatched_sizes=True,  # told below, in one line
+            ignore_mismatched_sizes=True,  # reported below, in one line
         )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())

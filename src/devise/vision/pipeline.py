@@ -139,8 +139,8 @@ def extract(
     regions: reads parts of each picture too.
     workers: threads, each of which takes a picture all the way from file to features; None means one more
         than there are cores, so that a core has a picture to decode while another waits for the network.
-    ahead: pictures per worker that are read before the first result is fetched; memory holds no more, however many the
-        sources. A higher number keeps the workers busy while the caller does other work.
+    ahead: pictures per worker that are read before the first result is fetched; there are never more in memory. A
+        higher number keeps the workers busy while the caller does other work.
     joined: makes one row of the features of a video's frames.
     Stopping early (a break, Ctrl-C) waits for no further picture.
     """

@@ -109,7 +109,7 @@ def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[P
 
     The mean cuts what is rare off, which leaves finer steps to what is common. The bounds of the pixels are those of
     bytes, so that rounding loses nothing of them. The shift of a convolution is what its rounded weights lack of the
-    others times the mean of what it reads, channel by channel: the mean of its output stays, but for the margins (the
+    others times the mean of what it reads, channel by channel: the mean of its output stays, except at the margins (the
     bias correction of Nagel et al. 2019, section 4.2). UsageError if there is no picture.
     """
     core = import_openvino().Core()
@@ -244,7 +244,7 @@ def _most(weight: Weight, *, narrow: bool) -> Weight:
     input channels, as its kernels store them; in a larger one any two, because its kernels differ. A depthwise one
     is left as it is: each of its products is added in 32 bits, also there.
     """
-    outer = weight.shape[: weight.ndim - 3]  # out, or groups and out; behind them in, k, k
+    outer = weight.shape[: weight.ndim - 3]  # out, or groups and out; after them in, k, k
     flat = weight.reshape(*outer, -1)
     if not narrow or (weight.ndim == 5 and weight.shape[1:3] == (1, 1)):
         greatest = np.abs(flat).max(axis=-1)

@@ -61,7 +61,7 @@ class FeatureMaps:
         self.preprocessing = preprocessing
         try:
             whole = openvino.Model([_map_of(network)], network.get_parameters(), "map")
-            whole.reshape([1, 3, -1, -1])
+            whole.reshape([1, 3, -1, -1])  # any height and width: the map is of the whole picture, not of a crop
             self._compiled = core.compile_model(whole, "CPU", openvino_settings(ON_CPU, streams, None))
         except RuntimeError:
             raise _unfit() from None

@@ -37,7 +37,7 @@ class Samples:
     files: containing the photos. file: which of `files`. offset, size: position in it, in bytes; offset -1 is the whole
     file. names: of the photos, for people. truth: which of the sorted `class_names` each shows.
     broken: photos that are missing or have no class, one line each: broken samples without an entry.
-    skipped: number of files left out as not pictures by their names. stray: of files beside the class folders.
+    skipped: number of files left out as not pictures by their names. stray: of files next to the class folders.
     empty: class folders without a photo.
     """
 

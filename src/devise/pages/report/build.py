@@ -22,7 +22,7 @@ from devise.pages.report.content import (
     Curve,
     Fact,
     GuessLine,
-    Hedging,
+    HedgingResult,
     PhotoCard,
     Side,
     Step,
@@ -133,7 +133,7 @@ class ReportInput:
     ranks: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
     competing: Competing = "both"
-    hedging: tuple[tuple[str, Hedging], ...] = ()
+    hedging: tuple[tuple[str, HedgingResult], ...] = ()
     trails: Mapping[str, Sequence[Sequence[tuple[str, float]]]] = field(default_factory=dict)
 
     def first(self, scorer: str) -> tuple[str, ...]:
@@ -247,7 +247,6 @@ def _card(
         measured.photos[place],
         _picture(path),
         synset.name,
-        truth,
         synset.definition,
         truth in measured.trained or not names.mixed,
         tuple(sides),

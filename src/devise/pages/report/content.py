@@ -22,7 +22,7 @@ __all__ = [
     "Curve",
     "Fact",
     "GuessLine",
-    "Hedging",
+    "HedgingResult",
     "PhotoCard",
     "ReliabilityBin",
     "Results",
@@ -103,7 +103,7 @@ class Step:
 class Side:
     """One scorer's guesses for a photo, best first.
 
-    rank: of the true label, counted from 1; None where unknown. trail: names that are likelier right than wrong.
+    rank: of the true label, counted from 1; None where unknown. trail: names that are more likely right than wrong.
     """
 
     title: str
@@ -119,7 +119,6 @@ class PhotoCard:
     name: str
     picture: str
     truth: str
-    truth_id: str
     gloss: str
     seen: bool
     sides: tuple[Side, ...]
@@ -166,7 +165,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Hedging:
+class HedgingResult:
     """Accuracy against information of a scorer's wider names, and the area under that curve."""
 
     curve: HedgingCurve
@@ -201,7 +200,7 @@ class Content:
     rules: tuple[str, ...]
     missing: int = 0
     competing: Competing = "both"
-    hedging: tuple[tuple[str, Hedging], ...] = ()
+    hedging: tuple[tuple[str, HedgingResult], ...] = ()
 
 
 _NONE = Measured(None)

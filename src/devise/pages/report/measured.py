@@ -16,13 +16,12 @@ from devise.pages.report.build import ReportInput
 from devise.pages.report.content import (
     Calibration,
     Competing,
-    Hedging,
+    HedgingResult,
     ReliabilityBin,
     Results,
     measure_tables,
     measures_csv,
 )
-from devise.taxonomy.correct_sets import CorrectSets
 from devise.taxonomy.wordnet import Taxonomy
 
 __all__ = ["finder", "measured_of"]
@@ -31,14 +30,14 @@ _INTERVALS = "95 % bootstrap percentiles with a fixed seed, over photos, and ove
 _RULES = ("label_policy", "valid_labels", "absent_truth", "ties")
 
 
-def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None = None) -> ReportInput:
+def measured_of(record: Record, taxonomy: Taxonomy) -> ReportInput:
     """Compute the metrics of an evaluation, as `devise evaluate` and `devise compare` do.
 
-    correct: as in `rate_rankings`. RecordError if the record was made by other rules or with another is-a graph,
-    TaxonomyError if the taxonomy lacks a label of the record.
+    RecordError if the record was made by other rules or with another is-a graph, TaxonomyError if the taxonomy lacks a
+    label of the record.
     """
     check_graph(record, taxonomy)
-    rated = rate_record(record, taxonomy, correct)
+    rated = rate_record(record, taxonomy)
     table, summary = rated.table(), summarise(record, taxonomy, rates=rated)
     results = Results(table, summary, rated.generalised(record.trained_images))
     rates = table.settings.measures
@@ -66,7 +65,7 @@ def measured_of(record: Record, taxonomy: Taxonomy, correct: CorrectSets | None 
         rules=tuple(_rules(record, table)),
         competing=_competing(record.candidates, trained),
         hedging=tuple(
-            (name, Hedging(curve, summary.measures[name].get("hedging area", statistics.Measured(None))))
+            (name, HedgingResult(curve, summary.measures[name].get("hedging area", statistics.Measured(None))))
             for name, curve in summary.hedging.items()
         ),
         trails=_trails(record),

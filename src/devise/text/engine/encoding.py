@@ -18,7 +18,7 @@ ENCODED_NUMBERS = "text.int32"
 """The file of the numbers."""
 
 SENTENCE_END = -1
-"""Stands in encoded text behind each sentence."""
+"""Follows each sentence in encoded text."""
 
 LONGEST_SENTENCE = 10_000
 """Tokens after which a sentence is cut, so that blocks stay small."""
@@ -37,7 +37,7 @@ class EncodedText:
     words, counts: those that are kept. tokens: of the whole text.
     rare_tokens: how many of them are words that are not kept. forgotten: of these, those whose word was dropped
         while counting because there were too many different words; a word's count may lack as many.
-    path: the numbers as int32, SENTENCE_END behind each sentence. blocks: where each block begins in it, and the
+    path: the numbers as int32, SENTENCE_END after each sentence. blocks: where each block begins in it, and the
         end. read: tokens of the text up to there, rare ones too.
     """
 
@@ -74,7 +74,7 @@ def encode(
 
     on_tokens: called with the tokens so far, every 100,000 and at the end. most_types: of more different words the
     rarest are dropped while counting, so that memory does not grow with the text; they are counted as forgotten.
-    TextError if no word stands `min_count` times.
+    TextError if no word occurs `min_count` times.
     """
     # Words are numbered as they come, written, and renumbered by frequency: the text itself is read only once.
     draft, path = folder / "draft.int32", folder / ENCODED_NUMBERS

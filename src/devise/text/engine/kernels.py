@@ -142,12 +142,12 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
     ):
         """Train on a block; return kept words, updates, pairs with a loss, and their losses.
 
-        tokens: int32, SENTENCE_END behind each sentence. seed, epoch, block: where chance begins. alpha: the step at
+        tokens: int32, SENTENCE_END after each sentence. seed, epoch, block: where chance begins. alpha: the step at
         the first token; it falls by `fall` a token, down to `least`, and is set where a sentence begins. keep: float32
         [words], the share of its places that a word keeps. window: the most words on a side. inputs, outputs: rows
-        that begin at multiples of 64 bytes, moved in place; numbers behind the first `dim`, a multiple of 16, are not
+        that begin at multiples of 64 bytes, moved in place; numbers after the first `dim`, a multiple of 16, are not
         touched. starts, nodes, path_labels: of `Paths`. noise: int64 [words], running sums of the shares of noise
-        words, times 2^31. negative: noise words of a centre word; their rows stand behind those of the nodes.
+        words, times 2^31. negative: noise words of a centre word; their rows are after those of the nodes.
         """
         _ = code  # numba's cache looks at this source alone, and the tiles are another file
         state = _block_state(seed, epoch, block)

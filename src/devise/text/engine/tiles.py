@@ -156,7 +156,7 @@ def _move(
 ) -> None:
     """Add to each context row the target rows times their steps, and to each target row the context rows times theirs.
 
-    Each row is read again before it is written, so that of a row that stands twice no move is lost.
+    Each row is read again before it is written, so that no move of a duplicate row is lost.
     """
     vector = ir.VectorType(_FLOAT, lanes)
     n = len(target)

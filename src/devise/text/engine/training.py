@@ -16,13 +16,12 @@ from devise.text.engine.encoding import EncodedText
 
 __all__ = [
     "BlockResult",
+    "Matrices",
     "Paths",
-    "Rows",
     "fresh_rows",
     "huffman_paths",
     "keep_shares",
     "noise_sums",
-    "output_rows",
     "padded",
     "train_blocks",
 ]
@@ -34,10 +33,10 @@ RowMatrix = Float32[np.ndarray, "_ padded"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Rows:
+class Matrices:
     """inputs: row w is the vector of word w. outputs: first the tree's nodes, then one per noise word.
 
-    Rows begin at multiples of 64 bytes, and behind the numbers of a vector stand zeros.
+    Matrices begin at multiples of 64 bytes, and zeros follow the numbers of a vector.
     """
 
     inputs: RowMatrix
@@ -54,14 +53,10 @@ def padded(dim: int) -> int:
     return -(-dim // _LINE) * _LINE
 
 
-def output_rows(words: int, config: SkipGramConfig) -> int:
-    """Return the number of output rows."""
-    return (words - 1) * config.hierarchical_softmax + words * (config.negative > 0)
-
-
-def fresh_rows(words: int, config: SkipGramConfig) -> Rows:
+def fresh_rows(words: int, config: SkipGramConfig) -> Matrices:
     """Make initial rows as word2vec: inputs uniform from -1 / (2 dim) to 1 / (2 dim), outputs 0."""
-    rows = Rows(_zeros(words, config.dim), _zeros(output_rows(words, config), config.dim), config.dim)
+    outputs = (words - 1) * config.hierarchical_softmax + words * (config.negative > 0)
+    rows = Matrices(_zeros(words, config.dim), _zeros(outputs, config.dim), config.dim)
     rng = np.random.default_rng(config.seed)
     for start in range(0, words, _AT_ONCE):
         part = rows.inputs[start : start + _AT_ONCE, : config.dim]
@@ -73,6 +68,7 @@ def _zeros(rows: int, dim: int) -> RowMatrix:
     """Allocate an odd number of cache lines per row, or rows would compete for the same cache sets."""
     stride = padded(dim)
     stride += _LINE * (stride // _LINE % 2 == 0)
+    # numpy aligns to 16 bytes: a line more is allocated, and the rows begin at its first multiple of 64.
     flat = np.zeros(rows * stride + _LINE, dtype=np.float32)
     skip = -flat.ctypes.data % 64 // 4
     return flat[skip : skip + rows * stride].reshape(rows, stride)
@@ -198,7 +194,7 @@ def noise_sums(counts: Int64[np.ndarray, "words"]) -> Int64[np.ndarray, "words"]
 
 def train_blocks(
     text: EncodedText,
-    rows: Rows,
+    rows: Matrices,
     config: SkipGramConfig,
     *,
     first: int = 0,
@@ -250,7 +246,7 @@ def _settled(pending: "deque[tuple[int, Future[BlockResult]]]", position: int) -
     return position
 
 
-def _trainer(text: EncodedText, rows: Rows, config: SkipGramConfig) -> Callable[[int, int], BlockResult]:
+def _trainer(text: EncodedText, rows: Matrices, config: SkipGramConfig) -> Callable[[int, int], BlockResult]:
     """What trains on block b of epoch e (both from 0)."""
     try:
         from devise.text.engine.kernels import train_block

@@ -10,7 +10,7 @@ from devise.errors import TaxonomyError
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy
 
-_SPEC = spec_from_file_location("tree_kernel", Path(__file__).parents[1] / "tools" / "tree_kernel.py")
+_SPEC = spec_from_file_location("tree_kernel", Path(__file__).parents[2] / "tools" / "tree_kernel.py")
 assert _SPEC is not None
 assert _SPEC.loader is not None
 _TOOL = module_from_spec(_SPEC)

@@ -103,7 +103,7 @@ def test_a_folder_that_is_not_there_to_write(folder: Path, tmp_path: Path):
         build(folder, tmp_path / "none" / "three.bin")
 
 
-def test_building_twice_gives_the_same_bytes(wordnet_folder: Path, tmp_path: Path, wordnet: Taxonomy):
+def test_building_twice_gives_the_same_bytes(wordnet_folder: Path, tmp_path: Path):
     """Two processes whose sets and dicts of strings are not in the same order."""
     command = [sys.executable, "-m", "tools.pack_wordnet", str(wordnet_folder), "--out"]
     root = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from devise import ranking as exact
 from devise.errors import UsageError, VectorsError
-from devise.ranking import Matches, nearest, ranks, top_k
+from devise.ranking import Matches, average_ranks, nearest, ranks, skewness, spearman, top_k
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 400))
 
@@ -154,3 +154,38 @@ def test_memory_of_a_block_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_examples_in_the_docstrings() -> None:
     failed, tried = doctest.testmod(exact, extraglobs={"np": np})
     assert (failed, tried > 0) == (0, True)
+
+
+NUMBERS = st.lists(st.integers(-5, 5), min_size=2, max_size=30)
+
+
+def test_by_hand():
+    # ranks 1 2 3 4 and 2 1 4 3: 1 - 6 * 4 / (4 * 15) = 0.6
+    assert spearman(np.array([1, 2, 3, 4]), np.array([20, 10, 40, 30])) == pytest.approx(0.6)
+    # N = 0 0 0 4: mean 1, third moment (3 * -1 + 27) / 4 = 6, variance 3
+    assert skewness(np.array([0, 0, 0, 4])) == pytest.approx(6 / 3**1.5)
+    assert skewness(np.array([2, 2])) == 0
+
+
+@given(NUMBERS)
+def test_ranks_are_places(values: list[int]):
+    wanted = [sum(o < v for o in values) + (sum(o == v for o in values) + 1) / 2 for v in values]
+    assert average_ranks(np.array(values)).tolist() == wanted
+
+
+@given(NUMBERS, st.randoms(use_true_random=False))
+def test_as_scipy(values: list[int], random):
+    stats = pytest.importorskip("scipy.stats")
+    other = [random.randint(-3, 3) for _ in values]
+    if len(set(values)) < 2 or len(set(other)) < 2:
+        assert spearman(np.array(values), np.array(other)) is None
+        return
+    assert spearman(np.array(values), np.array(other)) == pytest.approx(stats.spearmanr(values, other)[0], abs=1e-12)
+    assert skewness(np.array(values)) == pytest.approx(float(stats.skew(values)), abs=1e-9)
+
+
+def test_too_few():
+    assert spearman(np.array([1]), np.array([1])) is None
+    assert spearman(np.array([]), np.array([])) is None
+    with pytest.raises(UsageError, match="at least 1 value"):
+        skewness(np.array([]))

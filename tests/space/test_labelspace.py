@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from devise.errors import LabelError
 from devise.labels import Label, LabelSet
-from devise.space.labelspace import LabelSpace, centre_of, placed, unit_rows
+from devise.space.labelspace import DeferredSpace, LabelSpace, centre_of, placed, unit_rows
 
 ROWS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 4)), elements=st.floats(-8, 8, width=16))
 
@@ -100,3 +101,42 @@ def test_placed_trained_labels_cancel_when_they_are_as_long():
     # Two opposite points remain of two labels: what they share is gone.
     vectors = np.array([[0.6, 0.8], [0.6, -0.8]], np.float32)
     np.testing.assert_allclose(placed(vectors, centre_of(vectors)), [[0, 1], [0, -1]], atol=1e-7)
+
+
+Derive = Callable[[LabelSpace], LabelSpace]
+VECTORS = np.array([[1, 0], [0, 1], [0, 0], [0.6, 0.8]], dtype=np.float32)
+
+
+def lettered(names: str) -> LabelSet:
+    return LabelSet(Label(name, name, "", True, "term") for name in names)
+
+
+OTHER = LabelSpace(lettered("xy"), np.array([[0, 0], [-1, 0]], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("derive", "by_hand"),
+    [
+        (lambda space: space.subset([3, 0]), VECTORS[[3, 0]]),
+        (lambda space: space.subset([]), VECTORS[:0]),
+        (lambda space: space.joined(OTHER), np.concatenate([VECTORS, OTHER.vectors])),
+        (lambda space: OTHER.joined(space).subset([5, 1, 2]), np.array([[0.6, 0.8], [-1, 0], [1, 0]], np.float32)),
+        (lambda space: space.named(lettered("pqrs")), VECTORS),
+    ],
+)
+def test_derived_spaces(derive: Derive, by_hand: np.ndarray):
+    read: list[int] = []
+
+    def rows(positions: np.ndarray) -> np.ndarray:
+        read.extend(positions.tolist())
+        return VECTORS[positions]
+
+    made = derive(DeferredSpace(lettered("abcd"), rows))
+    assert not read
+    assert len(made.labels) == len(by_hand)
+    for place, vector in enumerate(by_hand):
+        np.testing.assert_array_equal(made.rows(np.array([place])), [vector])
+    assert len(read) <= len(by_hand)  # no row but the requested ones
+    np.testing.assert_array_equal(made.vectors, by_hand)
+    np.testing.assert_array_equal(made.without_vector, np.flatnonzero(~by_hand.any(axis=1)))
+    np.testing.assert_array_equal(derive(LabelSpace(lettered("abcd"), VECTORS)).vectors, by_hand)

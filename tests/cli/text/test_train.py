@@ -1,30 +1,18 @@
 import json
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from commandline import Run
 
-from devise.cli.app import main
 from devise.text.vectorfiles import read_vectors
 
 pytest.importorskip("numba")
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def text(capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as stop:
-            main(["text", *map(str, arguments)])
-        written = capsys.readouterr()
-        return Done(int(stop.value.code or 0), written.out, written.err)
-
-    return run
+def text(run: Run) -> Run:
+    return partial(run, "text")
 
 
 @pytest.fixture

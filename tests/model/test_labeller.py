@@ -2,11 +2,13 @@ import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from devise.model.parts import ModelParts
 from devise.model.scorers import METHODS, Method, label_prior, photo_space
 from devise.model.typed import TypedLabel
 from devise.space.labelspace import LabelSpace
+from devise.vision.pipeline import cores
 
 RED, GREEN, BLUE, GREY = (250, 20, 40), (10, 240, 60), (5, 90, 250), (120, 130, 127)
 COLOURS = (RED, GREEN, BLUE, GREY)
@@ -374,7 +377,7 @@ def cat() -> np.ndarray:
     return np.asarray(pytest.importorskip("skimage.data").chelsea())
 
 
-def test_the_packaged_model_knows_a_cat(packaged: Model, cat: np.ndarray):
+def test_the_packaged_knows_a_cat(packaged: Model, cat: np.ndarray):
     felines = packaged.parts.taxonomy.subtree("n02120997")
     for method in METHODS:
         answer = packaged.label(cat, method=method, top=5, explain=True)
@@ -385,14 +388,14 @@ def test_the_packaged_model_knows_a_cat(packaged: Model, cat: np.ndarray):
         assert all(guess.label.gloss for guess in answer.guesses)
 
 
-def test_the_packaged_models_shares_add_up_to_one(packaged: Model, cat: np.ndarray):
+def test_the_packageds_shares_add_up_to_one(packaged: Model, cat: np.ndarray):
     for method in METHODS:
         answer = packaged.label(cat, method=method, top=1000, candidates="seen")
         assert math.fsum(guess.score for guess in answer.guesses) == pytest.approx(1, abs=1e-4)
         assert len({guess.label.id for guess in answer.guesses}) == 1000
 
 
-def test_the_packaged_model_embeds_at_unit_length_near_what_it_names(packaged: Model, cat: np.ndarray):
+def test_the_packaged_embeds_at_unit_length_near_what_it_names(packaged: Model, cat: np.ndarray):
     query = packaged.embed(cat)
     assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
     space = photo_space(packaged.parts, packaged.parts.space)
@@ -404,7 +407,7 @@ def test_the_packaged_model_embeds_at_unit_length_near_what_it_names(packaged: M
     assert space.labels[int(unseen[scores[unseen].argmax()])].id == answer.guesses[0].label.id
 
 
-def test_the_packaged_model_takes_a_label_of_ones_own(packaged: Model, cat: np.ndarray):
+def test_the_packaged_takes_a_label_of_ones_own(packaged: Model, cat: np.ndarray):
     answer = packaged.label(cat, top=2, candidates="typed", labels="moggy: a cat of no breed; brick: a block of clay")
     assert [guess.label.id for guess in answer.guesses] == ["user:moggy", "user:brick"]
 
@@ -436,3 +439,37 @@ def test_labels_that_all_lack_a_place_are_told(packaged: Model, cat: np.ndarray)
     for asked in ({"under": "cat"}, {"labels": "cat: n02121620", "candidates": "typed"}):
         with pytest.raises(LabelError, match="no candidate has a vector"):
             model.label(cat, method="kernel", **asked)
+
+
+def model_of(parts: Any) -> Model:
+    """A model of parts that only compile."""
+    model = Model.__new__(Model)
+    model.parts = parts
+    model._backbone = None
+    model._lock = threading.Lock()
+    return model
+
+
+def test_it_is_compiled_once_for_all_who_ask():
+    let_go, asked = threading.Event(), []
+
+    def compiled(*, streams: int) -> Any:
+        asked.append(streams)
+        assert let_go.wait(60)
+        return SimpleNamespace(preprocessing=None, dim=3, features=len)
+
+    model = model_of(SimpleNamespace(backbone=compiled))
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(model.backbone) for _ in range(2)]
+        let_go.set()
+        first, second = (future.result(60) for future in found)
+    assert first is second is model.backbone()
+    assert asked == [cores()]
+
+
+def test_what_went_wrong_is_told():
+    def broken(*, streams: int) -> Any:
+        raise BundleError("altered")
+
+    with pytest.raises(BundleError, match="altered"):
+        model_of(SimpleNamespace(backbone=broken)).backbone()
