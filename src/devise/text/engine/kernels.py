@@ -67,8 +67,8 @@ def _fraction(state):
 def _copied(shared, dim):
     """Copy the first rows, those of the most frequent words or nodes, for one thread; twice, the second for `_merge`.
 
-    A row that two threads move in turn goes from cache to cache, the root at every window. Copies take 0.91 of the core
-    time where the caches of two threads are near each other, and 0.52 where they are far (docs/skip-gram-engine.md).
+    A row that two threads move in turn goes from cache to cache, the root at every window. Copies take 0.90 to
+    0.96 of the core time where two cores are near each other, and 0.52 where they are far: docs/skip-gram-engine.md.
     """
     count, stride = min(_COPIED, len(shared)), shared.shape[1]
     flat = np.empty(count * stride + 16, dtype=np.float32)
