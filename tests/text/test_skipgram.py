@@ -1,5 +1,6 @@
 import hashlib
 import math
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -74,7 +75,7 @@ def test_one_thread_gives_the_same_bits_whatever_the_hash_seed(tmp_path: Path) -
     )
     tokens, output = tmp_path / "tokens.txt", tmp_path / "t.safetensors"
     tokens.write_text("".join(" ".join(sentence) + "\n" for sentence in TEXT))
-    environment = {"PYTHONHASHSEED": "12345", "PYTHONPATH": ":".join(sys.path)}
+    environment = os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", program, str(tokens), str(output)], check=True, env=environment)
     from devise.text.vectorfiles import read_vectors
 
