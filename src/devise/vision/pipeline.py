@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -71,8 +71,8 @@ class Windows:
 class Extracted:
     """The features of one picture, or its problem: exactly one of the two.
 
-    note: a harmless fault of its file, or "". decoding, network: seconds from its bytes to pixels of the right size,
-        and from those to features, on the wall of the thread that did it. windows: parts of it, if requested.
+    note: a harmless fault of its file, or "". decoding: core seconds from its file to the network's input. windows:
+        parts of it, if requested.
     """
 
     source: PictureSource
@@ -80,7 +80,6 @@ class Extracted:
     problem: str | None
     note: str = ""
     decoding: float = 0.0
-    network: float = 0.0
     windows: Windows | None = None
 
 
@@ -219,11 +218,11 @@ def _decoded(
             assert isinstance(source, Path), "a video is a file"
             assert len(members) == 1, "videos take one model"
             return Extracted(source, videos.features(source, frames, members[0]), None)
-        begun = perf_counter()
+        begun = thread_time()
         side = max(one.preprocessing.decode_side for one in members)
         pixels = read_picture(source, min_side=side, on_note=notes.append, on_size=lambda *size: sizes.append(size))
         planes = [one.preprocessing.apply(pixels)[None] for one in members]
-        return _Decoded(source, pixels if keep else None, planes, sizes[0], notes, perf_counter() - begun)
+        return _Decoded(source, pixels if keep else None, planes, sizes[0], notes, thread_time() - begun)
     except PictureError as error:
         problem = str(error)
     except MemoryError:
@@ -232,7 +231,7 @@ def _decoded(
 
 
 def _through(picture: _Decoded, members: Sequence[Backbone], regions: "FeatureMaps | None") -> Extracted:
-    begun, windows, notes = perf_counter(), None, picture.notes
+    windows, notes = None, picture.notes
     try:
         found = [one.features(plane)[0] for one, plane in zip(members, picture.planes, strict=True)]
         features = found[0] if len(found) == 1 else np.concatenate(found)
@@ -242,8 +241,7 @@ def _through(picture: _Decoded, members: Sequence[Backbone], regions: "FeatureMa
             notes = [*notes, *[why] * bool(why)]
     except MemoryError:
         return Extracted(picture.source, None, _TOO_LARGE)
-    took = perf_counter() - begun
-    return Extracted(picture.source, features, None, "; ".join(notes), picture.seconds, took, windows)
+    return Extracted(picture.source, features, None, "; ".join(notes), picture.seconds, windows)
 
 
 _one_at_a_time = threading.Lock()  # two that restore each other's limit would leave the lower one for ever
