@@ -66,8 +66,7 @@ def infer(request: Any, values: Any) -> None:
     """Run a request on the values of its one input; the first one of the process runs alone.
 
     The values are copied into the request's own tensor: a request that once copied and once shared its input broke
-    the heap (OpenVINO 2026.4). Without OpenVINO's table of input types around the copy, a photo takes 1 % less core
-    time and 4 % less time.
+    the heap (OpenVINO 2026.4). Without OpenVINO's own way to the copy, a run takes 1 % less core time.
 
     OpenVINO's Python layer fills a table at its first input, and two threads that do so together deadlock
     (one has the table's guard, the other the interpreter's lock; 2026.4).
