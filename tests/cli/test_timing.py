@@ -1,4 +1,5 @@
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,27 @@ from devise.vision.pipeline import Extracted
 
 
 def test_times_are_shared_out_by_photo(monkeypatch: pytest.MonkeyPatch):
-    now = [10.0]
-    monkeypatch.setattr(timing, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(timing, "cores", lambda: 2)
+    now = {"perf_counter": 10.0, "process_time": 0.7, "thread_time": 0.5}
+    for name in now:
+        monkeypatch.setattr(timing, name, partial(now.__getitem__, name))
     clock = timing.Timing()
-    now[0] = 11.0
+    now |= {"perf_counter": 11.0, "process_time": 2.0, "thread_time": 1.5}
     clock.started()
-    photo = Extracted(Path("a.jpg"), np.zeros(3, np.float32), None, "", 0.004, 0.040)
-    clock.add([photo, photo], waiting=1.0, scores=0.02)
-    clock.add([photo, Extracted(Path("b.jpg"), None, "empty")], waiting=0.9, scores=0.04)
-    now[0] = 13.0
+    photo = Extracted(Path("a.jpg"), np.zeros(3, np.float32), None, "", 0.004)
+    clock.add([photo, photo], scores=0.02)
+    clock.add([photo, Extracted(Path("b.jpg"), None, "empty")], scores=0.04)
+    now |= {"perf_counter": 13.0, "process_time": 5.2, "thread_time": 1.6}  # 3.2 core s, of which 0.1 in this thread
     assert list(clock.lines()) == [
         "timing: 4 photos in 3.0 s, of which the start took 1.0 s: 2.0 photos a second after it",
-        "timing: per photo, decoding 3.0 ms and network 30.0 ms in each of 3 threads; scores 15.0 ms and output "
-        "10.0 ms in another",
+        "timing: a photo takes 800.00 ms of core time: decoding 3.00 ms, network 772.00 ms, scores 15.00 ms, output "
+        "10.00 ms",
     ]
+
+
+def test_the_costs_of_a_run_add_up(label: Any, photo: Path):
+    whole, *costs = map(float, re.findall(r"([\d.]+) ms", label(photo, "--timing").err))
+    assert whole > 0
+    assert sum(costs) == pytest.approx(whole, abs=0.03)  # rounded to 0.01 each
 
 
 def test_a_run_without_photos_has_times():

@@ -26,7 +26,6 @@ from devise.vision.runtime import Device, Precision
 __all__ = ["Ensemble", "JoinedRun", "load_ensemble", "read_weights", "write_weights"]
 
 _FORMAT, _VERSION = "devise ensemble", 1
-_AHEAD = 12  # as in the labeller
 
 
 class Ensemble(Model):
@@ -71,7 +70,7 @@ class Ensemble(Model):
         if regions:
             raise UsageError("parts of pictures are named by one model: give one")
         sources = (Path(one) if isinstance(one, str | Path) else one for one in pictures)
-        return extract(sources, JoinedBackbones([one.backbone() for one in self.models]), ahead=_AHEAD)
+        return extract(sources, JoinedBackbones([one.backbone() for one in self.models]))
 
     def prepare(self) -> None:
         """Compile the networks in the background, one after the other."""

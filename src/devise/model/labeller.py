@@ -49,7 +49,6 @@ _NARROWER = 3  # narrower names of a hedge, where `top` is not given
 _BLOCK = 64  # pictures scored at once
 _IN_CONTEXT: tuple[Method, ...] = ("fused", "kernel")  # the methods measured with context
 _SURE = 0.7  # of names of regions, where `sure` is not given
-_AHEAD = 12  # pictures a worker may be ahead, so that it has work while a block is scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +232,7 @@ class Model:
         """Yield the features of each picture, in order; see `extract`. regions: those of its parts too."""
         sources = (Path(one) if isinstance(one, str | os.PathLike) else one for one in pictures)
         maps = self.feature_maps() if regions else None
-        return extract(sources, self.backbone(), regions=maps, ahead=_AHEAD, joined=self._joined)
+        return extract(sources, self.backbone(), regions=maps, joined=self._joined)
 
     def feature_maps(self) -> "FeatureMaps":
         """Return the network for parts of pictures, compiled at first use; UsageError if it has no feature map."""

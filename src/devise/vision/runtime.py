@@ -65,18 +65,26 @@ def leave_out_conversion() -> None:
 def infer(request: Any, values: Any) -> None:
     """Run a request on the values of its one input; the first one of the process runs alone.
 
-    The input is always copied: a request that once copied and once shared its input broke the heap
-    (OpenVINO 2026.4); the copy takes 0.1 ms of 20.
+    The values are copied into the request's own tensor: a request that once copied and once shared its input broke
+    the heap (OpenVINO 2026.4). Without OpenVINO's own way to the copy, a run takes 1 % less core time.
 
     OpenVINO's Python layer fills a table at its first input, and two threads that do so together deadlock
     (one has the table's guard, the other the interpreter's lock; 2026.4).
     """
     if _first_is_over.is_set():
-        request.infer({0: values}, share_inputs=False)
+        _infer(request, values)
         return
     with _first:
-        request.infer({0: values}, share_inputs=False)
+        _infer(request, values)
         _first_is_over.set()
+
+
+def _infer(request: Any, values: Any) -> None:
+    tensor = request.get_input_tensor(0)
+    if tuple(tensor.shape) != values.shape:  # a network for pictures of any size
+        tensor.shape = values.shape
+    tensor.data[:] = values
+    request.infer()
 
 
 @dataclass(frozen=True, slots=True)
