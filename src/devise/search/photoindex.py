@@ -324,9 +324,14 @@ class _Run:
     def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
         """Yield the bytes of photos that must go through the network; handle all others directly."""
         for found in find_pictures(
-            paths, on_skip=self._skip, exclude=self._exclude, on_exclude=self._leave_out, frames=self._frames
+            [Path(os.path.abspath(path)) for path in paths],
+            on_skip=self._skip,
+            exclude=self._exclude,
+            on_exclude=self._leave_out,
+            frames=self._frames,
+            last=self._known.__contains__,
         ):
-            path = os.path.abspath(found.path)
+            path = str(found.path)
             if path in self._seen:
                 continue
             if found.problem is not None:
