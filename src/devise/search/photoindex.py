@@ -90,11 +90,15 @@ def refresh_kept(
         store.keep(rows)
     if photos <= listed_above:
         return None
+    tops, listed = None, min(LISTED, len(rows))
     with suppress(PhotoIndexError):  # they are made again
-        kept = TopPhotos.read(index, len(model.labels), rows)
-        if kept is not None:
-            return kept
-    tops = TopPhotos.of(model.parts, rows, min(LISTED, len(rows)))
+        tops = TopPhotos.stored(index, len(model.labels))
+    if tops is None or tops.places.shape[1] != listed:
+        tops = TopPhotos.of(model.parts, rows, listed)
+    elif tops.is_of(rows):
+        return tops
+    else:
+        tops = tops.updated(model.parts, rows)
     tops.write(index)
     return tops
 
