@@ -235,8 +235,10 @@ def index_photos(
         finally:
             run.flush()
         run.forget(paths, emptied)
+        done = run.done
+        del run  # a merge knows all photos too: both would take twice the memory
         store.merge()
-    return run.done
+    return done
 
 
 class _Run:
