@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import typer
@@ -14,7 +13,7 @@ from devise.cli.progress import counting
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 from devise.model.labeller import LabelRequest, LabelRun, Model
-from devise.search.label_parts import Counts, chunks, done_in, is_done, label_chunk, writing_parts
+from devise.search.label_parts import Counts, chunks, done_in, label_chunk, writing_parts
 from devise.search.ray_job import ClusterJob, label_on_cluster
 from devise.taxonomy.languages import code_of
 from devise.vision.collections import find_items
@@ -79,8 +78,7 @@ def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> Counts:
     now = failed = 0
     with writing_parts(folder, model, run.request), counting() as advance:
         done = done_in(folder)
-        last = partial(is_done, done=done.names)
-        items = find_items(job.places, skipped.append, job.exclude, excluded.append, last)
+        items = find_items(job.places, skipped.append, job.exclude, excluded.append, done.names.__contains__)
         for chunk in chunks(items, done.names):
             for item, problem in label_chunk(run, chunk, folder, lambda _: advance(), tell):
                 problems.tell(f"{item.name}: {problem}")

@@ -22,7 +22,7 @@ from devise.vision.folders import Found
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHUNK", "Counts", "Done", "chunks", "done_in", "is_done", "label_chunk", "open_parts", "writing_parts"]
+__all__ = ["CHUNK", "Counts", "Done", "chunks", "done_in", "label_chunk", "open_parts", "writing_parts"]
 
 CHUNK = 256
 """Photos per part: a killed run loses at most this many per process, and labels them again."""
@@ -116,14 +116,9 @@ def done_in(folder: Path) -> Done:
     return Done(names, problems)
 
 
-def is_done(name: str, done: set[str]) -> bool:
-    """Return whether a photo is in the parts. done: the names in them."""
-    return text_name(name) in done
-
-
 def chunks(items: Iterable[Item], done: set[str], size: int = CHUNK) -> Iterator[tuple[Item, ...]]:
     """Yield the photos that are not done, in chunks."""
-    left = (item for item in items if not is_done(item.name, done))
+    left = (item for item in items if text_name(item.name) not in done)
     while chunk := tuple(islice(left, size)):
         yield chunk
 
