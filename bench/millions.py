@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -130,7 +130,7 @@ def search_figures(model: Model, index: Path, asked: Iterable[str]) -> list[Figu
     opened = time.perf_counter() - began
     tops = TopPhotos.read(index, len(model.labels), rows)
     assert tops is not None, "made before"
-    counting = _Counting(tops.fingerprint, tops.places, tops.scores)
+    counting = _Counting(**{one.name: getattr(tops, one.name) for one in fields(tops)})
     searches = {"listed": PhotoSearch(model, rows, counting, often=True), "all": PhotoSearch(model, rows, often=True)}
     wanted = [Wanted(parse_labels(word)) for word in asked]
     times: dict[str, list[float]] = {name: [] for name in searches}
