@@ -34,7 +34,7 @@ _WIDE = 32  # labels: a noun with more kinds has a list of its own, 700 of them
 _BLOCK = 512  # photos that are scored together; with all labels 80 MB
 _LABELS = 2048  # labels that one thread scores together: 4 MB of scores, which stay in the processor's cache
 _ROUNDING = 2e-4  # of logarithms of probabilities, far above that of 32 bits
-_MOST = 70.0  # of a logarithm of a probability, whose sums are then finite; those of a true index are below 1
+_MOST = 70.0  # of a logarithm of a probability, so that sums are finite; only a damaged index has such
 _NOBODY = -1  # where a list is shorter than others
 _KEYED = 1 << 14  # photos that get their keys together
 
