@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,6 +44,7 @@ _RESUME = 10.0  # seconds
 _OPEN = 1.0  # seconds
 _ALL_MS, _LISTED_MS, _SAME = 60.0, 10.0, 100.0
 _WORDS = ROOT / "tests" / "data" / "everyday_words.tsv"
+_CHANGED = 1000  # photos of an index that change before its update
 _SEED = 1000  # photos that the network sees
 _PARTS = {"label": "part-*.parquet", "index": "parts/part-*.parquet"}
 
@@ -129,7 +130,7 @@ def search_figures(model: Model, index: Path, asked: Iterable[str]) -> list[Figu
     opened = time.perf_counter() - began
     tops = TopPhotos.read(index, len(model.labels), rows)
     assert tops is not None, "made before"
-    counting = _Counting(tops.fingerprint, tops.places, tops.scores)
+    counting = _Counting(**{one.name: getattr(tops, one.name) for one in fields(tops)})
     searches = {"listed": PhotoSearch(model, rows, counting, often=True), "all": PhotoSearch(model, rows, often=True)}
     wanted = [Wanted(parse_labels(word)) for word in asked]
     times: dict[str, list[float]] = {name: [] for name in searches}
@@ -276,10 +277,28 @@ def _searched(work: Path, count: int) -> list[Figure]:
                 block = rows.taken(np.arange(start, min(start + 50_000, count)))
                 store.append(spread_rows(replace(block, facts=FactColumns.made(block.facts)), rng))
     began = time.perf_counter()
-    refresh_kept(model, index, count, min(count - 1, 200_000), min(count - 1, 20_000))
+    tops = refresh_kept(model, index, count, min(count - 1, 200_000), min(count - 1, 20_000))
     built = time.perf_counter() - began
+    assert tops is not None, "of so many photos"
     section = "The top photos of each label"
-    return [Figure(section, "made, if it was not there", built, "s"), *search_figures(model, index, words()[::5])]
+    changed = _changed(PhotoStore.opened(index).rows(), min(_CHANGED, count // 2))
+    began = time.perf_counter()
+    tops.updated(model.parts, changed)
+    updated = time.perf_counter() - began
+    return [
+        Figure(section, "made, if it was not there", built, "s"),
+        Figure(section, "updated after changes", updated, "s", note=f"{min(_CHANGED, count // 2):,} photos"),
+        *search_figures(model, index, words()[::5]),
+    ]
+
+
+def _changed(rows: Rows, count: int) -> Rows:
+    """The rows, of which the first ones have other content."""
+    other = spread_rows(rows.taken(np.arange(count)), np.random.default_rng(1), every=count)
+    found = {name: getattr(rows, name).copy() for name in ("vectors", "classes", "shares")}
+    for name, column in found.items():
+        column[:count] = getattr(other, name)
+    return replace(rows, **found)
 
 
 def _indexed(model: Model, work: Path, count: int) -> Rows:

@@ -344,6 +344,8 @@ def text_name(name: str) -> str:
     >>> text_name("a\\udcff.jpg"), exact_name(text_name("a\\udcff.jpg")) == "a\\udcff.jpg"
     ('a\\\\udcff.jpg', True)
     """
+    if name.isascii() and "\\" not in name:
+        return name
     return _NO_TEXT.sub(lambda found: f"\\u{ord(_BACKSLASH if found[0] == chr(92) else found[0]):04x}", name)
 
 

@@ -64,6 +64,6 @@ def test_a_few_photos(tmp_path: Path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr[-2000:]  # 1: a limit was missed
     figures = {figure["what"]: figure for figure in json.loads((work / "figures.json").read_text())["figures"]}
-    assert len(figures) >= 9
+    assert len(figures) >= 10
     assert figures["opened"]["note"] == "600 photos"
     assert figures["the same scores, rank by rank"]["value"] == 100

@@ -71,6 +71,15 @@ def test_a_second_run_does_what_is_new_only(small: Model, photos: Path, tmp_path
     assert max(Counter(row["photo"] for row in rows(tmp_path / "out")).values()) == 1
 
 
+def test_a_second_run_begins_with_what_is_new(small: Model, photos: Path, tmp_path: Path):
+    label_all(small, photos, tmp_path / "out")
+    done = done_in(tmp_path / "out").names
+    (photos / "00.png").write_bytes((photos / "0.png").read_bytes())
+    (photos / "9.png").write_bytes((photos / "0.png").read_bytes())
+    found = [Path(item.name).name for item in find_items([str(photos)], last=done.__contains__)]
+    assert found == ["00.png", "9.png", *(f"{number}.png" for number in range(9))]
+
+
 def test_a_chunk_done_twice_is_one_part(small: Model, photos: Path, tmp_path: Path):
     open_parts(tmp_path / "out", small, REQUEST)
     (chunk,) = chunks(find_items([str(photos)]), set(), 100)

@@ -107,6 +107,18 @@ def test_an_unchanged_folder_is_not_read_again(small: Model, photos: Path, index
     assert os.listdir(index / "parts") == parts
 
 
+def test_new_photos_are_read_before_known_ones(
+    small: Model, photos: Path, index: Path, network: list[object], monkeypatch: pytest.MonkeyPatch
+):
+    index_photos(small, [photos], index)
+    network.clear()
+    new = [save(photos / "b" / "y.png", 50), save(photos / "c" / "z.png", 51)]
+    save(photos / "a" / "0.png", 52)
+    monkeypatch.chdir(photos.parent)
+    assert counts(index_photos(small, [Path("photos")], index)) == {"new": 2, "changed": 1, "unchanged": 6}
+    assert network == [path.read_bytes() for path in (*new, photos / "a" / "0.png")]
+
+
 def test_equal_photos_in_a_renamed_folder_are_all_moved(small: Model, photos: Path, index: Path):
     for name in ("1", "2", "3"):
         save(photos / "same" / f"{name}.png", 30)

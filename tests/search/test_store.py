@@ -106,14 +106,15 @@ step = st.tuples(st.sampled_from(["put", "gone", "merge"]), st.lists(names, min_
 
 
 @settings(max_examples=30)
-@given(steps=st.lists(step, max_size=12))
+@given(steps=st.lists(step, max_size=12), merged=st.sampled_from([1, 3, 65_536]))
 def test_any_sequence_holds_what_a_dictionary_holds(
-    steps: list[tuple[str, list[str]]], tmp_path_factory: pytest.TempPathFactory
+    steps: list[tuple[str, list[str]]], merged: int, tmp_path_factory: pytest.TempPathFactory
 ):
     store = PhotoStore.created(tmp_path_factory.mktemp("store") / "i", HEADER)
     expected: dict[str, np.ndarray] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_module, "_MANY", 0)  # any part is one too many
+        patch.setattr(store_module, "_MERGED", merged)
         for number, (what, paths) in enumerate(steps):
             with store.writing():
                 if what == "put":
@@ -126,7 +127,7 @@ def test_any_sequence_holds_what_a_dictionary_holds(
                         expected.pop(f"/p/{name}", None)
                 else:
                     store.merge()
-                    assert len(store.parts()) <= 1
+                    assert len(store.parts()) <= -(-len(expected) // merged)
     rows = store.rows()
     assert [fact.path for fact in rows.facts] == sorted(expected)
     for fact, vector in zip(rows.facts, rows.vectors, strict=True):
@@ -141,6 +142,16 @@ def test_small_parts_are_merged_only_where_there_are_many(store: PhotoStore):
     assert len(store.parts()) == 1
     assert same(store.rows(), before)
     assert not store.merge()
+
+
+def test_a_merge_makes_parts_of_some_size(store: PhotoStore, monkeypatch: pytest.MonkeyPatch):
+    for number in range(33):
+        write(store, some_rows(f"{number:02d}", seed=number))
+    before = store.rows()
+    monkeypatch.setattr(store_module, "_MERGED", 10)
+    assert store.merge()
+    assert [len(store.read(part)) for part in store.parts()] == [10, 10, 10, 3]
+    assert same(store.rows(), before)
 
 
 @pytest.mark.parametrize("removed", range(5))

@@ -1,6 +1,7 @@
 import inspect
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,14 +73,14 @@ def test_links(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a/x.jpg", "b/y.jpg")
-    listdir = os.listdir
+    scandir = os.scandir
 
-    def refusing(path: str | Path) -> list[str]:
-        if Path(path).name == "a":
+    def refusing(path: Path) -> Iterator["os.DirEntry[str]"]:
+        if path.name == "a":
             raise PermissionError(13, "Permission denied")
-        return listdir(path)
+        return scandir(path)
 
-    monkeypatch.setattr(os, "listdir", refusing)
+    monkeypatch.setattr(os, "scandir", refusing)
     found = list(find_pictures([tmp_path]))
     assert names(tmp_path, found) == ["a", "b/y.jpg"]
     assert found[0].problem == "the folder cannot be read (Permission denied)"
@@ -95,9 +96,46 @@ def test_files_behind_a_locked_door_are_reported(tmp_path: Path, monkeypatch: py
         return stat(path, **options)
 
     monkeypatch.setattr(os, "stat", refusing)
-    for given in ([tmp_path], [tmp_path / "a.jpg", tmp_path / "b.jpg"]):
-        found = list(find_pictures(given))
-        assert [one.problem for one in found] == ["cannot be read (Permission denied)", None]
+    found = list(find_pictures([tmp_path / "a.jpg", tmp_path / "b.jpg"]))
+    assert [one.problem for one in found] == ["cannot be read (Permission denied)", None]
+
+
+def test_plain_files_of_a_folder_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.jpg", "b/c.jpg")
+    (tmp_path / "d.jpg").symlink_to(tmp_path / "a.jpg")
+    looked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: looked.append(Path(path).name) or stat(path, **options))
+    assert len(list(find_pictures([tmp_path]))) == 3
+    assert not {"a.jpg", "c.jpg"} & set(looked)
+    assert {"b", "d.jpg"} < set(looked)
+
+
+def test_what_is_asked_for_last_comes_last_and_nothing_else_changes(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b/c.jpg", "b/d.jpg", "b/e/f.jpg", "b.jpg/g.jpg", "h.jpg")
+    (tmp_path / "i").symlink_to(tmp_path / "b" / "e")
+    (tmp_path / "b" / "dead.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / IGNORE_FILE).write_text("h.*\n")
+    plain = list(find_pictures([tmp_path]))
+    paths = [str(one.path) for one in plain]
+    for late in ({tmp_path / "a.jpg"}, {tmp_path / "b" / "dead.jpg", tmp_path / "h.jpg"}, set(map(Path, paths)), set()):
+        found = list(find_pictures([tmp_path], last=lambda path, late=late: Path(path) in late))
+        is_late = [bool(late & {one.path, *one.path.parents}) for one in found]
+        assert is_late == sorted(is_late)
+        assert sorted(found, key=lambda one: paths.index(str(one.path))) == plain
+
+
+def test_what_comes_last_is_not_looked_at_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "real.jpg", "photos/z.jpg")
+    for name in "abc":
+        (tmp_path / "photos" / f"{name}.jpg").symlink_to(tmp_path / "real.jpg")
+    looked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: looked.append(Path(path).name) or stat(path, **options))
+    found = find_pictures([tmp_path / "photos"], last=lambda path: path.endswith(("a.jpg", "b.jpg")))
+    assert [next(found).path.name for _ in range(2)] == ["c.jpg", "z.jpg"]
+    assert not {"a.jpg", "b.jpg"} & set(looked)
+    assert [one.path.name for one in found] == ["a.jpg", "b.jpg"]
 
 
 def test_a_name_no_file_can_have() -> None:
@@ -124,8 +162,8 @@ def test_deeper_than_recursion(tmp_path: Path) -> None:
 def test_only_as_much_is_walked_as_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, *(f"{folder}/{file}.jpg" for folder in "abcdef" for file in "xyz"))
     listed: list[str] = []
-    listdir = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda path: listed.append(Path(path).name) or listdir(path))
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(Path(path).name) or scandir(path))
     found = find_pictures([tmp_path])
     assert next(found).path == tmp_path / "a" / "x.jpg"
     assert listed == [tmp_path.name, "a"]

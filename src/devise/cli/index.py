@@ -83,8 +83,8 @@ def index(
     print(f"{out}: {counted(done.photos, 'photo')}; {changes_of(done)}")
     tops = refresh_kept(loaded, out, done.photos, LISTED_ABOVE if listed_above is None else listed_above)
     if tops is not None:
-        labels, listed = tops.places.shape
-        print(f"the top {counted(listed, 'photo')} of each of {counted(labels, 'label')} kept for fast searches")
+        listed, labels = counted(tops.places.shape[1], "photo"), counted(len(loaded.labels), "label")
+        print(f"the top {listed} of each of {labels} kept for fast searches")
     for line in (
         *_stale_lines(done.stale, out),
         *skipped_lines(done.skipped, done.videos, live=video),

@@ -78,7 +78,8 @@ def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> Counts:
     now = failed = 0
     with writing_parts(folder, model, run.request), counting() as advance:
         done = done_in(folder)
-        for chunk in chunks(find_items(job.places, skipped.append, job.exclude, excluded.append), done.names):
+        items = find_items(job.places, skipped.append, job.exclude, excluded.append, done.names.__contains__)
+        for chunk in chunks(items, done.names):
             for item, problem in label_chunk(run, chunk, folder, lambda _: advance(), tell):
                 problems.tell(f"{item.name}: {problem}")
                 failed += 1

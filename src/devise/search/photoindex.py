@@ -90,11 +90,15 @@ def refresh_kept(
         store.keep(rows)
     if photos <= listed_above:
         return None
+    tops, listed = None, min(LISTED, len(rows))
     with suppress(PhotoIndexError):  # they are made again
-        kept = TopPhotos.read(index, len(model.labels), rows)
-        if kept is not None:
-            return kept
-    tops = TopPhotos.of(model.parts, rows, min(LISTED, len(rows)))
+        tops = TopPhotos.stored(index, len(model.labels))
+    if tops is None or tops.places.shape[1] != listed:
+        tops = TopPhotos.of(model.parts, rows, listed)
+    elif tops.is_of(rows):
+        return tops
+    else:
+        tops = tops.updated(model.parts, rows)
     tops.write(index)
     return tops
 
@@ -231,8 +235,10 @@ def index_photos(
         finally:
             run.flush()
         run.forget(paths, emptied)
+        done = run.done
+        del run  # a merge knows all photos too: both would take twice the memory
         store.merge()
-    return run.done
+    return done
 
 
 class _Run:
@@ -324,9 +330,14 @@ class _Run:
     def _to_read(self, paths: Sequence[Path]) -> Iterator[bytes | Found]:
         """Yield the bytes of photos that must go through the network; handle all others directly."""
         for found in find_pictures(
-            paths, on_skip=self._skip, exclude=self._exclude, on_exclude=self._leave_out, frames=self._frames
+            [Path(os.path.abspath(path)) for path in paths],
+            on_skip=self._skip,
+            exclude=self._exclude,
+            on_exclude=self._leave_out,
+            frames=self._frames,
+            last=self._known.__contains__,
         ):
-            path = os.path.abspath(found.path)
+            path = str(found.path)
             if path in self._seen:
                 continue
             if found.problem is not None:

@@ -59,6 +59,7 @@ _CONTENT = ("vector", "total", "label", "classes", "shares")
 _PART = re.compile(r"part-(\d{8,18})\.parquet")
 _SMALL = 8192  # rows; a part with fewer is merged with others when there are many
 _MANY = 32  # small parts that are left alone
+_MERGED = 1 << 16  # rows of a merged part: readers have the content of one part in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +276,9 @@ class PhotoStore:
         return replace(whole, facts=FactColumns.joined(columns).at(back))
 
     def merge(self) -> bool:
-        """Merge the current rows into one part if there are many small parts or outdated rows.
+        """Merge the current rows into few parts if there are many small parts or outdated rows.
 
-        A kill changes no photos: the new part is written first, then the old ones are removed, oldest first.
+        A kill changes no photos: the new parts are written first, then the old ones are removed, oldest first.
         """
         parts = self.parts()
         known = self._known(parts)
@@ -285,8 +286,9 @@ class PhotoStore:
         small = sum(length < _SMALL for length in lengths.values())
         if small <= _MANY and sum(lengths.values()) <= 2 * len(known) + _SMALL:
             return False
-        if known:
-            self._write(parts[-1] + 1, (to_table(held) for part in parts if len(held := self._held(part, known))))
+        tables = (to_table(held) for part in parts if len(held := self._held(part, known)))
+        for number, together in enumerate(_together(tables), parts[-1] + 1):
+            self._write(number, together)
         for part in parts:
             self._file(part).unlink()
         return True
@@ -354,3 +356,15 @@ class PhotoStore:
                 f"{self._file(part)}: is damaged ({reason_of(error)}): remove this file and run devise index again, "
                 "which reads its photos again"
             ) from None
+
+
+def _together(tables: Iterable["pa.Table"]) -> Iterator[list["pa.Table"]]:
+    """Yield the tables in lists of `_MERGED` rows or a few more; the last list may have fewer."""
+    some: list[pa.Table] = []
+    for table in tables:
+        some.append(table)
+        if sum(map(len, some)) >= _MERGED:
+            yield some
+            some = []
+    if some:
+        yield some

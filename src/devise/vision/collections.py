@@ -39,18 +39,19 @@ def find_items(
     on_skip: Callable[[str], None] = lambda name: None,
     exclude: Sequence[str] = (),
     on_exclude: Callable[[Path], None] | None = None,
+    last: Callable[[str], bool] | None = None,
 ) -> Iterator[Item]:
     """Yield all photos of paths, folders, .tar shards and URLs, in a fixed order.
 
     Files that are not pictures by their names are passed to `on_skip`. A photo found twice counts once; of two
     members of a shard with the same name, the second gets the suffix "#2". UsageError for a URL that cannot be opened.
-    exclude, on_exclude: see `find_pictures`; members of shards are not excluded.
+    exclude, on_exclude, last: see `find_pictures`; they are of no effect on members of shards.
     """
     given: set[str] = set()
     places = tuple(places)
     once = len(places) == 1 and os.path.isdir(places[0])  # each file of a folder is found once: nothing to remember
     for place in places:
-        found = _in_url(place, on_skip) if "://" in place else _in_path(Path(place), on_skip, exclude, on_exclude)
+        found = _in_url(place, on_skip) if "://" in place else _in_path(Path(place), on_skip, exclude, on_exclude, last)
         for item in found:
             if once:
                 yield item
@@ -79,13 +80,17 @@ def item_bytes(item: Item) -> bytes:
 
 
 def _in_path(
-    path: Path, on_skip: Callable[[str], None], exclude: Sequence[str], on_exclude: Callable[[Path], None] | None
+    path: Path,
+    on_skip: Callable[[str], None],
+    exclude: Sequence[str],
+    on_exclude: Callable[[Path], None] | None,
+    last: Callable[[str], bool] | None,
 ) -> Iterator[Item]:
     if path.is_file() and (is_shard(path.name) or is_packed(path.name)):
         yield from _in_archive(str(path), on_skip)
         return
     others: list[Path] = []
-    for found in find_pictures([path], others.append, exclude=exclude, on_exclude=on_exclude):
+    for found in find_pictures([path], others.append, exclude=exclude, on_exclude=on_exclude, last=last):
         yield Item(str(found.path), str(found.path), problem=found.problem)
     for other in others:
         if is_shard(other.name) or is_packed(other.name):

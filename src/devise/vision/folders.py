@@ -3,8 +3,11 @@
 import os
 import re
 import stat
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import not_
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -53,6 +56,8 @@ IGNORE_FILE = ".deviseignore"
 """A file of patterns like .gitignore: what to leave out below its folder."""
 
 _MOST_RULES = 1 << 20  # bytes of a file of patterns
+_UNSURE = "\0"  # in no name, and before all letters: the order of the names stays
+_NONE: frozenset[str] = frozenset()
 _Rules: TypeAlias = "tuple[tuple[Path, pathspec.GitIgnoreSpec], ...]"
 """Folders and the patterns that apply below them, the outermost first."""
 
@@ -93,6 +98,7 @@ def find_pictures(
     exclude: Sequence[str] = (),
     on_exclude: Callable[[Path], None] | None = None,
     frames: int = 0,
+    last: Callable[[str], bool] | None = None,
 ) -> Iterator[Found]:
     """Yield given files, and pictures in folders and subfolders, sorted by name per folder.
 
@@ -108,6 +114,9 @@ def find_pictures(
 
     frames: yield videos too, with so many frames to read; 0 passes them over. A video in a folder that has the name of
     a photo there belongs to a live photo: it is passed over too.
+
+    last: whether a path in a folder comes after all others of the folder of `paths`; it is looked at only then. So an
+    update begins with what is new.
     """
     entered: set[tuple[int, int]] = set()
     patterns = _compiled(exclude, "--exclude") if exclude else None
@@ -116,7 +125,7 @@ def find_pictures(
         if os.path.isdir(path):
             fresh, empty = len(entered), True
             rules = () if patterns is None else ((path, patterns),)
-            for found in _walk(path, entered, on_skip, rules, on_exclude, frames):
+            for found in _walk(path, entered, on_skip, rules, on_exclude, frames, last):
                 empty = False
                 yield found
             if empty and len(entered) > fresh and on_empty is not None:
@@ -217,28 +226,38 @@ def _walk(
     rules: _Rules,
     on_exclude: Callable[[Path], None] | None,
     frames: int,
+    last: Callable[[str], bool] | None,
 ) -> Iterator[Found]:
     """Walk depth first, with an explicit stack: a tree may be deeper than Python's recursion."""
-    waiting: list[tuple[Iterator[Path], _Rules, frozenset[str]]] = [(iter([root]), rules, frozenset())]
+    waiting: deque[tuple[Path, Iterator[str], _Rules, frozenset[str]]] = deque([(root, iter([_UNSURE]), rules, _NONE)])
     while waiting:
-        listing, rules, photos = waiting[-1]
-        path = next(listing, None)
-        if path is None:
+        folder, names, rules, photos = waiting[-1]
+        name = next(names, None)
+        if name is None:
             waiting.pop()
             continue
-        is_folder, fault = _look(path)
-        if path is not root and _is_excluded(path, rules, is_folder=is_folder):
+        path = folder / name.removesuffix(_UNSURE)
+        is_folder, fault = _look(path) if name.endswith(_UNSURE) else (False, None)
+        if name != _UNSURE and _is_excluded(path, rules, is_folder=is_folder):
             if on_exclude is not None:
                 on_exclude(path)
         elif is_folder:
             try:
                 inside = _listing(path, entered)
-                named = frozenset(os.path.splitext(one)[0] for one in inside if frames and is_picture(one))
-                waiting.append((map(path.joinpath, inside), (*rules, *_own_rules(path)), named))
+                own = (*rules, *_own_rules(path))
             except OSError as error:
                 yield Found(path, f"the folder cannot be read ({error.strerror})")
+                continue
             except UsageError as error:
                 yield Found(path, f"left out: {error}")
+                continue
+            named = frozenset(os.path.splitext(one)[0] for one in inside if frames and is_picture(one.strip(_UNSURE)))
+            if last is not None:
+                start = os.path.join(path, "")
+                late = [last(start + one.removesuffix(_UNSURE)) for one in inside]
+                waiting.appendleft((path, iter(list(compress(inside, late))), own, named))
+                inside = list(compress(inside, map(not_, late)))
+            waiting.append((path, iter(inside), own, named))
         elif is_picture(path):
             yield _file(path, fault)
         elif frames and is_video(path) and not (path.suffix.lower() in _LIVE and path.stem in photos):
@@ -248,12 +267,20 @@ def _walk(
 
 
 def _listing(folder: Path, entered: set[tuple[int, int]]) -> list[str]:
-    """Return the sorted names in a folder: as paths, a million would take 400 MB."""
+    """Return the sorted names in a folder: as paths, a million would take 400 MB.
+
+    `_UNSURE` follows the name of what may be a folder; the system lists plain files as such, without a look at each.
+    """
     state = folder.stat()
     if (state.st_dev, state.st_ino) in entered:
         return []
     entered.add((state.st_dev, state.st_ino))
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    with os.scandir(folder) as entries:
+        return sorted(
+            one.name if one.is_file(follow_symlinks=False) else one.name + _UNSURE
+            for one in entries
+            if not one.name.startswith(".")
+        )
 
 
 def _own_rules(folder: Path) -> _Rules:
