@@ -31,7 +31,7 @@ __all__ = ["Box", "Extracted", "Windows", "cores", "extract", "one_thread"]
 
 _TOGETHER = 4  # pictures that a worker decodes before the network runs on them: 2 % less core time than one, 8 take 3 %
 _ALONE = 64  # pictures before a worker takes one more at a time
-_AHEAD = 12  # pictures per worker that are read before their results are fetched; memory holds no more
+_AHEAD = 12  # pictures per worker that are read before their results are fetched; no more are in memory
 _TOO_LARGE = "too large for the memory: make it smaller"
 
 
