@@ -45,11 +45,11 @@ _Listed = tuple[Int32[np.ndarray, "lists listed"], Float32[np.ndarray, "lists li
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TopPhotos:
+    """For each label of the model, and then for each noun with many kinds, the most probable photos.
+
+    fingerprint: of the rows whose positions these are. keys: see `_keys`; by them an update knows the photos again.
     places: positions of photos, then -1 where a list is shorter than others. scores: logarithms of probabilities, best
     first. No other photo has a higher score than the last one; the last of a shorter list belongs to no photo.
-    fingerprint: of the rows whose positions these are. keys: see `_keys`; by them an update knows the photos again.
-    places: positions of photos, and then -1 where a list is short. scores: logarithms of probabilities, best first; no
-    other photo has a higher one than the last, which behind a short list is that bound.
     members: the labels of the nouns with many kinds, one noun after the other, the widest first. ends: where each ends.
     """
 
