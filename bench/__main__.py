@@ -14,7 +14,7 @@ from bench.evaluation import measure_evaluation
 from bench.extraction import measure_extraction
 from bench.fast import measure_fast
 from bench.figures import Figure, table
-from bench.labelling import measure_candidates, measure_labelling
+from bench.labelling import measure_candidates, measure_labelling, measure_large
 from bench.machine import ROOT, facts, load
 from bench.memory import measure_memory
 from bench.photos import Photos, find_photos
@@ -36,6 +36,7 @@ class _Size:
 
     photos: int
     part: int
+    large: int
     rounds: int
     runs: int
     commands: int
@@ -49,6 +50,7 @@ class _Size:
 _FULL = _Size(
     photos=_PHOTOS,
     part=80,
+    large=24,
     rounds=12,
     runs=7,
     commands=5,
@@ -61,6 +63,7 @@ _FULL = _Size(
 _QUICK = _Size(
     photos=16,
     part=8,
+    large=2,
     rounds=1,
     runs=1,
     commands=1,
@@ -119,6 +122,7 @@ def _sections(
         "import": lambda: measure_import(runs=size.runs),
         "pieces": lambda: measure_pieces(photos, scratch, rounds=size.runs),
         "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
+        "large": lambda: measure_large(photos, scratch, rounds=size.rounds, count=size.large),
         "fast": lambda: measure_fast(photos, rounds=size.rounds, part=size.part, runs=size.runs),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
         "evaluation": lambda: measure_evaluation(images=size.images, naive=size.naive),
@@ -151,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
             "import",
             "pieces",
             "labelling",
+            "large",
             "candidates",
             "evaluation",
             "fast",
