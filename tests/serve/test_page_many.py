@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from devise.cli.forms import Csv
+from devise.cli.answers_output import Csv
 from devise.labels import Label
 from devise.model.answers import Answer, Guess, Hedge, Level
 from devise.model.labeller import load

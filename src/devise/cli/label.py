@@ -204,7 +204,7 @@ def label(
     """
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from devise.cli.forms import form_of
+    from devise.cli.answers_output import form_of
     from devise.cli.output import (
         IN_DOUBT,
         Tally,

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from devise.cli.forms import Form
+from devise.cli.answers_output import Form
 from devise.cli.progress import counting
 from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted

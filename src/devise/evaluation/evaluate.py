@@ -19,10 +19,10 @@ from devise.model.candidates import synset_space
 from devise.model.context import in_context, neighbours_of
 from devise.model.ensemble import Ensemble
 from devise.model.labeller import Model
-from devise.model.scorers import Row, make_scorer, rows_of, temperature_of
+from devise.model.methods import Row, make_scorer, rows_of, temperature_of
 from devise.ranking import TIE_RULE, top_k
-from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.labelspace import LabelSpace
+from devise.space.scorers import PlacingScorer, Scorer
 from devise.taxonomy.correct_sets import cached_correct_sets
 
 __all__ = [

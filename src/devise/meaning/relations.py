@@ -11,8 +11,8 @@ from devise.arrays import Float32, Int64
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
 from devise.meaning.senses import Asked, Sense, close_spellings
+from devise.model.methods import photo_space
 from devise.model.parts import ModelParts
-from devise.model.scorers import photo_space
 from devise.ranking import top_k
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.taxonomy.synsets import Synset

@@ -9,7 +9,7 @@ from devise.labels import Label
 from devise.model.answers import Answer, Guess, Standing
 from devise.model.candidates import choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model
-from devise.model.scorers import Method, rows_of
+from devise.model.methods import Method, rows_of
 from devise.model.typed import TypedLabel
 from devise.vision.decoding import data_uri
 from devise.vision.folders import Found

@@ -18,15 +18,15 @@ from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Explanation, Guess, Hedge, Regions, Standing, TrainedShare
 from devise.model.candidates import Candidates, choose_candidates
 from devise.model.context import answers_in_context
+from devise.model.methods import METHODS, KindScorer, Method, make_scorer, temperature_of
 from devise.model.parts import ModelParts
 from devise.model.rejection import JoinedRejection, Reject, Rejection
-from devise.model.scorers import METHODS, KindScorer, Method, make_scorer, temperature_of
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
-from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.evidence import Evidence, Probabilities
 from devise.space.kernel import kernel_queries, leans
 from devise.space.labelspace import unit_rows
+from devise.space.scorers import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from devise.errors import counted
 from devise.model.answers import Standing
 from devise.model.comparison import Added, PhotoRecord, Told
-from devise.model.scorers import Method
+from devise.model.methods import Method
 from devise.pages.frame import page
 
 __all__ = ["TITLES", "Gallery", "gallery_html", "typed_summary"]

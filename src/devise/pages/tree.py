@@ -9,7 +9,7 @@ from devise.errors import UsageError, counted
 from devise.labels import Label
 from devise.model.answers import Answer
 from devise.model.labeller import Model
-from devise.model.word_senses import Meanings
+from devise.model.sense_choice import Meanings
 from devise.pages.frame import percent, printable
 from devise.taxonomy.wordnet import Taxonomy
 

@@ -13,8 +13,8 @@ from devise.errors import PhotoIndexError, PictureError, UsageError, counted
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model, Picture
+from devise.model.methods import label_prior, photo_space
 from devise.model.rejection import Reject, log_expected
-from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.expression import Expression, parse_expression, understood

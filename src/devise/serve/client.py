@@ -8,8 +8,8 @@ import httpx
 from pydantic import BaseModel
 
 from devise.errors import DeviseError, PictureError, UsageError
+from devise.model.methods import Method
 from devise.model.rejection import Reject
-from devise.model.scorers import Method
 from devise.serve.schema import (
     Corrected,
     CorrectionAsked,

@@ -18,9 +18,9 @@ from devise.bundle.manifest import Provenance
 from devise.errors import LabelError, PictureError, TrainingError, UsageError, counted
 from devise.evaluation.photos import class_photos
 from devise.labels import Label, LabelSet
-from devise.space.embedding import random_space
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel, placed_by_label
+from devise.space.scorers import random_space
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.calibration import (

@@ -19,7 +19,11 @@ import numpy as np
 from devise.arrays import Bool, Float32, Float64, Int64, LabelVectors, Logits, Scores, Surgery, Truth
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
-from devise.space.embedding import (
+from devise.space.evidence import Classifier, Probabilities, log_sum_exp
+from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.labelspace import LabelSpace, centre_of, placed
+from devise.space.prior import Standing
+from devise.space.scorers import (
     ConseScorer,
     DeviseScorer,
     FirstChoice,
@@ -28,10 +32,6 @@ from devise.space.embedding import (
     StackingRule,
     log_odds,
 )
-from devise.space.evidence import Classifier, Probabilities, log_sum_exp
-from devise.space.kernel import KernelConfig, fit_kernel
-from devise.space.labelspace import LabelSpace, centre_of, placed
-from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.photofeatures import PhotoFeatures
 from devise.training.temperatures import TEMPERATURES

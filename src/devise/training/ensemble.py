@@ -13,7 +13,7 @@ from devise.errors import UsageError
 from devise.evaluation.photos import Listing, gather, list_photos
 from devise.model.ensemble import Ensemble, write_weights
 from devise.model.labeller import Model
-from devise.model.scorers import make_scorer, temperature_of
+from devise.model.methods import make_scorer, temperature_of
 from devise.space.evidence import log_sum_exp
 from devise.training.temperatures import best_temperature, spread
 

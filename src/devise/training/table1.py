@@ -21,8 +21,8 @@ from devise.errors import UsageError, counted
 from devise.evaluation.tables import CHANCE, EvaluationSettings, RankedIds, rate_rankings
 from devise.labels import Label, LabelSet
 from devise.ranking import TIE_RULE, top_k
-from devise.space.embedding import random_space
 from devise.space.label_vectors import LabelPolicy
+from devise.space.scorers import random_space
 from devise.tabletext import csv_text, markdown_table
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import map_classes
