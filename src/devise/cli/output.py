@@ -457,8 +457,8 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
     try:
         with counting(hidden=output.file.isatty()) as advance:
             for answer in answers:
-                if told := answer.problem or answer.note:
-                    tally.problems.tell(problem_line(answer.source, told))
+                if remark := answer.problem or answer.note:
+                    tally.problems.tell(problem_line(answer.source, remark))
                 output.write(form.one(answer))
                 tally.failed += answer.problem is not None
                 tally.labelled += answer.problem is None

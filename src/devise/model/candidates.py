@@ -168,11 +168,11 @@ def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
 def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candidates: str) -> UsageError:
     withheld = sum(one in below for one in parts.withheld) if candidates in _WITHHOLDING else 0
     if withheld:
-        told = (
+        message = (
             f"every label under {under!r} is withheld, {withheld:,} in all (docs/people.md): ask for all nouns to "
             "have them"
         )
-        return UsageError(told, hint="with --all-nouns")
+        return UsageError(message, hint="with --all-nouns")
     return UsageError(f"no candidate label is under {under!r}: give a wider name, or use all labels as candidates")
 
 

@@ -97,8 +97,8 @@ def choose_weights(
     )
     choice = EnsembleChoice(tuple(weights.tolist()), rows, len(truth), len(photos.listing.classes), photos.problems)
     kept = [{key: of for key, of in asdict(row).items() if key != "milliseconds"} for row in rows]  # equal every run
-    told = {"photos": choice.photos, "classes": choice.classes, "rows": kept}
-    write_weights(out, models, choice.weights, told)
+    facts = {"photos": choice.photos, "classes": choice.classes, "rows": kept}
+    write_weights(out, models, choice.weights, facts)
     return choice
 
 

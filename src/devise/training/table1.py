@@ -469,8 +469,8 @@ def _against_random(table: Table1) -> Iterator[str]:
     for row in table.rows:
         if not row.name.startswith("DeViSE") or row.dim not in random:
             continue
-        told = [measure for measure in MEASURES if measure.startswith("hp@") and measure in row.means]
-        below = [measure for measure in told if row.means[measure] <= random[row.dim][measure]]
+        measures = [measure for measure in MEASURES if measure.startswith("hp@") and measure in row.means]
+        below = [measure for measure in measures if row.means[measure] <= random[row.dim][measure]]
         found = f"not on {', '.join(below)}" if below else "on every hp@k"
         yield f"- {_row_name(row)} above random embeddings of its length: {found}"
 

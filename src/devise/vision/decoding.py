@@ -341,8 +341,8 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
             reason = (str(error).splitlines() or [""])[0]
             known = "not identified" not in reason
             if known or name in ("PNG", "GIF"):  # whose first bytes no other file has by chance
-                told = known and isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
-                return f"cut off or damaged ({reason if told else name})"
+                is_readable = known and isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
+                return f"cut off or damaged ({reason if is_readable else name})"
     begins_as = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ").lower()
     other = next((name for begin, name in _OTHERS if begins_as.startswith(begin)), None)
     if data[4:8] == b"ftyp":  # MP4, MOV and their family
