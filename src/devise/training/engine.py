@@ -233,7 +233,9 @@ class _Run:
         if last and not all(bool(torch.isfinite(tensor).all()) for tensor in self.task.module.parameters()):
             raise TrainingError(self._not_finite(batch, "weights are no longer finite"))
         if self.average is not None:
-            _blend(self.average, self.task.module.state_dict(), config.ema, batch.epoch * self.sampler.steps + batch.step)
+            _blend(
+                self.average, self.task.module.state_dict(), config.ema, batch.epoch * self.sampler.steps + batch.step
+            )
         return value
 
     def _not_finite(self, batch: Batch, what: str) -> str:
