@@ -36,7 +36,7 @@ done("import the commands")
 from devise.model.labeller import LabelRequest, load  # noqa: E402
 
 done("import the labeller")
-from devise.cli.forms import form_of  # noqa: E402
+from devise.cli.answers_output import form_of  # noqa: E402
 from devise.cli.output import Output, Tally, write_answers  # noqa: E402
 
 done("import the output")

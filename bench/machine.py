@@ -22,7 +22,7 @@ _WITHHELD = ("ONEDNN_MAX_CPU_ISA", "NUMBA_CPU_FEATURES", "OPENBLAS_CORETYPE", "A
 
 
 def facts(more: Sequence[str] = ()) -> dict[str, Any]:
-    """Plain values for JSON. more: packages whose versions are told too."""
+    """Plain values for JSON. more: packages whose versions are added too."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),

@@ -84,8 +84,8 @@ def _tables(runs: Sequence[dict[str, Any]]) -> str:
 
 def _row(what: str, figures: Sequence[Figure | None], judged: Sequence[bool]) -> str:
     limit = next((one for one in figures if one is not None and one.limit is not None), None)
-    told = "" if limit is None else f"{'at least' if limit.at_least else 'at most'} {_number(limit.limit or 0)}"
-    return f"| {what.strip()} | {' | '.join(map(_cell, figures, judged))} | {told} |"
+    bound = "" if limit is None else f"{'at least' if limit.at_least else 'at most'} {_number(limit.limit or 0)}"
+    return f"| {what.strip()} | {' | '.join(map(_cell, figures, judged))} | {bound} |"
 
 
 def _cell(figure: Figure | None, judged: bool) -> str:

@@ -107,8 +107,8 @@ class _Service:
         for line in self.process.stderr:
             if not line.startswith("{"):
                 continue
-            told = json.loads(line)
-            if told["level"] == "error" or (told.get("status", 0) >= 500 and told["status"] != 503):
+            entry = json.loads(line)
+            if entry["level"] == "error" or (entry.get("status", 0) >= 500 and entry["status"] != 503):
                 self._tally.fault(line.strip()[:500])
 
     def decoders(self) -> list[int]:
@@ -234,8 +234,8 @@ def _table(
         waited = sorted(tally.seconds[kind])
         times = [f"{waited[int(share * len(waited))]:.2f}" if waited else "" for share in (0.5, 0.99)]
         lines.append(f"| {'hostile: ' * (kind in hostile)}{kind} | {statuses} | {times[0]} | {times[1]} |")
-    told = [memory.start, memory.peak, memory.shares[-1], memory.idle, _bound()]
-    start, peak, end, idle, bound = (f"{value // 10**6:,} MB" for value in told)
+    sizes = [memory.start, memory.peak, memory.shares[-1], memory.idle, _bound()]
+    start, peak, end, idle, bound = (f"{value // 10**6:,} MB" for value in sizes)
     lines += [
         f"| memory of the service and its decoders | warm {start}, peak {peak}, end {end}, "
         f"{_IDLE:g} s later {idle}; bound {bound} | | |",

@@ -28,9 +28,9 @@ class PipelineScorer:
     def scores(self, pictures: Sequence[Image.Image], names: Sequence[str]) -> Any:
         """One row a picture, one column a name."""
         place = {name: column for column, name in enumerate(names)}
-        told = self._pipeline(list(pictures), candidate_labels=list(names), hypothesis_template=self._template)
+        results = self._pipeline(list(pictures), candidate_labels=list(names), hypothesis_template=self._template)
         scores = np.zeros((len(pictures), len(names)), dtype=np.float32)
-        for row, answers in enumerate(told):
+        for row, answers in enumerate(results):
             for answer in answers:
                 scores[row, place[answer["label"]]] = answer["score"]
         return scores

@@ -28,10 +28,10 @@ from devise.bundle.writer import write_bundle
 from devise.labels import Label, LabelSet
 from devise.model.labeller import Model, load
 from devise.model.parts import DEFAULT_BUNDLE
-from devise.space.embedding import random_space
 from devise.space.evidence import Classifier
 from devise.space.label_vectors import POLICIES, LabelComposer
 from devise.space.labelspace import CENTRE, centre_of, placed
+from devise.space.scorers import random_space
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.vectors import WordTable

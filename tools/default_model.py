@@ -38,11 +38,11 @@ from devise.errors import DeviseError, UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
 from devise.space import evidence
-from devise.space.embedding import random_space
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.label_vectors import POLICIES, composer_for
 from devise.space.labelspace import CENTRE, centre_of, placed
 from devise.space.prior import Prior, Standing
+from devise.space.scorers import random_space
 from devise.space.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.taxonomy.wordnet import PACKAGED_FILE, Taxonomy, default_taxonomy
 from devise.text.skipgram import SkipGramConfig

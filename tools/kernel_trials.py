@@ -18,10 +18,10 @@ from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import read_candidates
-from devise.space.embedding import ConseScorer, FusedScorer, KernelScorer
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, fit_kernel
 from devise.space.labelspace import LabelSpace
+from devise.space.scorers import ConseScorer, FusedScorer, KernelScorer
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training.calibration import left_out_folds
 from devise.training.photofeatures import photo_features

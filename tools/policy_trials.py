@@ -13,10 +13,10 @@ from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError, counted
 from devise.labels import LabelSet
-from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer
 from devise.space.evidence import Classifier
 from devise.space.label_vectors import POLICIES, LabelPolicy, composer_for
 from devise.space.labelspace import LabelSpace, centre_of, placed
+from devise.space.scorers import ConseScorer, DeviseScorer, FusedScorer
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.documents import SENSE_MARK

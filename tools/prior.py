@@ -181,7 +181,7 @@ def log_odds(facts: Facts, chosen: Bool[np.ndarray, "labels"], judged: Bool[np.n
     """Log odds of each label to be one that was chosen, up to a constant.
 
     chosen: the labels people chose. judged: those that the regression sees, chosen or not; the others, such as classes
-    left out for a test, are only told their odds.
+    left out for a test, get only their odds.
 
     Penalised likelihood (a ridge of 3 on standardised columns), by Newton's method. UsageError if no label of either
     kind is judged.

@@ -121,7 +121,7 @@ def terminal(folder: Path, scratch: Path) -> None:
 
 
 def digikam(folder: Path, scratch: Path) -> None:
-    """The tags that digiKam reads from the sidecars; it makes its database first, then it is told of the folder."""
+    """The tags that digiKam reads from the sidecars; it makes its database first, then it gets the folder."""
     base, home = scratch / "digikam", scratch / "home"
     (home / ".config").mkdir(parents=True)
     base.mkdir()

@@ -21,7 +21,7 @@ from devise.errors import DeviseError
 from devise.files import atomic_write
 from devise.model.candidates import choose_candidates
 from devise.model.labeller import Model, load
-from devise.model.scorers import photo_space
+from devise.model.methods import photo_space
 from devise.model.typed import TypedLabel
 from devise.search.photoindex import index_photos
 from devise.search.query import PhotoSearch, open_search

@@ -43,12 +43,12 @@ def unseen_answers() -> Answers:
     """For each photo, the best names of the softmax among its classes and of devise among the demo's nouns."""
     model = devise.load()
     nouns = "; ".join(SHEET.values())
-    told = []
+    answers = []
     for path in (path for name in UNSEEN for path in photos() if path.name == name):
         softmax = model.label(path, top=4, method="softmax")
         ours = model.label(path, top=4, labels=nouns, candidates="typed")
-        told.append({"photo": path.name, "softmax": _rows(softmax), "devise": _rows(ours)})
-    return told
+        answers.append({"photo": path.name, "softmax": _rows(softmax), "devise": _rows(ours)})
+    return answers
 
 
 def searched() -> Answers:
@@ -103,11 +103,11 @@ def _run(*arguments: str) -> str:
     return written.getvalue()
 
 
-def draw_unseen(told: Answers) -> Image.Image:
+def draw_unseen(answers: Answers) -> Image.Image:
     """One row a photo: the photo, what the softmax says, what devise says."""
     row = 214
-    page, draw = _page(GAP + len(told) * row)
-    for number, one in enumerate(told):
+    page, draw = _page(GAP + len(answers) * row)
+    for number, one in enumerate(answers):
         top = GAP + number * row
         _photo(page, one["photo"], GAP, top, 200, 190)
         _column(draw, 236, top, "Softmax, of its 1,000 classes", one["softmax"])
@@ -115,11 +115,11 @@ def draw_unseen(told: Answers) -> Image.Image:
     return page
 
 
-def draw_search(told: Answers) -> Image.Image:
+def draw_search(answers: Answers) -> Image.Image:
     """One column a word: the word, the photo found, its score."""
-    wide = (WIDTH - GAP) // len(told)
+    wide = (WIDTH - GAP) // len(answers)
     page, draw = _page(176)
-    for number, one in enumerate(told):
+    for number, one in enumerate(answers):
         x = GAP + number * wide
         _text(draw, x, 26, one["word"], INK, 15)
         _photo(page, one["photo"], x, 38, wide - GAP, 112)
@@ -127,11 +127,11 @@ def draw_search(told: Answers) -> Image.Image:
     return page
 
 
-def draw_regions(told: Answers) -> Image.Image:
+def draw_regions(answers: Answers) -> Image.Image:
     """The three photos with the boxes and their names."""
     page = _together()
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(20)
-    for one in told:
+    for one in answers:
         x, y, width, height = one["box"]
         draw.rectangle([x + 1, y + 1, x + width - 2, y + height - 2], outline="#ffd84d", width=3)
         text = f"{one['name']} {100 * one['share']:.0f} %"
@@ -146,8 +146,8 @@ def _column(draw: ImageDraw.ImageDraw, x: int, y: int, title: str, rows: Sequenc
         top = y + 28 + 40 * number
         _text(draw, x, top + 16, name, INK if seen else RUST, 15)
         wide = draw.textlength(name, font=ImageFont.load_default(15 * SCALE)) / SCALE
-        told = f"  {100 * score:.0f} %" + ("" if seen else ", unseen")
-        _text(draw, x + wide, top + 16, told, SOFT, 11)
+        remark = f"  {100 * score:.0f} %" + ("" if seen else ", unseen")
+        _text(draw, x + wide, top + 16, remark, SOFT, 11)
         for length, colour in ((270, LINE), (max(270 * score, 2), BLUE)):
             draw.rectangle([x * SCALE, (top + 23) * SCALE, (x + length) * SCALE, (top + 28) * SCALE], fill=colour)
 
@@ -176,9 +176,11 @@ def main() -> None:
         ("search", searched(), draw_search),
         ("regions", regions_found(), draw_regions),
     )
-    for name, told, draw in made:
-        written = json.dumps(told)
-        draw(told).save(PICTURES / f"{name}.jpg", quality=65, optimize=True, progressive=True, comment=written.encode())
+    for name, answers, draw in made:
+        written = json.dumps(answers)
+        draw(answers).save(
+            PICTURES / f"{name}.jpg", quality=65, optimize=True, progressive=True, comment=written.encode()
+        )
         print(f"{name}.jpg: {written}")
 
 

@@ -15,10 +15,10 @@ from devise.bundle.bundle import open_bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import DeviseError
 from devise.labels import LabelSet
-from devise.space.embedding import ConseScorer, FusedScorer, KernelScorer
 from devise.space.evidence import Classifier, log_sum_exp
 from devise.space.kernel import fit_kernel
 from devise.space.labelspace import LabelSpace
+from devise.space.scorers import ConseScorer, FusedScorer, KernelScorer
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training.calibration import left_out_folds
 from devise.training.photofeatures import photo_features

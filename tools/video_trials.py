@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 from devise.errors import DeviseError
 from devise.files import atomic_write
 from devise.model.labeller import Model, load, surest_frame
-from devise.model.scorers import make_scorer
+from devise.model.methods import make_scorer
 from devise.space.evidence import log_sum_exp
 from devise.tabletext import markdown_table
 from devise.vision.folders import find_pictures

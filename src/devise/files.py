@@ -245,8 +245,8 @@ def open_tensors(path: Path, framework: Literal["numpy", "pt"] = "numpy") -> Ite
 
 def reason_of(error: BaseException) -> str:
     """Return the reason for an error in one line of at most 120 characters."""
-    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (told.strip().splitlines() or [type(error).__name__])[0][:120]
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 @contextmanager

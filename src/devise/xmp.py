@@ -420,26 +420,26 @@ def _own_description(root: "etree._Element") -> "etree._Element":
 
 def _describe(root: "etree._Element", keywords: Sequence[Keyword]) -> bool:
     """Record id, probability and name of each keyword as one text, which all programs keep; whether that changed."""
-    told = [f"{one.id} {one.probability:.3f} {one.path[-1]}" for one in keywords]
-    if _agree(told, before := _values(root, _LABELS)):
+    records = [f"{one.id} {one.probability:.3f} {one.path[-1]}" for one in keywords]
+    if _agree(records, before := _values(root, _LABELS)):
         return False
     _remove(root, _LABELS, before)
-    _append(root, _LABELS, "Seq", told)
+    _append(root, _LABELS, "Seq", records)
     return True
 
 
-def _agree(told: Sequence[str], before: Sequence[str]) -> bool:
+def _agree(records: Sequence[str], before: Sequence[str]) -> bool:
     """Return whether two records of keywords differ in the last digit of a probability at most.
 
     Probabilities of two runs differ by 0.000001, as other photos are scored with them; a second run changes no file.
     """
-    return len(told) == len(before) and all(map(_is_near, told, before))
+    return len(records) == len(before) and all(map(_is_near, records, before))
 
 
-def _is_near(told: str, before: str) -> bool:
-    one, other = _RECORDED.fullmatch(told), _RECORDED.fullmatch(before)
+def _is_near(record: str, before: str) -> bool:
+    one, other = _RECORDED.fullmatch(record), _RECORDED.fullmatch(before)
     if one is None or other is None:
-        return told == before
+        return record == before
     return one.group(1, 3) == other.group(1, 3) and abs(float(one[2]) - float(other[2])) < 0.0015
 
 

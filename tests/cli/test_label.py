@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.cells import cell_len
 
+from devise.cli.answers_output import Csv, Json, JsonLines, Table
 from devise.cli.app import main
-from devise.cli.forms import Csv, Json, JsonLines, Table
 from devise.cli.terminal import one_line
 from devise.errors import counted
 from devise.files import exact_name

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devise.cli.forms import Csv, Json, Table
+from devise.cli.answers_output import Csv, Json, Table
 from devise.labels import Label as Noun
 from devise.model.answers import Answer, Guess, Hedge, Level
 from devise.model.labeller import LabelRequest

@@ -11,7 +11,7 @@ from devise.errors import LabelError, TaxonomyError, UsageError
 from devise.evaluation.evaluate import Evaluation, EvaluationRequest, evaluate_folders
 from devise.evaluation.measures import harmonic_mean
 from devise.model.labeller import LabelRequest, Model
-from devise.model.scorers import ROWS
+from devise.model.methods import ROWS
 from devise.taxonomy.wordnet import Taxonomy
 
 HIT, HP = (1, 2, 5, 10, 20), (2, 5, 10, 20)

@@ -8,8 +8,8 @@ import pytest
 from devise.errors import DeviseError, LabelError, TaxonomyError, UsageError
 from devise.model.candidates import Candidates, choose_candidates, synset_space, with_senses
 from devise.model.labeller import Model
+from devise.model.sense_choice import Meanings
 from devise.model.typed import TypedLabel, parse_labels
-from devise.model.word_senses import Meanings
 from devise.space.labelspace import placed
 from devise.taxonomy.wordnet import default_taxonomy
 

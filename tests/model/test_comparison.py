@@ -11,7 +11,7 @@ from PIL import Image
 from devise.model.candidates import choose_candidates
 from devise.model.comparison import COMPARED, DEFAULT, SIDE, Photo, PhotoRecord, add_labels, compare
 from devise.model.labeller import Model, load
-from devise.model.scorers import make_scorer
+from devise.model.methods import make_scorer
 from devise.model.typed import parse_labels
 from devise.vision.folders import Found
 from devise.vision.pipeline import Extracted

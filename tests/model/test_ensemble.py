@@ -10,8 +10,8 @@ import pytest
 from devise.errors import UsageError
 from devise.model.ensemble import Ensemble, load_ensemble, read_weights, write_weights
 from devise.model.labeller import LabelRequest, Model
-from devise.space.embedding import JoinedScorer
 from devise.space.evidence import Evidence, JoinedEvidence
+from devise.space.scorers import JoinedScorer
 
 COLOURS = [(250, 10, 10), (20, 30, 240), (120, 90, 80), (10, 250, 30)]
 Picture = Callable[[tuple[int, int, int]], np.ndarray]

@@ -17,8 +17,8 @@ from PIL import Image
 from devise.errors import BundleError, LabelError, PictureError, UsageError
 from devise.model.answers import Answer
 from devise.model.labeller import LabelRequest, Model, load
+from devise.model.methods import METHODS, Method, label_prior, photo_space
 from devise.model.parts import ModelParts
-from devise.model.scorers import METHODS, Method, label_prior, photo_space
 from devise.model.typed import TypedLabel
 from devise.space.labelspace import LabelSpace
 from devise.vision.pipeline import cores

@@ -3,9 +3,9 @@ import pytest
 
 from devise.labels import Label, LabelSet
 from devise.model.labeller import Model
+from devise.model.methods import label_prior, make_scorer
 from devise.model.parts import ModelParts
-from devise.model.scorers import label_prior, make_scorer
-from devise.model.word_senses import Meanings
+from devise.model.sense_choice import Meanings
 from devise.search.photoindex import header_of
 
 

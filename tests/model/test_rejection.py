@@ -10,8 +10,8 @@ from smallmodel import write_small_bundle
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
 from devise.model.labeller import LabelRequest, Model, load
+from devise.model.methods import label_prior
 from devise.model.rejection import log_expected, why_none
-from devise.model.scorers import label_prior
 from devise.space.labelspace import LabelSpace
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (240, 240, 240), (5, 5, 5), (200, 200, 20)]

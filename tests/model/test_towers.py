@@ -22,9 +22,9 @@ from devise.meaning.relations import contrasting_pairs, nearest_labels, relation
 from devise.meaning.senses import ask
 from devise.model.comparison import Photo, compare
 from devise.model.labeller import Model, load
+from devise.model.methods import rows_of
 from devise.model.onepass import try_network
 from devise.model.other_space import open_in_space
-from devise.model.scorers import rows_of
 from devise.training.temperatures import open_base
 from devise.vision.folders import Found
 

@@ -13,12 +13,12 @@ from devise.meaning.senses import ask, close_spellings
 from devise.model.candidates import choose_candidates
 from devise.model.hedges import Hedger
 from devise.model.labeller import LabelRequest, Model
+from devise.model.methods import METHODS, make_scorer
 from devise.model.parts import ModelParts
-from devise.model.scorers import METHODS, make_scorer
+from devise.model.sense_choice import Meanings
 from devise.model.typed import parse_labels
-from devise.model.word_senses import Meanings
-from devise.space.embedding import PlacingScorer
 from devise.space.evidence import Evidence
+from devise.space.scorers import PlacingScorer
 from devise.taxonomy.withheld import withheld_nouns
 
 PERSON, NURSE, SCIENTIST = "n00007846", "n10366966", "n10560637"

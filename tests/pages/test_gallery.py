@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devise.labels import Label
 from devise.model.answers import Explanation, Guess, Standing, TrainedShare
-from devise.model.comparison import COMPARED, Added, Column, PhotoRecord, Told
+from devise.model.comparison import COMPARED, Added, Column, PhotoRecord, TypedResult
 from devise.pages.frame import percent, printable
 from devise.pages.gallery import TITLES, Gallery, gallery_html, typed_summary
 
@@ -62,8 +62,8 @@ def record(name: str = "a.jpg", **facts: object) -> PhotoRecord:
     return replace(PhotoRecord(name, picture=PICTURE, columns=columns), **facts)  # type: ignore[arg-type]
 
 
-def added(*told: Told | None, labels: tuple[Label, ...] = (ZEDONK,), typed: int = 2) -> Added:
-    return Added(labels, 40_003, typed, ("a <note>",), told, 0.5, 0.25)
+def added(*results: TypedResult | None, labels: tuple[Label, ...] = (ZEDONK,), typed: int = 2) -> Added:
+    return Added(labels, 40_003, typed, ("a <note>",), results, 0.5, 0.25)
 
 
 def gallery(*records: PhotoRecord, extra: Added | None = None) -> Gallery:
@@ -96,8 +96,8 @@ def test_the_path_the_leaning_and_the_gloss_are_there() -> None:
 
 
 def test_nothing_is_loaded_and_every_link_leads_somewhere() -> None:
-    told = Told(KIANG, (Standing(ZEDONK, 3),), (guess(ZEDONK),))
-    text = gallery_html(gallery(record(), record(problem="empty"), extra=added(told, None)))
+    result = TypedResult(KIANG, (Standing(ZEDONK, 3),), (guess(ZEDONK),))
+    text = gallery_html(gallery(record(), record(problem="empty"), extra=added(result, None)))
     page = Page(text)
     assert not re.search(r"https?:|//|url\(|@import", text.replace(PICTURE, ""))
     assert not {"script", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
@@ -125,14 +125,14 @@ def test_it_says_its_language_title_and_what_every_image_is() -> None:
 @given(st.text(st.characters(categories=None), min_size=1, max_size=20) | st.just(HOSTILE))
 def test_any_name_is_shown_as_it_is_and_never_read_as_html(name: str) -> None:
     label = Label("user:x", name, name)
-    told = Told(label, (Standing(label, 3),), (guess(label),))
+    result = TypedResult(label, (Standing(label, 3),), (guess(label),))
     photo = record(name, columns=(Column("softmax", 7, (guess(label),)),))
     calm = record("a", columns=(Column("softmax", 7, (guess(ZEDONK),)),))
-    extra = added(told, None, labels=(label,))
+    extra = added(result, None, labels=(label,))
     text = gallery_html(gallery(photo, record(name, problem=name), extra=extra))
     page = Page(text)
     assert text.encode("utf-8")
-    plain = Page(gallery_html(gallery(calm, record("a", problem="a"), extra=added(told, None))))
+    plain = Page(gallery_html(gallery(calm, record("a", problem="a"), extra=added(result, None))))
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
     assert page.values("alt") == [f"The photo {printable(name)}"]
     assert page.values("title") == [printable(name)]
@@ -159,8 +159,8 @@ def test_a_page_of_failures_alone_is_whole() -> None:
 def test_a_typed_label_is_placed_and_the_one_meant_is_named_however_far_down() -> None:
     others = [Label(f"user:{i}", f"other {i}") for i in range(5)]
     standings = (*(Standing(label, i + 1) for i, label in enumerate(others)), Standing(ZEDONK, 20_000))
-    told = Told(others[0], standings, (guess(others[1], 0.75), guess(ZEDONK, 0.25)))
-    text = gallery_html(gallery(record(meant="zedonk"), extra=added(told)))
+    result = TypedResult(others[0], standings, (guess(others[1], 0.75), guess(ZEDONK, 0.25)))
+    text = gallery_html(gallery(record(meant="zedonk"), extra=added(result)))
     places = "other 0 has rank 1; other 1 has rank 2; other 2 has rank 3"
     assert f"{places}; zedonk (typed for this photo) has rank 20,000; 2 more at lower ranks" in text
     assert "other 1 75.0 %; zedonk (typed for this photo) 25.0 %" in text
@@ -169,8 +169,8 @@ def test_a_typed_label_is_placed_and_the_one_meant_is_named_however_far_down() -
 
 
 def test_the_summary_counts_how_often_the_label_meant_was_chosen() -> None:
-    right = Told(KIANG, (), (guess(ZEDONK),))
-    wrong = Told(KIANG, (), (guess(KIANG),))
+    right = TypedResult(KIANG, (), (guess(ZEDONK),))
+    wrong = TypedResult(KIANG, (), (guess(KIANG),))
     photos = (record(meant="zedonk"), record(meant="zedonk"), record(), record(meant="zedonk", problem="empty"))
     lines = typed_summary(photos, added(right, wrong, right, None))
     assert lines[0].startswith("1 label added")
@@ -181,7 +181,7 @@ def test_the_summary_counts_how_often_the_label_meant_was_chosen() -> None:
 
 
 def test_the_summary_claims_nothing_when_no_label_is_new() -> None:
-    lines = typed_summary((record(),), added(Told(KIANG, (), ()), labels=(), typed=1))
+    lines = typed_summary((record(),), added(TypedResult(KIANG, (), ()), labels=(), typed=1))
     assert len(lines) == 1
     assert "already in the model" in lines[0]
 

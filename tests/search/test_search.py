@@ -402,9 +402,9 @@ def test_a_photo_in_a_query_counts_by_its_cosine(small: Model, photos: Path, sea
 
 def test_a_photo_of_what_is_not_wanted_is_rejected(search: PhotoSearch):
     asked = parse_expression("equine - zebra")
-    kept = search.kept(asked.wanted(reject="auto"))
+    kept = search.accepted(asked.wanted(reject="auto"))
     equine, zebra = (np.exp(search.scores(words(name))) for name in ("equine", "zebra"))
-    plain = search.kept(Wanted(parse_labels("equine"), reject="auto"))
+    plain = search.accepted(Wanted(parse_labels("equine"), reject="auto"))
     assert kept.tolist() == (plain & (zebra < equine / 2)).tolist()
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from devise.errors import UsageError
-from devise.model.word_senses import Meanings
+from devise.model.sense_choice import Meanings
 from devise.vision.pipeline import cores
 
 HALF = 0.5  # a probability that only the photo of the word itself can have

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from devise.cli.forms import Csv
+from devise.cli.answers_output import Csv
 from devise.labels import Label
 from devise.model.answers import Answer, Guess, Hedge, Level
 from devise.model.labeller import load
@@ -74,13 +74,13 @@ def test_a_folder_is_named_and_what_cannot_be_read_says_why(page, folder: Path, 
     finished(page, folder)
     rows = page.locator("#batch-list li")
     assert rows.locator(".file").all_inner_texts() == ["trip/=1+2.jpg", "trip/day 2/a.jpg", "trip/day 2/b;c.JPG"]
-    told = rows.locator(".told").all_inner_texts()
-    assert told[1] == "Not a picture of a known format."
+    result = rows.locator(".result").all_inner_texts()
+    assert result[1] == "Not a picture of a known format."
     for place, name in ((0, "=1+2.jpg"), (2, "day 2/b;c.JPG")):
         answer = model.label(folder / name, top=7, sure=0.7)
         wide = answer.hedge.name
         hedged = answer.guesses[0].score < 0.7 and wide is not None and wide.bits > 0
-        assert told[place] == (wide.name if hedged else answer.guesses[0].label.name)
+        assert result[place] == (wide.name if hedged else answer.guesses[0].label.name)
     assert page.locator("#batch-state").inner_text() == "2 of 3 named, 1 could not be read."
     assert page.locator("#batch-status").inner_text() == "2 of 3 named, 1 could not be read."
     assert page.locator("#batch-skipped").inner_text() == "1 other file was left out: not pictures by their names."
@@ -134,9 +134,9 @@ def test_a_model_without_trained_labels_marks_none(
         assert all("seen" not in guess for one in found for guess in one["guesses"])
         page.locator("#batch-list li button").first.press("Enter")
         page.wait_for_selector("#answer .big")
-        told = page.locator("#answer-body").inner_text()
-        assert "unseen" not in told
-        assert "No training photo" not in told
+        result = page.locator("#answer-body").inner_text()
+        assert "unseen" not in result
+        assert "No training photo" not in result
         assert "Looks like photos of" not in page.locator("#answer-body").text_content()
         assert page.locator("#compare").evaluate("(one) => one.hidden")
         assert page.locator("#candidates").evaluate("(one) => one.parentElement.hidden")

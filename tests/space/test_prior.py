@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from devise.labels import Label, LabelSet
-from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 from devise.space.evidence import Evidence
 from devise.space.labelspace import LabelSpace, unit_rows
+from devise.space.scorers import ConseScorer, DeviseScorer, FusedScorer, StackingRule
 
 
 @pytest.mark.parametrize("stacking", [None, StackingRule(0.1, 0.5)])

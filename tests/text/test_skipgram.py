@@ -179,7 +179,7 @@ def test_settings_that_cannot_train(wrong: dict[str, Any], message: str) -> None
 
 
 def test_without_numba_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "devise.text.engine.kernels", raising=False)
+    monkeypatch.delitem(sys.modules, "devise.text.engine.loops", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(DeviseError, match=r"pip install 'devise-zsl\[train\]'"):
         train_skipgram(lambda: TEXT, CONFIG)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.model.labeller import load
+from devise.model.methods import METHODS
 from devise.model.parts import DEFAULT_BUNDLE
-from devise.model.scorers import METHODS
 from devise.space.kernel import KernelConfig
 from devise.space.surgery import DistillationConfig
 from devise.taxonomy.wordnet import default_taxonomy

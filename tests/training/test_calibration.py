@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devise.errors import DeviseError, UsageError
-from devise.space.embedding import FirstChoice, StackingRule
 from devise.space.evidence import Classifier, softmax
 from devise.space.kernel import KernelConfig
 from devise.space.labelspace import centre_of, placed, unit_rows
+from devise.space.scorers import FirstChoice, StackingRule
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy

@@ -164,6 +164,6 @@ def test_imagenets_thousand_are_told_by_their_names():
     assert len(set(names)) < 1001
     ids, told = row_ids(names, 1000, TAXONOMY, imagenet, None)
     assert ids == imagenet
-    assert "told by their names" in told
+    assert "recognised by their names" in told
     assert not in_imagenets_order(names[::-1], TAXONOMY, imagenet)
     assert not in_imagenets_order(names[:10], TAXONOMY, imagenet)

@@ -33,8 +33,8 @@ def test_the_temperature_of_scores_drawn_under_one():
 def test_temperatures_are_those_of_the_scorers_that_label():
     """Second opinion: the labeller's own scorers, every temperature tried."""
     from devise.bundle.bundle import open_bundle
+    from devise.model.methods import make_scorer
     from devise.model.parts import DEFAULT_BUNDLE, ModelParts
-    from devise.model.scorers import make_scorer
     from devise.taxonomy.wordnet import default_taxonomy
     from devise.training.targetspace import bundle_space
 

@@ -39,10 +39,10 @@ from devise.bundle.strict_json import parse_json
 from devise.errors import BundleError, VectorsError
 from devise.files import real_path
 from devise.labels import LabelSet
-from devise.space.embedding import FirstChoice, StackingRule
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery
 from devise.space.prior import Prior
+from devise.space.scorers import FirstChoice, StackingRule
 from devise.space.texttower import Prompts, TextTower
 from devise.text.vectors import QuantizedRows, decoded
 from devise.vision.bounds import Bounds

@@ -51,7 +51,7 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        with _told():
+        with _reported():
             result = super().invoke(ctx)
             if sys.stdout is not None:
                 sys.stdout.flush()  # a full disk must be reported now, not at the very end
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:
         leave_out_conversion()
     try:
-        with _told():
+        with _reported():
             program = _loaded(sys.argv[1:] if arguments is None else arguments)
         program(args=arguments, prog_name="devise")
     except SystemExit as stop:
@@ -129,7 +129,7 @@ def _overview() -> typer.Typer:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _reported() -> Iterator[None]:
     """Turn every error except our own bugs into a line on standard error and an exit code."""
     try:
         yield

@@ -208,7 +208,7 @@ def build(
         print(f"in {time.monotonic() - start:.0f} s; model in {out}")
         return
     source = _source(kind, given[kind], weights, asked, classes)
-    for line in _told(source):
+    for line in _findings(source):
         tell(line)
     inputs = BuildInputs(
         base, place, classes, review, tuple(photos or ()), tuple(check or ()),
@@ -279,17 +279,17 @@ def _print_check(found: Any, among: str = "") -> None:
         print(f"check: top-1 {found.hit1:.1f} % of {found.pictures:,} photos of {found.photos:,}{among}")
 
 
-def _told(source: Any) -> list[str]:
+def _findings(source: Any) -> list[str]:
     """What was found in the source."""
     return [f"features: {source.layer}", *_prepared(source.network.preprocessing)]
 
 
-def _prepared(told: Any) -> list[str]:
-    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (told.mean, told.std))
-    how = f"both sides to {told.resize}" if told.squash else f"the short side to {told.resize}"
+def _prepared(settings: Any) -> list[str]:
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (settings.mean, settings.std))
+    how = f"both sides to {settings.resize}" if settings.squash else f"the short side to {settings.resize}"
     return [
-        f"preprocessing: {how} pixels ({told.interpolation}), the middle {told.crop} x {told.crop}, (x - {mean}) / "
-        f"{std} on bytes",
+        f"preprocessing: {how} pixels ({settings.interpolation}), the middle {settings.crop} x {settings.crop}, "
+        f"(x - {mean}) / {std} on bytes",
     ]
 
 

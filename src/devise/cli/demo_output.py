@@ -145,10 +145,10 @@ def _print_added(console: Console, records: Sequence[PhotoRecord], added: Added)
         f"of the {added.typed:,} typed alone",
     ):
         table.add_column(head, overflow="fold")
-    for record, told in zip(records, added.photos, strict=True):
-        if told is not None:
-            best = told.standings[0] if told.standings else None
-            choice = told.choice[0] if told.choice else None
+    for record, result in zip(records, added.photos, strict=True):
+        if result is not None:
+            best = result.standings[0] if result.standings else None
+            choice = result.choice[0] if result.choice else None
             table.add_row(
                 Text(printable(record.name)),
                 Text(f"number {best.rank:,} {printable(best.label.name)}" if best else "none is new"),

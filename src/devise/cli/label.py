@@ -204,7 +204,7 @@ def label(
     """
     # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from devise.cli.forms import form_of
+    from devise.cli.answers_output import form_of
     from devise.cli.output import (
         IN_DOUBT,
         Tally,
@@ -273,11 +273,11 @@ def label(
     ):
         found = _found(paths, exclude or (), tally)
         answers = _in_context(run, found) if context else _answers(loaded, run, found, clock)
-        told = tagged(shown(drawn(answers)))
+        passed_on = tagged(shown(drawn(answers)))
         if chosen != "table" and sure is None:
-            told = (replace(answer, hedge=None) for answer in told)  # a name in doubt is for people
+            passed_on = (replace(answer, hedge=None) for answer in passed_on)  # a name in doubt is for people
         write_answers(
-            told,
+            passed_on,
             form_of(chosen, target.file, run.request, excel=excel, trained=not loaded.parts.has_tower),
             target,
             tally,

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from devise.cli.forms import Form
+from devise.cli.answers_output import Form
 from devise.cli.progress import counting
 from devise.cli.terminal import Problems, Stream, tell
 from devise.errors import DeviseError, UsageError, counted
@@ -457,8 +457,8 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
     try:
         with counting(hidden=output.file.isatty()) as advance:
             for answer in answers:
-                if told := answer.problem or answer.note:
-                    tally.problems.tell(problem_line(answer.source, told))
+                if remark := answer.problem or answer.note:
+                    tally.problems.tell(problem_line(answer.source, remark))
                 output.write(form.one(answer))
                 tally.failed += answer.problem is not None
                 tally.labelled += answer.problem is None

@@ -51,8 +51,8 @@ def unlabel(
             failed += 1
             tell(str(error))
     inside = f" and {counted(changed[False], 'photo')}" if changed[False] else ""
-    told = f", {failed:,} failed" if failed else ""
-    print(f"keywords taken back from {changed[True]:,} of {counted(found, 'sidecar')}{inside}{told}")
+    failures = f", {failed:,} failed" if failed else ""
+    print(f"keywords taken back from {changed[True]:,} of {counted(found, 'sidecar')}{inside}{failures}")
     if failed:
         raise typer.Exit(1)
 

@@ -64,8 +64,8 @@ def write_caltech101(archive: Path, out: Path, classes: Sequence[CaltechClass] |
     classes = caltech_classes() if classes is None else classes
     wanted = {one.folder: one for one in classes}
     if not archive.is_file():
-        told = "is a folder: give the archive itself" if archive.is_dir() else "is not a file"
-        raise UsageError(f"{archive} {told}, caltech-101.zip or 101_ObjectCategories.tar.gz")
+        problem = "is a folder: give the archive itself" if archive.is_dir() else "is not a file"
+        raise UsageError(f"{archive} {problem}, caltech-101.zip or 101_ObjectCategories.tar.gz")
     found: Counter[str] = Counter()
     with new_folder(out, UsageError) as stage:
         for folder, number, data in _photos(archive, wanted):

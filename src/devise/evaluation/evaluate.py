@@ -19,10 +19,10 @@ from devise.model.candidates import synset_space
 from devise.model.context import in_context, neighbours_of
 from devise.model.ensemble import Ensemble
 from devise.model.labeller import Model
-from devise.model.scorers import Row, make_scorer, rows_of, temperature_of
+from devise.model.methods import Row, make_scorer, rows_of, temperature_of
 from devise.ranking import TIE_RULE, top_k
-from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.labelspace import LabelSpace
+from devise.space.scorers import PlacingScorer, Scorer
 from devise.taxonomy.correct_sets import cached_correct_sets
 
 __all__ = [
@@ -279,7 +279,7 @@ def _record(model: Model, photos: Gathered, chosen: _Chosen, asked: EvaluationRe
             **({"truth": KEYWORDS} if asked.keywords else {}),
             "skipped": dict(sorted((photos.listing.skipped | (chosen.left_out or {})).items())),
             "coverage": _coverage(space),
-            **({"transductive": {CONTEXT: _told(len(photos.features))}} if asked.context else {}),
+            **({"transductive": {CONTEXT: _context_in_words(len(photos.features))}} if asked.context else {}),
         },
         branch=branch,
         hedging=recorder.hedging,
@@ -321,7 +321,7 @@ def _moved(model: Model, features: Features) -> Queries:
     return in_context(np.concatenate([scorer.queries(evidence(features[i : i + _BLOCK])) for i in starts]))
 
 
-def _told(photos: int) -> str:
+def _context_in_words(photos: int) -> str:
     return f"{_HELPED}, each photo helped by the {neighbours_of(photos)} nearest others of this run"
 
 

@@ -16,7 +16,7 @@ from devise.evaluation.record import ImageRecord
 from devise.files import real_path, text_name
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
-from devise.model.word_senses import Meanings
+from devise.model.sense_choice import Meanings
 from devise.sidecars import keywords_of_person
 from devise.version import __version__
 from devise.vision.featurestore import feature_store, make_room

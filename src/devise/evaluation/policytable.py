@@ -92,11 +92,11 @@ def compare_policies(
         small = there.space.subset(there.trained)
         settings = config or LabelSpaceConfig()
 
-        def told(what: str, policy: str = policy) -> Callable[[int, int], None]:
+        def progress_of(what: str, policy: str = policy) -> Callable[[int, int], None]:
             return lambda done, total: on_progress(f"{policy}: {what}", done, total)
 
-        trained = measured(there, small, settings, told("trained classes"))
-        wide = measured(there, space, settings, told("all classes"))
+        trained = measured(there, small, settings, progress_of("trained classes"))
+        wide = measured(there, space, settings, progress_of("all classes"))
         rows.append(PolicyRow(policy, there.label_policy, trained, wide, _judged(there, photos, classes)))
     skipped = {} if photos is None else photos.listing.skipped
     return PolicyComparison(tuple(rows), listed, skipped, () if photos is None else photos.problems)

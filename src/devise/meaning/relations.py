@@ -11,8 +11,8 @@ from devise.arrays import Float32, Int64
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
 from devise.meaning.senses import Asked, Sense, close_spellings
+from devise.model.methods import photo_space
 from devise.model.parts import ModelParts
-from devise.model.scorers import photo_space
 from devise.ranking import top_k
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.taxonomy.synsets import Synset
@@ -260,7 +260,7 @@ def contrasting_pairs(parts: ModelParts, count: int) -> ContrastingPairs:
     kin = [{one, *(known.parents(one) if one in known else ())} for one in parts.trained_ids]
     kinds = ((visual, semantic), (semantic, visual))
     chosen = (_apart(_ordered(high, low), pairs.places, kin, count) for high, low in kinds)
-    return ContrastingPairs(*(tuple(_told(parts, pairs, *rows) for rows in kind) for kind in chosen))
+    return ContrastingPairs(*(tuple(_contrasting_pair(parts, pairs, *rows) for rows in kind) for kind in chosen))
 
 
 def _ordered(high: _Cosines, low: _Cosines) -> _Places:
@@ -284,7 +284,7 @@ def _apart(
             return
 
 
-def _told(parts: ModelParts, pairs: TrainedPairs, row: int, other: int) -> ContrastingPair:
+def _contrasting_pair(parts: ModelParts, pairs: TrainedPairs, row: int, other: int) -> ContrastingPair:
     ids = parts.trained_ids[row], parts.trained_ids[other]
     one, two = (parts.labelled(parts.space.labels[parts.space.labels.position(label_id)]) for label_id in ids)
     semantic = pairs.semantic_of(float(pairs.semantic[row, other]))

@@ -12,8 +12,8 @@ from devise.errors import LabelError, UsageError
 from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
 from devise.model.candidates import synset_space
 from devise.model.parts import ModelParts
+from devise.model.sense_choice import Meanings
 from devise.model.typed import TypedLabel, is_id, is_synset_like, parse_lines, user_id
-from devise.model.word_senses import Meanings
 from devise.space.labelspace import placed
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.withheld import Reason, withheld_nouns

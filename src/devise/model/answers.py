@@ -143,7 +143,7 @@ def typed_places(answer: Answer) -> list[str]:
     """Return lines on typed labels that are not guesses: the ranks of the best five, and the number of others."""
     shown = {guess.label.id for guess in answer.guesses}
     others = [standing for standing in answer.standings if standing.label.id not in shown]
-    told = [f"{one.label.name}: rank {one.rank:,}" for one in others[:_TYPED]]
+    lines = [f"{one.label.name}: rank {one.rank:,}" for one in others[:_TYPED]]
     if others[_TYPED:]:
-        told.append(f"{len(others) - _TYPED:,} more typed labels at lower ranks")
-    return told
+        lines.append(f"{len(others) - _TYPED:,} more typed labels at lower ranks")
+    return lines

@@ -15,6 +15,7 @@ from devise.labels import Label, LabelSet
 from devise.model.candidatefile import json_content, read_candidates
 from devise.model.classlist import is_foreign_text, json_lines, without_heading
 from devise.model.parts import ModelParts
+from devise.model.sense_choice import Meanings
 from devise.model.typed import (
     TypedLabel,
     asked_name,
@@ -24,7 +25,6 @@ from devise.model.typed import (
     parse_lines,
     user_id,
 )
-from devise.model.word_senses import Meanings
 from devise.space.label_vectors import ComposedLabel
 from devise.space.labelspace import LabelSpace, placed
 from devise.taxonomy.everyday import kinds as kinds_below
@@ -168,11 +168,11 @@ def synset_space(parts: ModelParts, ids: Sequence[str]) -> LabelSpace:
 def _nothing_under(parts: ModelParts, under: str, below: frozenset[str], candidates: str) -> UsageError:
     withheld = sum(one in below for one in parts.withheld) if candidates in _WITHHOLDING else 0
     if withheld:
-        told = (
+        message = (
             f"every label under {under!r} is withheld, {withheld:,} in all (docs/people.md): ask for all nouns to "
             "have them"
         )
-        return UsageError(told, hint="with --all-nouns")
+        return UsageError(message, hint="with --all-nouns")
     return UsageError(f"no candidate label is under {under!r}: give a wider name, or use all labels as candidates")
 
 

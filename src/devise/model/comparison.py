@@ -9,7 +9,7 @@ from devise.labels import Label
 from devise.model.answers import Answer, Guess, Standing
 from devise.model.candidates import choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model
-from devise.model.scorers import Method, rows_of
+from devise.model.methods import Method, rows_of
 from devise.model.typed import TypedLabel
 from devise.vision.decoding import data_uri
 from devise.vision.folders import Found
@@ -23,7 +23,7 @@ __all__ = [
     "Column",
     "Photo",
     "PhotoRecord",
-    "Told",
+    "TypedResult",
     "add_labels",
     "compare",
 ]
@@ -80,7 +80,7 @@ class PhotoRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TypedResult:
     """One photo named again with typed labels.
 
     leader: the best of all labels. standings: every label that is new to the model, best first. choice: the best
@@ -106,7 +106,7 @@ class Added:
     competing: int
     typed: int
     notes: tuple[str, ...]
-    photos: tuple[Told | None, ...]
+    photos: tuple[TypedResult | None, ...]
     words_seconds: float
     seconds: float
 
@@ -148,8 +148,8 @@ def add_labels(model: Model, extracted: Sequence[Extracted], typed: tuple[TypedL
     done = perf_counter()
     alone = len(choose_candidates(model.parts, "typed", typed=typed).space.labels)
     choices = _choices(model, extracted, typed, alone)
-    told = (_told(model, answer, choice) for answer, choice in zip(ranked, choices, strict=True))
-    return Added(added, len(labels), alone, chosen.notes, tuple(told), read - start, done - read)
+    results = (_typed_result(model, answer, choice) for answer, choice in zip(ranked, choices, strict=True))
+    return Added(added, len(labels), alone, chosen.notes, tuple(results), read - start, done - read)
 
 
 def _answers(run: LabelRun, extracted: Sequence[Extracted]) -> list[Answer]:
@@ -158,11 +158,11 @@ def _answers(run: LabelRun, extracted: Sequence[Extracted]) -> list[Answer]:
     return [answer for start in starts for answer in run.answers_of(extracted[start : start + _BLOCK], start)]
 
 
-def _told(model: Model, answer: Answer, choice: tuple[Guess, ...]) -> Told | None:
+def _typed_result(model: Model, answer: Answer, choice: tuple[Guess, ...]) -> TypedResult | None:
     if answer.problem is not None:
         return None
     new = tuple(standing for standing in answer.standings if standing.label.id not in model.labels)
-    return Told(answer.guesses[0].label, new, choice)
+    return TypedResult(answer.guesses[0].label, new, choice)
 
 
 def _choices(

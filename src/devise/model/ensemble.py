@@ -15,10 +15,10 @@ from devise.errors import UsageError
 from devise.files import read_json, reason_of, write_json
 from devise.model.candidates import Candidates, choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model, Picture, load
+from devise.model.methods import temperature_of
 from devise.model.rejection import JoinedRejection, Rejection
-from devise.model.scorers import temperature_of
-from devise.space.embedding import JoinedScorer
 from devise.space.evidence import JoinedEvidence
+from devise.space.scorers import JoinedScorer
 from devise.vision.backbone import JoinedBackbones
 from devise.vision.pipeline import Extracted, extract
 from devise.vision.runtime import Device, Precision

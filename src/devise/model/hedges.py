@@ -8,7 +8,7 @@ from devise.arrays import Bool, Float, Float32, Float64, Int64
 from devise.labels import Label, LabelSet
 from devise.model.answers import Hedge, Level
 from devise.model.parts import ModelParts
-from devise.model.word_senses import Meanings
+from devise.model.sense_choice import Meanings
 from devise.taxonomy.hedging import LabelTree, information, label_tree, narrowing, pruned, shares_up, sure_node
 from devise.taxonomy.wordnet import ENGLISH, Taxonomy
 

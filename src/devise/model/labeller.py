@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from devise.arrays import Features, Float32, LabelVectors, Queries, Scores
+from devise.arrays import Features, Float32, LabelVectors, Queries, Ranking, Scores
 from devise.errors import DeviseError, LabelError, PictureError, UsageError, counted, with_addresses
 from devise.labels import Label, LabelSet
 from devise.model.answers import Answer, Explanation, Guess, Hedge, Regions, Standing, TrainedShare
 from devise.model.candidates import Candidates, choose_candidates
 from devise.model.context import answers_in_context
+from devise.model.methods import METHODS, KindScorer, Method, make_scorer, temperature_of
 from devise.model.parts import ModelParts
 from devise.model.rejection import JoinedRejection, Reject, Rejection
-from devise.model.scorers import METHODS, KindScorer, Method, make_scorer, temperature_of
 from devise.model.typed import TypedLabel, parse_labels
 from devise.ranking import ranks, top_k
-from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.evidence import Evidence, Probabilities
 from devise.space.kernel import kernel_queries, leans
 from devise.space.labelspace import unit_rows
+from devise.space.scorers import PlacingScorer, Scorer
 from devise.vision.backbone import Backbone
 from devise.vision.decoding import PictureSource, is_one_picture
 from devise.vision.folders import Found
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 __all__ = ["Explainer", "LabelRequest", "LabelRun", "Model", "Picture", "load", "surest_frame"]
 
 Picture: TypeAlias = str | PictureSource | Found
-_Told: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
-"""None: none of these."""
+_Result: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None] | None
+"""A picture's guesses, the ranks of the typed labels and the hedge; None if it shows none of the candidates."""
 
 _NONE_TRAINED = "the softmax can name only trained labels, but no candidate is trained: use another method"
 _TOP = 5
 _NARROWER = 3  # narrower names of a hedge, where `top` is not given
 _BLOCK = 64  # pictures scored at once
 _IN_CONTEXT: tuple[Method, ...] = ("fused", "kernel")  # the methods measured with context
-_SURE = 0.7  # of names of regions, where `sure` is not given
+_REGION_SURE = 0.7  # probability that the name of a region needs, if `sure` is not given
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,10 @@ class LabelRequest:
     candidates, under: see `choose_candidates`.
     typed: labels typed by the user. reject: a best score below this, in [0, 1], is "none of these"; "auto", for the
         method fused, is as `Rejection` says; None is "auto" where `sure` is given to that method, else 0.
-    explain: whether guesses carry an explanation. sure: each answer has as wide a name as is so probable, in (0, 1].
-    in_doubt: the same only for pictures whose best guess is less probable than that.
+    explain: whether guesses carry an explanation.
+    sure: each answer also has a hedge: the most exact name, a label or a hypernym, that has at least this probability,
+        in (0, 1].
+    in_doubt: as `sure`, but only pictures whose best guess is less probable than this get a hedge.
     context: each picture is helped by those of the run that are nearest to it; see `devise.model.context`.
     regions: the parts of each picture are named too; see `devise.model.regions`.
     """
@@ -121,7 +123,10 @@ class Model:
         self._lock = threading.Lock()
 
     def in_language(self, language: str | None) -> "Model":
-        """Return the same model with names in another language, see `load`; None is English. They share memory."""
+        """Return this model with names in another language, or in English for None; see `load`.
+
+        The two models share the network and the label vectors.
+        """
         other = Model(self.parts.in_language(language))
         other._backbone = self.backbone()
         return other
@@ -219,7 +224,7 @@ class Model:
 
     def embedded(self, block: Sequence[Extracted]) -> list[Float32[np.ndarray, " dim"]]:
         """Return readable pictures of known features as `embed` does."""
-        features = np.stack([one.features for one in block if one.features is not None])
+        features = np.stack([picture.features for picture in block if picture.features is not None])
         return list(self._placing.queries(self.parts.classifier.evidence(features)))
 
     @cached_property
@@ -230,7 +235,7 @@ class Model:
 
     def features(self, pictures: Iterable[Picture], *, regions: bool = False) -> Iterator[Extracted]:
         """Yield the features of each picture, in order; see `extract`. regions: those of its parts too."""
-        sources = (Path(one) if isinstance(one, str | os.PathLike) else one for one in pictures)
+        sources = (Path(picture) if isinstance(picture, str | os.PathLike) else picture for picture in pictures)
         maps = self.feature_maps() if regions else None
         return extract(sources, self.backbone(), regions=maps, joined=self._joined)
 
@@ -242,6 +247,10 @@ class Model:
             return self._feature_maps
 
     def _joined(self, frames: Features) -> Float32[np.ndarray, " features"]:
+        """Return the features of one frame, as those of the whole video.
+
+        With a text tower it is the frame nearest to the mean of all frames, else see `surest_frame`.
+        """
         if self.parts.has_tower:
             placed = unit_rows(frames)
             row: Float32[np.ndarray, " features"] = frames[int((placed @ placed.mean(axis=0)).argmax())]
@@ -347,7 +356,7 @@ class LabelRun:
 
         Data that only a picture in doubt needs is not loaded: there may be none.
         """
-        self._told(np.zeros((1, self._model.dim), np.float32), blank=True)
+        self._results(np.zeros((1, self._model.dim), np.float32), blank=True)
 
     def answers(self, pictures: Iterable[Picture], on_picture: Callable[[], None] = lambda: None) -> Iterator[Answer]:
         """Yield one answer per picture, in order, at most two blocks late; broken pictures do not stop it.
@@ -375,23 +384,28 @@ class LabelRun:
 
         queries: positions of readable pictures in the label space; None computes them from the features.
         """
-        good = [one.features for one in block if one.features is not None]
-        told = iter(self._told(np.stack(good), queries) if good else ())
-        return [self._answer(one, first + i, told) for i, one in enumerate(block)]
+        readable = [picture.features for picture in block if picture.features is not None]
+        results = iter(self._results(np.stack(readable), queries) if readable else ())
+        return [self._answer(picture, number, results) for number, picture in enumerate(block, start=first)]
 
-    def _answer(self, one: Extracted, number: int, told: Iterator[_Told]) -> Answer:
-        source = str(one.source) if isinstance(one.source, Path) else f"#{number}"
-        if one.problem is not None:
-            return Answer(with_addresses(source), problem=one.problem)
-        told_of_it = next(told)
-        regions = None if one.windows is None or not self.request.regions else self.regions_of(one.windows)
-        if told_of_it is None:
-            return Answer(source, rejected=True, note=one.note, regions=regions)
-        guesses, standings, hedge = told_of_it
-        return Answer(source, guesses, standings=standings, note=one.note, hedge=hedge, regions=regions)
+    def _answer(self, picture: Extracted, number: int, results: Iterator[_Result]) -> Answer:
+        """Return the answer for a picture. results: of the readable pictures from this one on; it takes its own."""
+        source = str(picture.source) if isinstance(picture.source, Path) else f"#{number}"
+        if picture.problem is not None:
+            return Answer(with_addresses(source), problem=picture.problem)
+        result = next(results)
+        regions = None if picture.windows is None or not self.request.regions else self.regions_of(picture.windows)
+        if result is None:
+            return Answer(source, rejected=True, note=picture.note, regions=regions)
+        guesses, standings, hedge = result
+        return Answer(source, guesses, standings=standings, note=picture.note, hedge=hedge, regions=regions)
 
     def regions_of(self, windows: Windows) -> Regions:
-        """Name the parts of a picture by the rules of whole ones, but with less room for doubt."""
+        """Name the parts of a picture: each gets the most exact name that is probable enough, or none.
+
+        The probability is `sure`, 0.7 if that is not given. A part that shows none of the candidates gets no name; that
+        is decided as for a whole picture, by "auto" if `reject` is not given.
+        """
         from devise.model.regions import sure_regions
 
         if not windows.boxes:
@@ -401,10 +415,10 @@ class LabelRun:
         reject = self.request.reject
         auto = reject is None or isinstance(reject, str)
         none = self._part_rejection.shows_none(scores, evidence, None) if auto else np.zeros(len(scores), dtype=bool)
-        best = self._shares(scores, top_k(scores, 1).scores)[:, 0]
+        shares, weights = self._shares_and_weights(scores, top_k(scores, 1).scores)
         if not isinstance(reject, str) and reject is not None:
-            none = best < reject
-        hedges = self._hedged(scores, ~none, _SURE if self.request.sure is None else self.request.sure, 0)
+            none = shares[:, 0] < reject
+        hedges = self._hedged(weights, ~none, _REGION_SURE if self.request.sure is None else self.request.sure, 0)
         return Regions(*windows.size, sure_regions(windows.boxes, hedges, self._hedger.related))
 
     @cached_property
@@ -413,22 +427,25 @@ class LabelRun:
             return self._rejection
         return Rejection(self._model.parts, self._chosen, self.ranked.ids)
 
-    def _told(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Told]:
+    def _results(self, features: Features, queries: Queries | None = None, blank: bool = False) -> list[_Result]:
+        """Rank the labels for pictures of these features. queries: see `answers_of`. blank: none is in doubt."""
         evidence = self._model.evidence(features)
         if queries is None:
             scores = self._scorer.scores(evidence)
         else:
             assert isinstance(self._scorer, PlacingScorer)
             scores = self._scorer.scores_of(queries, evidence)
-        standings = self._standings(scores)  # first, for `_shares` overwrites the scores
+        standings = self._standings(scores)
         none = None if self._rejection is None else self._rejection.shows_none(scores, evidence, queries)
-        guesses = self._guesses(evidence, scores)
-        best = np.array([1.0 if blank else of_one[0].score for of_one in guesses])
+        matches = top_k(scores, self._top)
+        shares, weights = self._shares_and_weights(scores, matches.scores)
+        del scores  # their memory has the weights now
+        best: np.ndarray = np.ones(len(shares)) if blank else shares[:, 0].astype(np.float64)
         if none is None:
             none = best < self.request.rejects
-        hedges = self._hedges(best, scores)
-        told = zip(guesses, standings, hedges, strict=True)
-        return [None if no else one for no, one in zip(none, told, strict=True)]
+        guesses = self._guesses(evidence, matches.positions, shares)
+        results = zip(guesses, standings, self._hedges(best, weights), strict=True)
+        return [None if rejected else result for rejected, result in zip(none, results, strict=True)]
 
     @cached_property
     def _hedger(self) -> "Hedger":
@@ -437,17 +454,23 @@ class LabelRun:
         return Hedger(self._model.parts, self.candidates, self.ranked)
 
     def _hedges(self, best: np.ndarray, weights: Scores) -> list[Hedge | None]:
-        """Return hedges. best: score of each picture's first guess. weights: scores as `_shares` leaves them."""
+        """Return the hedge of each picture, None if the request asks for none.
+
+        best: probability of each picture's first guess. weights: see `_shares_and_weights`.
+        """
         most = _NARROWER if self.request.top is None else self._top
         if self.request.sure is not None:
             return self._hedged(weights, np.ones(len(weights), dtype=bool), self.request.sure, most)
         threshold = self.request.in_doubt
         return [None] * len(weights) if threshold is None else self._hedged(weights, best < threshold, threshold, most)
 
-    def _hedged(self, weights: Scores, asked: np.ndarray, threshold: float, most: int) -> list[Hedge | None]:
-        """Return the hedges of the rows that are asked for, None for the others. most: narrower names of each."""
+    def _hedged(self, weights: Scores, hedging: np.ndarray, threshold: float, most: int) -> list[Hedge | None]:
+        """Return the hedges of some rows of `weights`, None for the others.
+
+        hedging: whether each row gets one. threshold: the probability its name needs. most: narrower names in each.
+        """
         hedges: list[Hedge | None] = [None] * len(weights)
-        rows = np.flatnonzero(asked)
+        rows = np.flatnonzero(hedging)
         if len(rows):
             probabilities = weights[rows] / weights[rows].sum(axis=1, keepdims=True, dtype=np.float64)
             for row, hedge in zip(rows.tolist(), self._hedger.hedges(probabilities, threshold, most), strict=True):
@@ -463,15 +486,14 @@ class LabelRun:
             for row in ranks(scores, self._typed).tolist()
         ]
 
-    def _guesses(self, evidence: Evidence, scores: Scores) -> list[tuple[Guess, ...]]:
-        matches = top_k(scores, self._top)
-        shares = self._shares(scores, matches.scores)
+    def _guesses(self, evidence: Evidence, best: Ranking, shares: np.ndarray) -> list[tuple[Guess, ...]]:
+        """Return the guesses of each picture. best: positions of its labels. shares: their probabilities."""
         explainer = Explainer(self._model.parts, evidence) if self.request.explain else None
         return [
             tuple(
                 self._guess(position, share, image, explainer) for position, share in zip(positions, row, strict=True)
             )
-            for image, (positions, row) in enumerate(zip(matches.positions.tolist(), shares.tolist(), strict=True))
+            for image, (positions, row) in enumerate(zip(best.tolist(), shares.tolist(), strict=True))
         ]
 
     def _guess(self, position: int, share: float, image: int, explainer: Explainer | None) -> Guess:
@@ -485,22 +507,21 @@ class LabelRun:
         vector: Float32[np.ndarray, " dim"] = space.rows(np.array([space.labels.position(label.id)]))[0]
         return vector
 
-    def _shares(self, scores: np.ndarray, best: np.ndarray) -> np.ndarray:
-        """Convert the best scores to probabilities over all ranked labels; changes `scores` in place.
+    def _shares_and_weights(self, scores: np.ndarray, best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities of the best labels, and a weight of every label, proportional to its probability.
 
-        LabelError if no label has a score.
+        scores: of all ranked labels; overwritten, because the weights take the memory. best: the highest of each row,
+        in descending order. LabelError if no label has a score.
         """
         if self.request.method == "softmax":
-            share: np.ndarray = best / scores.sum(axis=1, keepdims=True)
-            return share
+            return best / scores.sum(axis=1, keepdims=True), scores
         highest = best[:, :1]
         if np.isneginf(highest).any():
             raise LabelError("no candidate has a vector in the model: use others, or build the model again")
         scores -= highest
         scores /= self._temperature
         np.exp(scores, out=scores)
-        shares: np.ndarray = np.exp((best - highest) / self._temperature) / scores.sum(axis=1, keepdims=True)
-        return shares
+        return np.exp((best - highest) / self._temperature) / scores.sum(axis=1, keepdims=True), scores
 
 
 def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer:
@@ -515,10 +536,10 @@ def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer
     return KindScorer(make_scorer(parts, method, kinds.space), kinds, candidates.space.labels, temperature)
 
 
-def _softmax_notes(request: LabelRequest, asked: LabelSet, ranked: LabelSet) -> tuple[str, ...]:
+def _softmax_notes(request: LabelRequest, candidates: LabelSet, ranked: LabelSet) -> tuple[str, ...]:
     """Return notes for the user; UsageError if the softmax can name none of the candidates."""
-    others = sum(label_id not in ranked for label_id in asked.ids)
-    if others == len(asked):
+    others = sum(label_id not in ranked for label_id in candidates.ids)
+    if others == len(candidates):
         raise UsageError(_NONE_TRAINED)
     narrowed = request.typed or request.under is not None or request.candidates not in ("all", "seen", "all-nouns")
     return (f"the softmax can name only trained labels: left out {counted(others, 'candidate')}",) * bool(

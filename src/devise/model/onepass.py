@@ -37,8 +37,8 @@ def try_network(bundle: Path, seconds: float = SECONDS) -> None:
             f"{bundle}: its network needs more than {seconds:g} s for one picture: get another bundle"
         ) from None
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        raise BundleError(told if done.returncode == 1 else f"{bundle}: its network cannot be run ({told[:200]})")
+        reason = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise BundleError(reason if done.returncode == 1 else f"{bundle}: its network cannot be run ({reason[:200]})")
 
 
 def _run(bundle: Path) -> None:

@@ -19,11 +19,11 @@ from devise.bundle.parts import SurgeryMap
 from devise.errors import UsageError, counted
 from devise.labels import LabelSet
 from devise.model.parts import ModelParts
-from devise.space.embedding import random_space
 from devise.space.encoders import ENCODER_POLICIES, ENCODERS, EncodedComposer, load_encoder
 from devise.space.kernel import KernelSurgery, refitted
 from devise.space.label_vectors import POLICIES, ComposedLabels, Composer, LabelPolicy, composer_for, untagged
 from devise.space.labelspace import CENTRE, Centre, LabelSpace, centre_of, placed
+from devise.space.scorers import random_space
 from devise.space.surgery import DistillationConfig, distilled_surgery, image_free_surgery
 from devise.text.documents import SENSE_MARK
 from devise.text.vectorfiles import OnBad, read_vectors

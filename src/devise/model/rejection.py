@@ -8,11 +8,11 @@ import numpy as np
 from devise.arrays import Bool, Float, Float64, Int64, Queries, Scores
 from devise.labels import LabelSet
 from devise.model.candidates import Candidates
+from devise.model.methods import label_prior, make_scorer
 from devise.model.parts import ModelParts
-from devise.model.scorers import label_prior, make_scorer
-from devise.space.embedding import PlacingScorer, Scorer
 from devise.space.evidence import Evidence, JoinedEvidence, log_sum_exp
 from devise.space.labelspace import LabelSpace
+from devise.space.scorers import PlacingScorer, Scorer
 
 __all__ = ["JoinedRejection", "Reject", "Rejection", "log_expected", "why_none"]
 

@@ -1,5 +1,5 @@
 "use strict";
-const told = document.getElementById("told");
+const about = document.getElementById("about");
 const tip = document.getElementById("tip");
 const find = document.getElementById("find");
 let chosen = null;
@@ -26,7 +26,7 @@ function choose(point) {
   if (!point) return;
   point.dot.classList.add("on");
   point.dot.parentNode.append(point.dot); // drawn last, so on top
-  say(told, point);
+  say(about, point);
 }
 
 function showTip(point) {
@@ -112,6 +112,6 @@ find.addEventListener("input", () => {
   } else {
     choose(null);
     hideTip();
-    told.textContent = `no label ${find.value} here`;
+    about.textContent = `no label ${find.value} here`;
   }
 });

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from devise.errors import counted
 from devise.model.answers import Standing
-from devise.model.comparison import Added, PhotoRecord, Told
-from devise.model.scorers import Method
+from devise.model.comparison import Added, PhotoRecord, TypedResult
+from devise.model.methods import Method
 from devise.pages.frame import page
 
 __all__ = ["TITLES", "Gallery", "gallery_html", "typed_summary"]
@@ -36,7 +36,7 @@ class Gallery:
 def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ...]:
     """Describe the typed labels: their number, the time, how often the intended one won."""
     lines = []
-    read = sum(told is not None for told in added.photos)
+    read = sum(result is not None for result in added.photos)
     if added.labels:
         lines.append(
             f"{counted(len(added.labels), 'label')} added without photos and without training: {added.seconds:.2f} s "
@@ -46,9 +46,9 @@ def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ..
     if known := added.typed - len(added.labels):
         lines.append(f"{counted(known, 'typed label')} already in the model, so unchanged.")
     meant = [
-        (record.meant, told.choice[0].label.name)
-        for record, told in zip(records, added.photos, strict=True)
-        if record.meant and told is not None and told.choice
+        (record.meant, result.choice[0].label.name)
+        for record, result in zip(records, added.photos, strict=True)
+        if record.meant and result is not None and result.choice
     ]
     if meant:
         right = sum(wanted == chosen for wanted, chosen in meant)
@@ -62,10 +62,10 @@ def typed_summary(records: Sequence[PhotoRecord], added: Added) -> tuple[str, ..
 
 def gallery_html(gallery: Gallery) -> str:
     """Return the page: valid HTML that loads nothing, with all names escaped."""
-    told = gallery.added.photos if gallery.added else (None,) * len(gallery.records)
+    results = gallery.added.photos if gallery.added else (None,) * len(gallery.records)
     shown = [
         (number, record, one)
-        for number, (record, one) in enumerate(zip(gallery.records, told, strict=True), start=1)
+        for number, (record, one) in enumerate(zip(gallery.records, results, strict=True), start=1)
         if record.problem is None
     ]
     return page(
@@ -81,7 +81,7 @@ def gallery_html(gallery: Gallery) -> str:
     )
 
 
-def _placed(record: PhotoRecord, told: Told) -> tuple[Standing, ...]:
+def _placed(record: PhotoRecord, result: TypedResult) -> tuple[Standing, ...]:
     """Return the best typed labels, and the one meant for this photo."""
-    best, others = told.standings[:_STANDINGS], told.standings[_STANDINGS:]
+    best, others = result.standings[:_STANDINGS], result.standings[_STANDINGS:]
     return (*best, *(one for one in others if record.meant == one.label.name))

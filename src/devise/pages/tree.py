@@ -9,7 +9,7 @@ from devise.errors import UsageError, counted
 from devise.labels import Label
 from devise.model.answers import Answer
 from devise.model.labeller import Model
-from devise.model.word_senses import Meanings
+from devise.model.sense_choice import Meanings
 from devise.pages.frame import percent, printable
 from devise.taxonomy.wordnet import Taxonomy
 
@@ -20,8 +20,8 @@ _LETTER, _BOLD = 7.2, 8.2  # pixels that a letter of 13 px takes at most on aver
 _LONGEST = 40  # letters of a name that are drawn
 _STYLE = """
 svg { background: #fff; color: #1b1b1b; font: 13px system-ui, sans-serif }
-path { fill: none; stroke: #9a9a9a } text { fill: currentColor } .wide { font-weight: 600 } .told { fill: #5c5c5c }
-@media (prefers-color-scheme: dark) { svg { background: #181818; color: #eee } .told { fill: #b0b0b0 } }
+path { fill: none; stroke: #9a9a9a } text { fill: currentColor } .wide { font-weight: 600 } .remark { fill: #5c5c5c }
+@media (prefers-color-scheme: dark) { svg { background: #181818; color: #eee } .remark { fill: #b0b0b0 } }
 """
 
 
@@ -29,12 +29,12 @@ path { fill: none; stroke: #9a9a9a } text { fill: currentColor } .wide { font-we
 class Leaf:
     """A name to draw.
 
-    path: ids from the root of the taxonomy to the name. weight: at least 0. told: text after the name.
+    path: ids from the root of the taxonomy to the name. weight: at least 0. remark: text after the name.
     """
 
     path: tuple[str, ...]
     weight: float = 0.0
-    told: str = ""
+    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Node:
 
     id: str
     weight: float = 0.0
-    told: str = ""
+    remark: str = ""
     children: list["Node"] = field(default_factory=list)
 
 
@@ -69,7 +69,7 @@ def grown(leaves: Sequence[Leaf]) -> Node:
                 node.children.append(child)
             node = child
             node.weight += leaf.weight
-        node.told = leaf.told
+        node.remark = leaf.remark
         ends.add(node.id)
     return _pruned(root, ends)
 
@@ -106,7 +106,7 @@ def _columns(tree: Node) -> Iterator[list[Node]]:
 def _label(node: Node, names: Mapping[str, str]) -> str:
     name = printable(names[node.id])
     name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
-    return f"{name} {node.told}" if node.told else name
+    return f"{name} {node.remark}" if node.remark else name
 
 
 def _width(node: Node, names: Mapping[str, str]) -> float:
@@ -131,10 +131,10 @@ def _drawn(
     row = max(row, first + 1)
     y = (heights[0] + heights[-1]) / 2 if heights else _MARGIN + (first + 0.5) * _ROW
     label = _label(node, names)
-    name = label[: len(label) - len(node.told)] if node.told else label
+    name = label[: len(label) - len(node.remark)] if node.remark else label
     kind = ' class="wide"' if node.children else ""
-    told = f'<tspan class="told">{escape(node.told)}</tspan>' if node.told else ""
-    lines.append(f'<text x="{starts[depth]:g}" y="{y + 4.5:g}"{kind}>{escape(name)}{told}</text>')
+    remark = f'<tspan class="remark">{escape(node.remark)}</tspan>' if node.remark else ""
+    lines.append(f'<text x="{starts[depth]:g}" y="{y + 4.5:g}"{kind}>{escape(name)}{remark}</text>')
     begin = starts[depth] + _width(node, names) + 4
     bend = starts[depth] + widths[depth] - _GAP / 2
     lines += [f'<path d="M{begin:g} {y:g}H{bend:g}V{height:g}H{starts[depth + 1] - 5:g}"/>' for height in heights]
@@ -182,11 +182,11 @@ class NameTree:
             title = f"The names of {counted(self.photos, 'photo')}"
         return drawn(self._model.parts.taxonomy, leaves, {label.id: label.name for label in labels}, title)
 
-    def _leaf(self, label: Label, weight: float, told: str) -> Leaf:
+    def _leaf(self, label: Label, weight: float, remark: str) -> Leaf:
         """Return the path of a label; one that WordNet lacks is below its genus, else below the root."""
         taxonomy = self._model.parts.taxonomy
         if label.id in taxonomy:
-            return Leaf(taxonomy.hypernym_paths(label.id)[0], weight, told)
+            return Leaf(taxonomy.hypernym_paths(label.id)[0], weight, remark)
         kinds = Meanings(self._model.parts).kinds_of(label.name, label.gloss)
         above = taxonomy.hypernym_paths(kinds[0])[0] if kinds else taxonomy.hypernym_paths("n00001740")[0]
-        return Leaf((*above, label.id), weight, told)
+        return Leaf((*above, label.id), weight, remark)

@@ -11,8 +11,8 @@ from typing import Any
 from devise.errors import LabelError, UsageError
 from devise.model.labeller import Picture
 from devise.model.parts import ModelParts
+from devise.model.sense_choice import Meanings
 from devise.model.typed import TypedLabel, is_id, parse_labels
-from devise.model.word_senses import Meanings
 from devise.search.results import Term, Wanted
 from devise.vision.folders import EXTENSIONS
 

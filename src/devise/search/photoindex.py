@@ -18,14 +18,14 @@ from devise.bundle.bundle import file_sha256
 from devise.bundle.manifest import MANIFEST_FILE
 from devise.errors import PHOTOS_EXTRA, VIDEO_EXTRA, PhotoIndexError, PictureError, UsageError
 from devise.model.labeller import Model
+from devise.model.methods import make_scorer
 from devise.model.parts import ModelParts
-from devise.model.scorers import make_scorer
 from devise.search.photofacts import PhotoFact
 from devise.search.rows import Rows
 from devise.search.store import Header, Known, PhotoStore
 from devise.search.top_photos import LISTED, TOP_FILE, TopPhotos
-from devise.space.embedding import FusedScorer
 from devise.space.evidence import log_sum_exp
+from devise.space.scorers import FusedScorer
 from devise.vision.decoding import picture_bytes
 from devise.vision.folders import Found, find_pictures, is_video
 from devise.vision.metadata import read_metadata, sidecar_time

@@ -13,8 +13,8 @@ from devise.errors import PhotoIndexError, PictureError, UsageError, counted
 from devise.labels import Label
 from devise.model.candidates import Candidates, choose_candidates, kinds_of
 from devise.model.labeller import Model, Picture
+from devise.model.methods import label_prior, photo_space
 from devise.model.rejection import Reject, log_expected
-from devise.model.scorers import label_prior, photo_space
 from devise.ranking import top_k
 from devise.search.coarse import Coarse, may_be_first
 from devise.search.expression import Expression, parse_expression, understood
@@ -34,22 +34,23 @@ __all__ = ["PhotoScores", "PhotoSearch", "open_search"]
 PhotoScores = Float32[np.ndarray, "photos"]
 _BLOCK_BYTES = 32 * 2**20
 _COARSE_FROM = 20_000  # photos; fewer are scored as quickly without a first look
-_FEW_LABELS = 64  # of more labels all photos are looked at
-_TOGETHER = 64  # photos that are named at once
-_SURE = np.float32(-1e-6)  # logarithm of the highest probability: not all of it is taken from what is asked
+_FEW_LABELS = 64  # with more labels than this, every photo is scored exactly
+_TOGETHER = 64  # photos per batch when top labels are replaced
+_HIGHEST_LOG = np.float32(-1e-6)  # of the probability p of an unwanted term: log(1 - p) must stay finite
 _ROUNDING = np.float32(1e-4)  # of logarithms of probabilities, far above that of 32 bits
 
 
-def _go_on() -> None:
-    """Let a search run as long as it takes."""
+def _no_check() -> None:
+    """Never end a search."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Query:
     """A query in the label space: a label of each of the spaces, or a point to be near.
 
-    weights: of each space, or none; below 0 the photo should show none of its labels.
+    weights: of each space, or none; below 0 the photo should show none of its labels, and the space is last.
     points: photos to be near or, with a weight below 0, far from, as well as the spaces.
+    by_probability: whether scores are logarithms of probabilities; else they are cosines, as for a `point` always.
     check: called before each block of photos is scored.
     """
 
@@ -57,10 +58,10 @@ class _Query:
     point: Float32[np.ndarray, "dim"] | None = None
     weights: tuple[float, ...] = ()
     points: tuple[tuple[float, Float32[np.ndarray, "dim"]], ...] = ()
-    probable: bool = True
+    by_probability: bool = True
     notes: tuple[str, ...] = ()
     reject: Reject = 0.0
-    check: Callable[[], None] = _go_on
+    check: Callable[[], None] = _no_check
 
     @property
     def is_sum(self) -> bool:
@@ -99,7 +100,7 @@ class PhotoSearch:
         self._rule = model.parts.bundle.stacking()
         self._column = {label_id: column for column, label_id in enumerate(model.parts.trained_ids)}
         self._all_nouns = all_nouns
-        self._renamed: dict[int, int] = {}
+        self._replaced: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -111,11 +112,11 @@ class PhotoSearch:
         other._model = model
         return other
 
-    def passing(self, filters: Filters) -> tuple[Int64[np.ndarray, "some"], tuple[str, ...]]:
+    def passing(self, filters: Filters) -> tuple[Int64[np.ndarray, "subset"], tuple[str, ...]]:
         """Return the positions of photos that pass, and notes on those that lack a date or rating."""
         return _passing(self.rows.facts, filters)
 
-    def find(self, wanted: Wanted | str, top: int = 20, *, check: Callable[[], None] = _go_on) -> Hits:
+    def find(self, wanted: Wanted | str, top: int = 20, *, check: Callable[[], None] = _no_check) -> Hits:
         """Return the best `top` photos, or all if there are fewer.
 
         wanted: a query, or its text as `devise search` takes it: "beach - person + 2*sunset", "a dog on a sofa".
@@ -135,8 +136,8 @@ class PhotoSearch:
     def _filtered(self, wanted: Wanted, top: int, check: Callable[[], None]) -> Hits:
         """Search the photos that the filters leave, each of them."""
         places, notes = _passing(self.rows.facts, wanted.filters)
-        some = PhotoSearch(self._model, self.rows.taken(places), notes=self._notes, all_nouns=self._all_nouns)
-        found = some.find(replace(wanted, filters=Filters()), top, check=check)
+        subset = PhotoSearch(self._model, self.rows.taken(places), notes=self._notes, all_nouns=self._all_nouns)
+        found = subset.find(replace(wanted, filters=Filters()), top, check=check)
         return replace(found, notes=(*found.notes, *notes))
 
     def like(self, place: int, top: int = 20) -> Hits:
@@ -145,50 +146,53 @@ class PhotoSearch:
         Uses the vector in the index: the photo itself is not read. IndexError if there is no such position.
         """
         assert top >= 1, "at least one photo must be requested"
-        found = self._found(_Query(point=self.rows.vectors[place].astype(np.float32)), top + 1)
+        found = self._found(_Query(point=self.rows.vectors[place].astype(np.float32), by_probability=False), top + 1)
         others = [hit for hit in found.hits if hit.path != self.rows.facts[place].path]
         return replace(found, hits=tuple(others[:top]))
 
     def _found(self, query: "_Query", top: int) -> Hits:
         rows = self._possible(query, min(top, len(self)))
         among = self if rows is None else PhotoSearch(self._model, self.rows.taken(rows))
-        found = top_k(among._scores(query)[None], min(top, len(among)))
-        shown = np.exp(np.minimum(found.scores[0], 0)) if query.point is None and query.probable else found.scores[0]
-        labels = self.labels_of(found.positions[0] if rows is None else rows[found.positions[0]])
-        kept = among._kept(query, found.positions[0], shown)
+        best = top_k(among._scores(query)[None], min(top, len(among)))
+        places, scores = best.positions[0], best.scores[0]
+        shown = np.exp(np.minimum(scores, 0)) if query.by_probability else scores
+        labels = self.labels_of(places if rows is None else rows[places])
+        accepted = among._accepted(query, places, shown)
         hits = (
             Hit(among.rows.facts[place].path, min(1.0, score), label)
-            for place, score, label, one in zip(found.positions[0].tolist(), shown.tolist(), labels, kept, strict=True)
-            if one
+            for place, score, label, passes in zip(places.tolist(), shown.tolist(), labels, accepted, strict=True)
+            if passes
         )
         return Hits(tuple(hits), len(self), (*self._notes, *query.notes))
 
-    def kept(self, wanted: Wanted) -> Bool[np.ndarray, "photos"]:
+    def accepted(self, wanted: Wanted) -> Bool[np.ndarray, "photos"]:
         """Return which photos `wanted` does not reject, in the order of `rows`."""
         query = self._query(wanted)
         scores = self._scores(query)
-        if query.point is None and query.probable:
+        if query.by_probability:
             np.exp(np.minimum(scores, 0, out=scores), out=scores)
-        return self._kept(query, np.arange(len(self)), scores)
+        return self._accepted(query, np.arange(len(self)), scores)
 
-    def _kept(
-        self, query: "_Query", places: Int64[np.ndarray, "some"], scores: PhotoScores
-    ) -> Bool[np.ndarray, "some"]:
+    def _accepted(
+        self, query: "_Query", places: Int64[np.ndarray, "subset"], scores: PhotoScores
+    ) -> Bool[np.ndarray, "subset"]:
         """Return which of these photos the query does not reject, by score; see `Wanted`."""
-        kept = np.ones(len(places), dtype=bool)
+        accepted = np.ones(len(places), dtype=bool)
         if query.reject != "auto":
-            return scores >= np.float32(query.reject) if query.reject else kept  # a cosine may be below 0
-        if query.point is None and query.probable:
-            some = PhotoSearch(self._model, self.rows.taken(places))
+            return scores >= np.float32(query.reject) if query.reject else accepted  # a cosine may be below 0
+        if query.by_probability:
+            subset = PhotoSearch(self._model, self.rows.taken(places))
             most = np.full(len(places), -np.inf if query.spaces else 0, np.float32)
             for space, weight in zip(query.spaces, query.weights or (1,) * len(query.spaces), strict=True):
-                shares = some._log_shares(space, None, query.check)
+                shares = subset._log_shares(space, None, query.check)
                 if weight > 0:
-                    kept &= shares > log_sum_exp(log_expected(self._model.parts, space))
+                    accepted &= shares > log_sum_exp(log_expected(self._model.parts, space))
                     most = np.maximum(most, shares)
-                else:  # `_query` puts these last: at least half of what is wanted is what is not
-                    kept &= shares < most - np.float32(np.log(2))
-        return kept
+                else:
+                    # Terms with negative weight come last: drop a photo if an unwanted term is at least half as
+                    # probable as the best wanted one.
+                    accepted &= shares < most - np.float32(np.log(2))
+        return accepted
 
     def scores(self, wanted: Wanted) -> PhotoScores:
         """Return every photo's score, higher is better, in the order of `rows`.
@@ -202,26 +206,25 @@ class PhotoSearch:
 
     def _query(self, wanted: Wanted) -> "_Query":
         if wanted.like is not None:
-            return _Query(point=self._placed(wanted.like), reject=wanted.reject)
+            return _Query(point=self._placed(wanted.like), by_probability=False, reject=wanted.reject)
         spaces: list[LabelSpace] = []
-        notes: tuple[str, ...] = ()
-        asked, told = understood(self._model.parts, Expression(wanted.words, wanted.terms))
-        wanted = replace(wanted, words=asked.words, terms=asked.terms)
+        expression, notes = understood(self._model.parts, Expression(wanted.words, wanted.terms))
+        wanted = replace(wanted, words=expression.words, terms=expression.terms)
         if wanted.terms:
-            return self._sum(wanted, told)
+            return self._sum(wanted, notes)
         if wanted.words:
             chosen = choose_candidates(self._model.parts, "typed", typed=wanted.words, exact=wanted.exact)
-            notes = chosen.notes
+            notes = (*notes, *chosen.notes)
             spaces = _any_of(chosen) if wanted.match == "any" else self._each_of(chosen)
         if wanted.under is not None:
             below = choose_candidates(self._model.parts, "all-nouns", under=wanted.under)  # asked for by name
             spaces, notes = [*spaces, below.space], (*notes, *below.notes)
         placed = tuple(photo_space(self._model.parts, space) for space in spaces)
-        return _Query(placed, probable=wanted.by == "probability", notes=(*told, *notes), reject=wanted.reject)
+        return _Query(placed, by_probability=wanted.by == "probability", notes=notes, reject=wanted.reject)
 
-    def _sum(self, wanted: Wanted, told: tuple[str, ...]) -> "_Query":
-        """Return the query of terms; those to be far from are last."""
-        parts, notes = self._model.parts, list(told)
+    def _sum(self, wanted: Wanted, meanings: tuple[str, ...]) -> "_Query":
+        """Return the query of terms, those with negative weight last. meanings: notes on how the words are read."""
+        parts, notes = self._model.parts, list(meanings)
         spaces: list[LabelSpace] = []
         weights: list[float] = []
         if wanted.under is not None:
@@ -233,11 +236,12 @@ class PhotoSearch:
                 spaces += _any_of(chosen)
                 weights.append(term.weight)
                 notes += chosen.notes
-        points = tuple((one.weight, self._placed(one.photo)) for one in wanted.terms if one.photo is not None)
+        points = tuple((term.weight, self._placed(term.photo)) for term in wanted.terms if term.photo is not None)
         placed = tuple(photo_space(parts, space) for space in spaces)
         return _Query(placed, None, tuple(weights), points, notes=tuple(notes), reject=wanted.reject)
 
     def _placed(self, photo: Picture) -> Float32[np.ndarray, "dim"]:
+        """Return the point of a photo; PictureError names the photo."""
         try:
             return self._model.embed(photo)
         except PictureError as error:
@@ -245,18 +249,18 @@ class PhotoSearch:
 
     def _each_of(self, chosen: Candidates) -> list[LabelSpace]:
         """Return one space per word: its label and those of its kinds."""
-        everyone = range(len(chosen.space.labels))
+        places = range(len(chosen.space.labels))
         if chosen.kinds is None:
-            return [chosen.space.subset([one]) for one in everyone]
+            return [chosen.space.subset([place]) for place in places]
         words = frozenset(chosen.words)
         return [
-            kinds_of(self._model.parts, chosen.space, one)
-            if chosen.space.labels.ids[one] in words
-            else chosen.space.subset([one])
-            for one in everyone
+            kinds_of(self._model.parts, chosen.space, place)
+            if chosen.space.labels.ids[place] in words
+            else chosen.space.subset([place])
+            for place in places
         ]
 
-    def _possible(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
+    def _possible(self, query: "_Query", top: int) -> Int64[np.ndarray, "subset"] | None:
         """Return all photos that can be in the `top`; None if all must be scored."""
         listed = self._listed(query, top)
         if listed is not None:
@@ -265,36 +269,38 @@ class PhotoSearch:
         if query.is_sum or labels > _FEW_LABELS or self._coarse is None:
             return None
         slack = self._slack(query, self._coarse)
-        if query.point is None and query.probable:
+        if query.by_probability:
             slack = slack / self._temperature + _ROUNDING
         rows = self._first_rows(query, self._coarse, slack, top)
         return rows if len(rows) < len(self) // 2 else None
 
-    def _listed(self, query: "_Query", top: int) -> Int64[np.ndarray, "some"] | None:
+    def _listed(self, query: "_Query", top: int) -> Int64[np.ndarray, "subset"] | None:
         """Return all photos that can be in the `top` by the lists of the labels; None if they do not suffice."""
-        if self._tops is None or not query.probable or query.is_sum or len(query.spaces) != 1:
+        if self._tops is None or not query.by_probability or query.is_sum or len(query.spaces) != 1:
             return None
-        asked = self._model.parts.space.labels.places(query.spaces[0].labels.ids)
-        return None if (asked < 0).any() else self._tops.possible(asked, top)
+        labels = self._model.parts.space.labels.places(query.spaces[0].labels.ids)
+        return None if (labels < 0).any() else self._tops.possible(labels, top)
 
     @cached_property
     def _coarse(self) -> Coarse | None:
         return Coarse(self.rows.vectors) if self._often else None
 
-    def _first_rows(self, query: "_Query", coarse: Coarse, slack: PhotoScores, count: int) -> Int64[np.ndarray, "some"]:
+    def _first_rows(
+        self, query: "_Query", coarse: Coarse, slack: PhotoScores, count: int
+    ) -> Int64[np.ndarray, "subset"]:
         """Return all photos that can be in the top `count`.
 
         The logarithm of a sum of exp over n labels is at most log(n) above the highest of them: most photos need no exp
         (of six labels and a million photos it would take 20 ms).
         """
-        space = query.spaces[0] if query.probable and len(query.spaces) == 1 else None
+        space = query.spaces[0] if query.by_probability and len(query.spaces) == 1 else None
         if space is None or self._foreign(space):
             return may_be_first(self._scores(query, coarse), slack, count)
         (block, cosines), *_ = self._cosines(space, coarse, query.check)
         scores = self._scaled(cosines, space, label_prior(self._model.parts, space.labels), block)
-        some = may_be_first(scores.max(axis=1), slack, count, float(np.log(len(space.labels))))
-        left = may_be_first(log_sum_exp(scores[some]).astype(np.float32), slack[some], count)
-        found: Int64[np.ndarray, "some"] = some[left]
+        rows = may_be_first(scores.max(axis=1), slack, count, float(np.log(len(space.labels))))
+        among = may_be_first(log_sum_exp(scores[rows]).astype(np.float32), slack[rows], count)
+        found: Int64[np.ndarray, "subset"] = rows[among]
         return found
 
     def _slack(self, query: "_Query", coarse: Coarse) -> PhotoScores:
@@ -305,18 +311,20 @@ class PhotoSearch:
         """
         if query.point is not None:
             return coarse.slack(query.point[None])
-        each = [coarse.slack(space.vectors) for space in query.spaces]
-        if query.probable:
-            each = [one * (2 if self._foreign(space) else 1) for one, space in zip(each, query.spaces, strict=True)]
-        found: PhotoScores = np.sum(each, axis=0) if query.probable else np.max(each, axis=0)
-        return found
+        slacks = [coarse.slack(space.vectors) for space in query.spaces]
+        if not query.by_probability:
+            largest: PhotoScores = np.max(slacks, axis=0)
+            return largest
+        factors = [2 if self._foreign(space) else 1 for space in query.spaces]
+        total: PhotoScores = np.sum([factor * slack for factor, slack in zip(factors, slacks, strict=True)], axis=0)
+        return total
 
     def _scores(self, query: "_Query", coarse: Coarse | None = None) -> PhotoScores:
         """Return each photo's score. coarse: take inner products from it instead of the vectors."""
         if query.point is not None:
             cosines: PhotoScores = coarse.products(query.point[None])[0] if coarse else self._vectors @ query.point
             return cosines
-        if not query.probable:
+        if not query.by_probability:
             nearness = [
                 np.concatenate([cosines.max(axis=1) for _, cosines in self._cosines(space, coarse, query.check)])
                 for space in query.spaces
@@ -331,6 +339,7 @@ class PhotoSearch:
         return total
 
     def _summed(self, query: "_Query") -> PhotoScores:
+        """Return the sum over the terms, see `scores`."""
         total = np.zeros(len(self), np.float32)
         for space, weight in zip(query.spaces, query.weights, strict=True):
             total += _weighted(self._log_shares(space, None, query.check), weight)
@@ -377,32 +386,38 @@ class PhotoSearch:
                 total[block] -= np.logaddexp(np.float32(0), log_sum_exp(scores[:, foreign]))
         return total
 
-    def labels_of(self, places: Int64[np.ndarray, "some"]) -> list[Label]:
+    def labels_of(self, places: Int64[np.ndarray, "subset"]) -> list[Label]:
         """Return the labels of these photos among all labels of the model, or those not withheld.
 
         The index keeps the top label: if it is withheld, the best of the others is found now.
         """
-        labels, named = self._model.labels, self.rows.labels[places].tolist()
+        labels, positions = self._model.labels, self.rows.labels[places].tolist()
         if not self._all_nouns:
             withheld = self._model.parts.withheld
-            asked = zip(places.tolist(), named, strict=True)
-            self._rename([place for place, one in asked if labels.ids[one] in withheld and place not in self._renamed])
-            named = [self._renamed.get(place, one) for place, one in zip(places.tolist(), named, strict=True)]
-        return [self._model.parts.labelled(labels[position]) for position in named]
+            pairs = list(zip(places.tolist(), positions, strict=True))
+            self._replace_labels(
+                [place for place, top in pairs if labels.ids[top] in withheld and place not in self._replaced]
+            )
+            positions = [self._replaced.get(place, top) for place, top in pairs]
+        return [self._model.parts.labelled(labels[position]) for position in positions]
 
-    def _rename(self, places: list[int]) -> None:
+    def _replace_labels(self, places: list[int]) -> None:
         """Find the most probable label that is not withheld for each of these photos."""
         parts = self._model.parts
         prior = label_prior(parts, parts.placed.labels)
         for start in range(0, len(places), _TOGETHER):
-            some = places[start : start + _TOGETHER]
-            few = PhotoSearch(self._model, self.rows.taken(np.array(some, dtype=np.int64)))
-            scores = few._scaled(parts.placed.cosines(few._vectors), parts.placed, prior, slice(0, len(few)))
+            batch = places[start : start + _TOGETHER]
+            subset = PhotoSearch(self._model, self.rows.taken(np.array(batch, dtype=np.int64)))
+            scores = subset._scaled(parts.placed.cosines(subset._vectors), parts.placed, prior, slice(0, len(subset)))
             best = parts.answerable_places[scores[:, parts.answerable_places].argmax(axis=1)]
-            self._renamed.update(zip(some, best.tolist(), strict=True))
+            self._replaced.update(zip(batch, best.tolist(), strict=True))
 
     def _scaled(self, scores: Scores, space: LabelSpace, prior: LabelPrior | None, block: slice) -> Scores:
-        """Compute the fused score over temperature minus the photo's log sum over all labels, in place."""
+        """Turn cosines into log probabilities among all labels of the model, in place.
+
+        The same as `devise.space.scorers.FusedScorer.scores_of` over the temperature, minus the log sum over all
+        labels, but from what the index has of each photo in `block`: that sum and its highest class probabilities.
+        """
         if prior is not None:
             scores += prior
         trained = {place: self._column[space.labels.ids[place]] for place in np.flatnonzero(space.labels.seen).tolist()}
@@ -420,7 +435,9 @@ class PhotoSearch:
                 scores[photos, place] = -np.logaddexp(0, -odds)
         return scores
 
-    def _photos_of(self, column: int, block: slice) -> tuple[Int64[np.ndarray, "some"], Float32[np.ndarray, "some"]]:
+    def _photos_of(
+        self, column: int, block: slice
+    ) -> tuple[Int64[np.ndarray, "subset"], Float32[np.ndarray, "subset"]]:
         """Return the photos of the block with a stored probability of this class, and the probabilities."""
         first, last = self._by_class.starts[column : column + 2]
         photos = self._by_class.photos[first:last]
@@ -452,8 +469,8 @@ def open_search(model: Model, index: Path, *, often: bool = False, all_nouns: bo
     return PhotoSearch(model, rows, tops, notes=notes, often=often, all_nouns=all_nouns)
 
 
-def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.ndarray, "some"], tuple[str, ...]]:
-    """Return the places of photos that pass, and notes on those without the facts that are asked for.
+def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.ndarray, "subset"], tuple[str, ...]]:
+    """Return the positions of photos that pass, and notes on those without a date or rating that the filters need.
 
     PhotoIndexError if no fact of any photo is known.
     """
@@ -487,8 +504,8 @@ def _weighted(logs: PhotoScores, weight: float) -> PhotoScores:
     """Return weight times the logarithms or, for a weight below 0, times those of one minus the probabilities."""
     if weight > 0:
         return np.float32(weight) * logs
-    no: PhotoScores = np.float32(-weight) * np.log1p(-np.exp(np.minimum(logs, _SURE)))
-    return no
+    logs_of_rest: PhotoScores = np.log1p(-np.exp(np.minimum(logs, _HIGHEST_LOG)))
+    return np.float32(-weight) * logs_of_rest
 
 
 def _any_of(chosen: Candidates) -> list[LabelSpace]:
@@ -500,8 +517,8 @@ class _ByClass:
     """Photos grouped by classes they store a probability of: class c from starts[c] to starts[c + 1]."""
 
     starts: Int64[np.ndarray, "bounds"]
-    photos: Int64[np.ndarray, "kept"]
-    shares: Float32[np.ndarray, "kept"]
+    photos: Int64[np.ndarray, "pairs"]
+    shares: Float32[np.ndarray, "pairs"]
 
 
 def _blocks(photos: int, labels: int) -> Iterator[slice]:

@@ -122,7 +122,7 @@ def _of_class(model: Model, search: PhotoSearch, truth: Sequence[str | None], sy
     right = {by: np.array([one in included if by == "name" else one == synset for one in truth]) for by in asked}
     rows = []
     for by, wanted in asked.items():
-        kept = search.kept(replace(wanted, reject="auto"))
+        kept = search.accepted(replace(wanted, reject="auto"))
         shares = [float(kept[side].mean()) if side.any() else 0.0 for side in (right[by], ~right[by])]
         rows.append(ClassQuality(synset, name, trained, by, retrieval(search.scores(wanted), right[by]), *shares))
     return rows

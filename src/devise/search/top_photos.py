@@ -16,8 +16,8 @@ import numpy as np
 from devise.arrays import Bool, Float32, Int32, Int64, UInt64
 from devise.errors import PhotoIndexError
 from devise.files import reason_of
+from devise.model.methods import label_prior
 from devise.model.parts import ModelParts
-from devise.model.scorers import label_prior
 from devise.search.arrayfile import read_arrays, write_arrays
 from devise.search.rows import Rows, fingerprint
 from devise.taxonomy.everyday import kinds

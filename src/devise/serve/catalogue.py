@@ -16,8 +16,8 @@ from devise.meaning.senses import Asked, ask
 from devise.model.labeller import Model
 from devise.model.parts import ModelParts
 from devise.model.rejection import Reject
+from devise.model.sense_choice import Meanings
 from devise.model.typed import TypedLabel, asked_name, parse_lines, user_id
-from devise.model.word_senses import Meanings
 from devise.search.expression import Expression, parse_expression, understood
 from devise.search.results import Filters, filters_of, likeness
 from devise.serve.photos import IndexedPhotos, PhotosFound

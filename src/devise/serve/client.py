@@ -8,8 +8,8 @@ import httpx
 from pydantic import BaseModel
 
 from devise.errors import DeviseError, PictureError, UsageError
+from devise.model.methods import Method
 from devise.model.rejection import Reject
-from devise.model.scorers import Method
 from devise.serve.schema import (
     Corrected,
     CorrectionAsked,
@@ -192,8 +192,8 @@ def _given(**params: Any) -> dict[str, Any]:
 
 def _failure(answer: httpx.Response) -> DeviseError:
     try:
-        told = answer.json()["error"]
-        code, message = str(told["code"]), str(told["message"])
+        error = answer.json()["error"]
+        code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
         code, message = "", f"{answer.request.url}: status {answer.status_code}: is this a devise service?"
     if answer.status_code == 422:

@@ -79,7 +79,7 @@ class IndexedPhotos:
 
         check: called again and again; what it raises ends the search. DeviseError if the words are unknown.
         """
-        return self._told(self._search.find(asked.wanted(reject=reject, filters=filters), top, check=check))
+        return self._numbered(self._search.find(asked.wanted(reject=reject, filters=filters), top, check=check))
 
     def passing(self, filters: Filters) -> tuple[Sequence[int], Sequence[str]]:
         """Return the numbers of the photos that pass, in the order of their paths, and notes."""
@@ -92,9 +92,9 @@ class IndexedPhotos:
 
     def like(self, photo: int, top: int) -> PhotosFound:
         """Return at most `top` other photos, most similar first. The photo must be in the index."""
-        return self._told(self._search.like(photo, top))
+        return self._numbered(self._search.like(photo, top))
 
-    def _told(self, found: Hits) -> PhotosFound:
+    def _numbered(self, found: Hits) -> PhotosFound:
         hits = [PhotoHit(self._numbers[hit.path], hit.score, hit.label) for hit in found.hits]
         return PhotosFound(hits, found.notes, found.photos)
 

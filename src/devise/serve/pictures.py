@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from devise.errors import DeviseError, PictureError, UsageError, counted
 from devise.model.answers import Answer, Guess, Level, Regions
-from devise.model.scorers import Method
+from devise.model.methods import Method
 from devise.model.typed import TypedLabel, parse_labels
 from devise.serve.catalogue import only_known
 from devise.serve.engine import Computation

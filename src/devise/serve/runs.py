@@ -11,8 +11,8 @@ from typing import NamedTuple
 from devise.errors import UsageError
 from devise.model.candidates import OWN_CANDIDATES, Candidates, choose_candidates
 from devise.model.labeller import LabelRequest, LabelRun, Model
+from devise.model.methods import Method
 from devise.model.rejection import Reject
-from devise.model.scorers import Method
 from devise.model.typed import TypedLabel
 from devise.serve.problems import busy
 

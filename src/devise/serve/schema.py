@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from devise.model.scorers import Method
+from devise.model.methods import Method
 from devise.search.results import Likeness
 from devise.xmp import Verdict
 

@@ -126,12 +126,12 @@ def log_to_stderr() -> None:
     """Send the service's log, and warnings of the HTTP server, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    told = {
+    levels = {
         "devise.serve": logging.INFO,
         "uvicorn": logging.WARNING,
         "python_multipart": logging.ERROR,
     }  # warns of each form
-    for name, least in told.items():
+    for name, least in levels.items():
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(least)

@@ -242,7 +242,7 @@ def _trained(
     rows, first = read_checkpoint(folder, len(encoded.words), config)
     losses: list[float] = []
 
-    def told(report: SkipGramProgress) -> None:
+    def on_progress(report: SkipGramProgress) -> None:
         if report.loss is not None:
             losses.append(report.loss)
         if progress is not None:
@@ -254,7 +254,7 @@ def _trained(
                 write_checkpoint(folder, rows, position)
         return every
 
-    train_blocks(encoded, rows, config, first=first, progress=told, between=save)
+    train_blocks(encoded, rows, config, first=first, progress=on_progress, between=save)
     total = (len(encoded.blocks) - 1) * config.epochs
     last = losses[-math.ceil(total / 10) :]
     outcome = SkipGramOutcome(

@@ -18,9 +18,9 @@ from devise.bundle.manifest import Provenance
 from devise.errors import LabelError, PictureError, TrainingError, UsageError, counted
 from devise.evaluation.photos import class_photos
 from devise.labels import Label, LabelSet
-from devise.space.embedding import random_space
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelConfig, KernelSurgery, fit_kernel, placed_by_label
+from devise.space.scorers import random_space
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.calibration import (
@@ -175,8 +175,8 @@ def _rows(source: Source, inputs: BuildInputs, taxonomy: Taxonomy, say: Say) -> 
         names = source.classes
     else:
         raise UsageError(f"the network does not name its {count:,} classes: give --classes FILE or --classes imagenet")
-    ids, told = row_ids(names, count, taxonomy, imagenet, inputs.review)
-    say(told)
+    ids, line = row_ids(names, count, taxonomy, imagenet, inputs.review)
+    say(line)
     kept = np.array([row for row, one in enumerate(ids) if one is not None], dtype=np.int64)
     if len(kept) < 2:
         raise UsageError(f"a model needs 2 trained classes or more, got {len(kept)}: leave fewer out")

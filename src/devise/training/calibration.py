@@ -19,7 +19,11 @@ import numpy as np
 from devise.arrays import Bool, Float32, Float64, Int64, LabelVectors, Logits, Scores, Surgery, Truth
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
-from devise.space.embedding import (
+from devise.space.evidence import Classifier, Probabilities, log_sum_exp
+from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.labelspace import LabelSpace, centre_of, placed
+from devise.space.prior import Standing
+from devise.space.scorers import (
     ConseScorer,
     DeviseScorer,
     FirstChoice,
@@ -28,10 +32,6 @@ from devise.space.embedding import (
     StackingRule,
     log_odds,
 )
-from devise.space.evidence import Classifier, Probabilities, log_sum_exp
-from devise.space.kernel import KernelConfig, fit_kernel
-from devise.space.labelspace import LabelSpace, centre_of, placed
-from devise.space.prior import Standing
 from devise.taxonomy.wordnet import Taxonomy
 from devise.training.photofeatures import PhotoFeatures
 from devise.training.temperatures import TEMPERATURES
@@ -50,14 +50,15 @@ __all__ = [
 ]
 
 Surgeon = Callable[[LabelVectors, Float32[np.ndarray, "labels features"]], Surgery]
-"""Makes the map M from the vectors of trained labels and their rows of the classifier."""
+"""Computes the map M from the vectors of trained labels and their rows of the classifier."""
 
-PriorOf = Callable[[Int64[np.ndarray, "kept"]], Standing]
-"""Makes the standing of every label from the trained labels at these rows of the classifier; others are not asked."""
+PriorOf = Callable[[Int64[np.ndarray, "trained"]], Standing]
+"""Computes the standing of every label from the trained labels at these rows of the classifier alone."""
 
 _Hits = Bool[np.ndarray, "_"]
 _STEPS = 50  # of Newton's method
 _BLOCK = 32  # photos whose scores are exponentiated at once
+_RIDGE = 0.01  # keeps the slope finite where the odds separate right from wrong; far below the weight of the photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class CalibrationConfig:
     priors: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1)
     familiarities: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     prior_temperatures: tuple[float, ...] = (0.025, 0.035, 0.045, 0.06, 0.08)
+    # Up to 0.32; the fused scorer of the model in the package has 0.0619, the kernel 0.0358.
     temperatures: tuple[float, ...] = TEMPERATURES[:20]
     most_seen_loss: float = 1.0
     k: int = 5
@@ -94,11 +96,13 @@ class KernelPlan:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scattered:
-    """Folds of trained classes of which most sisters stay when they are left out: foreign things that look trained.
+    """Folds of the trained classes by a hash of their ids: when a class is left out, most classes like it stay.
 
-    folds: of each trained class. close: whether another trained class shares its first hypernym. Photos of classes
-    left out count only where one does, if any does; the classifier takes other foreign things for trained ones more
-    seldom.
+    Its photos then show something that is not trained but looks trained, the hardest case for the classifier.
+
+    folds: of each trained class. close: whether another trained class shares its first hypernym. Photos of left-out
+    classes that are not close do not count, because the classifier seldom takes them for a trained class; if no class
+    is close, all count.
     """
 
     folds: Int64[np.ndarray, "trained"]
@@ -130,11 +134,11 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class _Fold:
-    """One part of the classes left out, and what is said of all photos; truths are positions of labels.
+    """All photos, scored without one fold of the trained classes; truths are positions of labels.
 
-    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. standing: what the prior is made
-    of, without the classes left out. trained: positions of the classes kept. unseen: which photos are of classes left
-    out.
+    cosines: of every label by scorer, with the fused scorer's prior once it is chosen. standing: the labels' standing
+    without the classes left out. trained: positions of the classes that are not left out. unseen: which photos are of
+    classes left out. softmax_right: of each other photo, whether the classifier's first choice is right.
     """
 
     cosines: dict[str, Scores]
@@ -190,14 +194,14 @@ class _Outcome:
 
 def left_out_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> np.ndarray:
     """Return the fold of each trained class; classes with the same first hypernym share one."""
-    return np.array([zlib.crc32(_family(one, taxonomy).encode()) % folds for one in trained_ids])
+    return np.array([zlib.crc32(_family(synset_id, taxonomy).encode()) % folds for synset_id in trained_ids])
 
 
 def scattered_folds(trained_ids: Sequence[str], taxonomy: Taxonomy, folds: int) -> Scattered:
     """Put each trained class into a fold by its id alone."""
-    sizes = Counter(_family(one, taxonomy) for one in trained_ids)
-    close = np.array([sizes[_family(one, taxonomy)] > 1 for one in trained_ids])
-    return Scattered(np.array([zlib.crc32(one.encode()) % folds for one in trained_ids]), close)
+    sizes = Counter(_family(synset_id, taxonomy) for synset_id in trained_ids)
+    close = np.array([sizes[_family(synset_id, taxonomy)] > 1 for synset_id in trained_ids])
+    return Scattered(np.array([zlib.crc32(synset_id.encode()) % folds for synset_id in trained_ids]), close)
 
 
 def _family(synset_id: str, taxonomy: Taxonomy) -> str:
@@ -218,12 +222,15 @@ def calibrate(
     prior: PriorOf | None = None,
     familiar: Standing | None = None,
 ) -> Choice:
-    """The prior, and under it the stacking rule and temperature of the best hits among those that keep the trained.
+    """Choose the prior's weight, the stacking rule and the temperatures, on photos of classes left out.
 
-    Photos of trained and of left-out classes weigh the same in all. The prior is chosen first, see `_best_weights`;
-    then how sure the first choice is, by the likelihood of its being right; then penalty, confidence and temperature,
-    by the harmonic mean of hit@k on both kinds of photos, all labels candidates, among those that keep hit@1 on
-    trained classes. DeViSE, kernel and ConSE get the temperature of the highest likelihood, without prior and rule.
+    Photos of trained and of left-out classes have the same total weight, and all labels are candidates. In this order:
+
+    1. the weight of the prior and the share of the familiarity, see `_best_weights`
+    2. how sure the first choice is, by the likelihood of its being right, see `_first_choice`
+    3. penalty, confidence and temperature of the fused scorer: the highest harmonic mean of hit@k on both kinds of
+       photos, among the rules that lose at most `most_seen_loss` of hit@1 on trained classes
+    4. the temperatures of DeViSE, kernel and ConSE: the highest likelihood, without prior and rule
 
     raw: composed vectors of the trained labels in the classifier's order, then of all others. folds: of the
         trained labels. scattered: other folds of them, for how sure the first choice is.
@@ -236,53 +243,55 @@ def calibrate(
     assert surgeon is not None or kernel is not None
     if not raw[photos.truth].any(axis=1).all():
         raise LabelError("a trained class with photos has no vector with this label policy: leave out its photos")
-    made = list(_folds(photos, classifier, raw, folds, surgeon, conse_top, kernel, prior))
-    known = np.zeros(len(raw), np.float32) if familiar is None else familiar
-    weight, share = (0.0, 0.0) if prior is None else _best_weights(made, known, config)
-    for fold in made:
-        if fold.standing is not None:
-            fold.cosines["fused"] += np.float32(weight) * (fold.standing + np.float32(share) * known)
-    by_name = {name: [_summary(fold, name, config) for fold in made] for name in made[0].cosines}
-    softmax = _percent([fold.softmax_right for fold in made])
-    only = _percent([one.above[one.fold.unseen] < config.k for one in by_name["fused"]])
+    splits = list(_folds(photos, classifier, raw, folds, surgeon, conse_top, kernel, prior))
+    familiarity = np.zeros(len(raw), np.float32) if familiar is None else familiar
+    weight, share = (0.0, 0.0) if prior is None else _best_weights(splits, familiarity, config)
+    for split in splits:
+        if split.standing is not None:
+            split.cosines["fused"] += np.float32(weight) * (split.standing + np.float32(share) * familiarity)
+    summaries = {name: [_summary(split, name, config) for split in splits] for name in splits[0].cosines}
+    softmax = _percent([split.softmax_right for split in splits])
+    unseen_only = _percent([summary.above[summary.fold.unseen] < config.k for summary in summaries["fused"]])
     slope, offset = _first_choice(photos, classifier, scattered)
     choices = []
     grids = {
-        confidence: [_Grid(one, confidence, config) for one in by_name["fused"]] for confidence in config.confidences
+        confidence: [_Grid(summary, confidence, config) for summary in summaries["fused"]]
+        for confidence in config.confidences
     }
     for penalty, confidence, temperature in product(config.penalties, config.confidences, config.temperatures):
         rule = StackingRule(penalty, confidence, FirstChoice(slope, offset, temperature))
         outcomes = [grid.outcome(rule) for grid in grids[confidence]]
-        if _share(outcomes, made, False, lambda found: found.above < 1) >= softmax - config.most_seen_loss:
-            choices.append((_harmonic(outcomes, made, config.k), -_loss(outcomes, made), rule))
+        if _share(outcomes, splits, lambda outcome: outcome.above < 1, unseen=False) >= softmax - config.most_seen_loss:
+            choices.append((_harmonic(outcomes, splits, config.k), -_loss(outcomes, splits), rule))
     if not choices:
         raise UsageError(
             f"no stacking rule keeps trained classes within {config.most_seen_loss} points of the softmax: "
             "try other penalties, confidences and temperatures"
         )
-    rule = max(choices, key=lambda one: one[:2])[2]
+    rule = max(choices, key=lambda choice: choice[:2])[2]
     assert rule.first is not None
-    outcomes = [_outcome(one, rule, config) for one in by_name["fused"]]
-    temperatures = {name: _best_temperature(by_name[name], config) for name in by_name if name != "fused"}
+    outcomes = [_outcome(summary, rule, config) for summary in summaries["fused"]]
+    temperatures = {name: _best_temperature(of, config) for name, of in summaries.items() if name != "fused"}
     return Choice(
         len(photos.truth),
         rule,
         weight,
         share,
         {"fused": rule.first.temperature, **temperatures},
-        seen_hit1=_share(outcomes, made, False, lambda found: found.above < 1),
-        seen_hit=_share(outcomes, made, False, lambda found: found.above < config.k),
+        seen_hit1=_share(outcomes, splits, lambda outcome: outcome.above < 1, unseen=False),
+        seen_hit=_share(outcomes, splits, lambda outcome: outcome.above < config.k, unseen=False),
         softmax_hit1=softmax,
-        unseen_hit=_share(outcomes, made, True, lambda found: found.above < config.k),
-        unseen_only_hit=only,
-        mistaken=_share(outcomes, made, True, lambda found: found.sure >= 0.5),
+        unseen_hit=_share(outcomes, splits, lambda outcome: outcome.above < config.k, unseen=True),
+        unseen_only_hit=unseen_only,
+        mistaken=_share(outcomes, splits, lambda outcome: outcome.sure >= 0.5, unseen=True),
     )
 
 
 def _best_weights(folds: Sequence[_Fold], familiar: Standing, config: CalibrationConfig) -> tuple[float, float]:
-    """Weight of the prior and share of the familiarity that give the true label the highest likelihood.
+    """Return the weight of the prior and the share of the familiarity that make the true labels most likely.
 
-    Classes left out against all labels not trained, at the temperature that is best for the pair.
+    Photos of the left-out classes, with the labels that are not trained as candidates; each pair of weight and share
+    at its own best temperature.
     """
     shares = config.familiarities if familiar.any() else (0.0,)
     tried = []
@@ -307,17 +316,19 @@ def _first_choice(photos: PhotoFeatures, classifier: Classifier, scattered: Scat
     if not close.any():  # then any class left out counts
         close = np.ones(len(close), dtype=bool)
     for fold in range(int(scattered.folds.max()) + 1):
-        kept = np.flatnonzero(scattered.folds != fold)
-        shares = Classifier(classifier.weight[kept], classifier.bias[kept]).evidence(photos.features).probabilities
+        trained = np.flatnonzero(scattered.folds != fold)
+        rest = Classifier(classifier.weight[trained], classifier.bias[trained])
+        shares = rest.evidence(photos.features).probabilities
         left_out = scattered.folds[photos.truth] == fold
         counted_in = ~left_out | close
         odds.append(log_odds(shares.max(axis=1))[counted_in])
-        right.append((kept[shares.argmax(axis=1)] == photos.truth)[counted_in])
+        right.append((trained[shares.argmax(axis=1)] == photos.truth)[counted_in])
         foreign.append(left_out[counted_in])
     unseen = np.concatenate(foreign)
     weight = np.where(unseen, 0.5 / unseen.mean(), 0.5 / (~unseen).mean())
     factors = np.column_stack([np.concatenate(odds), np.ones(len(unseen))])
-    slope, offset = logistic(factors, np.concatenate(right).astype(np.float64), 0.01, weight)
+    slope, offset = logistic(factors, np.concatenate(right).astype(np.float64), _RIDGE, weight)
+    # Rounded, so that processors whose sums differ in the last digits choose the same rule.
     return round(float(slope), 3), round(float(offset), 3)
 
 
@@ -334,13 +345,13 @@ def _summary(fold: _Fold, name: str, config: CalibrationConfig) -> _Summary:
     return _Summary(fold, cosines[:, fold.trained], own[:, 0], column[fold.truth], best, above, cosines, others)
 
 
-def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: float | None = None) -> _Outcome:
-    """at: the temperature of a rule without a first choice."""
+def _outcome(summary: _Summary, rule: StackingRule, config: CalibrationConfig, at: float | None = None) -> _Outcome:
+    """Return the results of a rule. at: the temperature of a rule without a first choice."""
     temperature = at if rule.first is None else rule.first.temperature
     assert temperature is not None
-    shares, images = one.fold.probabilities, np.arange(len(one.own))
-    stacked, choice = rule.stacked(one.trained, shares), shares.argmax(axis=1)
-    mass = one.mass(temperature)
+    shares, images = summary.fold.probabilities, np.arange(len(summary.own))
+    stacked, choice = rule.stacked(summary.trained, shares), shares.argmax(axis=1)
+    mass = summary.mass(temperature)
     if rule.first is not None:
         stacked[images, choice] = -np.inf
         rest = np.logaddexp(_log_mass(stacked, temperature), mass)
@@ -349,9 +360,9 @@ def _outcome(one: _Summary, rule: StackingRule, config: CalibrationConfig, at: f
         total = np.logaddexp(rest, first)
     else:
         total = np.logaddexp(_log_mass(stacked, temperature), mass)
-    trained = one.column >= 0
-    own = np.where(trained, stacked[images, one.column], one.own)
-    others = np.where(trained, (one.rivals > own[:, None]).sum(axis=1), one.above)
+    trained = summary.column >= 0
+    own = np.where(trained, stacked[images, summary.column], summary.own)
+    others = np.where(trained, (summary.rivals > own[:, None]).sum(axis=1), summary.above)
     above = others + (stacked > own[:, None]).sum(axis=1)
     sure = np.exp(stacked[images, choice] / temperature - total)
     return _Outcome(above.astype(np.int64), total - own / temperature, sure)
@@ -364,41 +375,41 @@ class _Grid:
     k best of them and their mass are found once. Of labels above the true one only whether there are k is known.
     """
 
-    def __init__(self, one: _Summary, confidence: float, config: CalibrationConfig) -> None:
-        self._one, self._config = one, config
-        self._images = np.arange(len(one.own))
-        self._shares = one.fold.probabilities
+    def __init__(self, summary: _Summary, confidence: float, config: CalibrationConfig) -> None:
+        self._summary, self._config = summary, config
+        self._images = np.arange(len(summary.own))
+        self._shares = summary.fold.probabilities
         self._choice = self._shares.argmax(axis=1)
         self._highest = self._shares.max(axis=1)
         rule = StackingRule(0.0, confidence)
-        stacked = rule.stacked(one.trained, self._shares)
+        stacked = rule.stacked(summary.trained, self._shares)
         stacked[self._images, self._choice] = -np.inf
         most = min(config.k, stacked.shape[1])
         best = np.argpartition(-stacked, most - 1, axis=1)[:, :most]
-        self._best = tuple(np.take_along_axis(values, best, axis=1) for values in (one.trained, self._shares))
+        self._best = tuple(np.take_along_axis(values, best, axis=1) for values in (summary.trained, self._shares))
         self._is_choice = best == self._choice[:, None]
-        self._trained = one.column >= 0
-        self._own = tuple(values[self._images, one.column] for values in (one.trained, self._shares))
-        own = stacked[self._images, one.column]
+        self._trained = summary.column >= 0
+        self._own = tuple(values[self._images, summary.column] for values in (summary.trained, self._shares))
+        own = stacked[self._images, summary.column]
         self._others = (stacked > own[:, None]).sum(axis=1)  # above a true label that is trained
         self._mass = [_log_mass(stacked, temperature) for temperature in config.temperatures]
 
     def outcome(self, rule: StackingRule) -> _Outcome:
         """Return what `_outcome` returns for a rule with a first choice and this confidence."""
-        one, first = self._one, rule.first
+        summary, first = self._summary, rule.first
         assert first is not None
         place = self._config.temperatures.index(first.temperature)
-        mass = one.mass(first.temperature)
+        mass = summary.mass(first.temperature)
         rest = np.logaddexp(self._mass[place] - rule.penalty / first.temperature, mass)
         log_first = rest + first.log_odds(self._highest)
         total = np.logaddexp(rest, log_first)
-        score = (first.temperature * log_first).astype(one.trained.dtype)
+        score = (first.temperature * log_first).astype(summary.trained.dtype)
         best = rule.stacked(*self._best)
         best[self._is_choice] = -np.inf
-        chosen = one.column == self._choice
-        own = np.where(self._trained, rule.stacked(*(values[:, None] for values in self._own))[:, 0], one.own)
+        chosen = summary.column == self._choice
+        own = np.where(self._trained, rule.stacked(*(values[:, None] for values in self._own))[:, 0], summary.own)
         own[chosen] = score[chosen]
-        others = np.where(self._trained, (one.rivals > own[:, None]).sum(axis=1), one.above)
+        others = np.where(self._trained, (summary.rivals > own[:, None]).sum(axis=1), summary.above)
         by_rank = self._trained & ~chosen
         above = others + np.where(by_rank, self._others, (best > own[:, None]).sum(axis=1)) + (score > own)
         sure = np.exp(score / first.temperature - total)
@@ -406,23 +417,25 @@ class _Grid:
 
 
 def _share(
-    outcomes: Sequence[_Outcome], folds: Sequence[_Fold], unseen: bool, holds: Callable[[_Outcome], _Hits]
+    outcomes: Sequence[_Outcome], folds: Sequence[_Fold], hits_of: Callable[[_Outcome], _Hits], *, unseen: bool
 ) -> float:
-    """Per cent of the photos of one kind."""
+    """Return the per cent of hits among the photos of left-out (`unseen`) or of trained classes."""
     pairs = zip(outcomes, folds, strict=True)
-    return _percent([holds(found)[fold.unseen == unseen] for found, fold in pairs])
+    return _percent([hits_of(outcome)[fold.unseen == unseen] for outcome, fold in pairs])
 
 
 def _harmonic(outcomes: Sequence[_Outcome], folds: Sequence[_Fold], k: int) -> float:
-    """Of hit@k on trained classes and on those left out (Xian et al. 2018)."""
-    seen, unseen = (_share(outcomes, folds, side, lambda found: found.above < k) for side in (False, True))
+    """Return the harmonic mean of hit@k on trained classes and on those left out (Xian et al. 2018)."""
+    seen, unseen = (_share(outcomes, folds, lambda outcome: outcome.above < k, unseen=side) for side in (False, True))
     return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
 
 
 def _loss(outcomes: Sequence[_Outcome], folds: Sequence[_Fold]) -> float:
     """Compute the mean surprise, with equal weight for photos of trained and of left-out classes."""
     pairs = list(zip(outcomes, folds, strict=True))
-    sides = (np.concatenate([found.surprise[fold.unseen == side] for found, fold in pairs]) for side in (False, True))
+    sides = (
+        np.concatenate([outcome.surprise[fold.unseen == side] for outcome, fold in pairs]) for side in (False, True)
+    )
     return sum(float(side.mean()) for side in sides)
 
 
@@ -432,11 +445,11 @@ def _best_temperature(summaries: Sequence[_Summary], config: CalibrationConfig) 
     The loss is convex in 1 / temperature, so that the loss of two neighbours shows on which side the best one is: 5
     losses of 20 temperatures are enough, and only their masses are computed.
     """
-    folds, rule = [one.fold for one in summaries], StackingRule(0.0, 0.0)
+    folds, rule = [summary.fold for summary in summaries], StackingRule(0.0, 0.0)
 
     @cache
     def loss(place: int) -> float:
-        return _loss([_outcome(one, rule, config, config.temperatures[place]) for one in summaries], folds)
+        return _loss([_outcome(summary, rule, config, config.temperatures[place]) for summary in summaries], folds)
 
     low, high = 0, len(config.temperatures) - 1
     while low < high:
@@ -446,7 +459,7 @@ def _best_temperature(summaries: Sequence[_Summary], config: CalibrationConfig) 
 
 
 def _log_mass(scores: Scores, temperature: float) -> Float64[np.ndarray, "images"]:
-    """Log of the sum of exp(score / temperature), a few photos at a time."""
+    """Return the log of the sum of exp(score / temperature), computed for a few photos at a time."""
     mass = np.empty(len(scores))
     for start in range(0, len(scores), _BLOCK):
         scaled = scores[start : start + _BLOCK] / np.float32(temperature)
@@ -470,32 +483,32 @@ def _folds(
 ) -> Iterator[_Fold]:
     labels = LabelSet(Label(str(i), str(i)) for i in range(len(raw)))
     for fold in range(int(folds.max()) + 1):
-        kept = np.flatnonzero(folds != fold)
-        rest = Classifier(classifier.weight[kept], classifier.bias[kept])
-        space = LabelSpace(labels, placed(raw, centre_of(raw[kept])))
+        trained = np.flatnonzero(folds != fold)
+        rest = Classifier(classifier.weight[trained], classifier.bias[trained])
+        space = LabelSpace(labels, placed(raw, centre_of(raw[trained])))
         evidence = rest.evidence(photos.features)
         cosines = {}
         if surgeon is not None:
-            devise = DeviseScorer(space, surgeon(space.vectors[kept], rest.weight))
-            conse = ConseScorer(space, space.vectors[kept], conse_top)
+            devise = DeviseScorer(space, surgeon(space.vectors[trained], rest.weight))
+            conse = ConseScorer(space, space.vectors[trained], conse_top)
             cosines = {"devise": devise.scores(evidence), "conse": conse.scores(evidence)}
             if kernel is None:
-                cosines["fused"] = FusedScorer(devise, conse, kept).scores(evidence)
+                cosines["fused"] = FusedScorer(devise, conse, trained).scores(evidence)
         if kernel is not None:
-            fitted = fit_kernel(kernel.config, space.vectors, kept, rest.weight, text=kernel.text)
+            fitted = fit_kernel(kernel.config, space.vectors, trained, rest.weight, text=kernel.text)
             placing = KernelScorer(LabelSpace(labels, fitted.places), fitted.axes)
-            near = ConseScorer(placing.space, fitted.places[kept], conse_top)
+            near = ConseScorer(placing.space, fitted.places[trained], conse_top)
             cosines["kernel"] = placing.scores(evidence)
-            cosines["fused"] = FusedScorer(placing, near, kept, share=kernel.share).scores(evidence)
+            cosines["fused"] = FusedScorer(placing, near, trained, share=kernel.share).scores(evidence)
         unseen = folds[photos.truth] == fold
         yield _Fold(
             cosines,
-            None if prior is None else prior(kept),
+            None if prior is None else prior(trained),
             evidence.probabilities,
-            kept,
+            trained,
             photos.truth,
             unseen,
-            (kept[evidence.logits.argmax(axis=1)] == photos.truth)[~unseen],
+            (trained[evidence.logits.argmax(axis=1)] == photos.truth)[~unseen],
         )
 
 
@@ -505,7 +518,7 @@ def logistic(
     ridge: float,
     weight: Float64[np.ndarray, "cases"] | None = None,
 ) -> Float64[np.ndarray, "columns"]:
-    """Coefficients of the highest penalised likelihood, by Newton's method.
+    """Fit a logistic regression: return the coefficients of the highest penalised likelihood, by Newton's method.
 
     rows: the last column is the constant, which the ridge leaves alone. target: 1 or 0. weight: of each case; None is
     1 for all.
@@ -513,13 +526,13 @@ def logistic(
     penalty = ridge * np.eye(rows.shape[1])
     penalty[-1, -1] = 0
     weight = np.ones(len(target)) if weight is None else weight
-    found = np.zeros(rows.shape[1])
+    coefficients = np.zeros(rows.shape[1])
     for _ in range(_STEPS):
-        expected = 1 / (1 + np.exp(-np.clip(rows @ found, -500, 500)))
-        gradient = rows.T @ (weight * (expected - target)) + penalty @ found
+        expected = 1 / (1 + np.exp(-np.clip(rows @ coefficients, -500, 500)))
+        gradient = rows.T @ (weight * (expected - target)) + penalty @ coefficients
         bend = (rows * (weight * expected * (1 - expected))[:, None]).T @ rows + penalty
         step = np.linalg.lstsq(bend, gradient, rcond=None)[0]  # where all targets are alike the constant has no end
-        found -= step
+        coefficients -= step
         if np.abs(step).max() < 1e-8:
             break
-    return found
+    return coefficients

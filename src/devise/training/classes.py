@@ -66,13 +66,13 @@ def map_classes(
     UsageError says so. A name without a letter stays open: it is some list's number, not the noun for it.
     Two names may not mean one synset. option: of the review file, for the error.
     """
-    told = read_review(review, taxonomy) if review is not None and review.exists() else {}
+    reviewed = read_review(review, taxonomy) if review is not None and review.exists() else {}
     ids: dict[str, str | None] = {}
     unclear: list[str] = []
     for name in names:
         senses = _senses(name, taxonomy)
-        if name in told:
-            ids[name] = told[name]
+        if name in reviewed:
+            ids[name] = reviewed[name]
         elif _SYNSET_ID.fullmatch(name) and name in taxonomy:
             ids[name] = name
         elif len(senses) == 1 and re.search(
@@ -82,9 +82,9 @@ def map_classes(
         else:
             unclear.append(name)
     if unclear:
-        raise _open(unclear, told | ids, taxonomy, review, option)
+        raise _open(unclear, reviewed | ids, taxonomy, review, option)
     _refuse_twins(ids)
-    return ClassMap(ids, sum(name != synset_id and name not in told for name, synset_id in ids.items()))
+    return ClassMap(ids, sum(name != synset_id and name not in reviewed for name, synset_id in ids.items()))
 
 
 def kept_photos(
@@ -110,7 +110,7 @@ def kept_photos(
 
 def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
     """Read a review file; UsageError names the wrong line."""
-    told: dict[str, str | None] = {}
+    reviewed: dict[str, str | None] = {}
     text = read_text(path, UsageError, cure="give a file of class names")
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
@@ -120,10 +120,10 @@ def read_review(path: Path, taxonomy: Taxonomy) -> dict[str, str | None]:
         synset_id = rest.partition("\t")[0].strip()
         if synset_id != _LEFT_OUT and synset_id not in taxonomy:
             raise UsageError(f"{path}, line {number}: {synset_id!r} is not a WordNet 3.0 synset: write n and 8 digits")
-        if name in told:
+        if name in reviewed:
             raise UsageError(f"{path}, line {number}: duplicate class {name!r}: keep one line of it")
-        told[name] = None if synset_id == _LEFT_OUT else synset_id
-    return told
+        reviewed[name] = None if synset_id == _LEFT_OUT else synset_id
+    return reviewed
 
 
 def write_review(path: Path, ids: dict[str, str | None], unclear: Sequence[str], taxonomy: Taxonomy) -> None:
@@ -154,12 +154,12 @@ def _open(
 ) -> UsageError:
     listed = ", ".join(unclear[:5]) + (", ..." if len(unclear) > 5 else "")
     names = "1 class name has" if len(unclear) == 1 else f"{len(unclear)} class names have"
-    told = f"{names} several senses or none in WordNet ({listed})"
+    problem = f"{names} several senses or none in WordNet ({listed})"
     if review is None:
-        return UsageError(f"{told}: give {option} FILE, and their senses are written there for you to choose")
+        return UsageError(f"{problem}: give {option} FILE, and their senses are written there for you to choose")
     _require_writable(unclear)
     write_review(review, ids, unclear, taxonomy)
-    return UsageError(f"{told}: choose in {review}, which lists them, and give it again")
+    return UsageError(f"{problem}: choose in {review}, which lists them, and give it again")
 
 
 def _refuse_twins(ids: dict[str, str | None]) -> None:
@@ -247,7 +247,7 @@ def row_ids(
             f"the class list has {counted(len(names), 'class')}, the network {rows:,}: give one line per output"
         )
     if in_imagenets_order(names, taxonomy, imagenet):
-        return tuple(imagenet), "classes: ImageNet's 1,000 in their order, told by their names"
+        return tuple(imagenet), "classes: ImageNet's 1,000 in their order, recognised by their names"
     first: dict[str, int] = {}
     for row, name in enumerate(names):
         if first.setdefault(name, row) != row:
@@ -258,8 +258,8 @@ def row_ids(
     mapped = map_classes(names, taxonomy, review, "--review")
     ids = tuple(mapped.ids[name] for name in names)
     left = sum(one is None for one in ids)
-    told = f"classes: {len(ids) - left:,} synsets, {mapped.named:,} of them by a name with one sense"
-    return ids, f"{told}, {counted(left, 'row')} left out" if left else told
+    line = f"classes: {len(ids) - left:,} synsets, {mapped.named:,} of them by a name with one sense"
+    return ids, f"{line}, {counted(left, 'row')} left out" if left else line
 
 
 def imagenet_ids() -> tuple[str, ...]:

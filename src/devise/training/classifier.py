@@ -17,7 +17,7 @@ from devise.bundle.bundle import Bundle, file_sha256
 from devise.bundle.manifest import Provenance
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
-from devise.space.embedding import random_space
+from devise.space.scorers import random_space
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.batches import Batch

@@ -36,8 +36,8 @@ class Processes:
     @property
     def lacks_bf16(self) -> bool:
         """Whether its processor is known to lack bfloat16 instructions, so that they are emulated slowly."""
-        told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.12
-        known = [has for name, has in told.items() if "bf16" in name]
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.12
+        known = [has for name, has in capabilities.items() if "bf16" in name]
         return self.device.type == "cpu" and bool(known) and not any(known)
 
     def wrapped(self, module: nn.Module) -> nn.Module:
@@ -52,9 +52,9 @@ class Processes:
         """Whether the flag is up in any process."""
         if self.world == 1:
             return flag
-        told = torch.tensor([float(flag)], device=self.device)
-        dist.all_reduce(told)
-        return bool(told.item() > 0)
+        raised = torch.tensor([float(flag)], device=self.device)
+        dist.all_reduce(raised)
+        return bool(raised.item() > 0)
 
     def wait(self) -> None:
         """Until all processes are here."""

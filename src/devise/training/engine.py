@@ -71,19 +71,19 @@ class Task(Protocol):
         """The mean loss over the batch. network: `module`, perhaps wrapped; the loss must go through its call."""
 
     def measures(self) -> dict[str, float]:
-        """Measures of `module` on samples that are held out; the first is the one to be best in, up is better."""
+        """Measures of `module` on held-out samples. The first selects the best epoch; higher is better."""
 
     def name(self, row: int) -> str:
         """Return the name of a sample for people."""
 
 
 Reporter = Callable[[int, int, int, float], object]
-"""Hears after every step: the epoch from 0, the step from 1, the steps of an epoch, the loss."""
+"""Called after every step with the epoch (from 0), the step (from 1), the steps per epoch, and the loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """How a job runs: in which processes, and what hears of it; in all but the first process nothing does.
+    """How a job runs: in which processes, and what it reports to; only the first process reports.
 
     on_photos: called with photos done and photos in all. overwrite: an existing bundle. tensorboard: folder of scalars.
     """
@@ -107,9 +107,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a job wrote, of how many photos and classes, measured on the photos held out.
+    """The bundle that a job wrote, the numbers of its photos and classes, and its measures on the photos held out.
 
-    before: what the model measured at the start, where it is compared.
+    before: the measures before training; empty if the job does not compare them.
     """
 
     bundle: Bundle
@@ -135,11 +135,11 @@ def train(
     TrainingStoppedError is raised: the same call resumes there. TrainingError for a loss that is not finite.
     """
     together = processes or Processes()
-    order = sampler or Sampler(len(task), config.batch, config.seed, together.rank, together.world)
-    run = _Run(task, config, work, together, order, report or (lambda *_: None))
+    sampler = sampler or Sampler(len(task), config.batch, config.seed, together.rank, together.world)
+    run = _Run(task, config, work, together, sampler, report or (lambda *_: None))
     work.mkdir(parents=True, exist_ok=True)
-    with _until_told(together) as told, _board(tensorboard, together) as board:
-        run.go(told, board)
+    with _stop_requests() as stop_requested, _board(tensorboard, together) as board:
+        run.train(stop_requested, board)
     return run.outcome()
 
 
@@ -147,10 +147,10 @@ class _Run:
     """One run: its module, optimiser and progress."""
 
     def __init__(
-        self, task: Task, config: RunConfig, work: Path, together: Processes, order: Sampler, report: Reporter
+        self, task: Task, config: RunConfig, work: Path, together: Processes, sampler: Sampler, report: Reporter
     ) -> None:
         self.task, self.config, self.work = task, config, work
-        self.together, self.order, self.report = together, order, report
+        self.together, self.sampler, self.report = together, sampler, report
         task.module.to(together.device)
         self.optimizer = _make_optimizer(config, task.groups())
         self.average = (
@@ -159,23 +159,28 @@ class _Run:
         facts = json.dumps(recorded(config), sort_keys=True) + task.identity + str(len(task))
         self.identity = hashlib.sha256(facts.encode()).hexdigest()
         self.progress = Progress()
-        self.saved = time.monotonic()
+        self.saved_at = time.monotonic()
         if (work / LAST).exists():
             self.progress = load_checkpoint(work / LAST, self.identity, task.module, self.optimizer, self.average)
         self.network = together.wrapped(task.module)
 
-    def go(self, told: Callable[[], bool], board: Any) -> None:
+    def train(self, stop_requested: Callable[[], bool], board: Any) -> None:
+        """Train until the last epoch, or until the first measure has not improved for `patience` epochs."""
         patience = self.config.patience or math.inf
         while self.progress.epoch < self.config.epochs and self.progress.stale < patience:
-            began, done = time.monotonic(), self.progress.step
-            self._epoch(told)
+            began, first_step = time.monotonic(), self.progress.step
+            self._epoch(stop_requested)
             seconds = time.monotonic() - began
-            self._measure(seconds, (self.progress.step - done) * self.order.size / seconds, board)
-            if time.monotonic() - self.saved > self.config.save_seconds:
-                self._save()
+            if self.together.first:
+                speed = (self.progress.step - first_step) * self.sampler.size / seconds
+                self._log(self._measures(), seconds, speed, board)
+            self._share_best()
+            self.progress.start_next_epoch()
+            self._save_if_due()
         self._save()
 
     def outcome(self) -> Outcome:
+        """Load the best weights into the module, and return their measures."""
         best = self.work / BEST
         self.together.wait()
         if self.progress.measures:
@@ -187,28 +192,29 @@ class _Run:
         at = self.progress.best_epoch if self.progress.measures else self.progress.epoch - 1
         return Outcome(self.progress.measures, at + 1, self.progress.epoch)
 
-    def _epoch(self, told: Callable[[], bool]) -> None:
+    def _epoch(self, stop_requested: Callable[[], bool]) -> None:
+        """Take the remaining steps of the epoch; TrainingStoppedError, with the state saved, if a stop is requested."""
         progress = self.progress
         self.task.module.train()
-        for batch in self.order.batches(progress.epoch, progress.step):
+        for batch in self.sampler.batches(progress.epoch, progress.step):
             loss = self._step(batch)
             progress.step += 1
             progress.loss_sum += loss
             progress.loss_steps += 1
-            self.report(progress.epoch, progress.step, self.order.steps, loss)
-            if self.together.any(told()):
+            self.report(progress.epoch, progress.step, self.sampler.steps, loss)
+            if self.together.any(stop_requested()):
                 self._save()
                 raise TrainingStoppedError(
-                    f"stopped by a signal: epoch {progress.epoch + 1}, step {progress.step} of {self.order.steps} is "
+                    f"stopped by a signal: epoch {progress.epoch + 1}, step {progress.step} of {self.sampler.steps} is "
                     f"in {self.work}: the same command resumes there"
                 )
-            if time.monotonic() - self.saved > self.config.save_seconds:
-                self._save()
+            self._save_if_due()
 
     def _step(self, batch: Batch) -> float:
+        """Update the weights by one batch, and return its loss; TrainingError if that is not finite."""
         config, device = self.config, self.together.device.type
-        done = (batch.epoch * self.order.steps + batch.step) / self.order.steps
-        rate = config.rate * _rate_share(config, done, self.order.steps)
+        done = (batch.epoch * self.sampler.steps + batch.step) / self.sampler.steps
+        rate = config.rate * _rate_share(config, done, self.sampler.steps)
         for group, own in zip(self.optimizer.param_groups, self.task.groups(), strict=True):
             group["lr"] = rate * own.share
         with torch.random.fork_rng(devices=[]):
@@ -223,11 +229,13 @@ class _Run:
         if config.clip:
             nn.utils.clip_grad_norm_(self.task.module.parameters(), config.clip)
         self.optimizer.step()
-        last = batch.step == self.order.steps - 1  # of the epoch: what comes next measures the weights and keeps them
+        last = batch.step == self.sampler.steps - 1  # the weights of an epoch's last step are measured and saved next
         if last and not all(bool(torch.isfinite(tensor).all()) for tensor in self.task.module.parameters()):
             raise TrainingError(self._not_finite(batch, "weights are no longer finite"))
         if self.average is not None:
-            _blend(self.average, self.task.module.state_dict(), config.ema, batch.epoch * self.order.steps + batch.step)
+            _blend(
+                self.average, self.task.module.state_dict(), config.ema, batch.epoch * self.sampler.steps + batch.step
+            )
         return value
 
     def _not_finite(self, batch: Batch, what: str) -> str:
@@ -237,30 +245,20 @@ class _Run:
             f"samples ({names}, ...): lower the rate, or look at these samples"
         )
 
-    def _measure(self, seconds: float, speed: float, board: Any) -> None:
-        progress, module = self.progress, self.task.module
-        line: dict[str, Any] = {"epoch": progress.epoch + 1, "loss": progress.loss_sum / max(progress.loss_steps, 1)}
-        if self.together.first:
-            kept = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-            if self.average is not None:
-                module.load_state_dict(self.average)
-            module.eval()
-            with torch.no_grad():
-                measures = self.task.measures()
-            self._judge(measures)
-            module.load_state_dict(kept)
-            line |= {"seconds": round(seconds, 2), "samples_a_second": round(speed, 1), **measures}
-            with (self.work / LOG).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            if board is not None:
-                for name in ("loss", *measures):
-                    board.add_scalar(name, line[name], progress.epoch + 1)
-        progress.stale = self._shared_stale()
-        progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.loss_sum, progress.loss_steps = 0.0, 0
+    def _measures(self) -> dict[str, float]:
+        """Measure the weights, or their running mean if there is one; they are saved if they are the best so far."""
+        module = self.task.module
+        trained = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        if self.average is not None:
+            module.load_state_dict(self.average)
+        module.eval()
+        with torch.no_grad():
+            measures = self.task.measures()
+        self._save_if_best(measures)
+        module.load_state_dict(trained)
+        return measures
 
-    def _judge(self, measures: dict[str, float]) -> None:
-        """Save the module's current weights if they are the best so far."""
+    def _save_if_best(self, measures: dict[str, float]) -> None:
         progress = self.progress
         value = next(iter(measures.values()), None)
         if value is None:
@@ -271,25 +269,42 @@ class _Run:
             progress.measures = measures
             save_checkpoint(self.work / BEST, self.identity, progress, self.task.module.state_dict())
 
-    def _shared_stale(self) -> int:
-        """Share the first process's result with all processes."""
+    def _log(self, measures: dict[str, float], seconds: float, speed: float, board: Any) -> None:
+        """Add the epoch to the log and to TensorBoard's scalars. speed: samples per second."""
+        progress = self.progress
+        line: dict[str, Any] = {"epoch": progress.epoch + 1, "loss": progress.loss_sum / max(progress.loss_steps, 1)}
+        line |= {"seconds": round(seconds, 2), "samples_a_second": round(speed, 1), **measures}
+        with (self.work / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if board is not None:
+            for name in ("loss", *measures):
+                board.add_scalar(name, line[name], progress.epoch + 1)
+
+    def _share_best(self) -> None:
+        """Give all processes the first one's best measures, and the number of epochs since; only it has measured."""
         if self.together.world == 1:
-            return self.progress.stale
-        told: list[Any] = [self.progress]
-        torch.distributed.broadcast_object_list(told, src=0, device=self.together.device)
-        self.progress.best, self.progress.best_epoch = told[0].best, told[0].best_epoch
-        self.progress.measures = told[0].measures
-        return int(told[0].stale)
+            return
+        shared: list[Any] = [self.progress]
+        torch.distributed.broadcast_object_list(shared, src=0, device=self.together.device)
+        for name in ("best", "best_epoch", "measures", "stale"):
+            setattr(self.progress, name, getattr(shared[0], name))
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self.saved_at > self.config.save_seconds:
+            self._save()
 
     def _save(self) -> None:
-        self.saved = time.monotonic()
+        self.saved_at = time.monotonic()
         if self.together.first:
             state = self.task.module.state_dict()
             save_checkpoint(self.work / LAST, self.identity, self.progress, state, self.optimizer, self.average)
 
 
 def _blend(average: dict[str, Tensor], state: Mapping[str, Tensor], keep: float, step: int) -> None:
-    """Update the running mean of the weights, with less memory in the first steps."""
+    """Update the running mean of the weights: `keep` of it stays at each step, less in the first steps.
+
+    So the mean soon forgets the untrained weights: at most (1 + step) / (10 + step) of it stays.
+    """
     share = min(keep, (1 + step) / (10 + step))
     for name, tensor in state.items():
         if tensor.dtype.is_floating_point:
@@ -299,15 +314,15 @@ def _blend(average: dict[str, Tensor], state: Mapping[str, Tensor], keep: float,
 
 
 @contextmanager
-def _until_told(together: Processes) -> Iterator[Callable[[], bool]]:
-    """Report whether SIGTERM came; only the main thread may listen for it."""
-    told = threading.Event()
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Return a function that says whether SIGTERM came; outside the main thread, where Python has no signals, never."""
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield told.is_set
+        yield requested.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    before = signal.signal(signal.SIGTERM, lambda *_: requested.set())
     try:
-        yield told.is_set
+        yield requested.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -347,9 +362,9 @@ def _make_optimizer(config: RunConfig, groups: Sequence[ParameterGroup]) -> torc
 
 
 def _rate_share(config: RunConfig, epoch: float, steps: int) -> float:
-    """Share of the largest rate after so many epochs, parts of them counted: a rise, then half a cosine or none.
+    """Return the share of the largest rate: it rises during the warm-up, then stays or falls along half a cosine.
 
-    steps: of an epoch; the first step has a rate above 0.
+    epoch: since the start, with fractions. steps: per epoch; the first step has a rate above 0.
 
     >>> config = RunConfig(epochs=3, warmup=1.0)
     >>> [round(_rate_share(config, epoch, 10), 3) for epoch in (0.0, 0.5, 1.0, 2.0, 3.0)]
@@ -372,7 +387,7 @@ class Progress:
     """The progress of a run, which together with its seed determines all random numbers.
 
     epoch, step: of the next step. best: the best measure so far, None before the first. stale: epochs since then.
-    loss_sum, loss_steps: over the steps of the epoch that are done.
+    loss_sum, loss_steps: over the steps of the epoch that are done. measures: of the best epoch.
     """
 
     epoch: int = 0
@@ -383,6 +398,11 @@ class Progress:
     loss_sum: float = 0.0
     loss_steps: int = 0
     measures: dict[str, float] = field(default_factory=dict)
+
+    def start_next_epoch(self) -> None:
+        """Move to the first step of the next epoch."""
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss_sum, self.loss_steps = 0.0, 0
 
 
 def save_checkpoint(
@@ -406,9 +426,9 @@ def save_checkpoint(
         "identity": identity,
         "progress": {name: getattr(progress, name) for name in Progress.__slots__},
     }
-    held = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_write(path, "wb") as file:
-        file.write(save(held, metadata={"devise": json.dumps(facts)}))
+        file.write(save(copies, metadata={"devise": json.dumps(facts)}))
 
 
 def load_checkpoint(

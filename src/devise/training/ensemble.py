@@ -13,7 +13,7 @@ from devise.errors import UsageError
 from devise.evaluation.photos import Listing, gather, list_photos
 from devise.model.ensemble import Ensemble, write_weights
 from devise.model.labeller import Model
-from devise.model.scorers import make_scorer, temperature_of
+from devise.model.methods import make_scorer, temperature_of
 from devise.space.evidence import log_sum_exp
 from devise.training.temperatures import best_temperature, spread
 
@@ -97,8 +97,8 @@ def choose_weights(
     )
     choice = EnsembleChoice(tuple(weights.tolist()), rows, len(truth), len(photos.listing.classes), photos.problems)
     kept = [{key: of for key, of in asdict(row).items() if key != "milliseconds"} for row in rows]  # equal every run
-    told = {"photos": choice.photos, "classes": choice.classes, "rows": kept}
-    write_weights(out, models, choice.weights, told)
+    facts = {"photos": choice.photos, "classes": choice.classes, "rows": kept}
+    write_weights(out, models, choice.weights, facts)
     return choice
 
 

@@ -158,7 +158,7 @@ class PhotoArrays:
         self.samples, self.side = samples, side
         self.broken: dict[int, str] = {}
         self._whole = replace(preprocessing, crop=side, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        self._told = on_problem
+        self._on_problem = on_problem
         for line in samples.broken:
             on_problem(line)
         self._kept: _Squares | None = None
@@ -203,7 +203,7 @@ class PhotoArrays:
         except PictureError as error:
             if row not in self.broken:
                 self.broken[row] = f"{self.samples.names[row]}: {error}"
-                self._told(self.broken[row])
+                self._on_problem(self.broken[row])
             return False
         square[:] = self._whole.apply(pixels).transpose(1, 2, 0)
         return True

@@ -12,8 +12,8 @@ from devise.bundle.bundle import Bundle
 from devise.bundle.parts import BACKBONE
 from devise.errors import TrainingError, UsageError, counted
 from devise.labels import Label, LabelSet
-from devise.space.embedding import random_space
 from devise.space.label_vectors import LabelPolicy
+from devise.space.scorers import random_space
 from devise.space.surgery import image_free_surgery
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import kept_photos

@@ -21,8 +21,8 @@ from devise.errors import UsageError, counted
 from devise.evaluation.tables import CHANCE, EvaluationSettings, RankedIds, rate_rankings
 from devise.labels import Label, LabelSet
 from devise.ranking import TIE_RULE, top_k
-from devise.space.embedding import random_space
 from devise.space.label_vectors import LabelPolicy
+from devise.space.scorers import random_space
 from devise.tabletext import csv_text, markdown_table
 from devise.taxonomy.wordnet import Taxonomy, default_taxonomy
 from devise.training.classes import map_classes
@@ -469,8 +469,8 @@ def _against_random(table: Table1) -> Iterator[str]:
     for row in table.rows:
         if not row.name.startswith("DeViSE") or row.dim not in random:
             continue
-        told = [measure for measure in MEASURES if measure.startswith("hp@") and measure in row.means]
-        below = [measure for measure in told if row.means[measure] <= random[row.dim][measure]]
+        measures = [measure for measure in MEASURES if measure.startswith("hp@") and measure in row.means]
+        below = [measure for measure in measures if row.means[measure] <= random[row.dim][measure]]
         found = f"not on {', '.join(below)}" if below else "on every hp@k"
         yield f"- {_row_name(row)} above random embeddings of its length: {found}"
 

@@ -14,12 +14,12 @@ from devise.bundle.parts import WORDS
 from devise.errors import LabelError, TrainingError
 from devise.labels import Label, LabelSet
 from devise.resumable import kept_tensors
-from devise.space.embedding import random_space
 from devise.space.encoders import ENCODER_POLICIES, load_encoder
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery, refitted
 from devise.space.label_vectors import LabelPolicy, composer_for
 from devise.space.labelspace import CENTRE, Centre, centre_of, placed, unit_rows
+from devise.space.scorers import random_space
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 from devise.text.skipgram import VECTORS

@@ -8,10 +8,10 @@ from devise.arrays import Features, Int64, Scores, Surgery, Truth
 from devise.bundle.bundle import Bundle, open_bundle
 from devise.bundle.parts import TEXT_TOWER
 from devise.errors import BundleError
-from devise.space.embedding import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
 from devise.space.evidence import Classifier, log_sum_exp
 from devise.space.labelspace import LabelSpace
 from devise.space.prior import standing_of
+from devise.space.scorers import ConseScorer, DeviseScorer, FusedScorer, KernelScorer
 from devise.training.targetspace import TargetSpace, trained_kernel
 
 __all__ = ["TEMPERATURES", "best_temperature", "best_temperatures", "open_base", "spread"]

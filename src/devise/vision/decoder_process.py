@@ -220,11 +220,11 @@ def main(arguments: list[str]) -> None:
     answers.write(_READY)
     answers.flush()
     while line := source.readline():
-        told = json.loads(line)
-        data = source.read(told["size"])
+        request = json.loads(line)
+        data = source.read(request["size"])
         _bound_seconds(asked["seconds"])
         try:
-            good, answer = True, _answer(told, data, limits)
+            good, answer = True, _answer(request, data, limits)
         except PictureError as error:
             good, answer = False, str(error).encode("utf-8", "replace")
         except MemoryError:
@@ -235,19 +235,21 @@ def main(arguments: list[str]) -> None:
         answers.flush()
 
 
-def _answer(told: Mapping[str, Any], data: bytes, limits: PictureLimits) -> bytes | memoryview:
-    if "side" in told:
-        return thumbnail(Path(told["path"]), told["side"], limits=limits)
-    preprocessing = Preprocessing.from_dict(told["preprocessing"])
-    if "frames" in told:
-        frames = read_frames(Path(told["path"]), told["frames"], min_side=preprocessing.decode_side, limits=limits)
+def _answer(request: Mapping[str, Any], data: bytes, limits: PictureLimits) -> bytes | memoryview:
+    if "side" in request:
+        return thumbnail(Path(request["path"]), request["side"], limits=limits)
+    preprocessing = Preprocessing.from_dict(request["preprocessing"])
+    if "frames" in request:
+        frames = read_frames(
+            Path(request["path"]), request["frames"], min_side=preprocessing.decode_side, limits=limits
+        )
         return b"".join(preprocessing.apply(frame).tobytes() for frame in frames)
     sizes: list[tuple[int, int]] = []
     pixels = read_picture(
         data, min_side=preprocessing.decode_side, limits=limits, on_size=lambda *size: sizes.append(size)
     )
     middle = preprocessing.apply(pixels)
-    if "whole" not in told:
+    if "whole" not in request:
         return middle.data.cast("B")
     whole = preprocessing.whole(pixels)
     return _SIDES.pack(whole.shape[2], whole.shape[1], *sizes[0]) + middle.tobytes() + whole.tobytes()

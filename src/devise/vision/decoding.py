@@ -67,11 +67,10 @@ _state = _State()
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings and log lines off stderr, from any number of threads at once.
+    """Keep Pillow's warnings and log lines off stderr, in any number of threads.
 
-    Python's warning filters and Pillow's limit of pixels belong to the whole process, so they are changed
-    when the first reader comes in and put back as they were when the last one leaves; only what is raised inside
-    Pillow is silenced.
+    Python's warning filters and Pillow's limit of pixels belong to the whole process. The first thread that enters
+    changes them, and the last one that leaves restores them. Only warnings from inside Pillow are silenced.
     """
     with _state.lock:
         _state.readers += 1
@@ -94,8 +93,8 @@ def _silence(undo: ExitStack) -> None:
     logger.addHandler(handler)
     undo.callback(logger.removeHandler, handler)
     undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-    # `PictureLimits` is asked instead, which a user may move. Not None: another thread may be between Pillow's look for
-    # None and its comparison (a TypeError in `crop`).
+    # `PictureLimits`, which users can change, replaces Pillow's limit. A huge number and not None: another thread may
+    # be between Pillow's test for None and its comparison, which would then raise a TypeError.
     Image.MAX_IMAGE_PIXELS = 2**62
 
 
@@ -103,7 +102,7 @@ def _silence(undo: ExitStack) -> None:
 def _silence_libtiff() -> None:
     """Remove libtiff's handlers, which write a line to standard error for every unknown tag.
 
-    They belong to the library as this process has loaded it, so one call is for all threads and for good.
+    They are global in the loaded library, so one call is enough for all threads.
     """
     maps = Path("/proc/self/maps")
     loaded = {line.split(maxsplit=5)[-1] for line in _lines(maps) if "libtiff" in line}
@@ -114,7 +113,7 @@ def _silence_libtiff() -> None:
                 handler = getattr(library, name)
                 handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
                 handler(None)
-        except (OSError, AttributeError):  # not the library after all: its lines are a nuisance, no fault
+        except (OSError, AttributeError):  # another library; if libtiff still prints lines, they do no harm
             continue
 
 
@@ -149,11 +148,11 @@ _Sizes: TypeAlias = list[tuple[int, int]]
 """Width and height as stored, that of the file first."""
 
 _FORMATS = ("PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
-_LARGE = 16_000_000  # pixels from which on other formats than JPEG are reduced too, for their memory's sake
-_DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's words for pixels that are lost
-_END = b"\xff\xd9"  # of a JPEG
+_LARGE = 16_000_000  # pixels; larger pictures are reduced in every format, not only JPEG, to save memory
+_DAMAGE = ("premature end of data segment", "bad Huffman code")  # libjpeg's messages if pixels are lost
+_END = b"\xff\xd9"  # end marker of a JPEG
 _NO_END = "its end marker is missing, but all its pixels are present"
-_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # none that is inside a scan
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # of a JPEG segment; excludes bytes inside scan data
 _SPOILT = ("truncated", "premature", "end of file", "broken data stream", "could not create decoder object")
 _CONVERT = ", which is not read: convert it to JPEG or PNG"
 _OTHERS = (
@@ -185,7 +184,7 @@ _OTHERS = (
     (b"version https://git-lfs", "a pointer of Git LFS (git lfs pull gets the picture)"),
 )
 """First bytes, in lower case, of files that people mistake for pictures."""
-_LONGEST_REASON = 60  # letters; longer ones are not for people
+_LONGEST_REASON = 60  # characters; a decoder's longer message is not shown
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
@@ -225,9 +224,10 @@ def read_picture(
         problem = str(error)
     except MemoryError:
         problem = "too large for the memory: make it smaller"
-    except Exception as error:  # whatever a decoder makes of hostile bytes, it must not stop a batch
+    except Exception as error:  # hostile bytes can make a decoder raise anything; a batch must not stop
         problem = _reason(error)
-    # Raised here, a new one: the traceback of the other keeps the frames of the decoders, and so the picture's pixels.
+    # A new error, raised outside the handlers: the traceback of the caught one keeps the decoders' frames, and with
+    # them the pixels, in memory.
     del source
     raise PictureError(problem)
 
@@ -262,7 +262,7 @@ def _bytes_of(source: Any, limits: PictureLimits) -> bytes:
 def _array_of(source: NDArray[Any] | ArrayLike) -> NDArray[Any]:
     try:
         return np.asarray(source)
-    except Exception as error:  # tensors say in many ways that they are elsewhere, or of a type numpy lacks
+    except Exception as error:  # each library has its own error for a tensor on a GPU or of a type that numpy lacks
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         kind = type(source).__name__
         raise PictureError(
@@ -333,16 +333,16 @@ def _unidentified(data: bytes, formats: Sequence[str]) -> str:
         try:
             if begins is None or begins(data[:16]) is not True:
                 continue
-        except Exception:  # bytes too few to judge by: no such picture begins so
+        except Exception:  # too few bytes for this format
             continue
         try:
             factory(BytesIO(data), "").close()
-        except Exception as error:  # of a decoder with hostile bytes
+        except Exception as error:  # hostile bytes can make a decoder raise anything
             reason = (str(error).splitlines() or [""])[0]
             known = "not identified" not in reason
-            if known or name in ("PNG", "GIF"):  # whose first bytes no other file has by chance
-                told = known and isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
-                return f"cut off or damaged ({reason if told else name})"
+            if known or name in ("PNG", "GIF"):  # no other file starts like these by chance
+                is_readable = known and isinstance(error, SyntaxError) and len(reason) <= _LONGEST_REASON
+                return f"cut off or damaged ({reason if is_readable else name})"
     begins_as = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ").lower()
     other = next((name for begin, name in _OTHERS if begins_as.startswith(begin)), None)
     if data[4:8] == b"ftyp":  # MP4, MOV and their family
@@ -378,7 +378,7 @@ def _from_jpeg(data: bytes, min_side: int | None, limits: PictureLimits, stored:
     if header is not None:
         limits.check_jpeg(header)
     try:
-        image = JpegImageFile(BytesIO(data))  # not Image.open, whose limit knows nothing of reduced scales
+        image = JpegImageFile(BytesIO(data))  # Image.open would apply its limit to the full size, not the reduced
     except SyntaxError:
         raise PictureError("cut off or damaged (JPEG)") from None
     with image:
@@ -400,15 +400,19 @@ def _fast_jpeg(data: bytes, header: Image.Image, min_side: int, limits: PictureL
     profile = header.info.get("icc_profile")
     if header.mode != "RGB" and not (header.mode == "L" and profile is None):
         return None
-    scale = {"min_height": min_side, "min_width": min_side, "min_factor": 2}  # between 1 and 2 it is slower
+    scale = {
+        "min_height": min_side,
+        "min_width": min_side,
+        "min_factor": 2,
+    }  # scales between 1/2 and 1 are slower than 1
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, **scale)
         limits.check_size((int(width), int(height)))
         pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", **scale)
     except ValueError as error:
-        if any(fault in str(error) for fault in _DAMAGE):  # which Pillow would show as grey
+        if any(fault in str(error) for fault in _DAMAGE):  # Pillow would fill the lost pixels with grey
             raise PictureError(f"cut off or damaged ({error})") from None
-        return None  # any other fault: Pillow knows the harmless ones
+        return None  # any other fault: Pillow reads the file if the fault is harmless
     if profile is None:
         return pixels
     image = Image.fromarray(pixels)
@@ -428,19 +432,28 @@ def _lacks_its_end_only(data: bytes) -> bool:
 
 
 def _has_all_scans(data: bytes) -> bool:
-    """Return whether the scans contain every bit of all coefficients, which libjpeg does not check."""
-    left: dict[tuple[int, int], int] = {}
+    """Return whether the scans contain every bit of all coefficients, which libjpeg does not check.
+
+    A progressive JPEG has many scans. Each refines the coefficients `first` to `last` of its components down to bit
+    `low`. The picture is complete when all 64 coefficients of each component have reached bit 0. A baseline JPEG does
+    so in its one scan per component.
+    """
+    lowest_bit: dict[tuple[int, int], int] = {}  # by component and coefficient: the lowest bit that a scan contains
     position = 2
     while found := _MARKER.search(data, position):
         kind, start = found[1][0], found.end() + 2
         position = found.end() + int.from_bytes(data[found.end() : start], "big")
         segment = data[start:position]
-        if kind in (0xC0, 0xC1, 0xC2) and len(segment) > 5:  # the frame, with an id in three bytes for each component
-            left = {(of, k): 1 for of in segment[6::3][: segment[5]] for k in range(64)}
-        if kind == 0xDA and len(segment) >= 4 + 2 * segment[0]:  # a scan: components, first and last coefficient, bit
+        if (
+            kind in (0xC0, 0xC1, 0xC2) and len(segment) > 5
+        ):  # frame header: from byte 6, 3 bytes per component, id first
+            components = segment[6::3][: segment[5]]
+            lowest_bit = {(component, k): 1 for component in components for k in range(64)}  # 1: no scan yet
+        if kind == 0xDA and len(segment) >= 4 + 2 * segment[0]:  # scan header: count, 2 bytes per component, id first
             first, last, bits = segment[1 + 2 * segment[0] :][:3]
-            left |= {(of, k): bits & 15 for of in segment[1 : 1 + 2 * segment[0] : 2] for k in range(first, last + 1)}
-    return bool(left) and not any(left.values())
+            components, low = segment[1 : 1 + 2 * segment[0] : 2], bits & 15  # the upper 4 bits: of the scan before
+            lowest_bit |= {(component, k): low for component in components for k in range(first, last + 1)}
+    return bool(lowest_bit) and not any(lowest_bit.values())
 
 
 def _is_heic(data: bytes) -> bool:
@@ -469,7 +482,7 @@ def _from_heic(data: bytes, min_side: int | None, limits: PictureLimits, stored:
 
 
 def _from_raw(data: bytes, min_side: int | None, limits: PictureLimits, stored: _Sizes) -> Pixels:
-    """Read the preview in a raw file; what its own EXIF data says of its orientation comes first."""
+    """Read the preview in a raw file. The orientation in the preview's own EXIF data overrides that of the raw file."""
     preview, orientation = preview_of(data)
     if not isinstance(preview, bytes):
         return upright(_from_array(preview, limits, stored), orientation)
@@ -512,7 +525,7 @@ def _reason(error: Exception) -> str:
 
 
 def data_uri(path: Path, side: int, quality: int = 82) -> str:
-    """Return the `thumbnail` as a data URI; that of a video is made by another process."""
+    """Return the `thumbnail` as a data URI; another process makes those of videos."""
     small = video_thumbnail(path, side) if is_video(path) else thumbnail(path, side, quality)
     return f"data:image/jpeg;base64,{b64encode(small).decode('ascii')}"
 
@@ -530,8 +543,8 @@ def video_thumbnail(path: Path, side: int) -> bytes:
 
 @cache
 def _video_reader() -> tuple[Any, threading.Lock]:
-    """Return a process that reads videos, and the lock of it; it ends with this process."""
-    from devise.vision.decoder_process import VIDEO_SECONDS, Decoder  # which needs this module
+    """Return a process that reads videos, and its lock; it ends with this process."""
+    from devise.vision.decoder_process import VIDEO_SECONDS, Decoder  # here, because it imports this module
 
     return Decoder(PictureLimits.usual(), VIDEO_SECONDS), threading.Lock()
 

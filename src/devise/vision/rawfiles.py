@@ -62,6 +62,6 @@ def preview_of(data: bytes) -> "tuple[bytes | NDArray[Any], int]":
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
         raise PictureError("a raw file without a preview: convert it to JPEG") from None
     except rawpy.LibRawError as error:
-        told = error.args[0] if error.args else ""
-        told = told.decode("ascii", "replace") if isinstance(told, bytes) else str(told)
-        raise PictureError(f"a raw file that is cut off, damaged or of an unknown camera ({told})") from None
+        reason = error.args[0] if error.args else ""
+        reason = reason.decode("ascii", "replace") if isinstance(reason, bytes) else str(reason)
+        raise PictureError(f"a raw file that is cut off, damaged or of an unknown camera ({reason})") from None

@@ -146,14 +146,14 @@ def test_the_same_as_the_slow_reference(
 def test_rows_with_and_without_copies_are_the_same_as_the_slow_reference(
     reference: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from devise.text.engine import kernels
+    from devise.text.engine import loops
     from devise.text.engine.tiles import shape
 
     monkeypatch.setattr(encoding, "_BLOCK", 300)
-    numbers = np.random.default_rng(4).zipf(1.1, 700) % (2 * kernels._COPIED)
+    numbers = np.random.default_rng(4).zipf(1.1, 700) % (2 * loops._COPIED)
     text = encode([[f"w{number}" for number in sentence] for sentence in np.array_split(numbers, 14)], tmp_path)
-    assert len(text.words) > kernels._COPIED + 20
-    assert text.size > 2 * kernels._MERGE_EVERY
+    assert len(text.words) > loops._COPIED + 20
+    assert text.size > 2 * loops._MERGE_EVERY
     config = SkipGramConfig(dim=20, window=2, epochs=1, min_count=1, sample=0.0, negative=2, threads=1, alpha=0.2)
     rows = by_engine(text, config)
     exact = by_reference(reference, text, config, (shape().contexts, shape().targets))
@@ -162,24 +162,24 @@ def test_rows_with_and_without_copies_are_the_same_as_the_slow_reference(
 
 
 def test_what_two_threads_move_their_copies_adds_up() -> None:
-    from devise.text.engine import kernels
+    from devise.text.engine import loops
 
-    shared = np.ones((kernels._COPIED + 1, 16), dtype=np.float32)
+    shared = np.ones((loops._COPIED + 1, 16), dtype=np.float32)
     nothing = shared[:0]
     matrices = shared, nothing, nothing
-    one, other = [tuple(kernels._copied.py_func(matrix, 16) for matrix in matrices) for _ in range(2)]
+    one, other = [tuple(loops._copied.py_func(matrix, 16) for matrix in matrices) for _ in range(2)]
     one[0][0][5] += 2
     other[0][0][5] += 3
     other[0][0][6] -= 1
-    kernels._merge.py_func(matrices, one)
+    loops._merge.py_func(matrices, one)
     assert (shared[5] == 3).all()
-    kernels._merge.py_func(matrices, other)
-    kernels._merge.py_func(matrices, one)
-    wanted = np.ones((kernels._COPIED + 1, 16))
+    loops._merge.py_func(matrices, other)
+    loops._merge.py_func(matrices, one)
+    wanted = np.ones((loops._COPIED + 1, 16))
     wanted[5], wanted[6] = 6, 0
     np.testing.assert_array_equal(shared, wanted)
     for copies in (one, other):
-        np.testing.assert_array_equal(copies[0][0], wanted[: kernels._COPIED])
+        np.testing.assert_array_equal(copies[0][0], wanted[: loops._COPIED])
 
 
 def test_tiles_do_as_pairs_one_by_one_at_the_usual_step(

@@ -261,8 +261,8 @@ def series_colours(names: Sequence[str]) -> dict[str, tuple[str, Point | None]]:
     {'fused': ('s0', None), 'chance': ('s6', (2.0, 3.0))}
     """
     luck: dict[str, Point] = {"random": (6.0, 3.0), "chance": (2.0, 3.0)}
-    told = [name for name in names if name not in luck]
-    colours = {name: (f"s{i % 6}", None if i < 6 else (8.0, 2.0)) for i, name in enumerate(told)}
+    scorers = [name for name in names if name not in luck]
+    colours = {name: (f"s{i % 6}", None if i < 6 else (8.0, 2.0)) for i, name in enumerate(scorers)}
     return {name: ("s6", luck[name]) if name in luck else colours[name] for name in names}
 
 

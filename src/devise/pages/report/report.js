@@ -44,7 +44,7 @@
       option("near", "first guess near"), option("far", "first guess far"));
     const names = [...new Set(cards.map((card) => card.dataset.class))].sort((a, b) => a.localeCompare(b));
     const classes = make("select", {}, option("", "all"), ...names.map((name) => option(name, name)));
-    const told = make("span", { className: "soft", role: "status" });
+    const counter = make("span", { className: "soft", role: "status" });
     const more = make("button", { type: "button", className: "more-button" });
     const show = () => {
       const fit = cards.filter((card) => (!verdicts.value || card.dataset.verdict === verdicts.value)
@@ -52,7 +52,7 @@
       cards.forEach((card) => { card.hidden = true; });
       fit.slice(0, limit).forEach((card) => { card.hidden = false; });
       const shown = Math.min(limit, fit.length);
-      told.textContent = `${shown} of ${fit.length} shown`;
+      counter.textContent = `${shown} of ${fit.length} shown`;
       more.textContent = `Show ${Math.min(2 * step, fit.length - shown)} more`;
       more.hidden = shown === fit.length;
     };
@@ -67,7 +67,7 @@
       if (first) { first.tabIndex = -1; first.focus({ preventScroll: true }); }
     });
     holder.before(make("div", { className: "pick" }, make("label", {}, "Show ", verdicts),
-      make("label", {}, "of class ", classes), told));
+      make("label", {}, "of class ", classes), counter));
     holder.after(more);
     show();
   }

@@ -122,23 +122,23 @@ function progress() {
 function row(one) {
   one.image = make("img", { src: one.url, alt: "", loading: "lazy", decoding: "async", width: 56, height: 56,
     onerror: () => { one.image.style.visibility = "hidden"; } });
-  one.told = make("span", { class: "told soft" }, "waiting");
+  one.result = make("span", { class: "result soft" }, "waiting");
   one.score = make("span", { class: "score" });
   return make("li", {}, make("button", { type: "button", onclick: () => open(one.file) },
-    one.image, make("span", { class: "words" }, one.told, make("span", { class: "file soft small" }, one.path)), one.score));
+    one.image, make("span", { class: "words" }, one.result, make("span", { class: "file soft small" }, one.path)), one.score));
 }
 
 function reset(one) {
   Object.assign(one, { answer: null, problem: "" });
-  one.told.textContent = "waiting";
-  one.told.className = "told soft";
+  one.result.textContent = "waiting";
+  one.result.className = "result soft";
   one.score.textContent = "";
 }
 
 function tell(one) {
   const best = one.answer && said(one.answer);
-  one.told.textContent = one.problem || best?.name || one.answer.problem || (one.answer.rejected ? "none of these" : "no name");
-  one.told.className = one.problem ? "told bad" : "told";
+  one.result.textContent = one.problem || best?.name || one.answer.problem || (one.answer.rejected ? "none of these" : "no name");
+  one.result.className = one.problem ? "result bad" : "result";
   one.score.textContent = best ? `${sureness(best.score)} · ${percent(best.score)}` : "";
   progress();
 }

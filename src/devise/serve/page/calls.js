@@ -22,7 +22,7 @@ export async function call(path, options = {}, onWait = () => {}, tries = TRIES)
   for (let tried = 1; ; tried += 1) {
     const answer = await once(path, options);
     if (answer.ok) return answer;
-    const { code, message } = await told(answer);
+    const { code, message } = await failureOf(answer);
     if (answer.status === 401) {
       await askForToken();
     } else if ((answer.status === 429 || (answer.status === 503 && tried < TRIES)) && tried < tries) {
@@ -56,7 +56,7 @@ function chosen(path) {
   return query.size ? `${path}${path.includes("?") ? "&" : "?"}${query}` : path;
 }
 
-async function told(answer) {
+async function failureOf(answer) {
   try {
     const { error } = await answer.json();
     return { code: error.code, message: sentence(error.message) };

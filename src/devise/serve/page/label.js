@@ -141,8 +141,8 @@ function showAnswer(answer) {
   show(at("whole"), under && `Only kinds of ${under}: show all again`);
   at("columns").replaceChildren(...(answer.answers.length > 1 ? answer.answers.map(column) : []));
   at("compare-legend").replaceChildren(answer.answers.length > 1 ? legend(answer.answers.flatMap((one) => one.guesses)) : "");
-  const told = answer.notes.filter((note) => !note.startsWith("the softmax can name only trained labels"));  // its column says so
-  at("notes").replaceChildren(...told.map((note) => make("li", {}, note)));
+  const notes = answer.notes.filter((note) => !note.startsWith("the softmax can name only trained labels"));  // its column says so
+  at("notes").replaceChildren(...notes.map((note) => make("li", {}, note)));
   at("status").textContent =
     `${best ? `${best.name}. ${sureness(best.score)}, ${percent(best.score)}. ` : main(answer).rejected ? "None of these. " : ""}Answered in ${Math.round(1000 * answer.seconds)} ms.`;
 }

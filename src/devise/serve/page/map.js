@@ -48,11 +48,11 @@ export async function showMap() {
       reset();
     }
     if (photo.file && placed !== photo.file) {
-      const body = new FormData(), told = at("space-status").textContent;
+      const body = new FormData(), before = at("space-status").textContent;
       body.append("file", photo.file);
       place = (await json("/v1/embed", { method: "POST", body })).place;
       placed = photo.file;
-      if (at("space-status").textContent === told) // else a label was found meanwhile
+      if (at("space-status").textContent === before) // else a label was found meanwhile
         at("space-status").textContent = "The ring marks your photo.";
     }
     draw();

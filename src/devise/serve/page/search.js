@@ -125,8 +125,8 @@ async function search(wanted, only = filters()) {
     const chosen = at("meaning").contains(document.activeElement);
     at("meaning").replaceChildren(...meaning());
     if (chosen) (at("meaning").querySelector("[aria-pressed=true]") ?? at("query")).focus();
-    const told = found.notes.filter((note) => !found.taken || !note.startsWith(`${found.query}:`)); // the chips say so
-    at("search-notes").replaceChildren(...told.map((note) => make("li", {}, note)));
+    const notes = found.notes.filter((note) => !found.taken || !note.startsWith(`${found.query}:`)); // the chips say so
+    at("search-notes").replaceChildren(...notes.map((note) => make("li", {}, note)));
     at("search-rule").textContent = found.query ? RULE : RULE_LIKE;
     list();
   } catch (error) {

@@ -249,7 +249,7 @@ def _settled(pending: "deque[tuple[int, Future[BlockResult]]]", position: int) -
 def _trainer(text: EncodedText, rows: Matrices, config: SkipGramConfig) -> Callable[[int, int], BlockResult]:
     """What trains on block b of epoch e (both from 0)."""
     try:
-        from devise.text.engine.kernels import train_block
+        from devise.text.engine.loops import train_block
     except ImportError:
         raise DeviseError(_NO_NUMBA) from None
     paths = huffman_paths(text.counts.tolist()) if config.hierarchical_softmax else _no_paths(len(text.words))

@@ -9,7 +9,9 @@ import pytest
 from devise.errors import UsageError
 from devise.labels import Label, LabelSet
 from devise.ranking import top_k
-from devise.space.embedding import (
+from devise.space.evidence import Evidence
+from devise.space.labelspace import LabelSpace
+from devise.space.scorers import (
     BranchScorer,
     ChanceScorer,
     ConseScorer,
@@ -22,8 +24,6 @@ from devise.space.embedding import (
     conse_queries,
     random_space,
 )
-from devise.space.evidence import Evidence
-from devise.space.labelspace import LabelSpace
 from devise.taxonomy.hedging import label_tree
 from devise.taxonomy.wordnet import default_taxonomy
 

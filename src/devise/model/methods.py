@@ -11,7 +11,11 @@ from devise.errors import BundleError, UsageError
 from devise.labels import LabelSet
 from devise.model.candidates import Kinds
 from devise.model.parts import ModelParts
-from devise.space.embedding import (
+from devise.space.evidence import Evidence
+from devise.space.kernel import placed_by_label
+from devise.space.labelspace import LabelSpace
+from devise.space.prior import LabelPrior, standing_of
+from devise.space.scorers import (
     BranchScorer,
     ChanceScorer,
     ConseScorer,
@@ -23,10 +27,6 @@ from devise.space.embedding import (
     SoftmaxScorer,
     random_space,
 )
-from devise.space.evidence import Evidence
-from devise.space.kernel import placed_by_label
-from devise.space.labelspace import LabelSpace
-from devise.space.prior import LabelPrior, standing_of
 
 __all__ = [
     "METHODS",

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devise.model import word_senses
+from devise.model import sense_choice
 from devise.model.parts import ModelParts
-from devise.model.word_senses import Meanings
+from devise.model.sense_choice import Meanings
 
 WORDS = Path(__file__).parents[1] / "data" / "everyday_words.tsv"
 """500 words that people with photos type: the word, the senses meant (judged by eye), the first one's definition."""
@@ -33,7 +33,7 @@ def test_everyday_words_mean_what_a_person_with_photos_means(meanings: Meanings)
 
 
 def test_the_weights_alone_are_right_on_487_of_500_words(meanings: Meanings, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(word_senses, "everyday_senses", dict)
+    monkeypatch.setattr(sense_choice, "everyday_senses", dict)
     assert len(wrong_words(meanings)) <= 13
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from devise.errors import BundleError, UsageError
 from devise.model.labeller import Model
+from devise.model.methods import METHODS, ROWS, make_scorer, rows_of
 from devise.model.parts import ModelParts
-from devise.model.scorers import METHODS, ROWS, make_scorer, rows_of
 from devise.ranking import ranks, top_k
-from devise.space.embedding import (
+from devise.space.kernel import KernelConfig, fit_kernel
+from devise.space.scorers import (
     ChanceScorer,
     ConseScorer,
     DeviseScorer,
@@ -19,7 +20,6 @@ from devise.space.embedding import (
     SoftmaxScorer,
     StackingRule,
 )
-from devise.space.kernel import KernelConfig, fit_kernel
 
 OF_KERNEL = ("kernel", "branch")
 TRAINED = ("n03272010", "n02123045", "n02391049", "n02128757")
