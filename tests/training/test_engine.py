@@ -223,6 +223,24 @@ def test_a_gpu_where_there_is_none():
         pass
 
 
+def test_an_incomplete_environment_of_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UsageError, match="WORLD_SIZE is 2, but RANK is not set"), joined_processes("cpu"):
+        pass
+
+
+def test_a_process_that_waits_for_one_that_has_ended_says_so(monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *_, **__: None)
+    with pytest.raises(TrainingError, match="another process of this run has ended"), joined_processes("cpu"):
+        raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:39318. GLHF!")
+    with pytest.raises(RuntimeError, match="a bug of ours"), joined_processes("cpu"):
+        raise RuntimeError("a bug of ours")
+
+
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
     [
