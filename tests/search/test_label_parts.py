@@ -90,7 +90,7 @@ def test_a_chunk_done_twice_is_one_part(small: Model, photos: Path, tmp_path: Pa
 
 def test_another_request_or_folder_is_refused(small: Model, photos: Path, tmp_path: Path):
     open_parts(tmp_path / "out", small, REQUEST)
-    with pytest.raises(UsageError, match="contains labels of another request"):
+    with pytest.raises(UsageError, match=r"contains labels of another request \(not the same: top\): give"):
         open_parts(tmp_path / "out", small, LabelRequest(top=3))
     with pytest.raises(UsageError, match="new or empty folder"):
         open_parts(photos, small, REQUEST)
@@ -247,7 +247,7 @@ def test_folders_of_before_nouns_were_withheld_continue_with_all_nouns_alone(sma
     assert facts["request"]["candidates"] == "all"  # as it was called
     assert "withheld" not in facts["request"]
     open_parts(out, model, LabelRequest(candidates="all-nouns"))
-    with pytest.raises(UsageError, match="labels of another request"):
+    with pytest.raises(UsageError, match=r"labels of another request \(not the same: withheld nouns\)"):
         open_parts(out, model, LabelRequest())
 
 

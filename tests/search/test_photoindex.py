@@ -190,6 +190,15 @@ def test_a_broken_photo_is_told_and_the_rest_is_done(small: Model, photos: Path,
     assert counts(index_photos(small, [photos], index)) == {"new": 1, "unchanged": 6}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX's")
+def test_a_pipe_is_a_problem_and_nobody_waits_for_it(small: Model, photos: Path, index: Path):
+    pipe = photos / "a" / "pipe.jpg"
+    os.mkfifo(pipe)
+    done = index_photos(small, [photos], index)
+    assert [(one.path, one.reason) for one in done.problems] == [(str(pipe), "a pipe or a device, not a regular file")]
+    assert counts(done) == {"new": 7}
+
+
 def test_other_folders_stay_and_a_file_stands_for_itself(small: Model, photos: Path, index: Path, tmp_path: Path):
     index_photos(small, [photos], index)
     save(tmp_path / "photos more" / "x.png", 30)  # begins like the other folder's name

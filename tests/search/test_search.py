@@ -258,7 +258,7 @@ def test_rows_kept_in_one_file_give_the_same_answers(small: Model, tmp_path: Pat
     (index / "rows.bin").write_bytes(b"no rows")
     found = open_search(small, index).find(words("zebra"), top=10)
     assert found.hits == before.hits
-    assert "rows.bin: is damaged" in found.notes[0]
+    assert "rows.bin: cannot be used" in found.notes[0]
     refresh_kept(small, index, len(many), kept_above=100)
     assert open_search(small, index).find(words("zebra"), top=10) == before
     refresh_kept(small, index, len(many))
@@ -449,5 +449,5 @@ def test_rows_in_one_file_are_checked_although_their_hashes_are_right(
     write_arrays(index / "rows.bin", facts, arrays)
     found = open_search(small, index).find(words("zebra"), top=10)
     assert found.hits == before.hits
-    assert "rows.bin: is damaged" in found.notes[0]
+    assert "rows.bin: cannot be used" in found.notes[0]
     assert told in found.notes[0]

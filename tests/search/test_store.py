@@ -405,5 +405,5 @@ def test_damaged_kept_rows_are_read_from_the_parts(store: PhotoStore):
     file.write_bytes(whole)
     rows, note = store.rows_and_note()
     assert same(rows, gathered)
-    assert "rows.bin: is damaged (the sha256 of shares differs)" in note
+    assert "rows.bin: cannot be used (the sha256 of shares differs)" in note
     assert not store.keeps()

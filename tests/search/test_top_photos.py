@@ -18,6 +18,7 @@ from devise.errors import PhotoIndexError
 from devise.model.labeller import Model, load
 from devise.model.typed import TypedLabel, parse_labels
 from devise.search import top_photos
+from devise.search.arrayfile import write_arrays
 from devise.search.photofacts import PhotoFact
 from devise.search.photoindex import PhotoSide, header_of, refresh_kept
 from devise.search.query import PhotoSearch, open_search
@@ -283,15 +284,26 @@ def test_a_flipped_byte_of_the_lists_changes_no_answer(small: Model, index: Path
         (index / TOP_FILE).write_bytes(flipped)
         found = open_search(small, index).find(words("zebra"), top=10)
         assert found.hits == before
-        assert not found.notes or f"{TOP_FILE}: is damaged" in found.notes[0]
+        assert not found.notes or f"{TOP_FILE}: cannot be used" in found.notes[0]
     (index / TOP_FILE).write_bytes(data[:-1])
     refresh_kept(small, index, len(many), listed_above=100)
     assert (index / TOP_FILE).read_bytes() == data
     (index / TOP_FILE).unlink()
     os.mkfifo(index / TOP_FILE)  # which would wait for a reader
-    assert "is damaged" in open_search(small, index).find(words("zebra")).notes[0]
+    assert "cannot be used" in open_search(small, index).find(words("zebra")).notes[0]
     refresh_kept(small, index, len(many), listed_above=100)
     assert (index / TOP_FILE).read_bytes() == data
+
+
+def test_lists_of_another_version_are_named_so_and_made_again(small: Model, index: Path, many: Rows, tops: TopPhotos):
+    write_arrays(index / TOP_FILE, {"fingerprint": "f"}, {"places": tops.places, "scores": tops.scores})
+    (note,) = open_search(small, index).find(words("zebra")).notes
+    assert note == (
+        f"searches take longer: {index / TOP_FILE}: cannot be used (another version wrote it, with other arrays): "
+        "run devise index again, which rebuilds it"
+    )
+    refresh_kept(small, index, len(many), listed_above=100)
+    assert not open_search(small, index).find(words("zebra")).notes
 
 
 def test_lists_that_do_not_fit_are_refused_though_their_hash_is_right(
@@ -317,7 +329,7 @@ def test_lists_that_do_not_fit_are_refused_though_their_hash_is_right(
     ]
     for case in cases:
         case.write(tmp_path)
-        with pytest.raises(PhotoIndexError, match="is damaged"):
+        with pytest.raises(PhotoIndexError, match="cannot be used"):
             TopPhotos.read(tmp_path, len(small.labels), many)
     tops.write(tmp_path)
     assert TopPhotos.read(tmp_path, len(small.labels), many) is not None

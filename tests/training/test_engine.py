@@ -138,8 +138,10 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path):
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path):
     train(Line(), config(), tmp_path)
-    with pytest.raises(TrainingError, match="another configuration or other photos"):
-        train(Line(), config(rate=0.1), tmp_path)
+    with pytest.raises(TrainingError, match=r"a run with other settings \(rate, seed\): give another --work"):
+        train(Line(), config(rate=0.1, seed=5), tmp_path)
+    with pytest.raises(TrainingError, match="a run with other photos, labels or another network"):
+        train(Line(41), config(), tmp_path)
     (tmp_path / "last.safetensors").write_bytes(b"no checkpoint")
     with pytest.raises(TrainingError, match="is not a checkpoint"):
         train(Line(), config(), tmp_path)
@@ -223,6 +225,24 @@ def test_a_gpu_where_there_is_none():
         pass
 
 
+def test_an_incomplete_environment_of_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UsageError, match="WORLD_SIZE is 2, but RANK is not set"), joined_processes("cpu"):
+        pass
+
+
+def test_a_process_that_waits_for_one_that_has_ended_says_so(monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *_, **__: None)
+    with pytest.raises(TrainingError, match="another process of this run has ended"), joined_processes("cpu"):
+        raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:39318. GLHF!")
+    with pytest.raises(RuntimeError, match="a bug of ours"), joined_processes("cpu"):
+        raise RuntimeError("a bug of ours")
+
+
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
     [
@@ -242,7 +262,7 @@ def test_a_setting_that_would_train_nothing(kind: Any, key: str, value: float):
 def test_how_often_it_is_saved_makes_no_other_run(tmp_path: Path):
     train(Line(), config(epochs=2), tmp_path)
     assert train(Line(), config(epochs=2, save_seconds=1.0), tmp_path).epochs == 2
-    with pytest.raises(TrainingError, match="another configuration"):
+    with pytest.raises(TrainingError, match=r"other settings \(clip\)"):
         train(Line(), config(epochs=2, clip=1.0), tmp_path)
 
 

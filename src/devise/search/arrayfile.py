@@ -53,7 +53,7 @@ def read_arrays(path: Path, kinds: Mapping[str, str]) -> tuple[dict[str, Any], d
         raise ValueError("the sha256 of its header differs")
     stored = parse_json(header)
     if {name: one["kind"] for name, one in stored["arrays"].items()} != dict(kinds):
-        raise ValueError("it contains other arrays")
+        raise ValueError("another version wrote it, with other arrays")
     arrays: dict[str, np.ndarray] = {}
     end = start + length
     for name, one in stored["arrays"].items():

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devise.errors import DeviseError, PictureError, UsageError
 from devise.files import atomic_write, read_json, reason_of, text_name, write_json
@@ -31,7 +31,12 @@ CHUNK = 256
 
 _FACTS = "_labels.json"  # readers of Parquet folders pass over names that begin so
 
-_NAMED = {"model_sha256": "model (with and without --fast it is another)"}
+_NAMED = {
+    "model_sha256": "model (with and without --fast it is another)",
+    "typed": "labels",
+    "in_doubt": "in doubt",
+    "withheld": "withheld nouns",
+}
 
 
 def writing_parts(folder: Path, model: Model, request: LabelRequest) -> AbstractContextManager[None]:
@@ -41,7 +46,7 @@ def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Abstract
 
 def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
     """Create the folder, or check its model and request; UsageError if they differ."""
-    facts = {
+    facts: dict[str, Any] = {
         "format": "devise labels",
         "version": 1,
         "model_sha256": header_of(model.parts).model_sha256,
@@ -56,8 +61,11 @@ def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
         except (OSError, ValueError) as error:
             raise UsageError(f"{file} is damaged ({reason_of(error)}): give another folder") from None
         if kept != facts:
-            changed = differing(kept if isinstance(kept, dict) else {}, facts)
-            named = " and ".join(_NAMED.get(key, key) for key in changed)
+            before: dict[str, Any] = kept if isinstance(kept, dict) else {}
+            named = " and ".join(_NAMED.get(key, key) for key in differing(before, facts))
+            asked = before.get("request")
+            if isinstance(asked, dict) and (fields := differing(asked, facts["request"])):
+                named += f" (not the same: {', '.join(_NAMED.get(key, key) for key in fields)})"
             raise UsageError(f"{folder} contains labels of another {named}: give another folder")
         return
     if folder.exists() and (not folder.is_dir() or any(not name.startswith(".") for name in os.listdir(folder))):

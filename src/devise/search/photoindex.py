@@ -362,13 +362,13 @@ class _Run:
                 return
             if self._states is not None and not same and self._states.get(path) != (fact.size, fact.mtime_ns):
                 return
+            if not stat.S_ISREG(state.st_mode):  # a pipe would wait for a writer
+                raise PictureError("a pipe or a device, not a regular file")
             found = read_metadata(Path(path))
             fact = replace(fact, taken=found.taken, rating=found.rating, sidecar_ns=beside)
             if known is not None and same:
                 self._reuse(replace(fact, sha256=known.fact.sha256), known)
                 return
-            if frames and not stat.S_ISREG(state.st_mode):
-                raise PictureError("not a regular file")
             data = b"" if frames else picture_bytes(Path(path))
             sha256 = bytes.fromhex(file_sha256(Path(path))) if frames else hashlib.sha256(data).digest()
         except (PictureError, OSError) as error:

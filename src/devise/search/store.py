@@ -227,7 +227,7 @@ class PhotoStore:
         except FileNotFoundError:
             return None, ""
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return None, f"{self.path / ROWS_FILE}: is damaged ({reason_of(error)}): run devise index again"
+            return None, f"{self.path / ROWS_FILE}: cannot be used ({reason_of(error)}): run devise index again"
 
     def _marks(self, parts: Sequence[int]) -> list[list[object]]:
         """Return what identifies parts: name, size, and the hash of the end, where Parquet lists its columns."""

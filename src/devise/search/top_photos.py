@@ -90,7 +90,7 @@ class TopPhotos:
 
     @classmethod
     def read(cls, folder: Path, labels: int, rows: Rows) -> "TopPhotos | None":
-        """Read those of an index, None if absent; PhotoIndexError if they are damaged or of other rows."""
+        """Read those of an index, None if absent; PhotoIndexError if they cannot be used or are of other rows."""
         found = cls.stored(folder, labels)
         if found is not None and not found.is_of(rows):
             raise PhotoIndexError(f"{folder / TOP_FILE}: is out of date: run devise index again, which updates it")
@@ -98,7 +98,7 @@ class TopPhotos:
 
     @classmethod
     def stored(cls, folder: Path, labels: int) -> "TopPhotos | None":
-        """Read those of an index, whatever rows they are of; None if absent, PhotoIndexError if damaged."""
+        """Read those of an index, whatever rows they are of; None if absent, PhotoIndexError if they cannot be used."""
         try:
             facts, arrays = read_arrays(folder / TOP_FILE, _KINDS)
             found = cls(facts["fingerprint"], **arrays)
@@ -117,7 +117,7 @@ class TopPhotos:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PhotoIndexError(
-                f"{folder / TOP_FILE}: is damaged ({reason_of(error)}): run devise index again, which rebuilds it"
+                f"{folder / TOP_FILE}: cannot be used ({reason_of(error)}): run devise index again, which rebuilds it"
             ) from None
         return found
 

@@ -58,7 +58,7 @@ class Engine:
 
     Two workers per core decode a picture with one of the `Decoder`s, one per core, and run the network
     on it: so a core has a picture to decode while another waits for the network. With one worker per core, cores
-    was idle for a quarter of the time. One more thread scores finished features, with equal tasks in one block.
+    were idle for a quarter of the time. One more thread scores finished features, with equal tasks in one block.
     Photos to shrink wait in the same queue. A single picture is scored at once; while more pictures are in the queue
     than in the block, the block waits up to a tenth of a second for them. A bad picture fails alone.
     """

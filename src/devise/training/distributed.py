@@ -10,11 +10,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from devise.errors import UsageError
+from devise.errors import TrainingError, UsageError
 
 __all__ = ["Processes", "joined_processes"]
 
 _PATIENCE = timedelta(days=7)  # the others wait while the first makes features, or measures
+_ADDRESS = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+_LEFT = ("Connection closed by peer", "Connection reset by peer")  # what gloo says of a process that is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
     """Join the processes that `torchrun` started, by its environment; alone without it.
 
     device: "cpu", "cuda", or "auto", which is a GPU if the machine has one: each process on the machine its own.
-    UsageError for another device, or a GPU that is absent.
+    UsageError for another device, a GPU that is absent, or an incomplete environment. TrainingError if another process
+    ends while this one waits for it.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device must be cpu, cuda or auto, got {device}")
@@ -79,10 +82,19 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
     if world == 1:
         yield Processes(device=place)
         return
+    missing = [name for name in _ADDRESS if name not in os.environ]
+    if missing:
+        raise UsageError(
+            f"WORLD_SIZE is {world}, but {missing[0]} is not set: start the processes with torchrun, or unset it"
+        )
     if on_gpu:
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(rank, world, place)
+    except RuntimeError as error:
+        if not any(one in str(error) for one in _LEFT):
+            raise
+        raise TrainingError("another process of this run has ended: its message says why") from None
     finally:
         dist.destroy_process_group()

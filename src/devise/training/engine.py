@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from devise.bundle.bundle import Bundle
 from devise.errors import TrainingError, TrainingStoppedError
 from devise.files import atomic_write, open_tensors, parse_json, reason_of
+from devise.resumable import differing
 from devise.training.batches import Batch, Sampler
 from devise.training.config import RunConfig, recorded
 from devise.training.distributed import Processes
@@ -156,12 +157,16 @@ class _Run:
         self.average = (
             {name: tensor.detach().clone() for name, tensor in task.module.state_dict().items()} if config.ema else None
         )
-        facts = json.dumps(recorded(config), sort_keys=True) + task.identity + str(len(task))
+        self.settings = recorded(config)
+        facts = json.dumps(self.settings, sort_keys=True) + task.identity + str(len(task))
         self.identity = hashlib.sha256(facts.encode()).hexdigest()
         self.progress = Progress()
         self.saved_at = time.monotonic()
         if (work / LAST).exists():
-            self.progress = load_checkpoint(work / LAST, self.identity, task.module, self.optimizer, self.average)
+            found = load_checkpoint(
+                work / LAST, self.identity, task.module, self.optimizer, self.average, settings=self.settings
+            )
+            self.progress = found
         self.network = together.wrapped(task.module)
 
     def train(self, stop_requested: Callable[[], bool], board: Any) -> None:
@@ -297,7 +302,15 @@ class _Run:
         self.saved_at = time.monotonic()
         if self.together.first:
             state = self.task.module.state_dict()
-            save_checkpoint(self.work / LAST, self.identity, self.progress, state, self.optimizer, self.average)
+            save_checkpoint(
+                self.work / LAST,
+                self.identity,
+                self.progress,
+                state,
+                self.optimizer,
+                self.average,
+                settings=self.settings,
+            )
 
 
 def _blend(average: dict[str, Tensor], state: Mapping[str, Tensor], keep: float, step: int) -> None:
@@ -412,8 +425,14 @@ def save_checkpoint(
     model: dict[str, Tensor],
     optimizer: torch.optim.Optimizer | None = None,
     average: dict[str, Tensor] | None = None,
+    *,
+    settings: Mapping[str, object] | None = None,
 ) -> None:
-    """Write the state. identity: a hash of configuration and data: a checkpoint of another run is refused."""
+    """Write the state.
+
+    identity: a hash of configuration and data: a checkpoint of another run is refused. settings: the configuration, by
+    which the refusal names what differs.
+    """
     from safetensors.torch import save
 
     tensors = {f"model.{name}": tensor for name, tensor in model.items()}
@@ -424,6 +443,7 @@ def save_checkpoint(
     facts = {
         "version": _VERSION,
         "identity": identity,
+        "settings": settings,
         "progress": {name: getattr(progress, name) for name in Progress.__slots__},
     }
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -437,11 +457,20 @@ def load_checkpoint(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor] | None = None,
+    *,
+    settings: Mapping[str, object] | None = None,
 ) -> Progress:
     """Load model, optimiser and average, and return the progress; TrainingError if it is another run's."""
     facts, tensors = _read(path)
     if facts.get("identity") != identity:
-        raise TrainingError(f"{path} belongs to a run with another configuration or other photos: give another --work")
+        kept = facts.get("settings")  # older checkpoints have none
+        if not isinstance(kept, dict) or settings is None:
+            other = "another configuration or other photos"
+        elif changed := differing(kept, json.loads(json.dumps(settings))):
+            other = f"other settings ({', '.join(changed)})"
+        else:
+            other = "other photos, labels or another network"
+        raise TrainingError(f"{path} belongs to a run with {other}: give another --work")
     state: dict[int, dict[str, Tensor]] = {}
     try:
         model.load_state_dict(_under(tensors, "model."))

@@ -120,7 +120,7 @@ def open_store(path: Path) -> FeatureStore:
         index: dict[str, Any] = read_json(path / _INDEX)
     except (OSError, ValueError) as error:
         raise TrainingError(
-            f"{path} is not a finished feature store ({reason_of(error)}): extract the features again"
+            f"{path} is not a finished feature store ({reason_of(error)}): remove it and extract the features again"
         ) from None
     if not isinstance(index, dict):
         raise TrainingError(f"{path} is not a finished feature store: extract the features again")

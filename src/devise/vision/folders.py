@@ -106,7 +106,7 @@ def find_pictures(
     over, and so is every file that does not end as a picture does: `on_skip` is called with each of those,
     so that the caller can count them. `on_empty` is called with each folder of `paths` that led to nothing.
     Links are followed, but no folder is entered twice. Dead links and folders that cannot be read are yielded
-    with their problem. Only the listings of the current folders are in memory.
+    with their problem. Only the listings of the current folders are in memory, and the names that `last` puts off.
 
     exclude: patterns like those of .gitignore, relative to each folder of `paths`. What they match is left out, what
     a `.deviseignore` in a folder matches, and SYSTEM_FOLDERS. `on_exclude` is called with each file and folder that

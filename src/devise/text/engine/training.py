@@ -36,7 +36,7 @@ RowMatrix = Float32[np.ndarray, "_ padded"]
 class Matrices:
     """inputs: row w is the vector of word w. outputs: first the tree's nodes, then one per noise word.
 
-    Matrices begin at multiples of 64 bytes, and zeros follow the numbers of a vector.
+    Rows begin at multiples of 64 bytes, and zeros follow the numbers of a vector.
     """
 
     inputs: RowMatrix
