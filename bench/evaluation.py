@@ -6,7 +6,6 @@ prints its seconds as JSON, so that its memory can be read apart from the rest.
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 
 from bench import command
 from bench.figures import Figure
+from bench.machine import peak_memory
 from devise.arrays import Scores
 from devise.evaluation.record import ImageRecord, Record, Recorder
 from devise.evaluation.tables import EvaluationSettings, evaluate_record
@@ -100,7 +100,7 @@ def _run(images: int, cache: Path) -> dict[str, float]:
         "sets": grown - asked,
         "table": time.perf_counter() - grown,
         "classes": len(names),
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "megabytes": peak_memory() / 1e6,
     }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 from collections.abc import Container, Mapping, Sequence
@@ -10,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "cores", "facts", "instructions", "load"]
+__all__ = ["ROOT", "cores", "facts", "instructions", "load", "peak_memory"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
@@ -46,6 +47,19 @@ def cores() -> int:
 def load() -> list[float]:
     """Mean number of running processes over 1, 5 and 15 minutes; empty where the system does not say."""
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
+
+
+def peak_memory() -> int:
+    """Highest memory of this process so far, in bytes.
+
+    Where /proc says it: `getrusage` starts a process with the peak of the one that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def instructions(flags: Container[str], environment: Mapping[str, str]) -> str:

@@ -104,11 +104,13 @@ def main() -> None:
     vectors = Path(asked["folder"]) / f"{asked['program']}.{ending}"
     programs: dict[str, Callable[..., dict[str, Any]]] = {"ours": ours, "gensim": gensim, "word2vec": word2vec}
     found = programs[asked["program"]](asked, tokens, vectors)
-    used = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    from bench.machine import peak_memory
+
+    own, child = peak_memory(), 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     with tokens.open("rb") as file:
         words = sum(line.count(b" ") + 1 for line in file)
-    memory = used[1] if asked["program"] == "word2vec" else used[0]
-    print(json.dumps(found | {"words": words, "vectors": str(vectors), "memory": 1024 * memory}))
+    memory = child if asked["program"] == "word2vec" else own
+    print(json.dumps(found | {"words": words, "vectors": str(vectors), "memory": memory}))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ _PEAK_SHARE, _LOOP_RATIO, _MEMORY = 0.6, 20.0, 2000.0
 _WHOLE = 1_281_167  # photos of ImageNet's training set
 
 _READER = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 import numpy as np
+from bench.machine import peak_memory
 from devise.training.batches import Sampler
 from devise.training.surgery import FeatureRows, block_and_group
 from devise.vision.featurestore import FeatureStore
@@ -35,7 +36,7 @@ done = 0
 for batch in Sampler(count, 1024, 0, block=block, group=group).batches(0):
     done += len(rows.take(batch.rows))
 seconds = time.perf_counter() - began
-print(done / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(done / seconds, peak_memory())
 """
 
 

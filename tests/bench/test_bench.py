@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,3 +179,11 @@ def test_a_quick_run(tmp_path: Path):
     assert len(sections) >= 9
     assert all(figure["value"] == figure["value"] for figure in stored["figures"])  # no NaN
     assert "images/s" in done.stdout
+
+
+def test_the_peak_memory_of_a_process_is_its_own():
+    """A process that a large one started counts from nothing, as it would not by `getrusage`."""
+    large = np.ones(40_000_000)
+    code = "from bench.machine import peak_memory; print(peak_memory())"
+    here, child = machine.peak_memory(), int(subprocess.check_output([sys.executable, "-c", code]))
+    assert child < large.nbytes < here
