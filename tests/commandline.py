@@ -55,9 +55,15 @@ class Cli:
 def packaged_once(packaged: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """The packaged model is read once for all tests, as reading it is most of a short command's time."""
     opened = ModelParts.open
+
+    def once(path: object = None, **more: Any) -> bool:
+        return path is None and not any(more.values())
+
     monkeypatch.setattr(
-        labeller, "load", lambda path=None, **more: load(path, **more) if path or any(more.values()) else packaged
+        labeller, "load", lambda path=None, **more: packaged if once(path, **more) else load(path, **more)
     )
     monkeypatch.setattr(
-        ModelParts, "open", lambda path=None, **more: packaged.parts if path is None else opened(path, **more)
+        ModelParts,
+        "open",
+        lambda path=None, **more: packaged.parts if once(path, **more) else opened(path, **more),
     )

@@ -230,8 +230,8 @@ def letters(name: str) -> str:
 
 
 def plain(text: str) -> bool:
-    """Whether nothing in the text is taken for a bullet, a comma that ends a line, an id, or a score."""
-    marks = re.search(r"^[\d.]|\d[^\w]*$|n\d{5}", text.lower())
+    """Whether nothing in the text is taken for a bullet, a comma that ends a line, an id, a score, or a mark."""
+    marks = re.search(r"^[\d.]|\d[^\w]*$|n\d{5}|^_*(label|class|category|cls)_", text.lower())
     return text[:1] not in (*"-*+•·–—",) and text[-1:] != "," and not marks
 
 
