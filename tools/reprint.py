@@ -54,10 +54,10 @@ def main(run: Callable[[str], str] | None = None) -> None:
 
 
 def _printed(command: str) -> str:
+    """Run a command; where it fails, its message is on standard error, and no table is printed."""
     program, *arguments = command.split(" ")
-    return subprocess.run(
-        [sys.executable, "-m", program, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    run = [sys.executable, "-m", program, *arguments]
+    return subprocess.run(run, stdout=subprocess.PIPE, text=True, check=False).stdout
 
 
 if __name__ == "__main__":

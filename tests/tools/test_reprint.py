@@ -1,8 +1,9 @@
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools.reprint import PAGES, differing_rows, table_commands
+from tools.reprint import PAGES, differing_rows, main, table_commands
 
 PAGE = """# Page
 ```sh
@@ -34,3 +35,13 @@ def test_a_command_is_compared_with_its_own_tables():
 @pytest.mark.parametrize(("page", "count"), list(zip(PAGES, (1, 5), strict=True)))
 def test_the_pages_have_such_commands(page: str, count: int):
     assert len(list(table_commands(Path(page).read_text(encoding="utf-8")))) >= count
+
+
+def test_a_command_that_fails_is_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["reprint", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        main(lambda command: "")
+    assert stop.value.code == 1
+    assert capsys.readouterr().out.count("no table was printed") >= 6

@@ -35,7 +35,7 @@ _BLOCK = 512  # photos that are scored together; with all labels 80 MB
 _LABELS = 2048  # labels that one thread scores together: 4 MB of scores, which stay in the processor's cache
 _ROUNDING = 2e-4  # of logarithms of probabilities, far above that of 32 bits
 _MOST = 70.0  # of a logarithm of a probability, so that sums are finite; only a damaged index has such
-_NOBODY = -1  # where a list is shorter than others
+_NO_PHOTO = -1  # where a list is shorter than others
 _KEYED = 1 << 14  # photos that get their keys together
 
 _Scores = Float32[np.ndarray, "labels photos"]
@@ -82,7 +82,7 @@ class TopPhotos:
         added[moved[moved >= 0]] = False
         lists = np.arange(len(self.places))
         new = _best(parts, rows, np.flatnonzero(added), lists, wide, listed)
-        stayed = np.where(self.places >= 0, moved[self.places], _NOBODY).astype(np.int32)
+        stayed = np.where(self.places >= 0, moved[self.places], _NO_PHOTO).astype(np.int32)
         places, scores = _merged((stayed, self.scores), new)
         short = np.flatnonzero(((places >= 0).sum(axis=1) < (listed + 1) // 2) & (scores[:, -1] > -np.inf))
         places[short], scores[short] = _best(parts, rows, np.arange(len(rows)), short, wide, listed)
@@ -105,7 +105,7 @@ class TopPhotos:
             ends = np.concatenate([[0], found.ends])
             if found.places.shape != found.scores.shape or found.places.shape[:1] != (labels + len(found.ends),):
                 raise ValueError("it is of other labels")
-            if not found.places.size or not _NOBODY <= found.places.min() <= found.places.max() < len(found.keys):
+            if not found.places.size or not _NO_PHOTO <= found.places.min() <= found.places.max() < len(found.keys):
                 raise ValueError("it names photos that are not there")
             if (np.diff(ends) < 1).any() or ends[-1] != len(found.members):
                 raise ValueError("its nouns do not end where they should")
@@ -181,10 +181,10 @@ def _wide_nouns(parts: ModelParts) -> tuple[Int32[np.ndarray, "members"], Int64[
 
 
 def _keys(rows: Rows) -> UInt64[np.ndarray, "photos"]:
-    """Return a number per photo that is equal where all that counts for scores is, and else differs.
+    """Hash, per photo, all that its scores depend on.
 
-    It is the sum of the content, in 16 bits, times random odd numbers, modulo 2**64: of two contents that differ in an
-    odd amount anywhere, one in 2**64 agree.
+    The content is read as numbers of 16 bits; the hash is their sum, each times a random odd number, modulo 2**64. Two
+    contents that differ in one number never agree, others with a chance of at most 2**-48.
     """
     columns = (rows.vectors, rows.totals, rows.classes, rows.shares)
     found = np.empty(len(rows), np.uint64)
@@ -203,13 +203,13 @@ def _moved(old: UInt64[np.ndarray, "old"], new: UInt64[np.ndarray, "new"]) -> In
     at = np.searchsorted(keys, sought) + np.arange(len(sought)) - np.searchsorted(sought, sought)
     found = at < len(keys)
     found[found] = keys[at[found]] == sought[found]
-    moved = np.full(len(old), _NOBODY)
+    moved = np.full(len(old), _NO_PHOTO)
     moved[before[found]] = now[at[found]]
     return moved
 
 
 def _merged(old: _Listed, new: _Listed) -> _Listed:
-    """Return the lists of both photos' lists; what is at a place of -1 in the old ones is gone."""
+    """Merge the lists of old and of new photos; a place of -1 in an old list is a photo that is gone."""
     places, scores = (np.concatenate(both, axis=1) for both in zip(old, new, strict=True))
     listed = old[0].shape[1]
     bound = np.maximum(old[1][:, -1:], new[1][:, -1:])  # of photos in neither
@@ -217,7 +217,7 @@ def _merged(old: _Listed, new: _Listed) -> _Listed:
     best = np.argsort(-scores, axis=1, kind="stable")[:, :listed]
     places, scores = np.take_along_axis(places, best, axis=1), np.take_along_axis(scores, best, axis=1)
     blank = np.isneginf(scores)
-    return np.where(blank, np.int32(_NOBODY), places), np.where(blank, bound, scores)
+    return np.where(blank, np.int32(_NO_PHOTO), places), np.where(blank, bound, scores)
 
 
 def _best(
@@ -290,7 +290,9 @@ class _Sums:
         """Add up the scores of a block of labels, which are overwritten."""
         np.exp(np.minimum(scores, np.float32(_MOST), out=scores), out=scores)
         cuts = [cut - self._cuts[block][0] for cut in self._cuts[block]]
-        self._sums[block] = [scores[start:end].sum(axis=0) for start, end in pairwise(cuts)]  # reduceat: 10 times this
+        self._sums[block] = [
+            scores[start:end].sum(axis=0) for start, end in pairwise(cuts)
+        ]  # np.add.reduceat is ten times slower
 
     def of_nouns(self) -> _Scores:
         """Return the logarithms of the probabilities of each noun, when all blocks are added."""
@@ -345,7 +347,7 @@ class _Lists:
     def __init__(self, labels: int, listed: int) -> None:
         self._listed = listed
         shape = (labels, listed + _BLOCK)
-        self._places, self._scores = np.full(shape, _NOBODY, np.int32), np.full(shape, -np.inf, np.float32)
+        self._places, self._scores = np.full(shape, _NO_PHOTO, np.int32), np.full(shape, -np.inf, np.float32)
         self._filled = np.full(labels, listed)  # the first places count as photos that are impossible
         self._least = np.full((labels, 1), -np.inf, np.float32)
 
@@ -372,7 +374,7 @@ class _Lists:
         if not self._scores.size:
             return
         best = np.argpartition(-self._scores, self._listed - 1, axis=1)[:, : self._listed]
-        for kept, blank in ((self._scores, -np.inf), (self._places, _NOBODY)):
+        for kept, blank in ((self._scores, -np.inf), (self._places, _NO_PHOTO)):
             kept[:, : self._listed] = np.take_along_axis(kept, best, axis=1)
             kept[:, self._listed :] = blank
         self._filled[:] = self._listed
