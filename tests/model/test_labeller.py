@@ -223,7 +223,7 @@ def test_answers_come_while_pictures_are_still_being_taken(small: Model, plain: 
 
     answers = small.label_many(endless(), top=1)
     assert [next(answers).source for _ in range(3)] == ["#0", "#1", "#2"]
-    assert taken < 100
+    assert taken <= 64 + 12 * (cores() + 2)  # a block, and those ahead
     answers.close()  # type: ignore[attr-defined]
 
 

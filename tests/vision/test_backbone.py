@@ -45,6 +45,36 @@ def test_a_strided_view_is_as_good(lite0_backbone: OpenVinoBackbone, planes: np.
     assert np.abs(lite0_backbone.features(view) - lite0_backbone.features(view.copy())).max() < 1e-4
 
 
+@pytest.mark.parametrize("many", [200, 3])
+def test_two_at_once_are_as_one_by_one(
+    many: int, lite0: EfficientNetLite, lite0_onnx: bytes, planes: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = OpenVinoBackbone(lite0_onnx, lite0.preprocessing, streams=2)
+    monkeypatch.setattr("devise.vision.backbone._PAIRS_PAY", many)
+    assert len(planes) % 2
+    one_by_one = [backbone.features(plane[None])[0] for plane in planes]
+    for _ in range(2):
+        assert np.abs(backbone.features(planes) - one_by_one).max() < 1e-4
+    assert sorted(backbone._compiled) == ([1, 2] if many == 3 else [1])
+
+
+def test_the_network_for_two_is_compiled_once_by_many_threads(
+    lite0: EfficientNetLite, lite0_onnx: bytes, planes: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = OpenVinoBackbone(lite0_onnx, lite0.preprocessing, streams=2)
+    monkeypatch.setattr("devise.vision.backbone._PAIRS_PAY", 8)
+    compile_pairs, compiled = backbone._compile_pairs, list[int]()
+    assert compile_pairs is not None
+    backbone._compile_pairs = lambda: (compiled.append(1), compile_pairs())[1]
+    wanted = backbone.features(planes[:1])
+    block = np.repeat(planes[:1], 3, axis=0)
+    with ThreadPoolExecutor(4) as pool:
+        for features in pool.map(lambda _: backbone.features(block), range(12)):
+            assert np.abs(features - wanted).max() < 1e-4
+    assert compiled == [1]
+    assert backbone._compile_pairs is None
+
+
 def test_no_pictures(lite0_backbone: OpenVinoBackbone) -> None:
     assert lite0_backbone.features(np.zeros((0, 3, 224, 224), np.float32)).shape == (0, 1280)
 

@@ -52,6 +52,17 @@ def test_a_network_of_known_operators_runs():
     np.testing.assert_allclose(got, np.repeat(planes.mean(axis=(1, 2, 3))[:, None] * 1.5, 3, axis=1), rtol=1e-6)
 
 
+def test_a_network_for_one_picture_only_stays_at_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("devise.vision.backbone._PAIRS_PAY", 2)
+    shape = onnx.numpy_helper.from_array(np.array([1, 48]), "shape")
+    flat = network(helper.make_node("Reshape", ["pixels", "shape"], ["features"]), tensors=(shape,), made=(1, 48))
+    planes = np.random.default_rng(0).random((5, 3, 4, 4), dtype=np.float32)
+    backbone = OpenVinoBackbone(flat.SerializeToString(), STEPS)
+    for _ in range(2):
+        np.testing.assert_array_equal(backbone.features(planes), planes.reshape(5, 48))
+    assert list(backbone._compiled) == [1]
+
+
 @pytest.mark.parametrize("place", ["/etc/hostname", "../weights.bin", "weights.bin", ""])
 @pytest.mark.parametrize("marked", [True, False])
 def test_weights_in_another_file_are_refused_before_it_is_opened(place: str, marked: bool, tmp_path: Path, monkeypatch):

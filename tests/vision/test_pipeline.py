@@ -89,6 +89,51 @@ def test_only_a_few_pictures_are_held(workers: int, mean_colour: Any) -> None:
     assert given == taken == 300
 
 
+def test_workers_take_several_pictures_at_a_time_and_few_at_the_end(mean_colour: Any) -> None:
+    sizes: list[int] = []
+
+    class Counting:
+        preprocessing: Preprocessing = mean_colour.preprocessing
+        dim = 3
+
+        def features(self, planes: np.ndarray) -> np.ndarray:
+            sizes.append(len(planes))
+            return planes.mean((2, 3)).astype(np.float32)
+
+    levels = [number % 250 for number in range(100)]
+    results = list(extract([flat(level) for level in levels], Counting(), workers=1))
+    assert [result.features[0] for result in results] == levels
+    assert sum(sizes) == 100
+    assert max(sizes) == 8
+
+    sizes.clear()
+    both = threading.Barrier(2)
+
+    class Together(Counting):
+        def features(self, planes: np.ndarray) -> np.ndarray:
+            both.wait(timeout=60)
+            return super().features(planes)
+
+    assert len(list(extract([flat(0)] * 2, Together(), workers=2))) == 2  # each takes one, none takes both
+    assert sizes == [1, 1]
+
+
+def test_too_little_memory_for_the_network_is_the_problem_of_its_block(mean_colour: Any) -> None:
+    class Short:
+        preprocessing: Preprocessing = mean_colour.preprocessing
+        dim = 3
+
+        def features(self, planes: np.ndarray) -> np.ndarray:
+            if (planes == 77).any():
+                raise MemoryError
+            return planes.mean((2, 3)).astype(np.float32)
+
+    results = list(extract([flat(77), b"", *[flat(5)] * 60], Short(), workers=1))
+    assert results[0].problem == "too large for the memory: make it smaller"
+    assert results[1].problem == "empty"
+    assert [result.problem for result in results[-40:]] == [None] * 40
+
+
 def test_nothing_and_one(mean_colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "thread_time", map(float, count()).__next__)
     assert list(extract([], mean_colour)) == []

@@ -123,7 +123,7 @@ class ModelParts:
         """Return the label with its gloss from the taxonomy."""
         if label.gloss or label.id not in self.taxonomy:
             return label
-        return replace(label, gloss=self.taxonomy.synset(label.id).definition)
+        return replace(label, gloss=self.taxonomy.definition(label.id))
 
     @property
     def language_note(self) -> str:

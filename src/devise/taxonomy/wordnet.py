@@ -152,6 +152,10 @@ class Taxonomy:
             translations=self.translations(synset_id),
         )
 
+    def definition(self, synset_id: str) -> str:
+        """The definition of a synset, without the rest of it; TaxonomyError for an unknown id."""
+        return definition_of(self._glosses[self._position(synset_id)])
+
     def translations(self, synset_id: str) -> tuple[str, ...]:
         """Return the names in the taxonomy's language, the one to show first; empty for English."""
         if self.language is None:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from time import thread_time
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,7 +20,7 @@ from devise.errors import PictureError
 from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
-from devise.vision.preprocessing import Planes
+from devise.vision.preprocessing import Plane
 
 if TYPE_CHECKING:
     from devise.vision.decoder_process import Decoder
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Box", "Extracted", "Windows", "cores", "extract", "one_thread"]
 
-_TOGETHER = 4  # pictures that a worker decodes before the network runs on them: 2 % less core time than one, 8 take 3 %
-_ALONE = 64  # pictures before a worker takes one more at a time
+_TOGETHER = 8  # pictures at most that a worker decodes before the network runs on them; fewer near the end
 _AHEAD = 12  # pictures per worker that are read before their results are fetched; no more are in memory
 _TOO_LARGE = "too large for the memory: make it smaller"
 
@@ -123,7 +121,7 @@ class _VideoReaders:
             raise PictureError(f"takes over {VIDEO_SECONDS} seconds to decode") from None
         finally:
             self._free.append(reader)
-        return self._joined(np.concatenate([backbone.features(plane[None]) for plane in planes]))
+        return self._joined(backbone.features(planes))
 
     def close(self) -> None:
         """End all processes, also those that another thread waits for."""
@@ -142,46 +140,59 @@ def extract(
     """Yield one result per source, in order; an unreadable picture gives its problem and does not stop it.
 
     regions: reads parts of each picture too.
-    workers: threads, each of which takes pictures all the way from files to features; None means one more
-        than there are cores, so that a core has a picture to decode while another waits for the network.
+    workers: threads, each of which takes pictures all the way from files to features; None means two more
+        than there are cores, so that no core waits: two more take 3 % less time than one more.
     joined: makes one row of the features of a video's frames.
     Stopping early (a break, Ctrl-C) waits for no further pictures than those a worker has begun, `_TOGETHER` at most.
     """
-    workers = workers or cores() + 1
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="devise-extract")
-    pending: deque[Future[list[Extracted]]] = deque()
+    workers = workers or cores() + 2
+    waiting, lock = deque[_Awaited](), threading.Lock()
     videos = _VideoReaders(joined)
-    held = 0
+
+    def work() -> None:
+        with lock:
+            count = min(max(1, len(waiting) // workers), _TOGETHER, len(waiting))
+            block = [waiting.popleft() for _ in range(count)]
+        try:
+            found = _extracted([one.source for one in block], backbone, regions, videos)
+        except BaseException as error:
+            for one in block:
+                one.result.set_exception(error)
+        else:
+            for one, extracted in zip(block, found, strict=True):
+                one.result.set_result(extracted)
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="devise-extract")
+    held = deque[_Awaited]()
     try:
-        for block in _blocks(sources):
-            pending.append(pool.submit(_extracted, block, backbone, regions, videos))
-            held += len(block)
-            while held > _AHEAD * workers - _TOGETHER:
-                found = pending.popleft().result()
-                held -= len(found)
-                yield from found
-        while pending:
-            yield from pending.popleft().result()
+        for source in sources:
+            held.append(_Awaited(source, Future()))
+            waiting.append(held[-1])
+            pool.submit(work)  # a worker that takes several leaves nothing for some later calls
+            if len(held) >= _AHEAD * workers:
+                yield held.popleft().result.result()
+        while held:
+            yield held.popleft().result.result()
     finally:
+        waiting.clear()
         pool.shutdown(wait=False, cancel_futures=True)
         videos.close()
 
 
-def _blocks(sources: Iterable[PictureSource | Found]) -> Iterator[list[PictureSource | Found]]:
-    """Group the sources: one at a time first, so that all workers share a short list, later `_TOGETHER`."""
-    rest, given = iter(sources), 0
-    while block := list(islice(rest, min(_TOGETHER, 1 + given // _ALONE))):
-        yield block
-        given += len(block)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Awaited:
+    """A picture that a worker takes, or has taken."""
+
+    source: PictureSource | Found
+    result: Future[Extracted]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
-    """A picture before the network. planes: one per network. size: width and height before any reduction."""
+    """A picture before the network. pixels: None if not needed. size: width and height before any reduction."""
 
     source: PictureSource
     pixels: Pixels | None
-    planes: list[Planes]
     size: tuple[int, int]
     notes: list[str]
     seconds: float
@@ -195,16 +206,32 @@ def _extracted(
 ) -> list[Extracted]:
     """Decode all, then run the network on all: each evicts the other's code and data from the core's cache."""
     members = backbone.members if isinstance(backbone, JoinedBackbones) else (backbone,)
-    decoded = [_decoded(one, members, videos, keep=regions is not None) for one in block]
-    return [one if isinstance(one, Extracted) else _through(one, members, regions) for one in decoded]
+    crops = [one.preprocessing.crop for one in members]
+    planes = [np.empty((len(block), 3, crop, crop), np.float32) for crop in crops]
+    found: list[_Decoded | Extracted] = []
+    count = 0
+    for source in block:
+        found.append(_decoded(source, members, [one[count] for one in planes], videos, keep=regions is not None))
+        count += isinstance(found[-1], _Decoded)
+    try:
+        rows = [member.features(one[:count]) for member, one in zip(members, planes, strict=True)]
+    except MemoryError:
+        return [one if isinstance(one, Extracted) else Extracted(one.source, None, _TOO_LARGE) for one in found]
+    features = iter(rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1))
+    return [one if isinstance(one, Extracted) else _with_parts(one, next(features), regions) for one in found]
 
 
 def _decoded(
-    source: PictureSource | Found, members: Sequence[Backbone], videos: _VideoReaders, *, keep: bool
+    source: PictureSource | Found,
+    members: Sequence[Backbone],
+    planes: Sequence[Plane],
+    videos: _VideoReaders,
+    *,
+    keep: bool,
 ) -> _Decoded | Extracted:
-    """Return a picture ready for the networks; of a video the features, of an unreadable one the problem.
+    """Make a picture ready for the networks; of a video return the features, of an unreadable one the problem.
 
-    keep: its pixels, for its parts.
+    planes: filled with the picture, one per network. keep: its pixels, for its parts.
     """
     problem, frames = None, 0
     if isinstance(source, Found):
@@ -221,8 +248,9 @@ def _decoded(
         begun = thread_time()
         side = max(one.preprocessing.decode_side for one in members)
         pixels = read_picture(source, min_side=side, on_note=notes.append, on_size=lambda *size: sizes.append(size))
-        planes = [one.preprocessing.apply(pixels)[None] for one in members]
-        return _Decoded(source, pixels if keep else None, planes, sizes[0], notes, thread_time() - begun)
+        for member, plane in zip(members, planes, strict=True):
+            member.preprocessing.apply(pixels, out=plane)
+        return _Decoded(source, pixels if keep else None, sizes[0], notes, thread_time() - begun)
     except PictureError as error:
         problem = str(error)
     except MemoryError:
@@ -230,17 +258,17 @@ def _decoded(
     return Extracted(source, None, problem)
 
 
-def _through(picture: _Decoded, members: Sequence[Backbone], regions: "FeatureMaps | None") -> Extracted:
+def _with_parts(
+    picture: _Decoded, features: Float32[np.ndarray, " features"], regions: "FeatureMaps | None"
+) -> Extracted:
     windows, notes = None, picture.notes
-    try:
-        found = [one.features(plane)[0] for one, plane in zip(members, picture.planes, strict=True)]
-        features = found[0] if len(found) == 1 else np.concatenate(found)
-        if regions is not None:
-            assert picture.pixels is not None
+    if regions is not None:
+        assert picture.pixels is not None
+        try:
             windows, why = regions.windows(picture.pixels, picture.size)
-            notes = [*notes, *[why] * bool(why)]
-    except MemoryError:
-        return Extracted(picture.source, None, _TOO_LARGE)
+        except MemoryError:
+            return Extracted(picture.source, None, _TOO_LARGE)
+        notes = [*notes, *[why] * bool(why)]
     return Extracted(picture.source, features, None, "; ".join(notes), picture.seconds, windows)
 
 

@@ -122,8 +122,8 @@ class Preprocessing:
         scale = self.resize / min(width, height)
         return round(width * scale), round(height * scale)
 
-    def apply(self, pixels: Pixels) -> Plane:
-        """Return the network's input for one picture: equal to Pillow's resize, then crop.
+    def apply(self, pixels: Pixels, out: Plane | None = None) -> Plane:
+        """Return the network's input for one picture: equal to Pillow's resize, then crop. out: the array to fill.
 
         Of a picture more than 8 times as long as wide only the middle is resized, so that a thin strip
         needs no more memory than a photo; those pixels may differ by a few levels out of 255.
@@ -139,7 +139,7 @@ class Preprocessing:
             across, down = width / wide, height / high
             box = (middle[0] * across, middle[1] * down, middle[2] * across, middle[3] * down)
             cut = image.resize((self.crop, self.crop), kind, box=box)
-        return self._normalised(cut)
+        return self._normalised(cut, out)
 
     def whole(self, pixels: Pixels) -> WholePlane:
         """Return the input for a whole picture, its short side about `crop` pixels, the other at most LONGEST times.
@@ -167,8 +167,8 @@ class Preprocessing:
         """Return the whole picture, resized to this size, as the network's input."""
         return self._normalised(Image.fromarray(pixels).resize((width, height), _FILTERS[self.interpolation]))
 
-    def _normalised(self, cut: Image.Image) -> WholePlane:
-        plane = np.empty((3, cut.height, cut.width), np.float32)
+    def _normalised(self, cut: Image.Image, out: Plane | None = None) -> WholePlane:
+        plane = np.empty((3, cut.height, cut.width), np.float32) if out is None else out
         np.subtract(np.asarray(cut).transpose(2, 0, 1), np.array(self.mean, np.float32)[:, None, None], out=plane)
         plane /= np.array(self.std, np.float32)[:, None, None]
         return plane
