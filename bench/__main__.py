@@ -36,6 +36,7 @@ class _Size:
 
     photos: int
     part: int
+    folder: int
     large: int
     rounds: int
     runs: int
@@ -50,7 +51,8 @@ class _Size:
 _FULL = _Size(
     photos=_PHOTOS,
     part=80,
-    large=24,
+    folder=240,
+    large=64,
     rounds=12,
     runs=7,
     commands=5,
@@ -63,6 +65,7 @@ _FULL = _Size(
 _QUICK = _Size(
     photos=16,
     part=8,
+    folder=8,
     large=2,
     rounds=1,
     runs=1,
@@ -121,9 +124,11 @@ def _sections(
         "cold": lambda: measure_cold_start(photos.paths[0], runs=size.runs),
         "import": lambda: measure_import(runs=size.runs),
         "pieces": lambda: measure_pieces(photos, scratch, rounds=size.runs),
-        "labelling": lambda: measure_labelling(photos, rounds=size.rounds, part=size.part, commands=size.commands),
+        "labelling": lambda: measure_labelling(
+            photos, scratch, rounds=size.rounds, part=size.folder, commands=size.commands, many=size.many
+        ),
         "large": lambda: measure_large(photos, scratch, rounds=size.rounds, count=size.large),
-        "fast": lambda: measure_fast(photos, rounds=size.rounds, part=size.part, runs=size.runs),
+        "fast": lambda: measure_fast(photos, rounds=size.rounds, part=size.folder, runs=size.runs),
         "candidates": lambda: measure_candidates(photos, rounds=size.rounds, part=size.part),
         "evaluation": lambda: measure_evaluation(images=size.images, naive=size.naive),
         "memory": lambda: measure_memory(photos, scratch, count=size.many),

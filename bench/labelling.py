@@ -11,7 +11,7 @@ import numpy as np
 from bench import command
 from bench.figures import Figure, Reading, interleaved, median, ratio
 from bench.machine import cores
-from bench.photos import Photos, large_photo
+from bench.photos import Photos, large_photo, many_of
 from devise.bundle.parts import BACKBONE
 from devise.model.labeller import LabelRequest, LabelRun, load
 from devise.vision.decoding import read_picture
@@ -19,7 +19,7 @@ from devise.vision.pipeline import one_thread
 from devise.vision.preprocessing import Preprocessing
 from devise.vision.runtime import import_openvino
 
-__all__ = ["measure_candidates", "measure_labelling", "measure_large"]
+__all__ = ["decode", "measure_candidates", "measure_labelling", "measure_large"]
 
 _SECTION = "Labelling a folder, every label a candidate"
 _SHARE, _LARGE_SHARE = 0.92, 0.9
@@ -60,10 +60,20 @@ class Bare:
         self._own.request.infer({0: plane[None]}, share_inputs=False)
 
 
-def measure_labelling(photos: Photos, *, rounds: int, part: int, commands: int) -> list[Figure]:
-    """rounds: of the in-process comparison, each on `part` photos. commands: runs of the whole command on all."""
+def measure_labelling(
+    photos: Photos, scratch: Path, *, rounds: int, part: int, commands: int, many: int
+) -> list[Figure]:
+    """rounds: of the in-process comparison, each on `part` photos. commands: runs of the whole command on all photos.
+
+    many: links to them, over and over, for fewer runs of the command, in which its start counts less.
+    """
     here = _InProcess(photos.paths[:part], rounds)
-    return [*here.figures(_SECTION, _SHARE), *_whole_command(photos, here, commands)]
+    more = Photos(scratch / "more", many_of(photos.paths, many, scratch / "more"), "")
+    return [
+        *here.figures(_SECTION, _SHARE),
+        *_whole_command(photos, here, commands),
+        *_whole_command(more, here, 1 + commands // 4),
+    ]
 
 
 def measure_large(photos: Photos, scratch: Path, *, rounds: int, count: int) -> list[Figure]:
@@ -118,7 +128,7 @@ class _InProcess:
         forwards = max(_BATCHES) * -(-len(photos) // max(_BATCHES))
         answering = model.run(LabelRequest())
         self.cases: dict[str, Callable[[], object]] = {
-            "decode": lambda: _decode(photos, self.preprocessing),
+            "decode": lambda: decode(photos, self.preprocessing),
             "forward": lambda: self._bare.forward(forwards),
             "loop": lambda: _loop(photos, self.preprocessing, self.one),
             "devise": lambda: _answer(answering, photos),
@@ -175,9 +185,9 @@ def _whole_command(photos: Photos, here: _InProcess, runs: int) -> list[Figure]:
     what = f"devise label FOLDER, {count:,} photos"
     return [
         Figure.of(_SECTION, what, [1 / reading.wall for reading in each], "images/s"),
-        Figure.of(_SECTION, "its share of the bound", shares, "", limit=_SHARE, at_least=True),
-        Figure.of(_SECTION, "its share by core time", by_core, "", limit=_SHARE, at_least=True),
-        Figure.of(_SECTION, "its speed relative to the bare loop", loop, "", note="the loop loads no model or label"),
+        Figure.of(_SECTION, f"{what}: share of the bound", shares, "", limit=_SHARE, at_least=True),
+        Figure.of(_SECTION, f"{what}: share by core time", by_core, "", limit=_SHARE, at_least=True),
+        Figure.of(_SECTION, f"{what}: relative to the bare loop", loop, "", note="the loop loads no model or label"),
     ]
 
 
@@ -196,7 +206,8 @@ def _fastest(onnx: bytes, crop: int, rounds: int) -> Bare:
     return min(tried, key=lambda one: min(reading.core for reading in found[one.name]))
 
 
-def _decode(paths: Sequence[Path], preprocessing: Preprocessing) -> None:
+def decode(paths: Sequence[Path], preprocessing: Preprocessing) -> None:
+    """Decode and preprocess one photo after the other."""
     for path in paths:
         preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))
 

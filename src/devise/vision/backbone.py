@@ -119,7 +119,7 @@ class OpenVinoBackbone:
     def _pairs_are_compiled(self) -> bool:
         """Count two pictures that came together; compile the network for two once that pays.
 
-        Other threads go on one by one meanwhile, and all do with a network that takes one picture only.
+        Other threads run it one by one meanwhile, and all do if the network takes one picture only.
         """
         with self._lock:
             self._came_together += 2
