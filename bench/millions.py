@@ -51,7 +51,10 @@ _PARTS = {"label": "part-*.parquet", "index": "parts/part-*.parquet"}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run all; 1 if a limit was missed."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.count < 2:  # photos that change are half of them at most
+        parser.error(f"--count must be at least 2, got {asked.count}")
     if asked.child:
         return _child(asked.child, asked.rest)
     work = asked.work

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bench.machine import ROOT
-from bench.millions import replaying, spread_rows, words
+from bench.millions import main, replaying, spread_rows, words
 from devise.search.photofacts import PhotoFact
 from devise.search.rows import Rows
 from devise.vision.folders import Found
@@ -50,6 +50,14 @@ def test_rows_are_spread_and_some_stay():
 def test_the_words_are_words():
     assert len(words()) == 500
     assert {"dog", "mug"} <= set(words())
+
+
+@pytest.mark.parametrize("count", [-5, 0, 1])
+def test_too_few_photos_are_refused(count: int, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(["--count", str(count)])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: --count must be at least 2, got {count}")
 
 
 @pytest.mark.slow

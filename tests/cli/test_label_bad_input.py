@@ -529,6 +529,38 @@ def test_full_standard_output(photo: Path, form: str) -> None:
     assert (done.returncode, done.stderr) == (1, "devise: standard output cannot be written: No space left on device\n")
 
 
+@FULL
+def test_full_standard_output_is_named_by_every_command(photo: Path, small_bundle: Path, tmp_path: Path) -> None:
+    """Whether the error comes while a command prints, at its end, or with its exit code for an unreadable photo."""
+    photos, index, model = tmp_path / "photos", tmp_path / "index", ("--model", small_bundle)
+    (photos / "n02123045").mkdir(parents=True)
+    (photos / "n02123045" / "a.png").write_bytes(photo.read_bytes())
+    (photos / "n02123045" / "bad.png").write_bytes(b"no picture")
+    for arguments in (
+        ("--help",),
+        ("--version",),
+        ("labels", "--help"),
+        ("labels", "zebra", "--json", *model),
+        ("index", photos, "--out", index, *model),
+        ("search", index, "zebra", *model),
+        ("evaluate", photos, "--json", *model),
+    ):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "devise", *map(str, arguments)],
+                env=ENVIRONMENT,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        lines = [line for line in done.stderr.splitlines() if "bad.png" not in line]
+        assert done.returncode == 1, arguments
+        assert lines[-1] == "devise: standard output cannot be written: No space left on device", arguments
+        assert all(line.startswith("devise: ") for line in lines), arguments
+
+
 @POSIX
 def test_a_pipe_as_output_is_written_to_and_stays_one(label: Any, photo: Path) -> None:
     pipe = photo.with_name("pipe.csv")

@@ -145,7 +145,11 @@ def test_commands(run: Run, tower_bundle: Path, photos: Path, tmp_path: Path):
     code, out, _ = run("info", *asked)
     assert (code, "the text tower, the mean of a photo of a {name}." in out) == (0, True)
     assert "the picture is at its features" in out
-    assert run("labels", "zebra", *asked)[0] == 0
+    for names in ((), ("zebra",), ("zedonkey tabby",)):
+        code, out, _ = run("labels", *names, *asked)
+        assert (code, "the text tower" in out, "its own term" in out) == (0, True, False)
+    code, out, _ = run("labels", "zedonkey tabby", "zebra", *asked)
+    assert (code, "looks" in out) == (0, False)
     assert run("label", photos, *asked, "--method", "conse")[0] == 2
 
 
@@ -158,9 +162,9 @@ def test_no_label_is_marked_as_untrained(run: Run, tower_bundle: Path, small_bun
         assert code == 0, err
         return out
 
-    marks = (" *", "no training photo", "leans on")
-    assert [mark in shown(of=small_bundle) for mark in marks] == [True] * 3
-    assert [mark in shown() for mark in marks] == [False] * 3
+    marks = (" *", "no training photo", "leans on", "vector from: term", "vector from: the text tower")
+    assert [mark in shown(of=small_bundle) for mark in marks] == [True] * 4 + [False]
+    assert [mark in shown() for mark in marks] == [False] * 4 + [True]
     heads = [shown("--format", "csv", of=of).splitlines()[0].split(",") for of in (small_bundle, tower_bundle)]
     assert [one for one in heads[0] if one not in ("seen", "leans_on")] == heads[1]
     row = next(csv.DictReader(StringIO(shown("--format", "csv", "--top", 1))))
@@ -173,7 +177,8 @@ def test_pages_and_tables_do_not_speak_of_trained_labels(
     run: Run, tower_bundle: Path, small_bundle: Path, photos: Path, tmp_path: Path
 ):
     words = re.compile(
-        r'class="mark"|>trained<|\d trained|nearest trained|training photo|an? (un)?trained label|softmax ranks'
+        r'class="mark"|>trained<|\d trained|nearest trained|training photo|an? (un)?trained label|softmax ranks|'
+        r"vector from its "
     )
 
     found = {}

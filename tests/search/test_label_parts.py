@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from devise.cli.label_parts import PartsJob, label_in_parts
@@ -218,6 +219,29 @@ def test_one_process_writes_at_a_time(small: Model, photos: Path, tmp_path: Path
     assert not list(folder.glob("*.parquet"))
     label_in_parts(small, REQUEST, PartsJob((str(photos),), folder, 0, None), ready=Model.run)
     assert Counter(row["photo"] for row in rows(folder)) == {str(path): 1 for path in photos.iterdir()}
+
+
+def test_photos_that_earlier_runs_could_not_read_count(
+    small: Model, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """The exit code is that of the table, as a fresh run would have it; the lines say which run failed."""
+
+    def run(folder: Path) -> tuple[int, list[str]]:
+        code = 0
+        try:
+            label_in_parts(small, REQUEST, PartsJob((str(photos),), folder, 0, None), ready=Model.run)
+        except typer.Exit as stop:
+            code = stop.exit_code
+        return code, [line for line in capsys.readouterr().err.splitlines() if "could not be read" in line]
+
+    (photos / "bad.png").write_bytes(b"no picture")
+    now = "devise: 1 photo could not be read: column problem says why"
+    before = "devise: 1 photo of earlier runs could not be read: column problem says why"
+    assert run(tmp_path / "out") == (1, [now])
+    assert run(tmp_path / "out") == (1, [before])
+    (photos / "worse.png").write_bytes(b"no picture either")
+    assert run(tmp_path / "out") == (1, [now, before])
+    assert run(tmp_path / "fresh") == (1, [now.replace("1 photo", "2 photos")])
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '{"format": "devise labels"', "\xff"])

@@ -234,13 +234,27 @@ def test_photos_behind_a_locked_folder_stay(small: Model, photos: Path, index: P
     assert done.photos == 7
 
 
-def test_a_dead_link_is_a_problem_and_its_photo_stays(small: Model, photos: Path, index: Path, tmp_path: Path):
-    link = photos / "link.png"
-    link.symlink_to(save(tmp_path / "drive" / "x.png", 40))
-    assert index_photos(small, [photos], index).photos == 8
-    (tmp_path / "drive").rename(tmp_path / "away")
+def test_a_dead_link_is_a_problem_and_its_photos_stay(small: Model, photos: Path, index: Path, tmp_path: Path):
+    drive = tmp_path / "drive"
+    (photos / "link.png").symlink_to(save(drive / "x.png", 40))
+    for number in range(2):
+        save(drive / "trip" / f"{number}.png", 41 + number)
+    (photos / "trip").symlink_to(drive / "trip")
+    (photos / "other").symlink_to(tmp_path / "nowhere")  # never had a photo: nothing to say
+    assert index_photos(small, [photos], index).photos == 10
+    drive.rename(tmp_path / "away")
     done = index_photos(small, [photos], index)
-    assert (len(done.problems), done.photos) == (1, 8)
+    assert {Path(problem.path).name: problem.reason for problem in done.problems} == {
+        "link.png": "a broken link",
+        "trip": "a broken link",
+    }
+    assert (done.photos, done.hidden, done.gone) == (10, 3, 0)
+    (tmp_path / "away").rename(drive)
+    back = index_photos(small, [photos], index)
+    assert (counts(back), back.hidden, back.problems) == ({"unchanged": 10}, 0, [])
+    shutil.rmtree(drive)
+    assert counts(index_photos(small, [photos], index, emptied=True)) == {"gone": 3, "unchanged": 7}
+    assert_same(rows_of(small, index), fresh(small, photos, index.parent / "fresh"))
 
 
 def test_another_models_index_is_refused(small: Model, photos: Path, index: Path, small_bundle: Path, tmp_path: Path):

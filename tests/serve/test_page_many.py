@@ -137,6 +137,7 @@ def test_a_model_without_trained_labels_marks_none(
         result = page.locator("#answer-body").inner_text()
         assert "unseen" not in result
         assert "No training photo" not in result
+        assert "vector from the text tower" in page.locator("#answer-body").text_content()
         assert "Looks like photos of" not in page.locator("#answer-body").text_content()
         assert page.locator("#compare").evaluate("(one) => one.hidden")
         assert page.locator("#candidates").evaluate("(one) => one.parentElement.hidden")

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import logging
+import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +19,12 @@ from PIL import Image
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from devise.errors import PictureError, UsageError
+from devise.bundle.bundle import Bundle
+from devise.bundle.parts import TEXT_TOWER
+from devise.errors import BundleError, PictureError, UsageError
 from devise.meaning.relations import nearest_labels
 from devise.meaning.senses import ask
-from devise.model.labeller import Model
+from devise.model.labeller import Model, load
 from devise.model.typed import parse_labels
 from devise.serve.client import Client, RefusedError
 from devise.serve.guard import Guard
@@ -29,6 +34,7 @@ from devise.serve.problems import ServiceError
 from devise.serve.runs import Runs, SetKey
 from devise.serve.service import Service
 from devise.serve.telemetry import log_to_stderr
+from devise.space.texttower import TextTower
 
 METHODS = ("devise", "conse", "softmax", "fused")
 ZEDONK = "zedonk: offspring of a zebra and a donkey"
@@ -654,3 +660,47 @@ def test_lists_wait_for_their_turn(model: Model):
         return found
 
     assert asyncio.run(work()) == [1000, 1, 1] * 3
+
+
+def test_a_text_tower_is_compiled_in_the_background_and_once(
+    tower_bundle: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    begun, may_end, made = threading.Event(), threading.Event(), []
+    plain = Bundle.text_tower
+
+    def slow(bundle: Bundle) -> TextTower:
+        made.append(bundle)
+        begun.set()
+        assert may_end.wait(60)
+        return plain(bundle)
+
+    monkeypatch.setattr(Bundle, "text_tower", slow)
+    service = Service(load(tower_bundle), OwnLabels(None, 9))
+    try:
+        service.warm()  # does not wait for it
+        assert begun.wait(60)
+        with ThreadPoolExecutor(2) as pool:
+            answers = [pool.submit(service.model.label, photo, labels="kick scooter thing", top=10) for _ in range(2)]
+            assert not any(one.done() for one in answers)
+            may_end.set()
+            assert all("user:kick_scooter_thing" in {g.label.id for g in one.result().guesses} for one in answers)
+        assert len(made) == 1
+    finally:
+        may_end.set()
+        service.close()
+
+
+def test_a_damaged_text_tower_is_reported_by_the_first_typed_label(tower_bundle: Path, tmp_path: Path, photo: bytes):
+    bundle = tmp_path / "damaged"
+    shutil.copytree(tower_bundle, bundle)
+    data = bytearray((bundle / TEXT_TOWER).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / TEXT_TOWER).write_bytes(data)
+    service = Service(load(bundle), OwnLabels(None, 9))
+    try:
+        service.warm()
+        assert service.model.label(photo).guesses
+        with pytest.raises(BundleError, match=r"text\.onnx"):
+            service.model.label(photo, labels="kick scooter thing")
+    finally:
+        service.close()

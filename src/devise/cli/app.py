@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
@@ -52,10 +52,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         with _reported():
-            result = super().invoke(ctx)
-            if sys.stdout is not None:
-                sys.stdout.flush()  # a full disk must be reported now, not at the very end
-            return result
+            return super().invoke(ctx)
 
 
 def _program() -> typer.Typer:
@@ -98,16 +95,46 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
     if arguments is None:
         leave_out_conversion()
+        _name_output()
     try:
         with _reported():
             program = _loaded(sys.argv[1:] if arguments is None else arguments)
-        program(args=arguments, prog_name="devise")
+            _run(program, arguments)
     except SystemExit as stop:
         at_once = stop.code == _STOPPED or sys.argv[1:2] in (["label"], ["search"]) or _among_several()
         if arguments is None and at_once:
             _flushed_or_silent()
             _leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
         raise
+
+
+def _run(program: typer.Typer, arguments: list[str] | None) -> None:
+    """Run the program; a full disk must be reported now, not when Python ends."""
+    try:
+        program(args=arguments, prog_name="devise")
+    except SystemExit as stop:
+        if stop.code != _STOPPED and sys.stdout is not None:
+            sys.stdout.flush()
+        raise
+
+
+def _name_output() -> None:
+    """Let errors of standard output name it, for without a name they could be those of any file."""
+
+    def named(call: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(*arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise DeviseError(f"standard output cannot be written: {error.strerror or error}") from None
+
+        return attempt
+
+    if sys.stdout is not None:
+        for name in ("write", "flush"):
+            setattr(sys.stdout, name, named(getattr(sys.stdout, name)))
 
 
 def _loaded(arguments: list[str]) -> typer.Typer:
@@ -159,7 +186,7 @@ def _flushed_or_silent() -> None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except OSError:
+    except (OSError, DeviseError):
         _silence()
 
 

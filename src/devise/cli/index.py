@@ -29,7 +29,10 @@ def index(
         bool, typer.Option("--rehash", help="Also compare the content of photos whose size and time are unchanged.")
     ] = False,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Also remove photos whose whole folder is empty or missing.")
+        bool,
+        typer.Option(
+            "--forget", help="Also remove photos whose whole folder is empty or missing, and those of broken links."
+        ),
     ] = False,
     listed_above: Annotated[
         int | None,
@@ -86,6 +89,7 @@ def index(
         listed, labels = counted(tops.places.shape[1], "photo"), counted(len(loaded.labels), "label")
         print(f"the top {listed} of each of {labels} kept for fast searches")
     for line in (
+        *_hidden_lines(done.hidden, emptied=forget),
         *_stale_lines(done.stale, out),
         *skipped_lines(done.skipped, done.videos, live=video),
         *excluded_lines(done.excluded),
@@ -109,6 +113,16 @@ def changes_of(done: "Indexed") -> str:
         "unchanged": done.unchanged,
     }
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none found"
+
+
+def _hidden_lines(photos: int, *, emptied: bool) -> Iterator[str]:
+    """Yield how many photos stay in the index that this run could not reach, if there are any."""
+    if photos:
+        links = "" if emptied else "; --forget removes those of broken links"
+        yield (
+            f"{counted(photos, 'photo')} of broken links or of folders that cannot be read "
+            f"{'stays' if photos == 1 else 'stay'} in the index{links}"
+        )
 
 
 def _stale_lines(paths: Sequence[str], out: Path) -> Iterator[str]:

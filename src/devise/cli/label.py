@@ -65,8 +65,9 @@ def label(
         str,
         typer.Option(
             metavar="LIST",
-            help="Candidate labels: all, seen (trained), unseen, typed (only --labels), or a file with one synset "
-            "id, name or 'name: definition' per line, or FILE.json#KEY.",
+            help="Candidate labels: all, seen (trained), unseen, typed (only --labels: each photo gets one of them, "
+            "unless --reject says none), or a file with one synset id, name or 'name: definition' per line, or "
+            "FILE.json#KEY.",
         ),
     ] = "all",
     all_nouns: options.AllNounsOption = False,

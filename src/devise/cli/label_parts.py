@@ -40,7 +40,7 @@ class PartsJob:
 def label_in_parts(
     model: Model, request: LabelRequest, job: PartsJob, *, ready: Callable[[Model, LabelRequest], LabelRun]
 ) -> None:
-    """Label photos that no part contains yet; exit with 1 if a photo could not be read.
+    """Label photos that no part contains yet; exit with 1 if a photo in the folder could not be read, now or before.
 
     ready: prepares the request, and prints its notes.
     """
@@ -65,8 +65,9 @@ def label_in_parts(
     sys.stdout.write(f"{job.output}: {counted(done.photos, 'photo')}, {labelled:,} of them labelled in this run\n")
     for line in skipped_lines(done.skipped):
         tell(line)
-    if done.failed:
-        tell(f"{counted(done.failed, 'photo')} could not be read: column problem says why")
+    for failed, when in ((done.failed_now, ""), (done.failed - done.failed_now, " of earlier runs")):
+        if failed:
+            tell(f"{counted(failed, 'photo')}{when} could not be read: column problem says why")
     if done.failed or not done.photos:
         raise typer.Exit(1)
 

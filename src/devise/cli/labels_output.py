@@ -14,7 +14,8 @@ from devise.cli.printing import columns, facts, indented, page, plain
 from devise.errors import counted
 from devise.labels import Label, VectorSource
 from devise.meaning.relations import ContrastingPair, ContrastingPairs, Nearest, Neighbour, Relation, Similarity
-from devise.meaning.senses import VECTOR_FROM, Asked, Sense
+from devise.meaning.senses import TOWER, VECTOR_FROM, Asked, Sense
+from devise.space.texttower import TEXT_POLICY
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.withheld import Reason
 
@@ -105,7 +106,9 @@ def _standing(sense: Sense) -> str:
     else:
         known = f"{'a trained' if sense.seen else 'an untrained'} label of the model"
     known += f"; withheld unless requested ({WITHHELD_AS[sense.withheld]})" if sense.withheld else ""
-    return known if sense.source is None else f"{known}; vector from {VECTOR_FROM[sense.source]}"
+    if sense.source is None:
+        return known
+    return f"{known}; vector from {TOWER if sense.seen is None else VECTOR_FROM[sense.source]}"
 
 
 def _table(near: Iterable[Neighbour]) -> Table:
@@ -263,6 +266,8 @@ def print_counts(model: Manifest, counts: _Counts, withheld: Mapping[Reason, int
         (VECTOR_FROM[source], *(f"{count:,}" for count in (pair if trained else pair[1:])))
         for source, pair in counts.items()
     ]
+    if model.label_policy.name == TEXT_POLICY:
+        rows = [(TOWER, f"{others:,}")]
     heads = ("trained", "others") if trained else ("labels",)
     table = columns(("vector from", *heads), rows, right={1, 2})
     how_many = f": {trained:,} trained, {others:,} without training photos" if trained else ""

@@ -21,7 +21,7 @@ from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 from devise.text.tokens import tokenize
 
-__all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
+__all__ = ["TOWER", "VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
 
 VECTOR_FROM: dict[VectorSource, str] = {
     "term": "its own term",
@@ -30,7 +30,9 @@ VECTOR_FROM: dict[VectorSource, str] = {
     "parents": "its hypernyms",
     "none": "nothing",
 }
-"""Sources of a label's vector, in words."""
+"""Sources of a label's vector, in words; where a text tower places labels, it is `TOWER` for all."""
+
+TOWER = "the text tower"
 
 _SUGGESTIONS = 3
 _LOOKED_AT = 12  # spellings, of which some may be withheld
@@ -163,12 +165,12 @@ def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
             f"{name!r} is not a noun of WordNet and none of its words has a vector{spellings}: "
             f"check the spelling, or add a definition, as in '{name}: a kind of ...'"
         )
-    source = "the text tower" if parts.has_tower else _typed_source(composed.source)
+    source = TOWER if parts.has_tower else _typed_source(composed.source)
     notes = [f"{name!r} is not a noun of WordNet: vector from {source}{spellings}"]
     words = list(dict.fromkeys(tokenize(name.replace("-", " "))))
     if composed.source != "term" and (missing := parts.words.missing(words)):
         notes.append(f"no vector for: {', '.join(missing)}")
-    sense = Sense(user_id(name), (name,), definition, source=composed.source)
+    sense = Sense(user_id(name), (name,), definition, seen=parts.untrained, source=composed.source)
     vector = placed(composed.vector[None], parts.centre)[0]
     return Asked(f"{name}: {definition}" if definition else name, (sense,), sense, vector, tuple(notes))
 

@@ -1,6 +1,7 @@
 """The parts of a model for the labeller, each read from the bundle at first use."""
 
 import copy
+import threading
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -61,6 +62,7 @@ class ModelParts:
         self._bounds = bundle.fast() if fast else None
         self._read_some = False  # whether some words were read without the others
         self._shared: ModelParts | None = None  # whose words this one takes: the same in every language
+        self._compiling = threading.Lock()
         self.taxonomy = taxonomy_in(language)
         """The nouns of WordNet 3.0, with names in the model's language."""
 
@@ -181,10 +183,17 @@ class ModelParts:
         """Return `Label.seen` of a label without training photos."""
         return None if self.has_tower else False
 
-    @cached_property
+    @property
     def tower(self) -> TextTower:
-        """Return the text tower; BundleError if the model has none."""
-        return self.bundle.text_tower() if self._shared is None else self._shared.tower
+        """Return the text tower, compiled once, even for several threads; BundleError if the model has none."""
+        if self._shared is not None:
+            return self._shared.tower
+        with self._compiling:
+            return self._tower
+
+    @cached_property
+    def _tower(self) -> TextTower:
+        return self.bundle.text_tower()
 
     @cached_property
     def classifier(self) -> Classifier:

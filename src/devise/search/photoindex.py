@@ -171,6 +171,7 @@ class Indexed:
     new, changed: went through the network. Known content: moved (the old path is gone), copied (the old path remains),
     touched (same content, new time), described (same file, new metadata). gone: removed from the index.
     stale: old paths of copied photos, in the index still, where no file is any more.
+    hidden: photos in the index still, reached through a broken link or a folder that cannot be read.
     skipped: files that are neither pictures nor videos by their names. excluded: files and folders, see
         `find_pictures`.
     photos: in the index now, from all folders.
@@ -184,6 +185,7 @@ class Indexed:
     described: int = 0
     unchanged: int = 0
     gone: int = 0
+    hidden: int = 0
     skipped: int = 0
     videos: int = 0
     excluded: int = 0
@@ -215,8 +217,9 @@ def index_photos(
     Photos below `paths` that are there no more leave the index; photos of other folders stay. A photo with the size
     and time it had is taken for unchanged; rehash: its content is compared too. Killed at any moment, all photos
     that were written until then (every few seconds) are there; the next call does the rest.
-    emptied: folders that are empty or absent are really so. exclude: see `find_pictures`; what is excluded leaves the
-    index. frames: index videos too, by so many frames; 0 leaves those of the index that still exist as they are.
+    emptied: folders that are empty or absent are really so, and so are broken links. exclude: see `find_pictures`; what
+    is excluded leaves the index. frames: index videos too, by so many frames; 0 leaves those of the index that still
+    exist as they are.
     states: size and time of change, in ns, of absolute paths: a photo that is new or has changed is taken in this state
     only, and is left as it is in the index otherwise. on_progress: called with the number of photos done.
     A photo that cannot be read is a problem and stops nothing.
@@ -273,6 +276,7 @@ class _Run:
         self._met: Counter[bytes] = Counter()  # contents that were known and are met at another path
         self._seen: set[str] = set()
         self._unread: set[str] = set()
+        self._dead: set[str] = set()  # links to what is not there
 
     def work(self, paths: Sequence[Path]) -> None:
         """Read new photos; write parts as they fill."""
@@ -299,16 +303,17 @@ class _Run:
                 self._contents[fact.sha256] = self._known[fact.path] = Known(fact, part, row)
 
     def forget(self, paths: Sequence[Path], emptied: bool) -> None:
-        """Remove photos below `paths` that were not found from the index."""
+        """Remove photos below `paths` that were not found from the index; those that something hides stay."""
         roots = {os.path.abspath(path) for path in paths}
-        lost = [
-            path
-            for path in self._known
-            if path not in self._seen
-            and _below(path, roots)
-            and not _below(path, self._unread)
-            and (self._frames or not (is_video(path) and os.path.lexists(path)))
-        ]
+        hiding = self._unread if emptied else self._unread | self._dead
+        lost, hidden = [], Counter[str]()
+        for path in self._known:
+            if path in self._seen or not _below(path, roots):
+                continue
+            if (by := _above(path, hiding)) is not None:
+                hidden[by] += 1
+            elif self._frames or not (is_video(path) and os.path.lexists(path)):
+                lost.append(path)
         for root in roots if not emptied else ():
             here = sum(_below(path, {root}) for path in lost)
             if here and not any(_below(path, {root}) for path in self._seen):
@@ -316,6 +321,9 @@ class _Run:
                     f"{root}: no photo found, but the index has {here:,} from it: connect the drive again, or "
                     "give --forget if the photos are really gone"
                 )
+        reported = {problem.path for problem in self.done.problems}
+        self.done.problems += [Problem(link, "a broken link") for link in sorted(hidden.keys() - reported)]
+        self.done.hidden = hidden.total()
         left = Counter(self._known[path].fact.sha256 for path in lost)
         if lost:
             self._store.append(Rows.gone(lost, self._store.header.dim, self._store.header.best))
@@ -341,7 +349,7 @@ class _Run:
             if path in self._seen:
                 continue
             if found.problem is not None:
-                self._unread.add(path)
+                (self._dead if _is_dead(path) else self._unread).add(path)
                 self._waiting.append(PhotoFact(path, 0, 0, b""))
                 yield Found(Path(path), found.problem)
                 continue
@@ -435,6 +443,8 @@ class _Run:
             self._rows.append(Rows.gone([path], self._store.header.dim, self._store.header.best))
 
     def _skip(self, path: Path) -> None:
+        if _is_dead(path):  # perhaps of a folder that had photos
+            self._dead.add(str(path))
         video = is_video(path)
         self.done.videos += video
         self.done.skipped += not video
@@ -447,10 +457,19 @@ def _same_state(one: PhotoFact, other: PhotoFact) -> bool:
     return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
 
 
+def _is_dead(path: str | Path) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
+
+
 def _below(path: str, roots: Container[str]) -> bool:
     """Return whether the path or one of its folders is among the roots."""
+    return _above(path, roots) is not None
+
+
+def _above(path: str, roots: Container[str]) -> str | None:
+    """Return the path or its innermost folder that is among the roots; None if none is."""
     while path not in roots:
         path, before = os.path.dirname(path), path
         if path == before:
-            return False
-    return True
+            return None
+    return path

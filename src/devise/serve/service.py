@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -172,10 +173,16 @@ class Service:
         return self._names[model]
 
     def warm(self) -> Any:
-        """Do the set-up that the first request would wait for."""
+        """Do the set-up that the first request would wait for; a text tower is compiled in the background."""
         self.engine.warm()
+        if self.model.parts.has_tower:
+            threading.Thread(target=self._compile_tower, name="devise-compile", daemon=True).start()
         grey = np.full((64, 64, 3), 127, np.uint8)
         return self.model.embed(grey)
+
+    def _compile_tower(self) -> None:
+        with suppress(DeviseError):  # raised by the first typed label
+            _ = self.model.parts.tower
 
     def close(self) -> None:
         """Finish accepted pictures, then end the threads and close the file of labels."""

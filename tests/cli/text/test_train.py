@@ -63,11 +63,13 @@ def test_tokens_are_read_as_they_are(text, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--dim", 0), 2, "dim must be at least 1, got 0"),
-        (("--no-hs",), 2, "nothing would be learnt"),
+        (("--dim", 0), 2, "devise: --dim must be at least 1, got 0"),
+        (("--min-count", 0), 2, "devise: --min-count must be at least 1, got 0"),
+        (("--no-hs",), 2, "nothing would be learnt: use --hs, or --negative of at least 1"),
+        (("--alpha", -1), 2, "devise: --alpha must be at least 0 and finite, got -1"),
         (("--checkpoint-every", 0), 2, "--checkpoint-every must be above 0"),
         (("--phrase-list", "missing.txt"), 1, "missing.txt does not exist"),
-        (("--min-count", 9999), 1, "no word occurs 9999 times"),
+        (("--min-count", 9999), 1, "give more text or a lower minimum count: --min-count"),
     ],
 )
 def test_wrong_settings(text, corpus: Path, tmp_path: Path, arguments: tuple[object, ...], code: int, message: str):

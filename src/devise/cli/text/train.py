@@ -1,5 +1,7 @@
 """devise text train: train word vectors on text."""
 
+import math
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from devise.text.skipgram import ProgressCallback, SkipGramOutcome, SkipGramProgress
 
 __all__ = ["train"]
+
+_SETTINGS = re.compile(r"\b(dim|window|epochs|min_count|max_words|sample|hs|negative|threads|seed)\b")
 
 
 @text.command(no_args_is_help=True)
@@ -88,20 +92,25 @@ def train(
 
     if not every > 0:
         raise UsageError(f"--checkpoint-every must be above 0, got {every:g}")
-    config = SkipGramConfig(
-        dim=dim,
-        window=window,
-        epochs=epochs,
-        min_count=min_count,
-        sample=sample,
-        hierarchical_softmax=negative == 0 if hs is None else hs,
-        negative=negative,
-        threads=cores() if threads is None else threads,
-        seed=seed,
-        alpha=alpha,
-        min_alpha=min(alpha, 1e-4),
-        max_words=max_words,
-    )
+    if not 0 <= alpha < math.inf:
+        raise UsageError(f"--alpha must be at least 0 and finite, got {alpha:g}")
+    try:
+        config = SkipGramConfig(
+            dim=dim,
+            window=window,
+            epochs=epochs,
+            min_count=min_count,
+            sample=sample,
+            hierarchical_softmax=negative == 0 if hs is None else hs,
+            negative=negative,
+            threads=cores() if threads is None else threads,
+            seed=seed,
+            alpha=alpha,
+            min_alpha=min(alpha, 1e-4),
+            max_words=max_words,
+        )
+    except UsageError as error:
+        raise UsageError(_in_options(str(error))) from None
     joined = _phrases(not tokenised if phrases is None else phrases, phrase_list)
     texts = TextFiles(tuple(files), tokenised, joined, sense_tags)
     texts.check()
@@ -119,6 +128,15 @@ def train(
     for line in _facts(outcome, tally):
         tell(line)
     print(out / VECTORS)
+
+
+def _in_options(message: str) -> str:
+    """Write the settings in an error as options of this command.
+
+    >>> _in_options("min_count must be at least 1, got 0")
+    '--min-count must be at least 1, got 0'
+    """
+    return _SETTINGS.sub(lambda found: "--" + found[0].replace("_", "-"), message.replace("hierarchical_softmax", "hs"))
 
 
 def _phrases(nouns: bool, file: Path | None) -> tuple[str, ...] | None:

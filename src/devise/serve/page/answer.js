@@ -94,7 +94,7 @@ function reasons(one) {
     one.seen === null ? "" : make("p", {}, make("span", { class: "soft" }, "Looks like photos of: "),
       ...(one.leans_on.length ? one.leans_on.flatMap((lean, place) =>
         [place ? ", " : "", named("span", {}, lean.name), ` ${Math.round(100 * lean.share)} %`]) : ["no trained label"])),
-    make("p", { class: "soft" }, `${one.id}; vector from its ${one.source}`));
+    make("p", { class: "soft" }, `${one.id}; vector from ${one.seen === null ? "the text tower" : `its ${one.source}`}`));
 }
 
 /** Names from wide to narrow; a click asks again with only the labels below that name. */

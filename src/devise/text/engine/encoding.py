@@ -84,9 +84,9 @@ def encode(
             tokens = _drafted(sentences, counter, file, on_tokens or (lambda _: None))
         words, counts, renumbered = counter.kept(min_count, max_words)
         if not words:
-            raise TextError(
-                f"no word occurs {min_count} times in {counted(tokens, 'token')}: give more text or a lower min_count"
-            )
+            times = f"no word occurs {min_count} times in {counted(tokens, 'token')}: give more text"
+            lower = min_count > 1
+            raise TextError(times + " or a lower minimum count" * lower, hint="--min-count" * lower)
         with atomic_write(path, "wb") as file:
             blocks, read = _renumbered(draft, renumbered, file)
     finally:
