@@ -57,7 +57,7 @@ class Bare:
         """One picture, from any thread."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        self._own.request.infer({0: plane[None]}, share_inputs=False)
+        self._own.request.infer({0: np.ascontiguousarray(plane[None])}, share_inputs=False)
 
 
 def measure_labelling(

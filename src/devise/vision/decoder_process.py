@@ -104,7 +104,7 @@ class Decoder:
         """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
         answer = self._ask({"preprocessing": preprocessing.to_dict(), "size": len(data)}, data)
         side = preprocessing.crop
-        plane: Plane = np.frombuffer(answer, np.float32).reshape(3, side, side)
+        plane: Plane = np.frombuffer(answer, np.float32).reshape(side, side, 3).transpose(2, 0, 1)
         return plane
 
     def planes(self, data: bytes, preprocessing: Preprocessing) -> Parts:
@@ -115,7 +115,8 @@ class Decoder:
         side = preprocessing.crop
         values = np.frombuffer(answer, np.float32, offset=_SIDES.size)
         middle, whole = values[: 3 * side * side], values[3 * side * side :]
-        return middle.reshape(3, side, side), whole.reshape(3, high, wide), (width, height)
+        plane, parts = middle.reshape(side, side, 3).transpose(2, 0, 1), whole.reshape(high, wide, 3).transpose(2, 0, 1)
+        return plane, parts, (width, height)
 
     def thumbnail(self, path: Path, side: int) -> bytes:
         """Return a photo as a small JPEG; see `devise.vision.decoding`. The errors of `plane`."""
@@ -125,7 +126,7 @@ class Decoder:
         """Return the network's input for so many frames of a video; the errors of `plane`, and see `read_frames`."""
         asked = {"path": os.fspath(path), "frames": count, "preprocessing": preprocessing.to_dict(), "size": 0}
         side = preprocessing.crop
-        planes: Planes = np.frombuffer(self._ask(asked), np.float32).reshape(count, 3, side, side)
+        planes: Planes = np.frombuffer(self._ask(asked), np.float32).reshape(count, side, side, 3).transpose(0, 3, 1, 2)
         return planes
 
     def close(self) -> None:
@@ -243,16 +244,21 @@ def _answer(request: Mapping[str, Any], data: bytes, limits: PictureLimits) -> b
         frames = read_frames(
             Path(request["path"]), request["frames"], min_side=preprocessing.decode_side, limits=limits
         )
-        return b"".join(preprocessing.apply(frame).tobytes() for frame in frames)
+        return b"".join(_bytes_of(preprocessing.apply(frame)) for frame in frames)
     sizes: list[tuple[int, int]] = []
     pixels = read_picture(
         data, min_side=preprocessing.decode_side, limits=limits, on_size=lambda *size: sizes.append(size)
     )
     middle = preprocessing.apply(pixels)
     if "whole" not in request:
-        return middle.data.cast("B")
+        return _bytes_of(middle)
     whole = preprocessing.whole(pixels)
-    return _SIDES.pack(whole.shape[2], whole.shape[1], *sizes[0]) + middle.tobytes() + whole.tobytes()
+    return _SIDES.pack(whole.shape[2], whole.shape[1], *sizes[0]) + _bytes_of(middle) + _bytes_of(whole)
+
+
+def _bytes_of(plane: WholePlane) -> memoryview:
+    """Return a plane as it is in memory, its channels last."""
+    return plane.transpose(1, 2, 0).data.cast("B")
 
 
 def _bound_memory(limits: PictureLimits) -> None:

@@ -20,7 +20,7 @@ from devise.errors import PictureError
 from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
-from devise.vision.preprocessing import Plane
+from devise.vision.preprocessing import Plane, empty_planes
 
 if TYPE_CHECKING:
     from devise.vision.decoder_process import Decoder
@@ -207,7 +207,7 @@ def _extracted(
     """Decode all, then run the network on all: each evicts the other's code and data from the core's cache."""
     members = backbone.members if isinstance(backbone, JoinedBackbones) else (backbone,)
     crops = [one.preprocessing.crop for one in members]
-    planes = [np.empty((len(block), 3, crop, crop), np.float32) for crop in crops]
+    planes = [empty_planes(len(block), crop, crop) for crop in crops]
     found: list[_Decoded | Extracted] = []
     count = 0
     for source in block:

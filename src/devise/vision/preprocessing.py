@@ -11,13 +11,13 @@ from PIL import Image
 from devise.arrays import Float32, Pixels
 from devise.errors import BundleError
 
-__all__ = ["LONGEST", "Interpolation", "Plane", "Preprocessing", "WholePlane"]
+__all__ = ["LONGEST", "Interpolation", "Plane", "Preprocessing", "WholePlane", "empty_planes"]
 
 Interpolation = Literal["bicubic", "bilinear", "lanczos"]
 """Pillow's filters of these names, which widen with the scale when a picture shrinks (no aliasing)."""
 
 Plane = Float32[np.ndarray, "3 crop crop"]
-"""One picture as a backbone takes it: channels first, normalised."""
+"""One picture as a backbone takes it: channels first, normalised; see `empty_planes`."""
 
 WholePlane = Float32[np.ndarray, "3 _high _wide"]
 """A whole picture in the same form."""
@@ -123,7 +123,9 @@ class Preprocessing:
         return round(width * scale), round(height * scale)
 
     def apply(self, pixels: Pixels, out: Plane | None = None) -> Plane:
-        """Return the network's input for one picture: equal to Pillow's resize, then crop. out: the array to fill.
+        """Return the network's input for one picture: equal to Pillow's resize, then crop.
+
+        out: the plane of `empty_planes` to fill.
 
         Of a picture more than 8 times as long as wide only the middle is resized, so that a thin strip
         needs no more memory than a photo; those pixels may differ by a few levels out of 255.
@@ -168,10 +170,19 @@ class Preprocessing:
         return self._normalised(Image.fromarray(pixels).resize((width, height), _FILTERS[self.interpolation]))
 
     def _normalised(self, cut: Image.Image, out: Plane | None = None) -> WholePlane:
-        plane = np.empty((3, cut.height, cut.width), np.float32) if out is None else out
-        np.subtract(np.asarray(cut).transpose(2, 0, 1), np.array(self.mean, np.float32)[:, None, None], out=plane)
-        plane /= np.array(self.std, np.float32)[:, None, None]
+        plane = empty_planes(1, cut.height, cut.width)[0] if out is None else out
+        lines = plane.transpose(1, 2, 0).view()
+        lines.shape = (cut.height, 3 * cut.width)  # raises an error where reshape would copy
+        np.subtract(
+            np.asarray(cut).reshape(lines.shape), np.tile(np.array(self.mean, np.float32), cut.width), out=lines
+        )
+        lines /= np.tile(np.array(self.std, np.float32), cut.width)
         return plane
+
+
+def empty_planes(count: int, height: int, width: int) -> Float32[np.ndarray, "images 3 _high _wide"]:
+    """Make room for so many pictures: channels first, but last in memory, as files and networks have them."""
+    return np.empty((count, height, width, 3), np.float32).transpose(0, 3, 1, 2)
 
 
 def _mistake(name: str, wanted: str, got: object) -> BundleError:
