@@ -238,7 +238,7 @@ def _shared_nodes(words, start, stop, union, tree, room):
 def _meetings(words, start, stop, low, high, m, n, tree, room):
     """Fill `times` and `wanted`: how often each context of a group meets each shared node, and with a label of 1."""
     starts, nodes, labels = tree
-    # A node meets the places of a window before and behind its centre. To sum up where these begin and end takes
+    # A node meets the places of a window before and after its centre. To sum up where these begin and end takes
     # less than to count each place: 2 % of the core time with AVX2.
     changes = np.zeros((2, high - low + 1, n), dtype=np.float32)
     for centre in range(start, stop):
@@ -268,15 +268,15 @@ def _meetings(words, start, stop, low, high, m, n, tree, room):
 def _damp(m, n, alpha, room):
     """Let meetings count for less where their steps together would overshoot.
 
-    A step of `alpha` changes the product of two rows by alpha (squares) times the error, which falls by a quarter of
-    that at most. One step for many meetings must not change it by more than `_FARTHEST`: without this, 20 million
-    words did not converge.
+    A step moves the product of two rows by alpha times the sum of their squares, times the error; the error follows a
+    move of the product by a quarter at most. So at `_FARTHEST` one step corrects up to half of an error. Without it
+    the vectors of 20 million words diverge.
     """
     for context in range(m):
         for node in range(n):
             pair = context * n + node
             far = alpha * room.times[pair] * (room.context_squares[context] + room.node_squares[node])
-            factor = min(np.float32(1), _FARTHEST / far)
+            factor = _FARTHEST / far if far > _FARTHEST else np.float32(1)
             room.damped_times[pair] = room.times[pair] * factor
             room.damped_wanted[pair] = room.wanted[pair] * factor
 
