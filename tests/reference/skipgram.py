@@ -4,6 +4,7 @@ Says what the engine does and in which order. Written from Mikolov et al. 2013 (
 section 2.3) and the description of SplitMix64; shares no code with the package.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,10 +55,13 @@ def train(
     negative: int,
     seed: int,
     tile: tuple[int, int],
+    group: int,
+    near_root: int,
     numbers: type[np.floating] = np.float64,
 ) -> tuple[np.ndarray, np.ndarray]:
     """blocks: sentences of word numbers. codes: for each word its (node, label) pairs. Copies of both, moved.
 
+    group: centre words in a row. near_root: nodes from 0 on that they may share.
     numbers: what the vectors and all arithmetic on them are kept in.
     """
     inputs, outputs = inputs.astype(numbers), outputs.astype(numbers)
@@ -71,44 +75,82 @@ def train(
                 done = (epoch * size + place) / (epochs * size)
                 step = max(min_alpha, alpha - (alpha - min_alpha) * done)
                 kept = [word for word in sentence if (chance.bits() >> 40) / 2**24 < keep[word]]
-                for centre, word in enumerate(kept):
-                    reach = 1 + ((chance.bits() >> 32) * window >> 32)
-                    left, right = max(0, centre - reach), centre + reach + 1
-                    contexts = kept[left:centre] + kept[centre + 1 : right]
-                    targets = list(codes[word])
-                    if negative:
-                        targets.append((noise_row + word, 1))
-                    for _ in range(negative):
-                        drawn = int(np.searchsorted(noise, chance.bits() >> 33, side="right"))
-                        if drawn != word:
-                            targets.append((noise_row + drawn, 0))
-                    learn(inputs, outputs, contexts, targets, step, tile)
+                for start in range(0, len(kept), group):
+                    centres = range(start, min(start + group, len(kept)))
+                    places = {}
+                    for centre in centres:
+                        reach = 1 + ((chance.bits() >> 32) * window >> 32)
+                        places[centre] = range(max(0, centre - reach), min(len(kept), centre + reach + 1))
+                    windows = {centre: [kept[i] for i in places[centre] if i != centre] for centre in centres}
+                    union = [kept[i] for i in sorted(set().union(*places.values()))]
+                    passed: Counter[int] = Counter()
+                    for centre in centres:
+                        passed.update({node: len(places[centre]) for node, _ in codes[kept[centre]]})
+                    shared = sorted(node for node, width in passed.items() if node < near_root and width > len(union))
+                    meetings: list[tuple[int, int, int]] = []
+                    for centre in centres:
+                        near = [(node, label) for node, label in codes[kept[centre]] if node in shared]
+                        meetings += [(word, node, label) for word in windows[centre] for node, label in near]
+                    contexts = list(dict.fromkeys(union))
+                    times, wanted = tables(contexts, shared, meetings)
+                    squares = np.add.outer((inputs[contexts] ** 2).sum(1), (outputs[shared] ** 2).sum(1))
+                    scale = np.minimum(1, 2 / np.maximum(2, step * times * squares))
+                    learn(inputs, outputs, contexts, shared, times * scale, wanted * scale, step, tile)
+                    for centre in centres:
+                        own = kept[centre]
+                        targets = [(node, label) for node, label in codes[own] if node not in shared]
+                        if negative:
+                            targets.append((noise_row + own, 1))
+                        for _ in range(negative):
+                            drawn = int(np.searchsorted(noise, chance.bits() >> 33, side="right"))
+                            if drawn != own:
+                                targets.append((noise_row + drawn, 0))
+                        often = Counter(windows[centre])  # in the order of their first places
+                        labels = np.array([label for _, label in targets])
+                        times = np.outer(list(often.values()), np.ones(len(targets)))
+                        learn(
+                            inputs, outputs, list(often), [row for row, _ in targets], times, times * labels, step, tile
+                        )
                 place += len(sentence) + 1
     return inputs, outputs
+
+
+def tables(
+    contexts: Sequence[int], rows: Sequence[int], meetings: Sequence[tuple[int, int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How often each context meets each row, and in how many of these meetings the label is 1."""
+    times, wanted = np.zeros((2, len(contexts), len(rows)))
+    for word, row, label in meetings:
+        times[contexts.index(word), rows.index(row)] += 1
+        wanted[contexts.index(word), rows.index(row)] += label
+    return times, wanted
 
 
 def learn(
     inputs: np.ndarray,
     outputs: np.ndarray,
     contexts: Sequence[int],
-    targets: Sequence[tuple[int, int]],
+    targets: Sequence[int],
+    times: np.ndarray,
+    wanted: np.ndarray,
     step: float,
     tile: tuple[int, int],
 ) -> None:
+    """times, wanted: for each context and target, how often they meet, and how often of these with label 1."""
     for some in groups(len(targets), tile[1]):
         for few in groups(len(contexts), tile[0]):
-            rows = [targets[place][0] for place in some]
+            rows = [targets[place] for place in some]
             gradient = {
-                (c, t): step * (targets[t][1] - sigmoid(inputs[contexts[c]] @ outputs[targets[t][0]]))
+                (c, t): step * (wanted[c, t] - times[c, t] * sigmoid(inputs[contexts[c]] @ outputs[targets[t]]))
                 for c in few
                 for t in some
             }
             before = outputs[rows].copy()
             moves = np.zeros_like(before)
-            for c in few:  # a word that stands twice has moved when its turn comes again
+            for c in few:
                 row = inputs[contexts[c]].copy()
                 for i, t in enumerate(some):
                     inputs[contexts[c]] += gradient[c, t] * before[i]
                     moves[i] += gradient[c, t] * row
-            for i, row in enumerate(rows):
+            for i, row in enumerate(rows):  # a noise word that was drawn twice is here twice
                 outputs[row] += moves[i]

@@ -19,7 +19,7 @@ from devise.files import atomic_write, open_tensors, parse_json, read_json, reas
 from devise.resumable import differing, resuming
 from devise.text.engine.config import ProgressCallback, SkipGramConfig, SkipGramProgress
 from devise.text.engine.encoding import ENCODED_NUMBERS, EncodedText, encode
-from devise.text.engine.training import Matrices, fresh_rows, train_blocks
+from devise.text.engine.training import Matrices, close_up, fresh_rows, train_blocks
 from devise.text.vectors import WordTable
 from devise.text.vectorstore import write_tensors, write_vector_store
 
@@ -61,7 +61,7 @@ def train_skipgram(
         text = _encoded(sentences, config, Path(folder), progress)
         rows = fresh_rows(len(text.words), config)
         train_blocks(text, rows, config, progress=progress)
-    return WordTable(text.words, np.ascontiguousarray(rows.inputs[:, : config.dim]), text.counts)
+    return WordTable(text.words, close_up(rows), text.counts)
 
 
 CHECKPOINT = "checkpoint.safetensors"

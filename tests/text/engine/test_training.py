@@ -15,6 +15,7 @@ from devise.text.engine.config import SkipGramConfig
 from devise.text.engine.encoding import SENTENCE_END, EncodedText, encode
 from devise.text.engine.training import (
     Matrices,
+    close_up,
     fresh_rows,
     huffman_paths,
     keep_shares,
@@ -60,7 +61,11 @@ def by_reference(
     config: SkipGramConfig,
     tile: tuple[int, int],
     numbers: type[np.floating] = np.float64,
+    *,
+    near_root: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
+    from devise.text.engine import loops
+
     paths = huffman_paths(text.counts.tolist())
     starts = paths.starts.tolist()
     codes = [
@@ -84,6 +89,8 @@ def by_reference(
         negative=config.negative,
         seed=config.seed,
         tile=tile,
+        group=loops._GROUP,
+        near_root=loops._COPIED if near_root is None else near_root,
         numbers=numbers,
     )
     return inputs, outputs
@@ -188,12 +195,33 @@ def test_tiles_do_as_pairs_one_by_one_at_the_usual_step(
     text = zipf_text(tmp_path, monkeypatch, sentences=60)
     config = SkipGramConfig(dim=16, window=5, epochs=3, min_count=1, sample=0.0, threads=1)
     rows = by_engine(text, config)
-    inputs, _ = by_reference(reference, text, config, (1, 1))
+    inputs, _ = by_reference(reference, text, config, (1, 1), near_root=0)
     start = fresh_rows(len(text.words), config).inputs[:, :16]
     moves, wanted = rows.inputs[:, :16] - start, inputs - start
     # of 60 words the same ones are met again and again within a tile: far more than in a real text
     assert (moves * wanted).sum() > 0.995 * np.linalg.norm(moves) * np.linalg.norm(wanted)
     assert np.linalg.norm(moves) == pytest.approx(np.linalg.norm(wanted), rel=0.1)
+
+
+def test_words_repeated_over_and_over_do_not_diverge(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    text = encode([rng.choice(list("abc"), 800, p=[0.5, 0.3, 0.2]).tolist() for _ in range(20)], tmp_path)
+    # a context meets the root up to 400 times in one step: at 0.1 each, without damping that is of length 40
+    config = SkipGramConfig(dim=16, window=20, epochs=3, min_count=1, sample=0.0, threads=1, alpha=0.1)
+    rows = by_engine(text, config)
+    root, label = 0, huffman_paths(text.counts.tolist()).labels[0]
+    share = text.counts[0] / text.counts.sum()
+    said = 1 / (1 + np.exp(-rows.inputs[:, :16] @ rows.outputs[root, :16]))
+    np.testing.assert_allclose(said, share if label else 1 - share, atol=0.05)
+
+
+def test_vectors_are_closed_up_in_their_memory() -> None:
+    rows = fresh_rows(700, SkipGramConfig(dim=20))
+    vectors = rows.inputs[:, :20].copy()
+    closed = close_up(rows)
+    assert closed.flags.c_contiguous
+    assert np.shares_memory(closed, rows.inputs)
+    np.testing.assert_array_equal(closed, vectors)
 
 
 def test_a_step_goes_down_the_gradient(reference: ModuleType) -> None:
@@ -207,7 +235,8 @@ def test_a_step_goes_down_the_gradient(reference: ModuleType) -> None:
 
     step, small = 1e-3, 1e-6
     after_in, after_out = inputs.copy(), outputs.copy()
-    reference.learn(after_in, after_out, [0], targets, step, (1, 3))
+    wanted = np.array([[label for _, label in targets]])
+    reference.learn(after_in, after_out, [0], [0, 1, 2], np.ones((1, 3)), wanted, step, (1, 3))
     for row in range(4):
         for number in range(6):
             ends = []

@@ -59,7 +59,7 @@ class SkipGramProgress:
         pass, None while counting.
     loss: mean over the pairs of a centre word and a context since the report before, of a sample of them: what
         the context had to pay for the centre word, in nats. None while counting.
-    updates: pairs of a context's row and an output row that moved each other since the report before; 6 operations
+    updates: products of a context's row and an output row since the report before, some for many pairs; 6 operations
         for each number of a vector.
     """
 

@@ -6,27 +6,55 @@ Its steps, in this order, define the engine; tests/reference/skipgram.py is the 
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import numba
 import numpy as np
 
 from devise.text.engine.encoding import SENTENCE_END
-from devise.text.engine.tiles import shape, step, step_code
+from devise.text.engine.tiles import shape, square, step, step_code
 
 __all__ = ["train_block"]
 
-_LOSS_EVERY = 32  # centre words of which the loss is taken of one
+_GROUP = 32  # centre words in a row that share the nodes near the root, at most: docs/skip-gram-engine.md
+_FARTHEST = np.float32(2)  # change of a product, over its error, by one step: a move by half of the error at most
+_LOSS_EVERY = 32  # groups of which the loss is taken of one
+_LEAST = np.float32(1e-7)  # probability of which the logarithm is taken
 _SCORES = 64
 _COPIED = 128  # rows of which each thread has a copy: as many of the inputs, of the nodes and of the noise words
 _MERGE_EVERY = 256  # centre words
 _INPUTS, _NODES, _NOISE = range(3)  # the matrices of rows
-_CONTEXTS, _TARGETS = shape().contexts, shape().targets
+_LANES, _CONTEXTS, _TARGETS = shape().lanes, shape().contexts, shape().targets
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 # nogil: threads share the matrices without a lock (Recht et al. 2011). What most windows move, each has copies of.
 _compiled: Any = numba.njit(nogil=True, error_model="numpy")
 _compiled_once: Any = numba.njit(nogil=True, error_model="numpy", cache=True)
+
+
+class _Room(NamedTuple):
+    """The arrays that a thread fills for each group of centre words."""
+
+    left: Any  # where the window of each centre word begins
+    right: Any  # and ends
+    seats: Any  # of each word: its number among the contexts of the group
+    members: Any  # of each place: the number of its word
+    rows: Any  # of each context of the group: the address of its row
+    context_squares: Any  # and the square of its length
+    node_squares: Any
+    column: Any  # of each top node: its number among the shared nodes, -1 if it is none
+    window_seats: Any  # of each context of the group: its number among those of a window
+    distinct: Any
+    often: Any
+    contexts: Any
+    targets: Any
+    labels: Any
+    times: Any
+    wanted: Any
+    damped_times: Any
+    damped_wanted: Any
+    ones: Any
+    scores: Any
 
 
 @_compiled
@@ -103,9 +131,15 @@ def _address(matrix, row, matrices, copies):
 
 @_compiled
 @no_type_check
-def _learn(contexts, m, targets, labels, n, alpha, length, scores, with_loss):
-    """Train one centre word: all contexts against all targets, tile by tile; the loss if requested."""
+def _learn(contexts, m, n, often, damped, counted, across, alpha, length, room, with_loss):
+    """Move m contexts and the first n targets of the room, tile by tile; the loss if requested.
+
+    damped, counted: `times` and `wanted` of `step`, for the step and for the loss. across: numbers from those of one
+    context to those of the next.
+    """
     loss = 0.0
+    where, which, weights = contexts.ctypes.data, room.targets.ctypes.data, often.ctypes.data
+    met, positive, found = damped[0].ctypes.data, damped[1].ctypes.data, room.scores.ctypes.data
     # Tiles of even size: 5 contexts are 3 + 2, not 4 + 1, because a small tile loads a row for few products.
     rows, columns = (n + _TARGETS - 1) // _TARGETS, (m + _CONTEXTS - 1) // _CONTEXTS
     first = 0
@@ -114,21 +148,27 @@ def _learn(contexts, m, targets, labels, n, alpha, length, scores, with_loss):
         left = 0
         for column in range(columns):
             right = m * (column + 1) // columns
+            pair = left * across + first
             step(
-                contexts.ctypes.data + 8 * left,
-                targets.ctypes.data + 8 * first,
-                labels.ctypes.data + 4 * first,
+                where + 8 * left,
+                which + 8 * first,
+                weights + 4 * left,
+                met + 4 * pair,
+                positive + 4 * pair,
+                4 * across,
                 alpha,
                 length,
-                scores.ctypes.data,
+                found,
                 right - left,
                 last - first,
             )
             if with_loss:
                 wide = last - first
                 for at in range((right - left) * wide):
-                    score = scores[at] if labels[first + at % wide] > 0.5 else 1 - scores[at]
-                    loss -= math.log(max(score, np.float32(1e-30)))
+                    here = pair + at // wide * across + at % wide
+                    score = min(max(room.scores[at], _LEAST), 1 - _LEAST)
+                    good, bad = counted[1][here], counted[0][here] - counted[1][here]
+                    loss -= often[left + at // wide] * (good * math.log(score) + bad * math.log(1 - score))
             left = right
         first = last
     return loss
@@ -136,26 +176,196 @@ def _learn(contexts, m, targets, labels, n, alpha, length, scores, with_loss):
 
 @_compiled
 @no_type_check
-def _targets(word, state, starts, nodes, path_labels, noise, negative, matrices, copies, targets, labels):
-    """The output rows that a centre word predicts, and whether they are to be predicted; how many, and the state."""
+def _distinct(items, first, last, without, seats, distinct, often):
+    """List the items at places `first` to `last` - 1 but one, each item once; how many there are.
+
+    seats: the place of an item in the list. often: how often each item of the list occurs.
+    """
+    count = 0
+    for place in range(first, last):
+        if place == without:
+            continue
+        item = items[place]
+        seat = seats[item]
+        if seat >= count or distinct[seat] != item:  # so seats of an earlier list need not be cleared
+            seat = seats[item] = count
+            distinct[seat] = item
+            often[seat] = 0
+            count += 1
+        often[seat] += 1
+    return count
+
+
+@_compiled
+@no_type_check
+def _windows(start, stop, count, state, window, room):
+    """Draw the window of each centre word of a group; return the state, where the first begins and the last ends."""
+    low, high = start, stop
+    for centre in range(start, stop):
+        state += _GOLDEN
+        reach = 1 + _below(state, window)
+        room.left[centre - start] = max(0, centre - reach)
+        room.right[centre - start] = min(count, centre + reach + 1)
+        low, high = min(low, room.left[centre - start]), max(high, room.right[centre - start])
+    return state, low, high
+
+
+@_compiled
+@no_type_check
+def _shared_nodes(words, start, stop, union, tree, room):
+    """Number the nodes that the windows of a group share, and put them in `targets`; how many there are."""
+    starts, nodes, _ = tree
+    column = room.column
+    column[:] = 0
+    for centre in range(start, stop):
+        for at in range(starts[words[centre]], starts[words[centre] + 1]):
+            if nodes[at] >= len(column):
+                break
+            column[nodes[at]] += room.right[centre - start] - room.left[centre - start]
+    n = 0
+    for node in range(len(column)):
+        # Shared, a node takes one product per context of the group, otherwise one per context of each window.
+        shared = column[node] > union
+        column[node] = n if shared else -1
+        if shared:
+            room.targets[n] = node
+            n += 1
+    return n
+
+
+@_compiled
+@no_type_check
+def _meetings(words, start, stop, low, high, m, n, tree, room):
+    """Fill `times` and `wanted`: how often each context of a group meets each shared node, and with a label of 1."""
+    starts, nodes, labels = tree
+    # A node meets the places of a window before and after its centre. To sum up where these begin and end takes
+    # less than to count each place: 2 % of the core time with AVX2.
+    changes = np.zeros((2, high - low + 1, n), dtype=np.float32)
+    for centre in range(start, stop):
+        left, right = room.left[centre - start], room.right[centre - start]
+        for at in range(starts[words[centre]], starts[words[centre] + 1]):
+            if nodes[at] >= len(room.column) or room.column[nodes[at]] < 0:
+                break
+            node, label = room.column[nodes[at]], labels[at]
+            for place, change in ((left, 1), (centre, -1), (centre + 1, 1), (right, -1)):
+                changes[0, place - low, node] += change
+                changes[1, place - low, node] += change * label
+    running = np.zeros((2, n), dtype=np.float32)
+    room.times[: m * n] = 0
+    room.wanted[: m * n] = 0
+    for place in range(low, high):
+        pair = room.members[place] * n
+        for node in range(n):
+            running[0, node] += changes[0, place - low, node]
+            room.times[pair + node] += running[0, node]
+        for node in range(n):
+            running[1, node] += changes[1, place - low, node]
+            room.wanted[pair + node] += running[1, node]
+
+
+@_compiled
+@no_type_check
+def _damp(m, n, alpha, room):
+    """Let meetings count for less where their steps together would overshoot.
+
+    A step moves the product of two rows by alpha times the sum of their squares, times the error; the error follows a
+    move of the product by a quarter at most. So at `_FARTHEST` one step corrects up to half of an error. Without it
+    the vectors of 20 million words diverge.
+    """
+    for context in range(m):
+        for node in range(n):
+            pair = context * n + node
+            far = alpha * room.times[pair] * (room.context_squares[context] + room.node_squares[node])
+            factor = _FARTHEST / far if far > _FARTHEST else np.float32(1)
+            room.damped_times[pair] = room.times[pair] * factor
+            room.damped_wanted[pair] = room.wanted[pair] * factor
+
+
+@_compiled
+@no_type_check
+def _learn_shared(words, start, stop, low, high, tree, alpha, length, matrices, copies, room, with_loss):
+    """Train a group of centre words on the nodes that their windows share; return the updates and the loss."""
+    m = _distinct(words, low, high, -1, room.seats, room.distinct, room.often)
+    for at in range(m):
+        room.rows[at] = _address(_INPUTS, room.distinct[at], matrices, copies)
+        room.context_squares[at] = square(room.rows[at], length)
+    for place in range(low, high):
+        room.members[place] = room.seats[words[place]]
+    n = _shared_nodes(words, start, stop, high - low, tree, room)
+    _meetings(words, start, stop, low, high, m, n, tree, room)
+    for at in range(n):
+        room.targets[at] = _address(_NODES, room.targets[at], matrices, copies)
+        room.node_squares[at] = square(room.targets[at], length)
+    _damp(m, n, alpha, room)
+    damped, counted = (room.damped_times, room.damped_wanted), (room.times, room.wanted)
+    loss = _learn(room.rows, m, n, room.ones, damped, counted, n, alpha, length, room, with_loss)
+    return m * n, loss
+
+
+@_compiled
+@no_type_check
+def _learn_own(word, m, state, tree, noise, negative, alpha, length, matrices, copies, room, with_loss):
+    """Train a centre word on the m contexts of its window; return the state, the updates and the loss.
+
+    Its targets are the nodes that it does not share with its group, and its noise words. All contexts of the window
+    predict the same word, so they have the same targets.
+    """
+    starts, nodes, path_labels = tree
     n = 0
     for at in range(starts[word], starts[word + 1]):
-        targets[n] = _address(_NODES, nodes[at], matrices, copies)
-        labels[n] = path_labels[at]
-        n += 1
+        node = nodes[at]
+        if node >= len(room.column) or room.column[node] < 0:
+            room.targets[n] = _address(_NODES, node, matrices, copies)
+            room.labels[n] = path_labels[at]
+            n += 1
     if negative:
-        targets[n] = _address(_NOISE, word, matrices, copies)
-        labels[n] = 1
+        room.targets[n] = _address(_NOISE, word, matrices, copies)
+        room.labels[n] = 1
         n += 1
     for _ in range(negative):
         state += _GOLDEN
         # Running sums and a binary search need 8 bytes per word; word2vec's table of noise words takes 400 MB.
         drawn = np.searchsorted(noise, np.int64(_mixed(state) >> np.uint64(33)), side="right")
         if drawn != word:
-            targets[n] = _address(_NOISE, drawn, matrices, copies)
-            labels[n] = 0
+            room.targets[n] = _address(_NOISE, drawn, matrices, copies)
+            room.labels[n] = 0
             n += 1
-    return n, state
+    once = room.ones, room.labels
+    loss = _learn(room.contexts, m, n, room.often, once, once, 0, alpha, length, room, with_loss)
+    return state, m * n, loss
+
+
+@_compiled
+@no_type_check
+def _room(words, tokens, window, tree, top, negative):
+    """Allocate the arrays for a block."""
+    starts = tree[0]
+    longest = 1
+    for word in range(len(starts) - 1):
+        longest = max(longest, starts[word + 1] - starts[word])
+    targets, contexts = max(longest + negative + 1, top), 2 * window + _GROUP
+    return _Room(
+        left=np.empty(_GROUP, dtype=np.int64),
+        right=np.empty(_GROUP, dtype=np.int64),
+        seats=np.zeros(words, dtype=np.int32),
+        members=np.empty(tokens, dtype=np.int32),
+        rows=np.empty(contexts, dtype=np.int64),
+        context_squares=np.empty(contexts, dtype=np.float32),
+        node_squares=np.empty(top, dtype=np.float32),
+        column=np.empty(top, dtype=np.int64),
+        window_seats=np.zeros(contexts, dtype=np.int32),
+        distinct=np.empty(contexts, dtype=np.int64),
+        often=np.empty(contexts, dtype=np.float32),
+        contexts=np.empty(contexts, dtype=np.int64),
+        targets=np.empty(targets, dtype=np.int64),
+        labels=np.empty(targets, dtype=np.float32),
+        times=np.empty(contexts * targets, dtype=np.float32),
+        wanted=np.empty(contexts * targets, dtype=np.float32),
+        damped_times=np.empty(contexts * targets, dtype=np.float32),
+        damped_wanted=np.empty(contexts * targets, dtype=np.float32),
+        ones=np.ones(max(contexts, targets), dtype=np.float32),
+        scores=np.empty(_SCORES, dtype=np.float32),
+    )
 
 
 def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
@@ -187,25 +397,20 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
         tokens: int32, SENTENCE_END after each sentence. seed, epoch, block: where chance begins. alpha: the step at
         the first token; it falls by `fall` a token, down to `least`, and is set where a sentence begins. keep: float32
         [words], the share of its places that a word keeps. window: the most words on a side. inputs, outputs: rows
-        that begin at multiples of 64 bytes, moved in place; numbers after the first `dim`, a multiple of 16, are not
-        touched. starts, nodes, path_labels: of `Paths`. noise: int64 [words], running sums of the shares of noise
-        words, times 2^31. negative: noise words of a centre word; their rows are after those of the nodes.
+        that begin at multiples of 64 bytes, moved in place; zeros follow the first `dim` numbers and stay. starts,
+        nodes, path_labels: of `Paths`. noise: int64 [words], running sums of the shares of noise words, times 2^31.
+        negative: noise words of a centre word; their rows are after those of the nodes.
         """
         _ = code  # numba's cache looks at this source alone, and the tiles are another file
         state = _block_state(seed, epoch, block)
-        length = dim * 4
+        length = (dim + _LANES - 1) // _LANES * _LANES * 4
         noise_row = len(outputs) - len(keep) * (negative > 0)
         matrices = inputs, outputs[:noise_row], outputs[noise_row:]
         copies = _copied(inputs, dim), _copied(outputs[:noise_row], dim), _copied(outputs[noise_row:], dim)
-        longest = 1
-        for word in range(len(starts) - 1):
-            longest = max(longest, starts[word + 1] - starts[word])
-        targets = np.empty(longest + negative + 1, dtype=np.int64)
-        labels = np.empty(longest + negative + 1, dtype=np.float32)
-        contexts = np.empty(2 * window, dtype=np.int64)
+        tree = starts, nodes, path_labels
+        room = _room(len(keep), len(tokens), window, tree, len(copies[_NODES][0]), negative)
         kept = np.empty(len(tokens), dtype=np.int64)
-        scores = np.empty(_SCORES, dtype=np.float32)
-        trained = updates = pairs = 0
+        trained = updates = pairs = groups = merged = 0
         loss = 0.0
         begin = 0
         while begin < len(tokens):
@@ -219,24 +424,41 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
                     count += 1
                 end += 1
             step_size = np.float32(max(least, alpha - fall * begin))
-            for centre in range(count):
-                if (trained + centre) % _MERGE_EVERY == 0:
+            for start in range(0, count, _GROUP):
+                stop = min(start + _GROUP, count)
+                if trained + start >= merged + _MERGE_EVERY:
                     _merge(matrices, copies)
-                state += _GOLDEN
-                reach = 1 + _below(state, window)
-                m = 0
-                for other in range(max(0, centre - reach), min(count, centre + reach + 1)):
-                    if other != centre:
-                        contexts[m] = _address(_INPUTS, kept[other], matrices, copies)
-                        m += 1
-                n, state = _targets(
-                    kept[centre], state, starts, nodes, path_labels, noise, negative, matrices, copies, targets, labels
+                    merged = trained + start
+                state, low, high = _windows(start, stop, count, state, window, room)
+                with_loss = groups % _LOSS_EVERY == 0
+                groups += 1
+                moved, lost = _learn_shared(
+                    kept, start, stop, low, high, tree, step_size, length, matrices, copies, room, with_loss
                 )
-                # All contexts of a window predict the same centre word, so they share its targets, and its noise too.
-                with_loss = (trained + centre) % _LOSS_EVERY == 0
-                loss += _learn(contexts, m, targets, labels, n, step_size, length, scores, with_loss)
-                updates += m * n
-                pairs += m * with_loss
+                updates += moved
+                loss += lost
+                for centre in range(start, stop):
+                    first, last = room.left[centre - start], room.right[centre - start]
+                    m = _distinct(room.members, first, last, centre, room.window_seats, room.distinct, room.often)
+                    for at in range(m):
+                        room.contexts[at] = room.rows[room.distinct[at]]
+                    state, moved, lost = _learn_own(
+                        kept[centre],
+                        m,
+                        state,
+                        tree,
+                        noise,
+                        negative,
+                        step_size,
+                        length,
+                        matrices,
+                        copies,
+                        room,
+                        with_loss,
+                    )
+                    updates += moved
+                    loss += lost
+                    pairs += (last - first - 1) * with_loss
             trained += count
             begin = end + 1
         _merge(matrices, copies)

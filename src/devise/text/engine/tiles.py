@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["Shape", "shape", "step", "step_code"]
+__all__ = ["Shape", "shape", "square", "step", "step_code"]
 
 _INT = ir.IntType(64)
 _INT32 = ir.IntType(32)
@@ -68,18 +68,20 @@ def step_code() -> str:
 
 @intrinsic
 @no_type_check
-def step(_, contexts, targets, labels, alpha, length, scores, m, n):
+def step(_, contexts, targets, often, times, wanted, across, alpha, length, scores, m, n):
     """Move m context rows and n target rows one step, all products taken before any row moves.
 
-    contexts, targets: address of m (n) addresses of rows. labels: address of n float32, 1 where the target is to
-    be predicted, 0 where not. alpha: the size of the step. length: bytes of a row. scores: address where the m x n
-    probabilities are put as float32, a context after the other. m, n: from 1 to those of `shape()`.
+    contexts, targets: address of m (n) addresses of rows. often: address of m float32: how often each context does
+    what follows. times, wanted: address of n float32 for each context: how often the two rows meet, and how often of
+    these the target is to be predicted. across: bytes from those of one context to those of the next, 0 if all have
+    the same. alpha: the size of the step. length: bytes of a row. scores: address where the m x n probabilities are
+    put as float32, a context after the other. m, n: from 1 to those of `shape()`.
     """
-    address = types.int64
-    signature = types.void(address, address, address, types.float32, address, address, types.int64, types.int64)
+    whole = types.int64
+    signature = types.void(*[whole] * 6, types.float32, *[whole] * 4)
 
     def code(_target: Any, builder: ir.IRBuilder, _signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        contexts, targets, labels, alpha, length, scores, m, n = arguments
+        *given, m, n = arguments
         made = shape()
         done = builder.append_basic_block("done")
         # m and n vary from window to window, the registers of a tile do not: one function for each shape.
@@ -90,7 +92,7 @@ def step(_, contexts, targets, labels, alpha, length, scores, m, n):
                 switch.add_case(_INT(tall * (made.targets + 1) + wide), case)
                 builder.position_at_end(case)
                 function = _step(builder.module, tall, wide, made.lanes)
-                builder.call(function, [contexts, targets, labels, alpha, length, scores])
+                builder.call(function, given)
                 builder.branch(done)
         builder.position_at_end(done)
         return _target.get_dummy_value()
@@ -98,28 +100,46 @@ def step(_, contexts, targets, labels, alpha, length, scores, m, n):
     return signature, code
 
 
+@intrinsic
+@no_type_check
+def square(_, row, length):
+    """The square of a row's length, of its address and its bytes. Numba's own loop is not in vectors with AVX2."""
+
+    def code(_target: Any, builder: ir.IRBuilder, _signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+        row, length = arguments
+        lanes = shape().lanes
+        products = _products(builder, [row], [row], length, lanes)
+        return builder.extract_element(_summed(builder, products, lanes), _INT32(0))
+
+    return types.float32(types.int64, types.int64), code
+
+
 def _step(module: ir.Module, m: int, n: int, lanes: int) -> ir.Function:
     """The function of `step` for m contexts and n targets."""
     name = f"devise_skipgram_step_{m}x{n}x{lanes}"
     if name in module.globals:
         return module.globals[name]
-    kind = ir.FunctionType(ir.VoidType(), [_INT, _INT, _INT, _FLOAT, _INT, _INT])
+    kind = ir.FunctionType(ir.VoidType(), [*[_INT] * 6, _FLOAT, _INT, _INT])
     function = ir.Function(module, kind, name)
     function.linkage = "internal"
     function.attributes.add("noinline")  # inlined in numba's loop, the tile would share its registers with the loop
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    contexts, targets, labels, alpha, length, scores = function.args
+    contexts, targets, often, times, wanted, across, alpha, length, scores = function.args
     context = [_load(builder, contexts, _INT, 8 * row) for row in range(m)]
     target = [_load(builder, targets, _INT, 8 * row) for row in range(n)]
     products = _products(builder, context, target, length, lanes)
-    label = [_load(builder, labels, _FLOAT, 4 * row) for row in range(n)] * m
+    weights = [_load(builder, often, _FLOAT, 4 * row) for row in range(m) for _ in range(n)]
+    met, positive = _table(builder, times, across, m, n), _table(builder, wanted, across, m, n)
     steps: list[ir.Value] = []
     # The products of a tile fill whole registers, so one sigmoid takes 16 pairs at once (8 with AVX).
     for start in range(0, m * n, lanes):
-        wanted = _packed(builder, label[start : start + lanes], lanes)
         found = _sigmoid(builder, _summed(builder, products[start : start + lanes], lanes), lanes)
         _store(builder, found, scores, 4 * start)
-        scaled = builder.fmul(builder.fsub(wanted, found), _spread(builder, alpha, lanes))
+        some = slice(start, start + lanes)
+        expected = builder.fmul(_packed(builder, met[some], lanes), found)
+        off = builder.fsub(_packed(builder, positive[some], lanes), expected)
+        by = builder.fmul(_packed(builder, weights[some], lanes), _spread(builder, alpha, lanes))
+        scaled = builder.fmul(off, by)
         steps += [_spread_lane(builder, scaled, lane, lanes) for lane in range(min(lanes, m * n - start))]
     _move(builder, context, target, steps, length, lanes)
     builder.ret_void()
@@ -219,6 +239,12 @@ def _summed(builder: ir.IRBuilder, vectors: list[ir.Value], lanes: int) -> ir.Va
             for one, other in zip(level[::2], level[1::2], strict=True)
         ]
     return level[0]
+
+
+def _table(builder: ir.IRBuilder, address: ir.Value, across: ir.Value, m: int, n: int) -> list[ir.Value]:
+    """The m x n numbers at an address, row after row, with so many bytes from row to row."""
+    rows = [builder.add(address, builder.mul(across, _INT(row))) for row in range(m)]
+    return [_load(builder, row, _FLOAT, 4 * number) for row in rows for number in range(n)]
 
 
 def _packed(builder: ir.IRBuilder, values: list[ir.Value], lanes: int) -> ir.Value:
