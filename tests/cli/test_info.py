@@ -78,8 +78,8 @@ def test_how_the_fast_form_multiplies_here(
     products: str,
     words: str,
 ) -> None:
-    core = type("Core", (), {"get_property": lambda *_: known})
-    monkeypatch.setattr(quantised, "import_openvino", lambda: SimpleNamespace(Core=core))
+    core = SimpleNamespace(get_property=lambda *_: known)
+    monkeypatch.setattr(quantised, "openvino_core", lambda: core)
     monkeypatch.setattr(quantised, "sums_are_narrow", lambda: narrow)
     assert info.json()["fast_here"] == products
     (line,) = (line for line in info()[0].splitlines() if line.startswith("--fast here"))

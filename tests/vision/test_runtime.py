@@ -76,6 +76,26 @@ assert "CPU" in engine.Core().available_devices
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
 
 
+SIGNAL_AFTER_TWO_NETWORKS = """
+import os, signal
+from devise.model.parts import ModelParts
+
+first, second = ModelParts.open().backbone(), ModelParts.open().backbone()
+del first
+del second
+signal.signal(signal.SIGTERM, lambda *_: print("came"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_comes_after_networks_ended_in_the_order_they_began() -> None:
+    """With an engine of its own for each network the process ends with a segmentation fault."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNAL_AFTER_TWO_NETWORKS], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "came\n"), done.stderr
+
+
 GPU = {"FULL_DEVICE_NAME": "a GPU", "OPTIMIZATION_CAPABILITIES": ["FP32", "FP16"]}
 CPU = {"FULL_DEVICE_NAME": "a CPU ", "OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"]}
 CPU_BF16 = CPU | {"OPTIMIZATION_CAPABILITIES": ["FP32", "BF16", "INT8"]}
@@ -90,7 +110,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             available_devices=[one.replace("_", ".") for one in devices],
             get_property=lambda name, key: devices[name.replace(".", "_")][key],
         )
-        monkeypatch.setattr(runtime, "import_openvino", lambda: SimpleNamespace(Core=lambda: core))
+        monkeypatch.setattr(runtime, "openvino_core", lambda: core)
         monkeypatch.setattr(runtime, "_cuda", lambda: ())
 
     return pretend

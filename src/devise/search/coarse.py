@@ -6,7 +6,7 @@ import numpy as np
 
 from devise.arrays import Float16, Float32, Int64
 from devise.ranking import top_k
-from devise.vision.runtime import import_openvino
+from devise.vision.runtime import import_openvino, openvino_core
 
 __all__ = ["Coarse", "may_be_first"]
 
@@ -93,10 +93,10 @@ def _network(whole: np.ndarray, scales: np.ndarray, width: int) -> Any:
     vectors = op.multiply(op.convert(op.constant(whole), np.float32), op.constant(scales))
     network = openvino.Model([op.matmul(queries, vectors, False, True)], [queries], "first look")
     settings = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": width, "NUM_STREAMS": 1}
-    compiled = openvino.Core().compile_model(network, "CPU", settings)
+    compiled = openvino_core().compile_model(network, "CPU", settings)
     try:
         compiled([np.zeros((1, width), np.float32)])
     except RuntimeError:  # with ONEDNN_MAX_CPU_ISA, OpenVINO asks for what the processor has and may not use
         settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
-        compiled = openvino.Core().compile_model(network, "CPU", settings)
+        compiled = openvino_core().compile_model(network, "CPU", settings)
     return compiled

@@ -18,7 +18,7 @@ from devise.space.labelspace import unit_rows
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.text.phrases import term_key
 from devise.vision.networkfile import check_file, check_graph
-from devise.vision.runtime import import_openvino
+from devise.vision.runtime import openvino_core
 
 __all__ = ["PROMPTS", "TEXT_POLICY", "Prompts", "TextTower", "TowerComposer", "chosen_prompts", "read_tokenizer"]
 
@@ -185,7 +185,7 @@ def _compiled(onnx: bytes, context: int) -> Any:
     """Return a request for any number of texts; BundleError if the network is refused."""
     try:
         check_file(onnx)
-        core = import_openvino().Core()
+        core = openvino_core()
         network = core.read_model(onnx)
         network.reshape([1, context])
         check_graph(network)

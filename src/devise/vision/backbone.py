@@ -17,7 +17,15 @@ from devise.vision.bounds import Bounds
 from devise.vision.networkfile import check_file, check_graph
 from devise.vision.preprocessing import Planes, Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
-from devise.vision.runtime import CUDA_PROVIDER, ON_CPU, Placement, import_openvino, infer, openvino_settings
+from devise.vision.runtime import (
+    CUDA_PROVIDER,
+    ON_CPU,
+    Placement,
+    import_openvino,
+    infer,
+    openvino_core,
+    openvino_settings,
+)
 
 __all__ = ["Backbone", "JoinedBackbones", "OnnxRuntimeBackbone", "OpenVinoBackbone", "Planes", "read_network"]
 
@@ -69,7 +77,7 @@ class OpenVinoBackbone:
         bounds: Bounds | None = None,
         place: Placement = ON_CPU,
     ) -> None:
-        core = import_openvino().Core()
+        core = openvino_core()
         network = read_network(core, onnx, bounds)
         sides = list(network.input(0).partial_shape)[1:]
         settings = openvino_settings(place, streams, threads)
@@ -147,7 +155,7 @@ class OnnxRuntimeBackbone:
         import onnxruntime
 
         data = _file_bytes(onnx)
-        network = read_network(import_openvino().Core(), data, None)
+        network = read_network(openvino_core(), data, None)
         sides = list(network.input(0).partial_shape)[1:]
         _check_sides(sides, preprocessing, [int(side) for side in network.output(0).shape])
         missing = UsageError(
@@ -212,9 +220,10 @@ def read_network(core: Any, onnx: Path | bytes, bounds: Bounds | None, pictures:
 
 def _channels_last(network: Any) -> Any:
     """Let a network take pictures with their channels last, as it has them inside: 3 % less time."""
-    prepared = import_openvino().preprocess.PrePostProcessor(network)
-    prepared.input().tensor().set_layout(import_openvino().Layout("NHWC"))
-    prepared.input().model().set_layout(import_openvino().Layout("NCHW"))
+    openvino = import_openvino()
+    prepared = openvino.preprocess.PrePostProcessor(network)
+    prepared.input().tensor().set_layout(openvino.Layout("NHWC"))
+    prepared.input().model().set_layout(openvino.Layout("NCHW"))
     return prepared.build()
 
 

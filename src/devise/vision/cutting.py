@@ -16,7 +16,7 @@ from devise.arrays import Float32
 from devise.errors import UsageError
 from devise.files import reason_of
 from devise.vision.networkfile import check_file
-from devise.vision.runtime import import_openvino
+from devise.vision.runtime import openvino_core
 
 if TYPE_CHECKING:
     import onnx
@@ -147,7 +147,7 @@ def cut_network(model: "onnx.ModelProto", crop: int, features: str | None = None
 
 def runner(onnx: bytes) -> Runner:
     """Compile a network; UsageError if OpenVINO cannot."""
-    core = import_openvino().Core()
+    core = openvino_core()
     try:
         network = core.read_model(onnx)
         sides = list(network.input(0).partial_shape)[1:]

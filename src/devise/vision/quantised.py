@@ -11,7 +11,7 @@ from devise.arrays import Float32
 from devise.errors import BundleError, UsageError
 from devise.vision.bounds import Bounds, Shift, network_of
 from devise.vision.preprocessing import Plane, Preprocessing
-from devise.vision.runtime import import_openvino, infer
+from devise.vision.runtime import import_openvino, infer, openvino_core
 
 __all__ = [
     "Products",
@@ -65,7 +65,7 @@ def sums_are_narrow() -> bool:
     nothing = np.zeros(32, np.float32)
     quantise(network, Bounds("", {"pixels": (0.0, 1.0)}, dict.fromkeys(names, nothing)), narrow=False)
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    request = openvino.Core().compile_model(network, "CPU", settings).create_infer_request()
+    request = openvino_core().compile_model(network, "CPU", settings).create_infer_request()
     infer(request, np.ones((1, 32, 4, 4), np.float32))
     # each sum is 1; where all pairs overflow, 0.51
     return any(bool((request.get_output_tensor(place).data < 0.9).any()) for place in range(len(names)))
@@ -112,7 +112,7 @@ def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[P
     others times the mean of what it reads, channel by channel: the mean of its output stays, except at the margins (the
     bias correction of Nagel et al. 2019, section 4.2). UsageError if there is no picture.
     """
-    core = import_openvino().Core()
+    core = openvino_core()
     network = core.read_model(onnx)
     network.reshape([1, *list(network.input(0).partial_shape)[1:]])
     seen = _seen(core, network, planes)
@@ -176,7 +176,7 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
 
 def products_here() -> Products:
     """Return how OpenVINO adds 8-bit products on this CPU: in "wide" or "narrow" sums, or "none"."""
-    if _INT8 not in import_openvino().Core().get_property("CPU", _CAPABILITIES):
+    if _INT8 not in openvino_core().get_property("CPU", _CAPABILITIES):
         return "none"
     return "narrow" if sums_are_narrow() else "wide"
 

@@ -19,7 +19,7 @@ from devise.vision.backbone import read_network
 from devise.vision.bounds import Bounds
 from devise.vision.pipeline import Box, Windows
 from devise.vision.preprocessing import Preprocessing, WholePlane
-from devise.vision.runtime import ON_CPU, import_openvino, infer, openvino_settings
+from devise.vision.runtime import ON_CPU, import_openvino, infer, openvino_core, openvino_settings
 
 __all__ = ["DAMPED", "FeatureMaps", "window_boxes"]
 
@@ -56,7 +56,7 @@ class FeatureMaps:
         self, onnx: Path | bytes, preprocessing: Preprocessing, *, streams: int = 1, bounds: Bounds | None = None
     ) -> None:
         openvino = import_openvino()
-        core = openvino.Core()
+        core = openvino_core()
         network = read_network(core, onnx, bounds)
         self.preprocessing = preprocessing
         try:

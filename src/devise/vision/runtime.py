@@ -18,6 +18,7 @@ __all__ = [
     "import_openvino",
     "infer",
     "leave_out_conversion",
+    "openvino_core",
     "openvino_settings",
     "settled",
 ]
@@ -31,6 +32,7 @@ _CAPABILITIES, _BF16 = "OPTIMIZATION_CAPABILITIES", "BF16"
 _TELEMETRY = "openvino_telemetry"
 _CONVERSION = "openvino.tools.ovc"
 _one_at_a_time = threading.Lock()  # a second thread must not let the telemetry in while the first still imports
+_core: list[Any] = []
 _first, _first_is_over = threading.Lock(), threading.Event()
 
 
@@ -51,6 +53,20 @@ def import_openvino() -> Any:
         finally:
             del sys.modules[_TELEMETRY]
         return openvino
+
+
+def openvino_core() -> Any:
+    """Return the engine of this process, one for all.
+
+    OpenVINO's CPU plugin gives the thread that makes an engine a stack for signals, and its end takes that stack away.
+    Engines that do not end in the reverse order leave a stack that is freed, and the next signal, such as SIGTERM,
+    crashes the process (2026.4).
+    """
+    openvino = import_openvino()
+    with _one_at_a_time:
+        if not _core:
+            _core.append(openvino.Core())
+        return _core[0]
 
 
 def leave_out_conversion() -> None:
@@ -123,7 +139,7 @@ class Machine:
 
 def here() -> tuple[Machine, ...]:
     """Return the devices of this machine: those of OpenVINO, and cuda where ONNX Runtime has it."""
-    core = import_openvino().Core()
+    core = openvino_core()
     found = []
     for full in core.available_devices:
         kind = full.split(".")[0].lower()

@@ -18,7 +18,7 @@ from devise.arrays import Float32, Logits
 from devise.errors import UsageError
 from devise.files import read_file, reason_of
 from devise.vision.foreign import Settings
-from devise.vision.runtime import import_openvino
+from devise.vision.runtime import import_openvino, openvino_core
 
 if TYPE_CHECKING:
     import onnx
@@ -78,7 +78,7 @@ def _read(path: Path) -> Any:
     if data[4:8] != b"TFL3":
         raise UsageError(f"{path} is not a TFLite file: give one, or --onnx FILE")
     try:
-        return import_openvino().Core().read_model(str(path))
+        return openvino_core().read_model(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UsageError(f"OpenVINO cannot read {path} ({reason}): export the network as ONNX") from None
@@ -116,7 +116,7 @@ def _byte_scale(network: Any) -> tuple[float, float] | None:
 
 
 def _own(network: Any) -> Callable[[Any], Logits]:
-    run = import_openvino().Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    run = openvino_core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def logits(planes: Float32[np.ndarray, "images 3 crop crop"]) -> Logits:
         turned = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
@@ -308,5 +308,5 @@ def _folded(output: Any) -> NDArray[Any]:
         return np.array(node.get_data())
     openvino = import_openvino()
     model = openvino.Model([output], [], "constant")
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.array(compiled({})[0])
