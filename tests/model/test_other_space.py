@@ -6,6 +6,7 @@ import pytest
 
 from devise.errors import LabelError, UsageError
 from devise.evaluation.evaluate import evaluate_folders
+from devise.meaning.senses import ask
 from devise.model import other_space
 from devise.model.candidates import synset_space
 from devise.model.labeller import Model
@@ -68,6 +69,19 @@ def test_evaluation_in_another_space(small: Model, glove: Path, photo_folders: P
     rows = {row.scorer: row for row in found.result.rows}
     before = {row.scorer: row for row in own.result.rows}
     assert rows["softmax"] == before["softmax"]  # the classifier is not touched
+
+
+def test_senses_are_told_apart_by_words_of_the_other_space(small: Model, glove: Path) -> None:
+    """Not by the bundle's words, which are in another space; an encoder has none."""
+    composer = EncodedComposer(Letters(), small.parts.taxonomy, "terms")
+    by_words = with_label_space(small.parts, open_composer(small.parts, str(glove), "mean-of-terms"), RIDGE)
+    by_letters = with_label_space(small.parts, OtherSpace(composer, "terms by letters"), RIDGE)
+    asked = np.random.default_rng(5).standard_normal((len(WORDS), 7), dtype=np.float32)[WORDS.index("donkey")]
+    np.testing.assert_allclose(by_words.words_among({"donkey"}).get("donkey"), asked, rtol=1e-5)
+    assert (small.parts.has_words, by_words.has_words, by_letters.has_words) == (True, True, False)
+    for moved in (by_words, by_letters):
+        found = ask(moved, "mule")  # the animal, or the slipper
+        assert (len(found.senses), found.chosen.id) == (2, "n02390101")
 
 
 def test_sentence_encoder_as_label_space(small: Model, photo_folders: Path) -> None:

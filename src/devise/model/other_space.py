@@ -7,7 +7,7 @@ were calibrated for its own space. Each part is made when it is first asked for,
 waits for no surgery.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -116,6 +116,15 @@ class _OtherParts(ModelParts):
     def words(self) -> WordTable:
         """Return the words to compose labels from; the model's own if the composer needs none."""
         return self._own.words if self._other.words is None else self._other.words
+
+    def words_among(self, names: Collection[str]) -> WordTable:
+        """Return all words of the other space: they are read already."""
+        return self.words
+
+    @property
+    def has_words(self) -> bool:
+        """Return whether words have vectors in the other space; those of an encoder have none."""
+        return self._other.words is not None
 
     @cached_property
     def composer(self) -> Composer:

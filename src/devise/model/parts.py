@@ -13,7 +13,7 @@ import numpy as np
 
 from devise.arrays import Int64, LabelVectors, Surgery
 from devise.bundle.bundle import Bundle, open_bundle
-from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, TEXT_TOWER, SurgeryMap, decode_surgery
+from devise.bundle.parts import BACKBONE, RANDOM_SURGERY, TEXT_TOWER, WORDS, SurgeryMap, decode_surgery
 from devise.errors import BundleError, UsageError, counted
 from devise.labels import Label, LabelSet
 from devise.space.evidence import Classifier
@@ -278,6 +278,11 @@ class ModelParts:
             self._read_some = True
             return self.bundle.words(only=names)
         return self.words
+
+    @property
+    def has_words(self) -> bool:
+        """Return whether words have vectors in the label space, which show the sense of a word."""
+        return self.bundle.has(WORDS)
 
     @cached_property
     def policy(self) -> LabelPolicy:

@@ -8,7 +8,6 @@ from functools import cache, cached_property
 import numpy as np
 
 from devise.arrays import Float32
-from devise.bundle.parts import WORDS
 from devise.model.parts import ModelParts
 from devise.space.labelspace import placed
 from devise.space.prior import Standing
@@ -256,15 +255,11 @@ class Meanings:
 
     def _vectors(self, terms: Collection[str]) -> dict[str, _Vector]:
         """Return the vectors of words as points of the label space, as far as the model has them."""
-        if not self._has_words:
+        if not self._parts.has_words:
             return {}
         table = self._parts.words_among({term_key(term) for term in terms})
         found = {term: table.get(term_key(term)) for term in terms}
         return {term: placed(one[None], self._parts.centre)[0] for term, one in found.items() if one is not None}
-
-    @cached_property
-    def _has_words(self) -> bool:
-        return any(part.name == WORDS for part in self._parts.bundle.manifest.parts)
 
 
 def _term(reading: NamedSense) -> str:
