@@ -51,10 +51,10 @@ def test_two_at_once_are_as_one_by_one(
 ) -> None:
     backbone = OpenVinoBackbone(lite0_onnx, lite0.preprocessing, streams=2)
     monkeypatch.setattr("devise.vision.backbone._PAIRS_PAY", many)
-    assert len(planes) % 2
-    one_by_one = [backbone.features(plane[None])[0] for plane in planes]
+    three = planes[:3]  # a pair and one more
+    one_by_one = [backbone.features(plane[None])[0] for plane in three]
     for _ in range(2):
-        assert np.abs(backbone.features(planes) - one_by_one).max() < 1e-4
+        assert np.abs(backbone.features(three) - one_by_one).max() < 1e-4
     assert sorted(backbone._compiled) == ([1, 2] if many == 3 else [1])
 
 

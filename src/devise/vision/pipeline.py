@@ -213,6 +213,8 @@ def _extracted(
     for source in block:
         found.append(_decoded(source, members, [one[count] for one in planes], videos, keep=regions is not None))
         count += isinstance(found[-1], _Decoded)
+    if not count:
+        return [one for one in found if isinstance(one, Extracted)]
     try:
         rows = [member.features(one[:count]) for member, one in zip(members, planes, strict=True)]
     except MemoryError:
