@@ -69,12 +69,14 @@ def _machine(run: dict[str, Any]) -> str:
 
 def _tables(runs: Sequence[dict[str, Any]]) -> str:
     """One table per section; a figure that a run lacks is a dash."""
-    columns = [{(one["section"], one["what"]): Figure.from_dict(one) for one in run["figures"]} for run in runs]
+    columns = [
+        {(one["section"], one["what"], one["unit"]): Figure.from_dict(one) for one in run["figures"]} for run in runs
+    ]
     judged = [not run["quick"] for run in runs]
     names = [run["machine"]["instructions"] for run in runs]
     keys = dict.fromkeys(key for column in columns for key in column)
     lines: list[str] = []
-    for section in dict.fromkeys(section for section, _ in keys):
+    for section in dict.fromkeys(section for section, *_ in keys):
         lines += ["", f"### {section}", f"| What | {' | '.join(names)} | Limit |", "|---|" + "---|" * (len(runs) + 1)]
         for key in keys:
             if key[0] == section:
