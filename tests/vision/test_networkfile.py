@@ -63,6 +63,22 @@ def test_a_network_for_one_picture_only_stays_at_one(monkeypatch: pytest.MonkeyP
     assert list(backbone._compiled) == [1]
 
 
+def test_a_network_that_mixes_the_pictures_of_a_batch_runs_one_by_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("devise.vision.backbone._PAIRS_PAY", 2)
+    mixing = network(
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], keepdims=1),  # over all axes, the batch too
+        helper.make_node("Sub", ["pixels", "mean"], ["centred"]),
+        helper.make_node("GlobalAveragePool", ["centred"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"], axis=1),
+    )
+    planes = np.random.default_rng(0).random((4, 3, 4, 4), dtype=np.float32)
+    backbone = OpenVinoBackbone(mixing.SerializeToString(), STEPS)
+    wanted = planes.mean(axis=(2, 3)) - planes.mean(axis=(1, 2, 3))[:, None]
+    for _ in range(2):
+        np.testing.assert_allclose(backbone.features(planes), wanted, atol=1e-5)
+    assert list(backbone._compiled) == [1]
+
+
 @pytest.mark.parametrize("place", ["/etc/hostname", "../weights.bin", "weights.bin", ""])
 @pytest.mark.parametrize("marked", [True, False])
 def test_weights_in_another_file_are_refused_before_it_is_opened(place: str, marked: bool, tmp_path: Path, monkeypatch):
