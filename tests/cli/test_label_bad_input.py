@@ -183,6 +183,8 @@ def test_photos_and_folders_another_user_may_not_read(label: Any, photo: Path, s
         (folder / "closed").chmod(0)
         os.seteuid(me or 65534)  # root may read all
         try:
+            if not os.access(pipeline.__file__, os.R_OK, effective_ids=True):
+                pytest.skip("the package is in a folder that another user may not enter")
             done = label(folder, "--format", "json")
         finally:
             os.seteuid(me)
