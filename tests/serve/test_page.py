@@ -380,6 +380,24 @@ def test_a_token_is_asked_for(browser, start, photo_file: Path):
         page.wait_for_selector("#answer .big")
 
 
+def test_a_token_is_asked_for_once_though_a_refusal_comes_late(browser, start, photo_file: Path):
+    served = start(token="sesame")
+    held = []
+    with browser.new_context() as context:
+        context.set_default_timeout(120_000)
+        page = context.new_page()
+        page.route("**/v1/options*", lambda route: held.append(route) if not held else route.continue_())
+        page.goto(served.url)
+        page.wait_for_selector("#token-dialog[open]")  # another request was refused
+        page.fill("#token", "sesame")
+        page.press("#token", "Enter")
+        page.wait_for_selector("#token-dialog:not([open])", state="attached")
+        named(page, photo_file)  # so the token is in use
+        with page.expect_response(lambda answer: "/v1/options" in answer.url and answer.ok):
+            held[0].continue_()
+        assert page.locator("#token-dialog[open]").count() == 0
+
+
 def test_a_service_that_is_gone_is_told(browser, start, photo_file: Path):
     served = start()
     with browser.new_context() as context:

@@ -20,11 +20,11 @@ export class Failure extends Error {
 /** The answer; if the service is busy (429) or stopping (503), retry when it says, `tries` times in all. */
 export async function call(path, options = {}, onWait = () => {}, tries = TRIES) {
   for (let tried = 1; ; tried += 1) {
-    const answer = await once(path, options);
+    const sent = token, answer = await once(path, options);
     if (answer.ok) return answer;
     const { code, message } = await failureOf(answer);
     if (answer.status === 401) {
-      await askForToken();
+      if (sent === token) await askForToken();  // else a token was given while the request was on its way
     } else if ((answer.status === 429 || (answer.status === 503 && tried < TRIES)) && tried < tries) {
       onWait();
       await pause(1000 * Number(answer.headers.get("retry-after") ?? 1), options.signal);
