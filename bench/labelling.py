@@ -90,7 +90,7 @@ def measure_candidates(photos: Photos, *, rounds: int, part: int) -> list[Figure
     section = f"{numbers['all']} candidate labels against {numbers['1000']}"
     some = photos.paths[:part]
     whole = interleaved({name: partial(_answer, run, some) for name, run in runs.items()}, rounds)
-    block = list(model.features(some[:64]))  # as many as are scored at once, on one thread as they are then
+    block = list(model.features(some[:128]))  # as many as are scored at once, on one thread as they are then
     with one_thread():
         scoring = interleaved({name: partial(run.answers_of, block) for name, run in runs.items()}, 3 * rounds)
     figures = [

@@ -1,6 +1,6 @@
 """Rankings: the best k of all labels, ranks, the order of ties, and rank correlation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,18 @@ import numpy as np
 from devise.arrays import Float32, Float64, Int64, LabelVectors, Queries, Ranking, Real, Scores
 from devise.errors import UsageError, VectorsError, counted
 
-__all__ = ["TIE_RULE", "LabelBias", "Matches", "average_ranks", "nearest", "ranks", "skewness", "spearman", "top_k"]
+__all__ = [
+    "TIE_RULE",
+    "LabelBias",
+    "Matches",
+    "average_ranks",
+    "nearest",
+    "ranks",
+    "rows_in_cache",
+    "skewness",
+    "spearman",
+    "top_k",
+]
 
 LabelBias = Float32[np.ndarray, "labels"]
 """Added to each label's score."""
@@ -113,16 +124,21 @@ def _checked(k: int, labels: int) -> int:
 
 def _top_k(scores: Scores, k: int, first_image: int) -> Matches:
     """`top_k`, a few rows at a time so that they stay in the processor's cache."""
-    images, labels = scores.shape
-    positions = np.empty((images, k), dtype=np.int64)
-    best = np.empty((images, k), dtype=np.float32)
-    step = max(1, _CACHE_BYTES // (4 * labels))  # rows are read twice: for the bound, then for those that reach it
-    for start in range(0, images, step):
-        rows = slice(start, start + step)
+    positions = np.empty((len(scores), k), dtype=np.int64)
+    best = np.empty((len(scores), k), dtype=np.float32)
+    for rows in rows_in_cache(scores):  # read twice: for the bound, then for those that reach it
         chunk = np.ascontiguousarray(scores[rows])
-        positions[rows] = _best_positions(chunk, _lower_bounds(chunk, k, first_image + start), k)
+        positions[rows] = _best_positions(chunk, _lower_bounds(chunk, k, first_image + rows.start), k)
         best[rows] = np.take_along_axis(chunk, positions[rows], axis=1)
     return Matches(positions, best)
+
+
+def rows_in_cache(scores: Scores) -> Iterator[slice]:
+    """Yield a few rows at a time, which stay in the processor's cache while they are read more than once."""
+    images, labels = scores.shape
+    step = max(1, _CACHE_BYTES // (4 * max(1, labels)))
+    for start in range(0, images, step):
+        yield slice(start, min(start + step, images))
 
 
 def _lower_bounds(scores: Scores, k: int, first_image: int) -> _Bounds:

@@ -202,9 +202,9 @@ def test_a_batch_of_broken_pictures_and_an_empty_batch(small: Model):
 
 def test_batches_give_what_single_pictures_give_in_any_order(small: Model, plain: Plain):
     rng = np.random.default_rng(3)
-    pictures = [plain(tuple(rng.integers(0, 256, 3).tolist())) for _ in range(70)]  # more than two blocks
+    pictures = [plain(tuple(rng.integers(0, 256, 3).tolist())) for _ in range(140)]  # more than a block
     answers = list(small.label_many(pictures, top=9))
-    assert [answer.source for answer in answers] == [f"#{i}" for i in range(70)]
+    assert [answer.source for answer in answers] == [f"#{i}" for i in range(140)]
     backwards = list(small.label_many(pictures[::-1], top=9))[::-1]
     for i, (one, other) in enumerate(zip(answers, backwards, strict=True)):
         assert scores_of(one) == pytest.approx(scores_of(other), abs=1e-6)
@@ -223,7 +223,7 @@ def test_answers_come_while_pictures_are_still_being_taken(small: Model, plain: 
 
     answers = small.label_many(endless(), top=1)
     assert [next(answers).source for _ in range(3)] == ["#0", "#1", "#2"]
-    assert taken <= 64 + 12 * (cores() + 2)  # a block, and those ahead
+    assert taken <= 128 + 12 * (cores() + 2)  # a block, and those ahead
     answers.close()  # type: ignore[attr-defined]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from devise.blas import use_whole_registers
 from devise.cli.terminal import tell
 from devise.errors import DeviseError
 from devise.version import __version__
@@ -95,6 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
     if arguments is None:
         leave_out_conversion()
+        use_whole_registers()
         _name_output()
     try:
         with _reported():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devise.blas import one_blas_thread
 from devise.cli import options
 from devise.cli.app import app
 from devise.cli.terminal import Problems, tell
@@ -56,7 +57,7 @@ def index(
     A second run reads new and changed photos, recognises moved ones and removes deleted ones. An interrupted run keeps
     what is done. Exits with 1 if a photo could not be read; the others are in the index.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_blas_thread()
     from devise.cli.output import excluded_lines, problem_line, skipped_lines
     from devise.cli.progress import counting
     from devise.search.photoindex import LISTED_ABOVE, index_photos, refresh_kept

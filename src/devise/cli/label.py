@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from devise.blas import one_blas_thread
 from devise.cli import options
 from devise.cli.app import app
 from devise.cli.progress import counting
@@ -203,8 +204,7 @@ def label(
 
     Exits with 1 if a photo could not be read or its keywords not written; the others are still labelled.
     """
-    # Before numpy is imported: the photos keep all cores busy, and idle threads of its BLAS would only spin.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_blas_thread()
     from devise.cli.answers_output import form_of
     from devise.cli.output import (
         IN_DOUBT,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from devise.blas import one_blas_thread
 from devise.cli import options
 from devise.cli.app import app
 from devise.cli.terminal import tell
@@ -110,7 +111,7 @@ def search(
     1. Of words and photos joined by + it is the product of theirs, and of what is not: a word after - counts as one
     minus its probability. A weight is an exponent.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_blas_thread()
     from devise.cli.output import check_output, tell_notes
     from devise.cli.search_output import quality, written
     from devise.cli.terminal_pictures import pictures_in, require_pictures

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from devise.blas import one_blas_thread
 from devise.cli.app import app
 from devise.cli.options import DeviceOption, FastOption, ModelOption, PrecisionOption, opener
 from devise.cli.terminal import tell
@@ -97,7 +98,7 @@ def serve(
     Stop it with Ctrl-C or SIGTERM: it finishes accepted requests. It logs one line of JSON per request on standard
     error.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a picture a core keeps them all busy already
+    one_blas_thread()
     token = _token(token_file)
     origins = [_origin(address) for address in allowed_origin or ()]
     try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from devise.blas import one_blas_thread
 from devise.cli import options
 from devise.cli.app import app
 from devise.cli.terminal import tell
@@ -72,7 +73,7 @@ def watch(
 
     It begins with what has changed since the last time. Needs the extra watch: pip install 'devise-zsl[watch]'.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_blas_thread()
     from devise.model.labeller import LabelRequest
     from devise.search.watching import Pending, Unwritten
 

@@ -22,7 +22,7 @@ from devise.model.methods import METHODS, KindScorer, Method, make_scorer, tempe
 from devise.model.parts import ModelParts
 from devise.model.rejection import JoinedRejection, Reject, Rejection
 from devise.model.typed import TypedLabel, parse_labels
-from devise.ranking import ranks, top_k
+from devise.ranking import ranks, rows_in_cache, top_k
 from devise.space.evidence import Evidence, Probabilities
 from devise.space.kernel import kernel_queries, leans
 from devise.space.labelspace import unit_rows
@@ -46,7 +46,7 @@ _Result: TypeAlias = tuple[tuple[Guess, ...], tuple[Standing, ...], Hedge | None
 _NONE_TRAINED = "the softmax can name only trained labels, but no candidate is trained: use another method"
 _TOP = 5
 _NARROWER = 3  # narrower names of a hedge, where `top` is not given
-_BLOCK = 64  # pictures scored at once
+_BLOCK = 128  # pictures scored at once
 _IN_CONTEXT: tuple[Method, ...] = ("fused", "kernel")  # the methods measured with context
 _REGION_SURE = 0.7  # probability that the name of a region needs, if `sure` is not given
 
@@ -337,6 +337,7 @@ class LabelRun:
         self._chosen = candidates
         self._scorer: Scorer = _scorer(model.parts, request.method, candidates)
         self.ranked = self._scorer.labels
+        self._labelled = dict[int, Label]()  # those that were guesses, by position
         self._typed = [self.ranked.position(label_id) for label_id in candidates.typed if label_id in self.ranked]
         if request.regions:
             model.feature_maps()  # a network without one is refused before the first picture
@@ -497,7 +498,9 @@ class LabelRun:
         ]
 
     def _guess(self, position: int, share: float, image: int, explainer: Explainer | None) -> Guess:
-        label = self._model.parts.labelled(self.ranked[position])
+        label = self._labelled.get(position) or self._labelled.setdefault(
+            position, self._model.parts.labelled(self.ranked[position])
+        )
         if explainer is None:
             return Guess(label, share)
         return Guess(label, share, explainer.explanation(image, label, self._vector(label)))
@@ -518,10 +521,14 @@ class LabelRun:
         highest = best[:, :1]
         if np.isneginf(highest).any():
             raise LabelError("no candidate has a vector in the model: use others, or build the model again")
-        scores -= highest
-        scores /= self._temperature
-        np.exp(scores, out=scores)
-        return np.exp((best - highest) / self._temperature) / scores.sum(axis=1, keepdims=True), scores
+        totals = np.empty_like(highest)
+        for rows in rows_in_cache(scores):
+            weights = scores[rows]
+            weights -= highest[rows]
+            weights /= self._temperature
+            np.exp(weights, out=weights)
+            totals[rows] = weights.sum(axis=1, keepdims=True)
+        return np.exp((best - highest) / self._temperature) / totals, scores
 
 
 def _scorer(parts: ModelParts, method: Method, candidates: Candidates) -> Scorer:

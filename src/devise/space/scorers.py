@@ -6,9 +6,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from devise.arrays import Float32, Float64, Int64, LabelVectors, Logits, Queries, Scores, Surgery
+from devise.arrays import Bool, Float32, Float64, Int64, LabelVectors, Logits, Queries, Scores, Surgery
 from devise.errors import UsageError
 from devise.labels import LabelSet
+from devise.ranking import rows_in_cache
 from devise.space.evidence import Evidence, JoinedEvidence, Probabilities, log_sum_exp
 from devise.space.kernel import kernel_queries
 from devise.space.labelspace import LabelSpace, unit_rows
@@ -323,34 +324,55 @@ class FusedScorer:
 
     def scores_of(self, queries: Queries, evidence: Evidence) -> Scores:
         """The same for pictures placed elsewhere, such as nearer to others of their folder."""
-        scores = self._stacked(queries, evidence)
-        first = None if self.stacking is None else self.stacking.first
-        if first is None:
-            return scores
-        choice = evidence.probabilities.argmax(axis=1)
-        asked = np.flatnonzero(self.trained[choice] >= 0)
-        if len(asked):
-            # With score = temperature * (log odds of the first choice + log of the sum over all other labels), the
-            # softmax over all labels gives the first choice exactly that probability.
-            whole = self if self.whole is None else self.whole
-            theirs = scores if self.whole is None else whole._stacked(queries, evidence)
-            others = theirs[asked] / np.float32(first.temperature)
-            np.put_along_axis(others, whole.trained[choice[asked]][:, None], -np.inf, axis=1)
-            rest = log_sum_exp(others, overwrite=True)
-            odds = first.log_odds(evidence.probabilities[asked, choice[asked]])
-            scores[asked, self.trained[choice[asked]]] = first.temperature * (odds + rest)
+        scores = self.placing.space.cosines(queries)
+        whole, theirs = self, scores
+        if self.whole is not None and self._has_first(evidence.probabilities).any():
+            whole, theirs = self.whole, self.whole.placing.space.cosines(queries)
+        for rows in rows_in_cache(theirs):
+            probabilities = evidence.probabilities[rows]
+            self._stack(scores[rows], probabilities)
+            if whole is not self:
+                whole._stack(theirs[rows], probabilities)
+            self._score_first(scores[rows], theirs[rows], whole.trained, probabilities)
         return scores
 
-    def _stacked(self, queries: Queries, evidence: Evidence) -> Scores:
-        """Scores as if there were no first choice."""
-        scores = self.placing.space.cosines(queries)
+    def _stack(self, scores: Scores, probabilities: Probabilities) -> None:
+        """Change cosines into scores as if there were no first choice."""
         if self.prior is not None:
             scores += self.prior
         if self.stacking is not None:
             ranked = self.trained >= 0
             columns = self.trained[ranked]
-            scores[:, columns] = self.stacking.stacked(scores[:, columns], evidence.probabilities[:, ranked])
-        return scores
+            scores[:, columns] = self.stacking.stacked(scores[:, columns], probabilities[:, ranked])
+
+    def _has_first(self, probabilities: Probabilities) -> Bool[np.ndarray, "images"]:
+        """Return whether each picture's first choice is among the labels to rank, and has a score of its own."""
+        if self.stacking is None or self.stacking.first is None:
+            return np.zeros(len(probabilities), dtype=bool)
+        asked: Bool[np.ndarray, "images"] = self.trained[probabilities.argmax(axis=1)] >= 0
+        return asked
+
+    def _score_first(
+        self,
+        scores: Scores,
+        theirs: Float32[np.ndarray, "images every"],
+        trained: Int64[np.ndarray, "trained"],
+        probabilities: Probabilities,
+    ) -> None:
+        """Set the score of each picture's first choice. theirs, trained: of all labels that the model has."""
+        asked = np.flatnonzero(self._has_first(probabilities))
+        if not len(asked):
+            return
+        assert self.stacking is not None
+        assert self.stacking.first is not None
+        first, choice = self.stacking.first, probabilities[asked].argmax(axis=1)
+        # With score = temperature * (log odds of the first choice + log of the sum over all other labels), the
+        # softmax over all labels gives the first choice exactly that probability.
+        others = theirs[asked] / np.float32(first.temperature)
+        np.put_along_axis(others, trained[choice][:, None], -np.inf, axis=1)
+        rest = log_sum_exp(others, overwrite=True)
+        odds = first.log_odds(probabilities[asked, choice])
+        scores[asked, self.trained[choice]] = first.temperature * (odds + rest)
 
 
 @dataclass(frozen=True, eq=False)
