@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from unittest.mock import patch
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
