@@ -364,7 +364,7 @@ def test_closed_streams_are_told(label: Any, photo: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", None)
         done = label(photo)
-        assert (done.code, done.err) == (1, "devise: standard output is closed: open it, or give --output FILE\n")
+        assert (done.code, done.err) == (1, "devise: standard output is closed: open it, or redirect it to a file\n")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", None)
         assert label(photo, photo.with_name("gone.png"), "--format", "jsonl").out.count("\n") == 2

@@ -47,12 +47,39 @@ _PIPE_CLOSED = 141
 
 
 class _Commands(TyperGroup):
-    """The commands, and the one place that turns an error into a line and an exit code."""
+    """The commands. `_reported` turns their errors into exit codes, before typer turns a closed pipe into a failure."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Parse the arguments, and print `--help` and `--version`."""
+        with _reported():
+            return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         with _reported():
             return super().invoke(ctx)
+
+
+class _Closed(io.TextIOBase):
+    """Standard output that is closed (`devise ... >&-`): like a full disk, an error as soon as text is flushed."""
+
+    _written = False
+
+    def __init__(self) -> None:
+        self._place = os.open(
+            os.devnull, os.O_RDONLY
+        )  # else the next open file would be standard output of C libraries
+
+    def write(self, text: str, /) -> int:
+        """Remember that there was a text."""
+        self._written |= bool(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Raise a DeviseError if there was a text since the last one."""
+        if self._written:
+            self._written = False
+            raise DeviseError("standard output is closed: open it, or redirect it to a file")
 
 
 def _program() -> typer.Typer:
@@ -91,6 +118,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit codes: 0 success, 1 failure, 2 usage error, 130 stopped by Ctrl-C, 141 closed output pipe.
     """
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:  # where print would take standard output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
     if arguments is None:
@@ -113,7 +144,7 @@ def _run(program: typer.Typer, arguments: list[str] | None) -> None:
     try:
         program(args=arguments, prog_name="devise")
     except SystemExit as stop:
-        if stop.code != _STOPPED and sys.stdout is not None:
+        if stop.code != _STOPPED:
             sys.stdout.flush()
         raise
 
@@ -132,9 +163,8 @@ def _name_output() -> None:
 
         return attempt
 
-    if sys.stdout is not None:
-        for name in ("write", "flush"):
-            setattr(sys.stdout, name, named(getattr(sys.stdout, name)))
+    for name in ("write", "flush"):
+        setattr(sys.stdout, name, named(getattr(sys.stdout, name)))
 
 
 def _loaded(arguments: list[str]) -> typer.Typer:
@@ -184,8 +214,7 @@ def _reported() -> Iterator[None]:
 
 def _flushed_or_silent() -> None:
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except (OSError, DeviseError):
         _silence()
 

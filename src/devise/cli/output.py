@@ -419,8 +419,6 @@ class _StandardOutput(Output):
 
 
 def _standard_output() -> Output:
-    if sys.stdout is None:
-        raise DeviseError("standard output is closed: open it, or give --output FILE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     return _StandardOutput(sys.stdout, "standard output")
