@@ -285,7 +285,7 @@ def label(
         )
     for line in (*tally.lines(), *(clock.lines() if timing else ())):
         tell(line)
-    if tally.failed or tally.unwritten or not tally.labelled:
+    if tally.failed or tally.folders or tally.unwritten or not tally.labelled:
         raise typer.Exit(1)
 
 
