@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,7 +18,7 @@ from devise.errors import DeviseError
 from devise.version import __version__
 from devise.vision.runtime import leave_out_conversion
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "stoppable"]
 
 _COMMANDS = {
     "label": "Name what is in photos.",
@@ -44,6 +46,10 @@ _COMMANDS = {
 
 _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141
+
+
+class _Stop(SystemExit):
+    """The end of a command that a signal stopped: it waits for nobody, for the reader may have stopped reading."""
 
 
 class _Commands(TyperGroup):
@@ -116,7 +122,8 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; with None, read the arguments of the process and exit it.
 
-    Exit codes: 0 success, 1 failure, 2 usage error, 130 stopped by Ctrl-C, 141 closed output pipe.
+    Exit codes: 0 success, 1 failure, 2 usage error, 130 stopped by Ctrl-C, 141 closed output pipe; 143 and 129: see
+    `stoppable`.
     """
     if sys.stdout is None:
         sys.stdout = _Closed()
@@ -132,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
             program = _loaded(sys.argv[1:] if arguments is None else arguments)
             _run(program, arguments)
     except SystemExit as stop:
-        at_once = stop.code == _STOPPED or sys.argv[1:2] in (["label"], ["search"]) or _among_several()
+        at_once = isinstance(stop, _Stop) or sys.argv[1:2] in (["label"], ["search"]) or _among_several()
         if arguments is None and at_once:
             _flushed_or_silent()
             _leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
@@ -144,7 +151,7 @@ def _run(program: typer.Typer, arguments: list[str] | None) -> None:
     try:
         program(args=arguments, prog_name="devise")
     except SystemExit as stop:
-        if stop.code != _STOPPED:
+        if not isinstance(stop, _Stop):
             sys.stdout.flush()
         raise
 
@@ -193,9 +200,9 @@ def _reported() -> Iterator[None]:
     except DeviseError as error:
         tell(f"{error}: {error.hint}" if error.hint else str(error))
         code = error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         tell("stopped")
-        code = _STOPPED
+        raise _Stop(stop.args[0] if stop.args else _STOPPED) from None
     except BrokenPipeError:
         _silence()
         code = _PIPE_CLOSED
@@ -207,9 +214,31 @@ def _reported() -> Iterator[None]:
         code = 1
     else:
         return
-    if code != _STOPPED:  # a second Ctrl-C must not wait for a reader that does not read
-        _flushed_or_silent()
+    _flushed_or_silent()
     sys.exit(code)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal stop the block as Ctrl-C does, with exit code 143 or 129.
+
+    What is ignored (`nohup`) stays ignored.
+    """
+
+    def stop(number: int, _: object) -> None:
+        raise KeyboardInterrupt(128 + number)
+
+    found = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows: SIGTERM
+    taken = [number for number in found if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        taken = []
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _flushed_or_silent() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from devise.cli import options
-from devise.cli.app import app
+from devise.cli.app import app, stoppable
 from devise.cli.progress import counting
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
@@ -267,6 +267,7 @@ def label(
     run = _ready(loaded, request, quiet)
     run.prepare()
     with (
+        stoppable(),
         open_tree(tree, loaded) as drawn,
         open_output(output, tally) as target,
         open_sheet(sheet, loaded, run) as shown,
