@@ -479,6 +479,7 @@ def test_outputs_that_cannot_be_are_told_before_the_model_is_read(
         (photo.parent, "is a folder"),
         (photo.parent / "gone" / "out.csv", "needs an existing folder"),
         (photo, "has the name of a picture"),
+        ("-", "needs a file, got -: give a name, such as labels.csv, or leave --output out"),
     ):
         done = label(photo, "--output", output)
         assert (done.code, done.err.count("\n")) == (2, 1)

@@ -137,6 +137,8 @@ def check_output(path: Path, option: str = "--output", example: str = "labels.cs
     option, example: the option that took the path, and an example of a valid name. Only --output may be a pipe or a
     device. UsageError if another path would help; DeviseError if the system does not let a file be created.
     """
+    if str(path) == "-":  # of other programs: standard output
+        raise UsageError(f"{option} needs a file, got -: give a name, such as {example}, or leave {option} out")
     if _is_stream(path) and not path.is_dir():
         if option == "--output":
             return
