@@ -72,9 +72,8 @@ class _Closed(io.TextIOBase):
     _written = False
 
     def __init__(self) -> None:
-        self._place = os.open(
-            os.devnull, os.O_RDONLY
-        )  # else the next open file would be standard output of C libraries
+        # Else the next file that is opened would be standard output for libraries in C.
+        self._place = os.open(os.devnull, os.O_RDONLY)
 
     def write(self, text: str, /) -> int:
         """Remember that there was a text."""
