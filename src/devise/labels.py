@@ -11,13 +11,16 @@ import numpy as np
 from devise.arrays import Int64, LabelMask
 from devise.errors import LabelError, counted
 
-__all__ = ["VECTOR_SOURCES", "Label", "LabelSet", "VectorSource"]
+__all__ = ["TOWER", "VECTOR_SOURCES", "Label", "LabelSet", "VectorSource"]
 
 VectorSource = Literal["term", "parts", "gloss", "parents", "none"]
 """How a label came by its vector: a term of its own has one (`term`), only words of a term do (`parts`), only
 its definition (`gloss`) or only its hypernyms (`parents`) gave one, or there is `none`."""
 
 VECTOR_SOURCES: tuple[VectorSource, ...] = get_args(VectorSource)
+
+TOWER = "the text tower"
+"""The source of all vectors, in words, of a model that was trained on no labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ class Label:
     gloss: str = ""
     seen: bool | None = False
     source: VectorSource = "term"
+
+    @property
+    def vector_from(self) -> str:
+        """Return what made its vector: `source`, or the text tower.
+
+        >>> Label("n02391994", "kiang", source="gloss").vector_from, Label("n02391994", "kiang", seen=None).vector_from
+        ('gloss', 'the text tower')
+        """
+        return TOWER if self.seen is None else self.source
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields by name, without `seen` where it is None.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commandline import Run
 
 from devise.cli.app import main
 
@@ -57,3 +58,19 @@ def test_parts_leave_it_out_too(label: Any, folder: Path, tmp_path: Path) -> Non
     done = label(folder, "-f", "parquet", "-o", tmp_path / "parts", "--exclude", "drafts/")
     assert "2 photos, 2 of them labelled" in done.out
     assert "2 of the files and folders were left out" in done.err
+
+
+def test_a_folder_that_cannot_be_read_is_not_counted_as_a_photo(
+    label: Any, folder: Path, tmp_path: Path, run: Run
+) -> None:
+    pytest.importorskip("pyarrow")
+    (folder / "keep" / ".deviseignore").write_text("!", encoding="utf-8")
+    done = label(folder, "-k", 1)
+    assert (done.code, done.err.splitlines()[1]) == (1, "devise: 1 folder could not be read")
+    (folder / "bad.png").write_bytes(b"no picture")
+    assert "devise: 1 of 3 photos could not be read\ndevise: 1 folder could not be read\n" in label(folder).err
+    done = run("index", folder, "-o", tmp_path / "index")
+    assert (done.code, done.err.splitlines()[-1]) == (1, "devise: 1 photo and 1 folder could not be read")
+    (folder / "bad.png").unlink()
+    done = run("index", folder, "-o", tmp_path / "index")
+    assert (done.code, done.err.splitlines()[-1]) == (1, "devise: 1 folder could not be read")

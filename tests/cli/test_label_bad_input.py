@@ -364,7 +364,7 @@ def test_closed_streams_are_told(label: Any, photo: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", None)
         done = label(photo)
-        assert (done.code, done.err) == (1, "devise: standard output is closed: open it, or give --output FILE\n")
+        assert (done.code, done.err) == (1, "devise: standard output is closed: open it, or redirect it to a file\n")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", None)
         assert label(photo, photo.with_name("gone.png"), "--format", "jsonl").out.count("\n") == 2
@@ -479,6 +479,7 @@ def test_outputs_that_cannot_be_are_told_before_the_model_is_read(
         (photo.parent, "is a folder"),
         (photo.parent / "gone" / "out.csv", "needs an existing folder"),
         (photo, "has the name of a picture"),
+        ("-", "needs a file, got -: give a name, such as labels.csv, or leave --output out"),
     ):
         done = label(photo, "--output", output)
         assert (done.code, done.err.count("\n")) == (2, 1)
@@ -637,11 +638,11 @@ def started(*arguments: object) -> "subprocess.Popen[bytes]":
     )
 
 
-def stopped(process: "subprocess.Popen[bytes]") -> tuple[bytes, str]:
-    """What the process still wrote after Ctrl-C, and what it told."""
-    process.send_signal(signal.SIGINT)
+def stopped(process: "subprocess.Popen[bytes]", by: int = signal.SIGINT) -> tuple[bytes, str]:
+    """What the process still wrote after Ctrl-C or another signal, and what it told."""
+    process.send_signal(by)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 128 + by
     assert b"Traceback" not in err
     return out, err.decode()
 
@@ -713,7 +714,8 @@ def test_ctrl_c_ends_also_where_the_reader_has_stopped(many: Path) -> None:
 
 
 @POSIX
-def test_ctrl_c_keeps_what_is_finished_in_the_output(many: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow)])
+def test_a_stop_keeps_what_is_finished_in_the_output(many: Path, tmp_path: Path, name: str) -> None:
     output = tmp_path / "out.csv"
     with started(many, "-k", 5, "--output", output) as process:
         deadline = time.monotonic() + 120
@@ -721,7 +723,7 @@ def test_ctrl_c_keeps_what_is_finished_in_the_output(many: Path, tmp_path: Path)
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.02)
-        out, err = stopped(process)
+        out, err = stopped(process, getattr(signal, name))
     rows = list(csv.reader(output.read_text(encoding="utf-8").splitlines()))
     finished, left = divmod(len(rows) - 1, 5)
     assert (out, left) == (b"", 0)

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import pytest
 
 from devise.cli.answers_output import Csv
-from devise.labels import Label
+from devise.labels import TOWER, Label
 from devise.model.answers import Answer, Guess, Hedge, Level
 from devise.model.labeller import load
 from devise.serve.own_labels import OwnLabels
@@ -137,7 +137,7 @@ def test_a_model_without_trained_labels_marks_none(
         result = page.locator("#answer-body").inner_text()
         assert "unseen" not in result
         assert "No training photo" not in result
-        assert "vector from the text tower" in page.locator("#answer-body").text_content()
+        assert f"vector from {TOWER}" in page.locator("#answer-body").text_content()
         assert "Looks like photos of" not in page.locator("#answer-body").text_content()
         assert page.locator("#compare").evaluate("(one) => one.hidden")
         assert page.locator("#candidates").evaluate("(one) => one.parentElement.hidden")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from devise.errors import LabelError, TaxonomyError, UsageError
+from devise.space import encoders
 from devise.space.encoders import ENCODER_POLICIES, ENCODERS, EncodedComposer, load_encoder
 from devise.space.label_vectors import POLICIES, Composer, LabelComposer
 from devise.taxonomy.wordnet import default_taxonomy
@@ -44,6 +45,26 @@ def test_terms_alone_and_typed_labels() -> None:
     composer.typed("zedonk", "half zebra")
     composer.typed("kick scooter")
     assert encoder.asked == ["snow leopard, ounce, Panthera uncia", "zedonk: half zebra", "kick scooter"]
+
+
+def test_many_labels_are_read_in_blocks_and_the_user_learns_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    ids = [LEOPARD, "n02084071", "n02121620"]
+    composer = EncodedComposer(Letters(), default_taxonomy(), "terms-gloss", said.append)
+    at_once = composer.labels(ids).vectors
+    assert said == []
+    monkeypatch.setattr(encoders, "_BLOCK", 2)
+    np.testing.assert_array_equal(composer.labels(ids).vectors, at_once)
+    assert said == ["texts encoded: 2 of 3", "texts encoded: 3 of 3"]
+
+
+def test_an_encoder_that_leaves_out_a_text_is_named() -> None:
+    class Short(Letters):
+        def encode(self, texts: Sequence[str]) -> np.ndarray:
+            return super().encode(texts)[1:]
+
+    with pytest.raises(LabelError, match="no vector for each of 2 labels"):
+        EncodedComposer(Short(), default_taxonomy(), "terms").labels([LEOPARD, "n02084071"])
 
 
 def test_what_cannot_be_encoded() -> None:

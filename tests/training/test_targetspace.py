@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from devise.errors import TrainingError
+from devise.space import encoders
 from devise.taxonomy.wordnet import default_taxonomy
 from devise.training import targetspace
 from devise.training.targetspace import encoded_labels
@@ -28,7 +29,7 @@ class Lengths:
 def test_in_the_order_of_the_labels_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     encoder, taxonomy, said = Lengths(), default_taxonomy(), list[str]()
     monkeypatch.setattr(targetspace, "load_encoder", lambda name: encoder)
-    monkeypatch.setattr(targetspace, "_BLOCK", 2)
+    monkeypatch.setattr(encoders, "_BLOCK", 2)
     vectors = encoded_labels(IDS, taxonomy, "any", tmp_path, said.append)
     synsets = [taxonomy.synset(synset_id) for synset_id in IDS]
     texts = [f"{', '.join(one.lemmas)}: {one.definition}" for one in synsets]

@@ -272,7 +272,7 @@ def _explained(guess: Guess, why: Explanation) -> Iterator[str]:
         label.gloss,
         f"is a: {' > '.join(why.path)}" if why.path else "",
         "" if label.seen is None else f"leans on: {leans or 'no trained label'}",
-        f"id: {label.id}, vector from: {'the text tower' if label.seen is None else label.source}",
+        f"id: {label.id}, vector from: {label.vector_from}",
     ):
         if line:
             yield one_line(line)

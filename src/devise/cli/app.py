@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,7 +19,7 @@ from devise.errors import DeviseError
 from devise.version import __version__
 from devise.vision.runtime import leave_out_conversion
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "stoppable"]
 
 _COMMANDS = {
     "label": "Name what is in photos.",
@@ -47,13 +49,43 @@ _STOPPED = 130  # by Ctrl-C, as shells count it
 _PIPE_CLOSED = 141
 
 
+class _Stop(SystemExit):
+    """The end of a command that a signal stopped: it waits for nobody, for the reader may have stopped reading."""
+
+
 class _Commands(TyperGroup):
-    """The commands, and the one place that turns an error into a line and an exit code."""
+    """The commands. `_reported` turns their errors into exit codes, before typer turns a closed pipe into a failure."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Parse the arguments, and print `--help` and `--version`."""
+        with _reported():
+            return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         with _reported():
             return super().invoke(ctx)
+
+
+class _Closed(io.TextIOBase):
+    """Standard output that is closed (`devise ... >&-`): like a full disk, an error as soon as text is flushed."""
+
+    _written = False
+
+    def __init__(self) -> None:
+        # Else the next file that is opened would be standard output for libraries in C.
+        self._place = os.open(os.devnull, os.O_RDONLY)
+
+    def write(self, text: str, /) -> int:
+        """Remember that there was a text."""
+        self._written |= bool(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Raise a DeviseError if there was a text since the last one."""
+        if self._written:
+            self._written = False
+            raise DeviseError("standard output is closed: open it, or redirect it to a file")
 
 
 def _program() -> typer.Typer:
@@ -90,8 +122,13 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; with None, read the arguments of the process and exit it.
 
-    Exit codes: 0 success, 1 failure, 2 usage error, 130 stopped by Ctrl-C, 141 closed output pipe.
+    Exit codes: 0 success, 1 failure, 2 usage error, 130 stopped by Ctrl-C, 141 closed output pipe; 143 and 129: see
+    `stoppable`.
     """
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:  # where print would take standard output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
     if arguments is None:
@@ -103,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
             program = _loaded(sys.argv[1:] if arguments is None else arguments)
             _run(program, arguments)
     except SystemExit as stop:
-        at_once = stop.code == _STOPPED or sys.argv[1:2] in (["label"], ["search"]) or _among_several()
+        at_once = isinstance(stop, _Stop) or sys.argv[1:2] in (["label"], ["search"]) or _among_several()
         if arguments is None and at_once:
             _flushed_or_silent()
             _leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
@@ -115,7 +152,7 @@ def _run(program: typer.Typer, arguments: list[str] | None) -> None:
     try:
         program(args=arguments, prog_name="devise")
     except SystemExit as stop:
-        if stop.code != _STOPPED and sys.stdout is not None:
+        if not isinstance(stop, _Stop):
             sys.stdout.flush()
         raise
 
@@ -134,9 +171,8 @@ def _name_output() -> None:
 
         return attempt
 
-    if sys.stdout is not None:
-        for name in ("write", "flush"):
-            setattr(sys.stdout, name, named(getattr(sys.stdout, name)))
+    for name in ("write", "flush"):
+        setattr(sys.stdout, name, named(getattr(sys.stdout, name)))
 
 
 def _loaded(arguments: list[str]) -> typer.Typer:
@@ -165,9 +201,9 @@ def _reported() -> Iterator[None]:
     except DeviseError as error:
         tell(f"{error}: {error.hint}" if error.hint else str(error))
         code = error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         tell("stopped")
-        code = _STOPPED
+        raise _Stop(stop.args[0] if stop.args else _STOPPED) from None
     except BrokenPipeError:
         _silence()
         code = _PIPE_CLOSED
@@ -179,15 +215,36 @@ def _reported() -> Iterator[None]:
         code = 1
     else:
         return
-    if code != _STOPPED:  # a second Ctrl-C must not wait for a reader that does not read
-        _flushed_or_silent()
+    _flushed_or_silent()
     sys.exit(code)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal stop the block as Ctrl-C does, with exit code 143 or 129.
+
+    What is ignored (`nohup`) stays ignored.
+    """
+
+    def stop(number: int, _: object) -> None:
+        raise KeyboardInterrupt(128 + number)
+
+    found = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows: SIGTERM
+    taken = [number for number in found if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        taken = []
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _flushed_or_silent() -> None:
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except (OSError, DeviseError):
         _silence()
 

@@ -97,7 +97,9 @@ def index(
     ):
         tell(line)
     if done.problems:
-        tell(f"{counted(len(done.problems), 'photo')} could not be read")
+        folders = sum(os.path.isdir(problem.path) for problem in done.problems)
+        unread = {"photo": len(done.problems) - folders, "folder": folders}
+        tell(f"{' and '.join(counted(number, noun) for noun, number in unread.items() if number)} could not be read")
         raise typer.Exit(1)
 
 

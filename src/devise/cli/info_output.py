@@ -177,6 +177,7 @@ def _channels(numbers: Sequence[float]) -> str:
 
 def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
     from devise.cli.labels_output import withheld_in_words
+    from devise.labels import TOWER
     from devise.meaning.senses import VECTOR_FROM
     from devise.space.texttower import TEXT_POLICY, Prompts
 
@@ -185,7 +186,7 @@ def _labels(manifest: Manifest, described: Mapping[str, Any]) -> _Rows:
     yield "labels", f"{space.labels:,}{trained}; vectors of {space.dim} numbers"
     yield "withheld unless requested", f"{withheld_in_words(described['withheld'])}; see docs/people.md"
     if manifest.label_policy.name == TEXT_POLICY:
-        yield "vectors from", f"the text tower, the mean of {' | '.join(Prompts.from_dict(policy).templates)}"
+        yield "vectors from", f"{TOWER}, the mean of {' | '.join(Prompts.from_dict(policy).templates)}"
         return
     by_source = described["vector_sources"]
     counts = (f"{words} {by_source[source]:,}" for source, words in VECTOR_FROM.items() if source in by_source)

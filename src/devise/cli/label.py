@@ -14,7 +14,7 @@ import typer
 
 from devise.blas import one_blas_thread
 from devise.cli import options
-from devise.cli.app import app
+from devise.cli.app import app, stoppable
 from devise.cli.progress import counting
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError
@@ -267,6 +267,7 @@ def label(
     run = _ready(loaded, request, quiet)
     run.prepare()
     with (
+        stoppable(),
         open_tree(tree, loaded) as drawn,
         open_output(output, tally) as target,
         open_sheet(sheet, loaded, run) as shown,
@@ -285,7 +286,7 @@ def label(
         )
     for line in (*tally.lines(), *(clock.lines() if timing else ())):
         tell(line)
-    if tally.failed or tally.unwritten or not tally.labelled:
+    if tally.failed or tally.folders or tally.unwritten or not tally.labelled:
         raise typer.Exit(1)
 
 

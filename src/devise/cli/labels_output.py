@@ -12,9 +12,9 @@ from rich.text import Text
 from devise.bundle.manifest import Manifest
 from devise.cli.printing import columns, facts, indented, page, plain
 from devise.errors import counted
-from devise.labels import Label, VectorSource
+from devise.labels import TOWER, Label, VectorSource
 from devise.meaning.relations import ContrastingPair, ContrastingPairs, Nearest, Neighbour, Relation, Similarity
-from devise.meaning.senses import TOWER, VECTOR_FROM, Asked, Sense
+from devise.meaning.senses import VECTOR_FROM, Asked, Sense
 from devise.space.texttower import TEXT_POLICY
 from devise.taxonomy.synsets import Synset
 from devise.taxonomy.withheld import Reason

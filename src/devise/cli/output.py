@@ -55,12 +55,14 @@ IN_DOUBT = 0.7
 class Tally:
     """Counts of pictures by outcome, and of files that are not pictures. frames: per video, 0 names none.
 
+    folders: those that cannot be read.
     unwritten: photos whose keywords could not be written.
     """
 
     labelled: int = 0
     rejected: int = 0
     failed: int = 0
+    folders: int = 0
     skipped: int = 0
     videos: int = 0
     excluded: int = 0
@@ -89,6 +91,8 @@ class Tally:
         if self.failed and self.pictures > 1:
             both = f"{self.pictures:,} photos and videos" if self.frames else counted(self.pictures, "photo")
             yield f"{self.failed:,} of {both} could not be read"
+        if self.folders and self.pictures + self.folders > 1:
+            yield f"{counted(self.folders, 'folder')} could not be read"
         if self.rejected and self.pictures > 1:
             yield f"{self.rejected:,} of {counted(self.labelled, 'labelled photo')} got 'none of these'"
         yield from skipped_lines(self.skipped, self.videos, live=bool(self.frames))
@@ -133,6 +137,8 @@ def check_output(path: Path, option: str = "--output", example: str = "labels.cs
     option, example: the option that took the path, and an example of a valid name. Only --output may be a pipe or a
     device. UsageError if another path would help; DeviseError if the system does not let a file be created.
     """
+    if str(path) == "-":  # of other programs: standard output
+        raise UsageError(f"{option} needs a file, got -: give a name, such as {example}, or leave {option} out")
     if _is_stream(path) and not path.is_dir():
         if option == "--output":
             return
@@ -419,8 +425,6 @@ class _StandardOutput(Output):
 
 
 def _standard_output() -> Output:
-    if sys.stdout is None:
-        raise DeviseError("standard output is closed: open it, or give --output FILE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     return _StandardOutput(sys.stdout, "standard output")
@@ -460,7 +464,9 @@ def write_answers(answers: Iterable[Answer], form: Form, output: Output, tally: 
                 if remark := answer.problem or answer.note:
                     tally.problems.tell(problem_line(answer.source, remark))
                 output.write(form.one(answer))
-                tally.failed += answer.problem is not None
+                is_folder = answer.problem is not None and os.path.isdir(answer.source)
+                tally.folders += is_folder
+                tally.failed += answer.problem is not None and not is_folder
                 tally.labelled += answer.problem is None
                 tally.rejected += answer.rejected
                 advance()

@@ -67,4 +67,4 @@ def counting(what: str = "photos", *, hidden: bool = False) -> Iterator[Callable
 
 def _on_terminal() -> bool:
     """Return whether standard error is a terminal; rich also takes FORCE_COLOR for one."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    return sys.stderr.isatty()

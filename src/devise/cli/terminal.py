@@ -43,9 +43,8 @@ def _harmless(c: str) -> bool:
 
 
 def tell(message: str) -> None:
-    """Print a line on standard error; do nothing if it is closed."""
-    if sys.stderr is not None:
-        print(f"devise: {one_line(shortened(message, _LONGEST))}", file=sys.stderr, flush=True)
+    """Print a line on standard error."""
+    print(f"devise: {one_line(shortened(message, _LONGEST))}", file=sys.stderr, flush=True)
 
 
 class Problems:

@@ -9,7 +9,7 @@ import numpy as np
 
 from devise.arrays import Float32
 from devise.errors import LabelError, UsageError
-from devise.labels import VECTOR_SOURCES, LabelSet, VectorSource
+from devise.labels import TOWER, VECTOR_SOURCES, LabelSet, VectorSource
 from devise.model.candidates import synset_space
 from devise.model.parts import ModelParts
 from devise.model.sense_choice import Meanings
@@ -21,7 +21,7 @@ from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
 from devise.text.tokens import tokenize
 
-__all__ = ["TOWER", "VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
+__all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
 
 VECTOR_FROM: dict[VectorSource, str] = {
     "term": "its own term",
@@ -31,8 +31,6 @@ VECTOR_FROM: dict[VectorSource, str] = {
     "none": "nothing",
 }
 """Sources of a label's vector, in words; where a text tower places labels, it is `TOWER` for all."""
-
-TOWER = "the text tower"
 
 _SUGGESTIONS = 3
 _LOOKED_AT = 12  # spellings, of which some may be withheld

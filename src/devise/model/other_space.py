@@ -201,13 +201,15 @@ def open_composer(
         carries (ENCODERS), or the folder of one.
     policy: of words one of POLICIES, by default the model's own; of an encoder one of ENCODER_POLICIES, by default
         terms-gloss. UsageError for any other.
-    on_bad: of a file of word vectors, see `OnBad`. say: called with what was odd in it.
+    on_bad: of a file of word vectors, see `OnBad`. say: called with what was odd in it, and with how many labels
+        an encoder has read.
     """
     path = Path(vectors)
     if vectors in ENCODERS or path.is_dir():
         policy = policy or "terms-gloss"
         _check(policy, ENCODER_POLICIES, vectors)
-        return OtherSpace(EncodedComposer(load_encoder(vectors), parts.taxonomy, policy), f"{policy} by {path.name}")
+        composer = EncodedComposer(load_encoder(vectors), parts.taxonomy, policy, say)
+        return OtherSpace(composer, f"{policy} by {path.name}")
     if policy is not None:
         _check(policy, POLICIES, vectors)
     if vectors != MODEL_WORDS and not path.is_file():

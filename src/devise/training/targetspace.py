@@ -14,7 +14,7 @@ from devise.bundle.parts import WORDS
 from devise.errors import LabelError, TrainingError
 from devise.labels import Label, LabelSet
 from devise.resumable import kept_tensors
-from devise.space.encoders import ENCODER_POLICIES, load_encoder
+from devise.space.encoders import ENCODER_POLICIES, encoded, load_encoder
 from devise.space.evidence import Classifier
 from devise.space.kernel import KernelSurgery, refitted
 from devise.space.label_vectors import LabelPolicy, composer_for
@@ -171,9 +171,6 @@ def _ordered(
     return TargetSpace(marked, vectors[np.array(order)], tuple(trained), policy, centre, words)
 
 
-_BLOCK = 4096  # texts between two lines of progress
-
-
 def encoded_labels(
     ids: Sequence[str], taxonomy: Taxonomy, encoder: str, work: Path, say: Callable[[str], None]
 ) -> Float32[np.ndarray, "labels text"]:
@@ -186,13 +183,7 @@ def encoded_labels(
     stored = work / f"texts-{hashlib.sha256(chr(10).join([encoder, *texts]).encode()).hexdigest()[:12]}.safetensors"
 
     def make() -> dict[str, np.ndarray]:
-        model = load_encoder(encoder)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths waste no padding
-        rows: list[Float32[np.ndarray, "block text"]] = []
-        for start in range(0, len(order), _BLOCK):
-            rows.append(model.encode([texts[place] for place in order[start : start + _BLOCK]]))
-            say(f"texts encoded: {min(start + _BLOCK, len(order)):,} of {len(order):,}")
-        return {"vectors": np.concatenate(rows)[np.argsort(order)].astype(np.float32)}
+        return {"vectors": encoded(load_encoder(encoder), texts, say)}
 
     return unit_rows(kept_tensors(stored, ("vectors",), make, TrainingError)[0])
 

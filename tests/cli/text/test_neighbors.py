@@ -1,9 +1,22 @@
+from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
+import numpy as np
 import pytest
+from commandline import Cli, Run
 
 from devise.cli.app import main
+from devise.model import other_space
 from devise.model.labeller import Model
+from devise.space import encoders
+
+
+class Letters:
+    """A fake encoder: how often each letter stands in the text."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([[text.count(letter) for letter in ascii_lowercase] for text in texts], dtype=np.float32)
 
 
 def test_words_and_labels_side_by_side(cli, packaged: Model):
@@ -44,6 +57,23 @@ def test_words_of_a_file(cli, vectors_file: Path):
     (found,) = cli.json("neighbors", "happy cat", "--words", "--label-vectors", vectors_file, "--top", 2)
     assert found["made_of"] == ["happy", "cat"]
     assert len(found["words"]) == 2
+
+
+def test_only_labels_where_words_have_no_vectors(
+    run: Run, small_bundle: Path, tower_bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """The words of the bundle are in another space than labels that an encoder places."""
+    monkeypatch.setattr(other_space, "load_encoder", lambda name: Letters())
+    monkeypatch.setattr(encoders, "_BLOCK", 4)
+    for model in (("--model", small_bundle, "--label-vectors", tmp_path), ("--model", tower_bundle)):
+        cli = Cli(run, "text")
+        (found,) = cli.json("neighbors", "zebra", "--top", 2, *model)
+        assert (found["words"], len(found["labels"])) == (None, 2)
+        out, err = cli("neighbors", "zebra", *model)
+        assert (out.count("zebra: labels"), out.count("zebra: words")) == (1, 0)
+        assert ("devise: texts encoded: 4 of " in err) == ("--label-vectors" in model)
+        assert "leave out --words" in cli("neighbors", "zebra", "--words", *model, code=2)[1]
+        assert "leave out --offsets" in cli("plot", "--offsets", "--out", tmp_path / "a.png", *model, code=2)[1]
 
 
 def test_unknown_names_and_wrong_usage(cli):

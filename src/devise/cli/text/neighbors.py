@@ -37,6 +37,7 @@ def neighbors(
     """List the nearest words and the nearest labels of each name, side by side.
 
     A word has one vector for all its senses; a label has one per sense. `devise labels NAME` describes the senses.
+    Where an encoder or a text tower places labels, words have no vectors: only labels are listed.
 
     Examples: devise text neighbors "tiger shark" car --words; devise text neighbors sorrel --labels.
     """
@@ -48,7 +49,10 @@ def neighbors(
     if words and labels:
         raise UsageError("--words and --labels exclude each other: give at most one of them")
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
-    found = [_near(parts, name, top, words=not labels, labels=not words) for name in names]
+    if words and not parts.has_words:
+        raise UsageError("an encoder or a text tower places the labels, and words have no vectors: leave out --words")
+    of_words = parts.has_words and not labels
+    found = [_near(parts, name, top, words=of_words, labels=not words) for name in names]
     if as_json:
         print(json.dumps([_record(one) for one in found], indent=1))
     else:

@@ -52,6 +52,8 @@ def plot(
     if method not in METHODS:
         raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}")
     parts = open_in_space(model, label_vectors, label_policy, on_bad=on_bad, say=tell)
+    if offsets and not parts.has_words:
+        raise UsageError("an encoder or a text tower places the labels, and words have no vectors: leave out --offsets")
     if offsets:
         picture = offset_picture(parts.words)
     else:
