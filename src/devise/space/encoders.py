@@ -51,7 +51,7 @@ def encoded(
     say: called with how many are done, if they are more than one block: 40,000 labels take a quarter of an hour.
     """
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths waste no padding
-    blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
+    blocks = [order[start : start + _BLOCK] for start in range(0, max(1, len(order)), _BLOCK)]
     rows = []
     for number, block in enumerate(blocks, 1):
         rows.append(np.asarray(encoder.encode([texts[place] for place in block]), dtype=np.float32))
