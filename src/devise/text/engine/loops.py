@@ -125,7 +125,7 @@ def _merge(matrices, copies):
 def _bases(matrices, copies):
     """For each matrix: addresses of this thread's copies and of the shared rows, how many copies, bytes of a row.
 
-    To look these up in the tuples of arrays for each row takes 10 % of the core time with noise words, 4 % without.
+    To look these up in the tuples of arrays for each row took 10 % of the core time with noise words.
     """
     bases = np.empty((len(matrices), 4), dtype=np.int64)
     for number in range(len(matrices)):
