@@ -113,12 +113,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _skipgram(asked: argparse.Namespace) -> SkipGramCase:
-    """Few words with all rare ones among them, whose vectors know nothing; of many words, what the vectors know too."""
+    """Few words with all rare ones among them, whose vectors know nothing; without these what the vectors know too."""
+    texts, negative = tuple(asked.text), asked.negative
     if asked.quick:
-        return SkipGramCase(tuple(asked.text), asked.words or 20_000, dim=64, min_count=1)
+        return SkipGramCase(texts, asked.words or 20_000, dim=64, min_count=1, negative=negative)
     words = asked.words or 2_000_000
-    few = words < _JUDGED_WORDS
-    return SkipGramCase(tuple(asked.text), words, min_count=asked.min_count or (1 if few else 5), judged=not few)
+    rarest = asked.min_count or (1 if words < _JUDGED_WORDS else 5)
+    return SkipGramCase(texts, words, min_count=rarest, negative=negative, judged=rarest > 1)
 
 
 def _sections(
@@ -156,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--min-count", type=int, help="skipgram: rarer words get no vector; default: 1, of 10 M words 5"
     )
+    parser.add_argument("--negative", type=int, default=0, help="skipgram: noise words per word; default: hs instead")
     parser.add_argument(
         "--only",
         action="append",

@@ -1,4 +1,4 @@
-"""Skip-gram training against gensim and the original C program: words a second, memory, and what the vectors know."""
+"""Skip-gram training against gensim, the original C program and fastText: speed, memory, what the vectors know."""
 
 import json
 import os
@@ -25,6 +25,7 @@ from tools.vector_files import write_tokens
 __all__ = ["SkipGramCase", "measure_skipgram"]
 
 _RATIO = {"gensim": 4.0, "word2vec": 3.5}
+_OTHERS = ("gensim", "word2vec", "fasttext")
 _TEXTS = ("simple-wikipedia.jsonl.xz", "english-wikipedia-core.jsonl.xz")
 _SETS = ("EN-WS-353-ALL", "EN-MEN-TR-3k", "EN-SIMLEX-999", "EN-RW-STANFORD")
 _WORKER = Path(__file__).with_name("skipgram_worker.py")
@@ -33,8 +34,9 @@ _WARM_WORDS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class SkipGramCase:
-    """What all train on: the first `words` words of the texts, once, hierarchical softmax.
+    """What all train on: the first `words` words of the texts, once.
 
+    negative: noise words per word, 0 for hierarchical softmax.
     judged: what the vectors know is measured too, by word pairs and analogies.
     """
 
@@ -44,18 +46,21 @@ class SkipGramCase:
     window: int = 20
     min_count: int = 5
     sample: float = 1e-3
+    negative: int = 0
     threads: int = 2
     seed: int = 1
     judged: bool = False
 
     def settings(self) -> dict[str, Any]:
-        names = ("dim", "window", "min_count", "sample", "threads", "seed")
+        names = ("dim", "window", "min_count", "sample", "negative", "threads", "seed")
         return {name: getattr(self, name) for name in names}
 
 
 def measure_skipgram(case: SkipGramCase, scratch: Path) -> list[Figure]:
     """All programs that are installed, one after the other on the same file; the product of matrices in between."""
-    section = f"Skip-gram, {case.words / 1e6:g} M words, {case.dim}-D, hs, window {case.window}, {case.threads} threads"
+    predicts = f"{case.negative} noise words" if case.negative else "hs"
+    size = f"{case.words / 1e6:g} M words, {case.dim}-D"
+    section = f"Skip-gram, {size}, {predicts}, window {case.window}, {case.threads} threads"
     shared = Path(os.environ.get("DEVISE_SHARED", ROOT.parent / "shared")) / "data"
     texts = case.texts or tuple(shared / "text" / name for name in _TEXTS)
     if missing := [text for text in texts if not text.is_file()]:
@@ -67,7 +72,7 @@ def measure_skipgram(case: SkipGramCase, scratch: Path) -> list[Figure]:
     figures: list[Figure] = []
     speeds: dict[str, float] = {}
     peaks = [_sgemm()]
-    for name in ("ours", "gensim", "word2vec"):
+    for name in ("ours", *_OTHERS):
         _trained(name, few, case, scratch)  # what is compiled is compiled now
         found = _trained(name, tokens, case, scratch)
         peaks.append(_sgemm())
@@ -90,9 +95,9 @@ def measure_skipgram(case: SkipGramCase, scratch: Path) -> list[Figure]:
     arithmetic = [figure.value for figure in figures if figure.what == "ours: arithmetic"]
     if arithmetic:
         figures.append(Figure(section, "ours: share of that", arithmetic[0] / statistics.median(peaks), ""))
-    for name in ("gensim", "word2vec"):
+    for name in _OTHERS:
         if name in speeds:
-            ratio, limit = speeds["ours"] / speeds[name], _RATIO[name]
+            ratio, limit = speeds["ours"] / speeds[name], _RATIO.get(name)
             figures.append(Figure(section, f"training alone, ours / {name}", ratio, "", limit=limit, at_least=True))
     return figures
 

@@ -56,12 +56,14 @@ def train(
     seed: int,
     tile: tuple[int, int],
     group: int,
+    reused: int,
     near_root: int,
     numbers: type[np.floating] = np.float64,
 ) -> tuple[np.ndarray, np.ndarray]:
     """blocks: sentences of word numbers. codes: for each word its (node, label) pairs. Copies of both, moved.
 
-    group: centre words in a row. near_root: nodes from 0 on that they may share.
+    group: centre words in a row. reused: windows per `negative` noise words. near_root: nodes from 0 on that a group
+    may share.
     numbers: what the vectors and all arithmetic on them are kept in.
     """
     inputs, outputs = inputs.astype(numbers), outputs.astype(numbers)
@@ -92,25 +94,29 @@ def train(
                         near = [(node, label) for node, label in codes[kept[centre]] if node in shared]
                         meetings += [(word, node, label) for word in windows[centre] for node, label in near]
                     contexts = list(dict.fromkeys(union))
+                    words = list(dict.fromkeys(kept[centre] for centre in centres)) if negative else []
+                    drawn = [
+                        int(np.searchsorted(noise, chance.bits() >> 33, side="right"))
+                        for _ in range(-(-negative * len(centres) // reused))
+                    ]
+                    met = [(word, kept[centre], 1) for centre in centres for word in windows[centre]]
                     times, wanted = tables(contexts, shared, meetings)
-                    squares = np.add.outer((inputs[contexts] ** 2).sum(1), (outputs[shared] ** 2).sum(1))
+                    times_of_words, wanted_of_words = tables(contexts, words, met if negative else [])
+                    noisy = np.zeros((len(contexts), len(drawn)))
+                    for word, centre, _ in met:  # a word is not its own noise
+                        noisy[contexts.index(word)] += [negative / len(drawn) * (one != centre) for one in drawn]
+                    times = np.hstack([times, times_of_words, noisy])
+                    wanted = np.hstack([wanted, wanted_of_words, 0 * noisy])
+                    targets = shared + [noise_row + word for word in words + drawn]
+                    squares = np.add.outer((inputs[contexts] ** 2).sum(1), (outputs[targets] ** 2).sum(1))
                     scale = np.minimum(1, 2 / np.maximum(2, step * times * squares))
-                    learn(inputs, outputs, contexts, shared, times * scale, wanted * scale, step, tile)
+                    learn(inputs, outputs, contexts, targets, times * scale, wanted * scale, step, tile)
                     for centre in centres:
-                        own = kept[centre]
-                        targets = [(node, label) for node, label in codes[own] if node not in shared]
-                        if negative:
-                            targets.append((noise_row + own, 1))
-                        for _ in range(negative):
-                            drawn = int(np.searchsorted(noise, chance.bits() >> 33, side="right"))
-                            if drawn != own:
-                                targets.append((noise_row + drawn, 0))
+                        own = [(node, label) for node, label in codes[kept[centre]] if node not in shared]
                         often = Counter(windows[centre])  # in the order of their first places
-                        labels = np.array([label for _, label in targets])
-                        times = np.outer(list(often.values()), np.ones(len(targets)))
-                        learn(
-                            inputs, outputs, list(often), [row for row, _ in targets], times, times * labels, step, tile
-                        )
+                        labels = np.array([label for _, label in own])
+                        times = np.outer(list(often.values()), np.ones(len(own)))
+                        learn(inputs, outputs, list(often), [row for row, _ in own], times, times * labels, step, tile)
                 place += len(sentence) + 1
     return inputs, outputs
 

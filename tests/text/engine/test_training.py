@@ -90,6 +90,7 @@ def by_reference(
         seed=config.seed,
         tile=tile,
         group=loops._GROUP,
+        reused=loops._REUSED,
         near_root=loops._COPIED if near_root is None else near_root,
         numbers=numbers,
     )
@@ -213,6 +214,28 @@ def test_words_repeated_over_and_over_do_not_diverge(tmp_path: Path) -> None:
     share = text.counts[0] / text.counts.sum()
     said = 1 / (1 + np.exp(-rows.inputs[:, :16] @ rows.outputs[root, :16]))
     np.testing.assert_allclose(said, share if label else 1 - share, atol=0.05)
+
+
+def test_noise_words_shared_by_a_group_do_not_diverge(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    text = encode([rng.choice(list("abc"), 800, p=[0.5, 0.3, 0.2]).tolist() for _ in range(20)], tmp_path)
+    config = SkipGramConfig(
+        dim=16,
+        window=20,
+        epochs=3,
+        min_count=1,
+        sample=0.0,
+        hierarchical_softmax=False,
+        negative=5,
+        threads=1,
+        alpha=0.1,
+    )
+    rows = by_engine(text, config)
+    said = 1 / (1 + np.exp(-rows.inputs[:, :16] @ rows.outputs[:, :16].T))
+    # a word is met in its share of the meetings, and is noise in 5 times its share of noise where another is met
+    share = text.counts / text.counts.sum()
+    noise = np.diff(noise_sums(text.counts), prepend=0) / 2**31
+    np.testing.assert_allclose(said, np.tile(share / (share + 5 * noise * (1 - share)), (3, 1)), atol=0.06)
 
 
 def test_vectors_are_closed_up_in_their_memory() -> None:

@@ -16,7 +16,8 @@ from devise.text.engine.tiles import shape, square, step, step_code
 
 __all__ = ["train_block"]
 
-_GROUP = 32  # centre words in a row that share the nodes near the root, at most: docs/skip-gram-engine.md
+_GROUP = 32  # centre words in a row that share noise words and nodes near the root, at most: docs/skip-gram-engine.md
+_REUSED = 3  # centre words per `negative` noise words of a group: with 5 the vectors solve fewer analogies
 _FARTHEST = np.float32(2)  # change of a product, over its error, by one step: a move by half of the error at most
 _LOSS_EVERY = 32  # groups of which the loss is taken of one
 _LEAST = np.float32(1e-7)  # probability of which the logarithm is taken
@@ -41,7 +42,7 @@ class _Room(NamedTuple):
     members: Any  # of each place: the number of its word
     rows: Any  # of each context of the group: the address of its row
     context_squares: Any  # and the square of its length
-    node_squares: Any
+    target_squares: Any
     column: Any  # of each top node: its number among the shared nodes, -1 if it is none
     window_seats: Any  # of each context of the group: its number among those of a window
     distinct: Any
@@ -121,23 +122,36 @@ def _merge(matrices, copies):
 
 @_compiled
 @no_type_check
-def _address(matrix, row, matrices, copies):
-    """Where this thread moves a row: in its own copies if it is one of them."""
-    own = copies[matrix][0]
-    if row < len(own):
-        return own.ctypes.data + row * own.strides[0]
-    return matrices[matrix].ctypes.data + row * matrices[matrix].strides[0]
+def _bases(matrices, copies):
+    """For each matrix: addresses of this thread's copies and of the shared rows, how many copies, bytes of a row.
+
+    To look these up in the tuples of arrays for each row took 10 % of the core time with noise words.
+    """
+    bases = np.empty((len(matrices), 4), dtype=np.int64)
+    for number in range(len(matrices)):
+        shared, own = matrices[number], copies[number][0]
+        bases[number, 0], bases[number, 1] = own.ctypes.data, shared.ctypes.data
+        bases[number, 2], bases[number, 3] = len(own), shared.strides[0]
+    return bases
+
+
+@_compiled
+@no_type_check
+def _address(matrix, row, bases):
+    """Where this thread moves a row, of `_bases`: in its own copies if it is one of them."""
+    return bases[matrix, np.int64(row >= bases[matrix, 2])] + row * bases[matrix, 3]
 
 
 @_compiled
 @no_type_check
 def _learn(contexts, m, n, often, damped, counted, across, alpha, length, room, with_loss):
-    """Move m contexts and the first n targets of the room, tile by tile; the loss if requested.
+    """Move m contexts and the first n targets of the room, tile by tile; return the updates, and the loss if requested.
 
     damped, counted: `times` and `wanted` of `step`, for the step and for the loss. across: numbers from those of one
-    context to those of the next.
+    context to those of the next. Tiles in which no pair meets are left out.
     """
     loss = 0.0
+    updates = 0
     where, which, weights = contexts.ctypes.data, room.targets.ctypes.data, often.ctypes.data
     met, positive, found = damped[0].ctypes.data, damped[1].ctypes.data, room.scores.ctypes.data
     # Tiles of even size: 5 contexts are 3 + 2, not 4 + 1, because a small tile loads a row for few products.
@@ -149,6 +163,10 @@ def _learn(contexts, m, n, often, damped, counted, across, alpha, length, room, 
         for column in range(columns):
             right = m * (column + 1) // columns
             pair = left * across + first
+            if across and not _meet(counted[0], pair, right - left, last - first, across):
+                left = right
+                continue
+            updates += (right - left) * (last - first)
             step(
                 where + 8 * left,
                 which + 8 * first,
@@ -171,7 +189,18 @@ def _learn(contexts, m, n, often, damped, counted, across, alpha, length, room, 
                     loss -= often[left + at // wide] * (good * math.log(score) + bad * math.log(1 - score))
             left = right
         first = last
-    return loss
+    return updates, loss
+
+
+@_compiled
+@no_type_check
+def _meet(times, pair, m, n, across):
+    """Whether any context and target of a tile meet."""
+    for context in range(m):
+        for target in range(n):
+            if times[pair + context * across + target]:
+                return True
+    return False
 
 
 @_compiled
@@ -235,8 +264,8 @@ def _shared_nodes(words, start, stop, union, tree, room):
 
 @_compiled
 @no_type_check
-def _meetings(words, start, stop, low, high, m, n, tree, room):
-    """Fill `times` and `wanted`: how often each context of a group meets each shared node, and with a label of 1."""
+def _meet_nodes(words, start, stop, low, high, n, across, tree, room):
+    """Count in `times` and `wanted` how often each context of a group meets each of n nodes, and with a label of 1."""
     starts, nodes, labels = tree
     # A node meets the places of a window before and after its centre. To sum up where these begin and end takes
     # less than to count each place: 2 % of the core time with AVX2.
@@ -251,16 +280,43 @@ def _meetings(words, start, stop, low, high, m, n, tree, room):
                 changes[0, place - low, node] += change
                 changes[1, place - low, node] += change * label
     running = np.zeros((2, n), dtype=np.float32)
-    room.times[: m * n] = 0
-    room.wanted[: m * n] = 0
     for place in range(low, high):
-        pair = room.members[place] * n
+        pair = room.members[place] * across
         for node in range(n):
             running[0, node] += changes[0, place - low, node]
             room.times[pair + node] += running[0, node]
         for node in range(n):
             running[1, node] += changes[1, place - low, node]
             room.wanted[pair + node] += running[1, node]
+
+
+@_compiled
+@no_type_check
+def _meet_words(words, start, stop, m, n, centres, drawn, negative, room):
+    """Count in `times` and `wanted` how often each of m contexts meets each centre word and each noise word.
+
+    n, centres, drawn: how many nodes, different centre words, and noise words the group has.
+    """
+    across = n + centres + drawn
+    for centre in range(start, stop):
+        target = n + room.seats[words[centre]]
+        for place in range(room.left[centre - start], room.right[centre - start]):
+            if place != centre:
+                room.times[room.members[place] * across + target] += 1
+                room.wanted[room.members[place] * across + target] += 1
+    share = np.float32(negative / drawn)  # each meeting has `negative` noise words, and here all of the group
+    for context in range(m):
+        first = context * across + n
+        met = np.float32(0)
+        for target in range(first, first + centres):
+            met += room.times[target]
+        room.times[first + centres : first + centres + drawn] = share * met
+    for target in range(n + centres, across):
+        word = room.targets[target]
+        own = n + room.seats[word]
+        if own < n + centres and room.targets[own] == word:  # a word is not its own noise
+            for context in range(0, m * across, across):
+                room.times[context + target] -= share * room.times[context + own]
 
 
 @_compiled
@@ -273,66 +329,73 @@ def _damp(m, n, alpha, room):
     the vectors of 20 million words diverge.
     """
     for context in range(m):
-        for node in range(n):
-            pair = context * n + node
-            far = alpha * room.times[pair] * (room.context_squares[context] + room.node_squares[node])
-            factor = _FARTHEST / far if far > _FARTHEST else np.float32(1)
-            room.damped_times[pair] = room.times[pair] * factor
-            room.damped_wanted[pair] = room.wanted[pair] * factor
+        pairs = slice(context * n, context * n + n)  # slices and no branch: so numba's loop is in vectors
+        times, wanted = room.times[pairs], room.wanted[pairs]
+        damped_times, damped_wanted = room.damped_times[pairs], room.damped_wanted[pairs]
+        length = room.context_squares[context]
+        for target in range(n):
+            far = alpha * times[target] * (length + room.target_squares[target])
+            factor = _FARTHEST / max(far, _FARTHEST)
+            damped_times[target] = times[target] * factor
+            damped_wanted[target] = wanted[target] * factor
 
 
 @_compiled
 @no_type_check
-def _learn_shared(words, start, stop, low, high, tree, alpha, length, matrices, copies, room, with_loss):
-    """Train a group of centre words on the nodes that their windows share; return the updates and the loss."""
+def _learn_shared(words, start, stop, low, high, state, tree, noise, negative, alpha, length, bases, room, with_loss):
+    """Train a group of centre words on the targets that its windows share; return the state, the updates and the loss.
+
+    These are nodes near the root, the centre words, and the group's noise words; the last two if `negative`.
+    """
     m = _distinct(words, low, high, -1, room.seats, room.distinct, room.often)
     for at in range(m):
-        room.rows[at] = _address(_INPUTS, room.distinct[at], matrices, copies)
+        room.rows[at] = _address(_INPUTS, room.distinct[at], bases)
         room.context_squares[at] = square(room.rows[at], length)
     for place in range(low, high):
         room.members[place] = room.seats[words[place]]
     n = _shared_nodes(words, start, stop, high - low, tree, room)
-    _meetings(words, start, stop, low, high, m, n, tree, room)
-    for at in range(n):
-        room.targets[at] = _address(_NODES, room.targets[at], matrices, copies)
-        room.node_squares[at] = square(room.targets[at], length)
-    _damp(m, n, alpha, room)
+    centres = drawn = 0
+    if negative:
+        targets = room.targets[n:]
+        centres = _distinct(words, start, stop, -1, room.seats, targets, room.often)
+        drawn = (negative * (stop - start) + _REUSED - 1) // _REUSED
+        for at in range(drawn):
+            state += _GOLDEN
+            # Running sums and a binary search need 8 bytes per word; word2vec's table of noise words takes 400 MB.
+            targets[centres + at] = np.searchsorted(noise, np.int64(_mixed(state) >> np.uint64(33)), side="right")
+    count = n + centres + drawn
+    room.times[: m * count] = 0
+    room.wanted[: m * count] = 0
+    if n:
+        _meet_nodes(words, start, stop, low, high, n, count, tree, room)
+    if negative:
+        _meet_words(words, start, stop, m, n, centres, drawn, negative, room)
+    for at in range(count):
+        room.targets[at] = _address(_NODES if at < n else _NOISE, room.targets[at], bases)
+        room.target_squares[at] = square(room.targets[at], length)
+    _damp(m, count, alpha, room)
     damped, counted = (room.damped_times, room.damped_wanted), (room.times, room.wanted)
-    loss = _learn(room.rows, m, n, room.ones, damped, counted, n, alpha, length, room, with_loss)
-    return m * n, loss
+    updates, loss = _learn(room.rows, m, count, room.ones, damped, counted, count, alpha, length, room, with_loss)
+    return state, updates, loss
 
 
 @_compiled
 @no_type_check
-def _learn_own(word, m, state, tree, noise, negative, alpha, length, matrices, copies, room, with_loss):
-    """Train a centre word on the m contexts of its window; return the state, the updates and the loss.
+def _learn_own(word, m, tree, alpha, length, bases, room, with_loss):
+    """Train the nodes that a centre word does not share on the m contexts of its window; return updates and loss.
 
-    Its targets are the nodes that it does not share with its group, and its noise words. All contexts of the window
-    predict the same word, so they have the same targets.
+    All contexts of the window predict the same word, so they have the same targets.
     """
     starts, nodes, path_labels = tree
     n = 0
     for at in range(starts[word], starts[word + 1]):
         node = nodes[at]
         if node >= len(room.column) or room.column[node] < 0:
-            room.targets[n] = _address(_NODES, node, matrices, copies)
+            room.targets[n] = _address(_NODES, node, bases)
             room.labels[n] = path_labels[at]
             n += 1
-    if negative:
-        room.targets[n] = _address(_NOISE, word, matrices, copies)
-        room.labels[n] = 1
-        n += 1
-    for _ in range(negative):
-        state += _GOLDEN
-        # Running sums and a binary search need 8 bytes per word; word2vec's table of noise words takes 400 MB.
-        drawn = np.searchsorted(noise, np.int64(_mixed(state) >> np.uint64(33)), side="right")
-        if drawn != word:
-            room.targets[n] = _address(_NOISE, drawn, matrices, copies)
-            room.labels[n] = 0
-            n += 1
     once = room.ones, room.labels
-    loss = _learn(room.contexts, m, n, room.often, once, once, 0, alpha, length, room, with_loss)
-    return state, m * n, loss
+    return _learn(room.contexts, m, n, room.often, once, once, 0, alpha, length, room, with_loss)
 
 
 @_compiled
@@ -343,7 +406,7 @@ def _room(words, tokens, window, tree, top, negative):
     longest = 1
     for word in range(len(starts) - 1):
         longest = max(longest, starts[word + 1] - starts[word])
-    targets, contexts = max(longest + negative + 1, top), 2 * window + _GROUP
+    targets, contexts = max(longest, top) + _GROUP + negative * _GROUP, 2 * window + _GROUP
     return _Room(
         left=np.empty(_GROUP, dtype=np.int64),
         right=np.empty(_GROUP, dtype=np.int64),
@@ -351,7 +414,7 @@ def _room(words, tokens, window, tree, top, negative):
         members=np.empty(tokens, dtype=np.int32),
         rows=np.empty(contexts, dtype=np.int64),
         context_squares=np.empty(contexts, dtype=np.float32),
-        node_squares=np.empty(top, dtype=np.float32),
+        target_squares=np.empty(targets, dtype=np.float32),
         column=np.empty(top, dtype=np.int64),
         window_seats=np.zeros(contexts, dtype=np.int32),
         distinct=np.empty(contexts, dtype=np.int64),
@@ -407,6 +470,7 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
         noise_row = len(outputs) - len(keep) * (negative > 0)
         matrices = inputs, outputs[:noise_row], outputs[noise_row:]
         copies = _copied(inputs, dim), _copied(outputs[:noise_row], dim), _copied(outputs[noise_row:], dim)
+        bases = _bases(matrices, copies)
         tree = starts, nodes, path_labels
         room = _room(len(keep), len(tokens), window, tree, len(copies[_NODES][0]), negative)
         kept = np.empty(len(tokens), dtype=np.int64)
@@ -432,33 +496,35 @@ def _trainer(code: int) -> Callable[..., tuple[int, int, int, float]]:
                 state, low, high = _windows(start, stop, count, state, window, room)
                 with_loss = groups % _LOSS_EVERY == 0
                 groups += 1
-                moved, lost = _learn_shared(
-                    kept, start, stop, low, high, tree, step_size, length, matrices, copies, room, with_loss
+                state, moved, lost = _learn_shared(
+                    kept,
+                    start,
+                    stop,
+                    low,
+                    high,
+                    state,
+                    tree,
+                    noise,
+                    negative,
+                    step_size,
+                    length,
+                    bases,
+                    room,
+                    with_loss,
                 )
                 updates += moved
                 loss += lost
                 for centre in range(start, stop):
                     first, last = room.left[centre - start], room.right[centre - start]
+                    pairs += (last - first - 1) * with_loss
+                    if not len(nodes):
+                        continue
                     m = _distinct(room.members, first, last, centre, room.window_seats, room.distinct, room.often)
                     for at in range(m):
                         room.contexts[at] = room.rows[room.distinct[at]]
-                    state, moved, lost = _learn_own(
-                        kept[centre],
-                        m,
-                        state,
-                        tree,
-                        noise,
-                        negative,
-                        step_size,
-                        length,
-                        matrices,
-                        copies,
-                        room,
-                        with_loss,
-                    )
+                    moved, lost = _learn_own(kept[centre], m, tree, step_size, length, bases, room, with_loss)
                     updates += moved
                     loss += lost
-                    pairs += (last - first - 1) * with_loss
             trained += count
             begin = end + 1
         _merge(matrices, copies)
