@@ -16,7 +16,7 @@ from devise.bundle.parts import BACKBONE
 from devise.model.labeller import LabelRequest, LabelRun, load
 from devise.vision.decoding import read_picture
 from devise.vision.pipeline import one_thread
-from devise.vision.preprocessing import Preprocessing
+from devise.vision.preprocessing import Planes, Preprocessing
 from devise.vision.runtime import import_openvino
 
 __all__ = ["decode", "measure_candidates", "measure_labelling", "measure_large"]
@@ -26,7 +26,7 @@ _SHARE, _LARGE_SHARE = 0.92, 0.9
 _MORE_LABELS = 1.05
 _BATCHES = (1, 2, 8)
 
-Forward = Callable[[np.ndarray], None]
+Forward = Callable[[Planes], None]
 """Runs the network on one picture."""
 
 
@@ -53,11 +53,11 @@ class Bare:
             self._queue.start_async({0: self._planes})
         self._queue.wait_all()
 
-    def one(self, plane: np.ndarray) -> None:
+    def one(self, plane: Planes) -> None:
         """One picture, from any thread."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        self._own.request.infer({0: np.ascontiguousarray(plane[None])}, share_inputs=False)
+        self._own.request.infer({0: plane}, share_inputs=False)
 
 
 def measure_labelling(
@@ -128,7 +128,7 @@ class _InProcess:
         forwards = max(_BATCHES) * -(-len(photos) // max(_BATCHES))
         answering = model.run(LabelRequest())
         self.cases: dict[str, Callable[[], object]] = {
-            "decode": lambda: decode(photos, self.preprocessing),
+            "decode": lambda: _drain(_plane(path, self.preprocessing) for path in photos),
             "forward": lambda: self._bare.forward(forwards),
             "loop": lambda: _loop(photos, self.preprocessing, self.one),
             "devise": lambda: _answer(answering, photos),
@@ -207,16 +207,21 @@ def _fastest(onnx: bytes, crop: int, rounds: int) -> Bare:
 
 
 def decode(paths: Sequence[Path], preprocessing: Preprocessing) -> None:
-    """Decode and preprocess one photo after the other."""
+    """Decode and crop one photo after the other."""
     for path in paths:
         preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))
+
+
+def _plane(path: Path, preprocessing: Preprocessing) -> Planes:
+    """What the file of the network takes."""
+    return preprocessing.normalised(preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))[None])
 
 
 def _loop(paths: Sequence[Path], preprocessing: Preprocessing, forward: Forward) -> None:
     """What any program must do: each core takes a photo, decodes it and runs the network."""
 
     def work(path: Path) -> None:
-        forward(preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side)))
+        forward(_plane(path, preprocessing))
 
     with ThreadPoolExecutor(cores()) as pool:
         _drain(pool.map(work, paths))
