@@ -37,11 +37,11 @@ def measure_fast(photos: Photos, *, rounds: int, part: int, runs: int) -> list[F
         },
         rounds,
     )
-    planes = [preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side)) for path in some[:16]]
+    crops = [preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side)) for path in some[:16]]
     backbones = {name: model.backbone() for name, model in models.items()}
 
     def forward(name: str) -> None:
-        backbones[name].features(np.stack(planes))
+        backbones[name].features(np.stack(crops))
 
     alone = interleaved({name: partial(forward, name) for name in models}, rounds)
     prepared = interleaved({name: partial(_prepare, model.parts) for name, model in models.items()}, runs)
@@ -55,9 +55,9 @@ def measure_fast(photos: Photos, *, rounds: int, part: int, runs: int) -> list[F
         what = f"exact over fast, {kind}" if clock == "core" else f"fast relative to exact, {kind}"
         figures.append(Figure.of(_SECTION, what, ratio(exact, fast), "", limit=limit, at_least=True))
     for name in models:
-        each = [1e3 * reading.core / len(planes) for reading in alone[name]]
+        each = [1e3 * reading.core / len(crops) for reading in alone[name]]
         figures.append(Figure.of(_SECTION, f"{name}: the network alone", each, "core ms per photo"))
-    network = median(reading.core / len(planes) for reading in alone["fast"])
+    network = median(reading.core / len(crops) for reading in alone["fast"])
     for kind, clock, share in (("the bound", "wall", cores()), ("the bound, core time", "core", 1)):
         times = [getattr(reading, clock) / len(some) for reading in whole["fast"]]
         bound = [(reading.core / len(some) + network) / share for reading in whole["decode"]]

@@ -17,7 +17,7 @@ from devise.bundle.parts import BACKBONE
 from devise.model.labeller import LabelRequest, LabelRun, load
 from devise.vision.decoding import read_picture
 from devise.vision.pipeline import one_thread
-from devise.vision.preprocessing import Preprocessing
+from devise.vision.preprocessing import Planes, Preprocessing
 from devise.vision.runtime import import_openvino
 
 __all__ = ["TWO_AT_ONCE", "decode", "measure_candidates", "measure_labelling", "measure_large"]
@@ -29,7 +29,7 @@ _BATCHES = (1, 2, 8)
 TWO_AT_ONCE = ("devise.vision.backbone._PAIRS_PAY", 2)
 """For `patch`: the network takes two photos at once from the start, as after 2,000 of a folder."""
 
-Forward = Callable[[np.ndarray], None]
+Forward = Callable[[Planes], None]
 """Runs the network on one picture."""
 
 
@@ -56,11 +56,11 @@ class Bare:
             self._queue.start_async({0: self._planes})
         self._queue.wait_all()
 
-    def one(self, plane: np.ndarray) -> None:
+    def one(self, plane: Planes) -> None:
         """One picture, from any thread."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        self._own.request.infer({0: np.ascontiguousarray(plane[None])}, share_inputs=False)
+        self._own.request.infer({0: plane}, share_inputs=False)
 
 
 def measure_labelling(
@@ -132,7 +132,7 @@ class _InProcess:
         forwards = max(_BATCHES) * -(-len(photos) // max(_BATCHES))
         answering = model.run(LabelRequest())
         self.cases: dict[str, Callable[[], object]] = {
-            "decode": lambda: decode(photos, self.preprocessing),
+            "decode": lambda: _drain(_normalised(path, self.preprocessing) for path in photos),
             "forward": lambda: self._bare.forward(forwards),
             "loop": lambda: _loop(photos, self.preprocessing, self.one),
             "devise": lambda: _answer(answering, photos),
@@ -211,16 +211,25 @@ def _fastest(onnx: bytes, crop: int, rounds: int) -> Bare:
 
 
 def decode(paths: Sequence[Path], preprocessing: Preprocessing) -> None:
-    """Decode and preprocess one photo after the other."""
+    """Decode and crop one photo after the other."""
     for path in paths:
         preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))
+
+
+def _normalised(path: Path, preprocessing: Preprocessing) -> np.ndarray:
+    """What any program has to compute of a photo before the network; channels last, as it is in memory."""
+    crop = preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))
+    lines = crop.reshape(len(crop), -1)
+    values = lines - np.tile(np.array(preprocessing.mean, np.float32), len(crop))
+    values /= np.tile(np.array(preprocessing.std, np.float32), len(crop))
+    return values.reshape(1, *crop.shape)
 
 
 def _loop(paths: Sequence[Path], preprocessing: Preprocessing, forward: Forward) -> None:
     """What any program must do: each core takes a photo, decodes it and runs the network."""
 
     def work(path: Path) -> None:
-        forward(preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side)))
+        forward(np.ascontiguousarray(_normalised(path, preprocessing).transpose(0, 3, 1, 2)))
 
     with ThreadPoolExecutor(cores()) as pool:
         _drain(pool.map(work, paths))

@@ -173,9 +173,9 @@ class Ways:
         return self.large.regions_of(windows), wide * high / crop**2
 
     def _windows(self, maps: FeatureMaps, image: Image.Image) -> tuple[Windows, float]:
-        plane = maps.preprocessing.whole(np.asarray(image))
-        windows, _ = maps.windows_of(plane, image.size)
-        return windows, plane[0].size / maps.preprocessing.crop**2
+        whole = maps.preprocessing.whole(np.asarray(image))
+        windows, _ = maps.windows_of(whole, image.size)
+        return windows, whole[..., 0].size / maps.preprocessing.crop**2
 
     def _crops(self, image: Image.Image, boxes: Sequence[Box]) -> tuple[Regions, float]:
         crops = [np.asarray(image.crop((b.x, b.y, b.x + b.width, b.y + b.height))) for b in boxes]

@@ -82,11 +82,11 @@ def test_words(old: Bundle) -> None:
 
 
 def test_the_network_runs(old: Bundle) -> None:
-    planes = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
+    crops = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4).transpose(0, 2, 3, 1)
     backbone = OpenVinoBackbone(old.part_bytes(BACKBONE), old.preprocessing())
     assert backbone.dim == old.manifest.backbone.features
-    by_hand = [[7.5, 23.5, 39.5], [55.5, 71.5, 87.5]]
-    np.testing.assert_allclose(backbone.features(planes), by_hand, rtol=1e-6)
+    by_hand = (np.array([[7.5, 23.5, 39.5], [55.5, 71.5, 87.5]]) - 127) / 128
+    np.testing.assert_allclose(backbone.features(crops), by_hand, rtol=1e-6)
 
 
 def test_a_reader_made_from_the_description_alone_agrees(old: Bundle) -> None:

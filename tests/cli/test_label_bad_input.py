@@ -787,9 +787,9 @@ together = threading.Barrier(4)
 class Together:
     preprocessing, dim = backbone.preprocessing, backbone.dim
 
-    def features(self, planes):
+    def features(self, crops):
         together.wait()
-        return backbone.features(planes)
+        return backbone.features(crops)
 
 print(sum(one.features is not None for one in extract(sorted(Path(sys.argv[1]).iterdir()), Together(), workers=4)))
 """

@@ -115,7 +115,7 @@ def test_kept_features_are_read_again_until_a_photo_changes(
     network = model.backbone()
     runs: list[int] = []
     features = type(network).features
-    monkeypatch.setattr(type(network), "features", lambda own, planes: runs.append(1) or features(own, planes))
+    monkeypatch.setattr(type(network), "features", lambda own, crops: runs.append(1) or features(own, crops))
     again = gather(model, list_photos(model, [folder]), keep=keep)
     assert not runs
     assert np.array_equal(again.features, first.features)

@@ -19,7 +19,7 @@ from devise.vision.decoder_process import Decoder
 from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
 from devise.vision.pipeline import Extracted
-from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.preprocessing import Crop, Preprocessing
 
 SEVEN = Preprocessing(8, 8, "bicubic", (0.0,) * 3, (1.0,) * 3)
 
@@ -35,10 +35,10 @@ class FirstPixel:
         self.open.set()
         self.begun = threading.Semaphore(0)
 
-    def features(self, planes: np.ndarray) -> np.ndarray:
+    def features(self, crops: np.ndarray) -> np.ndarray:
         self.begun.release()
         assert self.open.wait(60)
-        return np.ascontiguousarray(planes[:, :, 0, 0])
+        return crops[:, 0, 0].astype(np.float32)
 
 
 class Here(Decoder):
@@ -54,7 +54,7 @@ class Here(Decoder):
     def close(self) -> None:
         self.closed = True
 
-    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+    def crop(self, data: bytes, preprocessing: Preprocessing) -> Crop:
         return preprocessing.apply(read_picture(data, min_side=None, limits=self.limits))
 
     def thumbnail(self, path: Path, side: int) -> bytes:
@@ -108,10 +108,10 @@ def test_a_picture_is_decoded_while_the_network_is_busy(monkeypatch: pytest.Monk
     backbone, made, reading = FirstPixel(), list[Here](), threading.Lock()
 
     class Single(Here):
-        def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+        def crop(self, data: bytes, preprocessing: Preprocessing) -> Crop:
             assert reading.acquire(blocking=False), "a reader reads one picture at a time"
             try:
-                return super().plane(data, preprocessing)
+                return super().crop(data, preprocessing)
             finally:
                 reading.release()
 
@@ -255,7 +255,7 @@ def test_a_failed_picture_is_let_go_of():
 
 def test_a_decoder_that_is_not_heard_of_is_429():
     class Late(Here):
-        def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+        def crop(self, data: bytes, preprocessing: Preprocessing) -> Crop:
             raise TimeoutError
 
     engine = PlainEngine(FirstPixel(), Limits(), workers=1, reader=lambda: Late(PictureLimits()))

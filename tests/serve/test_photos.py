@@ -19,7 +19,7 @@ from devise.serve.photos import Thumbnails, open_photos
 from devise.serve.problems import ServiceError
 from devise.vision.decoder_process import Decoder
 from devise.vision.decoding import thumbnail
-from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.preprocessing import Crop, Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ class Here(Decoder):
     def close(self) -> None:
         pass
 
-    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
+    def crop(self, data: bytes, preprocessing: Preprocessing) -> Crop:
         raise AssertionError
 
     def thumbnail(self, path: Path, side: int) -> bytes:

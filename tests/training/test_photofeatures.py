@@ -20,9 +20,9 @@ class MeanColour:
     def __init__(self) -> None:
         self.shown = 0
 
-    def features(self, planes: np.ndarray) -> np.ndarray:
-        self.shown += len(planes)
-        return planes.mean((2, 3)).astype(np.float32)
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        self.shown += len(crops)
+        return crops.mean((1, 2)).astype(np.float32)
 
 
 @pytest.fixture
@@ -118,11 +118,11 @@ class Remembers(MeanColour):
 
     def __init__(self) -> None:
         super().__init__()
-        self.planes: list[np.ndarray] = []
+        self.crops: list[np.ndarray] = []
 
-    def features(self, planes: np.ndarray) -> np.ndarray:
-        self.planes += list(planes)
-        return super().features(planes)
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        self.crops += list(crops)
+        return super().features(crops)
 
 
 def test_crops_are_the_same_each_time_and_show_a_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -140,7 +140,7 @@ def test_crops_are_the_same_each_time_and_show_a_part(tmp_path: Path, capsys: py
         backbone = Remembers()
         made = photo_features([tmp_path / "photos"], backbone, "k", [ZEBRA], tmp_path / name, 0.25)
         found.append(made.features)
-        spans = [float(plane.max() - plane.min()) for plane in backbone.planes]
+        spans = [int(crop.max()) - int(crop.min()) for crop in backbone.crops]
         assert max(spans) <= 20 * 6, "half of each side"
     assert len(found[0]) == 12
     np.testing.assert_array_equal(*found)

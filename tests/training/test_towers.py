@@ -106,13 +106,14 @@ def test_a_folder_of_transformers(kind: str, run: Run, small_bundle: Path, tmp_p
     ready = load(out)
     loaded = transformers.AutoTokenizer.from_pretrained(folder)
     ids = loaded(TEXTS, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt").input_ids
-    planes = np.random.default_rng(0).standard_normal((2, 3, SIDE, SIDE)).astype(np.float32)
+    crops = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
+    planes = ready.backbone().preprocessing.normalised(crops)
     with torch.no_grad():
         own = model(input_ids=ids, pixel_values=torch.from_numpy(planes))
     spread = cosines(own.text_embeds.numpy()[:1], own.text_embeds.numpy()[1:2])
     assert spread < 0.99  # else the next line would hold of anything
     assert cosines(ready.parts.tower.encode(TEXTS), own.text_embeds.numpy()) == pytest.approx(1, abs=1e-5)
-    assert cosines(ready.backbone().features(planes), own.image_embeds.numpy()) == pytest.approx(1, abs=1e-5)
+    assert cosines(ready.backbone().features(crops), own.image_embeds.numpy()) == pytest.approx(1, abs=1e-5)
     synset = default_taxonomy().synset("n02391049")
     mean = ready.parts.tower.encode(["a photo of a zebra.", f"zebra, which is {synset.definition}"]).mean(axis=0)
     stored = bundle.label_vectors()[bundle.labels.position(synset.id)]
@@ -241,11 +242,12 @@ def test_a_folder_of_open_clip(own_tokenizer: bool, run: Run, small_bundle: Path
     done = run("build", "--open-clip", folder, "--model", small_bundle, "--out", out, "--prompts", "name")
     assert done[0] == 0, done[2]
     ready = load(out)
-    planes = np.random.default_rng(0).standard_normal((2, 3, SIDE, SIDE)).astype(np.float32)
+    crops = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
+    planes = ready.backbone().preprocessing.normalised(crops)
     with torch.no_grad():
         image, text = model.encode_image(torch.from_numpy(planes)), model.encode_text(tokenizer(TEXTS))
     assert cosines(ready.parts.tower.encode(TEXTS), text.numpy()) == pytest.approx(1, abs=1e-5)
-    assert cosines(ready.backbone().features(planes), image.numpy()) == pytest.approx(1, abs=1e-5)
+    assert cosines(ready.backbone().features(crops), image.numpy()) == pytest.approx(1, abs=1e-5)
     assert ready.parts.bundle.preprocessing().squash
 
 

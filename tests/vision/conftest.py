@@ -37,8 +37,14 @@ def lite0() -> EfficientNetLite:
 
 
 @pytest.fixture(scope="session")
-def planes(lite0: EfficientNetLite, photos: list[Pixels]) -> np.ndarray:
+def crops(lite0: EfficientNetLite, photos: list[Pixels]) -> np.ndarray:
     return np.stack([lite0.preprocessing.apply(photo) for photo in photos])
+
+
+@pytest.fixture(scope="session")
+def planes(lite0: EfficientNetLite, crops: np.ndarray) -> np.ndarray:
+    """What the file of the network takes."""
+    return lite0.preprocessing.normalised(crops)
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +75,8 @@ class MeanColour:
     dim = 3
     preprocessing = Preprocessing(8, 8, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
-    def features(self, planes: np.ndarray) -> np.ndarray:
-        return planes.mean((2, 3)).astype(np.float32)
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        return crops.mean((1, 2)).astype(np.float32)
 
 
 @pytest.fixture

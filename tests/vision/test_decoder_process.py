@@ -36,7 +36,7 @@ def test_it_reads_as_this_process_does(decoder: Decoder, tmp_path: Path, encode:
     for size, kind in (((300, 200), "JPEG"), ((64, 90), "PNG"), ((250, 120), "WEBP")):
         data = encode(noise(*size), kind)
         expected = SMALL.apply(read_picture(data, min_side=SMALL.decode_side))
-        assert (decoder.plane(data, SMALL) == expected).all()
+        assert (decoder.crop(data, SMALL) == expected).all()
         (tmp_path / "a").write_bytes(data)
         assert decoder.thumbnail(tmp_path / "a", 50) == thumbnail(tmp_path / "a", 50)
 
@@ -45,7 +45,7 @@ def test_it_reads_a_whole_picture_with_its_size(decoder: Decoder, encode: Encode
     for size, kind in (((300, 200), "JPEG"), ((64, 90), "PNG")):
         data = encode(noise(*size), kind)
         pixels = read_picture(data, min_side=SMALL.decode_side)
-        middle, whole, told = decoder.planes(data, SMALL)
+        middle, whole, told = decoder.parts(data, SMALL)
         assert told == size
         assert (middle == SMALL.apply(pixels)).all()
         assert (whole == SMALL.whole(pixels)).all()
@@ -61,8 +61,8 @@ def test_what_cannot_be_read_is_told_and_the_next_picture_is_read(decoder: Decod
         (encode(Image.new("L", (400, 300)), "PNG"), "400 x 300 pixels, over the limit of 0.1 megapixels"),
     ):
         with pytest.raises(PictureError, match=why):
-            decoder.plane(data, SMALL)
-        assert decoder.plane(good, SMALL).shape == (3, 16, 16)
+            decoder.crop(data, SMALL)
+        assert decoder.crop(good, SMALL).shape == (16, 16, 3)
     with pytest.raises(PictureError, match="no such file"):
         decoder.thumbnail(tmp_path / "none", 50)
     with (tmp_path / "long").open("wb") as file:
@@ -74,15 +74,15 @@ def test_what_cannot_be_read_is_told_and_the_next_picture_is_read(decoder: Decod
 
 def test_one_that_was_ended_is_started_again(decoder: Decoder, encode: Encode) -> None:
     good = encode(noise(60, 40), "PNG")
-    before = decoder.plane(good, SMALL)
+    before = decoder.crop(good, SMALL)
     process = decoder.pid
     assert process is not None
     os.kill(process, signal.SIGTERM)  # sent to all of a group when the service is to finish
-    assert (decoder.plane(good, SMALL) == before).all()
+    assert (decoder.crop(good, SMALL) == before).all()
     assert decoder.pid == process
     os.kill(process, signal.SIGKILL)
     os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
-    assert (decoder.plane(good, SMALL) == before).all()
+    assert (decoder.crop(good, SMALL) == before).all()
     assert decoder.pid != process
 
 
@@ -93,7 +93,7 @@ def test_one_that_ends_over_a_picture_says_why(
     decoder: Decoder, number: signal.Signals, why: str, monkeypatch: pytest.MonkeyPatch, encode: Encode
 ) -> None:
     good = encode(noise(60, 40), "PNG")
-    decoder.plane(good, SMALL)
+    decoder.crop(good, SMALL)
     plain = decoders._exchange
 
     def broken(process: object, *asked: object) -> object:
@@ -104,8 +104,8 @@ def test_one_that_ends_over_a_picture_says_why(
     with monkeypatch.context() as patched:
         patched.setattr(decoders, "_exchange", broken)
         with pytest.raises(PictureError, match=why):
-            decoder.plane(good, SMALL)
-    assert decoder.plane(good, SMALL).shape == (3, 16, 16)
+            decoder.crop(good, SMALL)
+    assert decoder.crop(good, SMALL).shape == (16, 16, 3)
 
 
 def test_one_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch, encode: Encode) -> None:
@@ -120,13 +120,13 @@ def test_one_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch, encode:
         patched.setattr(decoders, "_PATIENCE", 0.002)
         patched.setattr(decoders, "_exchange", stopped)
         with pytest.raises(TimeoutError):
-            made.plane(good, SMALL)
-    assert made.plane(good, SMALL).shape == (3, 16, 16)
+            made.crop(good, SMALL)
+    assert made.crop(good, SMALL).shape == (16, 16, 3)
     made.close()
 
 
 def test_its_bounds_are_the_systems(decoder: Decoder, encode: Encode) -> None:
-    decoder.plane(encode(noise(60, 40), "PNG"), SMALL)
+    decoder.crop(encode(noise(60, 40), "PNG"), SMALL)
     limits = Path(f"/proc/{decoder.pid}/limits")
     if not limits.exists():
         pytest.skip("Linux alone tells the limits of another process")
@@ -137,7 +137,7 @@ def test_its_bounds_are_the_systems(decoder: Decoder, encode: Encode) -> None:
 
 def test_it_ends_with_its_caller(encode: Encode) -> None:
     made = Decoder(LIMITS, 60)
-    made.plane(encode(noise(60, 40), "PNG"), SMALL)
+    made.crop(encode(noise(60, 40), "PNG"), SMALL)
     process = made._process
     assert process is not None
     made.close()
@@ -153,6 +153,6 @@ def test_time_and_memory_are_bounded(encode: Encode) -> None:
     many = data[:-2] + last * 200 + data[-2:]
     made = Decoder(PictureLimits(600_000_000, 600_000_000, 20_000_000), 1)
     with pytest.raises((PictureError, TimeoutError)):
-        made.plane(many, SMALL)
-    assert made.plane(encode(noise(60, 40), "PNG"), SMALL).shape == (3, 16, 16)
+        made.crop(many, SMALL)
+    assert made.crop(encode(noise(60, 40), "PNG"), SMALL).shape == (16, 16, 3)
     made.close()

@@ -27,18 +27,18 @@ def onnxruntime_features(data: bytes, planes: np.ndarray) -> np.ndarray:
 
 
 def test_float32_export_gives_the_features_of_torch(
-    lite0_onnx: bytes, lite0_backbone: OpenVinoBackbone, planes: np.ndarray, expected: np.ndarray
+    lite0_onnx: bytes, lite0_backbone: OpenVinoBackbone, crops: np.ndarray, planes: np.ndarray, expected: np.ndarray
 ) -> None:
     # Sums of float32 in another order, and BatchNorm folded: 1e-5 was measured for features up to 6.
     assert np.abs(onnxruntime_features(lite0_onnx, planes) - expected).max() < 1e-4
-    assert np.abs(lite0_backbone.features(planes) - expected).max() < 1e-4
+    assert np.abs(lite0_backbone.features(crops) - expected).max() < 1e-4
 
 
 def test_half_precision_only_rounds_the_weights(
-    lite0: EfficientNetLite, lite0_onnx: bytes, half: bytes, planes: np.ndarray, expected: np.ndarray
+    lite0: EfficientNetLite, lite0_onnx: bytes, half: bytes, crops: np.ndarray, planes: np.ndarray, expected: np.ndarray
 ) -> None:
     assert len(half) < 0.52 * len(lite0_onnx)
-    got = OpenVinoBackbone(half, lite0.preprocessing).features(planes)
+    got = OpenVinoBackbone(half, lite0.preprocessing).features(crops)
     # Both engines compute in float32 on the same rounded weights: they agree as closely as without rounding.
     assert np.abs(onnxruntime_features(half, planes) - got).max() < 1e-4
     # A float16 weight is off by up to 2^-11 of itself; over some fifty layers 0.2 to 0.5 % were measured.

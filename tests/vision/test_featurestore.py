@@ -23,9 +23,9 @@ class MeanColour:
         self.preprocessing = Preprocessing(resize, 4, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         self.shown = 0
 
-    def features(self, planes: np.ndarray) -> np.ndarray:
-        self.shown += len(planes)
-        return planes.mean((2, 3)).astype(np.float32)
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        self.shown += len(crops)
+        return crops.mean((1, 2)).astype(np.float32)
 
 
 def photos(root: Path, count: int) -> Samples:
@@ -147,9 +147,9 @@ from test_featurestore import MeanColour
 from devise.vision.featurestore import feature_store
 from devise.vision.samples import find_samples
 class Slow(MeanColour):
-    def features(self, planes):
+    def features(self, crops):
         time.sleep(0.002)
-        return super().features(planes)
+        return super().features(crops)
 feature_store(Path(sys.argv[1]), find_samples([Path(sys.argv[1]) / "photos"]), Slow(), b"w")
 """
 

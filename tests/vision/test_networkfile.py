@@ -46,20 +46,25 @@ def with_weight(tensor: Any) -> Any:
     )
 
 
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
+
+
 def test_a_network_of_known_operators_runs():
-    planes = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
-    got = OpenVinoBackbone(with_weight(weight()).SerializeToString(), STEPS).features(planes)
-    np.testing.assert_allclose(got, np.repeat(planes.mean(axis=(1, 2, 3))[:, None] * 1.5, 3, axis=1), rtol=1e-6)
+    crops = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 3)
+    got = OpenVinoBackbone(with_weight(weight()).SerializeToString(), STEPS).features(crops)
+    means = (crops.mean(axis=(1, 2, 3)) - 127) / 128
+    np.testing.assert_allclose(got, np.repeat(means[:, None] * 1.5, 3, axis=1), rtol=1e-6)
 
 
 def test_a_network_for_one_picture_only_stays_at_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("devise.vision.backbone._PAIRS_PAY", 2)
     shape = onnx.numpy_helper.from_array(np.array([1, 48]), "shape")
     flat = network(helper.make_node("Reshape", ["pixels", "shape"], ["features"]), tensors=(shape,), made=(1, 48))
-    planes = np.random.default_rng(0).random((5, 3, 4, 4), dtype=np.float32)
+    crops = noise(5)
     backbone = OpenVinoBackbone(flat.SerializeToString(), STEPS)
     for _ in range(2):
-        np.testing.assert_array_equal(backbone.features(planes), planes.reshape(5, 48))
+        np.testing.assert_array_equal(backbone.features(crops), STEPS.normalised(crops).reshape(5, 48))
     assert list(backbone._compiled) == [1]
 
 
@@ -71,11 +76,12 @@ def test_a_network_that_mixes_the_pictures_of_a_batch_runs_one_by_one(monkeypatc
         helper.make_node("GlobalAveragePool", ["centred"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["features"], axis=1),
     )
-    planes = np.random.default_rng(0).random((4, 3, 4, 4), dtype=np.float32)
+    crops = noise(4)
+    planes = STEPS.normalised(crops)
     backbone = OpenVinoBackbone(mixing.SerializeToString(), STEPS)
     wanted = planes.mean(axis=(2, 3)) - planes.mean(axis=(1, 2, 3))[:, None]
     for _ in range(2):
-        np.testing.assert_allclose(backbone.features(planes), wanted, atol=1e-5)
+        np.testing.assert_allclose(backbone.features(crops), wanted, atol=1e-5)
     assert list(backbone._compiled) == [1]
 
 
@@ -221,7 +227,7 @@ def test_a_shape_that_depends_on_the_picture_is_refused():
 def test_features_that_are_not_finite_are_told():
     model = with_weight(onnx.numpy_helper.from_array(np.full((3, 3, 1, 1), np.inf, np.float32), "weight"))
     with pytest.raises(BundleError, match="features that are not finite"):
-        OpenVinoBackbone(model.SerializeToString(), STEPS).features(np.ones((1, 3, 4, 4), np.float32))
+        OpenVinoBackbone(model.SerializeToString(), STEPS).features(np.zeros((1, 4, 4, 3), np.uint8))
 
 
 def test_our_own_networks_use_listed_operators(lite0_onnx: bytes):

@@ -96,9 +96,9 @@ def test_workers_take_several_pictures_at_a_time_and_few_at_the_end(mean_colour:
         preprocessing: Preprocessing = mean_colour.preprocessing
         dim = 3
 
-        def features(self, planes: np.ndarray) -> np.ndarray:
-            sizes.append(len(planes))
-            return planes.mean((2, 3)).astype(np.float32)
+        def features(self, crops: np.ndarray) -> np.ndarray:
+            sizes.append(len(crops))
+            return crops.mean((1, 2)).astype(np.float32)
 
     levels = [number % 250 for number in range(100)]
     results = list(extract([flat(level) for level in levels], Counting(), workers=1))
@@ -110,9 +110,9 @@ def test_workers_take_several_pictures_at_a_time_and_few_at_the_end(mean_colour:
     both = threading.Barrier(2)
 
     class Together(Counting):
-        def features(self, planes: np.ndarray) -> np.ndarray:
+        def features(self, crops: np.ndarray) -> np.ndarray:
             both.wait(timeout=60)
-            return super().features(planes)
+            return super().features(crops)
 
     assert len(list(extract([flat(0)] * 2, Together(), workers=2))) == 2  # each takes one, none takes both
     assert sizes == [1, 1]
@@ -123,10 +123,10 @@ def test_too_little_memory_for_the_network_is_the_problem_of_its_block(mean_colo
         preprocessing: Preprocessing = mean_colour.preprocessing
         dim = 3
 
-        def features(self, planes: np.ndarray) -> np.ndarray:
-            if (planes == 77).any():
+        def features(self, crops: np.ndarray) -> np.ndarray:
+            if (crops == 77).any():
                 raise MemoryError
-            return planes.mean((2, 3)).astype(np.float32)
+            return crops.mean((1, 2)).astype(np.float32)
 
     results = list(extract([flat(77), b"", *[flat(5)] * 60], Short(), workers=1))
     assert results[0].problem == "too large for the memory: make it smaller"
@@ -149,7 +149,7 @@ def test_a_bug_in_the_backbone_is_raised(mean_colour: Any) -> None:
         preprocessing: Preprocessing = mean_colour.preprocessing
         dim = 3
 
-        def features(self, planes: np.ndarray) -> np.ndarray:
+        def features(self, crops: np.ndarray) -> np.ndarray:
             raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
@@ -164,11 +164,11 @@ def test_leaving_early_reads_no_further(mean_colour: Any) -> None:
         preprocessing: Preprocessing = mean_colour.preprocessing
         dim = 3
 
-        def features(self, planes: np.ndarray) -> np.ndarray:
+        def features(self, crops: np.ndarray) -> np.ndarray:
             nonlocal read
             with lock:
                 read += 1
-            return planes.mean((2, 3)).astype(np.float32)
+            return crops.mean((1, 2)).astype(np.float32)
 
     for _ in extract((flat(0) for _ in range(1000)), Counting(), workers=2):
         break
@@ -184,9 +184,9 @@ from devise.vision.preprocessing import Preprocessing
 
 class Slow:
     preprocessing, dim = Preprocessing(8, 8, "bicubic", (0.0,) * 3, (1.0,) * 3), 3
-    def features(self, planes):
+    def features(self, crops):
         time.sleep(0.2)
-        return np.zeros((len(planes), 3), np.float32)
+        return np.zeros((len(crops), 3), np.float32)
 
 for result in extract((np.zeros((9, 9, 3), np.uint8) for _ in itertools.count()), Slow(), workers=2):
     print("one", flush=True)

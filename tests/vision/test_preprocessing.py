@@ -26,8 +26,12 @@ def test_same_pixels_as_pillow(photos: list[Pixels]) -> None:
         scale = 297 / min(image.size)
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
         left, top = (image.width - 260) // 2, (image.height - 260) // 2
-        expected = (np.asarray(image.crop((left, top, left + 260, top + 260)), np.float32) - 127) / 128
-        np.testing.assert_array_equal(LITE2.apply(photo), expected.transpose(2, 0, 1))
+        expected = np.asarray(image.crop((left, top, left + 260, top + 260)))
+        crop = LITE2.apply(photo)
+        assert crop.dtype == np.uint8
+        np.testing.assert_array_equal(crop, expected)
+        planes = (expected.astype(np.float32) - 127) / 128
+        np.testing.assert_array_equal(LITE2.normalised(crop[None])[0], planes.transpose(2, 0, 1))
 
 
 def cubic(x: np.ndarray) -> np.ndarray:
@@ -60,33 +64,49 @@ def test_crop_geometry_against_a_slow_oracle(width: int, height: int, resize: in
     down, across = resampling(height, high), resampling(width, wide)
     top, left = (high - crop) // 2, (wide - crop) // 2
     expected = np.einsum(
-        "yh,hwc,xw->cyx",
+        "yh,hwc,xw->yxc",
         down[top : top + crop],
         pixels.astype(float),
         across[left : left + crop],
         optimize=True,
     )
     got = replace(PLAIN, resize=resize, crop=crop).apply(pixels)
-    assert got.shape == (3, crop, crop)
+    assert got.shape == (crop, crop, 3)
     # Pillow rounds to whole levels after each pass; the second may widen the half level of the first by 1.6.
     assert np.abs(got - expected).max() <= 1.5
 
 
 def test_channels_keep_their_own_mean_and_std() -> None:
     settings = Preprocessing(4, 4, "bicubic", (10.0, 20.0, 30.0), (1.0, 2.0, 4.0))
-    plane = settings.apply(np.full((4, 4, 3), (110, 120, 130), np.uint8))
-    assert plane[:, 0, 0].tolist() == [100.0, 50.0, 25.0]
+    crop = settings.apply(np.full((4, 4, 3), (110, 120, 130), np.uint8))
+    assert settings.normalised(crop[None])[0, :, 0, 0].tolist() == [100.0, 50.0, 25.0]
+
+
+def test_normalised_by_hand() -> None:
+    """Two pictures, one pixel high and two wide; every number is exact in float32."""
+    how = Preprocessing(4, 4, "bicubic", (10.0, 20.0, 30.5), (2.0, 4.0, 0.5))
+    crops = np.array([[[[10, 20, 30], [0, 0, 0]]], [[[255, 255, 255], [11, 22, 33]]]], np.uint8)
+    before = crops.copy()
+    made = how.normalised(crops)
+    assert made.tolist() == [
+        [[[0.0, -5.0]], [[0.0, -5.0]], [[-1.0, -61.0]]],
+        [[[122.5, 0.5]], [[58.75, 0.5]], [[449.0, 5.0]]],
+    ]
+    assert made.dtype == np.float32
+    assert made.flags.c_contiguous
+    assert (crops == before).all()
+    assert how.normalised(crops[:0]).shape == (0, 3, 1, 2)
 
 
 def test_a_thin_strip_costs_no_more_than_a_photo() -> None:
     strip = np.zeros((1, 60_000, 3), np.uint8)
     strip[:, 30_000:] = 255
-    plane = LITE2.apply(strip)  # resized whole it would be 297 x 17,820,000
-    assert plane.shape == (3, 260, 260)
+    crop = LITE2.apply(strip)  # resized whole it would be 297 x 17,820,000
+    assert crop.shape == (260, 260, 3)
     columns = (np.arange(260) - 129.5) / 297  # in source pixels from the step
     weights = [cubic(columns - neighbour) for neighbour in (-1.5, -0.5, 0.5, 1.5)]
     expected = (255 * (weights[2] + weights[3]) / sum(weights)).clip(0, 255)
-    assert np.abs(plane * 128 + 127 - expected).max() <= 1.5
+    assert np.abs(crop - expected[:, None]).max() <= 1.5
 
 
 def test_dict_round_trip_through_json() -> None:

@@ -61,7 +61,7 @@ def constant_planes(*values: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def lite0_bounds(lite0: EfficientNetLite, lite0_onnx: bytes, planes: np.ndarray) -> Bounds:
-    return measure_bounds(lite0_onnx, lite0.preprocessing, planes[: len(planes) // 2])
+    return measure_bounds(lite0_onnx, lite0.preprocessing, planes[: len(planes) // 2, None])
 
 
 def test_rounding_by_hand() -> None:
@@ -258,13 +258,13 @@ def test_features_agree(
     lite0_onnx: bytes,
     lite0_bounds: Bounds,
     lite0_backbone: OpenVinoBackbone,
-    planes: np.ndarray,
+    crops: np.ndarray,
 ) -> None:
     """On photos that were not measured; without the shifts the features are farther off."""
-    exact = lite0_backbone.features(planes)[len(planes) // 2 :]
+    exact = lite0_backbone.features(crops)[len(crops) // 2 :]
 
     def off(bounds: Bounds) -> float:
-        fast = OpenVinoBackbone(lite0_onnx, lite0.preprocessing, bounds=bounds).features(planes)[len(planes) // 2 :]
+        fast = OpenVinoBackbone(lite0_onnx, lite0.preprocessing, bounds=bounds).features(crops)[len(crops) // 2 :]
         return float(np.linalg.norm(fast - exact) / np.linalg.norm(exact))
 
     unshifted = Bounds(
@@ -280,7 +280,7 @@ def test_features_agree(
 def test_the_same_photos_give_the_same_bounds(
     lite0: EfficientNetLite, lite0_onnx: bytes, lite0_bounds: Bounds, planes: np.ndarray
 ) -> None:
-    again = measure_bounds(lite0_onnx, lite0.preprocessing, iter(planes[: len(planes) // 2]))
+    again = measure_bounds(lite0_onnx, lite0.preprocessing, iter(planes[: len(planes) // 2, None]))
     assert again.network == lite0_bounds.network == network_of(lite0_onnx)
     assert again.of == lite0_bounds.of
     assert all((again.shifts[name] == shift).all() for name, shift in lite0_bounds.shifts.items())

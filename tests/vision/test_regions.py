@@ -25,10 +25,10 @@ def test_the_mean_of_the_map_is_what_the_network_makes_of_the_picture(
     maps: FeatureMaps, lite0_backbone: OpenVinoBackbone, photos: list[Pixels]
 ):
     for photo in photos[:2]:
-        plane = maps.preprocessing.apply(photo)
-        cells = maps.feature_map(plane)
+        crop = maps.preprocessing.apply(photo)
+        cells = maps.feature_map(crop)
         assert cells.shape == (1280, 7, 7)
-        assert np.abs(cells.mean(axis=(1, 2)) - lite0_backbone.features(plane[None])[0]).max() < 1e-4
+        assert np.abs(cells.mean(axis=(1, 2)) - lite0_backbone.features(crop[None])[0]).max() < 1e-4
 
 
 def test_a_window_is_half_the_mean_of_its_cells(maps: FeatureMaps, photos: list[Pixels]):
@@ -70,11 +70,11 @@ def test_a_square_of_nine_cells_has_nine_windows_of_five():
 @given(st.integers(1, 900), st.integers(1, 900))
 def test_the_whole_picture_keeps_the_sides_that_the_paddings_were_made_for(width: int, height: int):
     made = LITE2.whole(np.zeros((height, width, 3), np.uint8)).shape
-    assert made[0] == 3
-    assert min(made[1:]) == 260
-    assert all((side - 260) % 32 == 0 and side <= LONGEST * 260 + 16 for side in made[1:])
+    assert made[2] == 3
+    assert min(made[:2]) == 260
+    assert all((side - 260) % 32 == 0 and side <= LONGEST * 260 + 16 for side in made[:2])
     if max(width, height) <= LONGEST * min(width, height):
-        assert 0.94 < (made[2] / made[1]) / (width / height) < 1.07
+        assert 0.94 < (made[1] / made[0]) / (width / height) < 1.07
 
 
 def test_a_network_that_ends_in_no_mean_of_a_map_is_refused():

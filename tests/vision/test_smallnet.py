@@ -31,13 +31,14 @@ def test_export_and_back_give_the_same_features():
     from devise.vision.backbone import OpenVinoBackbone
 
     network = trained(smallnet.SmallNet(5, SIZE))
-    planes = torch.randn(3, 3, 20, 20, generator=torch.Generator().manual_seed(1))
+    crops = np.random.default_rng(1).integers(0, 256, (3, 20, 20, 3), np.uint8)
+    planes = torch.from_numpy(network.preprocessing.normalised(crops))
     with torch.no_grad():
         wanted = network.forward_features(planes).numpy()
     onnx_file = export.onnx_bytes(network, half=False)
     engine = OpenVinoBackbone(onnx_file, network.preprocessing)
     assert engine.dim == 16
-    assert np.allclose(engine.features(planes.numpy()), wanted, atol=1e-4)
+    assert np.allclose(engine.features(crops), wanted, atol=1e-4)
     again = restore.restored_network(onnx_file, network.architecture, 7, 16).eval()
     assert again.classifier.out_features == 7
     with torch.no_grad():

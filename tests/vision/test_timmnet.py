@@ -79,12 +79,13 @@ def test_the_onnx_file_makes_the_same_features(fake_timm: dict[str, Any]):
     network = TimmNet("tiny", 4, pretrained=False)
     with torch.no_grad():
         network(torch.randn(8, 3, 16, 16))  # normalisations learn a mean
-    planes = np.random.default_rng(0).standard_normal((3, 3, 16, 16)).astype(np.float32)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    planes = network.preprocessing.normalised(crops)
     backbone = OpenVinoBackbone(traced_onnx(network), network.preprocessing, threads=1)
     with torch.no_grad():
         wanted = network.eval().forward_features(torch.from_numpy(planes)).numpy()
     assert np.abs(wanted).max() > 0.1
-    np.testing.assert_allclose(backbone.features(planes), wanted, atol=1e-5)  # float32, in another order
+    np.testing.assert_allclose(backbone.features(crops), wanted, atol=1e-5)  # float32, in another order
 
 
 def test_what_is_wrong_is_told(fake_timm: dict[str, Any], monkeypatch: pytest.MonkeyPatch):

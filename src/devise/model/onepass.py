@@ -45,7 +45,7 @@ def _run(bundle: Path) -> None:
     parts = ModelParts.open(bundle)
     backbone = parts.backbone()
     crop = backbone.preprocessing.crop
-    backbone.features(np.zeros((1, 3, crop, crop), np.float32))
+    backbone.features(np.zeros((1, crop, crop, 3), np.uint8))
     if parts.has_tower and parts.tower.encode(["a photo"]).shape[1] != parts.bundle.manifest.label_space.dim:
         raise BundleError(f"{bundle}: its text tower makes vectors of another length: get or build the bundle again")
 

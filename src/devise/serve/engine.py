@@ -192,13 +192,13 @@ class Engine:
     def _extracted(self, picture: bytes, regions: bool) -> Extracted:
         if not regions:
             with self._reader() as reader:
-                plane = reader.plane(picture, self._backbone.preprocessing)
-            return Extracted(b"", self._backbone.features(plane[None])[0], None)
+                crop = reader.crop(picture, self._backbone.preprocessing)
+            return Extracted(b"", self._backbone.features(crop[None])[0], None)
         assert self._maps is not None, "an engine of a model"
         with self._reader() as reader:
-            plane, whole, size = reader.planes(picture, self._backbone.preprocessing)
+            crop, whole, size = reader.parts(picture, self._backbone.preprocessing)
         windows, why = self._maps().windows_of(whole, size)
-        return Extracted(b"", self._backbone.features(plane[None])[0], None, why, windows=windows)
+        return Extracted(b"", self._backbone.features(crop[None])[0], None, why, windows=windows)
 
     def _score(self) -> None:
         while (job := self._ready.get()) is not None:

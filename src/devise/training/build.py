@@ -124,8 +124,9 @@ def build(source: Source, inputs: BuildInputs, out: Path, *, say: Say = print, o
 def checked(source: Source, backbone: OpenVinoBackbone, rows: _Rows, folders: Sequence[Path], say: Say) -> Checked:
     """Compare logits with the source's own on noise, and on photos if there are some; TrainingError if they differ."""
     crop = backbone.preprocessing.crop
-    noise = np.random.default_rng(0).standard_normal((_NOISE, 3, crop, crop)).astype(np.float32)
-    difference = _apart(source.network.classifier.logits(backbone.features(noise)), source.logits(noise))
+    noise = np.random.default_rng(0).integers(0, 256, (_NOISE, crop, crop, 3), np.uint8)
+    own = source.logits(backbone.preprocessing.normalised(noise))
+    difference = _apart(source.network.classifier.logits(backbone.features(noise)), own)
     if not folders:
         _require_equal(difference, source)
         return Checked(_NOISE, difference)
@@ -140,9 +141,9 @@ def checked(source: Source, backbone: OpenVinoBackbone, rows: _Rows, folders: Se
         except PictureError as error:
             say(f"left out {samples.place(row)}: {error}")
             continue
-        plane = backbone.preprocessing.apply(pixels)[None]
-        logits = source.network.classifier.logits(backbone.features(plane))
-        difference = max(difference, _apart(logits, source.logits(plane)))
+        photo = backbone.preprocessing.apply(pixels)[None]
+        logits = source.network.classifier.logits(backbone.features(photo))
+        difference = max(difference, _apart(logits, source.logits(backbone.preprocessing.normalised(photo))))
         truth = samples.class_names[int(samples.truth[row])]
         right += int(logits[0, rows.kept].argmax()) == places[truth]
         read += 1

@@ -12,7 +12,7 @@ from devise.bundle.writer import PartContent, write_bundle
 from devise.errors import PictureError, UsageError
 from devise.vision.decoding import read_picture
 from devise.vision.folders import find_pictures
-from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.preprocessing import Planes, Preprocessing
 from devise.vision.quantised import measure_bounds
 
 __all__ = ["FastConfig", "FastPart", "add_fast", "make_fast"]
@@ -55,10 +55,11 @@ def make_fast(
     chosen = list(dict.fromkeys(chosen))
     digest, problems = hashlib.sha256(), list[str]()
 
-    def planes() -> Iterator[Plane]:
+    def planes() -> Iterator[Planes]:
         for done, path in enumerate(chosen, 1):
             try:
-                yield preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))
+                crop = preprocessing.apply(read_picture(path, min_side=preprocessing.decode_side))
+                yield preprocessing.normalised(crop[None])
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
             except PictureError as error:
                 problems.append(f"{path}: {error}")

@@ -205,7 +205,7 @@ class PhotoArrays:
                 self.broken[row] = f"{self.samples.names[row]}: {error}"
                 self._on_problem(self.broken[row])
             return False
-        square[:] = self._whole.apply(pixels).transpose(1, 2, 0)
+        square[:] = self._whole.apply(pixels)
         return True
 
     def _check(self) -> None:

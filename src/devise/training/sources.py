@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from devise.arrays import Float32, Logits
+from devise.arrays import Logits
 from devise.bundle.bundle import Bundle, file_sha256, open_bundle
 from devise.bundle.manifest import Provenance
 from devise.bundle.parts import BACKBONE
@@ -22,6 +22,7 @@ from devise.training.classes import id_or_name, imagenet_ids, names_of_json
 from devise.training.output import Network
 from devise.vision.cutting import cut_network, halved, load_onnx, network_side, runner
 from devise.vision.foreign import Settings, of_processor, of_timm, settled_preprocessing
+from devise.vision.preprocessing import Planes
 
 if TYPE_CHECKING:
     import onnx
@@ -36,7 +37,6 @@ EXACT = 1e-4
 """float32, summed in another order, differs by about 1e-6."""
 _HALVED = 0.05  # the same, of weights in float16
 
-Planes = Float32[np.ndarray, "images 3 crop crop"]
 OwnLogits = Callable[[Planes], Logits]
 
 

@@ -202,8 +202,9 @@ def _checked(towers: Towers, folders: Sequence[Path], taxonomy: Taxonomy, say: S
         )
     text = _apart(towers.tower.encode(_PROBES), _own_text(pair))
     crop = towers.preprocessing.crop
-    noise = np.random.default_rng(0).standard_normal((_NOISE, 3, crop, crop)).astype(np.float32)
-    image = _apart(unit_rows(backbone.features(noise)), _by_library(pair.image, noise))
+    noise = np.random.default_rng(0).integers(0, 256, (_NOISE, crop, crop, 3), np.uint8)
+    own = _by_library(pair.image, towers.preprocessing.normalised(noise))
+    image = _apart(unit_rows(backbone.features(noise)), own)
     found = TowersChecked(_NOISE, image, text)
     if folders:
         found = _on_photos(towers, backbone, folders, taxonomy, found, say)
@@ -236,9 +237,10 @@ def _on_photos(
         except PictureError as error:
             say(f"left out {samples.place(row)}: {error}")
             continue
-        plane = towers.preprocessing.apply(pixels)[None]
-        ours = unit_rows(backbone.features(plane))
-        image = max(image, _apart(ours, _by_library(towers.pair.image, plane)))
+        crop = towers.preprocessing.apply(pixels)[None]
+        ours = unit_rows(backbone.features(crop))
+        own = _by_library(towers.pair.image, towers.preprocessing.normalised(crop))
+        image = max(image, _apart(ours, own))
         right += int((labels @ ours[0]).argmax()) == int(samples.truth[row])
         read += 1
     if not read:

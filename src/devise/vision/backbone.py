@@ -15,7 +15,7 @@ from devise.errors import BundleError, UsageError
 from devise.files import read_file, reason_of
 from devise.vision.bounds import Bounds
 from devise.vision.networkfile import check_file, check_graph
-from devise.vision.preprocessing import Planes, Preprocessing
+from devise.vision.preprocessing import Crops, Preprocessing
 from devise.vision.quantised import executed_types, quantise, require_int8, sums_are_narrow
 from devise.vision.runtime import (
     CUDA_PROVIDER,
@@ -27,7 +27,7 @@ from devise.vision.runtime import (
     openvino_settings,
 )
 
-__all__ = ["Backbone", "JoinedBackbones", "OnnxRuntimeBackbone", "OpenVinoBackbone", "Planes", "read_network"]
+__all__ = ["Backbone", "JoinedBackbones", "OnnxRuntimeBackbone", "OpenVinoBackbone", "read_network", "taking_pictures"]
 
 _PAIRS_PAY = 2000  # pictures that came together: compiling takes 0.4 core s and 100 MB, and saves 0.5 ms per picture
 _CLOSE = 1e-3  # of the largest feature: rounding in another order
@@ -45,8 +45,8 @@ class Backbone(Protocol):
     def dim(self) -> int:
         """Return the number of features per picture."""
 
-    def features(self, planes: Planes) -> Features:
-        """Return one row per picture, in a new array. Thread-safe."""
+    def features(self, crops: Crops) -> Features:
+        """Return one row per picture, in a new array. Thread-safe. UsageError for anything but bytes."""
 
 
 class OpenVinoBackbone:
@@ -83,7 +83,7 @@ class OpenVinoBackbone:
         sides = list(network.input(0).partial_shape)[1:]
         settings = openvino_settings(place, streams, threads)
         try:
-            single = core.compile_model(_channels_last(network), place.device.upper(), settings)
+            single = core.compile_model(taking_pictures(network, preprocessing), place.device.upper(), settings)
         except RuntimeError as error:
             if place.device != "cpu":
                 raise BundleError(
@@ -100,22 +100,22 @@ class OpenVinoBackbone:
         self._compile_pairs: Callable[[], Any] | None = None
         if place == ON_CPU:
             self._compile_pairs = lambda: core.compile_model(
-                _channels_last(read_network(core, onnx, bounds, 2)), "CPU", settings
+                taking_pictures(read_network(core, onnx, bounds, 2), preprocessing), "CPU", settings
             )
 
     def executed_types(self) -> Counter[str]:
         """Count convolutions by number type, such as "f32" or "i8"."""
         return executed_types(self._compiled[1])
 
-    def features(self, planes: Planes) -> Features:
+    def features(self, crops: Crops) -> Features:
         """Return one row per picture, in a new array. Thread-safe."""
-        features = np.empty((len(planes), self.dim), np.float32)
+        features = np.empty((len(_bytes(crops)), self.dim), np.float32)
         start = 0
-        while start < len(planes):
-            count = 2 if len(planes) - start > 1 and self._pairs_are_compiled() else 1
+        while start < len(crops):
+            count = 2 if len(crops) - start > 1 and self._pairs_are_compiled() else 1
             rows = slice(start, start + count)
             request = self._request(count)
-            infer(request, planes[rows].transpose(0, 2, 3, 1))
+            infer(request, crops[rows])
             features[rows] = request.get_output_tensor(0).data
             start += count
         return _finite(features)
@@ -146,7 +146,7 @@ class OpenVinoBackbone:
 
     def _agree(self, pairs: Any) -> bool:
         """Return whether two pictures at once get the features of each: a network may mix those of a batch."""
-        noise = np.random.default_rng(0).standard_normal(list(pairs.input(0).shape), np.float32)
+        noise = np.random.default_rng(0).integers(0, 256, list(pairs.input(0).shape), np.uint8)
         both, single = pairs.create_infer_request(), self._request(1)
         infer(both, noise)
         together = both.get_output_tensor(0).data
@@ -190,11 +190,11 @@ class OnnxRuntimeBackbone:
         self.preprocessing = preprocessing
         self._input = self._session.get_inputs()[0].name
 
-    def features(self, planes: Planes) -> Features:
+    def features(self, crops: Crops) -> Features:
         """Return one row per picture, in a new array. Thread-safe."""
-        features = np.empty((len(planes), self.dim), np.float32)
-        for row, plane in zip(features, planes, strict=True):
-            row[:] = self._session.run(None, {self._input: np.ascontiguousarray(plane[None])})[0][0]
+        features = np.empty((len(_bytes(crops)), self.dim), np.float32)
+        for row, crop in zip(features, crops, strict=True):
+            row[:] = self._session.run(None, {self._input: self.preprocessing.normalised(crop[None])})[0][0]
         return _finite(features)
 
 
@@ -231,11 +231,16 @@ def read_network(core: Any, onnx: Path | bytes, bounds: Bounds | None, pictures:
     return network
 
 
-def _channels_last(network: Any) -> Any:
-    """Let a network take pictures with their channels last, as it has them inside: 3 % less time."""
+def taking_pictures(network: Any, preprocessing: Preprocessing) -> Any:
+    """Let a network take bytes with their channels last, and normalise them itself.
+
+    Its input is then a quarter as large, and OpenVINO has channels last inside.
+    """
     openvino = import_openvino()
     prepared = openvino.preprocess.PrePostProcessor(network)
-    prepared.input().tensor().set_layout(openvino.Layout("NHWC"))
+    prepared.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps = prepared.input().preprocess().convert_element_type(openvino.Type.f32)
+    steps.mean(list(preprocessing.mean)).scale(list(preprocessing.std))
     prepared.input().model().set_layout(openvino.Layout("NCHW"))
     return prepared.build()
 
@@ -257,6 +262,12 @@ def _unreadable(error: Exception) -> BundleError:
 
 def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]
+
+
+def _bytes(crops: Crops) -> Crops:
+    if crops.dtype != np.uint8:
+        raise UsageError(f"a backbone takes pictures as bytes, got {crops.dtype}: give what Preprocessing.apply makes")
+    return crops
 
 
 def _finite(features: Features) -> Features:

@@ -25,7 +25,7 @@ import numpy as np
 from devise.errors import PictureError
 from devise.vision.decoding import read_picture, thumbnail
 from devise.vision.limits import PictureLimits
-from devise.vision.preprocessing import Plane, Planes, Preprocessing, WholePlane
+from devise.vision.preprocessing import Crop, Crops, Preprocessing, Whole
 from devise.vision.videos import read_frames
 
 __all__ = ["VIDEO_SECONDS", "Decoder", "main"]
@@ -36,7 +36,7 @@ VIDEO_SECONDS = 60
 _SLACK = 128_000_000  # bytes on top of the picture: its output, the library's tables
 _PATIENCE = 3  # seconds of the clock for one of the processor: others use it too
 _HEAD = struct.Struct(">BQ")  # whether it went well, and the bytes that follow
-_SIDES = struct.Struct(">4I")  # width and height of the plane, then those of the picture
+_SIDES = struct.Struct(">4I")  # width and height of the resized picture, then those of the picture
 _READY = b"ready"
 _MALLOC = {  # large blocks go back to the system when they are freed
     "MALLOC_ARENA_MAX": "2",
@@ -45,7 +45,7 @@ _MALLOC = {  # large blocks go back to the system when they are freed
 }
 
 
-Parts: TypeAlias = tuple[Plane, WholePlane, tuple[int, int]]
+Parts: TypeAlias = tuple[Crop, Whole, tuple[int, int]]
 
 
 class Decoder:
@@ -100,34 +100,31 @@ class Decoder:
         """Return the id of the process, if it runs."""
         return self._process.pid if self._process else None
 
-    def plane(self, data: bytes, preprocessing: Preprocessing) -> Plane:
-        """Return the network's input for a picture file; PictureError, or TimeoutError on a busy machine."""
+    def crop(self, data: bytes, preprocessing: Preprocessing) -> Crop:
+        """Return the backbone's input for a picture file; PictureError, or TimeoutError on a busy machine."""
         answer = self._ask({"preprocessing": preprocessing.to_dict(), "size": len(data)}, data)
         side = preprocessing.crop
-        plane: Plane = np.frombuffer(answer, np.float32).reshape(side, side, 3).transpose(2, 0, 1)
-        return plane
+        return np.frombuffer(answer, np.uint8).reshape(side, side, 3)
 
-    def planes(self, data: bytes, preprocessing: Preprocessing) -> Parts:
-        """Return the input for the middle of a picture, that for the whole, and its width and height in pixels."""
+    def parts(self, data: bytes, preprocessing: Preprocessing) -> Parts:
+        """Return the middle of a picture, the whole to look at part by part, and its width and height in pixels."""
         asked = {"preprocessing": preprocessing.to_dict(), "whole": True, "size": len(data)}
         answer = self._ask(asked, data)
         wide, high, width, height = _SIDES.unpack_from(answer)
         side = preprocessing.crop
-        values = np.frombuffer(answer, np.float32, offset=_SIDES.size)
+        values = np.frombuffer(answer, np.uint8, offset=_SIDES.size)
         middle, whole = values[: 3 * side * side], values[3 * side * side :]
-        plane, parts = middle.reshape(side, side, 3).transpose(2, 0, 1), whole.reshape(high, wide, 3).transpose(2, 0, 1)
-        return plane, parts, (width, height)
+        return middle.reshape(side, side, 3), whole.reshape(high, wide, 3), (width, height)
 
     def thumbnail(self, path: Path, side: int) -> bytes:
-        """Return a photo as a small JPEG; see `devise.vision.decoding`. The errors of `plane`."""
+        """Return a photo as a small JPEG; see `devise.vision.decoding`. The errors of `crop`."""
         return self._ask({"path": os.fspath(path), "side": side, "size": 0})
 
-    def frames(self, path: Path, count: int, preprocessing: Preprocessing) -> Planes:
-        """Return the network's input for so many frames of a video; the errors of `plane`, and see `read_frames`."""
+    def frames(self, path: Path, count: int, preprocessing: Preprocessing) -> Crops:
+        """Return the backbone's input for so many frames of a video; the errors of `crop`, and see `read_frames`."""
         asked = {"path": os.fspath(path), "frames": count, "preprocessing": preprocessing.to_dict(), "size": 0}
         side = preprocessing.crop
-        planes: Planes = np.frombuffer(self._ask(asked), np.float32).reshape(count, side, side, 3).transpose(0, 3, 1, 2)
-        return planes
+        return np.frombuffer(self._ask(asked), np.uint8).reshape(count, side, side, 3)
 
     def close(self) -> None:
         """End the process."""
@@ -244,21 +241,16 @@ def _answer(request: Mapping[str, Any], data: bytes, limits: PictureLimits) -> b
         frames = read_frames(
             Path(request["path"]), request["frames"], min_side=preprocessing.decode_side, limits=limits
         )
-        return b"".join(_bytes_of(preprocessing.apply(frame)) for frame in frames)
+        return b"".join(preprocessing.apply(frame).tobytes() for frame in frames)
     sizes: list[tuple[int, int]] = []
     pixels = read_picture(
         data, min_side=preprocessing.decode_side, limits=limits, on_size=lambda *size: sizes.append(size)
     )
     middle = preprocessing.apply(pixels)
     if "whole" not in request:
-        return _bytes_of(middle)
+        return middle.tobytes()
     whole = preprocessing.whole(pixels)
-    return _SIDES.pack(whole.shape[2], whole.shape[1], *sizes[0]) + _bytes_of(middle) + _bytes_of(whole)
-
-
-def _bytes_of(plane: WholePlane) -> memoryview:
-    """Return a plane as it is in memory, its channels last."""
-    return plane.transpose(1, 2, 0).data.cast("B")
+    return _SIDES.pack(whole.shape[1], whole.shape[0], *sizes[0]) + middle.tobytes() + whole.tobytes()
 
 
 def _bound_memory(limits: PictureLimits) -> None:

@@ -20,7 +20,7 @@ from devise.errors import PictureError
 from devise.vision.backbone import Backbone, JoinedBackbones
 from devise.vision.decoding import PictureSource, read_picture
 from devise.vision.folders import Found
-from devise.vision.preprocessing import Plane, empty_planes
+from devise.vision.preprocessing import Crop
 
 if TYPE_CHECKING:
     from devise.vision.decoder_process import Decoder
@@ -116,12 +116,12 @@ class _VideoReaders:
             reader = Decoder(PictureLimits.usual(), VIDEO_SECONDS)
             self._all.append(reader)
         try:
-            planes = reader.frames(path, frames, backbone.preprocessing)
+            crops = reader.frames(path, frames, backbone.preprocessing)
         except TimeoutError:
             raise PictureError(f"takes over {VIDEO_SECONDS} seconds to decode") from None
         finally:
             self._free.append(reader)
-        return self._joined(backbone.features(planes))
+        return self._joined(backbone.features(crops))
 
     def close(self) -> None:
         """End all processes, also those that another thread waits for."""
@@ -206,17 +206,17 @@ def _extracted(
 ) -> list[Extracted]:
     """Decode all, then run the network on all: each evicts the other's code and data from the core's cache."""
     members = backbone.members if isinstance(backbone, JoinedBackbones) else (backbone,)
-    crops = [one.preprocessing.crop for one in members]
-    planes = [empty_planes(len(block), crop, crop) for crop in crops]
+    sides = [one.preprocessing.crop for one in members]
+    crops = [np.empty((len(block), side, side, 3), np.uint8) for side in sides]
     found: list[_Decoded | Extracted] = []
     count = 0
     for source in block:
-        found.append(_decoded(source, members, [one[count] for one in planes], videos, keep=regions is not None))
+        found.append(_decoded(source, members, [one[count] for one in crops], videos, keep=regions is not None))
         count += isinstance(found[-1], _Decoded)
     if not count:
         return [one for one in found if isinstance(one, Extracted)]
     try:
-        rows = [member.features(one[:count]) for member, one in zip(members, planes, strict=True)]
+        rows = [member.features(one[:count]) for member, one in zip(members, crops, strict=True)]
     except MemoryError:
         return [one if isinstance(one, Extracted) else Extracted(one.source, None, _TOO_LARGE) for one in found]
     features = iter(rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1))
@@ -226,14 +226,14 @@ def _extracted(
 def _decoded(
     source: PictureSource | Found,
     members: Sequence[Backbone],
-    planes: Sequence[Plane],
+    crops: Sequence[Crop],
     videos: _VideoReaders,
     *,
     keep: bool,
 ) -> _Decoded | Extracted:
     """Make a picture ready for the networks; of a video return the features, of an unreadable one the problem.
 
-    planes: filled with the picture, one per network. keep: its pixels, for its parts.
+    crops: filled with the picture, one per network. keep: its pixels, for its parts.
     """
     problem, frames = None, 0
     if isinstance(source, Found):
@@ -250,8 +250,8 @@ def _decoded(
         begun = thread_time()
         side = max(one.preprocessing.decode_side for one in members)
         pixels = read_picture(source, min_side=side, on_note=notes.append, on_size=lambda *size: sizes.append(size))
-        for member, plane in zip(members, planes, strict=True):
-            member.preprocessing.apply(pixels, out=plane)
+        for member, crop in zip(members, crops, strict=True):
+            crop[:] = member.preprocessing.apply(pixels)
         return _Decoded(source, pixels if keep else None, sizes[0], notes, thread_time() - begun)
     except PictureError as error:
         problem = str(error)

@@ -8,24 +8,28 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from devise.arrays import Float32, Pixels
+from devise.arrays import Float32, Pixels, UInt8
 from devise.errors import BundleError
 
-__all__ = ["LONGEST", "Interpolation", "Plane", "Preprocessing", "WholePlane", "empty_planes"]
+__all__ = ["LONGEST", "Crop", "Crops", "Interpolation", "Planes", "Preprocessing", "Whole"]
 
 Interpolation = Literal["bicubic", "bilinear", "lanczos"]
 """Pillow's filters of these names, which widen with the scale when a picture shrinks (no aliasing)."""
 
-Plane = Float32[np.ndarray, "3 crop crop"]
-"""One picture as a backbone takes it: channels first, normalised; see `empty_planes`."""
+Crop = UInt8[np.ndarray, "crop crop 3"]
+"""One picture as a backbone takes it: `Preprocessing.apply` makes it."""
 
-WholePlane = Float32[np.ndarray, "3 _high _wide"]
-"""A whole picture in the same form."""
+Crops = UInt8[np.ndarray, "images crop crop 3"]
+"""Several such pictures."""
+
+Whole = UInt8[np.ndarray, "_high _wide 3"]
+"""A whole picture to look at part by part: `Preprocessing.whole` makes it."""
+
+Planes = Float32[np.ndarray, "images 3 _high _wide"]
+"""Pictures as the file of a network takes them: channels first, normalised; `Preprocessing.normalised` makes them."""
 
 LONGEST = 4
 """Largest width / height, or the reverse, of a picture that is looked at part by part: it bounds the cost."""
-Planes = Float32[np.ndarray, "images 3 crop crop"]
-"""Preprocessed pictures, as `Preprocessing.apply` makes each."""
 
 _FILTERS: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -40,7 +44,7 @@ _ELONGATED = 8  # times as long as wide: from here on only the middle is resized
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Resize the short side to `resize` pixels, cut the middle `crop` x `crop`, then (x - mean) / std.
+    """Resize the short side to `resize` pixels and cut the middle `crop` x `crop`; the network takes (x - mean) / std.
 
     mean, std: one number per channel (red, green, blue) on the scale of the stored bytes, 0 to 255.
     squash: resize both sides to `resize`, whatever the picture's shape; many networks of transformers want this.
@@ -122,10 +126,8 @@ class Preprocessing:
         scale = self.resize / min(width, height)
         return round(width * scale), round(height * scale)
 
-    def apply(self, pixels: Pixels, out: Plane | None = None) -> Plane:
-        """Return the network's input for one picture: equal to Pillow's resize, then crop.
-
-        out: the plane of `empty_planes` to fill.
+    def apply(self, pixels: Pixels) -> Crop:
+        """Return the backbone's input for one picture: equal to Pillow's resize, then crop.
 
         Of a picture more than 8 times as long as wide only the middle is resized, so that a thin strip
         needs no more memory than a photo; those pixels may differ by a few levels out of 255.
@@ -141,10 +143,10 @@ class Preprocessing:
             across, down = width / wide, height / high
             box = (middle[0] * across, middle[1] * down, middle[2] * across, middle[3] * down)
             cut = image.resize((self.crop, self.crop), kind, box=box)
-        return self._normalised(cut, out)
+        return np.asarray(cut)
 
-    def whole(self, pixels: Pixels) -> WholePlane:
-        """Return the input for a whole picture, its short side about `crop` pixels, the other at most LONGEST times.
+    def whole(self, pixels: Pixels) -> Whole:
+        """Return a whole picture, its short side about `crop` pixels, the other at most LONGEST times as many.
 
         Both sides are `crop` plus a multiple of 32 pixels: with others, the paddings that a network stores for `crop`
         would be off by a pixel. So it is stretched by 6 % at most.
@@ -165,24 +167,14 @@ class Preprocessing:
             return f"no regions: {shown} are more than {LONGEST} times as long as wide"
         return ""
 
-    def stretched(self, pixels: Pixels, width: int, height: int) -> WholePlane:
-        """Return the whole picture, resized to this size, as the network's input."""
-        return self._normalised(Image.fromarray(pixels).resize((width, height), _FILTERS[self.interpolation]))
+    def stretched(self, pixels: Pixels, width: int, height: int) -> Whole:
+        """Return the whole picture, resized to this size."""
+        return np.asarray(Image.fromarray(pixels).resize((width, height), _FILTERS[self.interpolation]))
 
-    def _normalised(self, cut: Image.Image, out: Plane | None = None) -> WholePlane:
-        plane = empty_planes(1, cut.height, cut.width)[0] if out is None else out
-        lines = plane.transpose(1, 2, 0).view()
-        lines.shape = (cut.height, 3 * cut.width)  # raises an error where reshape would copy
-        np.subtract(
-            np.asarray(cut).reshape(lines.shape), np.tile(np.array(self.mean, np.float32), cut.width), out=lines
-        )
-        lines /= np.tile(np.array(self.std, np.float32), cut.width)
-        return plane
-
-
-def empty_planes(count: int, height: int, width: int) -> Float32[np.ndarray, "images 3 _high _wide"]:
-    """Make room for so many pictures: channels first, but last in memory, as files and networks have them."""
-    return np.empty((count, height, width, 3), np.float32).transpose(0, 3, 1, 2)
+    def normalised(self, crops: UInt8[np.ndarray, "images _high _wide 3"]) -> Planes:
+        """Return (x - mean) / std of pictures, in a new array."""
+        values = (crops - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
 def _mistake(name: str, wanted: str, got: object) -> BundleError:

@@ -10,7 +10,7 @@ import numpy as np
 from devise.arrays import Float32
 from devise.errors import BundleError, UsageError
 from devise.vision.bounds import Bounds, Shift, network_of
-from devise.vision.preprocessing import Plane, Preprocessing
+from devise.vision.preprocessing import Planes, Preprocessing
 from devise.vision.runtime import import_openvino, infer, openvino_core
 
 __all__ = [
@@ -104,8 +104,10 @@ def quantise(network: Any, bounds: Bounds, *, narrow: bool) -> None:
     network.validate_nodes_and_infer_types()
 
 
-def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[Plane]) -> Bounds:
+def measure_bounds(onnx: bytes, preprocessing: Preprocessing, planes: Iterable[Planes]) -> Bounds:
     """Measure the bounds of a network: the mean over pictures of each value's minimum and maximum.
+
+    planes: one picture each.
 
     The mean cuts what is rare off, which leaves finer steps to what is common. The bounds of the pixels are those of
     bytes, so that rounding loses nothing of them. The shift of a convolution is what its rounded weights lack of the
@@ -141,7 +143,7 @@ def shift_of(weight: Weight, means: Shift, *, narrow: bool) -> Shift:
     return shift.astype(np.float32).ravel()
 
 
-def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[float, float, Shift]]:
+def _seen(core: Any, network: Any, planes: Iterable[Planes]) -> dict[str, tuple[float, float, Shift]]:
     """Average each value's minimum, maximum and channel means over pictures; UsageError without pictures."""
     openvino = import_openvino()
     opset13 = openvino.opset13
@@ -161,9 +163,9 @@ def _seen(core: Any, network: Any, planes: Iterable[Plane]) -> dict[str, tuple[f
     request = core.compile_model(observed, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
     sums: list[Any] = []
     count = 0
-    for plane in planes:
+    for one in planes:
         count += 1
-        infer(request, plane[None])
+        infer(request, one)
         found = [request.get_output_tensor(i).data.astype(np.float64) for i in range(len(outputs))]
         sums = [one + more for one, more in zip(sums, found, strict=True)] if sums else found
     if not count:

@@ -15,10 +15,10 @@ import numpy as np
 
 from devise.arrays import Float32, Pixels
 from devise.errors import BundleError, UsageError
-from devise.vision.backbone import read_network
+from devise.vision.backbone import read_network, taking_pictures
 from devise.vision.bounds import Bounds
 from devise.vision.pipeline import Box, Windows
-from devise.vision.preprocessing import Preprocessing, WholePlane
+from devise.vision.preprocessing import Preprocessing, Whole
 from devise.vision.runtime import ON_CPU, import_openvino, infer, openvino_core, openvino_settings
 
 __all__ = ["DAMPED", "FeatureMaps", "window_boxes"]
@@ -62,7 +62,9 @@ class FeatureMaps:
         try:
             whole = openvino.Model([_map_of(network)], network.get_parameters(), "map")
             whole.reshape([1, 3, -1, -1])  # any height and width: the map is of the whole picture, not of a crop
-            self._compiled = core.compile_model(whole, "CPU", openvino_settings(ON_CPU, streams, None))
+            self._compiled = core.compile_model(
+                taking_pictures(whole, preprocessing), "CPU", openvino_settings(ON_CPU, streams, None)
+            )
         except RuntimeError:
             raise _unfit() from None
         self._requests = threading.local()
@@ -71,26 +73,26 @@ class FeatureMaps:
         """Return the parts, and why there are none, or "". size: of the picture before it was reduced."""
         return self.windows_of(self.preprocessing.whole(pixels), size)
 
-    def windows_of(self, plane: WholePlane, size: tuple[int, int]) -> tuple[Windows, str]:
-        """Return the same for the input that `Preprocessing.whole` made."""
+    def windows_of(self, whole: Whole, size: tuple[int, int]) -> tuple[Windows, str]:
+        """Return the same for what `Preprocessing.whole` made."""
         why = self.preprocessing.why_no_parts(size)
         if why:
             dim = int(self._compiled.output(0).partial_shape[1].get_length())
             return Windows(size, (), np.zeros((0, dim), np.float32)), why
-        cells = self.feature_map(plane)
+        cells = self.feature_map(whole)
         _, rows, columns = cells.shape
         boxes = window_boxes(rows, columns)
         features = np.stack([cells[:, b.y : b.y + b.height, b.x : b.x + b.width].mean(axis=(1, 2)) for b in boxes])
         placed = tuple(_in_pixels(box, (columns, rows), size) for box in boxes)
         return Windows(size, placed, np.float32(DAMPED) * features), ""
 
-    def feature_map(self, plane: WholePlane) -> Float32[np.ndarray, "features rows columns"]:
+    def feature_map(self, whole: Whole) -> Float32[np.ndarray, "features rows columns"]:
         """Return the map of one picture, in a new array."""
         request = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
         try:
-            infer(request, plane[None])
+            infer(request, whole[None])
         except RuntimeError:
             raise _unfit() from None
         cells: Float32[np.ndarray, "features rows columns"] = np.array(request.get_output_tensor(0).data[0], np.float32)
