@@ -9,24 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devise.blas import use_whole_registers
-
-use_whole_registers()  # before numpy is imported, as the command does
-
-from bench.coldstart import measure_cold_start, measure_import  # noqa: E402
-from bench.evaluation import measure_evaluation  # noqa: E402
-from bench.extraction import measure_extraction  # noqa: E402
-from bench.fast import measure_fast  # noqa: E402
-from bench.figures import Figure, table  # noqa: E402
-from bench.labelling import measure_candidates, measure_labelling, measure_large  # noqa: E402
-from bench.machine import ROOT, facts, load  # noqa: E402
-from bench.memory import measure_memory  # noqa: E402
-from bench.photos import Photos, find_photos  # noqa: E402
-from bench.pieces import measure_pieces  # noqa: E402
-from bench.search import measure_search  # noqa: E402
-from bench.service import measure_service  # noqa: E402
-from bench.skipgram import SkipGramCase, measure_skipgram  # noqa: E402
-from bench.surgery import measure_surgery  # noqa: E402
+from bench.coldstart import measure_cold_start, measure_import
+from bench.evaluation import measure_evaluation
+from bench.extraction import measure_extraction
+from bench.fast import measure_fast
+from bench.figures import Figure, table
+from bench.labelling import measure_candidates, measure_labelling, measure_large
+from bench.machine import ROOT, facts, load
+from bench.memory import measure_memory
+from bench.photos import Photos, find_photos
+from bench.pieces import measure_pieces
+from bench.search import measure_search
+from bench.service import measure_service
+from bench.skipgram import SkipGramCase, measure_skipgram
+from bench.surgery import measure_surgery
 
 __all__ = ["main"]
 

@@ -62,6 +62,7 @@ def _machine(run: dict[str, Any]) -> str:
         f"{sum(run['seconds'].values()) / 60:.0f} minutes, {load}",
         f"commit {machine['commit']}",
         f"Python {machine['python']}, {versions}",
+        *((f"set in the environment: {', '.join(machine['environment'])}",) if machine["environment"] else ()),
     )
     lines = (fill(fact, 118, initial_indent="    - ", subsequent_indent="      ") for fact in facts)
     return f"- **{machine['instructions']}**:\n" + "\n".join(lines)

@@ -13,13 +13,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from devise.blas import use_whole_registers
 from devise.cli.terminal import tell
 from devise.errors import DeviseError
 from devise.version import __version__
 from devise.vision.runtime import leave_out_conversion
 
-__all__ = ["app", "main", "stoppable"]
+__all__ = ["app", "main", "one_blas_thread", "stoppable"]
 
 _COMMANDS = {
     "label": "Name what is in photos.",
@@ -133,7 +132,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is written as `text_name` has it
     if arguments is None:
         leave_out_conversion()
-        use_whole_registers()
         _name_output()
     try:
         with _reported():
@@ -217,6 +215,14 @@ def _reported() -> Iterator[None]:
         return
     _flushed_or_silent()
     sys.exit(code)
+
+
+def one_blas_thread() -> None:
+    """Let NumPy's products run on one thread; to be called before it is imported.
+
+    The photos keep all cores busy, and idle threads of OpenBLAS would only spin.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @contextmanager

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devise.blas import one_blas_thread
 from devise.cli import options
-from devise.cli.app import app
+from devise.cli.app import app, one_blas_thread
 from devise.cli.terminal import Problems, tell
 from devise.errors import UsageError, counted
 

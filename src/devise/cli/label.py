@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from devise.blas import one_blas_thread
 from devise.cli import options
-from devise.cli.app import app, stoppable
+from devise.cli.app import app, one_blas_thread, stoppable
 from devise.cli.progress import counting
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError

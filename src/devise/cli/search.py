@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from devise.blas import one_blas_thread
 from devise.cli import options
-from devise.cli.app import app
+from devise.cli.app import app, one_blas_thread
 from devise.cli.terminal import tell
 from devise.errors import UsageError, counted
 

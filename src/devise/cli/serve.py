@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from devise.blas import one_blas_thread
-from devise.cli.app import app
+from devise.cli.app import app, one_blas_thread
 from devise.cli.options import DeviceOption, FastOption, ModelOption, PrecisionOption, opener
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, UsageError

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devise.blas import one_blas_thread
 from devise.cli import options
-from devise.cli.app import app
+from devise.cli.app import app, one_blas_thread
 from devise.cli.terminal import tell
 from devise.errors import DeviseError, PhotoIndexError, UsageError, counted
 from devise.files import reason_of
