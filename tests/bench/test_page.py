@@ -21,6 +21,7 @@ def run(instructions: str, *figures: Figure, quick: bool = False) -> dict[str, A
         "packages": {"numpy": "2.0.0", "rich": None},
         "load": [0.5, 0.4, 0.3],
         "load_after": [1.5, 1.0, 0.5],
+        "environment": {"OPENBLAS_CORETYPE": "Haswell"} if quick else {},
     }
     shown = [figure.to_dict() for figure in figures]
     return {"machine": machine, "photos": "8 photos", "quick": quick, "seconds": {"a": 60, "b": 120}, "figures": shown}
@@ -60,7 +61,8 @@ def test_a_machine_is_described_and_a_quick_run_is_called_one():
     assert "- **AVX2**:\n    - A processor, 2 cores\n    - **a run of `--quick`" in made
     assert made.count("--quick`: it shows") == 1
     assert "    - A processor, 2 cores\n    - 8 photos\n    - 3 minutes, load 0.5 before and 1.5 after\n" in made
-    assert "    - Python 3.11.0, numpy 2.0.0\n" in made
+    assert "    - Python 3.11.0, numpy 2.0.0\n    - set in the environment: OPENBLAS_CORETYPE\n" in made
+    assert made.count("set in the environment") == 1
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"quick": 1, "seconds": {}}', '{"quick": true}'])
