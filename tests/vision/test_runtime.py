@@ -1,6 +1,7 @@
 """The engine is imported without telling anybody."""
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,6 +113,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         )
         monkeypatch.setattr(runtime, "openvino_core", lambda: core)
         monkeypatch.setattr(runtime, "_cuda", lambda: ())
+        monkeypatch.setattr(runtime, "_runs_bf16", lambda: True)
 
     return pretend
 
@@ -182,6 +184,21 @@ def test_settings_of_each_device():
         "PERFORMANCE_HINT": "THROUGHPUT",
     }
     assert openvino_settings(Placement("npu"), 1, None) == {"PERFORMANCE_HINT": "LATENCY"}
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="the variable is for x86")
+def test_a_processor_held_to_avx2_has_no_bf16():
+    """OpenVINO says what the processor has, and then cannot compile for it."""
+    script = (
+        "from devise.vision.runtime import Placement, here, settled; from devise.errors import UsageError\n"
+        "assert 'BF16' not in here()[0].capabilities\n"
+        "assert settled(Placement('cpu', 'auto'))[0].precision == 'f32'\n"
+        "try: settled(Placement('cpu', 'bf16'))\n"
+        "except UsageError as error: print(error)"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert "has no bf16: leave it out, or give auto" in done.stdout
 
 
 def test_the_devices_of_this_machine_begin_with_its_cpu():

@@ -3,6 +3,7 @@
 import sys
 import threading
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any, Literal, get_args
 
 from devise.errors import UsageError
@@ -145,8 +146,29 @@ def here() -> tuple[Machine, ...]:
         kind = full.split(".")[0].lower()
         if kind in get_args(Device):
             name, capabilities = (core.get_property(full, key) for key in ("FULL_DEVICE_NAME", _CAPABILITIES))
-            found.append(Machine(kind, str(name).strip(), tuple(map(str, capabilities))))
+            known = [str(one) for one in capabilities if kind != "cpu" or one != _BF16 or _runs_bf16()]
+            found.append(Machine(kind, str(name).strip(), tuple(known)))
     return (*found, *_cuda())
+
+
+@cache
+def _runs_bf16() -> bool:
+    """Return whether the CPU runs a convolution in bfloat16: tried, in 0.04 s.
+
+    OpenVINO names what the processor has, also where `ONEDNN_MAX_CPU_ISA` keeps it from using that.
+    """
+    import numpy as np
+
+    openvino = import_openvino()
+    pixels = openvino.opset13.parameter([1, 32, 4, 4], np.float32)
+    weight = openvino.opset13.constant(np.ones((32, 32, 1, 1), np.float32))
+    value = openvino.opset13.convolution(pixels, weight, [1, 1], [0, 0], [0, 0], [1, 1])
+    network = openvino.Model([value], [pixels], "bf16")
+    try:
+        openvino_core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    except RuntimeError:
+        return False
+    return True
 
 
 def settled(asked: Placement, *, fast: bool = False) -> tuple[Placement, str]:
