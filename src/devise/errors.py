@@ -18,6 +18,7 @@ __all__ = [
     "UsageError",
     "VectorsError",
     "counted",
+    "counted_unread",
     "shortened",
     "with_addresses",
 ]
@@ -41,6 +42,16 @@ def counted(number: int, noun: str) -> str:
         return f"1 {noun}"
     ending = "es" if noun.endswith("s") else "s"
     return f"{number:,} {noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{number:,} {noun}{ending}"
+
+
+def counted_unread(photos: int, folders: int) -> str:
+    """Format the numbers of photos and folders that could not be read, at least one of them above 0.
+
+    >>> counted_unread(3, 1), counted_unread(0, 2), counted_unread(1, 0)
+    ('3 photos and 1 folder', '2 folders', '1 photo')
+    """
+    both = {"photo": photos, "folder": folders}
+    return " and ".join(counted(number, noun) for noun, number in both.items() if number)
 
 
 def shortened(text: str, longest: int = 1000) -> str:

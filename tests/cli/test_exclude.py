@@ -68,9 +68,29 @@ def test_a_folder_that_cannot_be_read_is_not_counted_as_a_photo(
     done = label(folder, "-k", 1)
     assert (done.code, done.err.splitlines()[1]) == (1, "devise: 1 folder could not be read")
     (folder / "bad.png").write_bytes(b"no picture")
-    assert "devise: 1 of 3 photos could not be read\ndevise: 1 folder could not be read\n" in label(folder).err
+    done = label(folder, "--sheet", tmp_path / "sheet.html")
+    assert "devise: 1 of 3 photos could not be read\ndevise: 1 folder could not be read\n" in done.err
+    assert ">1 photo and 1 folder could not be read</h2>" in (tmp_path / "sheet.html").read_text("utf-8")
     done = run("index", folder, "-o", tmp_path / "index")
     assert (done.code, done.err.splitlines()[-1]) == (1, "devise: 1 photo and 1 folder could not be read")
     (folder / "bad.png").unlink()
     done = run("index", folder, "-o", tmp_path / "index")
     assert (done.code, done.err.splitlines()[-1]) == (1, "devise: 1 folder could not be read")
+
+
+def test_parts_keep_no_folder_that_cannot_be_read(label: Any, folder: Path, tmp_path: Path) -> None:
+    """A later run reads it again, and its photos, and then all is well."""
+    pytest.importorskip("pyarrow")
+    parts = ("-f", "parquet", "-o", tmp_path / "parts")
+    ignored = folder / "keep" / ".deviseignore"
+    ignored.write_text("!", encoding="utf-8")
+    for labelled in (2, 0):
+        done = label(folder, *parts)
+        assert f"2 photos, {labelled} of them labelled in this run" in done.out
+        assert "devise: 1 folder could not be read: run the command again once it can be\n" in done.err
+        assert f"{folder / 'keep'}: " in done.err
+        assert done.code == 1
+    ignored.unlink()
+    done = label(folder, *parts)
+    assert (done.code, "could not be read" in done.err) == (0, False)
+    assert "3 photos, 1 of them labelled" in done.out

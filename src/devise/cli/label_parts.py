@@ -16,7 +16,7 @@ from devise.model.labeller import LabelRequest, LabelRun, Model
 from devise.search.label_parts import Counts, chunks, done_in, label_chunk, writing_parts
 from devise.search.ray_job import ClusterJob, label_on_cluster
 from devise.taxonomy.languages import code_of
-from devise.vision.collections import find_items
+from devise.vision.collections import Item, find_items
 
 __all__ = ["PartsJob", "label_in_parts"]
 
@@ -40,7 +40,7 @@ class PartsJob:
 def label_in_parts(
     model: Model, request: LabelRequest, job: PartsJob, *, ready: Callable[[Model, LabelRequest], LabelRun]
 ) -> None:
-    """Label photos that no part contains yet; exit with 1 if a photo in the folder could not be read, now or before.
+    """Label photos that no part contains yet; exit with 1 if one in the folder could not be read, now or before.
 
     ready: prepares the request, and prints its notes.
     """
@@ -65,29 +65,35 @@ def label_in_parts(
     sys.stdout.write(f"{job.output}: {counted(done.photos, 'photo')}, {labelled:,} of them labelled in this run\n")
     for line in skipped_lines(done.skipped):
         tell(line)
+    for folder in done.folders:
+        tell(f"{folder.name}: {folder.problem}")
     for failed, when in ((done.failed_now, ""), (done.failed - done.failed_now, " of earlier runs")):
         if failed:
             tell(f"{counted(failed, 'photo')}{when} could not be read: column problem says why")
-    if done.failed or not done.photos:
+    if done.folders:
+        can = "it" if len(done.folders) == 1 else "they"
+        tell(f"{counted(len(done.folders), 'folder')} could not be read: run the command again once {can} can be")
+    if done.failed or done.folders or not done.photos:
         raise typer.Exit(1)
 
 
 def _here(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> Counts:
     skipped: list[str] = []
     excluded: list[Path] = []
+    folders: list[Item] = []
     problems = Problems()
     now = failed = 0
     with writing_parts(folder, model, run.request), counting() as advance:
         done = done_in(folder)
         items = find_items(job.places, skipped.append, job.exclude, excluded.append, done.names.__contains__)
-        for chunk in chunks(items, done.names):
+        for chunk in chunks(items, done.names, on_folder=folders.append):
             for item, problem in label_chunk(run, chunk, folder, lambda _: advance(), tell):
                 problems.tell(f"{item.name}: {problem}")
                 failed += 1
             now += len(chunk)
     for line in (*problems.lines(), *excluded_lines(len(excluded))):
         tell(line)
-    return Counts(len(done.names) + now, now, done.problems + failed, failed, len(skipped))
+    return Counts(len(done.names) + now, now, done.problems + failed, failed, len(skipped), tuple(folders))
 
 
 def _on_cluster(model: Model, run: LabelRun, job: PartsJob, folder: Path) -> Counts:

@@ -11,7 +11,7 @@ from devise.evaluation.evaluate import EvaluationRequest, record_gathered
 from devise.evaluation.photos import Gathered, gather, list_photos
 from devise.evaluation.tables import EvaluationResult, evaluate_record
 from devise.model.labeller import Model
-from devise.model.other_space import MODEL_WORDS, open_composer, with_label_space
+from devise.model.other_space import MODEL_WORDS, open_composers, with_label_space
 from devise.model.parts import ModelParts
 from devise.text.vectorfiles import OnBad
 
@@ -61,7 +61,7 @@ class PolicyComparison:
 
 def compare_policies(
     parts: ModelParts,
-    policies: Sequence[str],
+    policies: Sequence[str] | None = None,
     vectors: str | None = None,
     *,
     classes: str | None = None,
@@ -73,20 +73,18 @@ def compare_policies(
 ) -> PolicyComparison:
     """The measures of `audit_label_space` and, with photos, of `evaluate_folders` for each policy.
 
-    vectors, on_bad, say: as `open_composer` has them; None takes the model's words. classes: a list of ids, joined to
-    the trained ones for the measures without photos, and the candidates for photos; None takes all labels of the
-    model, and for photos those that were not trained. The photos are read once; surgery is the closed form for
+    policies, vectors, on_bad, say: as `open_composers` has them; None takes the model's words. classes: a list of ids,
+    joined to the trained ones for the measures without photos, and the candidates for photos; None takes all labels of
+    the model, and for photos those that were not trained. The photos are read once; surgery is the closed form for
     every policy.
     UsageError for an unknown policy, or a duplicate.
     """
-    if len(set(policies)) != len(policies) or not policies:
+    if policies is not None and (len(set(policies)) != len(policies) or not policies):
         raise UsageError(f"policies must be unique, got {', '.join(policies) or 'none'}")
-    composers = [open_composer(parts, vectors or MODEL_WORDS, policy, on_bad=on_bad) for policy in policies]
-    for note in composers[0].words.notes if composers[0].words is not None else ():
-        say(note)
+    composers = open_composers(parts, vectors or MODEL_WORDS, policies, on_bad=on_bad, say=say)
     photos = _photos(parts, folders, on_progress) if folders else None
     rows, listed = [], ""
-    for policy, other in zip(policies, composers, strict=True):
+    for policy, other in composers.items():
         there = with_label_space(parts, other)
         space, listed = wide_space(there, classes)
         small = there.space.subset(there.trained)

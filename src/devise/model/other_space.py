@@ -7,10 +7,11 @@ were calibrated for its own space. Each part is made when it is first asked for,
 waits for no surgery.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -34,8 +35,8 @@ __all__ = [
     "MODEL_WORDS",
     "OtherSpace",
     "SurgerySettings",
-    "fitting_policies",
     "open_composer",
+    "open_composers",
     "open_in_space",
     "with_label_space",
 ]
@@ -204,14 +205,30 @@ def open_composer(
     on_bad: of a file of word vectors, see `OnBad`. say: called with what was odd in it, and with how many labels
         an encoder has read.
     """
+    return next(iter(open_composers(parts, vectors, (policy,), on_bad=on_bad, say=say).values()))
+
+
+def open_composers(
+    parts: ModelParts,
+    vectors: str,
+    policies: Sequence[str | None] | None = None,
+    *,
+    on_bad: OnBad = "error",
+    say: Callable[[str], None] = lambda note: None,
+) -> dict[str, OtherSpace]:
+    """The same for several policies, by their names; words and encoders are read once.
+
+    policies: None means all that the vectors allow; some policies need words tagged with senses.
+    """
     path = Path(vectors)
     if vectors in ENCODERS or path.is_dir():
-        policy = policy or "terms-gloss"
-        _check(policy, ENCODER_POLICIES, vectors)
-        composer = EncodedComposer(load_encoder(vectors), parts.taxonomy, policy, say)
-        return OtherSpace(composer, f"{policy} by {path.name}")
-    if policy is not None:
-        _check(policy, POLICIES, vectors)
+        texts = _chosen(policies, ENCODER_POLICIES, vectors, "terms-gloss")
+        encoder = load_encoder(vectors)
+        return {
+            policy: OtherSpace(EncodedComposer(encoder, parts.taxonomy, policy, say), f"{policy} by {path.name}")
+            for policy in texts
+        }
+    chosen = _chosen(policies, POLICIES, vectors, None)
     if vectors != MODEL_WORDS and not path.is_file():
         raise UsageError(
             f"label vectors must be {MODEL_WORDS}, a file of word vectors, {', '.join(ENCODERS)} or the folder of an "
@@ -221,23 +238,28 @@ def open_composer(
     for note in words.notes:
         say(note)
     source = "the model's words" if vectors == MODEL_WORDS else path.name
-    chosen = parts.policy if policy is None else POLICIES[policy]
-    return OtherSpace(composer_for(words, parts.taxonomy, chosen), f"{chosen.name} over {source}", words, chosen)
+    fitting = [parts.policy if name is None else POLICIES[name] for name in chosen]
+    if policies is None and not any(word.startswith(SENSE_MARK) for word in words.words):
+        fitting = [policy for policy in fitting if not policy.tags]
+    return {
+        policy.name: OtherSpace(
+            composer_for(words, parts.taxonomy, policy), f"{policy.name} over {source}", words, policy
+        )
+        for policy in fitting
+    }
 
 
-def fitting_policies(parts: ModelParts, vectors: str | None = None, on_bad: OnBad = "error") -> tuple[str, ...]:
-    """Return the policies that these vectors allow; sense tags are needed for some."""
-    name = vectors or MODEL_WORDS
-    if name in ENCODERS or Path(name).is_dir():
-        return tuple(ENCODER_POLICIES)
-    words = open_composer(parts, name, "first-term", on_bad=on_bad).words
-    tags = words is not None and any(word.startswith(SENSE_MARK) for word in words.words)
-    return tuple(policy.name for policy in POLICIES.values() if tags or not policy.tags)
+_Usual = TypeVar("_Usual", str, None)
 
 
-def _check(policy: str, known: Mapping[str, object], vectors: str) -> None:
-    if policy not in known:
-        raise UsageError(f"the label policy for {vectors} must be one of {', '.join(known)}, got {policy!r}")
+def _chosen(
+    policies: Sequence[str | None] | None, known: Iterable[str], vectors: str, usual: _Usual
+) -> list[str | _Usual]:
+    """Return the names of policies, all that are known for None; a None among them is the usual one."""
+    for policy in policies or ():
+        if policy is not None and policy not in known:
+            raise UsageError(f"the label policy for {vectors} must be one of {', '.join(known)}, got {policy!r}")
+    return [usual if policy is None else policy for policy in (known if policies is None else policies)]
 
 
 def _seed(scoring: Mapping[str, Mapping[str, int | float]]) -> int:

@@ -1,5 +1,6 @@
 """Contact sheets of labelled or found photos: one self-contained HTML file each, without scripts."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -90,7 +91,7 @@ class LabelSheet:
         self._spool = spool
         self._named = 0
         self._rejected = 0
-        self._failed = 0
+        self._failed = self._folders = 0
         self._problems: list[tuple[str, str]] = []
 
     @property
@@ -102,6 +103,7 @@ class LabelSheet:
         """Add one photo. Raises only the spool's OSError, even if the photo's file has changed."""
         if answer.problem is not None:
             self._failed += 1
+            self._folders += os.path.isdir(answer.source)
             if self._failed <= _LISTED:
                 self._problems.append((answer.source, answer.problem))
             return
@@ -124,6 +126,7 @@ class LabelSheet:
             sure=self._facts.request.sure,
             notes=tuple(self._notes(stopped)),
             problems=self._problems,
+            folders=self._folders,
             more=self._failed - len(self._problems),
             pieces=map(Markup, iter(lambda: self._spool.read(1 << 20), "")) if self.photos else (),
             photos=self.photos,

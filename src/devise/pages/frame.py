@@ -5,7 +5,7 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from devise.errors import counted
+from devise.errors import counted, counted_unread
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -57,7 +57,7 @@ def _templates() -> "Environment":
         keep_trailing_newline=True,
     )
     made.filters["fmt"] = format
-    made.globals.update(counted=counted, percent=percent)
+    made.globals.update(counted=counted, counted_unread=counted_unread, percent=percent)
     return made
 
 

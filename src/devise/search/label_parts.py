@@ -99,13 +99,17 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of photos in the folder, those of this run, unreadable ones of both, files skipped as not pictures."""
+    """Numbers of photos in the folder, those of this run, unreadable ones of both, files skipped as not pictures.
+
+    folders: those that this run could not read.
+    """
 
     photos: int
     now: int
     failed: int
     failed_now: int
     skipped: int
+    folders: tuple[Item, ...] = ()
 
 
 def done_in(folder: Path) -> Done:
@@ -118,9 +122,24 @@ def done_in(folder: Path) -> Done:
     return Done(names, problems)
 
 
-def chunks(items: Iterable[Item], done: set[str], size: int = CHUNK) -> Iterator[tuple[Item, ...]]:
-    """Yield the photos that are not done, in chunks."""
-    left = (item for item in items if text_name(item.name) not in done)
+def chunks(
+    items: Iterable[Item],
+    done: set[str],
+    size: int = CHUNK,
+    on_folder: Callable[[Item], None] = lambda folder: None,
+) -> Iterator[tuple[Item, ...]]:
+    """Yield the photos that are not done, in chunks.
+
+    on_folder: receives each folder that cannot be read; no part keeps it, so a later run tries it again.
+    """
+
+    def is_photo(item: Item) -> bool:
+        folder = item.problem is not None and os.path.isdir(item.place)
+        if folder:
+            on_folder(item)
+        return not folder
+
+    left = (item for item in items if is_photo(item) and text_name(item.name) not in done)
     while chunk := tuple(islice(left, size)):
         yield chunk
 

@@ -64,7 +64,9 @@ def label_on_cluster(job: ClusterJob) -> Counts:
 def _on_cluster(ray: Any, job: ClusterJob) -> Counts:
     skipped: list[str] = []
     before = done_in(job.folder)
-    waiting = list(chunks(find_items(job.places, skipped.append, job.exclude), before.names, job.chunk))
+    folders: list[Item] = []
+    items = find_items(job.places, skipped.append, job.exclude)
+    waiting = list(chunks(items, before.names, job.chunk, folders.append))
     asked = sum(map(len, waiting))
     if waiting:
         rows = [{"items": [asdict(item) for item in chunk]} for chunk in waiting]
@@ -82,7 +84,8 @@ def _on_cluster(ray: Any, job: ClusterJob) -> Counts:
     if len(after.names) != len(before.names) + asked:
         missing = len(before.names) + asked - len(after.names)
         raise DeviseError(f"{missing} of {counted(asked, 'photo')} without labels: run the job again to label them")
-    return Counts(len(after.names), asked, after.problems, after.problems - before.problems, len(skipped))
+    failed_now = after.problems - before.problems
+    return Counts(len(after.names), asked, after.problems, failed_now, len(skipped), tuple(folders))
 
 
 def _gpu_share(ray: Any, place: Placement, workers: int) -> float | None:

@@ -126,11 +126,7 @@ class PhotoStore:
                 raise PhotoIndexError(
                     f"{file}: is damaged (numbers that do not fit the model): remove {path} and index the photos again"
                 )
-            raise PhotoIndexError(
-                f"{path}: was made by model {found.model} ({found.model_sha256[:12]}), but this is {header.model} "
-                f"({header.model_sha256[:12]}) with different vectors: give that model with --model, or index the "
-                "photos again into another folder"
-            )
+            raise PhotoIndexError(_of_another_model(path, found, header))
         return cls(path, found)
 
     @classmethod
@@ -368,3 +364,13 @@ def _together(tables: Iterable["pa.Table"]) -> Iterator[list["pa.Table"]]:
             some = []
     if some:
         yield some
+
+
+def _of_another_model(path: Path, found: Header, this: Header) -> str:
+    again = "or index the photos again into another folder"
+    if found.model != this.model and found.model.partition(" --")[0] == this.model.partition(" --")[0]:
+        return f"{path}: was made by {found.model}, but this is {this.model}: give the same options, {again}"
+    return (
+        f"{path}: was made by model {found.model} ({found.model_sha256[:12]}), but this is {this.model} "
+        f"({this.model_sha256[:12]}) with different vectors: give that model with --model, {again}"
+    )

