@@ -89,6 +89,7 @@ def test_without_photos_and_with_lost_photos(evaluated: Path, capsys: pytest.Cap
         (("record.json", "--photos", "none"), 2, "no folder none"),
         (("record.json", "--scorer", "clip"), 2, "no scorer 'clip' was measured"),
         (("record.json", "--cards", "-1"), 2, "0 or more photos"),
+        (("record.json", "--out", "-"), 2, "--out needs a file in an existing folder, got -"),
         (("record.json", "--out", "none/report.html"), 2, "--out needs a file in an existing folder"),
         (("record.json", "--figures", "record.json"), 2, "--figures needs a folder"),
         (("photos",), 1, "no record at photos"),

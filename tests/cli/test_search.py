@@ -211,6 +211,14 @@ def test_a_negative_number_of_photos_is_refused_before_the_work(run: Run, photos
     assert not (tmp_path / "none").exists()
 
 
+def test_an_index_is_not_written_to_standard_output(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert run("index", photos, "-o", "-") == (2, "", "devise: --out needs the folder of an index, got -\n")
+    assert not list(tmp_path.glob("-"))
+
+
 def test_no_index(run: Run, tmp_path: Path):
     code, _, err = run("search", tmp_path / "none", "dog")
     assert code == 1

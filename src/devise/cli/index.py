@@ -64,6 +64,8 @@ def index(
     taken = options.frames_of(video, frames)
     if "" in photos:
         raise UsageError("a path is empty: give a photo or a folder, such as . for this folder")
+    if str(out) == "-":  # of other programs: standard output
+        raise UsageError("--out needs the folder of an index, got -")
     if listed_above is not None and listed_above < 0:
         raise UsageError(f"--listed-above must be at least 0, got {listed_above}")
     loaded = options.opener(model, device, precision, fast=fast)()

@@ -157,8 +157,11 @@ def check_excel(excel: bool, form: str) -> None:
 
 
 def check_place(option: str, path: Path | None) -> None:
-    """Raise UsageError unless this option's file can be in its folder; None writes nothing."""
-    if path is not None and (not path.absolute().parent.is_dir() or path.is_dir()):
+    """Raise UsageError unless this option's file can be in its folder; None writes nothing.
+
+    "-" is refused too: other programs mean standard output by it.
+    """
+    if path is not None and (not path.absolute().parent.is_dir() or path.is_dir() or str(path) == "-"):
         raise UsageError(f"{option} needs a file in an existing folder, got {path}")
 
 
