@@ -34,6 +34,18 @@ def test_cosines_by_hand_and_without_vector_last(four: LabelSpace):
     assert four.without_vector.tolist() == [1]
 
 
+@pytest.mark.parametrize("queries", [1, 2, 7, 8, 9, 130])
+@pytest.mark.parametrize("count", [1, 149, 150, 2401])
+def test_cosines_are_right_in_strips_and_in_one_product(queries: int, count: int):
+    rng = np.random.default_rng(queries + count)
+    asked, vectors = (unit_rows(rng.standard_normal((rows, 37), dtype=np.float32)) for rows in (queries, count))
+    space = LabelSpace(labels(*(f"label {number}" for number in range(count))), vectors)
+    oracle = np.einsum("qd,ld->ql", asked.astype(np.float64), vectors.astype(np.float64))
+    scores = space.cosines(asked)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, oracle, atol=1e-6)
+
+
 def test_cosines_are_a_new_array_each_time(four: LabelSpace):
     query = np.array([[1, 0]], np.float32)
     four.cosines(query)[:] = 7

@@ -33,7 +33,7 @@ class LabelSpace:
 
     def cosines(self, queries: Queries) -> Scores:
         """Return the cosine of every query with every label, both of unit length; -inf for a label without a vector."""
-        scores: Scores = queries @ self.vectors.T
+        scores = _products(queries, self.vectors)
         if len(self.without_vector):
             scores[:, self.without_vector] = -np.inf
         return scores
@@ -64,6 +64,25 @@ class LabelSpace:
     def named(self, labels: LabelSet) -> "LabelSpace":
         """Return the same vectors under other labels."""
         return DeferredSpace(labels, self.rows)
+
+
+_FEW = 8  # queries
+_SMALL = 1200  # values of a product
+
+
+def _products(queries: Queries, vectors: LabelVectors) -> Scores:
+    """Return queries @ vectors.T; for a few queries in strips that BLAS multiplies as they are.
+
+    Else OpenBLAS first copies all vectors, which takes as long as 50 queries. With AVX-512 it has kernels without that
+    copy, for at most `_SMALL` values (`sgemm_small_kernel_permit_skylakex.c` in 0.3.31); other processors lose
+    a little.
+    """
+    scores: Scores = np.empty((len(queries), len(vectors)), dtype=np.float32)
+    width = _SMALL // len(queries) if 1 < len(queries) <= _FEW else max(1, len(vectors))
+    for start in range(0, len(vectors), width):
+        strip = slice(start, start + width)
+        np.matmul(queries, vectors[strip].T, out=scores[:, strip])
+    return scores
 
 
 class DeferredSpace(LabelSpace):
