@@ -26,6 +26,7 @@ _SECTION = "Labelling a folder, every label a candidate"
 _SHARE, _LARGE_SHARE = 0.92, 0.9
 _MORE_LABELS = 1.05
 _BATCHES = (1, 2, 8)
+_LOOPED = 1000  # photos: it has no start, so more take longer and say no more
 TWO_AT_ONCE = ("devise.vision.backbone._PAIRS_PAY", 2)
 """For `patch`: the network takes two photos at once from the start, as after 2,000 of a folder."""
 
@@ -168,22 +169,22 @@ class _InProcess:
 def _whole_command(photos: Photos, here: _InProcess, runs: int) -> list[Figure]:
     """`devise label FOLDER`, start of the process included, in turn with the bare loop and with the bound.
 
-    here: its `decode` and `forward` are measured again beside every command.
+    here: its `decode` and `forward` are measured again beside every command. The loop takes at most `_LOOPED` photos.
     """
-    count = len(photos.paths)
+    count, looped = len(photos.paths), photos.paths[:_LOOPED]
     readings = interleaved(
         {
             "decode": here.cases["decode"],
             "forward": here.cases["forward"],
             "command": lambda: command.run("label", str(photos.folder), "--format", "jsonl"),
-            "loop": lambda: _loop(photos.paths, here.preprocessing, here.one),
+            "loop": lambda: _loop(looped, here.preprocessing, here.one),
         },
         runs,
         warm=False,
     )
     cost = _cost(readings, here.counts)
     each = [reading.per(count) for reading in readings["command"]]
-    loop = ratio([r.wall for r in readings["loop"]], [r.wall for r in readings["command"]])
+    loop = ratio([one.per(len(looped)).wall for one in readings["loop"]], [one.wall for one in each])
     shares = [one_cost / cores() / reading.wall for one_cost, reading in zip(cost, each, strict=True)]
     by_core = ratio(cost, [reading.core for reading in each])
     what = f"devise label FOLDER, {count:,} photos"
