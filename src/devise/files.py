@@ -188,13 +188,16 @@ def require_regular(path: Path) -> int:
     return _size(path, os.stat(path), None)
 
 
-def read_file(path: Path, most: int = LARGEST) -> bytes:
-    """Read a regular file of at most `most` bytes; OSError for anything else. Never waits for a pipe."""
+def read_file(path: Path, most: int | None = LARGEST, first: int = -1) -> bytes:
+    """Read a regular file of at most `most` bytes; OSError for anything else. Never waits for a pipe.
+
+    first: read no more than the first bytes.
+    """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _size(path, os.fstat(handle), most)
         with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read()
+            return file.read(first)
     finally:
         os.close(handle)
 

@@ -135,8 +135,7 @@ def tag_sidecar(path: Path, keywords: Sequence[Keyword]) -> bool:
 def takes_keywords(photo: Path) -> bool:
     """Return whether keywords can be written into this photo: a JPEG, PNG, WebP or TIFF, by its first bytes."""
     try:
-        with photo.open("rb") as file:
-            return takes_packet(photo, file.read(16))
+        return takes_packet(photo, read_file(photo, None, first=16))
     except OSError:
         return False
 

@@ -1,6 +1,7 @@
 """Standard output and standard error that are closed, and a reader that leaves: one line, and the documented code."""
 
 import os
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -69,3 +70,19 @@ def test_what_closed_standard_error_would_get_is_not_in_the_output(run: Run, mon
     assert sys.stderr is not None
     print("aside", file=sys.stderr)
     assert run("--version").out == done.out
+
+
+def test_ctrl_c_while_modules_are_read_is_one_line():
+    code = "\n".join(
+        (
+            "import sys",
+            "class Stop:",
+            "    def find_spec(self, name, *more):",
+            "        if name == 'typer': raise KeyboardInterrupt",
+            "sys.meta_path.insert(0, Stop())",
+            "from devise.__main__ import main",
+            "main()",
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "devise: stopped\n")

@@ -63,6 +63,12 @@ def test_the_page_and_the_move(run: Run, index: Path, tmp_path: Path):
     assert run("duplicates", index)[:2] == (0, "")
 
 
+def test_photos_below_the_folder_to_move_to_are_left_out_and_counted(run: Run, index: Path, tmp_path: Path):
+    code, out, err = run("duplicates", index, "--move", tmp_path)
+    assert (code, out) == (0, "")
+    assert f"devise: 4 photos of the index left out: below {tmp_path}\ndevise: 0 photos: 0 groups" in err
+
+
 def test_what_cannot_be_compared_is_counted(run: Run, index: Path, tmp_path: Path):
     (tmp_path / "photos" / "two.jpg").unlink()
     code, out, err = run("duplicates", index)

@@ -84,7 +84,7 @@ def test_filters(run: Run, photos: Path, index: Path, tmp_path: Path):
     assert len(found) == 3
     code, out, err = run("search", index, "dog", "--since", "2024-05", "--until", "2024-05-31", "--rating", 3)
     assert (code, out) == (0, "")
-    assert "3 photos without a date left out" in err
+    assert "left out 3 photos without a date" in err
     assert err.splitlines()[-1] == "devise: no photo passes the filters"
 
 

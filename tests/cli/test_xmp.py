@@ -1,5 +1,6 @@
 """devise label --xmp and devise unlabel: keywords in sidecars, the same on every run, and taken back."""
 
+import os
 import re
 import sys
 from functools import partial
@@ -49,6 +50,12 @@ def test_sidecars_are_written_kept_and_taken_back(label, unlabel, scenes: Path):
     assert unlabel(scenes) == (0, "keywords taken back from 3 of 3 sidecars\n", "")
     assert photos == {path: path.read_bytes() for path in scenes.iterdir()}
     assert unlabel(scenes) == (0, "keywords taken back from 0 of 0 sidecars\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX's")
+def test_a_pipe_named_like_a_photo_is_not_waited_for(unlabel, tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert unlabel(tmp_path) == (0, "keywords taken back from 0 of 0 sidecars\n", "")
 
 
 @pytest.mark.slow

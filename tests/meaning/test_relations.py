@@ -21,8 +21,9 @@ from devise.meaning.relations import (
     relation,
     trained_below,
 )
-from devise.meaning.senses import VECTOR_FROM, ask, close_spellings, coverage
+from devise.meaning.senses import VECTOR_FROM, ask, coverage
 from devise.model.parts import DEFAULT_BUNDLE, ModelParts
+from devise.model.sense_choice import close_spellings
 from devise.space.evidence import Classifier
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.taxonomy.synsets import Synset

@@ -305,6 +305,24 @@ def test_an_address_or_a_number_is_said(packaged: Model):
         assert f"{text!r} looks like an id, an address or a number" in found.notes[0]
 
 
+def test_words_without_a_vector_are_named(packaged: Model):
+    """Of a definition, they are what it is for."""
+    read = "'coffe cup' is read without coffe: no vector"
+    for text, notes in (
+        ("coffe cup", (read,)),
+        ("coffe cup, wibblefrotz jug, qqxx pan", (f"{read}; 2 more like this",)),
+        ("coffe cup: a cup for coffee", ()),
+    ):
+        assert choose_candidates(packaged.parts, "typed", typed=parse_labels(text)).notes == notes
+
+
+def test_close_spellings_of_an_unknown_label_are_named(packaged: Model):
+    with pytest.raises(LabelError, match=r"^unknown label 'elefant': none of .* a vector; close spellings: elephant, "):
+        choose_candidates(packaged.parts, "typed", typed=parse_labels("elefant"))
+    with pytest.raises(LabelError, match=r"^unknown label 'q+ \.\.\. \(\d+ letters\) .{,300}$"):
+        choose_candidates(packaged.parts, "typed", typed=parse_labels(500 * "q"))
+
+
 def test_a_sense_is_chosen_by_its_id(choose: Choose):
     mouse = TypedLabel("mouse")
     for sense in ("n03793489", "mouse.n.04"):

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from devise.errors import UsageError
 from devise.model.ensemble import Ensemble, load_ensemble, read_weights, write_weights
 from devise.model.labeller import LabelRequest, Model
+from devise.model.parts import ModelParts
 from devise.space.evidence import Evidence, JoinedEvidence
 from devise.space.scorers import JoinedScorer
 
@@ -99,10 +102,13 @@ def test_what_one_place_per_picture_needs_is_refused(small: Model, other_small: 
 
 
 def test_models_that_do_not_fit_are_refused(small: Model, other_small: Model, packaged: Model, tmp_path: Path):
+    others = object.__new__(Model)
+    others.parts = cast("ModelParts", SimpleNamespace(trained_ids=small.parts.trained_ids, space=packaged.parts.space))
     for models, message in (
         ([small], "two models or more"),
         ([small, small], "the same model twice"),
-        ([small, packaged], "different labels, 9 and 39,990: build both from the same base"),
+        ([small, packaged], r"trained on different labels, \d and 1,000: give models of the same classes"),
+        ([small, others], "different labels, 9 and 39,990: build both from the same base"),
     ):
         with pytest.raises(UsageError, match=message):
             Ensemble(models)

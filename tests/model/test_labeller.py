@@ -3,7 +3,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -277,6 +277,29 @@ def test_fewer_guesses_than_one(small: Model, plain: Plain, top: int):
         small.label(plain(RED), top=top)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"top": 2.5}, "top must be a whole number, got 2.5"),
+        ({"top": "3"}, "top must be a whole number, got '3'"),
+        ({"candidates": ["cat"]}, r"candidates must be the name of a list or of a file, got \['cat'\]: use labels"),
+        ({"sure": "0.8"}, "sure must be a probability above 0 and at most 1, got '0.8'"),
+    ],
+    ids=str,
+)
+def test_options_of_a_wrong_type(option: dict[str, object], message: str):
+    with pytest.raises(UsageError, match=message):
+        LabelRequest.__post_init__(unchecked(option))
+
+
+def unchecked(option: dict[str, object]) -> LabelRequest:
+    """A request as it is where nothing checks types: the tests would refuse it earlier."""
+    request = object.__new__(LabelRequest)
+    for name, value in {**{one.name: one.default for one in fields(LabelRequest)}, **option}.items():
+        object.__setattr__(request, name, value)
+    return request
+
+
 @pytest.mark.parametrize("reject", [-0.1, 1.1, math.nan])
 def test_reject_is_a_probability(small: Model, plain: Plain, reject: float):
     with pytest.raises(UsageError, match="reject must be auto or a probability from 0 to 1"):
@@ -284,9 +307,8 @@ def test_reject_is_a_probability(small: Model, plain: Plain, reject: float):
 
 
 def test_an_unknown_method():
-    # The checking of types, which is on in the tests, would refuse it earlier.
     with pytest.raises(UsageError, match="one of fused, kernel, branch, devise, conse, softmax, got 'magic'"):
-        LabelRequest.__post_init__(SimpleNamespace(top=1, method="magic", reject=0.0))  # type: ignore[arg-type]
+        LabelRequest.__post_init__(unchecked({"method": "magic"}))
 
 
 def test_reject_says_none_of_these_and_no_name(small: Model, plain: Plain):

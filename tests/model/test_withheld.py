@@ -9,13 +9,13 @@ import pytest
 
 from devise.errors import UsageError
 from devise.meaning.relations import nearest_labels
-from devise.meaning.senses import ask, close_spellings
+from devise.meaning.senses import ask
 from devise.model.candidates import choose_candidates
 from devise.model.hedges import Hedger
 from devise.model.labeller import LabelRequest, Model
 from devise.model.methods import METHODS, make_scorer
 from devise.model.parts import ModelParts
-from devise.model.sense_choice import Meanings
+from devise.model.sense_choice import Meanings, close_spellings
 from devise.model.typed import parse_labels
 from devise.space.evidence import Evidence
 from devise.space.scorers import PlacingScorer

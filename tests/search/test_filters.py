@@ -49,7 +49,7 @@ def found(small: Model, index: Path, **filters: object) -> tuple[str, tuple[str,
 
 
 def test_dates(small: Model, index: Path):
-    left_out = ("1 photo without a date left out",)
+    left_out = ("left out 1 photo without a date",)
     assert found(small, index, since=seconds_of("2024")) == ("bc", left_out)
     assert found(small, index, until=seconds_of("2023", end=True)) == ("a", left_out)
     between = {"since": seconds_of("2024-01-01"), "until": seconds_of("2024-01", end=True)}
@@ -57,7 +57,7 @@ def test_dates(small: Model, index: Path):
 
 
 def test_ratings_and_folders(small: Model, index: Path, photos: Path):
-    assert found(small, index, rating=4) == ("cd", ("1 photo without a rating left out",))
+    assert found(small, index, rating=4) == ("cd", ("left out 1 photo without a rating",))
     assert found(small, index, folders=("rome",)) == ("bc", ())
     assert found(small, index, folders=("rome", "2023"))[0] == "abc"
     assert found(small, index, folders=(str(photos / "2024"),), rating=4)[0] == "cd"
@@ -128,7 +128,7 @@ def test_an_index_without_metadata_still_opens(small: Model, index: Path, photos
     assert (done.described, done.new) == (3, 0)
     names, notes = found(small, index, since=seconds_of("2024"))
     assert names == "bc"
-    assert "1 photo left out, of unknown date and rating: run devise index again" in notes
+    assert "left out 1 photo of unknown date and rating: run devise index again" in notes
     assert index_photos(small, [photos], index).described == 1
     assert PhotoStore.opened(index).rows().facts == newer.facts
 

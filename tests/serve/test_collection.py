@@ -46,7 +46,7 @@ def test_filters_are_those_of_devise_search(client):
     assert names(folders=["cups", "tea"]) == ["coffee.jpg"]
     assert names(folders=["photos"]) == []  # patterns are of paths below the common folder: others stay unknown
     found = client.search("cat", rating=3)
-    assert (found.hits, found.photos, found.notes[-1]) == ([], 0, "2 photos without a rating left out")
+    assert (found.hits, found.photos, found.notes[-1]) == ([], 0, "left out 2 photos without a rating")
     for wrong, reason in (
         ({"since": "May"}, "since takes a date such as 2024"),
         ({"rating": 6}, "rating"),

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import logging
+import re
 import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,13 @@ def test_looking_labels_up(served):
         near = http.get("/v1/labels", params={"q": "banjo", "top": 1, "near": 5}).json()["nearest"]
     assert len(near) == 5
     assert "stringed instrument" in {name for one in near for name in one["path"]}
+
+
+def test_no_two_parts_of_the_page_share_an_id():
+    page = (files("devise.serve") / "page" / "index.html").read_text("utf-8")
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) > 100
+    assert sorted(ids) == sorted(set(ids))
 
 
 def test_search_finds_the_photo_of_a_word(served):

@@ -415,8 +415,11 @@ def test_open_files_and_what_numpy_takes_for_an_array(encode: Encode, tmp_path: 
         read_picture(Tensor(expected.transpose(2, 0, 1)), min_side=None)
     with pytest.raises(PictureError, match="give each picture of the batch separately"):
         read_picture(expected[None], min_side=None)
-    with pytest.raises(PictureError, match="open files in mode 'rb'"):
-        read_picture(StringIO("x"), min_side=None)
+    (tmp_path / "a.txt").write_bytes(data)
+    with (tmp_path / "a.txt").open(encoding="utf-8") as text:
+        for source in (StringIO("x"), text):
+            with pytest.raises(PictureError, match="the file is open as text: open it in mode 'rb'"):
+                read_picture(source, min_side=None)
     file = BytesIO(data)
     file.read()
     with pytest.raises(PictureError, match=r"the open file is at its end: .* seek\(0\)"):

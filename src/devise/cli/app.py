@@ -27,7 +27,7 @@ _COMMANDS = {
     "info": "Show the model: labels, network, scoring, licences.",
     "index": "Make photos searchable.",
     "search": "Find photos in an index.",
-    "duplicates": "List, link or move near-duplicates in an index.",
+    "duplicates": "List or move near-duplicates in an index.",
     "watch": "Index photos as they come, change and go.",
     "serve": "Serve the model: a web page and an API.",
     "corrections": "List or export accepted and rejected names.",

@@ -97,6 +97,8 @@ def duplicates(
         with atomic_write(sheet) as file:
             file.writelines(duplicate_sheet(found))
         tell(f"page of {counted(len(found.groups), 'group')}: {sheet.absolute()}")
+    if found.left_out:
+        tell(f"{counted(found.left_out, 'photo')} of the index left out: below {move}")
     tell(_summary(found))
     failed = bool(found.problems)
     if move is not None and found.groups:

@@ -158,8 +158,9 @@ def _token(file: Path | None) -> str | None:
             # A pipe is welcome: a secret may come from a program.
             given, where = text_of(file.read_bytes(), f"--token-file: {file}", UsageError), str(file)
         except OSError as error:
+            reason = error.strerror or error
             raise DeviseError(
-                f"--token-file: {file} cannot be read ({error}): give a file with the token on one line"
+                f"--token-file: {file} cannot be read ({reason}): give a file with the token on one line"
             ) from None
     if given is None:
         return None

@@ -46,7 +46,7 @@ SETS = {
 GROUPS = ("unseen", "related", "trained")
 """Kinds of test classes: neither above nor below a trained one; above or below one; trained themselves."""
 
-_NAMES = {"fused": "DeViSE + ConSE", "devise": "DeViSE", "conse": "ConSE", "softmax": "Softmax", "random": "Random"}
+_NAMES = {"fused": "Fused", "devise": "DeViSE", "conse": "ConSE", "softmax": "Softmax", "random": "Random"}
 
 _Triple = tuple[float | None, float | None, float | None]
 

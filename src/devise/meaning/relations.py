@@ -10,9 +10,10 @@ import numpy as np
 from devise.arrays import Float32, Int64
 from devise.errors import LabelError, UsageError
 from devise.labels import Label, LabelSet
-from devise.meaning.senses import Asked, Sense, close_spellings
+from devise.meaning.senses import Asked, Sense
 from devise.model.methods import photo_space
 from devise.model.parts import ModelParts
+from devise.model.sense_choice import close_spellings
 from devise.ranking import top_k
 from devise.space.labelspace import LabelSpace, unit_rows
 from devise.taxonomy.synsets import Synset

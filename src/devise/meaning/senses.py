@@ -1,27 +1,24 @@
 """Look up a name: its senses in WordNet, or a vector composed from its words."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 
 from devise.arrays import Float32
 from devise.errors import LabelError, UsageError
 from devise.labels import TOWER, VECTOR_SOURCES, LabelSet, VectorSource
-from devise.model.candidates import synset_space
+from devise.model.candidates import missing_words, synset_space
 from devise.model.parts import ModelParts
-from devise.model.sense_choice import Meanings
+from devise.model.sense_choice import Meanings, spellings_of
 from devise.model.typed import TypedLabel, is_id, is_synset_like, parse_lines, user_id
 from devise.space.labelspace import placed
 from devise.taxonomy.synsets import Synset
-from devise.taxonomy.withheld import Reason, withheld_nouns
+from devise.taxonomy.withheld import Reason
 from devise.taxonomy.wordnet import Taxonomy
 from devise.text.phrases import term_key
-from devise.text.tokens import tokenize
 
-__all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "close_spellings", "coverage"]
+__all__ = ["VECTOR_FROM", "Asked", "Sense", "ask", "coverage"]
 
 VECTOR_FROM: dict[VectorSource, str] = {
     "term": "its own term",
@@ -31,10 +28,6 @@ VECTOR_FROM: dict[VectorSource, str] = {
     "none": "nothing",
 }
 """Sources of a label's vector, in words; where a text tower places labels, it is `TOWER` for all."""
-
-_SUGGESTIONS = 3
-_LOOKED_AT = 12  # spellings, of which some may be withheld
-_CLOSE = 0.7  # difflib's ratio: below it, a suggestion is no longer a spelling of what was typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +101,6 @@ def ask(parts: ModelParts, name: str, sense: str | None = None) -> Asked:
     return Asked(wanted, tuple(made if one is chosen else one for one in senses), made, space.vectors[0])
 
 
-def close_spellings(taxonomy: Taxonomy, name: str) -> tuple[str, ...]:
-    """Return at most three similarly spelt nouns, closest first, without nouns that are withheld."""
-    by_key = {noun.lower(): noun for noun in reversed(taxonomy.lemma_names())}
-    key = " ".join(name.replace("_", " ").lower().split())
-    withheld = withheld_nouns(taxonomy)
-    found = (by_key[one] for one in difflib.get_close_matches(key, by_key, n=_LOOKED_AT, cutoff=_CLOSE))
-    plain = (noun for noun in found if any(sense.id not in withheld for sense in taxonomy.find(noun)))
-    return tuple(islice(plain, _SUGGESTIONS))
-
-
 def coverage(labels: LabelSet) -> dict[VectorSource, tuple[int, int]]:
     """Count trained and other labels by source of their vectors."""
     counts = {source: [0, 0] for source in VECTOR_SOURCES}
@@ -156,8 +139,7 @@ def _chosen(taxonomy: Taxonomy, name: str, senses: Sequence[Sense], wanted: str 
 def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
     name, definition = typed.name, typed.definition
     composed = parts.composer.typed(name, definition, Meanings(parts).kinds_of(name, definition))
-    close = close_spellings(parts.taxonomy, name)
-    spellings = f"; close spellings: {', '.join(close)}" if close else ""
+    spellings = spellings_of(parts.taxonomy, name)
     if composed.source == "none":
         raise LabelError(
             f"{name!r} is not a noun of WordNet and none of its words has a vector{spellings}: "
@@ -165,8 +147,7 @@ def _typed(parts: ModelParts, typed: TypedLabel) -> Asked:
         )
     source = TOWER if parts.has_tower else _typed_source(composed.source)
     notes = [f"{name!r} is not a noun of WordNet: vector from {source}{spellings}"]
-    words = list(dict.fromkeys(tokenize(name.replace("-", " "))))
-    if composed.source != "term" and (missing := parts.words.missing(words)):
+    if composed.source != "term" and (missing := missing_words(parts, name)):
         notes.append(f"no vector for: {', '.join(missing)}")
     sense = Sense(user_id(name), (name,), definition, seen=parts.untrained, source=composed.source)
     vector = placed(composed.vector[None], parts.centre)[0]

@@ -1,7 +1,7 @@
 """Choose the candidate labels: of the model, a file or a subtree, and typed by the user."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from devise.arrays import Int64
-from devise.errors import LabelError, UsageError, counted
+from devise.errors import LabelError, UsageError, counted, shortened
 from devise.files import read_text
 from devise.labels import Label, LabelSet
 from devise.model.candidatefile import json_content, read_candidates
 from devise.model.classlist import is_foreign_text, json_lines, without_heading
 from devise.model.parts import ModelParts
-from devise.model.sense_choice import Meanings
+from devise.model.sense_choice import Meanings, spellings_of
 from devise.model.typed import (
     TypedLabel,
     asked_name,
@@ -30,6 +30,7 @@ from devise.space.labelspace import LabelSpace, placed
 from devise.taxonomy.everyday import kinds as kinds_below
 from devise.taxonomy.synsets import ID_PATTERN, Synset
 from devise.taxonomy.wordnet import Taxonomy
+from devise.text.tokens import tokenize
 
 __all__ = [
     "OWN_CANDIDATES",
@@ -38,6 +39,7 @@ __all__ = [
     "Kinds",
     "choose_candidates",
     "kinds_of",
+    "missing_words",
     "synset_space",
     "with_senses",
 ]
@@ -332,9 +334,10 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
         kinds = meanings.kinds_of(label.name, label.definition)
         composed = parts.composer.typed(label.name, label.definition, kinds)
         if composed.source == "none":
+            name = shortened(label.name, 80)
             raise LabelError(
-                f"unknown label {label.name!r}: none of its words has a vector; add a definition, as in "
-                f"'{label.name}: a kind of ...'"
+                f"unknown label {name!r}: none of its words has a vector{spellings_of(parts.taxonomy, label.name)}: "
+                f"check the spelling, or add a definition, as in '{name}: a kind of ...'"
             )
         if looks_like_id(label.name):
             notes.append(f"{label.name!r} looks like an id, an address or a number: read as the words in it")
@@ -344,13 +347,28 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
             (Label(user_id(label.name), label.name, label.definition, parts.untrained, composed.source), composed)
         )
     notes += [twice[0] + (f"; {len(twice) - 1} more like this" if len(twice) > 1 else "")] if twice else []
-    notes += _several(several, count)
+    notes += [*_lacking(parts, fresh), *_several(several, count)]
     added = synset_space(parts, [synset_id for synset_id in known if synset_id not in space.labels])
     space = space.joined(added) if len(added.labels) else space
     space = space.named(space.labels.renamed(known)) if known else space
     ids = (*known, *(label.id for label, _ in fresh))
     space = space.joined(_space_of(parts, fresh)) if fresh else space
     return _Typed(space, tuple(notes), ids, tuple(words))
+
+
+def _lacking(parts: ModelParts, fresh: Iterable[tuple[Label, ComposedLabel]]) -> Iterator[str]:
+    """Yield a note if labels have words without a vector, and no definition to make up for them."""
+    all_of = ((label, missing_words(parts, label.name)) for label, made in fresh if made.source == "parts")
+    found = [(label.name, missing) for label, missing in all_of if missing and not label.gloss]
+    for name, missing in found[:1]:
+        more = f"; {len(found) - 1} more like this" if len(found) > 1 else ""
+        yield f"{name!r} is read without {', '.join(missing)}: no vector{more}"
+
+
+def missing_words(parts: ModelParts, name: str) -> tuple[str, ...]:
+    """Return the words of a name that have no vector; none for a model whose text tower reads all."""
+    words = dict.fromkeys(tokenize(name.replace("-", " ")))
+    return () if parts.has_tower else parts.words.missing(words)
 
 
 def _is_row(parts: ModelParts, label: TypedLabel) -> bool:

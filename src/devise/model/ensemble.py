@@ -188,13 +188,16 @@ def _check(models: Sequence[Model], weights: Sequence[float]) -> None:
         raise UsageError("an ensemble needs two models or more: give --model twice")
     first = models[0].parts
     for one in models[1:]:
+        if one.parts.trained_ids != first.trained_ids:
+            raise UsageError(
+                f"the models were trained on different labels, {len(first.trained_ids):,} and "
+                f"{len(one.parts.trained_ids):,}: give models of the same classes"
+            )
         if one.parts.space.labels.ids != first.space.labels.ids:
             raise UsageError(
                 f"the models have different labels, {len(first.space.labels):,} and {len(one.parts.space.labels):,}: "
                 "build both from the same base model"
             )
-        if one.parts.trained_ids != first.trained_ids:
-            raise UsageError("the models were trained on different labels: give models of the same classes")
     if len({_mark(one) for one in models}) < len(models):
         raise UsageError("an ensemble has the same model twice: give each once")
     if len(weights) != len(models) or not all(isfinite(one) and one >= 0 for one in weights) or not any(weights):

@@ -7,6 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -80,8 +81,12 @@ class LabelRequest:
     regions: bool = False
 
     def __post_init__(self) -> None:
+        if self.top is not None and not isinstance(self.top, Integral):
+            raise UsageError(f"top must be a whole number, got {self.top!r}")
         if self.top is not None and self.top < 1:
             raise UsageError(f"top must be at least 1, got {self.top}")
+        if not isinstance(self.candidates, str):
+            raise UsageError(f"candidates must be the name of a list or of a file, got {self.candidates!r}: use labels")
         if self.method not in METHODS:
             raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
         if self.reject == "auto":
@@ -90,8 +95,8 @@ class LabelRequest:
         elif self.reject is not None and not (isinstance(self.reject, int | float) and 0 <= self.reject <= 1):
             raise UsageError(f"reject must be auto or a probability from 0 to 1, got {self.reject!r}")
         for name, share in (("sure", self.sure), ("in_doubt", self.in_doubt)):
-            if share is not None and not 0 < share <= 1:
-                raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share}")
+            if share is not None and not (isinstance(share, Real) and 0 < share <= 1):
+                raise UsageError(f"{name} must be a probability above 0 and at most 1, got {share!r}")
         if self.context and self.method not in _IN_CONTEXT:
             raise UsageError(f"context needs the method {' or '.join(_IN_CONTEXT)}, got {self.method}: change one")
         if self.regions and self.method != "fused":

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from devise.taxonomy.everyday import everyday_senses
 from devise.taxonomy.genus import genus_of_definition, head_phrase
 from devise.taxonomy.lexicon import base_forms, normalise
 from devise.taxonomy.synsets import Synset
+from devise.taxonomy.withheld import withheld_nouns
 from devise.taxonomy.wordnet import NamedSense, Taxonomy
 from devise.text.phrases import term_key
 
-__all__ = ["Meaning", "MeaningWeights", "Meanings"]
+__all__ = ["Meaning", "MeaningWeights", "Meanings", "close_spellings", "spellings_of"]
 
 _Vector = Float32[np.ndarray, " dim"]
 _EVERYDAY = (
@@ -33,6 +35,10 @@ _EVERYDAY = (
     "n04381994",  # tableware
     "n02913152",  # building
 )
+_SUGGESTIONS = 3
+_LOOKED_AT = 12  # spellings, of which some may be withheld
+_CLOSE = 0.7  # difflib's ratio: below it, a suggestion is no longer a spelling of what was typed
+
 _PERSON, _ANIMAL = "n00007846", "n00015388"
 _PLANTS = ("n00017222", "n12992868")  # plant, fungus
 _THINGS = (
@@ -264,6 +270,24 @@ class Meanings:
 
 def _term(reading: NamedSense) -> str:
     return reading.synset.lemmas[reading.place - 1].lower()
+
+
+def close_spellings(taxonomy: Taxonomy, name: str) -> tuple[str, ...]:
+    """Return at most three similarly spelt nouns, closest first, without nouns that are withheld."""
+    import difflib
+
+    by_key = {noun.lower(): noun for noun in reversed(taxonomy.lemma_names())}
+    key = " ".join(name.replace("_", " ").lower().split())
+    withheld = withheld_nouns(taxonomy)
+    found = (by_key[one] for one in difflib.get_close_matches(key, by_key, n=_LOOKED_AT, cutoff=_CLOSE))
+    plain = (noun for noun in found if any(sense.id not in withheld for sense in taxonomy.find(noun)))
+    return tuple(islice(plain, _SUGGESTIONS))
+
+
+def spellings_of(taxonomy: Taxonomy, name: str) -> str:
+    """Return the close spellings as the end of a message; "" without any."""
+    close = close_spellings(taxonomy, name)
+    return f"; close spellings: {', '.join(close)}" if close else ""
 
 
 def _written(word: str, readings: tuple[NamedSense, ...]) -> frozenset[str]:

@@ -76,11 +76,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Groups, the one with the largest kept file first. problems: photos that could not be compared, with reasons."""
+    """Groups, the one with the largest kept file first. problems: photos that could not be compared, with reasons.
+
+    left_out: number of photos in the folder that was left out.
+    """
 
     groups: tuple[Group, ...]
     photos: int
     problems: tuple[Problem, ...] = ()
+    left_out: int = 0
 
 
 def find_duplicates(
@@ -107,6 +111,7 @@ def find_duplicates(
     if not 0 < similar <= 1:
         raise UsageError(f"the least similarity must be above 0 and at most 1, got {similar}")
     rows = PhotoStore.opened(index).rows()
+    every = len(rows)
     if outside is not None:
         below = os.path.join(os.path.abspath(outside), "")
         rows = rows.taken(np.flatnonzero([not fact.path.startswith(below) for fact in rows.facts]))
@@ -114,7 +119,7 @@ def find_duplicates(
     work = _Grouping(rows.taken(np.array(order, dtype=np.int64)))
     if not same_bytes:
         work.compare(similar, on_photo)
-    return Duplicates(tuple(work.groups()), len(rows), tuple(work.problems))
+    return Duplicates(tuple(work.groups()), len(rows), tuple(work.problems), every - len(rows))
 
 
 class _Grouping:

@@ -211,7 +211,7 @@ def understood(parts: ModelParts, asked: Expression) -> tuple[Expression, tuple[
             )
         )
     if all(term.weight < 0 for term in terms):
-        raise UsageError("a query with - needs something to find: write a word or a photo before it")
+        raise UsageError("a query that only leaves out needs something to find: write a word or a photo before it")
     return Expression(terms=tuple(terms)), tuple(notes)
 
 

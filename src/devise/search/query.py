@@ -484,10 +484,10 @@ def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.nda
     if filters.folders:
         inside = folder_filter(filters.folders, filters.below)
         keep &= np.fromiter(map(inside, columns.paths()), bool, len(columns))
-    notes = [f"{counted(unread, 'photo')} left out, of unknown date and rating: run devise index again"] * bool(unread)
+    notes = [f"left out {counted(unread, 'photo')} of unknown date and rating: run devise index again"] * bool(unread)
     if dated:
         without = int(np.count_nonzero(keep & read & ~has_date))
-        notes += [f"{counted(without, 'photo')} without a date left out"] * bool(without)
+        notes += [f"left out {counted(without, 'photo')} without a date"] * bool(without)
         keep &= has_date
         if filters.since is not None:
             keep &= columns.taken >= filters.since
@@ -495,7 +495,7 @@ def _passing(facts: Sequence[PhotoFact], filters: Filters) -> tuple[Int64[np.nda
             keep &= columns.taken <= filters.until
     if filters.rating is not None:
         without = int(np.count_nonzero(keep & (columns.ratings == 0)))
-        notes += [f"{counted(without, 'photo')} without a rating left out"] * bool(without)
+        notes += [f"left out {counted(without, 'photo')} without a rating"] * bool(without)
         keep &= columns.ratings >= filters.rating
     return np.flatnonzero(keep), tuple(notes)
 

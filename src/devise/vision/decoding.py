@@ -1,6 +1,7 @@
 """Read pictures: decode a file, bytes or array to RGB, and make thumbnails, with the libraries kept quiet."""
 
 import ctypes
+import io
 import logging
 import os
 import re
@@ -248,12 +249,14 @@ def is_one_picture(pictures: object) -> bool:
 def _bytes_of(source: Any, limits: PictureLimits) -> bytes:
     if isinstance(source, str | os.PathLike):
         return picture_bytes(Path(source), limits.bytes)
+    if isinstance(source, io.TextIOBase):
+        raise PictureError("the file is open as text: open it in mode 'rb'")
     data = source.read() if isinstance(source, Readable) else source
     if not isinstance(data, bytes | bytearray | memoryview):
         wanted = (
             "open files in mode 'rb'" if isinstance(source, Readable) else "give a path, bytes, an image or an array"
         )
-        raise PictureError(f"a picture comes from bytes, got {type(data).__name__}: {wanted}")
+        raise PictureError(f"{type(data).__name__} is not a picture: {wanted}")
     if not data and isinstance(source, Readable) and getattr(source, "tell", lambda: 0)():
         raise PictureError("the open file is at its end: go back to its start with seek(0)")
     return bytes(data)

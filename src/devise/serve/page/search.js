@@ -13,15 +13,15 @@ const RULE_LIKE = "Very like: a cosine between the photos of 0.6 or more; quite 
 const at = (id) => document.getElementById(id);
 let order = [];  // of the senses as first shown: a click does not move them
 let found = null, shown = [], opened = -1, opening = null, turn = 0;
-const FILTERS = { since: "since", until: "until", in: "folder", rating: "rating" };  // parameters, and their fields
+const FILTERS = ["since", "until", "in", "rating"];  // parameters, and the ids of their fields
 const PAGE = 60;  // photos of the index shown at once
 
 export function startSearch() {
   startCorrections();
   at("search-form").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
-  for (const field of Object.values(FILTERS)) at(field).addEventListener("change", ask);
+  for (const field of FILTERS) at(field).addEventListener("change", ask);
   at("filters-clear").addEventListener("click", () => {
-    for (const field of Object.values(FILTERS)) at(field).value = "";
+    for (const field of FILTERS) at(field).value = "";
     ask();
   });
   at("more").addEventListener("click", () => browse(shown.length));
@@ -71,7 +71,7 @@ async function translate() {
 }
 
 function filters() {
-  const asked = Object.fromEntries(Object.entries(FILTERS).map(([name, field]) => [name, at(field).value.trim()]).filter(([, value]) => value));
+  const asked = Object.fromEntries(FILTERS.map((name) => [name, at(name).value.trim()]).filter(([, value]) => value));
   at("filters-clear").hidden = !Object.keys(asked).length;
   return asked;
 }
