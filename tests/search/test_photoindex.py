@@ -149,6 +149,21 @@ def test_new_changed_moved_copied_touched_and_gone(small: Model, photos: Path, i
     assert_same(rows_of(small, index), fresh(small, photos, index.parent / "fresh"))
 
 
+def test_a_damaged_vector_shows_at_a_check(small: Model, photos: Path, index: Path):
+    index_photos(small, [photos], index)
+    (part,) = (index / "parts").iterdir()
+    metadata = pytest.importorskip("pyarrow").parquet.read_metadata(part).row_group(0)
+    columns = {metadata.column(n).path_in_schema.split(".")[0]: metadata.column(n) for n in range(metadata.num_columns)}
+    data = bytearray(part.read_bytes())
+    data[columns["vector"].data_page_offset + columns["vector"].total_compressed_size // 2] ^= 0xFF
+    part.write_bytes(data)
+    assert counts(index_photos(small, [photos], index)) == {"unchanged": 7}
+    with pytest.raises(PhotoIndexError, match=r"is damaged .*: remove this file and run devise index again"):
+        index_photos(small, [photos], index, rehash=True)
+    part.unlink()
+    assert counts(index_photos(small, [photos], index, rehash=True)) == {"new": 7}
+
+
 def test_same_name_size_and_time_but_other_content_needs_rehash(small: Model, photos: Path, index: Path):
     path = photos / "a" / "0.png"
     Image.fromarray(np.full((6, 5, 3), 9, dtype=np.uint8)).save(path.with_suffix(".bmp"))

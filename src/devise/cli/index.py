@@ -26,7 +26,11 @@ def index(
     photos: Annotated[list[str], typer.Argument(metavar="PHOTOS...", help="Photos and folders, including subfolders.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="INDEX", help="Folder of the index; created or updated.")],
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Also compare the content of photos whose size and time are unchanged.")
+        bool,
+        typer.Option(
+            "--rehash",
+            help="Also compare the content of photos whose size and time are unchanged, and check the index.",
+        ),
     ] = False,
     forget: Annotated[
         bool,

@@ -215,8 +215,9 @@ def index_photos(
     """Update the index with these photos and folders; create it if missing.
 
     Photos below `paths` that are there no more leave the index; photos of other folders stay. A photo with the size
-    and time it had is taken for unchanged; rehash: its content is compared too. Killed at any moment, all photos
-    that were written until then (every few seconds) are there; the next call does the rest.
+    and time it had is taken for unchanged; rehash: its content is compared too, and the index is read whole, so that
+    damage shows. Killed at any moment, all photos that were written until then (every few seconds) are there; the next
+    call does the rest.
     emptied: folders that are empty or absent are really so, and so are broken links. exclude: see `find_pictures`; what
     is excluded leaves the index. frames: index videos too, by so many frames; 0 leaves those of the index that still
     exist as they are.
@@ -232,6 +233,8 @@ def index_photos(
         raise UsageError(f"no such file or folder: {missing[0]}")
     store = PhotoStore.created(index, header_of(model.parts))
     with store.writing():
+        if rehash:
+            store.check()
         run = _Run(model, store, rehash, on_progress, exclude, frames, states)
         try:
             run.work([path for path in paths if path not in missing])

@@ -172,6 +172,11 @@ class PhotoStore:
         with self._naming(part):
             return from_table(self._table(part), self.header.dim, self.header.best)
 
+    def check(self) -> None:
+        """Read everything once; PhotoIndexError if a part is damaged. An update reads facts alone."""
+        for part in self.parts():
+            self.read(part)
+
     def rows(self) -> Rows:
         """Return all photos of the index, ordered by path; PhotoIndexError if its folder of parts is missing."""
         return self.rows_and_note()[0]
