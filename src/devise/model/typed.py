@@ -288,5 +288,5 @@ def _unique(labels: Iterable[TypedLabel]) -> tuple[TypedLabel, ...]:
         if earlier.definition != label.definition:
             raise UsageError(f"duplicate label {label.name!r} with different definitions: give it once")
     if not found:
-        raise UsageError("no label was given: write NAME or NAME: DEFINITION, separated by commas")
+        raise UsageError("no label was given: write NAME or NAME: DEFINITION")
     return tuple(found.values())
