@@ -282,7 +282,10 @@ def test_fewer_guesses_than_one(small: Model, plain: Plain, top: int):
     [
         ({"top": 2.5}, "top must be a whole number, got 2.5"),
         ({"top": "3"}, "top must be a whole number, got '3'"),
-        ({"candidates": ["cat"]}, r"candidates must be the name of a list or of a file, got \['cat'\]: use labels"),
+        (
+            {"candidates": ["cat"]},
+            r"candidates must be the name of a list or of a file, got \['cat'\]: give words as labels",
+        ),
         ({"sure": "0.8"}, "sure must be a probability above 0 and at most 1, got '0.8'"),
     ],
     ids=str,

@@ -358,8 +358,8 @@ def _with_typed(parts: ModelParts, space: LabelSpace, typed: Iterable[TypedLabel
 
 def _lacking(parts: ModelParts, fresh: Iterable[tuple[Label, ComposedLabel]]) -> Iterator[str]:
     """Yield a note if labels have words without a vector, and no definition to make up for them."""
-    all_of = ((label, missing_words(parts, label.name)) for label, made in fresh if made.source == "parts")
-    found = [(label.name, missing) for label, missing in all_of if missing and not label.gloss]
+    pairs = ((label, missing_words(parts, label.name)) for label, made in fresh if made.source == "parts")
+    found = [(label.name, missing) for label, missing in pairs if missing and not label.gloss]
     for name, missing in found[:1]:
         more = f"; {len(found) - 1} more like this" if len(found) > 1 else ""
         yield f"{name!r} is read without {', '.join(missing)}: no vector{more}"

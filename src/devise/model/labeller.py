@@ -86,7 +86,9 @@ class LabelRequest:
         if self.top is not None and self.top < 1:
             raise UsageError(f"top must be at least 1, got {self.top}")
         if not isinstance(self.candidates, str):
-            raise UsageError(f"candidates must be the name of a list or of a file, got {self.candidates!r}: use labels")
+            raise UsageError(
+                f"candidates must be the name of a list or of a file, got {self.candidates!r}: give words as labels"
+            )
         if self.method not in METHODS:
             raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
         if self.reject == "auto":

@@ -35,11 +35,10 @@ VIDEO_SECONDS = 60
 
 _SLACK = 128_000_000  # bytes on top of the picture: its output, the library's tables
 _PATIENCE = 3  # seconds of the clock for one of the processor: others use it too
-_PIPE = 1 << 20  # bytes that wait in a pipe: a usual photo whole, where 64 KiB would wake both sides again and again
 _HEAD = struct.Struct(">BQ")  # whether it went well, and the bytes that follow
 _SIDES = struct.Struct(">4I")  # width and height of the resized picture, then those of the picture
 _READY = b"ready"
-_MALLOC = {  # large blocks go back to the system when they are freed; with 1 MiB more, each photo takes .4 ms longer
+_MALLOC = {  # large blocks go back to the system; a trim threshold of 1 MiB would cost each photo .4 ms
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "1048576",
     "MALLOC_TRIM_THRESHOLD_": "4194304",
@@ -77,7 +76,6 @@ class Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pipesize=_PIPE,
             env={**os.environ, **_MALLOC, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         self._late, self._ended = False, threading.Event()
