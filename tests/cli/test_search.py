@@ -236,10 +236,16 @@ def test_without_pyarrow_one_line_says_what_to_install(run: Run, photos: Path, i
         return plain(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    for command in (("index", photos, "-o", index), ("search", index, "dog")):
+    parts = index.with_name("parts")
+    for command in (
+        ("index", photos, "-o", index),
+        ("search", index, "dog"),
+        ("label", photos, "-f", "parquet", "-o", parts),
+    ):
         code, _, err = run(*command)
         assert code == 1
         assert err.splitlines()[-1].endswith("pip install 'devise-zsl[search]'")
+    assert not parts.exists()
 
 
 def test_labels_in_parquet_go_on_where_they_stopped(run: Run, photos: Path, tmp_path: Path):

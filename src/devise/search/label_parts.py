@@ -45,7 +45,8 @@ def writing_parts(folder: Path, model: Model, request: LabelRequest) -> Abstract
 
 
 def open_parts(folder: Path, model: Model, request: LabelRequest) -> None:
-    """Create the folder, or check its model and request; UsageError if they differ."""
+    """Create the folder, or check its model and request; UsageError if they differ; see `import_pyarrow`."""
+    import_pyarrow()  # before there is a folder
     facts: dict[str, Any] = {
         "format": "devise labels",
         "version": 1,
